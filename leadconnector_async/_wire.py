@@ -1,0 +1,196 @@
+"""The codec: operation and payload to a request; bytes of a success to a value.
+
+Rule: bytes in, value or error out. A 2xx is a success whatever its body lacks. Every envelope is accepted on
+every call: flat, `{"event": …}` or `{"appointment": …}` [field, September 2026]. A field that cannot be read
+becomes `None` and is named in `unread`, so that an oddity in one field never hides that a write was applied.
+
+Pure. Must not import anything that awaits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final, Generic, TypeAlias, TypeVar, Union
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from ._checks import check_update, refuse
+from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
+from .exceptions import DecodeError
+from .models import Appointment, AppointmentUpdate, MisspeltStatus
+
+T = TypeVar("T")
+
+JsonValue: TypeAlias = Union[None, bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]"]
+"""Anything that JSON can say."""
+
+Query: TypeAlias = Mapping[str, str | int]
+"""Parameters of a query."""
+
+
+class Read(Struct, Generic[T], frozen=True):
+    """What a body said, and the names of the fields that could not be read."""
+
+    value: T
+    unread: tuple[str, ...] = ()
+
+
+class Request(Struct, Generic[T], frozen=True):
+    """One request, ready to be sent as often as it takes."""
+
+    operation: Operation
+    path: str
+    """Percent-encoded, below the base address."""
+    body: bytes | None
+    read: Callable[[bytes], Read[T]]
+    """Reads the body of a 2xx; raises `ValueError` or `RecursionError` where it cannot."""
+    query: Query | None = None
+
+
+class _Envelope(Struct, frozen=True):
+    event: Raw = Raw()
+    appointment: Raw = Raw()
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_decode_appointment: Final = msgspec.json.Decoder(Appointment, strict=False).decode
+_decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
+_decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_APPOINTMENT_FIELDS: Final = msgspec.structs.fields(Appointment)
+_SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
+_BAD_IN_PATH: Final = re.compile(r"[\x00-\x20\x7f?#\\]|//|(?:^|/)\.{1,2}(?:/|\Z)")
+
+
+def build_update_appointment(event_id: str, update: AppointmentUpdate) -> Request[Appointment]:
+    """Check and encode an update. Raises `InvalidRequestError`."""
+    path = UPDATE_APPOINTMENT.path.format(encode_id(event_id))
+    body = _encode(check_update(update))
+    return Request(UPDATE_APPOINTMENT, path, body, partial(read_appointment, event_id))
+
+
+def build_get_appointment(event_id: str) -> Request[Appointment]:
+    """Check the id. Raises `InvalidRequestError`."""
+    path = GET_APPOINTMENT.path.format(encode_id(event_id))
+    return Request(GET_APPOINTMENT, path, None, partial(read_appointment, event_id))
+
+
+def build_request(
+    method: str,
+    path: str,
+    answer_type: type[T],
+    *,
+    query: Query | None = None,
+    body: object | UnsetType = UNSET,
+    repeatable: bool | None = None,
+) -> Request[T]:
+    """Check and encode a request for any path. Raises `InvalidRequestError`."""
+    if not re.fullmatch(r"[A-Za-z]{1,20}", method):
+        raise refuse("method", method, "it is not an HTTP method", "use GET, POST, PUT, PATCH or DELETE")
+    if not path.startswith("/") or _BAD_IN_PATH.search(path):
+        mend = "give a path such as '/calendars/groups', and parameters as query={…}"
+        raise refuse("path", path, "it is not a plain absolute path", mend)
+    operation = build_operation(method.upper(), path, repeatable=repeatable)
+    content = None if body is UNSET else _encode_body(body)
+    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, partial(_read_as, answer_type), query)
+
+
+def encode_id(event_id: str) -> str:
+    """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
+    if not event_id.strip():
+        raise refuse("event_id", event_id, "it is empty", "pass the id of an event or of an instance")
+    if event_id in (".", ".."):
+        raise refuse("event_id", event_id, "it would change the path", "pass the id of an event")
+    try:
+        return event_id if event_id.isascii() and event_id.isalnum() else quote(event_id, safe="")
+    except UnicodeEncodeError:
+        raise refuse("event_id", event_id, "it is not valid text", "pass the id of an event") from None
+
+
+def read_appointment(event_id: str, body: bytes) -> Read[Appointment]:
+    """Read an appointment out of any answer; `event_id` stands in for a missing id."""
+    content: bytes | Raw = body or b"{}"
+    read = _read_leniently(content)
+    if read.value.id is None and (inner := _unwrap(content)) is not None:
+        content = inner
+        read = _read_leniently(content)
+    value = read.value
+    if value.id and value.appointment_status is not None:
+        return read
+    status = value.appointment_status or _read_misspelt(content)
+    value = msgspec.structs.replace(value, id=value.id or event_id, appointment_status=status)
+    return Read(value, read.unread)
+
+
+def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError:
+    """Read a 2xx; where it cannot be read, the error says whether a write was applied."""
+    try:
+        return request.read(body)
+    except (ValueError, RecursionError) as error:
+        reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return DecodeError(
+        f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}.",
+        status=status,
+        outcome="applied" if request.operation.writes else "not_applied",
+    )
+
+
+def read_trace_id(body: bytes) -> str | None:
+    """Find the `traceId` of an answer: support asks for it."""
+    try:
+        trace_id = msgspec.json.decode(_decode_object(body)["traceId"])
+    except (ValueError, KeyError, RecursionError):
+        return None
+    return trace_id if isinstance(trace_id, str) else None
+
+
+def _encode_body(body: object) -> bytes:
+    try:
+        return _encode(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refuse("body", body, str(error), "pass what JSON can say, or a msgspec Struct") from None
+
+
+def _read_as(answer_type: type[T], body: bytes) -> Read[T]:
+    return Read(msgspec.json.decode(body or b"null", type=answer_type, strict=False))
+
+
+def _unwrap(content: bytes | Raw) -> Raw | None:
+    envelope = _decode_envelope(content)
+    for inner in (envelope.event, envelope.appointment):
+        if bytes(inner).startswith(b"{"):
+            return inner
+    return None
+
+
+def _read_leniently(content: bytes | Raw) -> Read[Appointment]:
+    try:
+        return Read(_decode_appointment(content))
+    except msgspec.ValidationError:
+        return _read_field_by_field(_decode_object(content))
+
+
+def _read_field_by_field(raw: dict[str, Raw]) -> Read[Appointment]:
+    values: dict[str, object] = {}
+    unread: list[str] = []
+    for field in _APPOINTMENT_FIELDS:
+        if field.encode_name not in raw:
+            continue
+        try:
+            decoded = msgspec.json.decode(raw[field.encode_name], type=field.type, strict=False)
+        except (ValueError, RecursionError):
+            unread.append(field.name)
+        else:
+            values[field.encode_name] = decoded
+    return Read(msgspec.convert(values, Appointment), tuple(unread))
+
+
+def _read_misspelt(content: bytes | Raw) -> str | None:
+    try:
+        return _decode_misspelt(content).appointment_status
+    except ValueError:
+        return None

@@ -1,0 +1,200 @@
+"""The errors, all under one root.
+
+    LeadConnectorError
+    ├── ConfigurationError         a setting cannot work
+    ├── InvalidRequestError        refused here, before anything was sent (a ValueError too)
+    ├── TransportError             no answer: the network, or the connection
+    ├── OutcomeUnknownError        a write may or may not have been applied
+    ├── DecodeError                an answer that cannot be read
+    ├── DeadlineExceededError      RetryPolicy.deadline has passed
+    └── ApiError                   the server answered with an error
+        ├── BadRequestError              400
+        │   ├── SlotUnavailableError     "The slot you have selected is no longer available."
+        │   └── InvalidEventError        "The event id is invalid."
+        ├── AuthenticationError          401
+        │   └── TokenExpiredError        "Invalid JWT"
+        ├── PermissionDeniedError        403
+        ├── NotFoundError                404
+        ├── UnprocessableError           422
+        ├── RateLimitedError             429
+        │   └── DailyLimitError          429 with nothing left of the daily budget
+        └── ServerError                  5xx
+
+Rule: every error says what happened, what became of the write (`outcome`) and what to do next, and none ever
+holds a token. Nothing of aiohttp, msgspec or tenacity escapes the package.
+
+Pure. Must not import anything of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Outcome: TypeAlias = Literal["not_applied", "unknown", "applied"]
+"""What an error knows about the write: it cannot have happened, it may have happened, it has happened."""
+
+
+class LeadConnectorError(Exception):
+    """The root. Every error of this package is one."""
+
+    operation: str | None
+    """The vendor's name of the operation, such as `update_appointment`; `None` outside a call."""
+    status: int | None
+    """HTTP status of the last answer; `None` if there was none."""
+    trace_id: str | None
+    """The server's `traceId`: support asks for it."""
+    attempts: int
+    """Requests sent for this call; a connection that could not be made counts."""
+    outcome: Outcome
+    """What became of the write. `not_applied` for everything that only reads."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str | None = None,
+        status: int | None = None,
+        trace_id: str | None = None,
+        attempts: int = 0,
+        outcome: Outcome = "not_applied",
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.status = status
+        self.trace_id = trace_id
+        self.attempts = attempts
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return " ".join([str(self.args[0]), *self._notes()])
+
+    def _notes(self) -> list[str]:
+        facts = [
+            self.operation or "",
+            f"trace {self.trace_id}" if self.trace_id else "",
+            f"{self.attempts} attempt{'s' * (self.attempts != 1)}" if self.attempts else "",
+        ]
+        notes = [f"[{', '.join(fact for fact in facts if fact)}]"] if any(facts) else []
+        if self.outcome == "unknown":
+            notes.append("The write may have been applied: read the event before sending it again.")
+        elif self.outcome == "applied":
+            notes.append("The write was applied: do not send it again.")
+        return notes
+
+
+class ConfigurationError(LeadConnectorError):
+    """A setting cannot work: a bad token, address or number, or a client that is closed."""
+
+
+class InvalidRequestError(LeadConnectorError, ValueError):
+    """The request was refused here, before anything was sent."""
+
+    field: str | None
+    """The offending field, in snake_case; `None` if it is the request as a whole."""
+    value: object
+    """The offending value."""
+    mend: str
+    """How to mend it."""
+
+    def __init__(self, message: str, *, field: str | None = None, value: object = None, mend: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.value = value
+        self.mend = mend
+
+
+class TransportError(LeadConnectorError):
+    """No answer came: the connection failed before the request left, or while a read was under way."""
+
+
+class OutcomeUnknownError(LeadConnectorError):
+    """A write was sent and nobody can say whether it was applied. Read the event before sending again."""
+
+    sent: str | None = None
+    """What was sent: method and path."""
+    sent_body: bytes | None = None
+    """What was sent: the JSON body."""
+
+
+class DecodeError(LeadConnectorError):
+    """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`."""
+
+
+class DeadlineExceededError(LeadConnectorError):
+    """`RetryPolicy.deadline` has passed. `outcome` says whether a write was under way."""
+
+
+class ApiError(LeadConnectorError):
+    """The server answered with an error, or with a redirect, which is never followed."""
+
+    messages: list[str]
+    """The server's messages, whatever the body was: JSON of either shape, text, HTML, nothing."""
+    hint_seconds: float | None
+    """How long the server asked to wait, in seconds."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        messages: list[str] | None = None,
+        hint_seconds: float | None = None,
+        operation: str | None = None,
+        status: int | None = None,
+        trace_id: str | None = None,
+        attempts: int = 0,
+        outcome: Outcome = "not_applied",
+    ) -> None:
+        super().__init__(
+            message,
+            operation=operation,
+            status=status,
+            trace_id=trace_id,
+            attempts=attempts,
+            outcome=outcome,
+        )
+        self.messages = messages if messages is not None else []
+        self.hint_seconds = hint_seconds
+
+
+class BadRequestError(ApiError):
+    """400: the server could not accept the request as it stands."""
+
+
+class SlotUnavailableError(BadRequestError):
+    """400: taken, off the grid, too little notice or out of the date range; the server does not say which."""
+
+
+class InvalidEventError(BadRequestError):
+    """400: the event is deleted or unknown."""
+
+
+class AuthenticationError(ApiError):
+    """401: the token or the Version header was refused. The message says what to mend."""
+
+
+class TokenExpiredError(AuthenticationError):
+    """401 `Invalid JWT`: the access token has expired."""
+
+
+class PermissionDeniedError(ApiError):
+    """403: the token is not for this location, or the edge refused the client."""
+
+
+class NotFoundError(ApiError):
+    """404: no such route."""
+
+
+class UnprocessableError(ApiError):
+    """422: a value that the server does not take."""
+
+
+class RateLimitedError(ApiError):
+    """429 to the very last attempt. `hint_seconds` is the server's wish, if it had one."""
+
+
+class DailyLimitError(RateLimitedError):
+    """429 with the daily budget spent. `hint_seconds` is the time until its reset."""
+
+
+class ServerError(ApiError):
+    """5xx: the server or its edge failed. After a write, `outcome` is `unknown`."""

@@ -1,0 +1,160 @@
+"""What is sent and what comes back: the appointment payloads as msgspec Structs.
+
+Rule: this is the only module that knows the server's camelCase names. Fields are snake_case here and renamed
+on the wire. What we send is closed (`Literal`), what we read is open (`str`), because the server knows more
+words than its reference does.
+
+Pure. Must not import anything of the package.
+
+Sources: Update Appointment and Get Appointment of the vendor's API reference [doc]; shapes seen on real
+accounts by September 2026 [field].
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+AppointmentStatus: TypeAlias = Literal["new", "confirmed", "cancelled", "showed", "noshow", "invalid"]
+"""The statuses that an update may set [doc]."""
+
+MeetingLocationType: TypeAlias = Literal["custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google"]
+"""The kinds of meeting place that an update may set [doc]."""
+
+
+AwareDatetime: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""A datetime that knows its offset."""
+
+
+class _UpdateFields(Struct, frozen=True, kw_only=True, rename="camel"):
+    title: str | None | UnsetType = UNSET
+    """What calendars and messages show."""
+    meeting_location_type: MeetingLocationType | None | UnsetType = UNSET
+    """The server assumes `custom` when `address` is sent. Set without `address`, it loses the calendar's own
+    location [field]."""
+    meeting_location_id: str | None | UnsetType = UNSET
+    """An id out of the calendar's, or the team member's, location configurations. Server default: `default`."""
+    override_location_config: bool | None | UnsetType = UNSET
+    """Derived when left unset: `False` when only `meeting_location_id` is given, `True` when only
+    `meeting_location_type` is."""
+    appointment_status: AppointmentStatus | None | UnsetType = UNSET
+    """Send it with every change of an appointment marked `showed` or `noshow`: an update without it can put
+    the status back to `confirmed` [field]."""
+    assigned_user_id: str | None | UnsetType = UNSET
+    """A member of the calendar's team; required on team calendars when the slot check is off [field]."""
+    description: str | None | UnsetType = UNSET
+    """Text for the team."""
+    address: str | None | UnsetType = UNSET
+    """Where to meet: a place, a link or a number."""
+    ignore_date_range: bool | None | UnsetType = UNSET
+    """`True`: minimum notice and date range are not checked."""
+    to_notify: bool | None | UnsetType = UNSET
+    """`False`: the location's automations do not run."""
+    ignore_free_slot_validation: bool | None | UnsetType = UNSET
+    """`True`: no slot check at all, the date range included."""
+    rrule: str | None | UnsetType = UNSET
+    """`RRULE:…` by RFC 5545 without DTSTART, optionally followed by a newline and `EXDATE:…`. The server
+    applies it only together with `ignore_free_slot_validation=True`."""
+    calendar_id: str | None | UnsetType = UNSET
+    """The calendar to move the appointment to."""
+
+
+class AppointmentUpdate(_UpdateFields, frozen=True, kw_only=True):
+    """The change that `update_appointment` sends.
+
+    Every field is optional. A field left out is not sent; an explicit `False` or `None` is. Times are aware
+    datetimes or ISO 8601 strings with an offset, without fractions of a second; when both are given in
+    different offsets, the end is sent in the offset of the start (the same instant). Types and rules are
+    checked before anything is sent: see `InvalidRequestError`.
+
+    Source: Update Appointment, version 2021-04-15 [doc].
+    """
+
+    start_time: datetime | str | None | UnsetType = UNSET
+    """When it begins."""
+    end_time: datetime | str | None | UnsetType = UNSET
+    """When it ends; after `start_time`."""
+
+
+class WireUpdate(_UpdateFields, frozen=True, kw_only=True):
+    """An `AppointmentUpdate` as its JSON text has it: times are strings. For the codec only."""
+
+    start_time: str | None | UnsetType = UNSET
+    end_time: str | None | UnsetType = UNSET
+
+
+class CreatedBy(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who or what made an appointment."""
+
+    user_id: str | None = None
+    source: str | None = None
+
+
+class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The server's own words about a status [field]."""
+
+    status: str | None = None
+    state: str | None = None
+    old_status: str | None = None
+    translatable: bool | None = None
+
+
+class Appointment(Struct, frozen=True, kw_only=True, rename="camel"):
+    """An appointment as the server shows it, in whichever answer.
+
+    Every field can be missing, and is `None` then: no answer carries them all, and a success is a success
+    whatever its body lacks. Statuses are open strings. Times are aware datetimes in the offset that the
+    server chose (often the assignee's): compare instants, not text.
+
+    Sources: answers of update, create, get and list [doc]; `created_by`, `deleted`, `status_details` [field].
+    """
+
+    id: str | None = None
+    """The event id; never missing after `update_appointment` and `get_appointment`."""
+    title: str | None = None
+    calendar_id: str | None = None
+    location_id: str | None = None
+    contact_id: str | None = None
+    group_id: str | None = None
+    appointment_status: str | None = None
+    """One of `AppointmentStatus`, `active`, `completed`, or a word that is new."""
+    assigned_user_id: str | None = None
+    users: tuple[str, ...] | None = None
+    address: str | None = None
+    notes: str | None = None
+    description: str | None = None
+    meeting_location_type: str | None = None
+    meeting_location_id: str | None = None
+    is_recurring: bool | None = None
+    rrule: str | None = None
+    master_event_id: str | None = None
+    """Of an instance: the event that carries the rule."""
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
+    date_added: AwareDatetime | None = None
+    date_updated: AwareDatetime | None = None
+    assigned_resources: tuple[str, ...] | None = None
+    created_by: CreatedBy | None = None
+    source: str | None = None
+    status: str | None = None
+    """A second status that creating answers with, such as `booked`."""
+    status_details: StatusDetails | None = None
+    deleted: bool | None = None
+    """`True` when the event was deleted and is only still readable [field]."""
+
+
+class MisspeltStatus(Struct, frozen=True):
+    """The server's misspelt key, sometimes the only one that carries the status [field]. For the codec only."""
+
+    appointment_status: str | None = field(name="appoinmentStatus", default=None)
+
+
+class ErrorBody(Struct, frozen=True, rename="camel"):
+    """An error answer, in either of the server's two shapes [field]. For the codec only."""
+
+    message: object = None
+    error: object = None
+    name: object = None
+    trace_id: object = None

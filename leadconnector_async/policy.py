@@ -1,0 +1,88 @@
+"""The settings of a client: frozen, checked when they are made, in seconds throughout.
+
+Pure. Must not import anything of the package but its errors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from .exceptions import ConfigurationError
+
+OnAmbiguous: TypeAlias = Literal["retry", "raise"]
+"""What to do when nobody knows whether a write was applied."""
+
+
+class Timeouts(Struct, frozen=True, kw_only=True):
+    """Bounds of each attempt, in seconds."""
+
+    connect: float = 10.0
+    """To get a connection: waiting for a free one, name lookup and TLS included."""
+    read: float = 30.0
+    """Without a byte from the server; the body as a whole must arrive within the same time."""
+
+    def __post_init__(self) -> None:
+        _check_positive("Timeouts.connect", self.connect)
+        _check_positive("Timeouts.read", self.read)
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """When a call is tried again, and for how long."""
+
+    max_attempts: int = 5
+    """Requests sent for one call, the first included."""
+    deadline: float | None = None
+    """Bound of the whole call in seconds, waiting for its turn included. `None`: a call waits its turn as long
+    as its turn takes; attempts and timeouts bound the rest."""
+    backoff_base: float = 0.5
+    """The first back-off is drawn from 0 to this; each further one from 0 to double the span before."""
+    backoff_cap: float = 30.0
+    """The longest back-off. A longer hint from the server is still obeyed."""
+    on_ambiguous: OnAmbiguous = "retry"
+    """For updates whose answer was lost and after a 5xx. `"retry"` sends again: harmless to the calendar, but
+    automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creating calls always raise."""
+
+    def __post_init__(self) -> None:
+        if not _is_int(self.max_attempts) or self.max_attempts < 1:
+            raise ConfigurationError(
+                f"RetryPolicy.max_attempts is {self.max_attempts!r}; it must be a whole number of at least 1"
+            )
+        if self.deadline is not None:
+            _check_positive("RetryPolicy.deadline", self.deadline)
+        _check_positive("RetryPolicy.backoff_base", self.backoff_base)
+        _check_positive("RetryPolicy.backoff_cap", self.backoff_cap)
+        if self.on_ambiguous not in ("retry", "raise"):
+            raise ConfigurationError(
+                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; it must be 'retry' or 'raise'"
+            )
+
+
+class RateLimit(Struct, frozen=True, kw_only=True):
+    """Where the limiter of a location starts. The headers of every answer correct it.
+
+    The defaults are the documented limits; lower real ones are common [field].
+    """
+
+    max_requests: int = 100
+    """Requests in any window of `interval` seconds."""
+    interval: float = 10.0
+    """Length of the window, in seconds."""
+
+    def __post_init__(self) -> None:
+        if not _is_int(self.max_requests) or self.max_requests < 1:
+            raise ConfigurationError(
+                f"RateLimit.max_requests is {self.max_requests!r}; it must be a whole number of at least 1"
+            )
+        _check_positive("RateLimit.interval", self.interval)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a number of seconds greater than 0")
