@@ -1,0 +1,193 @@
+"""The desk: takes a request, says what to answer, and keeps the state. No sockets.
+
+Rule: the order of refusals is edge, route, token, version, rate, fault, event, body, state; whatever is asked
+is written into the log first.
+
+Pure but for its own state; time comes in as an argument.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import unquote
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from .answers import render_event, render_page, render_refusal, render_update
+from .faults import Fault, FaultScript
+from .limits import Gate, Limits, Verdict
+from .log import LoggedRequest, RequestLog
+from .quirks import Quirks
+from .rules import INVALID_EVENT, Refusal, apply_update
+from .seed import Clinic
+from .tokens import READ, WRITE, Grant, TokenBook
+
+_APPOINTMENT: Final = re.compile(r"/calendars/events/appointments/(?P<event_id>[^/]+)")
+_ROUTES: Final = {"PUT": ("update_appointment", WRITE), "GET": ("get_appointment", READ)}
+_VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
+_REFUSED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
+_JSON: Final = {"content-type": "application/json; charset=utf-8"}
+_OK: Final = Fault("ok")
+
+
+class Reply(Struct, frozen=True):
+    """What to send back, and what shall go wrong on the way."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    fault: Fault = _OK
+
+
+class Desk:
+    """The server without its sockets."""
+
+    def __init__(
+        self, clinic: Clinic, tokens: TokenBook, *, quirks: Quirks, limits: Limits, strict: bool, log_size: int
+    ) -> None:
+        self.clinic = clinic
+        self.tokens = tokens
+        self.quirks = quirks
+        self.limits = limits
+        self.strict = strict
+        self.faults = FaultScript()
+        self.requests = RequestLog(log_size)
+        self._gates: dict[str, Gate] = {}
+        self._traces = 0
+
+    def restart(self, clinic: Clinic) -> None:
+        """Begin anew with another state, empty counters, log and script."""
+        self.clinic = clinic
+        self.faults.clear()
+        self.requests.clear()
+        self._gates.clear()
+        self._traces = 0
+
+    def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
+        """Answer one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
+        match = _APPOINTMENT.fullmatch(path)
+        route = _ROUTES.get(method) if match is not None else None
+        event_id = unquote(match["event_id"]) if match is not None else None
+        entry = LoggedRequest(
+            route[0] if route else None, method, path, event_id, now, body.decode("utf-8", "replace")
+        )
+        self.requests.add(entry)
+        self._traces += 1
+        try:
+            reply = self._serve(entry, route, headers, body, now)
+        except Refusal as refusal:
+            reply = self._refuse(refusal)
+        entry.status = None if reply.fault.kind in ("reset", "lose-answer", "half-body") else reply.status
+        return reply
+
+    def _serve(
+        self,
+        entry: LoggedRequest,
+        route: tuple[str, str] | None,
+        headers: Mapping[str, str],
+        body: bytes,
+        now: float,
+    ) -> Reply:
+        if self.strict and _REFUSED_AGENT.match(headers.get("user-agent", "")):
+            return Reply(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
+        if route is None or entry.event_id is None:
+            raise Refusal(404, f"Cannot {entry.method} {entry.path}")
+        operation, scope = route
+        grant = self.tokens.check(headers.get("authorization"), scope)
+        entry.location_id = grant.location_id
+        version = _check_version(headers)
+        verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(self.limits, now)
+        if not verdict.allowed:
+            return self._reject(verdict)
+        fault = self.faults.take(operation)
+        return self._fail(fault, verdict) or self._answer(entry, grant, version, body, fault, verdict)
+
+    def _fail(self, fault: Fault, verdict: Verdict) -> Reply | None:
+        """The answer of a fault that comes instead of any work."""
+        if fault.kind == "html":
+            return Reply(fault.status, {"content-type": "text/html"}, render_page(fault.status), fault)
+        if fault.kind == "reset":
+            return Reply(0, {}, b"", fault)
+        return self._spoil(fault, verdict) if fault.kind == "status" else None
+
+    def _spoil(self, fault: Fault, verdict: Verdict) -> Reply:
+        hint = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
+        body = render_refusal(fault.status, _name_status(fault.status), self._trace_id())
+        return Reply(fault.status, _JSON | verdict.headers | hint, body, fault)
+
+    def _answer(
+        self, entry: LoggedRequest, grant: Grant, version: str, body: bytes, fault: Fault, verdict: Verdict
+    ) -> Reply:
+        try:
+            content = self._work(entry, grant, version, body)
+        except Refusal as refusal:
+            refused = self._refuse(refusal)
+            return Reply(refused.status, refused.headers | verdict.headers, refused.body, fault)
+        if fault.kind == "after-apply":
+            return self._spoil(fault, verdict)
+        return Reply(200, _JSON | verdict.headers, content, fault)
+
+    def _work(self, entry: LoggedRequest, grant: Grant, version: str, body: bytes) -> bytes:
+        book = self.clinic.book
+        event_id = entry.event_id or ""
+        event = book.find(event_id)
+        if event is None or (event.deleted and not self.quirks.deleted_readable):
+            raise Refusal(400, INVALID_EVENT)
+        if event.location_id != grant.location_id:
+            raise Refusal(403, "The token does not have access to this location.")
+        if entry.operation == "get_appointment":
+            return render_event(book, event, self.quirks, self._trace_id())
+        wanted = _decode(body)
+        changed = apply_update(book, event_id, wanted, version=version, quirks=self.quirks, strict=self.strict)
+        book.put(changed)
+        entry.applied = True
+        return render_update(book, changed, self.quirks, self._trace_id())
+
+    def _reject(self, verdict: Verdict) -> Reply:
+        headers = _JSON | verdict.headers | self._build_retry_after(verdict.wait_seconds)
+        return Reply(429, headers, render_refusal(429, "Too Many Requests", ""))
+
+    def _build_retry_after(self, seconds: float) -> dict[str, str]:
+        match self.limits.retry_after:
+            case None:
+                return {}
+            case "seconds":
+                return {"retry-after": f"{seconds:.3f}"}
+            case "milliseconds":
+                return {"retry-after-ms": str(round(seconds * 1000))}
+            case "date":
+                until = datetime.now(UTC) + timedelta(seconds=seconds + 1)
+                return {"retry-after": format_datetime(until, usegmt=True)}
+
+    def _refuse(self, refusal: Refusal) -> Reply:
+        return Reply(refusal.status, _JSON, render_refusal(refusal.status, refusal.message, self._trace_id()))
+
+    def _trace_id(self) -> str:
+        return str(UUID(int=self._traces))
+
+
+def _check_version(headers: Mapping[str, str]) -> str:
+    version = headers.get("version")
+    if version is None:
+        raise Refusal(401, "version header was not found.")
+    if version not in _VERSIONS:
+        raise Refusal(401, "version header is invalid")
+    return version
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        raise Refusal(400, "Bad Request") from None
+
+
+def _name_status(status: int) -> str:
+    names = {429: "Too Many Requests", 500: "Internal server error", 502: "Bad Gateway", 503: "Service Unavailable"}
+    return names.get(status, f"HTTP {status}")

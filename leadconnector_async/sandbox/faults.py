@@ -1,0 +1,104 @@
+"""Faults by script: an ordered list per operation, each used up by one request.
+
+A fault waits behind the limiter: a request that is refused for its rate or its token uses none up.
+
+Pure. Must not import anything of the package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+FaultKind: TypeAlias = Literal["ok", "status", "after-apply", "reset", "lose-answer", "stall", "half-body", "html"]
+
+_WORDS: Final[dict[str, FaultKind]] = {
+    "ok": "ok",
+    "reset": "reset",
+    "lose-answer": "lose-answer",
+    "half-body": "half-body",
+}
+_STATUS: Final = re.compile(r"(?P<status>[345]\d\d)(?P<applied>-after-apply)?(?: retry-after=(?P<after>\S{1,40}))?")
+_STALL: Final = re.compile(r"stall (?P<seconds>\d{1,4}(?:\.\d{1,3})?)")
+_HTML: Final = re.compile(r"html (?P<status>[45]\d\d)")
+_MEND: Final = (
+    "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-answer, 'stall 0.2', half-body or 'html 502'"
+)
+
+
+class Fault(Struct, frozen=True):
+    """One thing that goes wrong. Its text is what `Fault.parse` reads.
+
+    | text | what happens |
+    | --- | --- |
+    | `ok` | nothing: a place holder in a sequence |
+    | `503`, `503 retry-after=2` | an error answer; nothing is applied |
+    | `503-after-apply` | the update is applied, then an error answer |
+    | `reset` | the connection is cut; nothing is applied |
+    | `lose-answer` | the update is applied, then the connection is cut |
+    | `stall 0.2` | the answer takes 0.2 s longer; the update is applied |
+    | `half-body` | the update is applied, half of the answer comes |
+    | `html 502` | a page of the edge instead of an answer; nothing is applied |
+    """
+
+    kind: FaultKind
+    status: int = 0
+    seconds: float = 0.0
+    retry_after: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Read a fault's text. Raises `ValueError`."""
+        if kind := _WORDS.get(text):
+            return cls(kind)
+        if match := _STATUS.fullmatch(text):
+            kind = "after-apply" if match["applied"] else "status"
+            return cls(kind, int(match["status"]), retry_after=match["after"])
+        if match := _STALL.fullmatch(text):
+            return cls("stall", seconds=float(match["seconds"]))
+        if match := _HTML.fullmatch(text):
+            return cls("html", int(match["status"]))
+        raise ValueError(f"unknown fault {text!r}: {_MEND}")
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "status" | "after-apply":
+                applied = "-after-apply" if self.kind == "after-apply" else ""
+                return f"{self.status}{applied}{f' retry-after={self.retry_after}' if self.retry_after else ''}"
+            case "stall":
+                return f"stall {self.seconds:g}"
+            case "html":
+                return f"html {self.status}"
+            case _:
+                return self.kind
+
+
+class FaultScript:
+    """The planned faults of each operation."""
+
+    def __init__(self, plans: Mapping[str, Sequence[Fault | str]] | None = None) -> None:
+        self._plans: dict[str, deque[Fault]] = {}
+        for operation, faults in (plans or {}).items():
+            self.plan(operation, faults)
+
+    def plan(self, operation: str, faults: Iterable[Fault | str]) -> None:
+        """Add faults behind those that are planned already. Raises `ValueError` for an unknown text."""
+        parsed = [fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults]
+        self._plans.setdefault(operation, deque()).extend(parsed)
+
+    def take(self, operation: str) -> Fault:
+        """The fault for the next request of an operation."""
+        plan = self._plans.get(operation)
+        return plan.popleft() if plan else Fault("ok")
+
+    def unused(self) -> dict[str, list[Fault]]:
+        """Planned faults that no request has met; empty if all were used up."""
+        return {operation: list(plan) for operation, plan in self._plans.items() if plan}
+
+    def clear(self) -> None:
+        """Forget all that is planned."""
+        self._plans.clear()

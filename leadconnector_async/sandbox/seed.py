@@ -1,0 +1,134 @@
+"""A clinic, made from a number: the same seed gives the same ids and data on every machine and every Python.
+
+Rule: nothing random and no clock. Ids come from a hash, times from a fixed Wednesday, 10 March 2027.
+
+Pure. Must not import anything outside this folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from .book import Book, BookedAppointment, Calendar, User
+
+FIRST_DAY: Final = datetime(2027, 3, 10)
+"""The first day with single appointments; wall-clock time, placed in each calendar's own zone."""
+SERIES_DAY: Final = datetime(2027, 3, 8)
+"""The first day of the series, a Monday."""
+
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PRACTICES: Final = (
+    ("General practice", "America/New_York", 15),
+    ("Physiotherapy", "America/Los_Angeles", 30),
+    ("Telehealth", "Asia/Kolkata", 30),
+    ("Dental care", "Europe/London", 20),
+)
+_USER_ZONES: Final = ("America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Europe/London")
+_DOCTORS_EACH: Final = 4
+_OPENS: Final = 8
+_CLOSES: Final = 18
+_TITLES: Final = ("Check-up", "Follow-up", "First visit", "Vaccination", "Consultation", "X-ray review")
+_STATUSES: Final = ("confirmed",) * 6 + ("new", "showed", "noshow", "cancelled")
+_RULES: Final = (
+    "RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=8",
+    "RRULE:FREQ=WEEKLY;BYDAY=MO,TH;UNTIL=20270501T000000Z",
+    "RRULE:FREQ=DAILY;INTERVAL=1;COUNT=10\nEXDATE:20270310T010000Z,20270311T010000Z",
+    "RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=MO;COUNT=6",
+)
+
+
+class Clinic(Struct, frozen=True):
+    """What a seed has made."""
+
+    book: Book
+    location_id: str
+    appointment_ids: tuple[str, ...]
+    """The single appointments, in the order in which they were made."""
+    series_ids: tuple[str, ...]
+    """The masters of the series."""
+
+
+def build_id(seed: int, kind: str, number: int) -> str:
+    """An id of 20 letters and digits."""
+    value = int.from_bytes(hashlib.sha256(f"{seed}:{kind}:{number}".encode()).digest())
+    letters: list[str] = []
+    for _ in range(20):
+        value, digit = divmod(value, len(_ALPHABET))
+        letters.append(_ALPHABET[digit])
+    return "".join(letters)
+
+
+def build_clinic(seed: int, appointments: int) -> Clinic:
+    """Make a book with so many single appointments, and a few series."""
+    book = Book()
+    location_id = build_id(seed, "location", 0)
+    calendars = [_build_calendar(book, seed, number) for number in range(len(_PRACTICES))]
+    singles = tuple(_put_single(book, seed, location_id, calendars, number) for number in range(appointments))
+    series = tuple(_put_series(book, seed, location_id, calendars, number) for number in range(len(_RULES)))
+    return Clinic(book, location_id, singles, series)
+
+
+def _build_calendar(book: Book, seed: int, number: int) -> Calendar:
+    name, zone, slot_minutes = _PRACTICES[number]
+    first = number * (_DOCTORS_EACH + 1)
+    team = tuple(build_id(seed, "user", first + member) for member in range(_DOCTORS_EACH + 1))
+    for member, user_id in enumerate(team):
+        book.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
+    calendar = Calendar(build_id(seed, "calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES)
+    book.calendars[calendar.id] = calendar
+    return calendar
+
+
+def _put_single(book: Book, seed: int, location_id: str, calendars: list[Calendar], number: int) -> str:
+    """The doctors of all calendars fill their days one after the other; the last of a team runs the series."""
+    round_number, place = divmod(number, len(calendars) * _DOCTORS_EACH)
+    doctor, calendar_number = divmod(place, len(calendars))
+    calendar = calendars[calendar_number]
+    slots_a_day = (_CLOSES - _OPENS) * 60 // calendar.slot_minutes
+    days, slot = divmod(round_number, slots_a_day)
+    start = _place(calendar, FIRST_DAY + timedelta(days=days, hours=_OPENS, minutes=slot * calendar.slot_minutes))
+    event = BookedAppointment(
+        id=build_id(seed, "appointment", number),
+        location_id=location_id,
+        calendar_id=calendar.id,
+        contact_id=build_id(seed, "contact", number),
+        title=_TITLES[number % len(_TITLES)],
+        appointment_status=_STATUSES[number % len(_STATUSES)],
+        assigned_user_id=calendar.team[doctor],
+        start_time=start,
+        end_time=start + timedelta(minutes=calendar.slot_minutes),
+        address=f"Room {number % 12 + 1}",
+        meeting_location_type="custom",
+        meeting_location_id="custom_0",
+    )
+    book.put(event)
+    return event.id
+
+
+def _put_series(book: Book, seed: int, location_id: str, calendars: list[Calendar], number: int) -> str:
+    calendar = calendars[number % len(calendars)]
+    start = _place(calendar, SERIES_DAY + timedelta(hours=_OPENS + 1 + number))
+    event = BookedAppointment(
+        id=build_id(seed, "series", number),
+        location_id=location_id,
+        calendar_id=calendar.id,
+        contact_id=build_id(seed, "series contact", number),
+        title=f"Course {number + 1}",
+        appointment_status="confirmed",
+        assigned_user_id=calendar.team[_DOCTORS_EACH],
+        start_time=start,
+        end_time=start + timedelta(minutes=calendar.slot_minutes),
+        address="Course room",
+        rrule=_RULES[number % len(_RULES)],
+    )
+    book.put(event)
+    return event.id
+
+
+def _place(calendar: Calendar, wall: datetime) -> datetime:
+    return wall.replace(tzinfo=ZoneInfo(calendar.zone)).astimezone(UTC)

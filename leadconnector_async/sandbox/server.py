@@ -1,0 +1,190 @@
+"""`Sandbox`: the local server as one object, for tests, tours and the command line.
+
+Rule: it is the same whether it is used from Python, as a fixture or as a command; it listens on loopback only.
+
+Must not import the client.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from .app import Listener
+from .book import Book, BookedAppointment
+from .desk import Desk
+from .faults import Fault, FaultScript
+from .limits import Limits
+from .log import RequestLog
+from .quirks import Quirks
+from .seed import Clinic, build_clinic
+from .tokens import READ, WRITE, TokenBook, TokenKind, UserType
+
+
+class Sandbox:
+    """A server on loopback that behaves like HighLevel's, with no account and no network.
+
+        async with Sandbox() as sandbox:
+            client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
+
+    `seed` and `appointments` decide the clinic that it holds; the same numbers give the same ids and data.
+    `faults` maps an operation to what shall go wrong, in order: see `Fault`. `strict=False` skips the checks of
+    User-Agent, team and slot. `port=0` takes a free port. Raises `ValueError` for a host that is not loopback.
+    """
+
+    url: str
+    """Where it listens, such as `http://127.0.0.1:40123`."""
+    token: str
+    """A Private Integration Token with both scopes."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        appointments: int = 250,
+        limits: Limits | None = None,
+        quirks: Quirks | None = None,
+        faults: Mapping[str, Sequence[Fault | str]] | None = None,
+        strict: bool = True,
+        log_size: int = 10_000,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"host is {host!r}; the sandbox listens on loopback only, such as '127.0.0.1'")
+        self._seed = seed
+        self._appointments = appointments
+        self._faults = dict(faults or {})
+        self._host = host
+        tokens = TokenBook(seed)
+        clinic = build_clinic(seed, appointments)
+        self._desk = Desk(
+            clinic,
+            tokens,
+            quirks=quirks or Quirks(),
+            limits=limits or Limits(),
+            strict=strict,
+            log_size=log_size,
+        )
+        for operation, planned in self._faults.items():
+            self._desk.faults.plan(operation, planned)
+        self._listener = Listener(self._desk, host, port)
+        self.url = ""
+        self.token = self.issue_token("pit")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url or 'not started'} location_id={self.location_id!r}>"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begin to listen; `url` is valid from then on."""
+        port = await self._listener.start()
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Close the port and all connections."""
+        await self._listener.stop()
+
+    def reset(self) -> None:
+        """Back to the beginning: state, counters, log and faults. Tokens stay."""
+        self._desk.restart(build_clinic(self._seed, self._appointments))
+        for operation, planned in self._faults.items():
+            self._desk.faults.plan(operation, planned)
+
+    @property
+    def location_id(self) -> str:
+        """The clinic's location (Sub-Account)."""
+        return self._clinic.location_id
+
+    @property
+    def appointment_ids(self) -> tuple[str, ...]:
+        """Ids of the single appointments, in seeded order."""
+        return self._clinic.appointment_ids
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """Ids of the masters of the series."""
+        return self._clinic.series_ids
+
+    @property
+    def book(self) -> Book:
+        """The whole state."""
+        return self._clinic.book
+
+    @property
+    def requests(self) -> RequestLog:
+        """What the server saw."""
+        return self._desk.requests
+
+    @property
+    def faults(self) -> FaultScript:
+        """What shall go wrong; `unused()` says what has not happened yet."""
+        return self._desk.faults
+
+    @property
+    def limits(self) -> Limits:
+        """The rate limits; can be set while it runs."""
+        return self._desk.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._desk.limits = limits
+
+    @property
+    def quirks(self) -> Quirks:
+        """The oddities; can be set while it runs."""
+        return self._desk.quirks
+
+    @quirks.setter
+    def quirks(self, quirks: Quirks) -> None:
+        self._desk.quirks = quirks
+
+    def issue_token(
+        self,
+        kind: TokenKind = "pit",
+        *,
+        scopes: Iterable[str] = (READ, WRITE),
+        location_id: str | None = None,
+        user_type: UserType = "Location",
+    ) -> str:
+        """Make another token."""
+        return self._desk.tokens.issue(kind, location_id or self.location_id, scopes, user_type)
+
+    def expire_token(self, token: str) -> None:
+        """Let a token expire. Raises `KeyError` for an unknown one."""
+        self._desk.tokens.expire(token)
+
+    def appointment(self, event_id: str) -> BookedAppointment:
+        """The current state of an appointment or of an instance. Raises `KeyError` for an unknown one."""
+        event = self.book.find(event_id)
+        if event is None:
+            raise KeyError(event_id)
+        return event
+
+    def edit_appointment(self, event_id: str, **changes: object) -> None:
+        """Change an appointment as somebody else would, by the names of `BookedAppointment`, unchecked."""
+        self.book.put(msgspec.structs.replace(self.appointment(event_id), **changes))
+
+    def delete_appointment(self, event_id: str) -> None:
+        """Delete an appointment as somebody else would."""
+        self.edit_appointment(event_id, deleted=True)
+
+    @property
+    def _clinic(self) -> Clinic:
+        return self._desk.clinic
