@@ -1,0 +1,72 @@
+"""Async client for HighLevel's (LeadConnector's) calendar API: limits kept, failures retried, nothing lost."""
+
+from msgspec import UNSET
+
+from ._quota import Quota
+from ._version import __version__
+from ._wire import JsonValue
+from .answer import Answer, answer_of
+from .auth import TokenProvider
+from .client import LeadConnector
+from .events import Event
+from .exceptions import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    DailyLimitError,
+    DeadlineExceededError,
+    DecodeError,
+    InvalidEventError,
+    InvalidRequestError,
+    LeadConnectorError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    SlotUnavailableError,
+    TokenExpiredError,
+    TransportError,
+    UnprocessableError,
+)
+from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
+from .policy import RateLimit, RetryPolicy, Timeouts
+
+__all__ = [
+    "UNSET",
+    "Answer",
+    "ApiError",
+    "Appointment",
+    "AppointmentStatus",
+    "AppointmentUpdate",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConfigurationError",
+    "DailyLimitError",
+    "DeadlineExceededError",
+    "DecodeError",
+    "Event",
+    "InvalidEventError",
+    "InvalidRequestError",
+    "JsonValue",
+    "LeadConnector",
+    "LeadConnectorError",
+    "MeetingLocationType",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "Quota",
+    "RateLimit",
+    "RateLimitedError",
+    "RetryPolicy",
+    "ServerError",
+    "SlotUnavailableError",
+    "Timeouts",
+    "TokenExpiredError",
+    "TokenProvider",
+    "TransportError",
+    "UnprocessableError",
+    "__version__",
+    "answer_of",
+]

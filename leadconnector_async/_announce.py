@@ -1,0 +1,39 @@
+"""Telling what happens: to the user's `on_event` and to the standard library's log.
+
+Rule: nobody who listens can break a call, and nobody is told a secret: events hold none.
+
+Knows events only.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from .events import Event, EventHandler
+
+LOGGER: Final = logging.getLogger("leadconnector_async")
+
+
+class Announcer:
+    """Passes events on. No handler of ours is ever installed on the logger."""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: EventHandler | None) -> None:
+        self._handler = handler
+
+    @property
+    def listening(self) -> bool:
+        """Somebody wants to know; without that, no event needs to be made."""
+        return self._handler is not None or LOGGER.isEnabledFor(logging.DEBUG)
+
+    def tell(self, event: Event) -> None:
+        """Log the event and hand it to the handler, whose failure is logged and goes no further."""
+        LOGGER.debug("%s", event)
+        if self._handler is None:
+            return
+        try:
+            self._handler(event)
+        except Exception:
+            LOGGER.exception("on_event failed on %s", type(event).__name__)

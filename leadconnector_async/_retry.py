@@ -1,0 +1,129 @@
+"""`RetryPolicy` made into tenacity: what is repeated, after how long, and when to stop.
+
+Rule: tenacity decides, from the first failure on, and never sees a cancellation: it is used as a machine that
+is told an outcome and answers "sleep", "try" or "this is final", while the pipeline does the awaiting.
+
+Pure. Time comes in as a function. Must not import the pipeline.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Final, Literal, TypeAlias, cast
+
+from msgspec import Struct
+from tenacity import RetryCallState, Retrying, retry_if_result
+from tenacity.wait import wait_random_exponential
+
+from ._operations import Operation
+from .exceptions import DailyLimitError, LeadConnectorError
+from .policy import RetryPolicy
+
+Phase: TypeAlias = Literal["never_sent", "certificate", "no_answer", "status", "final"]
+"""How far a request got that failed: it never left; the certificate was refused; it left and no whole answer
+came; the server answered with an error; or nothing can follow whatever the policy says."""
+
+_EDGE: Final = range(520, 531)
+_HARMLESS: Final = frozenset({408, 425, 429})
+_AMBIGUOUS: Final = frozenset({500, 502, 503, 504, *_EDGE})
+_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+_LARGEST_IN_SECONDS: Final = 1000
+
+
+class Failure(Struct, frozen=True):
+    """An attempt that failed."""
+
+    error: LeadConnectorError
+    phase: Phase
+    hint_seconds: float | None = None
+    """How long the server asked to wait."""
+    pause_seconds: float = 0.0
+    """How long the location pauses anyway before the next attempt."""
+
+
+def is_ambiguous(failure: Failure, operation: Operation) -> bool:
+    """Tell whether a write may have been applied although this attempt failed."""
+    if not operation.writes:
+        return False
+    return failure.phase == "no_answer" or (failure.phase == "status" and (failure.error.status or 0) >= 500)
+
+
+def decide_repeat(operation: Operation, policy: RetryPolicy, failure: object) -> bool:
+    """Decide whether this outcome of an attempt is worth another one."""
+    if not isinstance(failure, Failure):
+        return False
+    if failure.phase in ("certificate", "final") or isinstance(failure.error, DailyLimitError):
+        return False
+    if failure.phase == "status" and failure.error.status not in _HARMLESS | _AMBIGUOUS:
+        return False
+    if is_ambiguous(failure, operation):
+        return operation.repeatable and policy.on_ambiguous == "retry"
+    return True
+
+
+def build_retrying(
+    operation: Operation, policy: RetryPolicy, deadline: float | None, clock: Callable[[], float]
+) -> Retrying:
+    """Make the machine for one call. `deadline` is a moment of `clock`."""
+    return Retrying(
+        retry=retry_if_result(partial(decide_repeat, operation, policy)),
+        wait=partial(_compute_wait, wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
+        stop=partial(_decide_stop, policy.max_attempts, deadline, clock),
+        retry_error_callback=_read_failure,
+    )
+
+
+def read_hint(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Read how long the server asks to wait, in seconds: given as seconds, milliseconds or an HTTP date.
+
+    Numbers of 1000 and more are milliseconds: nobody has shown which unit a 429 uses [guess], and waiting a
+    thousand times too long is worse than asking once too often. A date is held against the answer's own
+    `Date`, so that no common clock is needed.
+    """
+    milliseconds = headers.get("retry-after-ms", "")
+    if _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
+    text = headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(text):
+        value = float(text)
+        return value if value < _LARGEST_IN_SECONDS else value / 1000
+    until = _parse_date(text)
+    if until is None:
+        return None
+    reference = _parse_date(headers.get("date", "")) or now or datetime.now(UTC)
+    return max(0.0, (until - reference).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _compute_wait(backoff: wait_random_exponential, state: RetryCallState) -> float:
+    failure = _read_failure(state)
+    if failure.pause_seconds:
+        return 0.0
+    return max(failure.hint_seconds or 0.0, backoff(state))
+
+
+def _decide_stop(
+    max_attempts: int, deadline: float | None, clock: Callable[[], float], state: RetryCallState
+) -> bool:
+    if state.attempt_number >= max_attempts:
+        return True
+    wait_seconds = max(state.upcoming_sleep, _read_failure(state).pause_seconds)
+    return deadline is not None and clock() + wait_seconds >= deadline
+
+
+def _read_failure(state: RetryCallState) -> Failure:
+    outcome = state.outcome
+    if outcome is None:
+        raise AssertionError("tenacity is asked only after an attempt")
+    return cast("Failure", outcome.result())

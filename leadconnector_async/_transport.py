@@ -1,0 +1,199 @@
+"""aiohttp, wrapped: one request out, one reply back, and how far it got when it fails.
+
+Rule: bytes in, bytes out. No error of aiohttp leaves this module (its errors can hold the request's headers,
+and so the token), nothing is followed, nothing is sent twice, and no cookie is kept.
+
+This is the first floor with input and output. Must not import the pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+import aiohttp
+from aiohttp import abc
+from aiohttp.payload import BytesPayload
+from msgspec import Struct
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from ._wire import Request
+from .exceptions import ConfigurationError
+from .policy import Timeouts
+
+T = TypeVar("T")
+
+_LARGEST_BODY: Final = 32 * 1024 * 1024
+_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+_NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+
+
+class Progress(Struct):
+    """How far a request got; readable at any moment, even after a cancellation."""
+
+    left: bool = False
+    """A byte of it may have reached the server."""
+    response: aiohttp.ClientResponse | None = None
+    """The answer, from the moment that its headers were there."""
+    answered_at: float = 0.0
+    """That moment, by the loop's clock."""
+
+
+class Reply(Struct, frozen=True):
+    """An answer as it came."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    answered_at: float
+    """When its headers came, by the loop's clock."""
+    fault: str = ""
+    """Why the body is not whole; empty if it is."""
+
+
+class Unanswered(Struct, frozen=True):
+    """No answer came."""
+
+    reason: str
+    certificate: bool = False
+    """The server's certificate was refused."""
+
+
+class _TrackedBody(BytesPayload):
+    """A body that notes when it, and with it the first byte of the request, is handed to the socket."""
+
+    def __init__(self, content: bytes, progress: Progress) -> None:
+        super().__init__(content, content_type="application/json")
+        self._progress = progress
+
+    async def write_with_length(self, writer: abc.AbstractStreamWriter, content_length: int | None) -> None:
+        self._progress.left = True
+        await super().write_with_length(writer, content_length)
+
+
+class Transport:
+    """The connections of a client and of all its copies. Opened on first use, in the loop that uses it."""
+
+    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_session")
+
+    def __init__(self, base_url: URL, borrowed: aiohttp.ClientSession | None) -> None:
+        self._base = base_url
+        self._prefix = base_url.raw_path.rstrip("/")
+        self._borrowed = borrowed
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+        """The session to send with. Raises `ConfigurationError` when closed, or in another loop."""
+        if self._session is None:
+            if self._closed:
+                raise ConfigurationError("the client is closed; make a new one, or keep it open for longer")
+            self._session = _borrow(self._borrowed) if self._borrowed is not None else _make_session()
+            self._loop = loop
+        elif self._loop is not loop:
+            raise ConfigurationError("the client was first used in another event loop; make one client per loop")
+        return self._session
+
+    async def close(self) -> None:
+        """Close what is ours; a borrowed session stays open."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request[T],
+        headers: CIMultiDict[str],
+        bounds: aiohttp.ClientTimeout,
+        progress: Progress,
+    ) -> Reply | Unanswered:
+        """Send one request and read its answer whole. `progress` tells how far that got."""
+        url = self._base.with_path(self._prefix + request.path, encoded=True)
+        body = request.body
+        progress.left = body is None
+        progress.response = None
+        try:
+            response = await session.request(
+                request.operation.method,
+                url.with_query(request.query) if request.query else url,
+                data=None if body is None else _TrackedBody(body, progress),
+                headers=headers,
+                timeout=bounds,
+                allow_redirects=False,
+            )
+            progress.response = response
+            progress.answered_at = session.loop.time()
+            arrived = response.content.is_eof()
+            content = response.content.read_nowait() if arrived else await _read_bounded(response)
+        except _FAILURES as error:
+            progress.left = progress.left and not isinstance(error, _NEVER_SENT)
+            return describe_cut(progress, _describe(error), certificate=isinstance(error, _CERTIFICATE))
+        return Reply(response.status, response.headers, content, progress.answered_at)
+
+
+def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> Reply | Unanswered:
+    """What is known of an exchange that ended early: a reply without its body, if the headers were there."""
+    response = progress.response
+    if response is None:
+        return Unanswered(reason, certificate)
+    return Reply(response.status, response.headers, b"", progress.answered_at, reason)
+
+
+def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """The part of our bounds that aiohttp keeps: getting a connection."""
+    return aiohttp.ClientTimeout(connect=timeouts.connect, ceil_threshold=float("inf"))
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            _check_size(size)
+            chunks.append(chunk)
+    except BaseException:
+        response.close()
+        raise
+    return b"".join(chunks)
+
+
+def _check_size(size: int) -> None:
+    if size > _LARGEST_BODY:
+        raise ValueError(f"the body is larger than {_LARGEST_BODY // 2**20} MiB")
+
+
+def _make_session() -> aiohttp.ClientSession:
+    return _quiet(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+
+
+def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """A session of our own on the connections of a borrowed one, without its cookies and headers.
+
+    The borrowed session itself is left as it is: what we have to switch off is not ours to switch off there.
+    """
+    return _quiet(
+        aiohttp.ClientSession(
+            connector=session.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=session.trust_env,
+            trace_configs=session.trace_configs,
+        )
+    )
+
+
+def _quiet(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    # aiohttp sends a PUT again by itself when a kept connection drops; only we may decide that.
+    session._retry_connection = False  # pyright: ignore[reportPrivateUsage] - no public switch
+    return session
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

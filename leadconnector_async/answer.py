@@ -1,0 +1,74 @@
+"""The whole answer of a call: not only its value, but status, headers, trace id, quota, attempts and body.
+
+Rule: there is one set of operations. `answer_of` wraps any of them and hands over what the call would
+otherwise keep to itself.
+
+Knows the codec and the quota; must not import anything that awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from contextvars import ContextVar
+from typing import Final, Generic, TypeVar, cast
+
+from msgspec import Struct
+
+from ._quota import Quota, read_quota
+from ._wire import read_trace_id
+
+T = TypeVar("T")
+
+
+class Answer(Struct, Generic[T], frozen=True):
+    """A value and everything that came with it."""
+
+    value: T
+    status: int
+    """HTTP status, 200 to 299."""
+    headers: Mapping[str, str]
+    """Headers of the answer; names in any case."""
+    attempts: int
+    """Requests sent for this call."""
+    body: bytes
+    """The body as it came."""
+    unread: tuple[str, ...] = ()
+    """Fields whose value could not be read; they are `None` in `value`."""
+
+    @property
+    def quota(self) -> Quota:
+        """What the rate limit headers said."""
+        return read_quota(self.headers)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The server's `traceId`: support asks for it."""
+        return read_trace_id(self.body)
+
+
+_answers: Final[ContextVar[list[Answer[object]] | None]] = ContextVar("leadconnector_answers", default=None)
+
+
+async def answer_of(call: Awaitable[T]) -> Answer[T]:
+    """Await one call and return its whole answer.
+
+    `await answer_of(client.get_appointment(event_id))` takes the call itself, not a task that was already
+    started. Raises what the call raises, and `TypeError` if its result is not the value of an answer.
+    """
+    collected: list[Answer[object]] = []
+    token = _answers.set(collected)
+    try:
+        value = await call
+    finally:
+        _answers.reset(token)
+    for answer in reversed(collected):
+        if answer.value is value:
+            return cast("Answer[T]", answer)
+    raise TypeError("answer_of takes one call of a client, such as client.get_appointment(…), not yet started")
+
+
+def keep_answer(answer: Answer[T]) -> None:
+    """Hand an answer to the `answer_of` that waits for it, if there is one."""
+    collected = _answers.get()
+    if collected is not None:
+        collected.append(cast("Answer[object]", answer))

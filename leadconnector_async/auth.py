@@ -1,0 +1,55 @@
+"""Tokens: where they come from, and what they may look like.
+
+Rule: a token is checked before it is used, and never shown: not in a repr, an error, an event or a log line.
+
+Must not import the pipeline or the client.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from .exceptions import ConfigurationError
+
+TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
+"""An async function that returns a valid token. It is called for every attempt, so it should remember its
+token; after `401 Invalid JWT` it is asked once more, and a new token is tried once."""
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+
+
+def check_token(token: object) -> str:
+    """Return the token, or raise `ConfigurationError` without showing it."""
+    if not isinstance(token, str):
+        raise ConfigurationError(f"the token is a {type(token).__name__}; it must be a string")
+    if not token:
+        raise ConfigurationError("the token is empty; pass a Private Integration Token or an access token")
+    if not _TOKEN.fullmatch(token):
+        raise ConfigurationError(
+            "the token holds a line end, a blank or another character that a header cannot carry; "
+            "copy it again without what surrounds it"
+        )
+    if token.lower().startswith("bearer"):
+        raise ConfigurationError("the token begins with 'Bearer'; pass the token alone")
+    return token
+
+
+class TokenSource:
+    """A fixed token, or a provider of tokens."""
+
+    __slots__ = ("_provider", "fixed")
+
+    def __init__(self, token: str | TokenProvider) -> None:
+        self._provider = token if callable(token) else None
+        self.fixed = None if callable(token) else check_token(token)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'fixed' if self.fixed is not None else 'provider'}>"
+
+    async def fetch(self) -> str:
+        """The token to use now."""
+        if self._provider is None:
+            return check_token(self.fixed)
+        return check_token(await self._provider())

@@ -1,0 +1,271 @@
+"""`LeadConnector`, the session manager: one short method per operation.
+
+Rule: a method builds its request and hands it to the pipeline; nothing else. Settings are checked when the
+client is made, connections are opened on first use.
+
+Knows the pipeline and the codec. Must not import jobs, integrations or the command line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import re
+from collections.abc import Mapping
+from copy import copy
+from types import TracebackType
+from typing import Final, Self, TypedDict, TypeVar, Unpack, overload
+
+import aiohttp
+from msgspec import UNSET, Struct, UnsetType, structs
+from yarl import URL
+
+from ._announce import LOGGER, Announcer
+from ._pipeline import Pipeline, Shared
+from ._throttle import Throttle
+from ._transport import Transport
+from ._version import __version__
+from ._wire import JsonValue, Query, build_get_appointment, build_request, build_update_appointment
+from .auth import TokenProvider, TokenSource
+from .events import EventHandler
+from .exceptions import ConfigurationError
+from .models import Appointment, AppointmentUpdate
+from .policy import RateLimit, RetryPolicy, Timeouts
+
+T = TypeVar("T")
+
+BASE_URL: Final = "https://services.leadconnectorhq.com"
+"""The vendor's host [doc]."""
+VERSION: Final = "2021-04-15"
+"""The `Version` header of the reference [doc]."""
+
+_PLAIN: Final = re.compile(r"[\x20-\x7e]+")
+
+
+class _Settings(Struct, frozen=True, kw_only=True):
+    version: str
+    timeouts: Timeouts
+    retry: RetryPolicy
+    app_info: str | None
+    on_event: EventHandler | None
+
+
+class Options(TypedDict, total=False):
+    """What `with_options` and `from_env` take."""
+
+    version: str
+    timeouts: Timeouts
+    retry: RetryPolicy
+    app_info: str | None
+    on_event: EventHandler | None
+
+
+class LeadConnector:
+    """An async client for one location (Sub-Account) of HighLevel.
+
+        async with LeadConnector(token, location_id="C2QujeCh8ZnC7al2InWR") as client:
+            await client.update_appointment(event_id, AppointmentUpdate(title="Intro call"))
+
+    `token` is a Private Integration Token or an access token of the Sub-Account, or an async function that
+    returns one. `location_id` names the location whose rate limit is shared by all calls. `base_url` is
+    `https://…`; `http://` is accepted for loopback only. `version` is the `Version` header. A borrowed
+    `session` lends its connections and is never closed. `app_info` is added to the User-Agent. `on_event` is
+    called with every `Event`.
+
+    Raises `ConfigurationError` for a setting that cannot work. Use one client per event loop.
+    """
+
+    def __init__(
+        self,
+        token: str | TokenProvider,
+        *,
+        location_id: str | None = None,
+        base_url: str = BASE_URL,
+        version: str = VERSION,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        rate_limit: RateLimit | None = None,
+        session: aiohttp.ClientSession | None = None,
+        app_info: str | None = None,
+        on_event: EventHandler | None = None,
+    ) -> None:
+        self._location_id = location_id
+        self._base_url = _check_base_url(base_url)
+        self._shared = Shared(
+            Transport(self._base_url, session), Throttle(rate_limit or RateLimit()), TokenSource(token)
+        )
+        self._owner = True
+        self._settings = _Settings(
+            version=version,
+            timeouts=timeouts or Timeouts(),
+            retry=retry or RetryPolicy(),
+            app_info=app_info,
+            on_event=on_event,
+        )
+        self._pipeline = self._build_pipeline()
+
+    @classmethod
+    def from_env(cls, **options: Unpack[Options]) -> Self:
+        """Make a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL` and `_LOG`.
+
+        `LEADCONNECTOR_LOG` is a level such as `debug` for the logger `leadconnector_async`; where the program
+        has set up no logging, it is shown on stderr. Raises `ConfigurationError` if the token is missing.
+        """
+        token = os.environ.get("LEADCONNECTOR_TOKEN")
+        if not token:
+            raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; put the token of the Sub-Account there")
+        _set_log_level(os.environ.get("LEADCONNECTOR_LOG"))
+        return cls(
+            token,
+            location_id=os.environ.get("LEADCONNECTOR_LOCATION_ID") or None,
+            base_url=os.environ.get("LEADCONNECTOR_BASE_URL") or BASE_URL,
+            **options,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} location_id={self._location_id!r} base_url={str(self._base_url)!r}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections. A copy made by `with_options` closes nothing, nor is a borrowed session closed."""
+        if self._owner:
+            await self._shared.transport.close()
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """A light copy with other settings that shares connections, token and limiter.
+
+        Takes `version`, `timeouts`, `retry`, `app_info` and `on_event`.
+        """
+        other = copy(self)
+        other._owner = False
+        other._settings = structs.replace(self._settings, **options)
+        other._pipeline = other._build_pipeline()
+        return other
+
+    async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
+        """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
+
+        `event_id` is an event id, an instance id, or the master's id for a whole series. Only the fields that
+        are set are sent. Send `appointment_status` with every change of an appointment marked `showed` or
+        `noshow`: an update without it can put the status back to `confirmed` [field].
+
+        Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` and
+        other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
+        """
+        return (await self._pipeline.call(build_update_appointment(event_id, update))).value
+
+    async def get_appointment(self, event_id: str) -> Appointment:
+        """Read an appointment [doc: Get Appointment]. A deleted one can still be readable: see `deleted`."""
+        return (await self._pipeline.call(build_get_appointment(event_id))).value
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object | UnsetType = UNSET,
+        repeatable: bool | None = None,
+    ) -> JsonValue: ...
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer_type: type[T],
+        query: Query | None = None,
+        body: object | UnsetType = UNSET,
+        repeatable: bool | None = None,
+    ) -> T: ...
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer_type: type[object] = object,
+        query: Query | None = None,
+        body: object | UnsetType = UNSET,
+        repeatable: bool | None = None,
+    ) -> object:
+        """Call any other path through the same limiter, retries and errors.
+
+        `path` starts with `/`; `body` is anything that JSON can say, or a msgspec Struct; `answer_type` is what
+        msgspec shall decode the answer into. `repeatable` says that sending it twice does no harm; by default
+        that holds for GET, HEAD, OPTIONS, PUT and DELETE. Raises what `update_appointment` raises.
+        """
+        request = build_request(method, path, answer_type, query=query, body=body, repeatable=repeatable)
+        return (await self._pipeline.call(request)).value
+
+    def _build_pipeline(self) -> Pipeline:
+        settings = self._settings
+        return Pipeline(
+            self._shared,
+            location_id=self._location_id,
+            headers=_build_headers(settings.version, settings.app_info),
+            timeouts=settings.timeouts,
+            policy=settings.retry,
+            announcer=Announcer(settings.on_event),
+        )
+
+
+def _build_headers(version: str, app_info: str | None) -> dict[str, str]:
+    for name, value in (("version", version), ("app_info", app_info)):
+        if value is not None and not _PLAIN.fullmatch(value):
+            raise ConfigurationError(f"{name} is {value!r}; it must be one line of plain ASCII text")
+    agent = f"leadconnector_async/{__version__}"
+    return {
+        "Version": version,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": f"{agent} {app_info}" if app_info else agent,
+    }
+
+
+def _check_base_url(text: str) -> URL:
+    try:
+        url = URL(text)
+        host, port = url.host, url.port
+    except ValueError as error:
+        raise ConfigurationError(f"base_url is not an address: {error}") from None
+    if not host or url.scheme not in ("http", "https") or port is None:
+        raise ConfigurationError(f"base_url must look like {BASE_URL!r}")
+    if url.user is not None or url.password is not None:
+        raise ConfigurationError("base_url must not hold a user name or a password")
+    if url.query_string or url.fragment:
+        raise ConfigurationError("base_url must not hold a query or a fragment")
+    if url.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"base_url is http:// to {host}; use https://, as http:// is for loopback only")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _set_log_level(name: str | None) -> None:
+    if not name:
+        return
+    levels: Mapping[str, int] = logging.getLevelNamesMapping()
+    level = levels.get(name.upper())
+    if level is None:
+        raise ConfigurationError(f"LEADCONNECTOR_LOG is {name!r}; use debug, info, warning or error")
+    logging.basicConfig()
+    LOGGER.setLevel(level)
