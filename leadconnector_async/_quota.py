@@ -5,9 +5,11 @@ T seconds. Keep N slots. A slot is taken before a request leaves and stays taken
 its answer came. The server counts the request at some moment inside that stay, so two uses of one slot are at
 least T apart *at the server*; hence no window of length T there holds more than N, whatever the latency, and
 with no clock in common. A fixed window of any phase and a token bucket of size N are satisfied by the same
-stream. Until a first answer has told the real limits, one request goes ahead alone: limits lower than
-documented are common, and a burst into an unknown one is refused. A request that was cut off may still be on its way: its slot stays a margin longer. A request that
+stream. A request that was cut off may still be on its way: its slot stays a margin longer. A request that
 never left gives its slot back at once.
+
+Until a first answer has told the real limits, one request goes ahead alone: limits lower than documented are
+common, and a burst into an unknown one is refused.
 
 Rule: nothing here waits and nothing here reads a clock.
 

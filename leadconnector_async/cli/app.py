@@ -1,0 +1,106 @@
+"""The commands and their flags.
+
+Rule: a command reads its flags, calls what does the work, and turns the result into words and an exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from .._version import __version__
+from ..sandbox import Limits, Sandbox
+from .screen import Screen, print_report
+from .tour import run_tour
+
+app = App(
+    name="leadconnector",
+    help="Move appointments in HighLevel (LeadConnector) without losing any.",
+    version=__version__,
+)
+
+
+@app.command
+async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Reschedule the 250 appointments of a clinic day against a local sandbox: no account, no network.
+
+    Exit code 0 only if every appointment is where the plan wants it and no request was refused for its rate.
+
+    Parameters
+    ----------
+    json_output
+        Print the result as one JSON object on stdout, and nothing else.
+
+    """
+    if json_output:
+        report = await run_tour()
+        print(json.dumps(report.to_dict(), indent=2))
+    else:
+        with Screen() as screen:
+            report = await run_tour(screen.show)
+        print_report(report)
+    return 0 if report.holds else 1
+
+
+@app.command
+async def sandbox(
+    *,
+    port: int = 0,
+    seed: int = 1,
+    appointments: int = 250,
+    max_requests: int = 100,
+    interval: float = 10.0,
+    fault: tuple[str, ...] = (),
+) -> int:
+    """Serve the local sandbox until interrupted; prints one JSON line with url, token and location_id.
+
+    Parameters
+    ----------
+    port
+        Port on 127.0.0.1; 0 takes a free one.
+    seed
+        The same seed gives the same ids and data.
+    appointments
+        Single appointments in the book.
+    max_requests
+        Requests in a window.
+    interval
+        Length of the window, in seconds.
+    fault
+        What shall go wrong, such as `update_appointment=503`; may be repeated.
+
+    """
+    try:
+        server = Sandbox(
+            port=port,
+            seed=seed,
+            appointments=appointments,
+            limits=Limits(max_requests=max_requests, interval=interval),
+            faults=_read_faults(fault),
+        )
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server:
+        ready = {"url": server.url, "token": server.token, "location_id": server.location_id}
+        print(json.dumps(ready), flush=True)
+        await stopped.wait()
+    return 0
+
+
+def _read_faults(texts: tuple[str, ...]) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    for text in texts:
+        operation, equals, fault = text.partition("=")
+        if not equals:
+            raise ValueError(f"--fault {text!r}: write it as OPERATION=FAULT, such as update_appointment=503")
+        faults.setdefault(operation, []).append(fault)
+    return faults
