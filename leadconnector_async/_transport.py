@@ -127,7 +127,7 @@ class Transport:
                 allow_redirects=False,
             )
             progress.response = response
-            progress.answered_at = session.loop.time()
+            progress.answered_at = asyncio.get_running_loop().time()
             arrived = response.content.is_eof()
             content = response.content.read_nowait() if arrived else await _read_bounded(response)
         except _FAILURES as error:

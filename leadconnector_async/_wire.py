@@ -101,8 +101,8 @@ def build_request(
 
 def encode_id(event_id: str) -> str:
     """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
-    if not event_id.strip():
-        raise refuse("event_id", event_id, "it is empty", "pass the id of an event or of an instance")
+    if not isinstance(event_id, str) or not event_id.strip():
+        raise refuse("event_id", event_id, "it is no id", "pass the id of an event or of an instance")
     if event_id in (".", ".."):
         raise refuse("event_id", event_id, "it would change the path", "pass the id of an event")
     try:

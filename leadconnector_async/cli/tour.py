@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Struct
 
 from ..answer import answer_of
 from ..client import LeadConnector
@@ -50,7 +50,7 @@ class TourReport(Struct, kw_only=True):
     planned: int
     updated: int = 0
     """Calls that returned an appointment."""
-    failed: list[str] = field(default_factory=list)
+    failed: list[str] = []
     """Errors, in words."""
     requests: int = 0
     """Requests that the server saw."""
@@ -69,7 +69,7 @@ class TourReport(Struct, kw_only=True):
     """The most requests that the server saw in one window."""
     limit: int = LIMITS.max_requests
     interval: float = LIMITS.interval
-    differing: list[str] = field(default_factory=list)
+    differing: list[str] = []
     """Ids of appointments whose state is not what the plan wants, or that changed without being in it."""
     seconds: float = 0.0
 
@@ -91,7 +91,7 @@ class TourReport(Struct, kw_only=True):
 
 async def run_tour(show: Callable[[Progress], None] = lambda progress: None) -> TourReport:
     """Run the tour; `show` is called whenever something has happened."""
-    plan = read_plan((files(__package__) / "clinic_day.csv").read_text("utf-8-sig").splitlines(keepends=True))
+    plan = read_plan((files("leadconnector_async.cli") / "clinic_day.csv").read_text("utf-8-sig").splitlines(keepends=True))
     faults = [
         _FAULTS[number // _EVERY % len(_FAULTS)] if number % _EVERY == 9 else "ok" for number in range(len(plan))
     ]

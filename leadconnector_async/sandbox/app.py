@@ -38,9 +38,9 @@ class Listener:
 
     async def start(self) -> int:
         """Listen; returns the port."""
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port, shutdown_timeout=0.1).start()
+        await web.TCPSite(runner, self._host, self._port).start()
         self._runner = runner
         return int(runner.addresses[0][1])
 

@@ -1,0 +1,49 @@
+"""What all tests share: a sandbox, a client for it, and nothing that leaves the machine."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from leadconnector_async import LeadConnector, RetryPolicy
+from leadconnector_async.sandbox import Limits, Sandbox
+
+QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.002)
+WIDE = Limits(max_requests=10_000, interval=0.5)
+
+MakeClient = Callable[..., LeadConnector]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def main_loop() -> Iterator[None]:
+    """On 3.11, asking for the current loop makes one that nobody closes; this one is closed."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(appointments=40, limits=WIDE) as server:
+        yield server
+
+
+@pytest.fixture
+async def make_client(sandbox: Sandbox) -> AsyncIterator[MakeClient]:
+    made: list[LeadConnector] = []
+
+    def make(token: object = None, **options: object) -> LeadConnector:
+        settings = {"base_url": sandbox.url, "location_id": sandbox.location_id, "retry": QUICK, **options}
+        client = LeadConnector(sandbox.token if token is None else token, **settings)  # type: ignore[arg-type]
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        await client.aclose()
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> LeadConnector:
+    return make_client()
