@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from ._errors import redact
 from ._retry import Failure, is_ambiguous
 from ._transport import Progress, Reply, Unanswered
 from ._wire import Request
@@ -46,6 +47,10 @@ class Call(Progress, Generic[T], kw_only=True):
         """The vendor's name of the operation."""
         return self.request.operation.name
 
+    def hide(self, text: str) -> str:
+        """Cut the token out of a text that the server may have had a hand in."""
+        return redact(text, self.token)
+
     def begin(self, token: str) -> None:
         """An attempt begins."""
         self.attempts += 1
@@ -56,16 +61,17 @@ class Call(Progress, Generic[T], kw_only=True):
 
 def read_unanswered(call: Call[T], reply: Unanswered) -> Failure:
     """Say how far a request got that was not answered."""
+    reason = call.hide(reply.reason)
     if reply.certificate:
-        return Failure(TransportError(f"The server's certificate was refused: {reply.reason}."), "certificate")
+        return Failure(TransportError(f"The server's certificate was refused: {reason}."), "certificate")
     if call.left:
-        return Failure(TransportError(f"The request was sent and no answer came: {reply.reason}."), "no_answer")
-    return Failure(TransportError(f"The request was never sent: {reply.reason}."), "never_sent")
+        return Failure(TransportError(f"The request was sent and no answer came: {reason}."), "no_answer")
+    return Failure(TransportError(f"The request was never sent: {reason}."), "never_sent")
 
 
 def read_broken_success(call: Call[T], reply: Reply) -> Failure:
     """A 2xx without its whole body: a write was applied; a read can be repeated."""
-    reason = f"The answer (HTTP {reply.status}) broke off: {reply.fault}."
+    reason = f"The answer (HTTP {reply.status}) broke off: {call.hide(reply.fault)}."
     if call.request.operation.writes:
         return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
     return Failure(TransportError(reason, status=reply.status), "no_answer")

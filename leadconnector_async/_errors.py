@@ -65,6 +65,7 @@ _MENDS: Final = {
 _TAGS: Final = re.compile(r"(?is)<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*>")
 _SPACE: Final = re.compile(r"[\s\x00-\x1f\x7f]+")
 _LONGEST_TEXT: Final = 300
+_SHORTEST_SECRET: Final = 8
 _decode: Final = msgspec.json.Decoder(ErrorBody).decode
 
 
@@ -80,9 +81,9 @@ def read_error(
 
     `daily_spent` says that the headers showed an empty daily budget. `secret` is cut out of every text.
     """
-    body = body.replace(secret.encode(), b"[redacted]") if secret else body
+    body = redact(body.decode("latin-1"), secret).encode("latin-1")
     decoded = _decode_body(body)
-    messages = [_redact(text, secret) for text in _read_messages(decoded, body)]
+    messages = [redact(text, secret) for text in _read_messages(decoded, body)]
     trace_id = decoded.trace_id if decoded is not None and isinstance(decoded.trace_id, str) else None
     error_type = _choose_type(status, messages, daily_spent)
     text = f"HTTP {status}: {'; '.join(messages) or _reason(status)}"
@@ -91,7 +92,7 @@ def read_error(
         " ".join([text, *mends]),
         messages=messages,
         status=status,
-        trace_id=_redact(trace_id, secret) if trace_id else None,
+        trace_id=redact(trace_id, secret) if trace_id else None,
         hint_seconds=hint_seconds,
     )
 
@@ -150,5 +151,6 @@ def _reason(status: int) -> str:
         return "no message"
 
 
-def _redact(text: str, secret: str) -> str:
-    return text.replace(secret, "[redacted]") if secret else text
+def redact(text: str, secret: str) -> str:
+    """Cut a token out of a text that the server has had a hand in. No real token is shorter than eight letters."""
+    return text.replace(secret, "[redacted]") if len(secret) >= _SHORTEST_SECRET else text

@@ -140,6 +140,7 @@ class Pipeline:
             return read_broken_success(call, reply)
         read = read_success(call.request, reply.status, reply.body)
         if isinstance(read, DecodeError):
+            read.args = (call.hide(str(read.args[0])),)
             return Failure(read, "final")
         return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
 
@@ -211,4 +212,4 @@ class Pipeline:
             self._announcer.tell(Answered(self._location_id, call.name, call.attempts, reply.status, seconds))
         fault = reply.reason if isinstance(reply, Unanswered) else reply.fault
         if fault:
-            self._announcer.tell(Broken(self._location_id, call.name, call.attempts, fault, call.left))
+            self._announcer.tell(Broken(self._location_id, call.name, call.attempts, call.hide(fault), call.left))

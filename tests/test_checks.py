@@ -89,7 +89,7 @@ def test_every_meeting_location_type_is_sent(place: str) -> None:
 
 
 def test_override_location_config_is_derived() -> None:
-    """Unset: `False` with only an id, `True` with only a type, left out with both, never against an explicit one."""
+    """`False` with only an id, `True` with only a type, left out with both, never against an explicit one."""
     assert send(meeting_location_id="a")["overrideLocationConfig"] is False
     assert send(meeting_location_type="zoom")["overrideLocationConfig"] is True
     assert "overrideLocationConfig" not in send(meeting_location_id="a", meeting_location_type="zoom")
@@ -281,7 +281,9 @@ def test_an_id_must_be_text() -> None:
         build_get_appointment(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", ["calendars", "//evil.example", "/a?b=c", "/a#b", "/a/../b", "/a b", "/a\nb", "/..", "/a\\b"])
+@pytest.mark.parametrize(
+    "path", ["calendars", "//evil.example", "/a?b=c", "/a#b", "/a/../b", "/a b", "/a\nb", "/..", "/a\\b"]
+)
 def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
     """`request` takes plain absolute paths only."""
     with pytest.raises(InvalidRequestError, match="path"):

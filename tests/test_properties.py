@@ -47,7 +47,7 @@ def updates(draw: st.DrawFn) -> AppointmentUpdate:
         fields["rrule"] = draw(optional(rules))
     start = fields["start_time"] = draw(optional(moment))
     length = timedelta(seconds=draw(st.integers(1, 100_000)))
-    ends = offset.map(lambda zone: (start + length).astimezone(zone)) if isinstance(start, datetime) else moment
+    ends = offset.map((start + length).astimezone) if isinstance(start, datetime) else moment
     fields["end_time"] = draw(optional(ends))
     update = msgspec.structs.replace(AppointmentUpdate(), **fields)
     return update if update != AppointmentUpdate() else AppointmentUpdate(title="x")
@@ -74,7 +74,8 @@ json_values = st.recursive(
     max_leaves=8,
 )
 names = st.sampled_from(
-    [field.encode_name for field in msgspec.structs.fields(Appointment)] + ["event", "appointment", "appoinmentStatus"]
+    [field.encode_name for field in msgspec.structs.fields(Appointment)]
+    + ["event", "appointment", "appoinmentStatus"]
 )
 answers = st.dictionaries(names | text, json_values, max_size=8)
 

@@ -66,7 +66,12 @@ def test_a_limit_that_shrinks_keeps_the_slots_in_use_valid() -> None:
 def test_headers_that_make_no_sense_change_nothing() -> None:
     """Zero, text and silence leave the limits as they are."""
     slots = heard(5, 1.0)
-    for headers in ({"x-ratelimit-max": "0"}, {"x-ratelimit-max": "many"}, {"x-ratelimit-interval-milliseconds": "0"}, {}):
+    for headers in (
+        {"x-ratelimit-max": "0"},
+        {"x-ratelimit-max": "many"},
+        {"x-ratelimit-interval-milliseconds": "0"},
+        {},
+    ):
         slots.learn(headers)
         assert (slots.max_requests, slots.interval) == (5, 1.0)
 

@@ -11,7 +11,9 @@ from leadconnector_async._errors import read_error
 from leadconnector_async._quota import read_quota
 from leadconnector_async._wire import Read, build_get_appointment, build_request, read_appointment, read_success
 
-SAMPLES = {sample["name"]: sample for sample in json.loads((Path(__file__).parent / "samples/answers.json").read_text())}
+SAMPLES = {
+    sample["name"]: sample for sample in json.loads((Path(__file__).parent / "samples/answers.json").read_text())
+}
 TRACE = "5f1c0a3e-7b2d-4c8e-9a61-0d3e5b7f9a12"
 EVENT = "Rt5Yu7Io9Pa1Sd3Fg5Hj"
 
@@ -64,7 +66,12 @@ def test_a_recorded_appointment_is_read(name: str) -> None:
     assert read.unread == ()
     assert (read.value.appointment_status, read.value.id) == (status, event_id)
     inner = body.get("event") or body.get("appointment") or body
-    for field, camel in (("title", "title"), ("contact_id", "contactId"), ("source", "source"), ("deleted", "deleted")):
+    for field, camel in (
+        ("title", "title"),
+        ("contact_id", "contactId"),
+        ("source", "source"),
+        ("deleted", "deleted"),
+    ):
         assert getattr(read.value, field) == inner.get(camel)
     for field, camel in (("start_time", "startTime"), ("date_added", "dateAdded")):
         text = inner.get(camel)
@@ -183,7 +190,9 @@ def test_a_field_that_cannot_be_read_is_named_and_hides_nothing_else(body: bytes
     assert all(getattr(read.value, name) is None for name in unread)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"5", b'"ok"', b"null", b"\xff", b'{"a"', b'{"event":' + b"[" * 5000])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b"5", b'"ok"', b"null", b"\xff", b'{"a"', b'{"event":' + b"[" * 5000]
+)
 def test_an_unreadable_success_says_that_a_write_was_applied(body: bytes) -> None:
     """A 2xx that is no JSON object is an error that says so, never a crash and never a repetition."""
     update = _wire.build_update_appointment("ev1", _wire.AppointmentUpdate(title="x"))
@@ -221,7 +230,9 @@ def test_the_trace_id_is_kept() -> None:
     assert TRACE in str(read_error(400, encode(SAMPLES["400_slot_taken"]["body"])))
 
 
-@pytest.mark.parametrize(("status", "error"), [(302, exceptions.ApiError), (418, exceptions.ApiError), (599, exceptions.ServerError)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(302, exceptions.ApiError), (418, exceptions.ApiError), (599, exceptions.ServerError)]
+)
 def test_an_undocumented_status_is_an_api_error(status: int, error: type[Exception]) -> None:
     """Nothing falls through."""
     assert type(read_error(status, b"")) is error

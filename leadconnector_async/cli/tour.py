@@ -68,7 +68,9 @@ class TourReport(Struct, kw_only=True):
     most_in_window: int = 0
     """The most requests that the server saw in one window."""
     limit: int = LIMITS.max_requests
+    """Requests that the server allowed in a window."""
     interval: float = LIMITS.interval
+    """Length of the window, in seconds."""
     differing: list[str] = []
     """Ids of appointments whose state is not what the plan wants, or that changed without being in it."""
     seconds: float = 0.0
@@ -89,13 +91,15 @@ class TourReport(Struct, kw_only=True):
         return {**msgspec.structs.asdict(self), "holds": self.holds}
 
 
-async def run_tour(show: Callable[[Progress], None] = lambda progress: None) -> TourReport:
+async def run_tour(show: Callable[[Progress], None] = lambda progress: None, limits: Limits = LIMITS) -> TourReport:
     """Run the tour; `show` is called whenever something has happened."""
-    plan = read_plan((files("leadconnector_async.cli") / "clinic_day.csv").read_text("utf-8-sig").splitlines(keepends=True))
+    plan = read_plan(
+        (files("leadconnector_async.cli") / "clinic_day.csv").read_text("utf-8-sig").splitlines(keepends=True)
+    )
     faults = [
         _FAULTS[number // _EVERY % len(_FAULTS)] if number % _EVERY == 9 else "ok" for number in range(len(plan))
     ]
-    async with Sandbox(limits=LIMITS, faults={"update_appointment": faults}) as sandbox:
+    async with Sandbox(limits=limits, faults={"update_appointment": faults}) as sandbox:
         tour = _Tour(sandbox, plan, show)
         before = {event.id: event for event in sandbox.book}
         await tour.run()
@@ -108,7 +112,9 @@ class _Tour:
         self._plan = plan
         self._show = show
         self._progress = Progress(len(plan))
-        self._report = TourReport(planned=len(plan))
+        self._report = TourReport(
+            planned=len(plan), limit=sandbox.limits.max_requests, interval=sandbox.limits.interval
+        )
         self._sent_at: list[float] = []
 
     async def run(self) -> None:
@@ -167,7 +173,7 @@ class _Tour:
         report.pauses, report.paused_seconds = len(gaps), sum(gaps)
         report.requests = len(requests)
         report.refused_for_rate = requests.count_statuses()[429]
-        report.most_in_window = requests.count_most_in(LIMITS.interval)
+        report.most_in_window = requests.count_most_in(self._sandbox.limits.interval)
         report.faults_planned = faults_planned
         unused = [fault for faults in self._sandbox.faults.unused().values() for fault in faults]
         report.faults_met = faults_planned - sum(fault.kind != "ok" for fault in unused)

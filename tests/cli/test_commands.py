@@ -1,0 +1,139 @@
+"""The commands, as a user runs them."""
+
+import asyncio
+import csv
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from leadconnector_async.cli.tour import TourReport, run_tour
+from leadconnector_async.jobs import read_plan
+from leadconnector_async.sandbox import Limits
+
+from ..make_clinic_day import PATH, build_plan
+
+COMMAND = [sys.executable, "-c", "from leadconnector_async.cli import main; main()"]
+
+
+async def run(*arguments: str) -> tuple[int | None, str, str]:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*COMMAND, *arguments, stdout=pipe, stderr=pipe)
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+def test_the_shipped_plan_is_the_clinic_day() -> None:
+    """250 rows: zones, recurring instances, status changes; made by the script beside the tests."""
+    assert PATH.read_text() == build_plan()
+    rows = read_plan(PATH.read_text().splitlines(keepends=True))
+    cells = list(csv.DictReader(PATH.read_text().splitlines()))
+    assert len(rows) == 250
+    assert sum("_" in row.event_id for row in rows) > 20
+    assert len({row["timezone"] for row in cells if row["timezone"]}) >= 3
+    assert len({row["appointment_status"] for row in cells}) >= 4
+
+
+async def test_the_demo_holds_and_says_so_to_machines() -> None:
+    """Exit code 0, one JSON object, every figure as it should be."""
+    code, out, err = await run("demo", "--json")
+    report = json.loads(out)
+    assert (code, err) == (0, "")
+    assert report["holds"] is True
+    assert (report["planned"], report["updated"], report["refused_for_rate"]) == (250, 250, 0)
+    assert report["requests"] == report["attempts"] > 250
+    assert (report["failed"], report["differing"]) == ([], [])
+    assert report["faults_met"] == report["faults_planned"] == 13
+    assert report["retried"] > 0
+    assert report["pauses"] > 0
+
+
+async def test_the_demo_shows_progress_and_a_summary_without_a_terminal() -> None:
+    """Progress in lines on stderr, the summary on stdout, no control characters in either."""
+    code, out, err = await run("demo")
+    assert code == 0
+    assert "250 of 250" in out
+    assert "equals the plan" in out
+    assert "Everything holds." in out
+    assert "250/250 updated" in err
+    assert "/s" in err
+    assert "\x1b" not in out + err
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"updated": 249},
+        {"failed": ["x"]},
+        {"differing": ["x"]},
+        {"refused_for_rate": 1},
+        {"attempts": 259},
+        {"faults_met": 11},
+        {"most_in_window": 41},
+    ],
+)
+def test_the_demo_fails_if_anything_does_not_hold(fault: dict[str, object]) -> None:
+    """One figure off is enough."""
+    good = {
+        "planned": 250,
+        "updated": 250,
+        "requests": 260,
+        "attempts": 260,
+        "faults_planned": 12,
+        "faults_met": 12,
+    }
+    assert TourReport(**good).holds  # type: ignore[arg-type]
+    assert not TourReport(**{**good, **fault}).holds  # type: ignore[arg-type]
+
+
+async def test_the_demo_notices_a_calendar_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of the state can fail: an update that the library swallows is found."""
+    real = LeadConnector.update_appointment
+
+    async def swallow_one(client: LeadConnector, event_id: str, update: object) -> object:
+        if event_id == skipped:
+            return await real(client, other, first.update)
+        return await real(client, event_id, update)  # type: ignore[arg-type]
+
+    first, second = read_plan(PATH.read_text().splitlines(keepends=True))[:2]
+    skipped, other = second.event_id, first.event_id
+    monkeypatch.setattr(LeadConnector, "update_appointment", swallow_one)
+    report = await run_tour(limits=Limits(max_requests=1000))
+    assert report.differing == [skipped]
+    assert not report.holds
+
+
+async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interrupted() -> None:
+    """Url, token and location id; an interrupt ends it with exit code 0."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "sandbox", "--port", "0", "--fault", "get_appointment=503", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    assert sorted(ready) == ["location_id", "token", "url"]
+    async with LeadConnector(ready["token"], base_url=ready["url"], location_id=ready["location_id"]) as client:
+        event_id = next(csv.DictReader(PATH.read_text().splitlines()))["event_id"]
+        assert (await client.get_appointment(event_id)).location_id == ready["location_id"]
+    process.send_signal(signal.SIGINT)
+    assert await process.stdout.read() == b""
+    assert await process.wait() == 0
+
+
+@pytest.mark.parametrize("arguments", [("--fault", "503"), ("--fault", "update_appointment=maybe")])
+async def test_a_bad_flag_is_a_usage_error(arguments: tuple[str, ...]) -> None:
+    """Exit code 2, and how to write it."""
+    code, out, err = await run("sandbox", *arguments)
+    assert (code, out) == (2, "")
+    assert "503" in err
+
+
+async def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> None:
+    """No traceback."""
+    hide = "import sys; sys.modules['cyclopts'] = None; from leadconnector_async.cli import main; main()"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", hide, stderr=asyncio.subprocess.PIPE)
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"pip install 'leadconnector-async[cli]'" in err

@@ -1,0 +1,32 @@
+"""The public surface holds no `Any`."""
+
+import inspect
+from typing import Any, get_type_hints
+
+import pytest
+
+import leadconnector_async
+from leadconnector_async import sandbox
+
+
+def list_signatures() -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for module in (leadconnector_async, sandbox):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isfunction(thing):
+                found.append((name, thing))
+            elif inspect.isclass(thing):
+                members = [(f"{name}.{key}", one) for key, one in vars(thing).items() if not key.startswith("_")]
+                found += [(name, thing), *((key, one) for key, one in members if inspect.isfunction(one))]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "thing"), list_signatures(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_no_any_in_the_public_surface(name: str, thing: object) -> None:
+    """Neither in a parameter, nor in a result, nor in a field."""
+    module = inspect.getmodule(thing)
+    hints = get_type_hints(thing, vars(module) if module else None, include_extras=True)
+    assert not [key for key, hint in hints.items() if hint is Any or "typing.Any" in str(hint)]

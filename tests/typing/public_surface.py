@@ -1,0 +1,88 @@
+"""What users write, as both type checkers must see it. Checked, never run."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import assert_type
+
+import msgspec
+
+from leadconnector_async import (
+    Answer,
+    ApiError,
+    Appointment,
+    AppointmentUpdate,
+    Event,
+    JsonValue,
+    LeadConnector,
+    Quota,
+    RateLimit,
+    RetryPolicy,
+    Timeouts,
+    answer_of,
+)
+from leadconnector_async.sandbox import Limits, Sandbox
+
+
+class Group(msgspec.Struct):
+    id: str
+
+
+async def provide() -> str:
+    return "token"
+
+
+def handle(event: Event) -> None:
+    assert_type(event.operation, str)
+
+
+async def use(client: LeadConnector, update: AppointmentUpdate) -> None:
+    assert_type(await client.update_appointment("id", update), Appointment)
+    appointment = await client.get_appointment("id")
+    assert_type(appointment.start_time, datetime | None)
+    assert_type(appointment.appointment_status, str | None)
+    answer = await answer_of(client.get_appointment("id"))
+    assert_type(answer, Answer[Appointment])
+    assert_type(answer.value, Appointment)
+    assert_type(answer.headers, Mapping[str, str])
+    assert_type(answer.quota, Quota)
+    assert_type(answer.trace_id, str | None)
+    assert_type(await client.request("GET", "/x"), JsonValue)
+    assert_type(await client.request("GET", "/x", answer_type=Group), Group)
+    assert_type(await client.request("GET", "/x", answer_type=list[Group]), list[Group])
+    assert_type(await answer_of(client.request("GET", "/x", answer_type=Group)), Answer[Group])
+    assert_type(client.with_options(retry=RetryPolicy(deadline=5)), LeadConnector)
+
+
+def take(update: Callable[[str, AppointmentUpdate], Awaitable[Appointment]]) -> None:
+    assert_type(update("id", AppointmentUpdate()), Awaitable[Appointment])
+
+
+def make() -> LeadConnector:
+    client = LeadConnector(
+        provide,
+        location_id=None,
+        timeouts=Timeouts(connect=5, read=10),
+        retry=RetryPolicy(max_attempts=3, on_ambiguous="raise"),
+        rate_limit=RateLimit(max_requests=20),
+        on_event=handle,
+    )
+    assert_type(LeadConnector.from_env(), LeadConnector)
+    take(client.update_appointment)
+    return client
+
+
+def read(error: ApiError) -> None:
+    assert_type(error.messages, list[str])
+    assert_type(error.hint_seconds, float | None)
+
+
+async def wrong(client: LeadConnector) -> None:
+    AppointmentUpdate(appointment_status="no_show")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    AppointmentUpdate(title=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await client.update_appointment("id", {"title": "x"})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+async def try_out() -> None:
+    async with Sandbox(limits=Limits(max_requests=5), faults={"update_appointment": ["503"]}) as sandbox:
+        assert_type(sandbox.url, str)
+        assert_type(sandbox.appointment_ids, tuple[str, ...])
