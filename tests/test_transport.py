@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -225,9 +226,10 @@ def test_one_client_serves_one_loop() -> None:
     asyncio.run(use_again())
 
 
-async def test_a_certificate_of_nobodys_is_refused(tmp_path: object) -> None:
+async def test_a_certificate_of_nobodys_is_refused() -> None:
     """TLS is verified, always: a self-signed server gets no request."""
-    context = make_self_signed(str(tmp_path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).parent / "samples/self_signed.pem")
     seen: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -243,14 +245,3 @@ async def test_a_certificate_of_nobodys_is_refused(tmp_path: object) -> None:
     server.close()
     await server.wait_closed()
     assert (caught.value.attempts, caught.value.outcome, seen) == (1, "not_applied", [])
-
-
-def make_self_signed(folder: str) -> ssl.SSLContext:
-    import subprocess
-
-    key, certificate = f"{folder}/key.pem", f"{folder}/cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)  # noqa: S603
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context

@@ -1,0 +1,1 @@
+"""Speed claims, measured. `python -m tests.benchmarks call` or `import`."""

@@ -1,0 +1,26 @@
+"""Run against the built wheel, in an environment without extras: one update, and what must not be there."""
+
+import asyncio
+import importlib.util
+import sys
+
+from leadconnector_async import AppointmentUpdate, LeadConnector, __file__, __version__
+from leadconnector_async.cli import main as command
+from leadconnector_async.sandbox import Sandbox
+
+
+async def main() -> None:
+    async with Sandbox() as sandbox:
+        async with LeadConnector(sandbox.token, base_url=sandbox.url) as client:
+            updated = await client.update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(title="Wheel"))
+    assert updated.title == "Wheel"
+
+
+assert "site-packages" in __file__, __file__
+assert importlib.util.find_spec("cyclopts") is None
+asyncio.run(main())
+try:
+    command()
+except SystemExit as ended:
+    assert ended.code == 2
+sys.stdout.write(f"leadconnector_async {__version__} works from its wheel\n")
