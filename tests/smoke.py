@@ -19,8 +19,10 @@ async def main() -> None:
 assert "site-packages" in __file__, __file__
 assert importlib.util.find_spec("cyclopts") is None
 asyncio.run(main())
+code: object = None
 try:
     command()
 except SystemExit as ended:
-    assert ended.code == 2
+    code = ended.code
+assert code == 2
 sys.stdout.write(f"leadconnector_async {__version__} works from its wheel\n")
