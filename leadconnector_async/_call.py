@@ -79,9 +79,13 @@ def read_broken_success(call: Call[T], reply: Reply) -> Failure:
 
 def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
     """The deadline has passed, wherever the call was."""
-    lost = call.under_way and call.left
-    reason = f"The deadline of {seconds} s has passed{' while an answer was awaited' if lost else ''}."
-    return Failure(DeadlineExceededError(reason), "no_answer" if lost else "final")
+    if not (call.under_way and call.left):
+        return Failure(DeadlineExceededError(f"The deadline of {seconds} s has passed."), "final")
+    error = DeadlineExceededError(f"The deadline of {seconds} s has passed while an answer was awaited.")
+    if call.response is not None and 200 <= call.response.status < 300 and call.request.operation.writes:
+        error.outcome = "applied"
+        return Failure(error, "final")
+    return Failure(error, "no_answer")
 
 
 def conclude(call: Call[T], policy: RetryPolicy, outcome: Answer[T] | Failure) -> Answer[T]:

@@ -28,7 +28,7 @@ from ._wire import Request, read_success
 from .answer import Answer
 from .auth import TokenSource
 from .events import Answered, Broken, Paused, Resumed, Retrying, Sent, Waited
-from .exceptions import DailyLimitError, DecodeError, TokenExpiredError
+from .exceptions import DailyLimitError, DecodeError, LeadConnectorError, TokenExpiredError, TransportError
 from .policy import RetryPolicy, Timeouts
 
 T = TypeVar("T")
@@ -179,7 +179,19 @@ class Pipeline:
             )
             state.prepare_for_next_attempt()
             await asyncio.sleep(decision)
-            outcome = await self._attempt(call, loop)
+            outcome = await self._attempt_again(call, loop)
+
+    async def _attempt_again(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
+        """An attempt after a failed one: whatever goes wrong now must not hide that a write may be applied."""
+        try:
+            return await self._attempt(call, loop)
+        except LeadConnectorError as error:
+            return Failure(error, "final")
+        except Exception as error:
+            if not call.doubt:
+                raise
+            reason = f"The next attempt could not be made ({type(error).__name__})."
+            return Failure(TransportError(reason), "final")
 
     async def _attempt_with_new_token(
         self, call: Call[T], loop: asyncio.AbstractEventLoop, failure: Failure

@@ -32,6 +32,7 @@ _HARMLESS: Final = frozenset({408, 425, 429})
 _AMBIGUOUS: Final = frozenset({500, 502, 503, 504, *_EDGE})
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _LARGEST_IN_SECONDS: Final = 1000
+_LONGEST_SECONDS: Final = 86_400.0
 
 
 class Failure(Struct, frozen=True):
@@ -82,8 +83,13 @@ def read_hint(headers: Mapping[str, str], now: datetime | None = None) -> float 
 
     Numbers of 1000 and more are milliseconds: nobody has shown which unit a 429 uses [guess], and waiting a
     thousand times too long is worse than asking once too often. A date is held against the answer's own
-    `Date`, so that no common clock is needed.
+    `Date`, so that no common clock is needed. No hint is longer than a day.
     """
+    seconds = _read_hint(headers, now)
+    return None if seconds is None else min(seconds, _LONGEST_SECONDS)
+
+
+def _read_hint(headers: Mapping[str, str], now: datetime | None) -> float | None:
     milliseconds = headers.get("retry-after-ms", "")
     if _NUMBER.fullmatch(milliseconds):
         return float(milliseconds) / 1000

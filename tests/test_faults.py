@@ -1,10 +1,14 @@
 """Faults × operations on real sockets: what the library reports is what the server saw."""
 
+import asyncio
+
 import pytest
 
 from leadconnector_async import (
     AppointmentUpdate,
+    ConfigurationError,
     DecodeError,
+    Event,
     LeadConnector,
     LeadConnectorError,
     OutcomeUnknownError,
@@ -14,6 +18,7 @@ from leadconnector_async import (
     TransportError,
     answer_of,
 )
+from leadconnector_async.events import Retrying
 from leadconnector_async.sandbox import Sandbox
 
 from .conftest import QUICK, MakeClient
@@ -104,6 +109,54 @@ async def test_a_refusal_after_a_lost_answer_is_not_taken_for_certain(
         await client.update_appointment(event.id, update)
     assert caught.value.outcome == "unknown"
     assert sandbox.requests.count_applied(event.id) == 1
+
+
+@pytest.mark.parametrize("failure", [OSError("vault"), "pit-x\n"])
+async def test_a_lost_answer_is_not_forgotten_when_the_next_token_fails(
+    sandbox: Sandbox, make_client: MakeClient, failure: OSError | str
+) -> None:
+    """The next attempt cannot be made; the write of the first may still be applied."""
+    given: list[OSError | str] = [failure, sandbox.token]
+
+    async def provide() -> str:
+        token = given.pop()
+        if isinstance(token, OSError):
+            raise token
+        return token
+
+    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    with pytest.raises(LeadConnectorError) as caught:
+        await make_client(provide).update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(title="x"))
+    assert (caught.value.outcome, caught.value.attempts) == ("unknown", 1)
+
+
+async def test_a_lost_answer_is_not_forgotten_when_the_client_is_closed(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    """Closing in the middle of a call ends it, and says what is not known."""
+    closing: list[asyncio.Task[None]] = []
+
+    def close(event: Event) -> None:
+        if isinstance(event, Retrying):
+            closing.append(asyncio.create_task(client.aclose()))
+
+    client = make_client(on_event=close)
+    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    with pytest.raises(ConfigurationError, match="closed") as caught:
+        await client.update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(title="x"))
+    await asyncio.gather(*closing)
+    assert (caught.value.outcome, caught.value.attempts) == ("unknown", 1)
+
+
+async def test_an_id_from_outside_reaches_the_server_as_one_segment(
+    sandbox: Sandbox, client: LeadConnector
+) -> None:
+    """Slashes and dots do not lead to another route."""
+    with pytest.raises(LeadConnectorError, match="never existed"):
+        await client.get_appointment("../../x/..")
+    (request,) = sandbox.requests
+    assert request.event_id == "../../x/.."
+    assert request.path == "/calendars/events/appointments/..%2F..%2Fx%2F.."
 
 
 async def test_a_creation_is_never_sent_twice(sandbox: Sandbox, client: LeadConnector) -> None:

@@ -127,6 +127,7 @@ NOON = datetime(2026, 9, 14, 12, tzinfo=UTC)
         ({"retry-after": "Mon, 14 Sep 2026 12:00:30 GMT"}, 30.0),
         ({"retry-after": "Mon, 14 Sep 2026 11:00:00 GMT"}, 0.0),
         ({"retry-after": "Mon, 14 Sep 2026 12:00:30 GMT", "date": "Mon, 14 Sep 2026 12:00:10 GMT"}, 20.0),
+        ({"retry-after": "Mon, 14 Sep 2099 12:00:30 GMT"}, 86_400.0),
         ({"retry-after": "Mon, 99 Sep 2026 12:00:30 GMT"}, None),
     ],
 )
