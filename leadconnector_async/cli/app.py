@@ -55,7 +55,7 @@ async def sandbox(
     appointments: int = 250,
     max_requests: int = 100,
     interval: float = 10.0,
-    fault: tuple[str, ...] = (),
+    fault: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Serve the local sandbox until interrupted; prints one JSON line with url, token and location_id.
 
