@@ -10,6 +10,7 @@ Knows all floors below. Must not know any single operation.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -166,7 +167,7 @@ class Pipeline:
         state = RetryCallState(retrying, None, (), {})
         while True:
             if isinstance(outcome, Failure) and isinstance(outcome.error, TokenExpiredError):
-                outcome = await self._attempt_with_new_token(call, loop, outcome)
+                outcome = await _guard(call, self._attempt_with_new_token(call, loop, outcome))
             if not isinstance(outcome, Failure):
                 return outcome
             call.doubt = call.doubt or is_ambiguous(outcome, operation)
@@ -179,19 +180,7 @@ class Pipeline:
             )
             state.prepare_for_next_attempt()
             await asyncio.sleep(decision)
-            outcome = await self._attempt_again(call, loop)
-
-    async def _attempt_again(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
-        """An attempt after a failed one: whatever goes wrong now must not hide that a write may be applied."""
-        try:
-            return await self._attempt(call, loop)
-        except LeadConnectorError as error:
-            return Failure(error, "final")
-        except Exception as error:
-            if not call.doubt:
-                raise
-            reason = f"The next attempt could not be made ({type(error).__name__})."
-            return Failure(TransportError(reason), "final")
+            outcome = await _guard(call, self._attempt(call, loop))
 
     async def _attempt_with_new_token(
         self, call: Call[T], loop: asyncio.AbstractEventLoop, failure: Failure
@@ -225,3 +214,16 @@ class Pipeline:
         fault = reply.reason if isinstance(reply, Unanswered) else reply.fault
         if fault:
             self._announcer.tell(Broken(self._location_id, call.name, call.attempts, call.hide(fault), call.left))
+
+
+async def _guard(call: Call[T], attempt: Awaitable[Answer[T] | Failure]) -> Answer[T] | Failure:
+    """Await an attempt after a failed one: what goes wrong now must not hide that a write may be applied."""
+    try:
+        return await attempt
+    except LeadConnectorError as error:
+        return Failure(error, "final")
+    except Exception as error:
+        if not call.doubt:
+            raise
+        reason = f"The next attempt could not be made ({type(error).__name__})."
+        return Failure(TransportError(reason), "final")

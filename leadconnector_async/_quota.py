@@ -26,6 +26,8 @@ from msgspec import Struct
 
 _MAX: Final = "x-ratelimit-max"
 _INTERVAL: Final = "x-ratelimit-interval-milliseconds"
+_LONGEST_INTERVAL: Final = 3600.0
+"""A header that claims a longer window is not believed: it would stop a location for good."""
 _MARGIN: Final = 0.1
 """How much longer than T, as a part of T, the slot of a request that was cut off stays taken."""
 
@@ -135,7 +137,8 @@ class Slots:
         self._stated = stated
         quota = read_quota(headers)
         self.max_requests = quota.limit or self.max_requests
-        self.interval = quota.interval or self.interval
+        if quota.interval and quota.interval <= _LONGEST_INTERVAL:
+            self.interval = quota.interval
 
     def pause(self, now: float, seconds: float, sent_at: float) -> bool:
         """Stop taking for `seconds`; `False` if the refused request belongs to an earlier pause.

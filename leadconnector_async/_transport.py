@@ -24,6 +24,8 @@ from .policy import Timeouts
 
 T = TypeVar("T")
 
+_MOST_CONNECTIONS: Final = 1000
+"""Far above what a location's limit keeps in flight, far below what a process may open."""
 _LARGEST_BODY: Final = 32 * 1024 * 1024
 _FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -169,7 +171,11 @@ def _check_size(size: int) -> None:
 
 
 def _make_session() -> aiohttp.ClientSession:
-    return _quiet(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
+    return _quiet(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS), cookie_jar=aiohttp.DummyCookieJar()
+        )
+    )
 
 
 def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:

@@ -67,6 +67,7 @@ def test_headers_that_make_no_sense_change_nothing() -> None:
     """Zero, text and silence leave the limits as they are."""
     slots = heard(5, 1.0)
     for headers in (
+        {"x-ratelimit-interval-milliseconds": "999999999999999"},
         {"x-ratelimit-max": "0"},
         {"x-ratelimit-max": "many"},
         {"x-ratelimit-interval-milliseconds": "0"},
