@@ -56,6 +56,15 @@ def refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestE
     )
 
 
+def refuse_text(wire: WireUpdate) -> InvalidRequestError:
+    """Make the error for the field that holds half a character, which no encoding can carry."""
+    for name, _ in _NAMES:
+        value = getattr(wire, name)
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            return refuse(name, value, "it holds half of a character (a lone surrogate)", "read the text as UTF-8")
+    return refuse("update", wire, "it cannot be encoded", "read its texts as UTF-8")
+
+
 def _list_fields(update: AppointmentUpdate) -> dict[str, object]:
     """The fields that are set, by their names on the wire, as they are."""
     try:

@@ -31,6 +31,8 @@ from .exceptions import (
 )
 from .models import ErrorBody
 
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec raises on bytes that are not what was hoped for; not all of it is a ValueError in every release."""
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -100,7 +102,7 @@ def read_error(
 def _decode_body(body: bytes) -> ErrorBody | None:
     try:
         return _decode(body)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
 
 

@@ -18,7 +18,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ._checks import check_update, refuse
+from ._checks import check_update, refuse, refuse_text
+from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
 from .exceptions import DecodeError
 from .models import Appointment, AppointmentUpdate, MisspeltStatus
@@ -47,7 +48,7 @@ class Request(Struct, Generic[T], frozen=True):
     """Percent-encoded, below the base address."""
     body: bytes | None
     read: Callable[[bytes], Read[T]]
-    """Reads the body of a 2xx; raises `ValueError` or `RecursionError` where it cannot."""
+    """Reads the body of a 2xx; raises one of `UNREADABLE` where it cannot."""
     query: Query | None = None
 
 
@@ -69,7 +70,11 @@ _BAD_IN_PATH: Final = re.compile(r"[\x00-\x20\x7f?#\\]|//|(?:^|/)\.{1,2}(?:/|\Z)
 def build_update_appointment(event_id: str, update: AppointmentUpdate) -> Request[Appointment]:
     """Check and encode an update. Raises `InvalidRequestError`."""
     path = UPDATE_APPOINTMENT.path.format(encode_id(event_id))
-    body = _encode(check_update(update))
+    wire = check_update(update)
+    try:
+        body = _encode(wire)
+    except UnicodeEncodeError:
+        raise refuse_text(wire) from None
     return Request(UPDATE_APPOINTMENT, path, body, partial(read_appointment, event_id))
 
 
@@ -130,7 +135,7 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
     """Read a 2xx; where it cannot be read, the error says whether a write was applied."""
     try:
         return request.read(body)
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return DecodeError(
         f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}.",
@@ -143,7 +148,7 @@ def read_trace_id(body: bytes) -> str | None:
     """Find the `traceId` of an answer: support asks for it."""
     try:
         trace_id = msgspec.json.decode(_decode_object(body)["traceId"])
-    except (ValueError, KeyError, RecursionError):
+    except (KeyError, *UNREADABLE):
         return None
     return trace_id if isinstance(trace_id, str) else None
 
@@ -182,7 +187,7 @@ def _read_field_by_field(raw: dict[str, Raw]) -> Read[Appointment]:
             continue
         try:
             decoded = msgspec.json.decode(raw[field.encode_name], type=field.type, strict=False)
-        except (ValueError, RecursionError):
+        except UNREADABLE:
             unread.append(field.name)
         else:
             values[field.encode_name] = decoded
@@ -192,5 +197,5 @@ def _read_field_by_field(raw: dict[str, Raw]) -> Read[Appointment]:
 def _read_misspelt(content: bytes | Raw) -> str | None:
     try:
         return _decode_misspelt(content).appointment_status
-    except ValueError:
+    except UNREADABLE:
         return None

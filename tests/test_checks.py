@@ -131,6 +131,14 @@ def test_an_unknown_meeting_location_type_is_refused() -> None:
         send(meeting_location_type="teams")
 
 
+@pytest.mark.parametrize("name", TEXT_FIELDS)
+def test_half_a_character_is_refused(name: str) -> None:
+    """A lone surrogate cannot be sent; the field is named."""
+    with pytest.raises(InvalidRequestError, match="surrogate") as caught:
+        send(**{name: "a\ud83d"})
+    assert caught.value.field == name
+
+
 def test_an_empty_update_is_refused() -> None:
     """An update without a field would only reset what it leaves out."""
     with pytest.raises(InvalidRequestError, match="no field at all"):

@@ -72,7 +72,7 @@ class Listener:
         """The admin routes, for other processes: no token, loopback only."""
         try:
             answer = self._run_admin(method, name, body)
-        except (ValueError, KeyError) as error:
+        except (msgspec.MsgspecError, ValueError, KeyError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 

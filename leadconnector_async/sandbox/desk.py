@@ -184,7 +184,7 @@ def _check_version(headers: Mapping[str, str]) -> str:
 def _decode(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Refusal(400, "Bad Request") from None
 
 
