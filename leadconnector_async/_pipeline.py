@@ -131,7 +131,7 @@ class Pipeline:
         if isinstance(reply, Unanswered):
             lane.free(left=call.left)
             return read_unanswered(call, reply)
-        lane.finish(reply.answered_at, reply.headers)
+        lane.finish(reply.answered_at, reply.headers, success=reply.status < 300)
         return self._read_reply(call, lane, reply, sent_at)
 
     def _read_reply(self, call: Call[T], lane: Lane, reply: Reply, sent_at: float) -> Answer[T] | Failure:

@@ -128,10 +128,13 @@ class Slots:
         """The request never left: the slot is free at once."""
         self._in_flight -= 1
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Take over the limits that an answer's headers state. Slots in use stay in use."""
-        self._heard = True
+    def learn(self, headers: Mapping[str, str], *, success: bool = True) -> None:
+        """Take over the limits that an answer's headers state. Slots in use stay in use.
+
+        A failure that states none, such as a page of the edge, says nothing of the real limits.
+        """
         stated = (headers.get(_MAX), headers.get(_INTERVAL))
+        self._heard = self._heard or success or stated[0] is not None
         if stated == self._stated:
             return
         self._stated = stated

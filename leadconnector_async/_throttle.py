@@ -45,10 +45,10 @@ class Lane:
                 self.free(left=False)
             raise
 
-    def finish(self, answered_at: float, headers: Mapping[str, str]) -> None:
+    def finish(self, answered_at: float, headers: Mapping[str, str], *, success: bool = True) -> None:
         """An answer came: its slot cools down, its headers correct the limits."""
         self.slots.finish(answered_at)
-        self.slots.learn(headers)
+        self.slots.learn(headers, success=success)
         self._hand_out()
 
     def free(self, *, left: bool) -> None:

@@ -52,6 +52,16 @@ def test_before_the_first_answer_one_request_goes_ahead_alone() -> None:
     assert [slots.take(0.1) for _ in range(3)] == [True, True, False]
 
 
+def test_a_failure_that_states_no_limit_opens_nothing() -> None:
+    """A page of the edge is not the server's word on its limits; a success without headers has to do."""
+    for headers, success, opened in (({}, False, False), ({"x-ratelimit-max": "5"}, False, True), ({}, True, True)):
+        slots = Slots(100, 10.0)
+        assert slots.take(0.0)
+        slots.finish(0.1)
+        slots.learn(headers, success=success)
+        assert [slots.take(0.1), slots.take(0.1)] == [True, opened]
+
+
 def test_a_limit_that_shrinks_keeps_the_slots_in_use_valid() -> None:
     """Five in flight under a limit that is now two: nothing goes until they are through."""
     slots = heard(5, 1.0)
