@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from ._quota import Quota
+from ._quota import LocationQuota, Quota
 from ._version import __version__
 from ._wire import JsonValue
 from .answer import Answer, answer_of
@@ -31,7 +31,7 @@ from .exceptions import (
     UnprocessableError,
 )
 from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
-from .policy import RateLimit, RetryPolicy, Timeouts
+from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 __all__ = [
     "UNSET",
@@ -52,10 +52,12 @@ __all__ = [
     "JsonValue",
     "LeadConnector",
     "LeadConnectorError",
+    "LocationQuota",
     "MeetingLocationType",
     "NotFoundError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
+    "Priority",
     "Quota",
     "RateLimit",
     "RateLimitedError",

@@ -8,14 +8,15 @@ Pure. Must not import the pipeline.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from ._errors import redact
-from ._retry import Failure, is_ambiguous
+from ._retry import Failure, is_ambiguous, says_nothing
 from ._transport import Progress, Reply, Unanswered
 from ._wire import Request
 from .answer import Answer, keep_answer
 from .exceptions import (
+    DailyLimitError,
     DeadlineExceededError,
     DecodeError,
     LeadConnectorError,
@@ -25,6 +26,8 @@ from .exceptions import (
 from .policy import RetryPolicy
 
 T = TypeVar("T")
+
+_BUDGET_SPENT: Final = " It was not tried again: too much fails here lately (the location's retry budget is spent)."
 
 
 class Call(Progress, Generic[T], kw_only=True):
@@ -38,7 +41,13 @@ class Call(Progress, Generic[T], kw_only=True):
     under_way: bool = False
     """A request was sent and its end is not known yet."""
     doubt: bool = False
-    """An earlier attempt may have been applied."""
+    """An attempt may have been applied."""
+    risked: bool = False
+    """An attempt may have been applied late, even if reading it back did not show it."""
+    lost: bool = False
+    """The last attempt was not answered: whatever the event shows, it may still be applied."""
+    unread: str = ""
+    """Why the event could not be read back, or could not tell."""
     refreshed: bool = False
     """A new token was asked for."""
 
@@ -57,6 +66,18 @@ class Call(Progress, Generic[T], kw_only=True):
         self.token = token
         self.left = False
         self.under_way = True
+
+    def note(self, failure: Failure) -> None:
+        """Remember what a failed attempt leaves open."""
+        ambiguous = is_ambiguous(failure, self.request.operation)
+        self.doubt = self.doubt or ambiguous
+        self.risked = self.risked or ambiguous
+        self.lost = ambiguous and failure.phase == "no_answer"
+
+    def settle(self, *, applied: bool) -> None:
+        """Remember what reading it back has shown."""
+        self.unread = ""
+        self.doubt = self.lost and not applied
 
 
 def read_unanswered(call: Call[T], reply: Unanswered) -> Failure:
@@ -77,15 +98,42 @@ def read_broken_success(call: Call[T], reply: Reply) -> Failure:
     return Failure(TransportError(reason, status=reply.status), "no_answer")
 
 
+def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
+    """Decide whether a write must be read back before this failure is repeated, or believed.
+
+    A refusal may be due to the call's own earlier attempt: its slot is taken, by itself.
+    """
+    if policy.on_ambiguous != "reconcile":
+        return False
+    return is_ambiguous(failure, call.request.operation) or (call.risked and not says_nothing(failure))
+
+
+def refuse_wait(reason: str, seconds: float) -> Failure:
+    """The wait for a slot was refused before it began, or was broken off."""
+    if reason == "daily":
+        text = f"The daily budget of the location is spent; it is back in {seconds:.0f} s."
+        return Failure(DailyLimitError(text, hint_seconds=seconds), "final", seconds)
+    text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
+    return Failure(DeadlineExceededError(text), "final")
+
+
+def explain_budget(failure: Failure) -> Failure:
+    """Say why nothing follows although something could."""
+    failure.error.args = (f"{failure.error.args[0]}{_BUDGET_SPENT}",)
+    return failure
+
+
 def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
     """The deadline has passed, wherever the call was."""
     if not (call.under_way and call.left):
         return Failure(DeadlineExceededError(f"The deadline of {seconds} s has passed."), "final")
     error = DeadlineExceededError(f"The deadline of {seconds} s has passed while an answer was awaited.")
-    if call.response is not None and 200 <= call.response.status < 300 and call.request.operation.writes:
-        error.outcome = "applied"
+    if not call.request.operation.writes:
         return Failure(error, "final")
-    return Failure(error, "no_answer")
+    call.doubt = True
+    if call.response is not None and 200 <= call.response.status < 300:
+        error.outcome = "applied"
+    return Failure(error, "final")
 
 
 def conclude(call: Call[T], policy: RetryPolicy, outcome: Answer[T] | Failure) -> Answer[T]:
@@ -97,24 +145,27 @@ def conclude(call: Call[T], policy: RetryPolicy, outcome: Answer[T] | Failure) -
 
 
 def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
-    operation = call.request.operation
     error = failure.error
-    ambiguous = is_ambiguous(failure, operation)
-    if ambiguous and not isinstance(error, DeadlineExceededError):
-        given_up_at_once = policy.on_ambiguous == "raise" or not operation.repeatable
-        if failure.phase == "no_answer" or given_up_at_once:
-            error = _doubt(call, error)
-    if operation.writes and error.outcome == "not_applied" and (ambiguous or call.doubt):
+    if call.doubt and error.outcome == "not_applied":
+        error = _doubt(call, error) if _is_all_said(call, policy, failure) else error
         error.outcome = "unknown"
     error.operation = call.name
     error.attempts = call.attempts
     return error
 
 
+def _is_all_said(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
+    """Whether the doubt is what there is to say, more than the last failure."""
+    if isinstance(failure.error, DeadlineExceededError):
+        return False
+    given_up_at_once = policy.on_ambiguous == "raise" or not call.request.operation.repeatable
+    return failure.phase == "no_answer" or given_up_at_once or bool(call.unread)
+
+
 def _doubt(call: Call[T], cause: LeadConnectorError) -> OutcomeUnknownError:
     sent = f"{call.request.operation.method} {call.request.path}"
     error = OutcomeUnknownError(
-        f"Nobody knows whether {sent} was applied. {cause.args[0]}",
+        " ".join(filter(None, [f"Nobody knows whether {sent} was applied.", str(cause.args[0]), call.unread])),
         status=cause.status,
         trace_id=cause.trace_id,
         outcome="unknown",

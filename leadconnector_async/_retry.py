@@ -13,22 +13,27 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
 from tenacity import RetryCallState, Retrying, retry_if_result
 from tenacity.wait import wait_random_exponential
 
 from ._operations import Operation
+from ._wire import Request
 from .exceptions import DailyLimitError, LeadConnectorError
 from .policy import RetryPolicy
+
+T = TypeVar("T")
 
 Phase: TypeAlias = Literal["never_sent", "certificate", "no_answer", "status", "final"]
 """How far a request got that failed: it never left; the certificate was refused; it left and no whole answer
 came; the server answered with an error; or nothing can follow whatever the policy says."""
 
 _EDGE: Final = range(520, 531)
-_HARMLESS: Final = frozenset({408, 425, 429})
+_TOO_MANY: Final = 429
+_HARMLESS: Final = frozenset({408, 425, _TOO_MANY})
+_SAYS_NOTHING: Final = _HARMLESS | {401, 403}
 _AMBIGUOUS: Final = frozenset({500, 502, 503, 504, *_EDGE})
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _LARGEST_IN_SECONDS: Final = 1000
@@ -53,25 +58,43 @@ def is_ambiguous(failure: Failure, operation: Operation) -> bool:
     return failure.phase == "no_answer" or (failure.phase == "status" and (failure.error.status or 0) >= 500)
 
 
-def decide_repeat(operation: Operation, policy: RetryPolicy, failure: object) -> bool:
-    """Decide whether this outcome of an attempt is worth another one."""
-    if not isinstance(failure, Failure):
-        return False
+def is_charged(failure: Failure) -> bool:
+    """Tell whether a repetition after it costs budget: a refusal for the rate does not."""
+    return failure.error.status != _TOO_MANY
+
+
+def is_passing(failure: Failure) -> bool:
+    """Tell whether it may be better in a moment."""
     if failure.phase in ("certificate", "final") or isinstance(failure.error, DailyLimitError):
         return False
-    if failure.phase == "status" and failure.error.status not in _HARMLESS | _AMBIGUOUS:
+    return failure.phase != "status" or failure.error.status in _HARMLESS | _AMBIGUOUS
+
+
+def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> bool:
+    """Decide whether this outcome of an attempt is worth another one.
+
+    A write that may have been applied is sent again only as the policy says, and never if it creates something.
+    """
+    if not isinstance(failure, Failure) or not is_passing(failure):
         return False
-    if is_ambiguous(failure, operation):
-        return operation.repeatable and policy.on_ambiguous == "retry"
-    return True
+    if not is_ambiguous(failure, request.operation):
+        return True
+    if policy.on_ambiguous == "raise" or not request.operation.repeatable:
+        return False
+    return policy.on_ambiguous == "retry" or request.harmless or request.build_proof is not None
+
+
+def says_nothing(failure: Failure) -> bool:
+    """Tell whether it leaves open what became of earlier attempts: it is about the token, the rate or the way."""
+    return failure.phase != "status" or failure.error.status in _SAYS_NOTHING
 
 
 def build_retrying(
-    operation: Operation, policy: RetryPolicy, deadline: float | None, clock: Callable[[], float]
+    request: Request[T], policy: RetryPolicy, deadline: float | None, clock: Callable[[], float]
 ) -> Retrying:
     """Make the machine for one call. `deadline` is a moment of `clock`."""
     return Retrying(
-        retry=retry_if_result(partial(decide_repeat, operation, policy)),
+        retry=retry_if_result(partial(decide_repeat, request, policy)),
         wait=partial(_compute_wait, wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
         stop=partial(_decide_stop, policy.max_attempts, deadline, clock),
         retry_error_callback=_read_failure,

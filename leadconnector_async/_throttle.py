@@ -1,10 +1,11 @@
-"""Waiting for a slot: first come, first served, per location, with one timer each.
+"""Waiting for a slot: per location, with one timer each, interactive calls before bulk calls.
 
 Rule: no lock is held over a wait. A waiter is a future in a queue; slots are handed out by whoever frees them
 or by the one timer, and a waiter that is cancelled, even in the very turn in which it is granted, gives its
-slot back.
+slot back. Within a class, first come is first served. A bulk call that has been overtaken a few times in a
+row is the next.
 
-Knows the arithmetic (`_quota`); must not import the pipeline or the transport.
+Knows the arithmetic (`_slots`, `_daily`, `_budget`); must not import the pipeline or the transport.
 """
 
 from __future__ import annotations
@@ -12,58 +13,144 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
 
-from ._quota import Slots
+from msgspec import Struct
+
+from ._budget import RetryBudget
+from ._daily import Daily
+from ._quota import LocationQuota
+from ._slots import Slots, Ticket
 from .policy import RateLimit
+
+_MOST_OVERTAKEN: Final = 4
+"""How often in a row interactive calls go before a bulk call that waits."""
+_SWEEP_AT: Final = 64
+
+
+class Refused(Struct, frozen=True):
+    """A wait that is not worth beginning, or going on with."""
+
+    reason: Literal["daily", "deadline"]
+    seconds: float
+    """Until the daily budget is back, or until a slot would have been free."""
+
+
+_Waiter: TypeAlias = "asyncio.Future[Ticket | Refused]"
+
+
+class _Queue:
+    """The waiters of one class, first come first. Cancelled ones are swept."""
+
+    __slots__ = ("_waiters", "live")
+
+    def __init__(self) -> None:
+        self._waiters: deque[_Waiter] = deque()
+        self.live = 0
+
+    def add(self, waiter: _Waiter) -> None:
+        if len(self._waiters) - self.live > max(_SWEEP_AT, self.live):
+            self._waiters = deque(one for one in self._waiters if not one.done())
+        self._waiters.append(waiter)
+        self.live += 1
+
+    def has_next(self) -> bool:
+        """Drop who was cancelled; tell whether somebody is left."""
+        waiters = self._waiters
+        while waiters and waiters[0].done():
+            waiters.popleft()
+        return bool(waiters)
+
+    def serve(self, result: Ticket | Refused) -> None:
+        """Only after `has_next`."""
+        self._waiters.popleft().set_result(result)
+        self.live -= 1
 
 
 class Lane:
     """The queue of one location."""
 
-    __slots__ = ("_loop", "_resumed", "_timer", "_waiters", "slots")
+    __slots__ = (
+        "_bulk",
+        "_interactive",
+        "_loop",
+        "_overtaken",
+        "_reserve",
+        "_resumed",
+        "_timer",
+        "budget",
+        "daily",
+        "pause_reason",
+        "slots",
+    )
 
     def __init__(self, limit: RateLimit, loop: asyncio.AbstractEventLoop) -> None:
         self.slots = Slots(limit.max_requests, limit.interval)
+        self.daily = Daily(limit.daily)
+        self.budget = RetryBudget()
+        self.pause_reason = ""
+        self._reserve = limit.daily_reserve
         self._loop = loop
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._interactive = _Queue()
+        self._bulk = _Queue()
+        self._overtaken = 0
         self._timer: asyncio.TimerHandle | None = None
         self._resumed = True
 
-    def try_take(self) -> bool:
-        """Take a slot without waiting, if one is free and nobody waits."""
-        return not self._waiters and self.slots.take(self._loop.time())
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a slot."""
+        return self._interactive.live + self._bulk.live
 
-    async def take(self) -> None:
-        """Wait for a slot behind all who wait already."""
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+    def try_take(self, *, bulk: bool = False) -> Ticket | None:
+        """Take a slot without waiting, if one is free and nobody waits."""
+        if self._interactive.live or self._bulk.live or self.daily.remaining <= (self._reserve if bulk else 0):
+            return None
+        return self._take(self._loop.time())
+
+    async def take(self, *, bulk: bool = False, deadline: float | None = None) -> Ticket | Refused:
+        """Wait for a slot behind all of the same class who wait already; refused if that cannot end well.
+
+        `deadline` is a moment of the loop's clock.
+        """
+        refused = self._foresee(bulk, deadline)
+        if refused is not None:
+            return refused
+        queue = self._bulk if bulk else self._interactive
+        waiter: _Waiter = self._loop.create_future()
+        queue.add(waiter)
         self._hand_out()
         try:
-            await waiter
+            return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.free(left=False)
+            self._give_up(queue, waiter)
             raise
 
-    def finish(self, answered_at: float, headers: Mapping[str, str], *, success: bool = True) -> None:
+    def finish(
+        self, ticket: Ticket, answered_at: float, headers: Mapping[str, str], *, success: bool = True
+    ) -> None:
         """An answer came: its slot cools down, its headers correct the limits."""
-        self.slots.finish(answered_at)
-        self.slots.learn(headers, success=success)
+        self.slots.finish(ticket, answered_at, headers, success=success)
+        self.daily.learn(ticket.number, self.slots.sent, headers, answered_at)
+        if success:
+            self.budget.earn()
         self._hand_out()
 
-    def free(self, *, left: bool) -> None:
+    def free(self, ticket: Ticket, *, left: bool) -> None:
         """No answer will come: the slot cools down if the request left, and is free at once if it did not."""
         if left:
-            self.slots.cut(self._loop.time())
+            self.slots.cut(ticket, self._loop.time())
         else:
             self.slots.give_back()
+            self.daily.give_back()
         self._hand_out()
 
-    def pause(self, seconds: float, sent_at: float) -> bool:
+    def pause(self, ticket: Ticket, seconds: float, reason: str) -> bool:
         """Pause the location; `False` if this refusal belongs to a pause that was said already."""
-        if not self.slots.pause(self._loop.time(), seconds, sent_at):
+        if not self.slots.pause(ticket, self._loop.time(), seconds):
             return False
         self._resumed = False
+        self.pause_reason = reason
         self._hand_out()
         return True
 
@@ -78,23 +165,87 @@ class Lane:
         self._resumed = True
         return self._loop.time() - self.slots.paused_at
 
+    def describe(self) -> LocationQuota:
+        """The state of the location, for users."""
+        now = self._loop.time()
+        slots, daily = self.slots, self.daily
+        paused_seconds = self.measure_pause()
+        return LocationQuota(
+            limit=slots.max_requests,
+            interval=slots.interval,
+            remaining=slots.count_free(now),
+            in_flight=slots.in_flight,
+            waiting=self.waiting,
+            mode=slots.pace.decide_mode(now, slots.interval),
+            paused_seconds=paused_seconds,
+            pause_reason=self.pause_reason if paused_seconds else None,
+            daily_limit=daily.limit,
+            daily_remaining=max(0, daily.remaining),
+            daily_reset=daily.measure_reset(now),
+        )
+
+    def is_idle(self) -> bool:
+        """Nothing of it would be missed: a new lane knows as much."""
+        now = self._loop.time()
+        return not self.waiting and self.slots.is_idle(now) and self.daily.is_idle(now)
+
+    def _take(self, now: float) -> Ticket | None:
+        ticket = self.slots.take(now)
+        if ticket is not None:
+            self.daily.take(now)
+        return ticket
+
+    def _foresee(self, bulk: bool, deadline: float | None) -> Refused | None:
+        now = self._loop.time()
+        seconds = self.daily.compute_wait(now, self._reserve if bulk else 0)
+        if seconds is not None:
+            return Refused("daily", seconds)
+        if deadline is None:
+            return None
+        ahead = self._interactive.live + (self._bulk.live if bulk else 0)
+        seconds = self.slots.compute_wait(now, ahead)
+        return Refused("deadline", seconds) if now + seconds >= deadline else None
+
+    def _give_up(self, queue: _Queue, waiter: _Waiter) -> None:
+        if waiter.cancelled():
+            queue.live -= 1
+        elif isinstance(ticket := waiter.result(), Ticket):
+            self.free(ticket, left=False)
+
     def _hand_out(self) -> None:
-        waiters = self._waiters
-        if not waiters:
+        if not self.waiting:
             return
         now = self._loop.time()
-        while waiters:
-            if not waiters[0].done():
-                if not self.slots.take(now):
-                    break
-                waiters[0].set_result(None)
-            waiters.popleft()
+        while queue := self._choose(now):
+            ticket = self._take(now)
+            if ticket is None:
+                break
+            self._overtaken = self._overtaken + 1 if queue is self._interactive and self._bulk.live else 0
+            queue.serve(ticket)
         self._set_timer(now)
 
+    def _refuse_all(self, queue: _Queue, reserve: int, now: float) -> None:
+        """The day is spent: nobody waits for hours."""
+        if not queue.live or self.daily.remaining > reserve:
+            return
+        seconds = self.daily.compute_wait(now, reserve)
+        while seconds is not None and queue.has_next():
+            queue.serve(Refused("daily", seconds))
+
+    def _choose(self, now: float) -> _Queue | None:
+        """Interactive before bulk, but not for ever."""
+        self._refuse_all(self._interactive, 0, now)
+        self._refuse_all(self._bulk, self._reserve, now)
+        bulk = self._bulk.has_next()
+        if self._interactive.has_next() and (not bulk or self._overtaken < _MOST_OVERTAKEN):
+            return self._interactive
+        return self._bulk if bulk else None
+
     def _set_timer(self, now: float) -> None:
-        when = self.slots.compute_next(now) if self._waiters else None
+        """A timer that fires early does no harm, so it is moved only to an earlier moment."""
+        when = self.slots.compute_next(now) if self.waiting else None
         if self._timer is not None:
-            if self._timer.when() == when:
+            if when is not None and self._timer.when() <= when:
                 return
             self._timer.cancel()
         self._timer = None if when is None else self._loop.call_at(when, self._on_timer)
@@ -105,17 +256,43 @@ class Lane:
 
 
 class Throttle:
-    """The lanes of all locations: a busy one never delays an idle one."""
+    """The lanes of all locations: a busy one never delays an idle one, and an idle one costs nothing."""
 
-    __slots__ = ("_lanes", "_limit")
+    __slots__ = ("_lanes", "_limit", "_sweep_at")
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
         self._lanes: dict[str | None, Lane] = {}
+        self._sweep_at = _SWEEP_AT
 
     def find_lane(self, location_id: str | None, loop: asyncio.AbstractEventLoop) -> Lane:
         """The lane of a location, made on first use."""
         lane = self._lanes.get(location_id)
         if lane is None:
+            if len(self._lanes) >= self._sweep_at:
+                self._sweep()
             lane = self._lanes[location_id] = Lane(self._limit, loop)
         return lane
+
+    def get_lane(self, location_id: str | None) -> Lane | None:
+        """The lane of a location, if it was used."""
+        return self._lanes.get(location_id)
+
+    def describe(self, location_id: str | None) -> LocationQuota:
+        """The state of a location, used or not."""
+        lane = self._lanes.get(location_id)
+        if lane is not None:
+            return lane.describe()
+        limit = self._limit
+        return LocationQuota(
+            limit=limit.max_requests,
+            interval=limit.interval,
+            remaining=limit.max_requests,
+            daily_limit=limit.daily,
+            daily_remaining=limit.daily,
+        )
+
+    def _sweep(self) -> None:
+        """Forget the idle lanes."""
+        self._lanes = {key: lane for key, lane in self._lanes.items() if not lane.is_idle()}
+        self._sweep_at = max(_SWEEP_AT, 2 * len(self._lanes))

@@ -19,10 +19,11 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ._checks import check_update, refuse, refuse_text
+from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
 from .exceptions import DecodeError
-from .models import Appointment, AppointmentUpdate, MisspeltStatus
+from .models import Appointment, AppointmentUpdate, MisspeltStatus, WireUpdate
 
 T = TypeVar("T")
 
@@ -50,6 +51,19 @@ class Request(Struct, Generic[T], frozen=True):
     read: Callable[[bytes], Read[T]]
     """Reads the body of a 2xx; raises one of `UNREADABLE` where it cannot."""
     query: Query | None = None
+    build_proof: Callable[[], Proof[T]] | None = None
+    """How to find out whether it was applied; `None` if there is no way."""
+    harmless: bool = False
+    """The caller has said that sending it twice does no harm of any kind."""
+
+
+class Proof(Struct, Generic[T], frozen=True):
+    """How to find out whether a write was applied."""
+
+    request: Request[T]
+    """Reads back what was written."""
+    judge: Callable[[T], bool | None]
+    """Whether what was read shows the write; `None` if that cannot be told from it."""
 
 
 class _Envelope(Struct, frozen=True):
@@ -75,7 +89,8 @@ def build_update_appointment(event_id: str, update: AppointmentUpdate) -> Reques
         body = _encode(wire)
     except UnicodeEncodeError:
         raise refuse_text(wire) from None
-    return Request(UPDATE_APPOINTMENT, path, body, partial(read_appointment, event_id))
+    read = partial(read_appointment, event_id)
+    return Request(UPDATE_APPOINTMENT, path, body, read, None, partial(_prove_update, event_id, wire))
 
 
 def build_get_appointment(event_id: str) -> Request[Appointment]:
@@ -101,7 +116,14 @@ def build_request(
         raise refuse("path", path, "it is not a plain absolute path", mend)
     operation = build_operation(method.upper(), path, repeatable=repeatable)
     content = None if body is UNSET else _encode_body(body)
-    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, partial(_read_as, answer_type), query)
+    return Request(
+        operation,
+        quote(path, safe=_SAFE_IN_PATH),
+        content,
+        partial(_read_as, answer_type),
+        query,
+        harmless=repeatable is True,
+    )
 
 
 def encode_id(event_id: str) -> str:
@@ -151,6 +173,10 @@ def read_trace_id(body: bytes) -> str | None:
     except (KeyError, *UNREADABLE):
         return None
     return trace_id if isinstance(trace_id, str) else None
+
+
+def _prove_update(event_id: str, sent: WireUpdate) -> Proof[Appointment]:
+    return Proof(build_get_appointment(event_id), partial(compare_update, sent))
 
 
 def _encode_body(body: object) -> bytes:

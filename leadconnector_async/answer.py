@@ -29,11 +29,13 @@ class Answer(Struct, Generic[T], frozen=True):
     headers: Mapping[str, str]
     """Headers of the answer; names in any case."""
     attempts: int
-    """Requests sent for this call."""
+    """Requests sent for this call, those that read back included."""
     body: bytes
     """The body as it came."""
     unread: tuple[str, ...] = ()
     """Fields whose value could not be read; they are `None` in `value`."""
+    reconciled: bool = False
+    """The answer to the write itself was lost; reading the event back has shown that it was applied."""
 
     @property
     def quota(self) -> Quota:

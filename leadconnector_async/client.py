@@ -22,7 +22,9 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from yarl import URL
 
 from ._announce import LOGGER, Announcer
-from ._pipeline import Pipeline, Shared
+from ._attempt import Attempts, Shared
+from ._pipeline import Pipeline
+from ._quota import LocationQuota
 from ._throttle import Throttle
 from ._transport import Transport
 from ._version import __version__
@@ -31,7 +33,7 @@ from .auth import TokenProvider, TokenSource
 from .events import EventHandler
 from .exceptions import ConfigurationError
 from .models import Appointment, AppointmentUpdate
-from .policy import RateLimit, RetryPolicy, Timeouts
+from .policy import Priority, RateLimit, RetryPolicy, Timeouts, check_priority
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class _Settings(Struct, frozen=True, kw_only=True):
     version: str
     timeouts: Timeouts
     retry: RetryPolicy
+    priority: Priority
     app_info: str | None
     on_event: EventHandler | None
 
@@ -57,6 +60,7 @@ class Options(TypedDict, total=False):
     version: str
     timeouts: Timeouts
     retry: RetryPolicy
+    priority: Priority
     app_info: str | None
     on_event: EventHandler | None
 
@@ -86,6 +90,7 @@ class LeadConnector:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         rate_limit: RateLimit | None = None,
+        priority: Priority = "interactive",
         session: aiohttp.ClientSession | None = None,
         app_info: str | None = None,
         on_event: EventHandler | None = None,
@@ -100,6 +105,7 @@ class LeadConnector:
             version=version,
             timeouts=timeouts or Timeouts(),
             retry=retry or RetryPolicy(),
+            priority=priority,
             app_info=app_info,
             on_event=on_event,
         )
@@ -145,13 +151,18 @@ class LeadConnector:
     def with_options(self, **options: Unpack[Options]) -> Self:
         """A light copy with other settings that shares connections, token and limiter.
 
-        Takes `version`, `timeouts`, `retry`, `app_info` and `on_event`.
+        Takes `version`, `timeouts`, `retry`, `priority`, `app_info` and `on_event`.
         """
         other = copy(self)
         other._owner = False
         other._settings = structs.replace(self._settings, **options)
         other._pipeline = other._build_pipeline()
         return other
+
+    @property
+    def quota(self) -> LocationQuota:
+        """What the limiter of the location knows and does at this moment. Shared by all copies of the client."""
+        return self._shared.throttle.describe(self._location_id)
 
     async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
         """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
@@ -213,14 +224,17 @@ class LeadConnector:
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
-        return Pipeline(
+        check_priority(settings.priority)
+        announcer = Announcer(settings.on_event)
+        attempts = Attempts(
             self._shared,
             location_id=self._location_id,
             headers=_build_headers(settings.version, settings.app_info),
             timeouts=settings.timeouts,
-            policy=settings.retry,
-            announcer=Announcer(settings.on_event),
+            announcer=announcer,
+            bulk=settings.priority == "bulk",
         )
+        return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, announcer=announcer)
 
 
 def _build_headers(version: str, app_info: str | None) -> dict[str, str]:

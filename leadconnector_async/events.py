@@ -66,5 +66,15 @@ class Resumed(Event, frozen=True):
     seconds: float
 
 
+class Reconciled(Event, frozen=True):
+    """The event was read back after a write whose outcome was unknown. `applied`: it shows what was sent."""
+
+    applied: bool
+
+
+class TokenRefreshed(Event, frozen=True):
+    """The server called the token expired, and there is a new one."""
+
+
 EventHandler: TypeAlias = Callable[[Event], None]
 """What `on_event` takes."""

@@ -12,8 +12,11 @@ from msgspec import Struct
 
 from .exceptions import ConfigurationError
 
-OnAmbiguous: TypeAlias = Literal["retry", "raise"]
+OnAmbiguous: TypeAlias = Literal["reconcile", "retry", "raise"]
 """What to do when nobody knows whether a write was applied."""
+
+Priority: TypeAlias = Literal["interactive", "bulk"]
+"""Whose turn it is: somebody waits for an interactive call, nobody for a bulk one."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -33,7 +36,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """When a call is tried again, and for how long."""
 
     max_attempts: int = 5
-    """Requests sent for one call, the first included."""
+    """How often the request of a call is sent at most, the first time included. Reading back comes on top."""
     deadline: float | None = None
     """Bound of the whole call in seconds, waiting for its turn included. `None`: a call waits its turn as long
     as its turn takes; attempts and timeouts bound the rest."""
@@ -41,22 +44,21 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """The first back-off is drawn from 0 to this; each further one from 0 to double the span before."""
     backoff_cap: float = 30.0
     """The longest back-off. A longer hint from the server is still obeyed."""
-    on_ambiguous: OnAmbiguous = "retry"
-    """For updates whose answer was lost and after a 5xx. `"retry"` sends again: harmless to the calendar, but
-    automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creating calls always raise."""
+    on_ambiguous: OnAmbiguous = "reconcile"
+    """For writes whose answer was lost and after a 5xx. `"reconcile"` reads the event back and compares every
+    field that was sent: equal, it is done; different, it is sent again; `OutcomeUnknownError` if that cannot be
+    told. `"retry"` sends again at once: harmless to the calendar, but automations may run twice. `"raise"`:
+    `OutcomeUnknownError` at once. What creates something is never sent twice."""
 
     def __post_init__(self) -> None:
-        if not _is_int(self.max_attempts) or self.max_attempts < 1:
-            raise ConfigurationError(
-                f"RetryPolicy.max_attempts is {self.max_attempts!r}; it must be a whole number of at least 1"
-            )
+        _check_count("RetryPolicy.max_attempts", self.max_attempts, 1)
         if self.deadline is not None:
             _check_positive("RetryPolicy.deadline", self.deadline)
         _check_positive("RetryPolicy.backoff_base", self.backoff_base)
         _check_positive("RetryPolicy.backoff_cap", self.backoff_cap)
-        if self.on_ambiguous not in ("retry", "raise"):
+        if self.on_ambiguous not in ("reconcile", "retry", "raise"):
             raise ConfigurationError(
-                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; it must be 'retry' or 'raise'"
+                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; it must be 'reconcile', 'retry' or 'raise'"
             )
 
 
@@ -71,16 +73,31 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     interval: float = 10.0
     """Length of the window, in seconds."""
 
+    daily: int = 200_000
+    """Requests in a day."""
+    daily_reserve: int = 0
+    """Of these, what bulk calls leave to interactive ones."""
+
     def __post_init__(self) -> None:
-        if not _is_int(self.max_requests) or self.max_requests < 1:
-            raise ConfigurationError(
-                f"RateLimit.max_requests is {self.max_requests!r}; it must be a whole number of at least 1"
-            )
+        _check_count("RateLimit.max_requests", self.max_requests, 1)
         _check_positive("RateLimit.interval", self.interval)
+        _check_count("RateLimit.daily", self.daily, 1)
+        _check_count("RateLimit.daily_reserve", self.daily_reserve, 0)
+        if self.daily_reserve >= self.daily:
+            raise ConfigurationError(
+                f"RateLimit.daily_reserve is {self.daily_reserve}; it must be less than daily, {self.daily}"
+            )
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def check_priority(value: object) -> None:
+    """Raise `ConfigurationError` if it is no priority."""
+    if value not in ("interactive", "bulk"):
+        raise ConfigurationError(f"priority is {value!r}; it must be 'interactive' or 'bulk'")
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 
 
 def _check_positive(name: str, value: object) -> None:

@@ -16,17 +16,30 @@ FLOORS = [
     ["jobs"],
     ["client"],
     ["_pipeline"],
+    ["_attempt"],
     ["_call", "_announce"],
     ["_throttle", "_transport", "_watch", "auth"],
     ["answer", "_retry"],
     ["_wire"],
-    ["_checks", "_errors", "_operations"],
-    ["events", "policy", "_quota", "models", "recurrence"],
+    ["_checks", "_errors", "_operations", "_compare", "_slots", "_daily", "_budget"],
+    ["events", "policy", "_quota", "_pace", "models", "recurrence"],
     ["exceptions", "_version"],
 ]
 SANDBOX_MAY_USE = {"recurrence", "sandbox"}
 MAY_USE_SANDBOX = {"cli", "sandbox"}
-AWAITING = {"cli", "jobs", "client", "_pipeline", "_throttle", "_transport", "_watch", "auth", "sandbox", "answer"}
+AWAITING = {
+    "cli",
+    "jobs",
+    "client",
+    "_pipeline",
+    "_attempt",
+    "_throttle",
+    "_transport",
+    "_watch",
+    "auth",
+    "sandbox",
+    "answer",
+}
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 
 

@@ -67,7 +67,7 @@ async def test_whatever_goes_wrong_no_slot_is_lost_and_none_is_refused(number: i
             await campaign.run(client, sandbox)
             (lane,) = client._shared.throttle._lanes.values()
         assert sandbox.requests.count_statuses()[429] == 0
-        assert lane.slots._in_flight == 0
-        assert all(waiter.done() for waiter in lane._waiters)
+        assert lane.slots.in_flight == 0
+        assert lane.waiting == 0
         if not cancelling:
             assert len(sandbox.requests) == campaign.attempts

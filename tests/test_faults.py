@@ -1,4 +1,4 @@
-"""Faults × operations on real sockets: what the library reports is what the server saw."""
+"""What else can go wrong on the way, on real sockets, beside the rows of the conformance table."""
 
 import asyncio
 
@@ -6,109 +6,124 @@ import pytest
 
 from leadconnector_async import (
     AppointmentUpdate,
-    ConfigurationError,
-    DecodeError,
+    DailyLimitError,
+    DeadlineExceededError,
     Event,
     LeadConnector,
     LeadConnectorError,
     OutcomeUnknownError,
     RetryPolicy,
     ServerError,
-    Timeouts,
-    TransportError,
     answer_of,
 )
-from leadconnector_async.events import Retrying
-from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.events import Answered, Reconciled, Retrying
+from leadconnector_async.sandbox import Limits, Sandbox
 
 from .conftest import QUICK, MakeClient
 
 UPDATE, GET = "update_appointment", "get_appointment"
-NONE = type(None)
-
-# operation, faults, on_ambiguous, requests, times applied, error, outcome
-TABLE = [
-    (UPDATE, ["ok"], "retry", 1, 1, NONE, None),
-    (UPDATE, ["503"], "retry", 2, 1, NONE, None),
-    (UPDATE, ["500", "502", "504", "520"], "retry", 5, 1, NONE, None),
-    (UPDATE, ["429 retry-after=0.05"], "retry", 2, 1, NONE, None),
-    (UPDATE, ["408", "425"], "retry", 3, 1, NONE, None),
-    (UPDATE, ["reset"], "retry", 2, 1, NONE, None),
-    (UPDATE, ["lose-answer"], "retry", 2, 2, NONE, None),
-    (UPDATE, ["503-after-apply"], "retry", 2, 2, NONE, None),
-    (UPDATE, ["html 502"], "retry", 2, 1, NONE, None),
-    (UPDATE, ["stall 0.02"], "retry", 1, 1, NONE, None),
-    (UPDATE, ["stall 1"], "retry", 2, 2, NONE, None),
-    (UPDATE, ["half-body"], "retry", 1, 1, DecodeError, "applied"),
-    (UPDATE, ["503"] * 5, "retry", 5, 0, ServerError, "unknown"),
-    (UPDATE, ["lose-answer"] * 5, "retry", 5, 5, OutcomeUnknownError, "unknown"),
-    (UPDATE, ["reset", "503", "html 502", "reset"], "retry", 5, 1, NONE, None),
-    (UPDATE, ["408", "425"], "raise", 3, 1, NONE, None),
-    (UPDATE, ["429 retry-after=0.05"], "raise", 2, 1, NONE, None),
-    (UPDATE, ["503"], "raise", 1, 0, OutcomeUnknownError, "unknown"),
-    (UPDATE, ["reset"], "raise", 1, 0, OutcomeUnknownError, "unknown"),
-    (UPDATE, ["lose-answer"], "raise", 1, 1, OutcomeUnknownError, "unknown"),
-    (UPDATE, ["stall 1"], "raise", 1, 1, OutcomeUnknownError, "unknown"),
-    (UPDATE, ["half-body"], "raise", 1, 1, DecodeError, "applied"),
-    (GET, ["ok"], "retry", 1, 0, NONE, None),
-    (GET, ["503", "reset", "lose-answer", "half-body"], "raise", 5, 0, NONE, None),
-    (GET, ["html 502", "stall 1", "429 retry-after=0.05", "500"], "raise", 5, 0, NONE, None),
-    (GET, ["502"] * 5, "retry", 5, 0, ServerError, "not_applied"),
-    (GET, ["reset"] * 5, "retry", 5, 0, TransportError, "not_applied"),
-    (GET, ["half-body"] * 5, "retry", 5, 0, TransportError, "not_applied"),
-]
 
 
-@pytest.mark.parametrize(("operation", "faults", "mode", "requests", "applied", "error", "outcome"), TABLE)
-async def test_what_is_reported_is_what_was_seen(
-    sandbox: Sandbox,
-    make_client: MakeClient,
-    operation: str,
-    faults: list[str],
-    mode: str,
-    requests: int,
-    applied: int,
-    error: type[LeadConnectorError],
-    outcome: str | None,
+async def test_a_slot_that_the_call_itself_has_taken_is_no_refusal(
+    sandbox: Sandbox, make_client: MakeClient
 ) -> None:
-    """Attempts reported, requests seen, changes applied, faults used up, error and outcome: all as expected."""
-    sandbox.faults.plan(operation, faults)
-    policy = RetryPolicy(backoff_base=0.001, backoff_cap=0.002, on_ambiguous=mode)  # type: ignore[arg-type]
-    client = make_client(retry=policy, timeouts=Timeouts(connect=0.1, read=0.1))
-    event_id = sandbox.appointment_ids[0]
-    caught: LeadConnectorError | None = None
-    try:
-        attempts = (await answer_of(call(client, operation, event_id))).attempts
-    except LeadConnectorError as failure:
-        caught, attempts = failure, failure.attempts
-    assert attempts == len(sandbox.requests.of(operation)) == requests
-    assert sandbox.requests.count_applied(event_id) == applied
-    assert sandbox.faults.unused() == {}
-    assert type(caught) is error
-    if caught is not None:
-        assert (caught.outcome, caught.operation) == (outcome, operation)
+    """The lost request arrives after all, late; the repetition collides with it: read back, it is applied."""
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    start, end = (moment.replace(hour=moment.hour + 5) for moment in (event.start_time, event.end_time))
+    story: list[bool] = []
+
+    def arrive_late(happened: Event) -> None:
+        if isinstance(happened, Reconciled):
+            story.append(happened.applied)
+            sandbox.edit_appointment(event.id, start_time=start, end_time=end)
+
+    sandbox.faults.plan(UPDATE, ["reset"])
+    client = make_client(on_event=arrive_late)
+    answer = await answer_of(client.update_appointment(event.id, AppointmentUpdate(start_time=start, end_time=end)))
+    assert (answer.reconciled, answer.attempts, story) == (True, 4, [False, True])
+    assert sandbox.requests.count_statuses() == {None: 1, 200: 2, 400: 1}
 
 
-async def call(client: LeadConnector, operation: str, event_id: str) -> object:
-    if operation == GET:
-        return await client.get_appointment(event_id)
-    return await client.update_appointment(event_id, AppointmentUpdate(title="moved", appointment_status="new"))
-
-
-async def test_a_refusal_after_a_lost_answer_is_not_taken_for_certain(
+async def test_what_shows_nothing_of_what_was_sent_cannot_be_reconciled(
     sandbox: Sandbox, client: LeadConnector
 ) -> None:
-    """The repetition collides with what the lost attempt has done: the error says that it may be applied."""
-    event = sandbox.appointment(sandbox.appointment_ids[0])
+    """A switch leaves no trace in the event: the error says so, and nothing is sent again."""
     sandbox.faults.plan(UPDATE, ["lose-answer"])
-    update = AppointmentUpdate(
-        start_time=event.start_time.replace(hour=event.start_time.hour + 5),
-        end_time=event.end_time.replace(hour=event.end_time.hour + 5),
-    )
-    with pytest.raises(LeadConnectorError, match="no longer available") as caught:
-        await client.update_appointment(event.id, update)
-    assert caught.value.outcome == "unknown"
-    assert sandbox.requests.count_applied(event.id) == 1
+    with pytest.raises(OutcomeUnknownError, match="none of the fields") as caught:
+        await client.update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(to_notify=False))
+    assert (caught.value.attempts, caught.value.outcome) == (2, "unknown")
+
+
+async def test_reading_back_fetches_a_new_token_where_the_old_one_has_expired(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    """The read is a call like any other."""
+    old, new = (sandbox.issue_token("access") for _ in range(2))
+
+    def expire(happened: Event) -> None:
+        if isinstance(happened, Retrying):
+            sandbox.expire_token(old)
+            given.append(new)
+
+    given = [old]
+
+    async def provide() -> str:
+        return given[0] if not story else given[-1]
+
+    story: list[Event] = []
+
+    def listen(happened: Event) -> None:
+        expire(happened)
+        if isinstance(happened, Answered) and happened.status == 401:
+            story.append(happened)
+
+    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    client = make_client(provide, on_event=listen)
+    update = AppointmentUpdate(title="x")
+    answer = await answer_of(client.update_appointment(sandbox.appointment_ids[0], update))
+    assert (answer.reconciled, answer.attempts, len(story)) == (True, 3, 1)
+
+
+async def test_in_an_outage_the_budget_of_the_location_bounds_the_repetitions(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    """Forty calls that all fail: ten repetitions, not a hundred and sixty; the error says why."""
+    sandbox.faults.plan(GET, ["503"] * 100)
+    client = make_client()
+    calls = (client.get_appointment(event_id) for event_id in sandbox.appointment_ids)
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(end, ServerError) for end in ends)
+    assert len(sandbox.requests) <= 51
+    assert sum("budget" in str(end) for end in ends) >= 38
+
+
+async def test_the_daily_budget_fails_at_once_with_the_time_of_its_return(
+    sandbox: Sandbox, client: LeadConnector
+) -> None:
+    """Not one request more is sent, and the error says when it is worth while again."""
+    sandbox.limits = Limits(max_requests=100, interval=0.1, daily=2)
+    event_id = sandbox.appointment_ids[0]
+    await client.get_appointment(event_id)
+    await client.get_appointment(event_id)
+    assert client.quota.daily_remaining == 0
+    with pytest.raises(DailyLimitError, match="back in 86") as caught:
+        await client.get_appointment(event_id)
+    assert (len(sandbox.requests), caught.value.attempts) == (2, 0)
+    assert 86_390 < (caught.value.hint_seconds or 0) <= 86_400
+
+
+async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    """Nothing is sent, and nobody waits for nothing."""
+    sandbox.limits = Limits(max_requests=1, interval=600.0)
+    client = make_client()
+    event_id = sandbox.appointment_ids[0]
+    await client.get_appointment(event_id)
+    hurried = client.with_options(retry=RetryPolicy(deadline=5.0))
+    with pytest.raises(DeadlineExceededError, match=r"slot is free, in \d") as caught:
+        await hurried.get_appointment(event_id)
+    assert (len(sandbox.requests), caught.value.attempts, caught.value.outcome) == (1, 0, "not_applied")
 
 
 @pytest.mark.parametrize("failure", [OSError("vault"), "pit-x\n"])
@@ -142,7 +157,7 @@ async def test_a_lost_answer_is_not_forgotten_when_the_client_is_closed(
 
     client = make_client(on_event=close)
     sandbox.faults.plan(UPDATE, ["lose-answer"])
-    with pytest.raises(ConfigurationError, match="closed") as caught:
+    with pytest.raises(OutcomeUnknownError, match="client is closed") as caught:
         await client.update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(title="x"))
     await asyncio.gather(*closing)
     assert (caught.value.outcome, caught.value.attempts) == ("unknown", 1)

@@ -32,7 +32,7 @@ async def test_four_own_frames_stand_between_the_caller_and_aiohttp(
     test_name = "test_four_own_frames_stand_between_the_caller_and_aiohttp"
     monkeypatch.setattr(aiohttp.ClientSession, "_request", look)
     await client.update_appointment(sandbox.appointment_ids[0], UPDATE)
-    assert frames == ["send", "_attempt", "call", "update_appointment"]
+    assert frames == ["send", "make", "call", "update_appointment"]
 
 
 async def test_a_call_that_succeeds_never_touches_the_retry_machinery(

@@ -5,12 +5,24 @@ from datetime import UTC, datetime
 import pytest
 from tenacity import DoSleep, RetryCallState
 
-from leadconnector_async import RetryPolicy, ServerError
-from leadconnector_async._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, build_operation
-from leadconnector_async._retry import Failure, Phase, build_retrying, decide_repeat, is_ambiguous, read_hint
+from leadconnector_async import AppointmentUpdate, RetryPolicy, ServerError
+from leadconnector_async._retry import (
+    Failure,
+    Phase,
+    build_retrying,
+    decide_repeat,
+    is_ambiguous,
+    is_charged,
+    read_hint,
+)
+from leadconnector_async._wire import build_get_appointment, build_request, build_update_appointment
 
-CREATE = build_operation("POST", "/calendars/events/appointments", repeatable=None)
-RETRY, RAISE = RetryPolicy(on_ambiguous="retry"), RetryPolicy(on_ambiguous="raise")
+GET = build_get_appointment("e")
+UPDATE = build_update_appointment("e", AppointmentUpdate(title="x"))
+CREATE = build_request("POST", "/calendars/events/appointments", object)
+RAW = build_request("PUT", "/calendars/c", object)
+HARMLESS = build_request("PUT", "/calendars/c", object, repeatable=True)
+RETRY, RAISE, RECONCILE = (RetryPolicy(on_ambiguous=mode) for mode in ("retry", "raise", "reconcile"))
 
 
 def failed(phase: Phase, status: int | None = None, **more: float) -> Failure:
@@ -20,46 +32,59 @@ def failed(phase: Phase, status: int | None = None, **more: float) -> Failure:
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 524, 530])
 def test_passing_troubles_are_repeated(status: int) -> None:
     """The server, its edge or its limiter may be better in a moment."""
-    assert decide_repeat(GET_APPOINTMENT, RETRY, failed("status", status))
-    assert decide_repeat(UPDATE_APPOINTMENT, RETRY, failed("status", status))
+    assert decide_repeat(GET, RETRY, failed("status", status))
+    assert decide_repeat(UPDATE, RETRY, failed("status", status))
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 409, 410, 422, 501, 505, 531])
 def test_other_refusals_are_final(status: int) -> None:
     """Asking again would get the same answer."""
-    assert not decide_repeat(GET_APPOINTMENT, RETRY, failed("status", status))
+    assert not decide_repeat(GET, RETRY, failed("status", status))
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 520])
 def test_after_a_5xx_the_policy_decides_for_a_write(status: int) -> None:
     """It may have been applied; a read is repeated all the same, a creation never."""
-    assert not decide_repeat(UPDATE_APPOINTMENT, RAISE, failed("status", status))
-    assert decide_repeat(GET_APPOINTMENT, RAISE, failed("status", status))
+    assert not decide_repeat(UPDATE, RAISE, failed("status", status))
+    assert decide_repeat(GET, RAISE, failed("status", status))
     assert not decide_repeat(CREATE, RETRY, failed("status", status))
 
 
 def test_a_lost_answer_leaves_doubt_only_over_writes() -> None:
     """A read is repeated, an update as the policy says, a creation never."""
     lost = failed("no_answer")
-    assert [is_ambiguous(lost, one) for one in (GET_APPOINTMENT, UPDATE_APPOINTMENT, CREATE)] == [False, True, True]
-    assert [decide_repeat(one, RETRY, lost) for one in (GET_APPOINTMENT, UPDATE_APPOINTMENT, CREATE)] == [
+    assert [is_ambiguous(lost, one.operation) for one in (GET, UPDATE, CREATE)] == [False, True, True]
+    assert [decide_repeat(one, RETRY, lost) for one in (GET, UPDATE, CREATE)] == [
         True,
         True,
         False,
     ]
-    assert not decide_repeat(UPDATE_APPOINTMENT, RAISE, lost)
+    assert not decide_repeat(UPDATE, RAISE, lost)
+
+
+def test_only_what_can_be_read_back_is_sent_again_by_default() -> None:
+    """An update can; a path that the library does not know cannot, unless the caller says that it is harmless."""
+    lost = failed("no_answer")
+    sent_again = [decide_repeat(one, RECONCILE, lost) for one in (UPDATE, RAW, HARMLESS, CREATE)]
+    assert sent_again == [True, False, True, False]
+
+
+def test_a_refusal_for_the_rate_costs_no_budget() -> None:
+    """The pause of the location bounds it already."""
+    assert [is_charged(failed("status", status)) for status in (429, 503)] == [False, True]
+    assert is_charged(failed("never_sent"))
 
 
 def test_what_never_left_is_always_repeated_and_a_bad_certificate_never() -> None:
     """Also a creation, and also with `raise`."""
     assert decide_repeat(CREATE, RAISE, failed("never_sent"))
-    assert not decide_repeat(GET_APPOINTMENT, RETRY, failed("certificate"))
-    assert not decide_repeat(GET_APPOINTMENT, RETRY, failed("final"))
+    assert not decide_repeat(GET, RETRY, failed("certificate"))
+    assert not decide_repeat(GET, RETRY, failed("final"))
 
 
 def run(policy: RetryPolicy, failures: list[Failure], deadline: float | None = None) -> list[float]:
     """Feed failures to the machine; returns the sleeps that it asks for until it stops."""
-    retrying = build_retrying(UPDATE_APPOINTMENT, policy, deadline, lambda: 0.0)
+    retrying = build_retrying(UPDATE, policy, deadline, lambda: 0.0)
     retrying.begin()
     state = RetryCallState(retrying, None, (), {})
     sleeps: list[float] = []

@@ -11,7 +11,7 @@ from leadconnector_async import AppointmentUpdate, LeadConnector, LeadConnectorE
 
 URL = "https://services.leadconnectorhq.com/calendars/events/appointments/ev1"
 UPDATE = AppointmentUpdate(title="x")
-POLICY = RetryPolicy(backoff_base=0.001, backoff_cap=0.002)
+POLICY = RetryPolicy(backoff_base=0.001, backoff_cap=0.002, on_ambiguous="retry")
 
 
 class MockedResponse(ClientResponse):

@@ -5,15 +5,29 @@ import asyncio
 import pytest
 
 from leadconnector_async import RateLimit
-from leadconnector_async._throttle import Lane, Throttle
+from leadconnector_async._slots import Ticket
+from leadconnector_async._throttle import Lane, Refused, Throttle
 
 pytestmark = pytest.mark.looptime(start=0)
 
 
 def make_lane(max_requests: int = 2, interval: float = 10.0) -> Lane:
     lane = Lane(RateLimit(max_requests=max_requests, interval=interval), asyncio.get_running_loop())
-    lane.slots.learn({})
+    for _ in range(max_requests):
+        lane.slots.pace.open(-1.0, interval)
     return lane
+
+
+def take(lane: Lane, *, bulk: bool = False) -> Ticket:
+    ticket = lane.try_take(bulk=bulk)
+    assert ticket is not None
+    return ticket
+
+
+async def wait(lane: Lane, *, bulk: bool = False) -> Ticket:
+    ticket = await lane.take(bulk=bulk)
+    assert isinstance(ticket, Ticket)
+    return ticket
 
 
 def now() -> float:
@@ -25,10 +39,9 @@ async def test_waiters_are_served_in_the_order_of_their_coming() -> None:
     lane, served = make_lane(), []
 
     async def work(name: int) -> None:
-        if not lane.try_take():
-            await lane.take()
+        ticket = lane.try_take() or await wait(lane)
         served.append((name, now()))
-        lane.finish(now(), {})
+        lane.finish(ticket, now(), {})
 
     await asyncio.gather(*(work(name) for name in range(5)))
     assert served == [(0, 0.0), (1, 0.0), (2, 10.0), (3, 10.0), (4, 20.0)]
@@ -37,19 +50,35 @@ async def test_waiters_are_served_in_the_order_of_their_coming() -> None:
 async def test_nobody_overtakes_those_who_wait() -> None:
     """A slot that is free belongs to the first in the queue."""
     lane = make_lane(max_requests=1)
-    assert lane.try_take()
+    ticket = take(lane)
     waiter = asyncio.create_task(lane.take())
     await asyncio.sleep(0)
-    lane.free(left=False)
+    lane.free(ticket, left=False)
     assert not lane.try_take()
     await waiter
+
+
+async def test_interactive_calls_go_before_bulk_calls_but_not_for_ever() -> None:
+    """After four in a row, a bulk call that waits is the next."""
+    lane, served = make_lane(max_requests=1, interval=1.0), []
+
+    async def work(name: str, *, bulk: bool) -> None:
+        lane.finish(await wait(lane, bulk=bulk), now(), {})
+        served.append(name)
+
+    first = take(lane)
+    jobs = [work("bulk", bulk=True), work("bulk", bulk=True), *(work("now", bulk=False) for _ in range(6))]
+    tasks = [asyncio.create_task(job) for job in jobs]
+    await asyncio.sleep(0)
+    lane.finish(first, now(), {})
+    await asyncio.gather(*tasks)
+    assert served == ["now", "now", "now", "now", "bulk", "now", "now", "bulk"]
 
 
 async def test_a_cancelled_waiter_leaves_the_queue_to_the_others() -> None:
     """The next in line gets the slot, at the same moment."""
     lane = make_lane(max_requests=1)
-    assert lane.try_take()
-    lane.finish(now(), {})
+    lane.finish(take(lane), now(), {})
     first, second = asyncio.create_task(lane.take()), asyncio.create_task(lane.take())
     await asyncio.sleep(5)
     first.cancel()
@@ -61,37 +90,83 @@ async def test_a_cancelled_waiter_leaves_the_queue_to_the_others() -> None:
 async def test_a_waiter_cancelled_in_the_turn_of_its_grant_gives_its_slot_back() -> None:
     """The slot is not lost."""
     lane = make_lane(max_requests=1)
-    assert lane.try_take()
+    ticket = take(lane)
     waiter = asyncio.create_task(lane.take())
     await asyncio.sleep(0)
-    lane.free(left=False)
+    lane.free(ticket, left=False)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
     assert lane.try_take()
+    assert lane.waiting == 0
 
 
 async def test_a_pause_stops_the_whole_lane_and_one_is_told_of_its_end() -> None:
-    """Nothing is handed out before it is over."""
+    """Nothing is handed out before it is over; then one goes ahead alone."""
     lane = make_lane()
-    assert lane.try_take()
-    lane.finish(now(), {})
-    assert lane.pause(30.0, sent_at=0.0)
-    assert lane.claim_resumption() is None
-    await asyncio.gather(lane.take(), lane.take())
-    assert now() == 30.0
-    assert (lane.claim_resumption(), lane.claim_resumption()) == (30.0, None)
+    ticket = take(lane)
+    lane.finish(ticket, now(), {}, success=False)
+    assert lane.pause(ticket, 30.0, "refused")
+    assert (lane.claim_resumption(), lane.describe().paused_seconds) == (None, 30.0)
+    assert lane.describe().pause_reason == "refused"
+    probe, other = asyncio.create_task(wait(lane)), asyncio.create_task(wait(lane))
+    await asyncio.sleep(31)
+    assert (probe.done(), other.done()) == (True, False)
+    assert (lane.claim_resumption(), lane.claim_resumption()) == (31.0, None)
+    lane.finish(await probe, now(), {})
+    await other
+    assert lane.describe().pause_reason is None
 
 
 async def test_a_limit_that_grows_lets_the_waiters_go_at_once() -> None:
     """The headers of one answer are enough."""
     lane = make_lane(max_requests=1)
-    assert lane.try_take()
+    for _ in range(3):
+        lane.slots.pace.open(-1.0, 10.0)
+    ticket = take(lane)
     waiters = [asyncio.create_task(lane.take()) for _ in range(3)]
     await asyncio.sleep(1)
-    lane.finish(now(), {"x-ratelimit-max": "4"})
+    lane.finish(ticket, now(), {"x-ratelimit-max": "4"})
     await asyncio.gather(*waiters)
     assert now() == 1.0
+
+
+async def test_a_wait_that_would_pass_the_deadline_is_refused_before_it_begins() -> None:
+    """It says when a slot would have been free, and takes nobody's place."""
+    lane = make_lane(max_requests=1)
+    lane.finish(take(lane), now(), {})
+    assert await lane.take(deadline=9.9) == Refused("deadline", 10.0)
+    assert now() == 0.0
+    assert isinstance(await lane.take(deadline=10.1), Ticket)
+
+
+async def test_when_the_day_is_spent_nobody_waits_for_hours() -> None:
+    """Neither who comes then nor who waited already; the reserve is kept from bulk calls only."""
+    limit = RateLimit(max_requests=10, daily=3, daily_reserve=1)
+    lane = Lane(limit, asyncio.get_running_loop())
+    first = take(lane, bulk=True)
+    waiters = [asyncio.create_task(lane.take(bulk=bulk)) for bulk in (True, True, False)]
+    await asyncio.sleep(1)
+    lane.finish(first, now(), {})
+    ends = await asyncio.gather(*waiters)
+    assert [type(end) for end in ends] == [Refused, Refused, Ticket]
+    assert ends[0] == Refused("daily", 86_399.0)
+    assert lane.try_take(bulk=True) is None
+    assert lane.describe().daily_remaining == 1
+
+
+async def test_the_state_is_told_to_users() -> None:
+    """Limit, what is left, who waits; starting values for a location that was never used."""
+    loop, throttle = asyncio.get_running_loop(), Throttle(RateLimit(max_requests=2))
+    fresh = throttle.describe("l")
+    assert (fresh.limit, fresh.remaining, fresh.waiting, fresh.daily_reset) == (2, 2, 0, None)
+    lane = throttle.find_lane("l", loop)
+    take(lane)
+    waiter = asyncio.create_task(lane.take())
+    await asyncio.sleep(0)
+    state = throttle.describe("l")
+    assert (state.remaining, state.in_flight, state.waiting, state.mode) == (1, 1, 1, "burst")
+    waiter.cancel()
 
 
 async def test_an_idle_location_is_not_delayed_by_a_busy_one() -> None:
@@ -104,18 +179,28 @@ async def test_an_idle_location_is_not_delayed_by_a_busy_one() -> None:
     assert throttle.find_lane("busy", loop) is busy
 
 
+async def test_idle_locations_are_forgotten() -> None:
+    """Ten thousand of them, one after the other, leave no more behind than are in use."""
+    loop, throttle = asyncio.get_running_loop(), Throttle(RateLimit(interval=1.0))
+    daily = {"x-ratelimit-daily-remaining": "100"}
+    for number in range(10_000):
+        lane = throttle.find_lane(str(number), loop)
+        lane.finish(take(lane), now(), daily)
+        await asyncio.sleep(0.1)
+    assert len(throttle._lanes) < 100
+
+
 @pytest.mark.parametrize("latency", [0.001, 0.3, 4.0])
 async def test_a_thousand_requests_stay_within_the_limit_and_near_the_bound(latency: float) -> None:
     """100 in 10 s: never more than 100 in any 10 s at the server, done near the bound of 90 s."""
     lane, arrivals = make_lane(100, 10.0), []
 
     async def work() -> None:
-        if not lane.try_take():
-            await lane.take()
+        ticket = lane.try_take() or await wait(lane)
         await asyncio.sleep(latency / 2)
         arrivals.append(now())
         await asyncio.sleep(latency / 2)
-        lane.finish(now(), {})
+        lane.finish(ticket, now(), {})
 
     await asyncio.gather(*(work() for _ in range(1000)))
     assert all(later - first >= 10.0 - 1e-9 for first, later in zip(arrivals, arrivals[100:], strict=False))

@@ -15,6 +15,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from .desk import Desk, Reply
+from .limits import Limits
 
 
 class FaultPlan(Struct, frozen=True):
@@ -22,6 +23,12 @@ class FaultPlan(Struct, frozen=True):
 
     operation: str
     faults: list[str]
+
+
+class Advance(Struct, frozen=True):
+    """Body of `POST /_sandbox/clock`."""
+
+    seconds: float
 
 
 AdminAnswer: TypeAlias = "dict[str, object] | list[object]"
@@ -84,6 +91,13 @@ class Listener:
                 return {"planned": len(plan.faults)}
             case "GET", "faults":
                 return {key: [str(fault) for fault in faults] for key, faults in self._desk.faults.unused().items()}
+            case "POST", "clock":
+                advance = msgspec.json.decode(body, type=Advance)
+                self._desk.advance(advance.seconds)
+                return {"advanced": advance.seconds}
+            case "POST", "limits":
+                self._desk.limits = msgspec.json.decode(body, type=Limits)
+                return {"max_requests": self._desk.limits.max_requests}
             case "GET", "requests":
                 return list(self._desk.requests)
             case _:

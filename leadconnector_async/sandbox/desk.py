@@ -60,6 +60,11 @@ class Desk:
         self.requests = RequestLog(log_size)
         self._gates: dict[str, Gate] = {}
         self._traces = 0
+        self._ahead = 0.0
+
+    def advance(self, seconds: float) -> None:
+        """Set the clock of the limits forward."""
+        self._ahead += seconds
 
     def restart(self, clinic: Clinic) -> None:
         """Begin anew with another state, empty counters, log and script."""
@@ -71,6 +76,7 @@ class Desk:
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
         """Answer one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
+        now += self._ahead
         match = _APPOINTMENT.fullmatch(path)
         route = _ROUTES.get(method) if match is not None else None
         event_id = unquote(match["event_id"]) if match is not None else None

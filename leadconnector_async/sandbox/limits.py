@@ -1,18 +1,21 @@
 """The rate limits of a location, and the six headers that tell of them.
 
-Rule: time comes in as an argument. A request that is refused is not counted.
+Rule: time comes in as an argument. Other tools' requests are counted as if they had been asked for in time.
 
-Pure. Must not import anything of the package.
+Pure. Must not import anything of the package but the ways of counting.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from msgspec import Struct
 
+from .windows import WINDOWS, Algorithm, Window
+
 _DAY: Final = 86_400.0
+_MOST_OTHERS: Final = 10_000
+"""Requests of others that are made up for at once, after a long silence."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -24,10 +27,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Length of the window, in seconds."""
     daily: int = 200_000
     """Requests in a day."""
-    algorithm: Literal["fixed", "sliding"] = "sliding"
-    """Windows one after the other, or any stretch of `interval` seconds."""
+    algorithm: Algorithm = "sliding"
+    """`fixed`: windows one after the other; `opened`: each begun by a request; `sliding`: any stretch of
+    `interval` seconds; `counting`: the same, and refused requests count; `bucket`: tokens that come back evenly;
+    `counter`: two fixed windows, weighted."""
     retry_after: Literal["seconds", "date", "milliseconds"] | None = None
     """The form of `Retry-After` on a 429; `None`: a 429 has none."""
+    headers: bool = True
+    """Whether answers carry the six headers."""
+    others: float = 0.0
+    """Requests per second that other tools send to the same location."""
 
 
 class Verdict(Struct, frozen=True):
@@ -39,100 +48,58 @@ class Verdict(Struct, frozen=True):
     """Until a request would be let through again."""
 
 
-class Window(Protocol):
-    """A way of counting."""
-
-    def forget(self, now: float, interval: float) -> None:
-        """Drop what no longer counts."""
-
-    def count(self) -> int:
-        """Requests that count now."""
-        ...
-
-    def add(self, now: float) -> None:
-        """Count one more."""
-
-    def compute_wait(self, now: float, interval: float) -> float:
-        """Seconds until the first of them no longer counts."""
-        ...
-
-
-class SlidingWindow:
-    """A log of the requests of the last `interval` seconds."""
-
-    def __init__(self) -> None:
-        self._log: deque[float] = deque()
-
-    def forget(self, now: float, interval: float) -> None:
-        """Drop requests older than `interval`."""
-        while self._log and self._log[0] + interval <= now:
-            self._log.popleft()
-
-    def count(self) -> int:
-        """Length of the log."""
-        return len(self._log)
-
-    def add(self, now: float) -> None:
-        """Log one."""
-        self._log.append(now)
-
-    def compute_wait(self, now: float, interval: float) -> float:
-        """Until the oldest leaves the log."""
-        return self._log[0] + interval - now if self._log else 0.0
-
-
-class FixedWindow:
-    """A counter that starts anew every `interval` seconds."""
-
-    def __init__(self) -> None:
-        self._opened = float("-inf")
-        self._count = 0
-
-    def forget(self, now: float, interval: float) -> None:
-        """Open a new window if the time of this one is over."""
-        opened = now // interval * interval
-        if opened != self._opened:
-            self._opened, self._count = opened, 0
-
-    def count(self) -> int:
-        """Requests in this window."""
-        return self._count
-
-    def add(self, now: float) -> None:
-        """Count one."""
-        self._count += 1
-
-    def compute_wait(self, now: float, interval: float) -> float:
-        """Until the next window opens."""
-        return self._opened + interval - now
-
-
 class Gate:
     """The limiter of one location."""
 
     def __init__(self, now: float) -> None:
-        self._windows: dict[str, Window] = {"fixed": FixedWindow(), "sliding": SlidingWindow()}
+        self._windows: dict[Algorithm, Window] = {}
         self._day_began = now
         self._used_today = 0
+        self._others_at = now
 
     def judge(self, limits: Limits, now: float) -> Verdict:
         """Let a request through and count it, or refuse it."""
         if now >= self._day_began + _DAY:
             self._day_began, self._used_today = now, 0
-        window = self._windows[limits.algorithm]
-        window.forget(now, limits.interval)
-        day_left = self._used_today < limits.daily
-        allowed = day_left and window.count() < limits.max_requests
-        if allowed:
-            window.add(now)
-            self._used_today += 1
-        wait = window.compute_wait(now, limits.interval) if day_left else self._day_began + _DAY - now
-        return Verdict(allowed, self._build_headers(limits, window, now), max(0.0, wait))
+        window = self._find_window(limits)
+        self._let_others_in(limits, window, now)
+        allowed = self._let_in(limits, window, now)
+        if self._used_today < limits.daily or allowed:
+            wait = window.compute_wait(limits.max_requests, limits.interval, now)
+        else:
+            wait = self._day_began + _DAY - now
+        return Verdict(allowed, self._build_headers(limits, window, now) if limits.headers else {}, max(0.0, wait))
+
+    def _find_window(self, limits: Limits) -> Window:
+        window = self._windows.get(limits.algorithm)
+        if window is None:
+            window = self._windows[limits.algorithm] = WINDOWS[limits.algorithm]()
+        return window
+
+    def _let_in(self, limits: Limits, window: Window, now: float) -> bool:
+        counted = window.count(limits.max_requests, limits.interval, now)
+        if self._used_today >= limits.daily or counted > limits.max_requests - 1:
+            window.refuse(now)
+            return False
+        window.add(now)
+        self._used_today += 1
+        return True
+
+    def _let_others_in(self, limits: Limits, window: Window, now: float) -> None:
+        if not limits.others:
+            self._others_at = now
+            return
+        gap = 1 / limits.others
+        self._others_at = max(self._others_at, now - gap * _MOST_OTHERS)
+        while self._others_at + gap <= now:
+            self._others_at += gap
+            self._let_in(limits, window, self._others_at)
 
     def _build_headers(self, limits: Limits, window: Window, now: float) -> dict[str, str]:
+        counted = window.count(limits.max_requests, limits.interval, now)
         return {
             "x-ratelimit-max": str(limits.max_requests),
-            "x-ratelimit-remaining": str(max(0, limits.max_requests - window.count())),
+            "x-ratelimit-remaining": str(max(0, int(limits.max_requests - counted + 1e-9))),
             "x-ratelimit-interval-milliseconds": str(round(limits.interval * 1000)),
             "x-ratelimit-limit-daily": str(limits.daily),
             "x-ratelimit-daily-remaining": str(max(0, limits.daily - self._used_today)),

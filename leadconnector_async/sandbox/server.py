@@ -155,6 +155,10 @@ class Sandbox:
     def quirks(self, quirks: Quirks) -> None:
         self._desk.quirks = quirks
 
+    def advance(self, seconds: float) -> None:
+        """Set the clock of the limits forward: windows pass, the day ends. Answers do not take longer for it."""
+        self._desk.advance(seconds)
+
     def issue_token(
         self,
         kind: TokenKind = "pit",

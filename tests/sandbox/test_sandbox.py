@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from leadconnector_async.sandbox import Fault, Limits, Quirks, Sandbox
-from leadconnector_async.sandbox.limits import FixedWindow, Gate, SlidingWindow
+from leadconnector_async.sandbox.limits import Gate
 from leadconnector_async.sandbox.seed import build_clinic, build_id
 
 HEADERS = ("max", "remaining", "interval-milliseconds", "limit-daily", "daily-remaining", "daily-reset")
@@ -220,7 +220,7 @@ async def test_instances_exist_where_the_rule_says(call: Caller) -> None:
         assert (await call.get(wrong))[0] == 400
 
 
-@pytest.mark.parametrize("algorithm", ["fixed", "sliding"])
+@pytest.mark.parametrize("algorithm", ["fixed", "opened", "sliding", "counting", "bucket", "counter"])
 async def test_the_limit_is_announced_and_kept(call: Caller, algorithm: Any) -> None:
     """Six headers, in lower case on the wire; then 429; the limit can change while it runs."""
     call.sandbox.limits = Limits(
@@ -232,24 +232,40 @@ async def test_the_limit_is_announced_and_kept(call: Caller, algorithm: Any) -> 
     assert [headers["x-ratelimit-remaining"] for _, _, headers in answers] == ["1", "0", "0"]
     assert all(f"x-ratelimit-{name}" in answers[2][2] for name in HEADERS)
     assert answers[2][1] == {"statusCode": 429, "message": "Too Many Requests"}
-    assert 0 < float(answers[2][2]["retry-after"]) <= 600
-    call.sandbox.limits = Limits(max_requests=3, interval=600.0, algorithm=algorithm)
+    assert 0 < float(answers[2][2]["retry-after"]) < 1200
+    call.sandbox.limits = Limits(max_requests=9, interval=600.0, algorithm=algorithm, headers=False)
+    status, _, headers = await call("GET", path)
+    assert (status, "x-ratelimit-max" in headers) == (200, False)
+
+
+async def test_the_clock_can_be_set_forward(call: Caller) -> None:
+    """From Python, and from another process: a window passes without waiting, and so does a day."""
+    call.sandbox.limits = Limits(max_requests=1, interval=600.0, daily=3)
+    path = PATH + call.sandbox.appointment_ids[0]
+    assert [(await call("GET", path))[0] for _ in range(2)] == [200, 429]
+    call.sandbox.advance(600)
     assert (await call("GET", path))[0] == 200
-    assert "retry-after" not in (await call("GET", path))[2]
+    assert (await call("POST", "/_sandbox/clock", {"seconds": 600}))[1] == {"advanced": 600.0}
+    assert [(await call("GET", path))[0] for _ in range(2)] == [200, 429]
+    call.sandbox.advance(86_400)
+    assert (await call("GET", path))[0] == 200
 
 
-def test_windows_count_as_their_names_say() -> None:
-    """A fixed one starts anew, a sliding one forgets one by one."""
-    fixed, sliding = FixedWindow(), SlidingWindow()
-    for now in (8.0, 9.0):
-        for window in (fixed, sliding):
-            window.forget(now, 10.0)
-            window.add(now)
-    for window in (fixed, sliding):
-        window.forget(11.0, 10.0)
-    assert (fixed.count(), sliding.count()) == (0, 2)
-    sliding.forget(18.0, 10.0)
-    assert (sliding.count(), sliding.compute_wait(18.0, 10.0)) == (1, 1.0)
+async def test_limits_can_be_set_by_another_process(call: Caller) -> None:
+    """While it runs."""
+    await call("POST", "/_sandbox/limits", {"max_requests": 7, "retry_after": "date"})
+    assert call.sandbox.limits == Limits(max_requests=7, retry_after="date")
+
+
+async def test_an_excepted_instance_does_not_exist(call: Caller) -> None:
+    """EXDATE names instances that the rule alone would have made."""
+    master = call.sandbox.appointment(call.sandbox.series_ids[2])
+    length = int((master.end_time - master.start_time).total_seconds())
+    found = []
+    for day in range(10):
+        start = int((master.start_time + timedelta(days=day)).timestamp() * 1000)
+        found.append((await call.get(f"{master.id}_{start}_{length}"))[0])
+    assert found == [200] * 8 + [400] * 2
 
 
 def test_the_daily_budget_comes_back_after_a_day() -> None:

@@ -1,0 +1,46 @@
+"""The retry budget of one location: an outage must not be multiplied by those who wait for its end.
+
+Every success earns a tenth of a repetition, every repetition costs a whole one, and a small floor comes back
+with time, so that a program which sends little can repeat too. While everything fails, the requests for a
+call are 1.1 on average, whatever `max_attempts` is.
+
+Rule: refusals for the rate cost nothing: the pause of the location bounds them already.
+
+Pure. Time comes in as an argument. Must not import anything of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_COST: Final = 10.0
+"""What a repetition costs, in tenths of one; a success earns one tenth."""
+_FLOOR: Final = 10 * _COST
+_MOST: Final = 50 * _COST
+_FLOOR_SECONDS: Final = 60.0
+"""In how many seconds the whole floor comes back."""
+
+
+class RetryBudget:
+    """What is left for repetitions."""
+
+    __slots__ = ("_filled_at", "_tenths")
+
+    def __init__(self) -> None:
+        self._tenths = _FLOOR
+        self._filled_at = float("-inf")
+
+    def earn(self) -> None:
+        """A call has succeeded."""
+        if self._tenths < _MOST:
+            self._tenths += 1
+
+    def spend(self, now: float) -> bool:
+        """Pay for one repetition; `False` if there is nothing left to pay with."""
+        if self._tenths < _FLOOR:
+            self._tenths = min(_FLOOR, self._tenths + (now - self._filled_at) * _FLOOR / _FLOOR_SECONDS)
+        self._filled_at = now
+        if self._tenths < _COST:
+            return False
+        self._tenths -= _COST
+        return True

@@ -1,0 +1,67 @@
+"""The daily budget of one location, with its reset and its reserve.
+
+Rule: what an answer says replaces what was counted here, by the order of sending. Without headers the day
+begins with the first request.
+
+Pure. Time comes in as an argument. Knows the headers (`_quota`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from ._quota import read_daily_remaining, read_quota
+
+_DAY: Final = 86_400.0
+
+
+class Daily:
+    """What is left of the day, by the newest answer. Times in seconds of one monotonic clock."""
+
+    __slots__ = ("_newest", "_reset_at", "limit", "remaining")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.remaining = limit
+        self._reset_at = math.inf
+        self._newest = 0
+
+    def take(self, now: float) -> None:
+        """One more request leaves."""
+        if self._reset_at == math.inf:
+            self._reset_at = now + _DAY
+        self.remaining -= 1
+
+    def give_back(self) -> None:
+        """It never left."""
+        self.remaining += 1
+
+    def learn(self, number: int, newest: int, headers: Mapping[str, str], now: float) -> None:
+        """Take over what an answer says. `number` and `newest` count requests in the order of sending."""
+        remaining = read_daily_remaining(headers)
+        if remaining is None or number <= self._newest:
+            return
+        quota = read_quota(headers)
+        self._newest = number
+        self.remaining = remaining - (newest - number)
+        self.limit = quota.daily_limit or self.limit
+        if quota.daily_reset is not None:
+            self._reset_at = now + min(quota.daily_reset, _DAY)
+
+    def compute_wait(self, now: float, reserve: int) -> float | None:
+        """Seconds until the budget is back, if no more than `reserve` is left of it; else `None`."""
+        if self.remaining > reserve:
+            return None
+        if now >= self._reset_at:
+            self.remaining, self._reset_at = self.limit, now + _DAY
+            return None
+        return self._reset_at - now
+
+    def is_idle(self, now: float) -> bool:
+        """The next answer tells as much as is known here, and so does a new day."""
+        return now >= self._reset_at or (self._newest > 0 and self.remaining > 0) or self.remaining == self.limit
+
+    def measure_reset(self, now: float) -> float | None:
+        """Seconds until the budget is back; `None` before the first request."""
+        return None if self._reset_at == math.inf else max(0.0, self._reset_at - now)
