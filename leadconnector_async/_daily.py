@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from ._quota import read_daily_remaining, read_quota
+from ._quota import read_daily
 
 _DAY: Final = 86_400.0
 
@@ -39,15 +39,16 @@ class Daily:
 
     def learn(self, number: int, newest: int, headers: Mapping[str, str], now: float) -> None:
         """Take over what an answer says. `number` and `newest` count requests in the order of sending."""
-        remaining = read_daily_remaining(headers)
-        if remaining is None or number <= self._newest:
+        if number <= self._newest:
             return
-        quota = read_quota(headers)
+        limit, remaining, reset_seconds = read_daily(headers)
+        if remaining is None:
+            return
         self._newest = number
         self.remaining = remaining - (newest - number)
-        self.limit = quota.daily_limit or self.limit
-        if quota.daily_reset is not None:
-            self._reset_at = now + min(quota.daily_reset, _DAY)
+        self.limit = limit or self.limit
+        if reset_seconds is not None:
+            self._reset_at = now + min(reset_seconds, _DAY)
 
     def compute_wait(self, now: float, reserve: int) -> float | None:
         """Seconds until the budget is back, if no more than `reserve` is left of it; else `None`."""

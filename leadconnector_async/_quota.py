@@ -15,7 +15,9 @@ from msgspec import Struct
 MAX: Final = "x-ratelimit-max"
 INTERVAL: Final = "x-ratelimit-interval-milliseconds"
 _REMAINING: Final = "x-ratelimit-remaining"
+_DAILY_LIMIT: Final = "x-ratelimit-limit-daily"
 _DAILY_REMAINING: Final = "x-ratelimit-daily-remaining"
+_DAILY_RESET: Final = "x-ratelimit-daily-reset"
 _LONGEST_INTERVAL: Final = 3600.0
 """A header that claims a longer window is not believed: it would stop a location for good."""
 
@@ -65,23 +67,21 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
 
 def read_quota(headers: Mapping[str, str]) -> Quota:
     """Read the six headers; what is missing or not a number is `None`."""
-    interval = _read_count(headers, INTERVAL)
-    daily_reset = _read_count(headers, "x-ratelimit-daily-reset")
+    daily_limit, daily_remaining, daily_reset = read_daily(headers)
     return Quota(
         _read_count(headers, MAX),
-        _read_count(headers, _REMAINING),
-        None if interval is None else interval / 1000,
-        _read_count(headers, "x-ratelimit-limit-daily"),
-        _read_count(headers, _DAILY_REMAINING),
-        None if daily_reset is None else daily_reset / 1000,
+        read_remaining(headers),
+        _read_seconds(headers, INTERVAL),
+        daily_limit,
+        daily_remaining,
+        daily_reset,
     )
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
     """The limit and its interval in seconds, where they are stated and can be meant."""
-    quota = read_quota(headers)
-    interval = quota.interval if quota.interval and quota.interval <= _LONGEST_INTERVAL else None
-    return quota.limit or None, interval
+    limit, interval = _read_count(headers, MAX), _read_seconds(headers, INTERVAL)
+    return limit or None, interval if interval and interval <= _LONGEST_INTERVAL else None
 
 
 def read_remaining(headers: Mapping[str, str]) -> int | None:
@@ -89,9 +89,18 @@ def read_remaining(headers: Mapping[str, str]) -> int | None:
     return _read_count(headers, _REMAINING)
 
 
-def read_daily_remaining(headers: Mapping[str, str]) -> int | None:
-    """What is left of the day."""
-    return _read_count(headers, _DAILY_REMAINING)
+def read_daily(headers: Mapping[str, str]) -> tuple[int | None, int | None, float | None]:
+    """Requests allowed in a day, what is left of them, and the seconds until they are back."""
+    return (
+        _read_count(headers, _DAILY_LIMIT),
+        _read_count(headers, _DAILY_REMAINING),
+        _read_seconds(headers, _DAILY_RESET),
+    )
+
+
+def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
+    milliseconds = _read_count(headers, name)
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _read_count(headers: Mapping[str, str], name: str) -> int | None:

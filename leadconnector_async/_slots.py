@@ -107,11 +107,10 @@ class Slots:
         if now < self.paused_until:
             return self.paused_until
         self._cool(now)
-        full = self.in_use >= self.max_requests
         free_at = self._cooling[0][0] + self.interval if self._cooling else math.inf
+        if self.in_use >= self.max_requests:
+            return free_at if self._cooling else None
         pace_at = self.pace.compute_next(now, self.interval, self.in_flight)
-        if full:
-            return max(free_at, pace_at) if self._cooling else None
         return pace_at if self.in_flight else min(free_at, pace_at)
 
     def compute_wait(self, now: float, ahead: int) -> float:

@@ -42,6 +42,15 @@ def test_a_slot_is_free_again_one_interval_after_the_answer() -> None:
     assert slots.take(18.0)
 
 
+def test_a_slot_that_comes_free_is_used_at_once_though_others_are_under_way() -> None:
+    """Who waits is woken by time, not only by the next answer."""
+    slots = make_open(2, 10.0)
+    slots.finish(take(slots, 0.0), 1.0, {})
+    take(slots, 9.0)
+    assert slots.compute_next(9.0) == 11.0
+    assert slots.take(11.0)
+
+
 def test_a_request_that_was_cut_off_keeps_its_slot_a_margin_longer() -> None:
     """It may still be on its way to the server."""
     slots = make_open(1, 10.0)

@@ -1,19 +1,28 @@
-"""`python -m tests.benchmarks call` or `import`."""
+"""`python -m tests.benchmarks call`, `import`, `limiter` or `faults`."""
 
 import asyncio
 import sys
 
-KINDS = ("call", "import")
+KINDS = ("call", "import", "limiter", "faults")
 
 if __name__ == "__main__":
     kind = sys.argv[1] if len(sys.argv) == 2 else ""
-    if kind == "call":
-        from .call import run
+    match kind:
+        case "call":
+            from . import call
 
-        asyncio.run(run())
-    elif kind == "import":
-        from . import imports
+            asyncio.run(call.run())
+        case "faults":
+            from . import faults
 
-        imports.run()
-    else:
-        sys.exit(f"usage: python -m tests.benchmarks {{{'|'.join(KINDS)}}}")
+            asyncio.run(faults.run())
+        case "import":
+            from . import imports
+
+            imports.run()
+        case "limiter":
+            from . import limiter
+
+            limiter.run()
+        case _:
+            sys.exit(f"usage: python -m tests.benchmarks {{{'|'.join(KINDS)}}}")

@@ -1,0 +1,92 @@
+"""Random schedules: arrivals, latencies, cancellations, time-outs and changing limits, each made from a number."""
+
+import asyncio
+import random
+from typing import Literal
+
+from msgspec import Struct
+
+from leadconnector_async import LeadConnector, LeadConnectorError, RetryPolicy, Timeouts
+from leadconnector_async.sandbox import Limits
+
+from .virtual import run
+from .world import World
+
+INTERVAL = 10.0
+_TIMEOUT = 2.0
+_LATEST = 3.0
+"""A request that was cut off after 2 s reaches the server no more than a tenth of the interval later."""
+_CALLS = 60
+
+
+class Ended(Struct):
+    """What became of a schedule."""
+
+    refused: int
+    """429s."""
+    most: int
+    """The most requests that the server let through in one interval."""
+    limit: int
+    in_flight: int
+    """Slots that nobody gave back."""
+    waiting: int
+    """Waiters that nobody served."""
+    failed: list[str]
+
+
+def play(number: int, limits: Literal["fixed", "changing"]) -> Ended:
+    """Play one schedule, in virtual time. Raises `RuntimeError` if somebody waits for ever."""
+    return run(_Schedule(number, changing=limits == "changing").play())
+
+
+class _Schedule:
+    def __init__(self, number: int, *, changing: bool) -> None:
+        self.dice = random.Random(number)
+        self.changing = changing
+        self.limit = self.dice.randint(1, 30)
+        self.failed: list[str] = []
+
+    async def play(self) -> Ended:
+        algorithm = self.dice.choice(["sliding", "fixed", "opened", "bucket"])
+        limits = Limits(max_requests=self.limit, interval=INTERVAL, algorithm=algorithm)  # type: ignore[arg-type]
+        world = World(limits, latency=self._draw_latency, seed=self.dice.randrange(10**6))
+        client = world.connect(
+            retry=RetryPolicy(max_attempts=100), timeouts=Timeouts(connect=_TIMEOUT / 2, read=_TIMEOUT / 2)
+        )
+        tasks = [
+            asyncio.create_task(self._call(client, world.sandbox.appointment_ids[n % 50])) for n in range(_CALLS)
+        ]
+        changes = asyncio.create_task(self._change(world))
+        await asyncio.gather(*tasks, return_exceptions=True)
+        changes.cancel()
+        await asyncio.sleep(2 * INTERVAL)
+        lane = client._shared.throttle.get_lane(client._location_id)
+        assert lane is not None
+        seen = world.sandbox.requests
+        return Ended(
+            refused=seen.count_statuses()[429],
+            most=seen.count_most_in(INTERVAL),
+            limit=self.limit,
+            in_flight=lane.slots.in_flight,
+            waiting=lane.waiting,
+            failed=self.failed,
+        )
+
+    def _draw_latency(self, dice: random.Random) -> float:
+        return min(_LATEST, 0.1 * dice.lognormvariate(0, 1.5))
+
+    async def _call(self, client: LeadConnector, event_id: str) -> None:
+        await asyncio.sleep(self.dice.choice([0.0, self.dice.uniform(0, 60)]))
+        scope = asyncio.timeout(self.dice.uniform(0, 20) if self.dice.random() < 0.3 else None)
+        try:
+            async with scope:
+                await client.get_appointment(event_id)
+        except TimeoutError:
+            assert scope.expired()
+        except LeadConnectorError as error:
+            self.failed.append(str(error))
+
+    async def _change(self, world: World) -> None:
+        while self.changing:
+            await asyncio.sleep(self.dice.uniform(5, 30))
+            world.sandbox.limits = Limits(max_requests=self.dice.randint(1, 30), interval=INTERVAL)

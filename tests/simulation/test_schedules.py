@@ -1,0 +1,23 @@
+"""A thousand random schedules: no slot is lost, and nobody hangs."""
+
+import pytest
+
+from .schedules import play
+
+BLOCKS, EACH = 4, 125
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_never_more_than_the_limit_and_nobody_hangs(block: int) -> None:
+    """Whatever arrives when, is cancelled or times out: with limits that stay, not one request is refused."""
+    for number in range(block * EACH, block * EACH + EACH):
+        ended = play(number, "fixed")
+        assert (ended.refused, ended.in_flight, ended.waiting, ended.failed) == (0, 0, 0, []), number
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_with_limits_that_change_all_are_served_all_the_same(block: int) -> None:
+    """What is under way when a limit falls may be refused; it is sent again, and nothing is lost."""
+    for number in range(block * EACH, block * EACH + EACH):
+        ended = play(number, "changing")
+        assert (ended.in_flight, ended.waiting, ended.failed) == (0, 0, []), number

@@ -1,0 +1,109 @@
+"""A sandbox without sockets, reached through latencies, and clients that are joined to it."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import cast
+
+import aiohttp
+from msgspec import structs
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from leadconnector_async import LeadConnector, RetryPolicy
+from leadconnector_async._transport import Progress, Reply, Transport, Unanswered
+from leadconnector_async._wire import Request
+from leadconnector_async.sandbox import Limits, Sandbox
+from leadconnector_async.sandbox.desk import Reply as Served
+
+Latency = Callable[[random.Random], float]
+
+
+def usual(dice: random.Random) -> float:
+    """Seconds of a round trip: about 0.1, seldom more than 0.2."""
+    return 0.1 * dice.lognormvariate(0, 0.3)
+
+
+def heavy_tailed(dice: random.Random) -> float:
+    """About 0.1, one in a hundred more than 0.6."""
+    return 0.1 * dice.lognormvariate(0, 0.8)
+
+
+class World:
+    """One server; every request takes its time to it, and its answer the rest of the way back."""
+
+    def __init__(self, limits: Limits, *, latency: Latency = usual, seed: int = 1, log_size: int = 10_000) -> None:
+        self.sandbox = Sandbox(appointments=200, limits=limits, strict=False, log_size=log_size)
+        self.dice = random.Random(seed)
+        self._latency = latency
+
+    async def exchange(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> Served:
+        """Send one request. It arrives even if its caller gives up: what has left cannot be called back."""
+        loop = asyncio.get_running_loop()
+        seconds = self._latency(self.dice)
+        there = seconds * self.dice.random()
+        answer: asyncio.Future[Served] = loop.create_future()
+
+        def arrive() -> None:
+            served = self.sandbox._desk.receive(method, path, headers, body, loop.time())
+            stalled = served.fault.seconds if served.fault.kind == "stall" else 0.0
+            loop.call_later(seconds - there + stalled, answer_to, served)
+
+        def answer_to(served: Served) -> None:
+            if not answer.done():
+                answer.set_result(served)
+
+        loop.call_later(there, arrive)
+        return await answer
+
+    def connect(self, **options: object) -> LeadConnector:
+        """A client of its own: with its own limiter, as in another process."""
+        settings = {"token": self.sandbox.token, "location_id": self.sandbox.location_id, **options}
+        client = LeadConnector(base_url="http://127.0.0.1", **settings)  # type: ignore[arg-type]
+        return join(client, transport=Joined(self))
+
+
+def join(client: LeadConnector, **parts: object) -> LeadConnector:
+    """Give a client other parts, such as a transport without sockets."""
+    client._shared = structs.replace(client._shared, **parts)
+    client._pipeline = client._build_pipeline()
+    return client
+
+
+class Unconnected(Transport):
+    """A transport without sockets."""
+
+    def __init__(self) -> None:
+        super().__init__(URL("http://127.0.0.1"), None)
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+        return cast("aiohttp.ClientSession", None)
+
+
+class Joined(Unconnected):
+    """Reaches the world's server."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    async def send(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request[object],
+        headers: CIMultiDict[str],
+        bounds: aiohttp.ClientTimeout,
+        progress: Progress,
+    ) -> Reply | Unanswered:
+        progress.left, progress.response = True, None
+        served = await self._world.exchange(request.operation.method, request.path, headers, request.body or b"")
+        progress.answered_at = asyncio.get_running_loop().time()
+        if served.fault.kind in ("reset", "lose-answer"):
+            return Unanswered("the connection was cut")
+        proxy = CIMultiDictProxy(CIMultiDict(served.headers))
+        fault = "half of it" if served.fault.kind == "half-body" else ""
+        return Reply(served.status, proxy, b"" if fault else served.body, progress.answered_at, fault)
+
+
+PATIENT = RetryPolicy(max_attempts=1000)
+"""Nobody gives up: what is measured is how long it takes."""
