@@ -10,9 +10,8 @@ Knows the throttle, the transport and the tokens. Must not know any single opera
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 from multidict import CIMultiDict
@@ -30,13 +29,10 @@ from ._wire import read_success
 from .answer import Answer
 from .auth import TokenSource
 from .events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, Waited
-from .exceptions import DailyLimitError, DecodeError
+from .exceptions import DecodeError
 from .policy import Timeouts
 
 T = TypeVar("T")
-
-_JITTER: Final = 0.05
-"""By how much, as a part of it, a pause is made longer at random: programs on one location part company."""
 
 
 class Shared(Struct, frozen=True):
@@ -93,32 +89,32 @@ class Attempts:
         ticket = lane.try_take(bulk=self._bulk) or await self._wait_for_slot(call, lane, loop)
         if isinstance(ticket, Failure):
             return ticket
+        call.left = False
+        listening = self._announcer.listening
         try:
             headers = await self._build_headers()
+            call.begin(self._token)
+            sent_at = loop.time()
+            bound = self._watch.begin(loop)
+            try:
+                if listening:
+                    self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
+                reply = await self._shared.transport.send(session, call.request, headers, self._timeout, call)
+            except asyncio.CancelledError:
+                if not bound.claim():
+                    raise
+                reply = describe_cut(call, f"no whole answer within {self._watch.seconds:g} s")
+            finally:
+                self._watch.end(bound)
+            call.under_way = False
+            if listening:
+                self._announce_reply(call, reply, loop.time() - sent_at)
         except BaseException:
-            lane.free(ticket, left=False)
+            lane.free(ticket, left=call.left)
             raise
-        call.begin(self._token)
-        bound = self._watch.begin(loop)
-        if listening := self._announcer.listening:
-            self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
-        sent_at = loop.time()
-        try:
-            reply = await self._shared.transport.send(session, call.request, headers, self._timeout, call)
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError) or not bound.claim():
-                lane.free(ticket, left=call.left)
-                raise
-            reply = describe_cut(call, f"no whole answer within {self._watch.seconds:g} s")
-        finally:
-            self._watch.end(bound)
-        call.under_way = False
-        if listening:
-            self._announce_reply(call, reply, loop.time() - sent_at)
         if isinstance(reply, Unanswered):
             lane.free(ticket, left=call.left)
             return read_unanswered(call, reply)
-        lane.finish(ticket, reply.answered_at, reply.headers, success=reply.status < 300)
         return self._read_reply(call, lane, reply, ticket)
 
     async def make_with_new_token(
@@ -136,6 +132,7 @@ class Attempts:
     def _read_reply(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Answer[T] | Failure:
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
+        lane.finish(ticket, reply.answered_at, reply.headers)
         if reply.fault:
             return read_broken_success(call, reply)
         read = read_success(call.request, reply.status, reply.body)
@@ -148,26 +145,34 @@ class Attempts:
         quota = read_quota(reply.headers)
         daily_spent = quota.daily_remaining == 0
         hint = quota.daily_reset if reply.status == 429 and daily_spent else read_hint(reply.headers)
+        pause_seconds = 0.0
+        if reply.status == 429 and not daily_spent:
+            pause_seconds = self._pause(call, lane, reply, ticket, hint)
+        else:
+            lane.finish(ticket, reply.answered_at, reply.headers, success=False)
         error = read_error(reply.status, reply.body, daily_spent=daily_spent, secret=call.token, hint_seconds=hint)
-        if reply.status != 429 or isinstance(error, DailyLimitError):
-            return Failure(error, "status", hint)
-        self._pause(call, lane, ticket, hint)
-        return Failure(error, "status", hint, pause_seconds=lane.measure_pause())
+        return Failure(error, "status", hint, pause_seconds)
 
-    def _pause(self, call: Call[T], lane: Lane, ticket: Ticket, hint: float | None) -> None:
-        wished = hint if hint is not None else lane.slots.interval
-        seconds = wished * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load, guards nothing
-        if lane.pause(ticket, seconds, "the server refused a request for its rate (429)"):
+    def _pause(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket, hint: float | None) -> float:
+        """Pause the location; returns how long that still takes."""
+        reason = "the server refused a request for its rate (429)"
+        seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint, reason)
+        if seconds is not None:
             self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
+        return lane.measure_pause()
 
     async def _wait_for_slot(self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> Ticket | Failure:
         began = loop.time()
         ticket = await lane.take(bulk=self._bulk, deadline=call.deadline)
         if not isinstance(ticket, Ticket):
             return refuse_wait(ticket.reason, ticket.seconds)
-        if (seconds := lane.claim_resumption()) is not None:
-            self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
-        self._announcer.tell(Waited(self._location_id, call.name, call.attempts, loop.time() - began))
+        try:
+            if (seconds := lane.claim_resumption()) is not None:
+                self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
+            self._announcer.tell(Waited(self._location_id, call.name, call.attempts, loop.time() - began))
+        except BaseException:
+            lane.free(ticket, left=False)
+            raise
         return ticket
 
     async def _build_headers(self) -> CIMultiDict[str]:

@@ -37,10 +37,17 @@ class RetryBudget:
 
     def spend(self, now: float) -> bool:
         """Pay for one repetition; `False` if there is nothing left to pay with."""
-        if self._tenths < _FLOOR:
-            self._tenths = min(_FLOOR, self._tenths + (now - self._filled_at) * _FLOOR / _FLOOR_SECONDS)
+        self._tenths = self._refill(now)
         self._filled_at = now
         if self._tenths < _COST:
             return False
         self._tenths -= _COST
         return True
+
+    def is_idle(self, now: float) -> bool:
+        """Nothing is missing that a new budget would have."""
+        return self._refill(now) >= _FLOOR
+
+    def _refill(self, now: float) -> float:
+        """What is left, with what has come back since."""
+        return max(self._tenths, min(_FLOOR, self._tenths + (now - self._filled_at) * _FLOOR / _FLOOR_SECONDS))

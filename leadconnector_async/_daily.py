@@ -20,12 +20,14 @@ _DAY: Final = 86_400.0
 class Daily:
     """What is left of the day, by the newest answer. Times in seconds of one monotonic clock."""
 
-    __slots__ = ("_newest", "_reset_at", "limit", "remaining")
+    __slots__ = ("_newest", "_reset_at", "_returned", "limit", "remaining")
 
     def __init__(self, limit: int) -> None:
         self.limit = self.remaining = limit
         self._reset_at = math.inf
         self._newest = 0
+        self._returned: list[int] = []
+        """Requests that never left, of those that are newer than the newest answer."""
 
     def take(self, now: float) -> None:
         """One more request leaves."""
@@ -33,9 +35,10 @@ class Daily:
             self._reset_at = now + _DAY
         self.remaining -= 1
 
-    def give_back(self) -> None:
-        """It never left."""
+    def give_back(self, number: int) -> None:
+        """The how-manyeth request never left."""
         self.remaining += 1
+        self._returned.append(number)
 
     def learn(self, number: int, newest: int, headers: Mapping[str, str], now: float) -> None:
         """Take over what an answer says. `number` and `newest` count requests in the order of sending."""
@@ -45,7 +48,8 @@ class Daily:
         if remaining is None:
             return
         self._newest = number
-        self.remaining = remaining - (newest - number)
+        self._returned = [one for one in self._returned if one > number]
+        self.remaining = remaining - (newest - number) + len(self._returned)
         self.limit = limit or self.limit
         if reset_seconds is not None:
             self._reset_at = now + min(reset_seconds, _DAY)

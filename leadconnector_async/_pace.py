@@ -45,7 +45,6 @@ class Pace:
     """What is known of one location's use by others. Times in seconds of one monotonic clock."""
 
     __slots__ = (
-        "_asked_at",
         "_freed",
         "_learnt",
         "_met_at",
@@ -64,7 +63,7 @@ class Pace:
         """Requests of others in a window, as far as they were seen lately."""
         self._freed = 0
         self._learnt = 0
-        self._met_at = self._others_at = self._seen_at = self._asked_at = -math.inf
+        self._met_at = self._others_at = self._seen_at = -math.inf
         self._patience = _PATIENCE
         self._reach = 1
 
@@ -74,19 +73,15 @@ class Pace:
             return "burst"
         return "paced" if self._patience <= _PATIENCE else "shared"
 
-    def allows(self, now: float, interval: float, in_flight: int, own: int) -> bool:
-        """Whether one more may go. `own` are our requests that may still count at the server."""
+    def allows(self, now: float, interval: float, under_way: int, own: int) -> bool:
+        """Whether one more may go beside those under way. `own` are ours that may still count at the server."""
         wary = self._is_wary(now, interval)
-        if not in_flight:
+        if not under_way:
             return not wary or self._find_glance(interval) <= now
-        if in_flight < self._reach and in_flight < self._compute_room(now, interval, own, wary=wary):
-            return True
-        return self._find_silence(interval) <= now
+        return under_way < self._reach and under_way < self._compute_room(now, interval, own, wary=wary)
 
-    def compute_next(self, now: float, interval: float, in_flight: int) -> float:
-        """When one more may go by time alone, if no slot of ours comes free before."""
-        if in_flight:
-            return self._find_silence(interval)
+    def compute_next(self, now: float, interval: float) -> float:
+        """When one may go by time alone, if none is under way and no slot of ours comes free before."""
         return self._find_glance(interval) if self._is_wary(now, interval) else now
 
     def count_left(self, now: float, interval: float, in_flight: int) -> int:
@@ -94,10 +89,6 @@ class Pace:
         if self.remaining is None or now - self._seen_at > interval:
             return sys.maxsize
         return self.remaining + self._freed - in_flight
-
-    def ask(self, now: float) -> None:
-        """A request leaves."""
-        self._asked_at = now
 
     def free(self, counted_until: float) -> None:
         """A slot of ours came free, whose request the server counted until then at least."""
@@ -112,6 +103,11 @@ class Pace:
             return False
         self.remaining, self._learnt, self._freed = remaining, newest, 0
         return True
+
+    def miss(self, number: int, answered_at: float, interval: float) -> None:
+        """A good answer to a later request says nothing of what is left: an old number is not true for ever."""
+        if number > self._learnt and answered_at - self._seen_at > interval:
+            self.remaining = None
 
     def note_others(self, surely: int, probably: int, now: float, interval: float) -> None:
         """How many requests of others the server must count, and how many it is likely to count."""
@@ -152,7 +148,3 @@ class Pace:
         if self.remaining is None or self.remaining + self._freed > self._margin:
             return -math.inf
         return self._seen_at + self._patience * interval
-
-    def _find_silence(self, interval: float) -> float:
-        """When to go on although those under way are not answered."""
-        return max(self._asked_at, self._seen_at) + interval / 2

@@ -18,8 +18,9 @@ _REMAINING: Final = "x-ratelimit-remaining"
 _DAILY_LIMIT: Final = "x-ratelimit-limit-daily"
 _DAILY_REMAINING: Final = "x-ratelimit-daily-remaining"
 _DAILY_RESET: Final = "x-ratelimit-daily-reset"
+_SHORTEST_INTERVAL: Final = 0.05
 _LONGEST_INTERVAL: Final = 3600.0
-"""A header that claims a longer window is not believed: it would stop a location for good."""
+"""A header that claims a shorter or a longer window is not believed: it would open a location, or stop it."""
 
 
 class Quota(Struct, frozen=True):
@@ -81,7 +82,8 @@ def read_quota(headers: Mapping[str, str]) -> Quota:
 def read_limits(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
     """The limit and its interval in seconds, where they are stated and can be meant."""
     limit, interval = _read_count(headers, MAX), _read_seconds(headers, INTERVAL)
-    return limit or None, interval if interval and interval <= _LONGEST_INTERVAL else None
+    meant = interval is not None and _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL
+    return limit or None, interval if meant else None
 
 
 def read_remaining(headers: Mapping[str, str]) -> int | None:

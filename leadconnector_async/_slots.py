@@ -8,11 +8,13 @@ with no clock in common. A fixed window of any phase and a token bucket of size 
 stream. A request that was cut off may still be on its way: its slot stays a margin longer. A request that
 never left gives its slot back at once.
 
-That is safe as long as nobody else uses the location; what is known of others is kept in `_pace`.
+That is safe as long as nobody else uses the location; what is known of others is kept in `_pace`, what N and T
+are in `_limit`. A request that is under way for longer than half an interval keeps its slot, but nobody waits
+for its answer any more.
 
 Rule: nothing here waits and nothing here reads a clock; time comes in as an argument.
 
-Pure. Knows the headers (`_quota`) and the pace.
+Pure. Knows the headers (`_quota`), the limit and the pace.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from ._limit import Limit
 from ._pace import Pace
-from ._quota import INTERVAL, MAX, read_limits, read_remaining
+from ._quota import read_remaining
 
 _MARGIN: Final = 0.1
 """How much longer than T, as a part of T, the slot of a request that was cut off stays taken."""
-_FORGET: Final = 3600.0
-"""For how many seconds a limit is kept that refusals have taught and no header states."""
+_STALLED: Final = 0.5
+"""After which part of T nobody waits for an answer any more."""
 
 
 class Ticket(Struct, frozen=True, gc=False):
@@ -47,16 +50,15 @@ class Slots:
     """The slots of one location. All times are seconds of one monotonic clock."""
 
     __slots__ = (
-        "_configured",
         "_cooling",
-        "_forget_at",
         "_freed",
+        "_fresh",
         "_last_paused",
         "_rejected",
-        "_stated",
+        "_stall_at",
+        "_stalled",
         "in_flight",
-        "interval",
-        "max_requests",
+        "limit",
         "pace",
         "paused_at",
         "paused_until",
@@ -64,17 +66,18 @@ class Slots:
     )
 
     def __init__(self, max_requests: int, interval: float) -> None:
-        self.max_requests = self._configured = max_requests
-        self.interval = interval
+        self.limit = Limit(max_requests, interval)
         self.pace = Pace()
         self.in_flight = 0
+        """Requests under way: `_fresh` ones by their number, and `_stalled` ones."""
+        self._fresh: dict[int, float] = {}
+        self._stalled: dict[int, float] = {}
+        self._stall_at = math.inf
         self.paused_at = self.paused_until = -math.inf
         self._last_paused = 0
         self.sent = self._freed = 0
         self._cooling: deque[tuple[float, float]] = deque()
         self._rejected: deque[float] = deque()
-        self._stated: tuple[str | None, str | None] = (None, None)
-        self._forget_at = math.inf
 
     @property
     def in_use(self) -> int:
@@ -84,8 +87,8 @@ class Slots:
     def count_free(self, now: float) -> int:
         """How many more may be sent now, by our own count and by the server's."""
         self._cool(now)
-        free = self.max_requests - self.in_use
-        return max(0, min(free, self.pace.count_left(now, self.interval, self.in_flight)))
+        free = self.limit.max_requests - self.in_use
+        return max(0, min(free, self.pace.count_left(now, self.limit.interval, self.in_flight)))
 
     def take(self, now: float) -> Ticket | None:
         """Take a slot if one is free and the pace allows it."""
@@ -93,13 +96,16 @@ class Slots:
             return None
         self._cool(now)
         in_use = self.in_flight + len(self._cooling)
-        if in_use >= self.max_requests:
+        limit = self.limit
+        if in_use >= limit.max_requests and not (limit.grow(now) and in_use < limit.max_requests):
             return None
-        if not self.pace.allows(now, self.interval, self.in_flight, in_use):
+        if not self.pace.allows(now, limit.interval, len(self._fresh), in_use):
             return None
         self.in_flight += 1
         self.sent += 1
-        self.pace.ask(now)
+        if not self._fresh:
+            self._stall_at = now + limit.interval * _STALLED
+        self._fresh[self.sent] = now
         return Ticket(self.sent, now, self._freed)
 
     def compute_next(self, now: float) -> float | None:
@@ -107,48 +113,60 @@ class Slots:
         if now < self.paused_until:
             return self.paused_until
         self._cool(now)
-        free_at = self._cooling[0][0] + self.interval if self._cooling else math.inf
-        if self.in_use >= self.max_requests:
+        interval = self.limit.interval
+        free_at = self._cooling[0][0] + interval if self._cooling else math.inf
+        if self.in_use >= self.limit.max_requests:
             return free_at if self._cooling else None
-        pace_at = self.pace.compute_next(now, self.interval, self.in_flight)
-        return pace_at if self.in_flight else min(free_at, pace_at)
+        for sent_at in self._fresh.values():
+            return sent_at + interval * _STALLED
+        return min(free_at, self.pace.compute_next(now, interval))
 
     def compute_wait(self, now: float, ahead: int) -> float:
         """The least time that one with so many ahead of it waits, if nobody gives up and nothing changes."""
         self._cool(now)
-        rounds, place = divmod(ahead, self.max_requests)
-        place -= max(0, self.max_requests - self.in_use)
+        most, interval = max(self.limit.max_requests, self.in_flight), self.limit.interval
+        rounds, place = divmod(ahead, most)
+        place -= max(0, most - self.in_use)
         if place < 0:
             free_at = now
         elif place < len(self._cooling):
-            free_at = self._cooling[place][0] + self.interval
+            free_at = self._cooling[place][0] + interval
         else:
-            free_at = now + self.interval
-        return max(free_at + rounds * self.interval, self.paused_until) - now
+            free_at = max(now, self._find_oldest(now) + interval)
+        return max(free_at + rounds * interval, self.paused_until) - now
 
     def finish(
-        self, ticket: Ticket, answered_at: float, headers: Mapping[str, str], *, success: bool = True
+        self,
+        ticket: Ticket,
+        answered_at: float,
+        headers: Mapping[str, str],
+        *,
+        success: bool = True,
+        refused: bool = False,
     ) -> None:
-        """The answer's headers came: the slot is free `interval` later, and the limits are what they say."""
-        self.in_flight -= 1
+        """The answer's headers came: the slot is free an interval later, and the limit is what they say.
+
+        `refused`: for the rate; `pause` follows.
+        """
+        self._leave(ticket)
         self._cooling.append((answered_at, ticket.sent_at))
-        self._learn_limits(headers)
+        self.limit.learn(ticket.number, headers)
         remaining = read_remaining(headers)
         if remaining is not None:
             self._learn_remaining(ticket, answered_at, remaining)
-        if ticket.number <= self._last_paused:
-            self._regain(success)
-        elif success or headers.get(MAX) is not None:
-            self.pace.open(answered_at, self.interval)
+        elif success:
+            self.pace.miss(ticket.number, answered_at, self.limit.interval)
+        if not refused and (success or self.limit.stated) and ticket.number > self._last_paused:
+            self.pace.open(answered_at, self.limit.interval)
 
     def cut(self, ticket: Ticket, now: float) -> None:
         """The request was cut off and may still be on its way: free a margin later than after an answer."""
-        self.in_flight -= 1
-        self._cooling.append((now + self.interval * _MARGIN, ticket.sent_at))
+        self._leave(ticket)
+        self._cooling.append((now + self.limit.interval * _MARGIN, ticket.sent_at))
 
-    def give_back(self) -> None:
+    def give_back(self, ticket: Ticket) -> None:
         """The request never left: the slot is free at once."""
-        self.in_flight -= 1
+        self._leave(ticket)
 
     def pause(self, ticket: Ticket, now: float, seconds: float) -> bool:
         """Stop after a refusal, for `seconds`; `False` if it belongs to an earlier pause.
@@ -157,11 +175,11 @@ class Slots:
         """
         self._rejected.append(now)
         if ticket.number <= self._last_paused:
+            self.limit.lower_by_one()
             return False
-        known = self._stated[0] is not None
-        if not known:
-            self._lower_limit(now)
-        self.pace.close(now, proven=known)
+        self._cool(now)
+        self.limit.lower(self.in_use - len(self._rejected), now, seconds)
+        self.pace.close(now, proven=self.limit.stated)
         self._last_paused = self.sent
         self.paused_at = now
         self.paused_until = max(self.paused_until, now + seconds)
@@ -170,50 +188,48 @@ class Slots:
     def is_idle(self, now: float) -> bool:
         """No request is under way, none still counts, and nothing is known that a header would not tell again."""
         self._cool(now)
-        return not self.in_use and now >= self.paused_until and self._forget_at == math.inf
+        return not self.in_use and now >= self.paused_until and self.limit.forget_at == math.inf
+
+    def _leave(self, ticket: Ticket) -> None:
+        """It is not under way any more."""
+        self.in_flight -= 1
+        if self._fresh.pop(ticket.number, None) is None:
+            self._stalled.pop(ticket.number, None)
 
     def _cool(self, now: float) -> None:
-        cooling = self._cooling
-        while cooling and cooling[0][0] + self.interval <= now:
+        interval, cooling = self.limit.interval, self._cooling
+        while cooling and cooling[0][0] + interval <= now:
             _, sent_at = cooling.popleft()
             self._freed += 1
-            self.pace.free(sent_at + self.interval)
-        while self._rejected and self._rejected[0] + self.interval <= now:
+            self.pace.free(sent_at + interval)
+        while self._rejected and self._rejected[0] + interval <= now:
             self._rejected.popleft()
-        if now >= self._forget_at:
-            self.max_requests, self._forget_at = self._configured, math.inf
+        if now >= self._stall_at:
+            self._set_aside(now)
+        if now >= self.limit.forget_at:
+            self.limit.forget()
 
-    def _learn_limits(self, headers: Mapping[str, str]) -> None:
-        stated = (headers.get(MAX), headers.get(INTERVAL))
-        if stated in (self._stated, (None, None)):
-            return
-        self._stated = stated
-        limit, interval = read_limits(headers)
-        self.max_requests = limit or self.max_requests
-        self.interval = interval or self.interval
-        if limit:
-            self._forget_at = math.inf
+    def _set_aside(self, now: float) -> None:
+        """Those that are under way for too long; their slots stay taken."""
+        patience = self.limit.interval * _STALLED
+        self._stall_at = math.inf
+        for number, sent_at in list(self._fresh.items()):
+            if sent_at + patience > now:
+                self._stall_at = sent_at + patience
+                break
+            self._stalled[number] = self._fresh.pop(number)
+
+    def _find_oldest(self, now: float) -> float:
+        """When the first of those under way was sent."""
+        for under_way in (self._stalled, self._fresh):
+            for sent_at in under_way.values():
+                return sent_at
+        return now
 
     def _learn_remaining(self, ticket: Ticket, answered_at: float, remaining: int) -> None:
         """What is used, less what we can have used, is the use of others."""
         self._cool(answered_at)
         if not self.pace.learn(ticket.number, self.sent, remaining, answered_at):
             return
-        foreign = self.max_requests - remaining - self.in_use
-        self.pace.note_others(foreign - (self._freed - ticket.freed), foreign, answered_at, self.interval)
-
-    def _lower_limit(self, now: float) -> None:
-        """No header states the limit: what was let through in this window must be it.
-
-        If it is refused all the same, the server counts in another way; half of it will do then.
-        """
-        self._cool(now)
-        let_through = len(self._cooling) - len(self._rejected)
-        least = 1 if self._forget_at == math.inf else self.max_requests // 2
-        self.max_requests = max(1, least, min(self.max_requests, let_through))
-        self._forget_at = now + _FORGET
-
-    def _regain(self, success: bool) -> None:
-        """A request of the window that taught the limit was let through after all."""
-        if success and self._forget_at < math.inf and self.max_requests < self._configured:
-            self.max_requests += 1
+        foreign = self.limit.max_requests - remaining - self.in_use
+        self.pace.note_others(foreign - (self._freed - ticket.freed), foreign, answered_at, self.limit.interval)

@@ -1,9 +1,9 @@
 """Waiting for a slot: per location, with one timer each, interactive calls before bulk calls.
 
-Rule: no lock is held over a wait. A waiter is a future in a queue; slots are handed out by whoever frees them
-or by the one timer, and a waiter that is cancelled, even in the very turn in which it is granted, gives its
-slot back. Within a class, first come is first served. A bulk call that has been overtaken a few times in a
-row is the next.
+Rule: no lock is held over a wait. A waiter is a future in a queue (`_queue`); slots are handed out by whoever
+frees them or by the one timer, and a waiter that is cancelled, even in the very turn in which it is granted,
+gives its slot back. Within a class, first come is first served. A bulk call that has been overtaken a few times
+in a row is the next.
 
 Knows the arithmetic (`_slots`, `_daily`, `_budget`); must not import the pipeline or the transport.
 """
@@ -11,60 +11,25 @@ Knows the arithmetic (`_slots`, `_daily`, `_budget`); must not import the pipeli
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import random
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
-
-from msgspec import Struct
+from typing import Final
 
 from ._budget import RetryBudget
 from ._daily import Daily
+from ._queue import Queue, Refused, Waiter
 from ._quota import LocationQuota
 from ._slots import Slots, Ticket
 from .policy import RateLimit
 
 _MOST_OVERTAKEN: Final = 4
 """How often in a row interactive calls go before a bulk call that waits."""
+_JITTER: Final = 0.05
+"""By how much, as a part of it, a pause is made longer at random: programs on one location part company."""
+_SHORTEST_PAUSE: Final = 0.1
+"""As a part of the interval: a hint of nothing would have the location hammered."""
 _SWEEP_AT: Final = 64
-
-
-class Refused(Struct, frozen=True):
-    """A wait that is not worth beginning, or going on with."""
-
-    reason: Literal["daily", "deadline"]
-    seconds: float
-    """Until the daily budget is back, or until a slot would have been free."""
-
-
-_Waiter: TypeAlias = "asyncio.Future[Ticket | Refused]"
-
-
-class _Queue:
-    """The waiters of one class, first come first. Cancelled ones are swept."""
-
-    __slots__ = ("_waiters", "live")
-
-    def __init__(self) -> None:
-        self._waiters: deque[_Waiter] = deque()
-        self.live = 0
-
-    def add(self, waiter: _Waiter) -> None:
-        if len(self._waiters) - self.live > max(_SWEEP_AT, self.live):
-            self._waiters = deque(one for one in self._waiters if not one.done())
-        self._waiters.append(waiter)
-        self.live += 1
-
-    def has_next(self) -> bool:
-        """Drop who was cancelled; tell whether somebody is left."""
-        waiters = self._waiters
-        while waiters and waiters[0].done():
-            waiters.popleft()
-        return bool(waiters)
-
-    def serve(self, result: Ticket | Refused) -> None:
-        """Only after `has_next`."""
-        self._waiters.popleft().set_result(result)
-        self.live -= 1
+"""From how many lanes on idle ones are looked for."""
 
 
 class Lane:
@@ -91,8 +56,8 @@ class Lane:
         self.pause_reason = ""
         self._reserve = limit.daily_reserve
         self._loop = loop
-        self._interactive = _Queue()
-        self._bulk = _Queue()
+        self._interactive = Queue()
+        self._bulk = Queue()
         self._overtaken = 0
         self._timer: asyncio.TimerHandle | None = None
         self._resumed = True
@@ -117,12 +82,12 @@ class Lane:
         if refused is not None:
             return refused
         queue = self._bulk if bulk else self._interactive
-        waiter: _Waiter = self._loop.create_future()
+        waiter: Waiter = self._loop.create_future()
         queue.add(waiter)
         self._hand_out()
         try:
             return await waiter
-        except asyncio.CancelledError:
+        except BaseException:
             self._give_up(queue, waiter)
             raise
 
@@ -136,23 +101,36 @@ class Lane:
             self.budget.earn()
         self._hand_out()
 
+    def refuse(
+        self,
+        ticket: Ticket,
+        answered_at: float,
+        headers: Mapping[str, str],
+        hint_seconds: float | None,
+        reason: str,
+    ) -> float | None:
+        """An answer came, a refusal for the rate: pause the location before anybody else goes.
+
+        Returns for how many seconds; `None` if it belongs to a pause that was said already.
+        """
+        self.slots.finish(ticket, answered_at, headers, success=False, refused=True)
+        self.daily.learn(ticket.number, self.slots.sent, headers, answered_at)
+        seconds = self._draw_pause(hint_seconds)
+        paused = self.slots.pause(ticket, self._loop.time(), seconds)
+        if paused:
+            self._resumed = False
+            self.pause_reason = reason
+        self._hand_out()
+        return seconds if paused else None
+
     def free(self, ticket: Ticket, *, left: bool) -> None:
         """No answer will come: the slot cools down if the request left, and is free at once if it did not."""
         if left:
             self.slots.cut(ticket, self._loop.time())
         else:
-            self.slots.give_back()
-            self.daily.give_back()
+            self.slots.give_back(ticket)
+            self.daily.give_back(ticket.number)
         self._hand_out()
-
-    def pause(self, ticket: Ticket, seconds: float, reason: str) -> bool:
-        """Pause the location; `False` if this refusal belongs to a pause that was said already."""
-        if not self.slots.pause(ticket, self._loop.time(), seconds):
-            return False
-        self._resumed = False
-        self.pause_reason = reason
-        self._hand_out()
-        return True
 
     def measure_pause(self) -> float:
         """Seconds that the location still pauses."""
@@ -171,12 +149,12 @@ class Lane:
         slots, daily = self.slots, self.daily
         paused_seconds = self.measure_pause()
         return LocationQuota(
-            limit=slots.max_requests,
-            interval=slots.interval,
+            limit=slots.limit.max_requests,
+            interval=slots.limit.interval,
             remaining=slots.count_free(now),
             in_flight=slots.in_flight,
             waiting=self.waiting,
-            mode=slots.pace.decide_mode(now, slots.interval),
+            mode=slots.pace.decide_mode(now, slots.limit.interval),
             paused_seconds=paused_seconds,
             pause_reason=self.pause_reason if paused_seconds else None,
             daily_limit=daily.limit,
@@ -187,7 +165,13 @@ class Lane:
     def is_idle(self) -> bool:
         """Nothing of it would be missed: a new lane knows as much."""
         now = self._loop.time()
-        return not self.waiting and self.slots.is_idle(now) and self.daily.is_idle(now)
+        parts = (self.slots, self.daily, self.budget)
+        return not self.waiting and all(part.is_idle(now) for part in parts)
+
+    def _draw_pause(self, hint_seconds: float | None) -> float:
+        interval = self.slots.limit.interval
+        seconds = interval if hint_seconds is None else max(hint_seconds, interval * _SHORTEST_PAUSE)
+        return seconds * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load, guards nothing
 
     def _take(self, now: float) -> Ticket | None:
         ticket = self.slots.take(now)
@@ -202,12 +186,18 @@ class Lane:
             return Refused("daily", seconds)
         if deadline is None:
             return None
-        ahead = self._interactive.live + (self._bulk.live if bulk else 0)
-        seconds = self.slots.compute_wait(now, ahead)
+        seconds = self.slots.compute_wait(now, self._count_ahead(bulk))
         return Refused("deadline", seconds) if now + seconds >= deadline else None
 
-    def _give_up(self, queue: _Queue, waiter: _Waiter) -> None:
-        if waiter.cancelled():
+    def _count_ahead(self, bulk: bool) -> int:
+        """How many are served before one that comes now, at least."""
+        if not bulk:
+            return self._interactive.live
+        overtaking = _MOST_OVERTAKEN * (self._bulk.live + 1) - self._overtaken
+        return self._bulk.live + min(self._interactive.live, overtaking)
+
+    def _give_up(self, queue: Queue, waiter: Waiter) -> None:
+        if waiter.cancel() or waiter.cancelled():
             queue.live -= 1
         elif isinstance(ticket := waiter.result(), Ticket):
             self.free(ticket, left=False)
@@ -224,7 +214,7 @@ class Lane:
             queue.serve(ticket)
         self._set_timer(now)
 
-    def _refuse_all(self, queue: _Queue, reserve: int, now: float) -> None:
+    def _refuse_all(self, queue: Queue, reserve: int, now: float) -> None:
         """The day is spent: nobody waits for hours."""
         if not queue.live or self.daily.remaining > reserve:
             return
@@ -232,7 +222,7 @@ class Lane:
         while seconds is not None and queue.has_next():
             queue.serve(Refused("daily", seconds))
 
-    def _choose(self, now: float) -> _Queue | None:
+    def _choose(self, now: float) -> Queue | None:
         """Interactive before bulk, but not for ever."""
         self._refuse_all(self._interactive, 0, now)
         self._refuse_all(self._bulk, self._reserve, now)

@@ -50,14 +50,22 @@ class Campaign:
     async def run(self) -> Ended:
         policy = RetryPolicy(backoff_base=0.01, max_attempts=self.dice.randint(1, 6))
         bounds = Timeouts(connect=0.5, read=0.5)
-        async with Sandbox(appointments=20, limits=self.limits, faults=self._plan(), strict=False) as sandbox:
+        async with Sandbox(appointments=20, limits=self.limits, strict=False) as sandbox:
             async with LeadConnector(sandbox.token, base_url=sandbox.url, retry=policy, timeouts=bounds) as client:
+                await self._learn_limits(client, sandbox)
                 await self._call_all(client, sandbox)
                 lane = client._shared.throttle.get_lane(None)
             assert lane is not None
             refused = sandbox.requests.count_statuses()[429]
             seen = len(sandbox.requests)
         return Ended(refused, lane.slots.in_flight, lane.waiting, seen, self.reported, self.overshoot, self.bounded)
+
+    async def _learn_limits(self, client: LeadConnector, sandbox: Sandbox) -> None:
+        """One good answer first: a limit that was never stated can be met once."""
+        await client.get_appointment(sandbox.appointment_ids[0])
+        self.reported += 1
+        for operation, faults in self._plan().items():
+            sandbox.faults.plan(operation, faults)
 
     def _plan(self) -> dict[str, list[str]]:
         script = [self.dice.choice(["ok", *FAULTS]) for _ in range(CALLS)]

@@ -27,3 +27,12 @@ def test_ten_successes_pay_for_one_repetition() -> None:
     for _ in range(100_000):
         budget.earn()
     assert spend_all(budget, 0.0) == 50
+
+
+def test_it_is_idle_when_a_new_one_would_be_no_better() -> None:
+    """A location cannot be forgotten to have its floor back."""
+    budget = RetryBudget()
+    assert budget.is_idle(0.0)
+    spend_all(budget, 0.0)
+    assert not budget.is_idle(30.0)
+    assert budget.is_idle(60.0)

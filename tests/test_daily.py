@@ -48,8 +48,18 @@ def test_what_never_left_is_not_counted() -> None:
     """It comes back at once."""
     daily = Daily(1)
     daily.take(0.0)
-    daily.give_back()
+    daily.give_back(1)
     assert daily.compute_wait(0.0, 0) is None
+
+
+def test_what_never_left_is_not_counted_as_sent_since_an_answer() -> None:
+    """The answer comes later, and knows nothing of it."""
+    daily = Daily(10)
+    for _ in range(3):
+        daily.take(0.0)
+    daily.give_back(2)
+    daily.learn(1, 3, headers(5), 1.0)
+    assert daily.remaining == 4
 
 
 def test_a_reset_that_nobody_can_mean_is_bounded() -> None:

@@ -24,8 +24,8 @@ def test_an_old_word_counts_for_half() -> None:
     """After half an interval without an answer, others may have used the rest."""
     pace = make_open(20)
     assert pace.allows(5.1, T, 9, 10)
-    assert not pace.allows(4.9, T, 20, 20)
-    assert not pace.compute_next(4.9, T, 20) <= 4.9
+    assert not pace.allows(5.1, T, 10, 10)
+    assert pace.allows(4.9, T, 10, 10)
 
 
 def test_of_answers_that_were_under_way_together_the_smallest_counts() -> None:
@@ -64,7 +64,7 @@ def test_with_nothing_left_beside_others_one_looks_again_after_a_while() -> None
     pace = make_open(0)
     pace.close(0.0, proven=True)
     assert not pace.allows(4.9, T, 0, 0)
-    assert pace.compute_next(1.0, T, 0) == 5.0
+    assert pace.compute_next(1.0, T) == 5.0
     assert pace.allows(5.0, T, 0, 0)
 
 
@@ -74,3 +74,13 @@ def test_own_slots_that_came_free_may_be_used_before_the_server_says_so() -> Non
     assert pace.count_left(1.0, T, 0) == 0
     pace.free(counted_until=2.0)
     assert pace.count_left(2.0, T, 0) == 1
+
+
+def test_an_old_number_is_forgotten_when_answers_stop_saying_it() -> None:
+    """A server that states what is left on refusals only must not hold a location back for ever."""
+    pace = make_open(0)
+    pace.miss(2, 5.0, T)
+    assert pace.remaining == 0
+    pace.miss(2, 10.1, T)
+    assert pace.remaining is None
+    assert pace.allows(10.1, T, 30, 30)

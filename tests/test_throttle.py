@@ -105,14 +105,15 @@ async def test_a_pause_stops_the_whole_lane_and_one_is_told_of_its_end() -> None
     """Nothing is handed out before it is over; then one goes ahead alone."""
     lane = make_lane()
     ticket = take(lane)
-    lane.finish(ticket, now(), {}, success=False)
-    assert lane.pause(ticket, 30.0, "refused")
-    assert (lane.claim_resumption(), lane.describe().paused_seconds) == (None, 30.0)
+    seconds = lane.refuse(ticket, now(), {}, 30.0, "refused")
+    assert seconds is not None
+    assert 30.0 <= seconds <= 31.5
+    assert (lane.claim_resumption(), lane.describe().paused_seconds) == (None, seconds)
     assert lane.describe().pause_reason == "refused"
     probe, other = asyncio.create_task(wait(lane)), asyncio.create_task(wait(lane))
-    await asyncio.sleep(31)
+    await asyncio.sleep(32)
     assert (probe.done(), other.done()) == (True, False)
-    assert (lane.claim_resumption(), lane.claim_resumption()) == (31.0, None)
+    assert (lane.claim_resumption(), lane.claim_resumption()) == (32.0, None)
     lane.finish(await probe, now(), {})
     await other
     assert lane.describe().pause_reason is None
@@ -138,6 +139,53 @@ async def test_a_wait_that_would_pass_the_deadline_is_refused_before_it_begins()
     assert await lane.take(deadline=9.9) == Refused("deadline", 10.0)
     assert now() == 0.0
     assert isinstance(await lane.take(deadline=10.1), Ticket)
+
+
+async def test_a_bulk_call_counts_on_those_only_who_can_overtake_it() -> None:
+    """A thousand interactive calls wait; four of them go before the first bulk call."""
+    lane = make_lane(max_requests=5)
+    for ticket in [take(lane) for _ in range(5)]:
+        lane.finish(ticket, now(), {})
+    others = [asyncio.create_task(lane.take()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    assert isinstance(await lane.take(bulk=True, deadline=11.0), Ticket)
+    for other in others:
+        other.cancel()
+
+
+async def test_a_refusal_pauses_before_anybody_else_goes() -> None:
+    """The slot that its answer frees is not handed out."""
+    lane = Lane(RateLimit(max_requests=10), asyncio.get_running_loop())
+    first = take(lane)
+    waiter = asyncio.create_task(wait(lane))
+    await asyncio.sleep(0)
+    lane.refuse(first, now(), {"x-ratelimit-max": "10"}, 5.0, "refused")
+    await asyncio.sleep(4.9)
+    assert not waiter.done()
+    await waiter
+    assert 5.0 <= now() <= 5.25
+    assert not lane.try_take()
+
+
+@pytest.mark.parametrize(("hint", "least"), [(None, 2.0), (0.0, 0.2), (7.0, 7.0)])
+async def test_a_pause_is_as_long_as_the_server_asks_or_one_interval(hint: float | None, least: float) -> None:
+    """The interval that this very answer states; a hint of nothing is a tenth of it, and chance only adds."""
+    lane = make_lane()
+    headers = {"x-ratelimit-max": "10", "x-ratelimit-interval-milliseconds": "2000"}
+    seconds = lane.refuse(take(lane), now(), headers, hint, "refused")
+    assert seconds is not None
+    assert least <= seconds <= 1.05 * least
+
+
+async def test_a_waiter_that_is_closed_is_forgotten() -> None:
+    """Not only a cancellation can end a wait."""
+    lane = make_lane(max_requests=1)
+    ticket = take(lane)
+    waiting = lane.take()
+    waiting.send(None)
+    waiting.close()
+    lane.free(ticket, left=False)
+    assert (lane.waiting, lane.slots.in_flight) == (0, 0)
 
 
 async def test_when_the_day_is_spent_nobody_waits_for_hours() -> None:

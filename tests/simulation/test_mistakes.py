@@ -61,7 +61,7 @@ def check_queue() -> None:
         lane = make_lane(max_requests=1)
         for _ in range(9):
             lane.slots.pace.open(now(), 10.0)
-        lane.slots.max_requests = 2
+        lane.slots.limit.max_requests = 2
         lane.finish(take(lane), now(), {})
         under_way = take(lane)
         waiters = [asyncio.create_task(lane.take()) for _ in range(3)]
@@ -107,7 +107,7 @@ def put_in_a_leaky_bucket(patch: pytest.MonkeyPatch) -> None:
     """A slot comes back every T/N seconds: almost 2N get through in one window."""
 
     def cool(slots: Slots, at: float) -> None:
-        gap = slots.interval / slots.max_requests
+        gap = slots.limit.interval / slots.limit.max_requests
         last = getattr(cool, "last", {}).get(id(slots), at)
         while slots._cooling and last + gap <= at:
             slots._cooling.popleft()
