@@ -72,7 +72,7 @@ class Attempts:
         self._location_id = location_id
         self._static_headers = headers
         self._timeout = build_timeout(timeouts)
-        self._watch = Watch(timeouts.connect + timeouts.read)
+        self._watch = Watch(timeouts.read)
         self._announcer = announcer
         self._bulk = bulk
         self._token = ""
@@ -84,21 +84,20 @@ class Attempts:
 
     async def make(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
         """Wait for a slot, send the request once, and read what comes back."""
-        session = self._shared.transport.open(loop)
+        self._shared.transport.open(loop)
         lane = self.find_lane(loop)
         ticket = lane.try_take(bulk=self._bulk) or await self._wait_for_slot(call, lane, loop)
         if isinstance(ticket, Failure):
             return ticket
         call.left = False
-        listening = self._announcer.listening
         try:
+            session = self._shared.transport.open(loop)
             headers = await self._build_headers()
             call.begin(self._token)
             sent_at = loop.time()
             bound = self._watch.begin(loop)
             try:
-                if listening:
-                    self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
+                self._announce_request(call)
                 reply = await self._shared.transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
                 if not bound.claim():
@@ -107,8 +106,7 @@ class Attempts:
             finally:
                 self._watch.end(bound)
             call.under_way = False
-            if listening:
-                self._announce_reply(call, reply, loop.time() - sent_at)
+            self._announce_reply(call, reply, loop.time() - sent_at)
         except BaseException:
             lane.free(ticket, left=call.left)
             raise
@@ -183,7 +181,13 @@ class Attempts:
             self._token = token
         return self._headers
 
+    def _announce_request(self, call: Call[T]) -> None:
+        if self._announcer.listening:
+            self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
+
     def _announce_reply(self, call: Call[T], reply: Reply | Unanswered, seconds: float) -> None:
+        if not self._announcer.listening:
+            return
         if isinstance(reply, Reply):
             self._announcer.tell(Answered(self._location_id, call.name, call.attempts, reply.status, seconds))
         fault = reply.reason if isinstance(reply, Unanswered) else reply.fault

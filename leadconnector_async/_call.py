@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar
 
 from ._errors import redact
-from ._retry import Failure, is_ambiguous, says_nothing
+from ._retry import Failure, is_ambiguous, may_run_late, says_nothing
 from ._transport import Progress, Reply, Unanswered
 from ._wire import Request
 from .answer import Answer, keep_answer
@@ -27,7 +27,7 @@ from .policy import RetryPolicy
 
 T = TypeVar("T")
 
-_BUDGET_SPENT: Final = " It was not tried again: too much fails here lately (the location's retry budget is spent)."
+BUDGET_SPENT: Final = "It was not tried again: too much fails here lately (the location's retry budget is spent)."
 
 
 class Call(Progress, Generic[T], kw_only=True):
@@ -45,7 +45,9 @@ class Call(Progress, Generic[T], kw_only=True):
     risked: bool = False
     """An attempt may have been applied late, even if reading it back did not show it."""
     lost: bool = False
-    """The last attempt was not answered: whatever the event shows, it may still be applied."""
+    """An attempt may still be under way at the server: whatever the event shows, it can be applied later."""
+    hint_seconds: float | None = None
+    """How long the server asked to wait, the last time that it did."""
     unread: str = ""
     """Why the event could not be read back, or could not tell."""
     refreshed: bool = False
@@ -72,7 +74,8 @@ class Call(Progress, Generic[T], kw_only=True):
         ambiguous = is_ambiguous(failure, self.request.operation)
         self.doubt = self.doubt or ambiguous
         self.risked = self.risked or ambiguous
-        self.lost = ambiguous and failure.phase == "no_answer"
+        self.lost = self.lost or (ambiguous and may_run_late(failure))
+        self.hint_seconds = failure.hint_seconds or self.hint_seconds
 
     def settle(self, *, applied: bool) -> None:
         """Remember what reading it back has shown."""
@@ -119,7 +122,7 @@ def refuse_wait(reason: str, seconds: float) -> Failure:
 
 def explain_budget(failure: Failure) -> Failure:
     """Say why nothing follows although something could."""
-    failure.error.args = (f"{failure.error.args[0]}{_BUDGET_SPENT}",)
+    failure.error.args = (f"{failure.error.args[0]} {BUDGET_SPENT}",)
     return failure
 
 
@@ -141,7 +144,11 @@ def conclude(call: Call[T], policy: RetryPolicy, outcome: Answer[T] | Failure) -
     if isinstance(outcome, Answer):
         keep_answer(outcome)
         return outcome
-    raise _build_error(call, policy, outcome)
+    error = _build_error(call, policy, outcome)
+    try:
+        raise error
+    finally:
+        del outcome, error  # or they and the traceback would hold each other
 
 
 def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
@@ -150,6 +157,8 @@ def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadCo
         error = _doubt(call, error) if _is_all_said(call, policy, failure) else error
         error.outcome = "unknown"
     error.operation = call.name
+    if isinstance(error, DeadlineExceededError | OutcomeUnknownError):
+        error.hint_seconds = call.hint_seconds
     error.attempts = call.attempts
     return error
 

@@ -1,15 +1,17 @@
 """Whether an appointment, as it was read, shows an update that was sent.
 
-Rule: times are compared as instants, because the server renders them in the assignee's offset; texts without
-what surrounds them. What no answer shows, such as the switches of the slot check, is not compared; if nothing
-is left to compare, nothing is claimed.
+Rule: nothing is claimed that was not seen. Every field that was sent must be shown as it was sent; one that is
+shown otherwise says that the update was not applied, one that is not shown at all leaves that open. Times are
+compared as instants, because the server renders them in the assignee's offset, and texts without what surrounds
+them. Texts that are empty can be missing from what the server shows [doc: Get Appointment]. What a `null` does to
+a field is not known [guess], so it proves nothing either way; nor does a deleted event.
 
 Pure. Knows the models only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Container
 from datetime import datetime
 from typing import Final
 
@@ -17,45 +19,51 @@ from msgspec import UNSET
 
 from .models import Appointment, WireUpdate
 
+_OPTIONAL_TEXTS: Final = frozenset({"title", "description", "address"})
 _TEXTS: Final = (
-    "title",
+    *sorted(_OPTIONAL_TEXTS),
     "appointment_status",
-    "description",
-    "address",
     "calendar_id",
     "assigned_user_id",
     "meeting_location_type",
     "meeting_location_id",
 )
 _TIMES: Final = ("start_time", "end_time")
+_COMPARED: Final = (*_TEXTS, *_TIMES, "rrule")
 
 
-def compare_update(sent: WireUpdate, shown: Appointment) -> bool | None:
-    """Tell whether `shown` has every field as it was sent; `None` if it shows none of them."""
-    if shown.deleted:
+def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] = ()) -> bool | None:
+    """Tell whether `shown` has every field as it was sent; `None` if that cannot be told.
+
+    `unread` names the fields of `shown` that were there but could not be read.
+    """
+    if shown.deleted or all(getattr(shown, name) is None for name in _COMPARED):
+        return None
+    verdicts = [_compare_field(name, sent, shown, unread) for name in _COMPARED if _is_sent(name, sent)]
+    if False in verdicts:
         return False
-    equal = [
-        *_compare(_TEXTS, sent, shown, _equal_texts),
-        *_compare(_TIMES, sent, shown, _equal_times),
-        *(_compare(("rrule",), sent, shown, _equal_rules) if sent.ignore_free_slot_validation is True else ()),
-    ]
-    return all(equal) if equal else None
+    return None if None in verdicts or not verdicts else True
 
 
-def _compare(
-    names: tuple[str, ...], sent: WireUpdate, shown: Appointment, equal: Callable[[object, object], bool]
-) -> list[bool]:
-    pairs = [(getattr(sent, name), getattr(shown, name)) for name in names]
-    return [equal(ours, theirs) for ours, theirs in pairs if ours is not UNSET and theirs is not None]
+def _is_sent(name: str, sent: WireUpdate) -> bool:
+    if name == "rrule" and sent.ignore_free_slot_validation is not True:
+        return False
+    value = getattr(sent, name)
+    return value is not UNSET and value is not None
 
 
-def _equal_texts(sent: object, shown: object) -> bool:
-    return str(sent or "").strip() == str(shown).strip()
+def _compare_field(name: str, sent: WireUpdate, shown: Appointment, unread: Container[str]) -> bool | None:
+    ours, theirs = getattr(sent, name), getattr(shown, name)
+    if name in unread:
+        return None
+    if name in _TIMES:
+        return None if theirs is None else datetime.fromisoformat(ours) == theirs
+    if name == "rrule":
+        return _fold_rule(ours) == _fold_rule(theirs or "")
+    if theirs is None and name not in _OPTIONAL_TEXTS:
+        return None
+    return str(ours).strip() == str(theirs or "").strip()
 
 
-def _equal_times(sent: object, shown: object) -> bool:
-    return isinstance(sent, str) and datetime.fromisoformat(sent) == shown
-
-
-def _equal_rules(sent: object, shown: object) -> bool:
-    return "".join(str(sent or "").upper().split()) == "".join(str(shown).upper().split())
+def _fold_rule(text: str) -> str:
+    return "".join(text.upper().split())

@@ -31,7 +31,7 @@ from .exceptions import (
 )
 from .models import ErrorBody
 
-UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 """What msgspec raises on bytes that are not what was hoped for; not all of it is a ValueError in every release."""
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {
     400: BadRequestError,

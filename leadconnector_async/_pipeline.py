@@ -12,14 +12,13 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-import tenacity
 from msgspec import structs
 
 from ._announce import Announcer
 from ._attempt import Attempts
 from ._budget import RetryBudget
-from ._call import Call, conclude, decide_reading_back, explain_budget, fail_deadline
-from ._retry import Failure, build_retrying, is_charged, is_passing
+from ._call import BUDGET_SPENT, Call, conclude, decide_reading_back, explain_budget, fail_deadline
+from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
 from .answer import Answer
 from .events import Reconciled, Retrying
@@ -48,11 +47,15 @@ class Pipeline:
         seconds = self._policy.deadline
         call = Call(request=request, deadline=None if seconds is None else loop.time() + seconds)
         if seconds is not None:
-            return conclude(call, self._policy, await self._deliver_within(call, loop))
-        outcome = await self._attempts.make(call, loop)
-        if isinstance(outcome, Failure):
-            outcome = await self._repeat(call, loop, outcome)
-        return conclude(call, self._policy, outcome)
+            outcome = await self._deliver_within(call, loop)
+        else:
+            outcome = await self._attempts.make(call, loop)
+            if isinstance(outcome, Failure):
+                outcome = await self._repeat(call, loop, outcome)
+        try:
+            return conclude(call, self._policy, outcome)
+        finally:
+            del outcome  # or an error and its traceback would hold each other
 
     async def _deliver_within(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
         scope = asyncio.timeout_at(call.deadline)
@@ -70,20 +73,20 @@ class Pipeline:
     ) -> Answer[T] | Failure:
         """From the first failure on, tenacity decides how often and when."""
         budget = self._attempts.find_lane(loop).budget
-        retrying = build_retrying(call.request, self._policy, call.deadline, loop.time)
-        retrying.begin()
-        state = tenacity.RetryCallState(retrying, None, (), {})
+        back_off = BackOff(call.request, self._policy, call.deadline, loop.time)
+        unread: Failure | None = None
         while True:
             outcome = await self._renew(call, loop, outcome)
             if isinstance(outcome, Answer):
                 return outcome
             call.note(outcome)
-            again = await self._back_off(call, retrying, state, outcome)
+            again = await self._wait(call, back_off, unread or outcome)
             found = await self._reconcile(call, loop, budget, outcome)
             if isinstance(found, Answer):
                 return found
-            if isinstance(found, Failure):
-                if again and is_passing(found):
+            unread = found
+            if unread is not None:
+                if again and is_passing(unread):
                     continue
                 return outcome
             if not again:
@@ -92,18 +95,14 @@ class Pipeline:
                 return explain_budget(outcome)
             outcome = await _guard(call, self._attempts.make(call, loop))
 
-    async def _back_off(
-        self, call: Call[T], retrying: tenacity.Retrying, state: tenacity.RetryCallState, failure: Failure
-    ) -> bool:
+    async def _wait(self, call: Call[T], back_off: BackOff, failure: Failure) -> bool:
         """Wait out the back-off; `False` if nothing shall follow."""
-        state.set_result(failure)
-        decision = retrying.iter(state)
-        if not isinstance(decision, tenacity.DoSleep):
+        seconds = back_off.decide(failure)
+        if seconds is None:
             return False
         reason = str(failure.error.args[0])
-        self._announcer.tell(Retrying(self._location_id, call.name, call.attempts, float(decision), reason))
-        state.prepare_for_next_attempt()
-        await asyncio.sleep(decision)
+        self._announcer.tell(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
+        await asyncio.sleep(seconds)
         return True
 
     async def _renew(
@@ -124,15 +123,16 @@ class Pipeline:
         if build_proof is None or not decide_reading_back(call, self._policy, failure):
             return None
         if not budget.spend(loop.time()):
-            return explain_budget(failure)
+            call.unread = BUDGET_SPENT
+            return Failure(TransportError(call.unread), "final")
         proof = build_proof()
         found = await self._read_back(call, proof.request, loop)
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
             return found
-        applied = proof.judge(found.value)
+        applied = proof.judge(found.value, found.unread)
         if applied is None:
-            call.unread = "It was read back, and shows none of the fields that were sent."
+            call.unread = "It was read back, and does not show whether it was applied."
             return Failure(TransportError(call.unread), "final")
         self._announcer.tell(Reconciled(self._location_id, call.name, call.attempts, applied))
         call.settle(applied=applied)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
-from tenacity import RetryCallState, Retrying, retry_if_result
+from tenacity import DoSleep, RetryCallState, Retrying, retry_if_result
 from tenacity.wait import wait_random_exponential
 
 from ._operations import Operation
@@ -34,6 +34,7 @@ _EDGE: Final = range(520, 531)
 _TOO_MANY: Final = 429
 _HARMLESS: Final = frozenset({408, 425, _TOO_MANY})
 _SAYS_NOTHING: Final = _HARMLESS | {401, 403}
+_PASSED_ON: Final = frozenset({502, 504, *_EDGE})
 _AMBIGUOUS: Final = frozenset({500, 502, 503, 504, *_EDGE})
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _LARGEST_IN_SECONDS: Final = 1000
@@ -53,9 +54,14 @@ class Failure(Struct, frozen=True):
 
 def is_ambiguous(failure: Failure, operation: Operation) -> bool:
     """Tell whether a write may have been applied although this attempt failed."""
-    if not operation.writes:
-        return False
-    return failure.phase == "no_answer" or (failure.phase == "status" and (failure.error.status or 0) >= 500)
+    return operation.writes and _may_have_run(failure)
+
+
+def may_run_late(failure: Failure) -> bool:
+    """Tell whether the server may still be at work on it: nobody waits there for what it was passed on to."""
+    if failure.phase == "no_answer":
+        return True
+    return failure.phase == "status" and failure.error.status in _PASSED_ON
 
 
 def is_charged(failure: Failure) -> bool:
@@ -77,9 +83,11 @@ def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> 
     """
     if not isinstance(failure, Failure) or not is_passing(failure):
         return False
+    if _may_have_run(failure) and not request.operation.repeatable:
+        return False
     if not is_ambiguous(failure, request.operation):
         return True
-    if policy.on_ambiguous == "raise" or not request.operation.repeatable:
+    if policy.on_ambiguous == "raise":
         return False
     return policy.on_ambiguous == "retry" or request.harmless or request.build_proof is not None
 
@@ -89,16 +97,47 @@ def says_nothing(failure: Failure) -> bool:
     return failure.phase != "status" or failure.error.status in _SAYS_NOTHING
 
 
-def build_retrying(
-    request: Request[T], policy: RetryPolicy, deadline: float | None, clock: Callable[[], float]
-) -> Retrying:
-    """Make the machine for one call. `deadline` is a moment of `clock`."""
-    return Retrying(
-        retry=retry_if_result(partial(decide_repeat, request, policy)),
-        wait=partial(_compute_wait, wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
-        stop=partial(_decide_stop, policy.max_attempts, deadline, clock),
-        retry_error_callback=_read_failure,
-    )
+def _may_have_run(failure: Failure) -> bool:
+    return failure.phase == "no_answer" or (failure.phase == "status" and (failure.error.status or 0) >= 500)
+
+
+class BackOff:
+    """Whether and when one call is tried again. tenacity is called in by the first failure that may pass."""
+
+    __slots__ = ("_clock", "_deadline", "_policy", "_request", "_state")
+
+    def __init__(
+        self, request: Request[T], policy: RetryPolicy, deadline: float | None, clock: Callable[[], float]
+    ) -> None:
+        self._request = cast("Request[object]", request)
+        self._policy = policy
+        self._deadline = deadline
+        """A moment of `clock`."""
+        self._clock = clock
+        self._state: RetryCallState | None = None
+
+    def decide(self, failure: Failure) -> float | None:
+        """Seconds to wait after this failure; `None` if nothing shall follow."""
+        if not decide_repeat(self._request, self._policy, failure):
+            return None
+        state = self._state = self._state or self._build_state()
+        retrying = cast("Retrying", state.retry_object)
+        state.set_result(failure)
+        decision = retrying.iter(state)
+        state.prepare_for_next_attempt()
+        retrying.iter_state.reset()
+        return float(decision) if isinstance(decision, DoSleep) else None
+
+    def _build_state(self) -> RetryCallState:
+        policy = self._policy
+        retrying = Retrying(
+            retry=retry_if_result(partial(decide_repeat, self._request, policy)),
+            wait=partial(_compute_wait, wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
+            stop=partial(_decide_stop, policy.max_attempts, self._deadline, self._clock),
+            retry_error_callback=_read_failure,
+        )
+        retrying.begin()
+        return RetryCallState(retrying, None, (), {})
 
 
 def read_hint(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -130,7 +169,7 @@ def _read_hint(headers: Mapping[str, str], now: datetime | None) -> float | None
 def _parse_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 

@@ -10,7 +10,7 @@ Pure. Must not import anything that awaits.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar, Union
 from urllib.parse import quote
@@ -62,8 +62,8 @@ class Proof(Struct, Generic[T], frozen=True):
 
     request: Request[T]
     """Reads back what was written."""
-    judge: Callable[[T], bool | None]
-    """Whether what was read shows the write; `None` if that cannot be told from it."""
+    judge: Callable[[T, Container[str]], bool | None]
+    """Whether what was read, less the fields that could not be, shows the write; `None` if that cannot be told."""
 
 
 class _Envelope(Struct, frozen=True):
@@ -114,6 +114,7 @@ def build_request(
     if not path.startswith("/") or _BAD_IN_PATH.search(path):
         mend = "give a path such as '/calendars/groups', and parameters as query={…}"
         raise refuse("path", path, "it is not a plain absolute path", mend)
+    _check_query(query)
     operation = build_operation(method.upper(), path, repeatable=repeatable)
     content = None if body is UNSET else _encode_body(body)
     return Request(
@@ -177,6 +178,12 @@ def read_trace_id(body: bytes) -> str | None:
 
 def _prove_update(event_id: str, sent: WireUpdate) -> Proof[Appointment]:
     return Proof(build_get_appointment(event_id), partial(compare_update, sent))
+
+
+def _check_query(query: Query | None) -> None:
+    for name, value in (query or {}).items():
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise refuse(f"query[{name!r}]", value, "it is no text and no whole number", "write it as text")
 
 
 def _encode_body(body: object) -> bytes:

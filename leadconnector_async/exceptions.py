@@ -110,6 +110,8 @@ class TransportError(LeadConnectorError):
 class OutcomeUnknownError(LeadConnectorError):
     """A write was sent and nobody can say whether it was applied. Read the event before sending again."""
 
+    hint_seconds: float | None = None
+    """How long the server asked to wait, in seconds."""
     sent: str | None = None
     """What was sent: method and path."""
     sent_body: bytes | None = None
@@ -121,7 +123,10 @@ class DecodeError(LeadConnectorError):
 
 
 class DeadlineExceededError(LeadConnectorError):
-    """`RetryPolicy.deadline` has passed. `outcome` says whether a write was under way."""
+    """`RetryPolicy.deadline` has passed, or would pass. `outcome` says whether a write was under way."""
+
+    hint_seconds: float | None = None
+    """How long the server asked to wait, in seconds; `None` if it did not."""
 
 
 class ApiError(LeadConnectorError):

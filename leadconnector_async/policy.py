@@ -25,7 +25,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     """To get a connection: waiting for a free one, name lookup and TLS included."""
     read: float = 30.0
-    """Without a byte from the server; the body as a whole must arrive within the same time."""
+    """For the attempt as a whole, from its slot to the last byte of the answer, getting a connection included."""
 
     def __post_init__(self) -> None:
         _check_positive("Timeouts.connect", self.connect)
@@ -36,7 +36,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """When a call is tried again, and for how long."""
 
     max_attempts: int = 5
-    """How often the request of a call is sent at most, the first time included. Reading back comes on top."""
+    """How often the request of a call is sent at most, the first time included. Reading back comes on top, and so
+    does, once, what follows a new token after `Invalid JWT`."""
     deadline: float | None = None
     """Bound of the whole call in seconds, waiting for its turn included. `None`: a call waits its turn as long
     as its turn takes; attempts and timeouts bound the rest."""

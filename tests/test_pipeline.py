@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 import leadconnector_async
-from leadconnector_async import AppointmentUpdate, LeadConnector, _pipeline
+from leadconnector_async import AppointmentUpdate, LeadConnector, _retry
 from leadconnector_async.sandbox import Sandbox
 
 PACKAGE = str(Path(leadconnector_async.__file__).parent)
@@ -38,10 +38,10 @@ async def test_four_own_frames_stand_between_the_caller_and_aiohttp(
 async def test_a_call_that_succeeds_never_touches_the_retry_machinery(
     sandbox: Sandbox, client: LeadConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """tenacity is made from the first failure on."""
+    """tenacity is called in by the first failure that may pass."""
     made: list[object] = []
-    real = _pipeline.build_retrying
-    monkeypatch.setattr(_pipeline, "build_retrying", lambda *args: made.append(args) or real(*args))
+    real = _retry.Retrying
+    monkeypatch.setattr(_retry, "Retrying", lambda **options: made.append(options) or real(**options))
     await client.update_appointment(sandbox.appointment_ids[0], UPDATE)
     assert made == []
     sandbox.faults.plan("update_appointment", ["503"])

@@ -3,13 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
-from tenacity import DoSleep, RetryCallState
 
 from leadconnector_async import AppointmentUpdate, RetryPolicy, ServerError
 from leadconnector_async._retry import (
+    BackOff,
     Failure,
     Phase,
-    build_retrying,
     decide_repeat,
     is_ambiguous,
     is_charged,
@@ -44,7 +43,8 @@ def test_other_refusals_are_final(status: int) -> None:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 520])
 def test_after_a_5xx_the_policy_decides_for_a_write(status: int) -> None:
-    """It may have been applied; a read is repeated all the same, a creation never."""
+    """It may have been applied; a read is repeated all the same, a creation never, nor what is not repeatable."""
+    assert not decide_repeat(build_request("GET", "/x", object, repeatable=False), RETRY, failed("status", status))
     assert not decide_repeat(UPDATE, RAISE, failed("status", status))
     assert decide_repeat(GET, RAISE, failed("status", status))
     assert not decide_repeat(CREATE, RETRY, failed("status", status))
@@ -84,18 +84,13 @@ def test_what_never_left_is_always_repeated_and_a_bad_certificate_never() -> Non
 
 def run(policy: RetryPolicy, failures: list[Failure], deadline: float | None = None) -> list[float]:
     """Feed failures to the machine; returns the sleeps that it asks for until it stops."""
-    retrying = build_retrying(UPDATE, policy, deadline, lambda: 0.0)
-    retrying.begin()
-    state = RetryCallState(retrying, None, (), {})
+    back_off = BackOff(UPDATE, policy, deadline, lambda: 0.0)
     sleeps: list[float] = []
     for failure in failures:
-        state.set_result(failure)
-        decision = retrying.iter(state)
-        if not isinstance(decision, DoSleep):
-            assert decision is failure
+        seconds = back_off.decide(failure)
+        if seconds is None:
             break
-        sleeps.append(float(decision))
-        state.prepare_for_next_attempt()
+        sleeps.append(seconds)
     return sleeps
 
 

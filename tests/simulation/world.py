@@ -10,7 +10,7 @@ from msgspec import structs
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from leadconnector_async import LeadConnector, RetryPolicy
+from leadconnector_async import ConfigurationError, LeadConnector, RetryPolicy
 from leadconnector_async._transport import Progress, Reply, Transport, Unanswered
 from leadconnector_async._wire import Request
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -77,6 +77,8 @@ class Unconnected(Transport):
         super().__init__(URL("http://127.0.0.1"), None)
 
     def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ConfigurationError("the client is closed")
         return cast("aiohttp.ClientSession", None)
 
 
