@@ -11,15 +11,14 @@ from bisect import bisect_right
 from pathlib import Path
 
 import matplotlib as mpl
-from aiolimiter import AsyncLimiter
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from msgspec import Struct
-from multidict import CIMultiDict
 
 from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.events import Answered, Event, Sent
 from leadconnector_async.sandbox import Limits
+from tests.benchmarks.limiters import Build, UseAiolimiter, use_ours
 from tests.simulation.virtual import run
 from tests.simulation.world import World, heavy_tailed, usual
 
@@ -66,26 +65,11 @@ async def follow(world: World, client: LeadConnector, event_id: str) -> Stay:
     return Stay(seen[Sent], counted_at, seen[Answered])
 
 
-async def simulate_ours() -> list[float]:
-    """When the server counted each of 400 reads of this library."""
+async def simulate_count(build: Build) -> list[float]:
+    """When the server counted each of 400 reads that were asked for at once."""
     world = World(ENDLESS, latency=usual)
-    client = world.connect(rate_limit=RateLimit(max_requests=LIMIT))
-    ids = world.sandbox.appointment_ids
-    await asyncio.gather(*(client.get_appointment(ids[n % len(ids)]) for n in range(400)))
-    return [request.at for request in world.sandbox.requests]
-
-
-async def simulate_leaky_bucket() -> list[float]:
-    """The same for a leaky bucket of the same size."""
-    world, limiter = World(ENDLESS, latency=usual), AsyncLimiter(LIMIT, INTERVAL)
-    path = f"/calendars/events/appointments/{world.sandbox.appointment_ids[0]}"
-    headers = CIMultiDict({"Authorization": f"Bearer {world.sandbox.token}", "Version": "2021-04-15"})
-
-    async def call() -> None:
-        async with limiter:
-            await world.exchange("GET", path, headers, b"")
-
-    await asyncio.gather(*(call() for _ in range(400)))
+    call, ids = build(world), world.sandbox.appointment_ids
+    await asyncio.gather(*(call(ids[n % len(ids)]) for n in range(400)))
     return [request.at for request in world.sandbox.requests]
 
 
@@ -118,8 +102,8 @@ def main() -> None:
     mpl.rcParams.update({"svg.hashsalt": "window", "font.size": 9, "axes.titlesize": 9, "svg.fonttype": "none"})
     figure, (above, below) = plt.subplots(2, 1, figsize=(8.4, 5.6), sharex=True, layout="constrained")
     draw_stays(above, run(simulate_stays()))
-    draw_count(below, run(simulate_ours()), "this library", OURS)
-    draw_count(below, run(simulate_leaky_bucket()), f"leaky bucket of {LIMIT}", OTHER)
+    draw_count(below, run(simulate_count(use_ours)), "this library", OURS)
+    draw_count(below, run(simulate_count(UseAiolimiter)), f"leaky bucket of {LIMIT}", OTHER)
     below.axhline(LIMIT, color=GREY, linestyle=":", linewidth=1)
     below.set_title(f"Requests that the server counts in any ten seconds, where {LIMIT} are allowed", loc="left")
     below.set_ylim(0)

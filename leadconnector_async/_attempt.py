@@ -89,7 +89,7 @@ class Attempts:
         ticket = lane.try_take(bulk=self._bulk) or await self._wait_for_slot(call, lane, loop)
         if isinstance(ticket, Failure):
             return ticket
-        call.left = False
+        call.left = False  # what the last attempt left there would keep this slot taken
         try:
             session = self._shared.transport.open(loop)
             headers = await self._build_headers()
@@ -153,8 +153,7 @@ class Attempts:
 
     def _pause(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket, hint: float | None) -> float:
         """Pause the location; returns how long that still takes."""
-        reason = "the server refused a request for its rate (429)"
-        seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint, reason)
+        seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint)
         if seconds is not None:
             self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
         return lane.measure_pause()

@@ -1,8 +1,9 @@
 """The retry budget of one location: an outage must not be multiplied by those who wait for its end.
 
-Every success earns a tenth of a repetition, every repetition costs a whole one, and a small floor comes back
-with time, so that a program which sends little can repeat too. While everything fails, the requests for a
-call are 1.1 on average, whatever `max_attempts` is.
+Every success earns a tenth of a repetition, up to fifty in store; every repetition costs a whole one, and a floor
+of ten comes back within a minute, so that a program which sends little can repeat too. While everything fails
+nothing is earned: a location repeats what it has in store, then ten times a minute, whatever `max_attempts` is
+and however many calls wait.
 
 Rule: refusals for the rate cost nothing: the pause of the location bounds them already.
 

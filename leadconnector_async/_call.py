@@ -43,7 +43,7 @@ class Call(Progress, Generic[T], kw_only=True):
     doubt: bool = False
     """An attempt may have been applied."""
     risked: bool = False
-    """An attempt may have been applied late, even if reading it back did not show it."""
+    """An attempt was ambiguous, whatever reading back has shown since: a later refusal may be due to it."""
     lost: bool = False
     """An attempt may still be under way at the server: whatever the event shows, it can be applied later."""
     hint_seconds: float | None = None
@@ -66,7 +66,6 @@ class Call(Progress, Generic[T], kw_only=True):
         """An attempt begins."""
         self.attempts += 1
         self.token = token
-        self.left = False
         self.under_way = True
 
     def note(self, failure: Failure) -> None:

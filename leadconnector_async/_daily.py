@@ -36,9 +36,10 @@ class Daily:
         self.remaining -= 1
 
     def give_back(self, number: int) -> None:
-        """The how-manyeth request never left."""
-        self.remaining += 1
-        self._returned.append(number)
+        """The how-manyeth request never left; an answer to a later one has not counted it anyway."""
+        if number > self._newest:
+            self.remaining += 1
+            self._returned.append(number)
 
     def learn(self, number: int, newest: int, headers: Mapping[str, str], now: float) -> None:
         """Take over what an answer says. `number` and `newest` count requests in the order of sending."""

@@ -59,10 +59,12 @@ class Limit:
     def learn(self, number: int, headers: Mapping[str, str]) -> None:
         """Take over what the answer to the how-manyeth request says."""
         said = (headers.get(MAX), headers.get(INTERVAL))
+        if said == (None, None):
+            return
         if said == self._headers:
             self._stated_by = max(number, self._stated_by)
             return
-        if number < self._stated_by or said == (None, None):
+        if number < self._stated_by:
             return
         self._headers, self._stated_by = said, number
         limit, interval = read_limits(headers)

@@ -7,7 +7,8 @@ location, which eat from the same budget. What the server says is left (`remaini
 - **paced**: others are seen, because more is used than we can have used. Of what is left we take our share, as
   large as our part of the use, less than half of it at a time, and leave a little: others are under way too.
   With nothing left we look again when slots of ours came free, or after a while.
-- **shared**: others are proven by a refusal. That while doubles with each refusal, and shrinks with successes.
+- **shared**: others are proven by a refusal. That while is then up to twice as long, and shrinks back with
+  good answers.
 
 Answers overtake each other. `remaining` is believed if the request was sent after the last number was learnt;
 of answers to requests that were under way together, the smallest number counts.
@@ -117,7 +118,7 @@ class Pace:
             self._met_at = now
 
     def open(self, now: float, interval: float) -> None:
-        """A good answer: more may be under way at once."""
+        """An answer that is no refusal: more may be under way at once."""
         self._reach += 1 if self.remaining is None or self._is_wary(now, interval) else 3
         self._patience = max(_PATIENCE, self._patience - _RELIEF)
 

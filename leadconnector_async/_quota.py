@@ -47,7 +47,7 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
     """Requests allowed in `interval`."""
     interval: float
     remaining: int
-    """How many more may leave now, by our own count and by the server's."""
+    """What is left of the window, by our own count and by the server's; a pause and the start hold back more."""
     in_flight: int = 0
     """Requests under way."""
     waiting: int = 0

@@ -28,6 +28,7 @@ _JITTER: Final = 0.05
 """By how much, as a part of it, a pause is made longer at random: programs on one location part company."""
 _SHORTEST_PAUSE: Final = 0.1
 """As a part of the interval: a hint of nothing would have the location hammered."""
+_PAUSE_REASON: Final = "the server refused a request for its rate (429)"
 _SWEEP_AT: Final = 64
 """From how many lanes on idle ones are looked for."""
 
@@ -45,7 +46,6 @@ class Lane:
         "_timer",
         "budget",
         "daily",
-        "pause_reason",
         "slots",
     )
 
@@ -53,7 +53,6 @@ class Lane:
         self.slots = Slots(limit.max_requests, limit.interval)
         self.daily = Daily(limit.daily)
         self.budget = RetryBudget()
-        self.pause_reason = ""
         self._reserve = limit.daily_reserve
         self._loop = loop
         self._interactive = Queue()
@@ -107,7 +106,6 @@ class Lane:
         answered_at: float,
         headers: Mapping[str, str],
         hint_seconds: float | None,
-        reason: str,
     ) -> float | None:
         """An answer came, a refusal for the rate: pause the location before anybody else goes.
 
@@ -119,7 +117,6 @@ class Lane:
         paused = self.slots.pause(ticket, self._loop.time(), seconds)
         if paused:
             self._resumed = False
-            self.pause_reason = reason
         self._hand_out()
         return seconds if paused else None
 
@@ -141,7 +138,7 @@ class Lane:
         if self._resumed or self._loop.time() < self.slots.paused_until:
             return None
         self._resumed = True
-        return self._loop.time() - self.slots.paused_at
+        return self.slots.paused_until - self.slots.paused_at
 
     def describe(self) -> LocationQuota:
         """The state of the location, for users."""
@@ -156,7 +153,7 @@ class Lane:
             waiting=self.waiting,
             mode=slots.pace.decide_mode(now, slots.limit.interval),
             paused_seconds=paused_seconds,
-            pause_reason=self.pause_reason if paused_seconds else None,
+            pause_reason=_PAUSE_REASON if paused_seconds else None,
             daily_limit=daily.limit,
             daily_remaining=max(0, daily.remaining),
             daily_reset=daily.measure_reset(now),

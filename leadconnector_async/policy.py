@@ -25,7 +25,8 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     """To get a connection: waiting for a free one, name lookup and TLS included."""
     read: float = 30.0
-    """For the attempt as a whole, from its slot to the last byte of the answer, getting a connection included."""
+    """For each attempt as a whole, from when its token is at hand to the last byte of the answer, getting a
+    connection included."""
 
     def __post_init__(self) -> None:
         _check_positive("Timeouts.connect", self.connect)
@@ -47,9 +48,9 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """The longest back-off. A longer hint from the server is still obeyed."""
     on_ambiguous: OnAmbiguous = "reconcile"
     """For writes whose answer was lost and after a 5xx. `"reconcile"` reads the event back and compares every
-    field that was sent: equal, it is done; different, it is sent again; `OutcomeUnknownError` if that cannot be
-    told. `"retry"` sends again at once: harmless to the calendar, but automations may run twice. `"raise"`:
-    `OutcomeUnknownError` at once. What creates something is never sent twice."""
+    field that was sent and can be shown: equal, it is done; different, it is sent again; `OutcomeUnknownError` if
+    that cannot be told. `"retry"` sends again without reading: harmless to the calendar, but automations may run
+    twice. `"raise"`: `OutcomeUnknownError` at once. What creates something is never sent twice."""
 
     def __post_init__(self) -> None:
         _check_count("RetryPolicy.max_attempts", self.max_attempts, 1)

@@ -60,6 +60,9 @@ def test_what_never_left_is_not_counted_as_sent_since_an_answer() -> None:
     daily.give_back(2)
     daily.learn(1, 3, headers(5), 1.0)
     assert daily.remaining == 4
+    daily.learn(3, 3, headers(3), 2.0)
+    daily.give_back(1)
+    assert daily.remaining == 3
 
 
 def test_a_reset_that_nobody_can_mean_is_bounded() -> None:

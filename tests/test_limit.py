@@ -21,6 +21,7 @@ def teach(most: int) -> Limit:
 def test_headers_state_it_and_the_newest_by_sending_counts() -> None:
     """An answer that was overtaken does not bring the old limit back."""
     limit = Limit(100, T)
+    limit.learn(3, {})
     limit.learn(2, state("20"))
     limit.learn(1, state("100"))
     assert (limit.max_requests, limit.stated) == (20, True)

@@ -8,7 +8,7 @@ BLOCKS, EACH = 4, 125
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
-def test_never_more_than_the_limit_and_nobody_hangs(block: int) -> None:
+def test_no_request_is_refused_and_nobody_hangs(block: int) -> None:
     """Whatever arrives when, is cancelled or times out: with limits that stay, not one request is refused."""
     for number in range(block * EACH, block * EACH + EACH):
         ended = play(number, "fixed")
