@@ -30,7 +30,18 @@ from .exceptions import (
     TransportError,
     UnprocessableError,
 )
-from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
+from .models import (
+    Appointment,
+    AppointmentCreate,
+    AppointmentStatus,
+    AppointmentUpdate,
+    BlockSlot,
+    BlockSlotCreate,
+    BlockSlotUpdate,
+    Calendar,
+    MeetingLocationType,
+    Note,
+)
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 __all__ = [
@@ -38,10 +49,15 @@ __all__ = [
     "Answer",
     "ApiError",
     "Appointment",
+    "AppointmentCreate",
     "AppointmentStatus",
     "AppointmentUpdate",
     "AuthenticationError",
     "BadRequestError",
+    "BlockSlot",
+    "BlockSlotCreate",
+    "BlockSlotUpdate",
+    "Calendar",
     "ConfigurationError",
     "DailyLimitError",
     "DeadlineExceededError",
@@ -55,6 +71,7 @@ __all__ = [
     "LocationQuota",
     "MeetingLocationType",
     "NotFoundError",
+    "Note",
     "OutcomeUnknownError",
     "PermissionDeniedError",
     "Priority",

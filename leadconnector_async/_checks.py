@@ -1,4 +1,4 @@
-"""What is refused before it is sent: an update's fields, their types and the rules between them.
+"""What is refused before it is sent: a payload's fields, their types and the rules between them.
 
 Rule: whatever leaves here is what the server understands; whatever cannot be is an `InvalidRequestError` that
 names the field, the value and how to mend it.
@@ -9,18 +9,32 @@ Pure. Knows models, recurrence and exceptions; must not import anything that awa
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
-from typing import Final, NoReturn, cast, get_args
+from typing import Final, NoReturn, TypeVar, cast, get_args
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from .exceptions import InvalidRequestError
-from .models import AppointmentStatus, AppointmentUpdate, MeetingLocationType, WireUpdate
+from .models import (
+    AppointmentCreate,
+    AppointmentFields,
+    AppointmentStatus,
+    AppointmentUpdate,
+    BlockSlotFields,
+    MeetingLocationType,
+    WireBlockSlot,
+    WireCreate,
+    WireUpdate,
+)
 from .recurrence import find_rule_fault
 
+W = TypeVar("W", bound=Struct)
+A = TypeVar("A", bound=AppointmentFields)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = tuple((field.name, field.encode_name) for field in msgspec.structs.fields(WireUpdate))
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
 _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
@@ -34,17 +48,38 @@ _MENDS: Final = {
 }
 
 
-def check_update(update: AppointmentUpdate) -> WireUpdate:
+def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
     """Turn an update into what goes on the wire, or raise `InvalidRequestError`."""
-    if not isinstance(update, AppointmentUpdate):
-        raise refuse("update", update, "it is not an AppointmentUpdate", "pass AppointmentUpdate(…)")
-    fields = _list_fields(update)
-    if not fields:
-        raise refuse("update", update, "it has no field at all", "set at least one field")
-    _render_times(fields)
-    wire = _check_types(fields)
-    _check_rule(wire)
+    wire = _check(update, AppointmentUpdate, WireUpdate)
+    _check_appointment(wire, version)
     return _derive_override(wire)
+
+
+def check_create(appointment: AppointmentCreate, version: str = "") -> WireCreate:
+    """Turn a new appointment into what goes on the wire, or raise `InvalidRequestError`."""
+    wire = _check(appointment, AppointmentCreate, WireCreate)
+    for name in ("calendar_id", "location_id", "contact_id"):
+        if not getattr(wire, name).strip():
+            raise refuse(name, getattr(wire, name), "it is no id", "pass the id as the API shows it")
+    _check_appointment(wire, version)
+    return _derive_override(wire)
+
+
+def check_block_slot(block_slot: BlockSlotFields, expected: type[BlockSlotFields]) -> WireBlockSlot:
+    """Turn a block slot into what goes on the wire, or raise `InvalidRequestError`."""
+    return _check(block_slot, expected, WireBlockSlot)
+
+
+def check_range(
+    start: datetime, end: datetime, names: tuple[str, str] = ("start_time", "end_time")
+) -> tuple[int, int]:
+    """Turn a range of aware times into epoch milliseconds, or raise `InvalidRequestError`."""
+    for name, value in zip(names, (start, end), strict=True):
+        if not isinstance(value, datetime) or value.utcoffset() is None:
+            raise refuse(name, value, "it is not an aware datetime", "give it a time zone")
+    if end <= start:
+        raise refuse(names[1], end, f"it is not after {names[0]} ({start})", "move it later")
+    return _count_milliseconds(start), _count_milliseconds(end)
 
 
 def refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
@@ -56,38 +91,56 @@ def refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestE
     )
 
 
-def refuse_text(wire: WireUpdate) -> InvalidRequestError:
+def refuse_text(wire: Struct) -> InvalidRequestError:
     """Make the error for the field that holds half a character, which no encoding can carry."""
-    for name, _ in _NAMES:
+    for name in wire.__struct_fields__:
         value = getattr(wire, name)
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             return refuse(name, value, "it holds half of a character (a lone surrogate)", "read the text as UTF-8")
-    return refuse("update", wire, "it cannot be encoded", "read its texts as UTF-8")
+    return refuse("payload", wire, "it cannot be encoded", "read its texts as UTF-8")
 
 
-def _list_fields(update: AppointmentUpdate) -> dict[str, object]:
+def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
+    if not isinstance(payload, expected):
+        mend = f"pass {expected.__name__}(…)"
+        raise refuse("payload", payload, f"it is no {expected.__name__}", mend)
+    fields = _list_fields(payload)
+    if not fields:
+        raise refuse("payload", payload, "it has no field at all", "set at least one field")
+    _render_times(fields)
+    return _check_types(fields, wire_type, expected.__name__)
+
+
+def _list_fields(payload: Struct) -> dict[str, object]:
     """The fields that are set, by their names on the wire, as they are."""
     try:
-        return cast("dict[str, object]", msgspec.to_builtins(update, builtin_types=_KEPT))
+        return cast("dict[str, object]", msgspec.to_builtins(payload, builtin_types=_KEPT))
     except (TypeError, ValueError, RecursionError):
         # Something that no codec knows: whose fault it is, the check of the types will say.
-        return {camel: value for snake, camel in _NAMES if (value := getattr(update, snake)) is not UNSET}
+        return {camel: value for snake, camel in _NAMES if (value := getattr(payload, snake, UNSET)) is not UNSET}
 
 
-def _check_types(fields: dict[str, object]) -> WireUpdate:
+def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str) -> W:
     try:
-        return msgspec.convert(fields, WireUpdate)
+        return msgspec.convert(fields, wire_type)
     except msgspec.ValidationError as error:
         match = _FAULT.match(str(error))
         if match is None:
-            raise refuse("update", fields, str(error), "check the types of its fields") from None
+            raise refuse("payload", fields, str(error), "check the types of its fields") from None
         camel = match["field"]
         snake = _SNAKE[camel]
-        mend = _MENDS.get(snake, f"see AppointmentUpdate.{snake}")
+        mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
         raise refuse(snake, fields[camel], match["reason"], mend) from None
 
 
-def _check_rule(wire: WireUpdate) -> None:
+def _check_appointment(wire: AppointmentFields, version: str) -> None:
+    if wire.appointment_status == "active" and version != "v3":
+        mend = 'use LeadConnector(…, version="v3"), or another status'
+        raise refuse("appointment_status", "active", "only version v3 takes it", mend)
+    _check_rule(wire)
+
+
+def _check_rule(wire: AppointmentFields) -> None:
     if not isinstance(wire.rrule, str):
         return
     if fault := find_rule_fault(wire.rrule):
@@ -101,7 +154,7 @@ def _check_rule(wire: WireUpdate) -> None:
         )
 
 
-def _derive_override(wire: WireUpdate) -> WireUpdate:
+def _derive_override(wire: A) -> A:
     if wire.override_location_config is not UNSET:
         return wire
     has_id = isinstance(wire.meeting_location_id, str)
@@ -109,6 +162,10 @@ def _derive_override(wire: WireUpdate) -> WireUpdate:
     if has_id is has_type:
         return wire
     return msgspec.structs.replace(wire, override_location_config=has_type)
+
+
+def _count_milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _render_times(fields: dict[str, object]) -> None:

@@ -1,6 +1,7 @@
 """Whether an appointment, as it was read, shows an update that was sent.
 
-Rule: nothing is claimed that was not seen. Every field that was sent must be shown as it was sent; one that is
+Rule: nothing is claimed that was not seen. Every field that was sent, and that an event can show, must be shown
+as it was sent (switches never are: alone, they leave it open); one that is
 shown otherwise says that the update was not applied, one that is not shown at all leaves that open. Times are
 compared as instants, because the server renders them in the assignee's offset, and texts without what surrounds
 them. Texts that are empty can be missing from what the server shows [doc: Get Appointment]. What a `null` does to
@@ -28,6 +29,8 @@ _TEXTS: Final = (
     "meeting_location_type",
     "meeting_location_id",
 )
+_KEPT_AS: Final = {"completed": "showed", "active": "confirmed"}
+"""What the server makes of a status [field for the first, guess for the second]."""
 _TIMES: Final = ("start_time", "end_time")
 _COMPARED: Final = (*_TEXTS, *_TIMES, "rrule")
 
@@ -46,8 +49,6 @@ def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] 
 
 
 def _is_sent(name: str, sent: WireUpdate) -> bool:
-    if name == "rrule" and sent.ignore_free_slot_validation is not True:
-        return False
     value = getattr(sent, name)
     return value is not UNSET and value is not None
 
@@ -62,6 +63,8 @@ def _compare_field(name: str, sent: WireUpdate, shown: Appointment, unread: Cont
         return _fold_rule(ours) == _fold_rule(theirs or "")
     if theirs is None and name not in _OPTIONAL_TEXTS:
         return None
+    if name == "appointment_status":
+        return theirs in (ours, _KEPT_AS.get(ours))
     return str(ours).strip() == str(theirs or "").strip()
 
 

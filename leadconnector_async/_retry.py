@@ -89,7 +89,7 @@ def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> 
         return True
     if policy.on_ambiguous == "raise":
         return False
-    return policy.on_ambiguous == "retry" or request.harmless or request.build_proof is not None
+    return policy.on_ambiguous == "retry" or request.operation.harmless or request.build_proof is not None
 
 
 def says_nothing(failure: Failure) -> bool:

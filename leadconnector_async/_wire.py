@@ -53,8 +53,6 @@ class Request(Struct, Generic[T], frozen=True):
     query: Query | None = None
     build_proof: Callable[[], Proof[T]] | None = None
     """How to find out whether it was applied; `None` if there is no way."""
-    harmless: bool = False
-    """The caller has said that sending it twice does no harm of any kind."""
 
 
 class Proof(Struct, Generic[T], frozen=True):
@@ -64,6 +62,8 @@ class Proof(Struct, Generic[T], frozen=True):
     """Reads back what was written."""
     judge: Callable[[T, Container[str]], bool | None]
     """Whether what was read, less the fields that could not be, shows the write; `None` if that cannot be told."""
+    absent: Read[T] | None = None
+    """What it comes to if the server does not know the event any more; `None` if that proves nothing."""
 
 
 class _Envelope(Struct, frozen=True):
@@ -81,15 +81,11 @@ _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
 _BAD_IN_PATH: Final = re.compile(r"[\x00-\x20\x7f?#\\]|//|(?:^|/)\.{1,2}(?:/|\Z)")
 
 
-def build_update_appointment(event_id: str, update: AppointmentUpdate) -> Request[Appointment]:
+def build_update_appointment(event_id: str, update: AppointmentUpdate, version: str = "") -> Request[Appointment]:
     """Check and encode an update. Raises `InvalidRequestError`."""
     path = UPDATE_APPOINTMENT.path.format(encode_id(event_id))
-    wire = check_update(update)
-    try:
-        body = _encode(wire)
-    except UnicodeEncodeError:
-        raise refuse_text(wire) from None
-    read = partial(read_appointment, event_id)
+    wire = check_update(update, version)
+    body, read = encode_payload(wire), partial(read_appointment, event_id)
     return Request(UPDATE_APPOINTMENT, path, body, read, None, partial(_prove_update, event_id, wire))
 
 
@@ -117,26 +113,27 @@ def build_request(
     _check_query(query)
     operation = build_operation(method.upper(), path, repeatable=repeatable)
     content = None if body is UNSET else _encode_body(body)
-    return Request(
-        operation,
-        quote(path, safe=_SAFE_IN_PATH),
-        content,
-        partial(_read_as, answer_type),
-        query,
-        harmless=repeatable is True,
-    )
+    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, partial(_read_as, answer_type), query)
 
 
-def encode_id(event_id: str) -> str:
-    """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
-    if not isinstance(event_id, str) or not event_id.strip():
-        raise refuse("event_id", event_id, "it is no id", "pass the id of an event or of an instance")
-    if event_id in (".", ".."):
-        raise refuse("event_id", event_id, "it would change the path", "pass the id of an event")
+def encode_payload(wire: Struct) -> bytes:
+    """Encode a payload that was checked. Raises `InvalidRequestError` for text that no encoding can carry."""
     try:
-        return event_id if event_id.isascii() and event_id.isalnum() else quote(event_id, safe="")
+        return _encode(wire)
     except UnicodeEncodeError:
-        raise refuse("event_id", event_id, "it is not valid text", "pass the id of an event") from None
+        raise refuse_text(wire) from None
+
+
+def encode_id(value: str, name: str = "event_id") -> str:
+    """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
+    if not isinstance(value, str) or not value.strip():
+        raise refuse(name, value, "it is no id", "pass the id as the API shows it")
+    if value in (".", ".."):
+        raise refuse(name, value, "it would change the path", "pass the id as the API shows it")
+    try:
+        return value if value.isascii() and value.isalnum() else quote(value, safe="")
+    except UnicodeEncodeError:
+        raise refuse(name, value, "it is not valid text", "pass the id as the API shows it") from None
 
 
 def read_appointment(event_id: str, body: bytes) -> Read[Appointment]:

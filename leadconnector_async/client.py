@@ -1,6 +1,6 @@
-"""`LeadConnector`, the session manager: one short method per operation.
+"""`LeadConnector`, the session manager.
 
-Rule: a method builds its request and hands it to the pipeline; nothing else. Settings are checked when the
+Rule: what it can do stands in `_methods`; here is what it is made of. Settings are checked when the
 client is made, connections are opened on first use.
 
 Knows the pipeline and the codec. Must not import jobs, integrations or the command line.
@@ -23,16 +23,16 @@ from yarl import URL
 
 from ._announce import LOGGER, Announcer
 from ._attempt import Attempts, Shared
+from ._methods import CalendarMethods
 from ._pipeline import Pipeline
 from ._quota import LocationQuota
 from ._throttle import Throttle
 from ._transport import Transport
 from ._version import __version__
-from ._wire import JsonValue, Query, build_get_appointment, build_request, build_update_appointment
+from ._wire import JsonValue, Query, build_request
 from .auth import TokenProvider, TokenSource
 from .events import EventHandler
 from .exceptions import ConfigurationError
-from .models import Appointment, AppointmentUpdate
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts, check_priority
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Options(TypedDict, total=False):
     on_event: EventHandler | None
 
 
-class LeadConnector:
+class LeadConnector(CalendarMethods):
     """An async client for one location (Sub-Account) of HighLevel.
 
         async with LeadConnector(token, location_id="C2QujeCh8ZnC7al2InWR") as client:
@@ -109,6 +109,7 @@ class LeadConnector:
             app_info=app_info,
             on_event=on_event,
         )
+        self._version = version
         self._pipeline = self._build_pipeline()
 
     @classmethod
@@ -156,6 +157,7 @@ class LeadConnector:
         other = copy(self)
         other._owner = False
         other._settings = structs.replace(self._settings, **options)
+        other._version = other._settings.version
         other._pipeline = other._build_pipeline()
         return other
 
@@ -163,22 +165,6 @@ class LeadConnector:
     def quota(self) -> LocationQuota:
         """What the limiter of the location knows and does at this moment. Shared by all copies of the client."""
         return self._shared.throttle.describe(self._location_id)
-
-    async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
-        """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
-
-        `event_id` is an event id, an instance id, or the master's id for a whole series. Only the fields that
-        are set are sent. Send `appointment_status` with every change of an appointment marked `showed` or
-        `noshow`: an update without it can put the status back to `confirmed` [field].
-
-        Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` and
-        other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
-        """
-        return (await self._pipeline.call(build_update_appointment(event_id, update))).value
-
-    async def get_appointment(self, event_id: str) -> Appointment:
-        """Read an appointment [doc: Get Appointment]. A deleted one can still be readable: see `deleted`."""
-        return (await self._pipeline.call(build_get_appointment(event_id))).value
 
     @overload
     async def request(

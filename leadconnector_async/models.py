@@ -17,8 +17,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-AppointmentStatus: TypeAlias = Literal["new", "confirmed", "cancelled", "showed", "noshow", "invalid"]
-"""The statuses that an update may set [doc]."""
+AppointmentStatus: TypeAlias = Literal[
+    "new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed", "active"
+]
+"""The statuses that can be set: six of version 2021-04-15 [doc]; `completed`, which is kept as `showed` [field];
+`active`, with `version="v3"` only [doc]."""
 
 MeetingLocationType: TypeAlias = Literal["custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google"]
 """The kinds of meeting place that an update may set [doc]."""
@@ -28,7 +31,9 @@ AwareDatetime: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """A datetime that knows its offset."""
 
 
-class _UpdateFields(Struct, frozen=True, kw_only=True, rename="camel"):
+class AppointmentFields(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What changing and creating an appointment have in common. A field left out is not sent."""
+
     title: str | None | UnsetType = UNSET
     """What calendars and messages show."""
     meeting_location_type: MeetingLocationType | None | UnsetType = UNSET
@@ -57,11 +62,9 @@ class _UpdateFields(Struct, frozen=True, kw_only=True, rename="camel"):
     rrule: str | None | UnsetType = UNSET
     """`RRULE:…` by RFC 5545 without DTSTART, optionally followed by a newline and `EXDATE:…`. The server
     applies it only together with `ignore_free_slot_validation=True`."""
-    calendar_id: str | None | UnsetType = UNSET
-    """The calendar to move the appointment to."""
 
 
-class AppointmentUpdate(_UpdateFields, frozen=True, kw_only=True):
+class AppointmentUpdate(AppointmentFields, frozen=True, kw_only=True):
     """The change that `update_appointment` sends.
 
     Every field is optional. A field left out is not sent; an explicit `False` or `None` is. Times are aware
@@ -72,15 +75,83 @@ class AppointmentUpdate(_UpdateFields, frozen=True, kw_only=True):
     Source: Update Appointment, version 2021-04-15 [doc].
     """
 
+    calendar_id: str | None | UnsetType = UNSET
+    """The calendar to move the appointment to."""
     start_time: datetime | str | None | UnsetType = UNSET
     """When it begins."""
     end_time: datetime | str | None | UnsetType = UNSET
     """When it ends; after `start_time`."""
 
 
-class WireUpdate(_UpdateFields, frozen=True, kw_only=True):
+class AppointmentCreate(AppointmentFields, frozen=True, kw_only=True):
+    """What `create_appointment` sends: the fields of an update, of which some must be given.
+
+    Times and rules as for `AppointmentUpdate`. Source: Create Appointment, version 2021-04-15 [doc].
+    """
+
+    calendar_id: str
+    """The calendar to book."""
+    location_id: str
+    """The Sub-Account that owns the calendar."""
+    contact_id: str
+    """Whom the appointment is with."""
+    start_time: datetime | str
+    """When it begins."""
+    end_time: datetime | str | None | UnsetType = UNSET
+    """When it ends; left out, the calendar's own length counts."""
+
+
+class BlockSlotFields(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What changing and creating a block slot have in common. A field left out is not sent."""
+
+    title: str | None | UnsetType = UNSET
+    calendar_id: str | None | UnsetType = UNSET
+    """The calendar that cannot be booked meanwhile; give this or `assigned_user_id`."""
+    assigned_user_id: str | None | UnsetType = UNSET
+    """The person who cannot be booked meanwhile."""
+
+
+class BlockSlotUpdate(BlockSlotFields, frozen=True, kw_only=True):
+    """What `update_block_slot` sends. Source: Update Block Slot [doc]."""
+
+    location_id: str | None | UnsetType = UNSET
+    start_time: datetime | str | None | UnsetType = UNSET
+    end_time: datetime | str | None | UnsetType = UNSET
+
+
+class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
+    """What `create_block_slot` sends. Source: Create Block Slot [doc]."""
+
+    location_id: str
+    """The Sub-Account."""
+    start_time: datetime | str
+    """When it begins."""
+    end_time: datetime | str
+    """When it ends."""
+
+
+class WireUpdate(AppointmentFields, frozen=True, kw_only=True):
     """An `AppointmentUpdate` as its JSON text has it: times are strings. For the codec only."""
 
+    calendar_id: str | None | UnsetType = UNSET
+    start_time: str | None | UnsetType = UNSET
+    end_time: str | None | UnsetType = UNSET
+
+
+class WireCreate(AppointmentFields, frozen=True, kw_only=True):
+    """An `AppointmentCreate` as its JSON text has it. For the codec only."""
+
+    calendar_id: str
+    location_id: str
+    contact_id: str
+    start_time: str
+    end_time: str | None | UnsetType = UNSET
+
+
+class WireBlockSlot(BlockSlotFields, frozen=True, kw_only=True):
+    """A block slot as its JSON text has it. For the codec only."""
+
+    location_id: str | None | UnsetType = UNSET
     start_time: str | None | UnsetType = UNSET
     end_time: str | None | UnsetType = UNSET
 
@@ -143,6 +214,74 @@ class Appointment(Struct, frozen=True, kw_only=True, rename="camel"):
     status_details: StatusDetails | None = None
     deleted: bool | None = None
     """`True` when the event was deleted and is only still readable [field]."""
+
+
+class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A stretch of time that cannot be booked. Any field can be missing. Source: Create Block Slot [doc]."""
+
+    id: str | None = None
+    location_id: str | None = None
+    title: str | None = None
+    calendar_id: str | None = None
+    assigned_user_id: str | None = None
+    start_time: AwareDatetime | None = None
+    end_time: AwareDatetime | None = None
+
+
+class Note(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A note on an appointment. Any field can be missing. Source: Appointment Notes [doc]."""
+
+    id: str | None = None
+    body: str | None = None
+    user_id: str | None = None
+    """Who wrote it."""
+    contact_id: str | None = None
+    date_added: AwareDatetime | None = None
+
+
+class NoteText(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What creating and changing a note sends. For the codec only."""
+
+    body: str
+    user_id: str | None = None
+
+
+class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A meeting place that a calendar or one of its people offers."""
+
+    kind: str | None = None
+    """Such as `custom`, `zoom_conference` or `google_conference`."""
+    location: str | None = None
+    """Where that is: a text, a link or a number."""
+    meeting_id: str | None = None
+    """What `meeting_location_id` of an update refers to."""
+
+
+class TeamMember(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A person of a calendar's team."""
+
+    user_id: str | None = None
+    priority: float | None = None
+    is_primary: bool | None = None
+    location_configurations: tuple[LocationConfiguration, ...] = ()
+
+
+class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A calendar: who is in its team, and where one meets. Any field can be missing. Source: Get Calendar [doc]."""
+
+    id: str | None = None
+    location_id: str | None = None
+    group_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    calendar_type: str | None = None
+    """Such as `event`, `round_robin`, `class_booking`, `collective`, `service_booking`, `personal`."""
+    is_active: bool | None = None
+    slot_duration: float | None = None
+    slot_duration_unit: str | None = None
+    """`mins` or `hours`."""
+    team_members: tuple[TeamMember, ...] = ()
+    location_configurations: tuple[LocationConfiguration, ...] = ()
 
 
 class MisspeltStatus(Struct, frozen=True):

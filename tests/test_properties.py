@@ -56,7 +56,7 @@ def updates(draw: st.DrawFn) -> AppointmentUpdate:
 @given(updates())
 def test_any_valid_update_survives_the_codec(update: AppointmentUpdate) -> None:
     """What is decoded from the wire is what was set: same fields, same values, same instants."""
-    body = build_update_appointment("ev1", update).body
+    body = build_update_appointment("ev1", update, "v3").body
     assert body is not None
     back = msgspec.json.decode(body, type=WireUpdate)
     for name in AppointmentUpdate.__struct_fields__:

@@ -1,0 +1,196 @@
+"""What a client can do: one short method for each operation of the vendor's calendar API.
+
+Rule: a method builds its request and hands it to the pipeline; nothing else.
+
+Knows the pipeline and the codec. Must not import the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
+from ._pipeline import Pipeline
+from ._siblings import (
+    FreeSlots,
+    build_create_appointment,
+    build_create_block_slot,
+    build_create_note,
+    build_delete_event,
+    build_delete_note,
+    build_get_calendar,
+    build_get_free_slots,
+    build_list_calendars,
+    build_list_events,
+    build_list_notes,
+    build_update_block_slot,
+    build_update_note,
+    join_free_slots,
+)
+from ._wire import Request, build_get_appointment, build_update_appointment
+from .models import (
+    Appointment,
+    AppointmentCreate,
+    AppointmentUpdate,
+    BlockSlot,
+    BlockSlotCreate,
+    BlockSlotUpdate,
+    Calendar,
+    Note,
+)
+
+T = TypeVar("T")
+
+
+class CalendarMethods:
+    """The operations. Each raises what `update_appointment` raises."""
+
+    _pipeline: Pipeline
+    _location_id: str | None
+    _version: str
+
+    async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
+        """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
+
+        `event_id` is an event id, an instance id, or the master's id for a whole series. Only the fields that
+        are set are sent. Send `appointment_status` with every change of an appointment marked `showed` or
+        `noshow`: an update without it can put the status back to `confirmed` [field].
+
+        Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` and
+        other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
+        """
+        return (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
+
+    async def get_appointment(self, event_id: str) -> Appointment:
+        """Read an appointment [doc: Get Appointment]. A deleted one can still be readable: see `deleted`."""
+        return await self._call(build_get_appointment(event_id))
+
+    async def create_appointment(self, appointment: AppointmentCreate) -> Appointment:
+        """Book an appointment [doc: Create Appointment].
+
+        It is sent once: after a lost answer or a 5xx `OutcomeUnknownError` is raised, because a second request
+        could book twice. List the events of that time before you try again.
+        """
+        return await self._call(build_create_appointment(appointment, self._version))
+
+    async def delete_event(self, event_id: str) -> bool:
+        """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server says that it succeeded.
+
+        A deleted appointment can still be readable for a while [field]. What is deleted already raises
+        `InvalidEventError`.
+        """
+        return await self._call(build_delete_event(event_id))
+
+    async def list_events(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        calendar_id: str | None = None,
+        user_id: str | None = None,
+        group_id: str | None = None,
+        location_id: str | None = None,
+    ) -> list[Appointment]:
+        """The events between two aware times, instances of series included [doc: Get Calendar Events].
+
+        Give exactly one of `calendar_id`, `user_id` and `group_id`. `location_id` is the client's own if left out.
+        """
+        return await self._call(
+            build_list_events(
+                LIST_EVENTS,
+                location_id or self._location_id,
+                start,
+                end,
+                user_id=user_id,
+                calendar_id=calendar_id,
+                group_id=group_id,
+            )
+        )
+
+    async def list_blocked_slots(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        calendar_id: str | None = None,
+        user_id: str | None = None,
+        group_id: str | None = None,
+        location_id: str | None = None,
+    ) -> list[Appointment]:
+        """The blocked slots between two aware times, as events [doc: Get Blocked Slots]. As `list_events`."""
+        return await self._call(
+            build_list_events(
+                LIST_BLOCKED_SLOTS,
+                location_id or self._location_id,
+                start,
+                end,
+                user_id=user_id,
+                calendar_id=calendar_id,
+                group_id=group_id,
+            )
+        )
+
+    async def create_block_slot(self, block_slot: BlockSlotCreate) -> BlockSlot:
+        """Block a stretch of time [doc: Create Block Slot]. Sent once, as `create_appointment` is."""
+        return await self._call(build_create_block_slot(block_slot))
+
+    async def update_block_slot(self, event_id: str, block_slot: BlockSlotUpdate) -> BlockSlot:
+        """Change a block slot [doc: Update Block Slot]. Sent again after a lost answer: nobody is told of it."""
+        return await self._call(build_update_block_slot(event_id, block_slot))
+
+    async def get_free_slots(
+        self,
+        calendar_id: str,
+        start: datetime,
+        end: datetime,
+        *,
+        timezone: str | None = None,
+        user_ids: Sequence[str] = (),
+    ) -> FreeSlots:
+        """The free slots of a calendar between two aware times, by day [doc: Get Free Slots].
+
+        A slot is sent back exactly as it is: pass it on as `start_time`. `timezone` is the IANA name of the zone
+        in which days and offsets are rendered, the calendar's own if left out. `user_ids` keeps to those people.
+        A range of more than 31 days takes several requests, one after the other, which are joined.
+        """
+        requests = build_get_free_slots(calendar_id, start, end, timezone=timezone, user_ids=tuple(user_ids))
+        return join_free_slots([await self._call(request) for request in list(requests)])
+
+    async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
+        """The notes on an appointment, page by page as they are asked for [doc: Get Notes].
+
+        async for note in client.list_notes(event_id): ...
+        """
+        offset = 0
+        while True:
+            page = await self._call(build_list_notes(event_id, offset))
+            for note in page.notes:
+                yield note
+            if not (page.has_more and page.notes):
+                return
+            offset += len(page.notes)
+
+    async def create_note(self, event_id: str, body: str, *, user_id: str | None = None) -> Note:
+        """Write a note on an appointment [doc: Create Note]. Sent once, as `create_appointment` is."""
+        return await self._call(build_create_note(event_id, body, user_id))
+
+    async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
+        """Change a note [doc: Update Note]. After a lost answer it is sent again: nobody is told of it."""
+        return await self._call(build_update_note(event_id, note_id, body, user_id))
+
+    async def delete_note(self, event_id: str, note_id: str) -> bool:
+        """Delete a note [doc: Delete Note]; `True` if the server says that it succeeded."""
+        return await self._call(build_delete_note(event_id, note_id))
+
+    async def get_calendar(self, calendar_id: str) -> Calendar:
+        """Read a calendar: its team and its meeting places [doc: Get Calendar]. Scope `calendars.readonly`."""
+        return await self._call(build_get_calendar(calendar_id))
+
+    async def list_calendars(self, *, location_id: str | None = None) -> list[Calendar]:
+        """All calendars of a location, the client's own if left out [doc: Get Calendars]."""
+        return await self._call(build_list_calendars(location_id or self._location_id))
+
+    async def _call(self, request: Request[T]) -> T:
+        return (await self._pipeline.call(request)).value

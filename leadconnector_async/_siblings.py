@@ -1,0 +1,245 @@
+"""The codec of the update's siblings: create, delete, lists, block slots, free slots, notes, calendars.
+
+Rule: as in `_wire`: a function for each operation turns checked arguments into a request, whose `read` turns the
+bytes of a success into a value. What a list holds is read one by one, so that one odd entry hides no other.
+
+Pure. Must not import anything that awaits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from . import _operations as operations
+from ._checks import check_block_slot, check_create, check_range, refuse
+from ._errors import UNREADABLE
+from ._operations import Operation
+from ._wire import Proof, Query, Read, Request, encode_id, encode_payload, read_appointment
+from .models import (
+    Appointment,
+    AppointmentCreate,
+    BlockSlot,
+    BlockSlotCreate,
+    BlockSlotUpdate,
+    Calendar,
+    Note,
+    NoteText,
+)
+
+T = TypeVar("T")
+FreeSlots = dict[date, tuple[datetime, ...]]
+
+LONGEST_FREE_SLOTS: Final = timedelta(days=31)
+"""The longest range that the server answers free slots for [doc]."""
+NOTES_ON_A_PAGE: Final = 20
+"""The most notes that one answer holds [doc]."""
+_EMPTY: Final = b"{}"
+_ENVELOPES: Final = ("event", "appointment", "note", "calendar")
+
+
+def build_create_appointment(appointment: AppointmentCreate, version: str) -> Request[Appointment]:
+    """Check and encode a new appointment. Raises `InvalidRequestError`."""
+    body = encode_payload(check_create(appointment, version))
+    return Request(operations.CREATE_APPOINTMENT, operations.CREATE_APPOINTMENT.path, body, _read_created)
+
+
+def build_delete_event(event_id: str) -> Request[bool]:
+    """Check the id. Whether it is gone is proven by reading the event."""
+    path = operations.DELETE_EVENT.path.format(encode_id(event_id))
+    return Request(operations.DELETE_EVENT, path, _EMPTY, _read_success, None, partial(_prove_deletion, event_id))
+
+
+def build_list_events(
+    operation: Operation,
+    location_id: str | None,
+    start: datetime,
+    end: datetime,
+    *,
+    user_id: str | None,
+    calendar_id: str | None,
+    group_id: str | None,
+) -> Request[list[Appointment]]:
+    """Check the range and whose events are wanted; for the blocked slots as well."""
+    given = {"userId": user_id, "calendarId": calendar_id, "groupId": group_id}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) != 1:
+        mend = "give exactly one of user_id, calendar_id and group_id"
+        raise refuse("user_id", chosen, "it is not clear whose events are wanted", mend)
+    location_id = _check_location(location_id)
+    first, last = check_range(start, end)
+    query: Query = {"locationId": location_id, "startTime": first, "endTime": last, **chosen}
+    return Request(operation, operation.path, None, _read_events, query)
+
+
+def build_create_block_slot(block_slot: BlockSlotCreate) -> Request[BlockSlot]:
+    """Check and encode a new block slot."""
+    operation = operations.CREATE_BLOCK_SLOT
+    body = encode_payload(check_block_slot(block_slot, BlockSlotCreate))
+    return Request(operation, operation.path, body, partial(_read_inner, BlockSlot))
+
+
+def build_update_block_slot(event_id: str, block_slot: BlockSlotUpdate) -> Request[BlockSlot]:
+    """Check and encode the change of a block slot."""
+    operation = operations.UPDATE_BLOCK_SLOT
+    body = encode_payload(check_block_slot(block_slot, BlockSlotUpdate))
+    return Request(operation, operation.path.format(encode_id(event_id)), body, partial(_read_inner, BlockSlot))
+
+
+def build_get_free_slots(
+    calendar_id: str, start: datetime, end: datetime, *, timezone: str | None, user_ids: tuple[str, ...]
+) -> Iterator[Request[FreeSlots]]:
+    """Check the range, and split it into parts that the server answers."""
+    check_range(start, end, ("start", "end"))
+    operation = operations.GET_FREE_SLOTS
+    path = operation.path.format(encode_id(calendar_id, "calendar_id"))
+    whose = (
+        {} if not user_ids else {"userId": user_ids[0]} if len(user_ids) == 1 else {"userIds": ",".join(user_ids)}
+    )
+    where = {} if timezone is None else {"timezone": timezone}
+    while start < end:
+        until = min(start + LONGEST_FREE_SLOTS, end)
+        first, last = check_range(start, until)
+        yield Request(
+            operation, path, None, _read_free_slots, {"startDate": first, "endDate": last, **where, **whose}
+        )
+        start = until
+
+
+def join_free_slots(parts: list[FreeSlots]) -> FreeSlots:
+    """Join the answers of consecutive ranges; a day that two of them share has each slot once."""
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[date, dict[datetime, None]] = {}
+    for part in parts:
+        for day, slots in part.items():
+            joined.setdefault(day, {}).update(dict.fromkeys(slots))
+    return {day: tuple(slots) for day, slots in joined.items()}
+
+
+def build_list_notes(event_id: str, offset: int) -> Request[NotePage]:
+    """One page of the notes of an appointment."""
+    path = operations.LIST_NOTES.path.format(encode_id(event_id))
+    query: Query = {"limit": NOTES_ON_A_PAGE, "offset": offset}
+    return Request(operations.LIST_NOTES, path, None, _read_notes, query)
+
+
+def build_create_note(event_id: str, body: str, user_id: str | None) -> Request[Note]:
+    """Check and encode a new note."""
+    path = operations.CREATE_NOTE.path.format(encode_id(event_id))
+    return Request(operations.CREATE_NOTE, path, _encode_note(body, user_id), partial(_read_inner, Note))
+
+
+def build_update_note(event_id: str, note_id: str, body: str, user_id: str | None) -> Request[Note]:
+    """Check and encode the change of a note."""
+    path = operations.UPDATE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
+    return Request(operations.UPDATE_NOTE, path, _encode_note(body, user_id), partial(_read_inner, Note))
+
+
+def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
+    """Check the ids."""
+    path = operations.DELETE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
+    return Request(operations.DELETE_NOTE, path, None, _read_success)
+
+
+def build_get_calendar(calendar_id: str) -> Request[Calendar]:
+    """Check the id."""
+    path = operations.GET_CALENDAR.path.format(encode_id(calendar_id, "calendar_id"))
+    return Request(operations.GET_CALENDAR, path, None, partial(_read_inner, Calendar))
+
+
+def build_list_calendars(location_id: str | None) -> Request[list[Calendar]]:
+    """All calendars of a location."""
+    operation = operations.LIST_CALENDARS
+    return Request(operation, operation.path, None, _read_calendars, {"locationId": _check_location(location_id)})
+
+
+class NotePage(Struct, frozen=True, rename="camel"):
+    """One page of notes."""
+
+    notes: tuple[Note, ...] = ()
+    has_more: bool = False
+
+
+class _Slots(Struct, frozen=True):
+    slots: tuple[datetime, ...] = ()
+
+
+def _prove_deletion(event_id: str) -> Proof[bool]:
+    path = operations.GET_APPOINTMENT.path.format(encode_id(event_id))
+    reading = Request(operations.GET_APPOINTMENT, path, None, partial(_read_deleted, event_id))
+    return Proof(reading, lambda deleted, unread: deleted, Read(True))
+
+
+def _read_deleted(event_id: str, body: bytes) -> Read[bool]:
+    return Read(read_appointment(event_id, body).value.deleted is True)
+
+
+def _read_created(body: bytes) -> Read[Appointment]:
+    read = read_appointment("", body)
+    return Read(msgspec.structs.replace(read.value, id=read.value.id or None), read.unread)
+
+
+def _read_success(body: bytes) -> Read[bool]:
+    fields = msgspec.json.decode(body or _EMPTY, type=dict[str, object])
+    said = fields.get("succeeded", fields.get("success", True))
+    return Read(str(said).lower() == "true")
+
+
+def _read_events(body: bytes) -> Read[list[Appointment]]:
+    listed = [read_appointment("", bytes(one)) for one in _list(body, "events")]
+    events = [msgspec.structs.replace(one.value, id=one.value.id or None) for one in listed]
+    return Read(events, tuple({name: None for one in listed for name in one.unread}))
+
+
+def _read_calendars(body: bytes) -> Read[list[Calendar]]:
+    return Read([_read_inner(Calendar, bytes(one)).value for one in _list(body, "calendars")])
+
+
+def _read_notes(body: bytes) -> Read[NotePage]:
+    return Read(msgspec.json.decode(body or _EMPTY, type=NotePage, strict=False))
+
+
+def _read_free_slots(body: bytes) -> Read[FreeSlots]:
+    """Days are the keys that are dates; what stands beside them, such as `traceId`, is none."""
+    slots: FreeSlots = {}
+    for name, value in msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).items():
+        try:
+            slots[date.fromisoformat(name)] = msgspec.json.decode(value, type=_Slots).slots
+        except UNREADABLE:
+            if name[:1].isdigit():
+                raise
+    return Read(slots)
+
+
+def _read_inner(answer_type: type[T], body: bytes) -> Read[T]:
+    """Read a value, alone or in its envelope."""
+    fields = msgspec.json.decode(body or _EMPTY, type=dict[str, Raw])
+    inner = next((fields[name] for name in _ENVELOPES if bytes(fields.get(name, Raw())).startswith(b"{")), body)
+    return Read(msgspec.json.decode(inner or _EMPTY, type=answer_type, strict=False))
+
+
+def _list(body: bytes, name: str) -> list[Raw]:
+    """The entries of a list, in its envelope or alone."""
+    if body.lstrip().startswith(b"["):
+        return msgspec.json.decode(body, type=list[Raw])
+    inner = msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).get(name)
+    return [] if inner is None else msgspec.json.decode(inner, type=list[Raw])
+
+
+def _check_location(location_id: str | None) -> str:
+    if not location_id:
+        mend = "make the client with location_id=…, or pass it to the call"
+        raise refuse("location_id", location_id, "it is not known whose calendars are meant", mend)
+    return location_id
+
+
+def _encode_note(body: str, user_id: str | None) -> bytes:
+    if not isinstance(body, str) or not body.strip():
+        raise refuse("body", body, "it says nothing", "give the text of the note")
+    return encode_payload(NoteText(body=body, user_id=user_id))
