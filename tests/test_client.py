@@ -93,8 +93,8 @@ async def test_any_other_path_goes_through_the_same_pipeline(sandbox: Sandbox, c
     assert value.keys() == {"event", "traceId"}
     typed = await client.request("PUT", path, body=UPDATE, answer_type=Appointment)
     assert typed.title == "Intro call"
-    with pytest.raises(NotFoundError, match="Cannot GET /calendars/groups"):
-        await client.request("GET", "/calendars/groups", query={"locationId": "x y&z"})
+    with pytest.raises(NotFoundError, match="Cannot GET /contacts"):
+        await client.request("GET", "/contacts", query={"locationId": "x y&z"})
 
 
 async def test_a_query_is_encoded() -> None:

@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from .book import Book, BookedAppointment
+from .book import Book, BookedAppointment, BookedNote, Calendar
 from .quirks import Quirks
 
 Fields: TypeAlias = dict[str, object]
-_encode: Final = msgspec.json.Encoder().encode
+encode: Final = msgspec.json.Encoder().encode
 
 
 def render_update(book: Book, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
@@ -29,11 +29,16 @@ def render_update(book: Book, event: BookedAppointment, quirks: Quirks, trace_id
     fields |= _render_times(book, event, quirks) | _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "address": event.address}
     fields |= _render_recurrence(event, quirks)
-    return _encode(fields | {"traceId": trace_id})
+    return encode(fields | {"traceId": trace_id})
 
 
 def render_event(book: Book, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
     """The enveloped answer of a get."""
+    return encode({"event": render_fields(book, event, quirks), "traceId": trace_id})
+
+
+def render_fields(book: Book, event: BookedAppointment, quirks: Quirks) -> Fields:
+    """An event as get and lists show it."""
     fields = _render_head(event) | {"groupId": ""} | _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "users": [], "notes": ""}
     fields |= {"address": event.address, "description": event.description}
@@ -43,7 +48,45 @@ def render_event(book: Book, event: BookedAppointment, quirks: Quirks, trace_id:
     fields |= {"dateAdded": "2027-03-01T16:04:11.201Z", "dateUpdated": "2027-03-02T08:30:02.884Z"}
     if event.deleted:
         fields["deleted"] = True
-    return _encode({"event": fields, "traceId": trace_id})
+    return fields
+
+
+def render_block_slot(book: Book, block: BookedAppointment, quirks: Quirks) -> bytes:
+    """The flat answer of a block slot."""
+    fields = {name: value for name, value in _render_head(block).items() if name != "contactId"}
+    owner: Fields = {"assignedUserId": block.assigned_user_id} if block.assigned_user_id else {}
+    return encode(fields | owner | _render_times(book, block, quirks))
+
+
+def render_note(note: BookedNote) -> Fields:
+    """A note as lists show it."""
+    return {
+        "id": note.id,
+        "body": note.body,
+        "userId": note.user_id,
+        "contactId": note.contact_id,
+        "dateAdded": "2027-03-03T09:12:44.120Z",
+    }
+
+
+def render_calendar(calendar: Calendar) -> Fields:
+    """A calendar with its team; everybody meets in the first of the places."""
+    places = [{"kind": "custom", "location": "Front desk", "meetingId": "custom_0"}]
+    team = [
+        {"userId": user, "priority": 0.5, "isPrimary": not number, "locationConfigurations": places}
+        for number, user in enumerate(calendar.team)
+    ]
+    return {
+        "id": calendar.id,
+        "locationId": calendar.location_id,
+        "name": calendar.name,
+        "calendarType": "round_robin",
+        "isActive": True,
+        "slotDuration": calendar.slot_minutes,
+        "slotDurationUnit": "mins",
+        "teamMembers": team,
+        "locationConfigurations": places,
+    }
 
 
 def render_refusal(status: int, message: str | list[str], trace_id: str) -> bytes:
@@ -53,7 +96,7 @@ def render_refusal(status: int, message: str | list[str], trace_id: str) -> byte
         if message != "Bad Request":
             fields["error"] = HTTPStatus(status).phrase
         fields["traceId"] = trace_id
-    return _encode(fields)
+    return encode(fields)
 
 
 def render_page(status: int) -> bytes:

@@ -8,6 +8,7 @@ Must not decide anything that the desk can decide.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
@@ -58,10 +59,10 @@ class Listener:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.raw_path.partition("?")[0]
+        path = request.raw_path
         body = await request.read()
         if path.startswith("/_sandbox/"):
-            return self._administer(request.method, path.removeprefix("/_sandbox/"), body)
+            return self._administer(request.method, path.partition("?")[0].removeprefix("/_sandbox/"), body)
         now = asyncio.get_running_loop().time()
         reply = self._desk.receive(request.method, path, request.headers, body, now)
         match reply.fault.kind:
@@ -113,6 +114,7 @@ def _cut(request: web.BaseRequest) -> web.StreamResponse:
 async def _send_half(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     response.content_length = len(reply.body)
-    await response.prepare(request)
-    await response.write(reply.body[: len(reply.body) // 2])
+    with suppress(ConnectionResetError):  # the client may have gone
+        await response.prepare(request)
+        await response.write(reply.body[: len(reply.body) // 2])
     return _cut(request)

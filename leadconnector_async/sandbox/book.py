@@ -18,7 +18,7 @@ import msgspec
 from dateutil.rrule import rrule, rruleset, rrulestr
 from msgspec import Struct
 
-from ..recurrence import parse_instance_id
+from ..recurrence import InstanceId, parse_instance_id
 
 _FREES_ITS_SLOT: Final = frozenset({"cancelled", "invalid"})
 
@@ -45,6 +45,7 @@ class Calendar(Struct, frozen=True):
     """Hour at which it opens."""
     closes: int
     """Hour at which it closes."""
+    location_id: str = ""
 
 
 class BookedAppointment(Struct, frozen=True, kw_only=True):
@@ -68,11 +69,22 @@ class BookedAppointment(Struct, frozen=True, kw_only=True):
     rrule: str | None = None
     master_event_id: str | None = None
     deleted: bool = False
+    is_block: bool = False
+    """It is no appointment but blocks its time: for its assignee, or for its calendar if it has none."""
 
     @property
     def is_busy(self) -> bool:
         """It takes its slot."""
         return not self.deleted and self.rrule is None and self.appointment_status not in _FREES_ITS_SLOT
+
+
+class BookedNote(Struct, frozen=True):
+    """A note on an appointment."""
+
+    id: str
+    body: str
+    user_id: str | None
+    contact_id: str
 
 
 class Book:
@@ -82,7 +94,10 @@ class Book:
         self.users: dict[str, User] = {}
         self.calendars: dict[str, Calendar] = {}
         self._events: dict[str, BookedAppointment] = {}
+        self.notes: defaultdict[str, list[BookedNote]] = defaultdict(list)
         self._busy: defaultdict[tuple[str, date], set[str]] = defaultdict(set)
+        self._days: defaultdict[date, set[str]] = defaultdict(set)
+        self._masters: set[str] = set()
 
     def __iter__(self) -> Iterator[BookedAppointment]:
         return iter(self._events.values())
@@ -94,12 +109,14 @@ class Book:
         """Add an appointment, or replace the one with its id."""
         known = self._events.get(event.id)
         if known is not None:
-            for key in _list_days(known):
-                self._busy[key].discard(event.id)
+            self._forget(known)
         self._events[event.id] = event
-        if event.is_busy:
-            for key in _list_days(event):
-                self._busy[key].add(event.id)
+        if event.rrule is not None:
+            self._masters.add(event.id)
+        for day in _list_days(event):
+            self._days[day].add(event.id)
+            if event.is_busy:
+                self._busy[_name_owner(event), day].add(event.id)
 
     def find(self, event_id: str) -> BookedAppointment | None:
         """An appointment, or an instance of a series, by its id."""
@@ -107,10 +124,38 @@ class Book:
 
     def is_free(self, event: BookedAppointment) -> bool:
         """No other appointment of its assignee overlaps with it."""
-        others = {other for key in _list_days(event) for other in self._busy.get(key, ())}
+        owners = {event.assigned_user_id, event.calendar_id}
+        keys = [(owner, day) for owner in owners for day in _list_days(event)]
+        others = {other for key in keys for other in self._busy.get(key, ())}
         return not any(
             other.start_time < event.end_time and event.start_time < other.end_time
             for other in (self._events[other_id] for other_id in others if other_id != event.id)
+        )
+
+    def list_between(self, start: datetime, end: datetime) -> list[BookedAppointment]:
+        """What is not deleted and overlaps with a range, instances of series included, by its start."""
+        days = _list_dates(start, end)
+        ids = {event_id for day in days for event_id in self._days.get(day, ())} - self._masters
+        events = [self._events[event_id] for event_id in ids]
+        events += [
+            one for master in self._masters for one in self._list_instances(self._events[master], start, end)
+        ]
+        found = [one for one in events if not one.deleted and one.start_time < end and start < one.end_time]
+        return sorted(found, key=lambda one: (one.start_time, one.id))
+
+    def _forget(self, event: BookedAppointment) -> None:
+        self._masters.discard(event.id)
+        for day in _list_days(event):
+            self._days[day].discard(event.id)
+            self._busy[_name_owner(event), day].discard(event.id)
+
+    def _list_instances(self, master: BookedAppointment, start: datetime, end: datetime) -> list[BookedAppointment]:
+        """The instances of a series in a range that nobody has changed by themselves."""
+        length = master.end_time - master.start_time
+        dates = self._expand(master).between(start - length, end, inc=True)
+        ids = [str(InstanceId(master.id, one.astimezone(UTC), length)) for one in dates]
+        return (
+            [] if master.deleted else [self._build_instance(master, one) for one in ids if one not in self._events]
         )
 
     def _find_instance(self, event_id: str) -> BookedAppointment | None:
@@ -119,25 +164,40 @@ class Book:
         if instance is None or master is None or master.rrule is None:
             return None
         length = master.end_time - master.start_time
-        if instance.length != length or not self._has_instance(master, master.rrule, instance.start):
+        if instance.length != length or not self._expand(master).between(instance.start, instance.start, inc=True):
             return None
+        return self._build_instance(master, event_id)
+
+    def _build_instance(self, master: BookedAppointment, event_id: str) -> BookedAppointment:
+        instance = parse_instance_id(event_id)
+        if instance is None:
+            raise ValueError(event_id)
         return msgspec.structs.replace(
             master,
             id=event_id,
             master_event_id=master.id,
             rrule=None,
             start_time=instance.start,
-            end_time=instance.start + length,
+            end_time=instance.start + instance.length,
         )
 
-    def _has_instance(self, master: BookedAppointment, rule: str, start: datetime) -> bool:
+    def _expand(self, master: BookedAppointment) -> rrule | rruleset:
         zone = ZoneInfo(self.calendars[master.calendar_id].zone)
-        dates: rrule | rruleset = rrulestr(rule, dtstart=master.start_time.astimezone(zone), forceset=True)
-        local = start.astimezone(zone)
-        return bool(dates.between(local, local, inc=True))
+        rule = master.rrule or ""
+        return rrulestr(rule, dtstart=master.start_time.astimezone(zone), forceset=True)
 
 
-def _list_days(event: BookedAppointment) -> list[tuple[str, date]]:
-    first = event.start_time.astimezone(UTC).date()
-    last = (event.end_time - timedelta(microseconds=1)).astimezone(UTC).date()
-    return [(event.assigned_user_id, first + timedelta(days=day)) for day in range((last - first).days + 1)]
+def _name_owner(event: BookedAppointment) -> str:
+    """Whose time it takes: its assignee's, or that of the whole calendar."""
+    return event.assigned_user_id or event.calendar_id
+
+
+def _list_days(event: BookedAppointment) -> list[date]:
+    return _list_dates(event.start_time, event.end_time)
+
+
+def _list_dates(start: datetime, end: datetime) -> list[date]:
+    """The days in UTC that a stretch of time touches."""
+    first = start.astimezone(UTC).date()
+    last = (end - timedelta(microseconds=1)).astimezone(UTC).date()
+    return [first + timedelta(days=day) for day in range((last - first).days + 1)]

@@ -13,23 +13,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl
 from uuid import UUID
 
-import msgspec
 from msgspec import Struct
 
-from .answers import render_event, render_page, render_refusal, render_update
+from .answers import render_page, render_refusal
 from .faults import Fault, FaultScript
+from .handlers import HANDLERS, Visit
 from .limits import Gate, Limits, Verdict
 from .log import LoggedRequest, RequestLog
 from .quirks import Quirks
-from .rules import INVALID_EVENT, Refusal, apply_update
-from .seed import Clinic
-from .tokens import READ, WRITE, Grant, TokenBook
+from .routes import Route, find_route
+from .rules import Refusal
+from .seed import Clinic, build_id
+from .tokens import TokenBook
 
-_APPOINTMENT: Final = re.compile(r"/calendars/events/appointments/(?P<event_id>[^/]+)")
-_ROUTES: Final = {"PUT": ("update_appointment", WRITE), "GET": ("get_appointment", READ)}
 _VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
 _REFUSED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
@@ -59,7 +58,7 @@ class Desk:
         self.faults = FaultScript()
         self.requests = RequestLog(log_size)
         self._gates: dict[str, Gate] = {}
-        self._traces = 0
+        self._traces = self._made = 0
         self._ahead = 0.0
 
     def advance(self, seconds: float) -> None:
@@ -77,11 +76,11 @@ class Desk:
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
         """Answer one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
         now += self._ahead
-        match = _APPOINTMENT.fullmatch(path)
-        route = _ROUTES.get(method) if match is not None else None
-        event_id = unquote(match["event_id"]) if match is not None else None
+        path, _, query = path.partition("?")
+        route = find_route(method, path)
+        event_id = route.ids.get("event_id") if route is not None else None
         entry = LoggedRequest(
-            route[0] if route else None, method, path, event_id, now, body.decode("utf-8", "replace")
+            route.operation if route else None, method, path, event_id, now, body.decode("utf-8", "replace"), query
         )
         self.requests.add(entry)
         self._traces += 1
@@ -95,24 +94,25 @@ class Desk:
     def _serve(
         self,
         entry: LoggedRequest,
-        route: tuple[str, str] | None,
+        route: Route | None,
         headers: Mapping[str, str],
         body: bytes,
         now: float,
     ) -> Reply:
         if self.strict and _REFUSED_AGENT.match(headers.get("user-agent", "")):
             return Reply(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
-        if route is None or entry.event_id is None:
+        if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
-        operation, scope = route
-        grant = self.tokens.check(headers.get("authorization"), scope)
+        grant = self.tokens.check(headers.get("authorization"), route.scope)
         entry.location_id = grant.location_id
         version = _check_version(headers)
         verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(self.limits, now)
         if not verdict.allowed:
             return self._reject(verdict)
-        fault = self.faults.take(operation)
-        return self._fail(fault, verdict) or self._answer(entry, grant, version, body, fault, verdict)
+        fault = self.faults.take(route.operation)
+        return self._fail(fault, verdict) or self._answer(
+            entry, self._welcome(entry, route, version, body), fault, verdict
+        )
 
     def _fail(self, fault: Fault, verdict: Verdict) -> Reply | None:
         """The answer of a fault that comes instead of any work."""
@@ -127,33 +127,35 @@ class Desk:
         body = render_refusal(fault.status, _name_status(fault.status), self._trace_id())
         return Reply(fault.status, _JSON | verdict.headers | hint, body, fault)
 
-    def _answer(
-        self, entry: LoggedRequest, grant: Grant, version: str, body: bytes, fault: Fault, verdict: Verdict
-    ) -> Reply:
+    def _welcome(self, entry: LoggedRequest, route: Route, version: str, body: bytes) -> Visit:
+        return Visit(
+            book=self.clinic.book,
+            quirks=self.quirks,
+            strict=self.strict,
+            location_id=entry.location_id or "",
+            version=version,
+            ids=route.ids,
+            query=dict(parse_qsl(entry.query)),
+            body=body,
+            new_id=self._make_id,
+            trace_id=self._trace_id(),
+        )
+
+    def _answer(self, entry: LoggedRequest, visit: Visit, fault: Fault, verdict: Verdict) -> Reply:
         try:
-            content = self._work(entry, grant, version, body)
+            served = HANDLERS[entry.operation or ""](visit)
         except Refusal as refusal:
             refused = self._refuse(refusal)
             return Reply(refused.status, refused.headers | verdict.headers, refused.body, fault)
+        entry.applied = served.changed is not None
+        entry.event_id = served.changed or entry.event_id
         if fault.kind == "after-apply":
             return self._spoil(fault, verdict)
-        return Reply(200, _JSON | verdict.headers, content, fault)
+        return Reply(served.status, _JSON | verdict.headers, served.body, fault)
 
-    def _work(self, entry: LoggedRequest, grant: Grant, version: str, body: bytes) -> bytes:
-        book = self.clinic.book
-        event_id = entry.event_id or ""
-        event = book.find(event_id)
-        if event is None or (event.deleted and not self.quirks.deleted_readable):
-            raise Refusal(400, INVALID_EVENT)
-        if event.location_id != grant.location_id:
-            raise Refusal(403, "The token does not have access to this location.")
-        if entry.operation == "get_appointment":
-            return render_event(book, event, self.quirks, self._trace_id())
-        wanted = _decode(body)
-        changed = apply_update(book, event_id, wanted, version=version, quirks=self.quirks, strict=self.strict)
-        book.put(changed)
-        entry.applied = True
-        return render_update(book, changed, self.quirks, self._trace_id())
+    def _make_id(self) -> str:
+        self._made += 1
+        return build_id(0, "made", self._made)
 
     def _reject(self, verdict: Verdict) -> Reply:
         headers = _JSON | verdict.headers | self._build_retry_after(verdict.wait_seconds)
@@ -185,13 +187,6 @@ def _check_version(headers: Mapping[str, str]) -> str:
     if version not in _VERSIONS:
         raise Refusal(401, "version header is invalid")
     return version
-
-
-def _decode(body: bytes) -> object:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Refusal(400, "Bad Request") from None
 
 
 def _name_status(status: int) -> str:

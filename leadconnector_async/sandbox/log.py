@@ -24,6 +24,7 @@ class LoggedRequest(Struct):
     at: float
     """When it arrived, in seconds of the event loop's clock."""
     body: str = ""
+    query: str = ""
     location_id: str | None = None
     status: int | None = None
     """Status of the answer; `None` if none was sent."""

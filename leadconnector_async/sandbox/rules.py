@@ -9,6 +9,7 @@ Pure. Knows the book and the quirks.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -31,6 +32,13 @@ _STRINGS: Final = {
     "calendarId": "calendar_id",
     "startTime": "start_time",
     "endTime": "end_time",
+}
+_CREATE_STRINGS: Final = _STRINGS | {"locationId": "location_id", "contactId": "contact_id"}
+_REQUIRED: Final = ("calendarId", "locationId", "contactId", "startTime")
+_BLOCK_STRINGS: Final = {
+    name: field
+    for name, field in _CREATE_STRINGS.items()
+    if field in ("title", "calendar_id", "assigned_user_id", "location_id", "start_time", "end_time")
 }
 _BOOLEANS: Final = frozenset({"overrideLocationConfig", "ignoreDateRange", "toNotify", "ignoreFreeSlotValidation"})
 _STATUSES: Final = frozenset({"new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed"})
@@ -76,7 +84,83 @@ def apply_update(
     return changed
 
 
-def _read_wish(body: object, version: str) -> Wish:
+def create_appointment(
+    book: Book, event_id: str, body: object, *, location_id: str, version: str, strict: bool
+) -> BookedAppointment:
+    """A new appointment. Raises `Refusal`. Without an assignee, the first who is free has it [guess]."""
+    wish = _read_wish(body, version, _CREATE_STRINGS)
+    missing = [name for name in _REQUIRED if not wish.fields.get(_CREATE_STRINGS[name])]
+    if missing:
+        raise Refusal(422, [f"{name} should not be empty" for name in missing])
+    texts = dict(wish.fields)
+    if texts["location_id"] != location_id:
+        raise Refusal(403, "The token does not have access to this location.")
+    calendar = book.calendars.get(texts["calendar_id"])
+    if calendar is None:
+        raise Refusal(400, "The calendar is not an event calendar.")
+    start = _read_time(texts["start_time"])
+    length = timedelta(minutes=calendar.slot_minutes)
+    start, end = _read_times(start, start + length, texts.pop("start_time"), texts.pop("end_time", None))
+    asked = texts.pop("assigned_user_id", "")
+    status = texts.pop("appointment_status", "confirmed")
+    rule = texts.pop("rrule", None)
+    event = BookedAppointment(
+        id=event_id,
+        start_time=start,
+        end_time=end,
+        assigned_user_id=asked,
+        appointment_status=_KEPT_AS.get(status, status),
+        rrule=rule if "ignoreFreeSlotValidation" in wish.flags else None,
+        location_id=texts.pop("location_id"),
+        calendar_id=texts.pop("calendar_id"),
+        contact_id=texts.pop("contact_id"),
+        title=texts.pop("title", ""),
+    )
+    event = msgspec.structs.replace(event, **texts)
+    if not asked:
+        event = _assign(book, calendar, event)
+    if strict:
+        _check_team(book, event, wish)
+        _check_place(book, event, wish)
+    return event
+
+
+def apply_block_slot(
+    known: BookedAppointment | None, body: object, location_id: str, new_id: Callable[[], str]
+) -> BookedAppointment:
+    """A new block slot, or the new state of one. Raises `Refusal`."""
+    texts = dict(_read_wish(body, "", _BLOCK_STRINGS).fields)
+    if texts.setdefault("location_id", location_id) != location_id:
+        raise Refusal(403, "The token does not have access to this location.")
+    start, end = texts.pop("start_time", None), texts.pop("end_time", None)
+    known = known or _begin_block(new_id(), start, end)
+    new_start, new_end = _read_times(known.start_time, known.end_time, start, end)
+    return msgspec.structs.replace(known, **texts, start_time=new_start, end_time=new_end)
+
+
+def _begin_block(event_id: str, start: str | None, end: str | None) -> BookedAppointment:
+    if start is None or end is None:
+        raise Refusal(422, ["startTime and endTime should not be empty"])
+    return BookedAppointment(
+        id=event_id,
+        location_id="",
+        calendar_id="",
+        contact_id="",
+        title="",
+        appointment_status="confirmed",
+        assigned_user_id="",
+        start_time=_read_time(start),
+        end_time=_read_time(end),
+        is_block=True,
+    )
+
+
+def _assign(book: Book, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:
+    options = [msgspec.structs.replace(event, assigned_user_id=user) for user in calendar.team]
+    return next((option for option in options if book.is_free(option)), options[0])
+
+
+def _read_wish(body: object, version: str, strings: Mapping[str, str] = _STRINGS) -> Wish:
     if not isinstance(body, dict):
         raise Refusal(400, "Bad Request")
     fields: dict[str, str] = {}
@@ -85,9 +169,9 @@ def _read_wish(body: object, version: str) -> Wish:
     for name, value in msgspec.convert(body, dict[str, object]).items():
         if value is None:
             continue  # what null does is unknown; here it changes nothing [guess]
-        if name in _STRINGS:
+        if name in strings:
             faults += [] if isinstance(value, str) else [f"{name} must be a string"]
-            fields[_STRINGS[name]] = str(value)
+            fields[strings[name]] = str(value)
         elif name in _BOOLEANS:
             faults += [] if isinstance(value, bool) else [f"{name} must be a boolean value"]
             flags |= {name} if value is True else set()
@@ -111,7 +195,9 @@ def _check_words(fields: dict[str, str], version: str) -> list[str]:
 
 def _change(event: BookedAppointment, wish: Wish, quirks: Quirks) -> BookedAppointment:
     texts = dict(wish.fields)
-    start, end = _read_times(event, texts.pop("start_time", None), texts.pop("end_time", None))
+    start, end = _read_times(
+        event.start_time, event.end_time, texts.pop("start_time", None), texts.pop("end_time", None)
+    )
     rule = texts.pop("rrule", None)
     if quirks.location_lost and "meeting_location_type" in texts:
         texts.setdefault("address", "")
@@ -131,14 +217,14 @@ def _change(event: BookedAppointment, wish: Wish, quirks: Quirks) -> BookedAppoi
     )
 
 
-def _read_times(event: BookedAppointment, start: str | None, end: str | None) -> tuple[datetime, datetime]:
+def _read_times(
+    known_start: datetime, known_end: datetime, start: str | None, end: str | None
+) -> tuple[datetime, datetime]:
+    """New times; an end that is not given keeps the length if the start is [guess]."""
     if start is not None and end is not None and start.endswith("Z") != end.endswith("Z"):
         raise Refusal(400, "Bad Request")
-    length = event.end_time - event.start_time
-    new_start = _read_time(start) if start is not None else event.start_time
-    new_end = _read_time(end) if end is not None else event.end_time
-    if start is not None and end is None:
-        new_end = new_start + length
+    new_start = _read_time(start) if start is not None else known_start
+    new_end = _read_time(end) if end is not None else new_start + (known_end - known_start) if start else known_end
     if new_end <= new_start:
         raise Refusal(400, "Bad Request")
     return new_start, new_end
@@ -166,11 +252,20 @@ def _check_team(book: Book, changed: BookedAppointment, wish: Wish) -> None:
 def _check_slot(
     book: Book, event: BookedAppointment, changed: BookedAppointment, wish: Wish, quirks: Quirks
 ) -> None:
-    if "ignoreFreeSlotValidation" in wish.flags or not {"start_time", "end_time"} & wish.fields.keys():
+    if not {"start_time", "end_time"} & wish.fields.keys():
         return
     unmoved = (event.start_time, event.end_time) == (changed.start_time, changed.end_time)
-    in_hours = "ignoreDateRange" in wish.flags or _is_on_grid(book.calendars[changed.calendar_id], changed)
-    if (unmoved and quirks.self_collision) or not in_hours or not book.is_free(changed):
+    if unmoved and quirks.self_collision and "ignoreFreeSlotValidation" not in wish.flags:
+        raise Refusal(400, SLOT_TAKEN)
+    _check_place(book, changed, wish)
+
+
+def _check_place(book: Book, event: BookedAppointment, wish: Wish) -> None:
+    """It lies on the calendar's grid, and its assignee is free."""
+    if "ignoreFreeSlotValidation" in wish.flags:
+        return
+    in_hours = "ignoreDateRange" in wish.flags or _is_on_grid(book.calendars[event.calendar_id], event)
+    if not in_hours or not book.is_free(event):
         raise Refusal(400, SLOT_TAKEN)
 
 

@@ -79,7 +79,16 @@ def _build_calendar(book: Book, seed: int, number: int) -> Calendar:
     team = tuple(build_id(seed, "user", first + member) for member in range(_DOCTORS_EACH + 1))
     for member, user_id in enumerate(team):
         book.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
-    calendar = Calendar(build_id(seed, "calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES)
+    calendar = Calendar(
+        build_id(seed, "calendar", number),
+        name,
+        zone,
+        team,
+        slot_minutes,
+        _OPENS,
+        _CLOSES,
+        build_id(seed, "location", 0),
+    )
     book.calendars[calendar.id] = calendar
     return calendar
 

@@ -22,7 +22,7 @@ from .limits import Limits
 from .log import RequestLog
 from .quirks import Quirks
 from .seed import Clinic, build_clinic
-from .tokens import READ, WRITE, TokenBook, TokenKind, UserType
+from .tokens import CALENDARS, READ, WRITE, TokenBook, TokenKind, UserType
 
 
 class Sandbox:
@@ -39,7 +39,7 @@ class Sandbox:
     url: str
     """Where it listens, such as `http://127.0.0.1:40123`."""
     token: str
-    """A Private Integration Token with both scopes."""
+    """A Private Integration Token with all scopes of the calendars."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class Sandbox:
         self,
         kind: TokenKind = "pit",
         *,
-        scopes: Iterable[str] = (READ, WRITE),
+        scopes: Iterable[str] = (READ, WRITE, CALENDARS),
         location_id: str | None = None,
         user_type: UserType = "Location",
     ) -> str:

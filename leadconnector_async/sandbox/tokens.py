@@ -20,6 +20,7 @@ UserType: TypeAlias = Literal["Location", "Company"]
 
 WRITE: Final = "calendars/events.write"
 READ: Final = "calendars/events.readonly"
+CALENDARS: Final = "calendars.readonly"
 
 
 class Grant(Struct):

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from typing import cast
+from urllib.parse import urlencode
 
 import aiohttp
 from msgspec import structs
@@ -98,7 +99,8 @@ class Joined(Unconnected):
         progress: Progress,
     ) -> Reply | Unanswered:
         progress.left, progress.response = True, None
-        served = await self._world.exchange(request.operation.method, request.path, headers, request.body or b"")
+        path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
+        served = await self._world.exchange(request.operation.method, path, headers, request.body or b"")
         progress.answered_at = asyncio.get_running_loop().time()
         if served.fault.kind in ("reset", "lose-answer"):
             return Unanswered("the connection was cut")

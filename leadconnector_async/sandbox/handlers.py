@@ -1,0 +1,277 @@
+"""What the server does for each operation: a request that may be served in, the new state and an answer out.
+
+Rule: a handler checks everything before it changes anything. Where nobody has shown what the real server does,
+the docstring says [guess].
+
+Pure but for the book that it changes. Knows the book, the rules and the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from . import answers
+from .book import Book, BookedAppointment, BookedNote, Calendar
+from .quirks import Quirks
+from .rules import INVALID_EVENT, Refusal, apply_block_slot, apply_update, create_appointment
+from .slots import list_free_slots
+
+_LONGEST_RANGE: Final = timedelta(days=31)
+_NOTES_ON_A_PAGE: Final = 20
+
+
+class Visit(Struct, frozen=True, kw_only=True):
+    """A request that may be served."""
+
+    book: Book
+    quirks: Quirks
+    strict: bool
+    location_id: str
+    """Of the token."""
+    version: str
+    ids: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    new_id: Callable[[], str]
+    trace_id: str
+
+
+class Served(Struct, frozen=True):
+    """What it came to."""
+
+    body: bytes
+    status: int = 200
+    changed: str | None = None
+    """Id of the event that was changed."""
+
+
+class _NoteFields(Struct, frozen=True, rename="camel"):
+    body: str = ""
+    user_id: str | None = None
+
+
+Handler: TypeAlias = Callable[[Visit], Served]
+
+
+def get_appointment(visit: Visit) -> Served:
+    """The event in its envelope."""
+    return Served(answers.render_event(visit.book, _find(visit), visit.quirks, visit.trace_id))
+
+
+def update_appointment(visit: Visit) -> Served:
+    """The flat answer."""
+    event, wanted = _find(visit), _decode(visit.body)
+    changed = apply_update(
+        visit.book, event.id, wanted, version=visit.version, quirks=visit.quirks, strict=visit.strict
+    )
+    visit.book.put(changed)
+    return Served(answers.render_update(visit.book, changed, visit.quirks, visit.trace_id), changed=changed.id)
+
+
+def create(visit: Visit) -> Served:
+    """As for an update, with 201 [guess]."""
+    event = create_appointment(
+        visit.book,
+        visit.new_id(),
+        _decode(visit.body),
+        location_id=visit.location_id,
+        version=visit.version,
+        strict=visit.strict,
+    )
+    visit.book.put(event)
+    return Served(answers.render_update(visit.book, event, visit.quirks, visit.trace_id), 201, event.id)
+
+
+def delete_event(visit: Visit) -> Served:
+    """An appointment, an instance or a block slot; what is deleted already is not known any more."""
+    event = _find(visit)
+    if event.deleted:
+        raise Refusal(400, INVALID_EVENT)
+    visit.book.put(msgspec.structs.replace(event, deleted=True))
+    return Served(answers.encode({"succeeded": True, "traceId": visit.trace_id}), 201, event.id)
+
+
+def list_events(visit: Visit) -> Served:
+    """The appointments of a calendar or a user in a range, instances included; none that are deleted."""
+    return _list(visit, blocks=False)
+
+
+def list_blocked_slots(visit: Visit) -> Served:
+    """The block slots of a calendar or a user in a range."""
+    return _list(visit, blocks=True)
+
+
+def write_block_slot(visit: Visit) -> Served:
+    """Create one, or change the one that the path names."""
+    known = _find(visit) if "event_id" in visit.ids else None
+    block = apply_block_slot(known, _decode(visit.body), visit.location_id, visit.new_id)
+    visit.book.put(block)
+    return Served(answers.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
+
+
+def get_free_slots(visit: Visit) -> Served:
+    """By day, in the zone that was asked for or the calendar's."""
+    calendar = _find_calendar(visit)
+    start, end = _read_range(visit, "startDate", "endDate")
+    if end - start > _LONGEST_RANGE:
+        raise Refusal(400, "The date range must not be longer than 31 days.")  # the text is a guess
+    users = [*filter(None, visit.query.get("userIds", visit.query.get("userId", "")).split(","))]
+    days = list_free_slots(
+        visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users or calendar.team
+    )
+    shown = {day: {"slots": slots} for day, slots in days.items()}
+    return Served(answers.encode({**shown, "traceId": visit.trace_id}))
+
+
+def list_notes(visit: Visit) -> Served:
+    """A page of at most 20."""
+    notes = visit.book.notes[_find(visit).id]
+    offset = _read_number(visit, "offset", 0)
+    most = min(_read_number(visit, "limit", _NOTES_ON_A_PAGE), _NOTES_ON_A_PAGE)
+    page = [answers.render_note(note) for note in notes[offset : offset + most]]
+    return Served(answers.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": visit.trace_id}))
+
+
+def create_note(visit: Visit) -> Served:
+    """At the end of the list."""
+    event = _find(visit)
+    text, user_id = _read_note(visit)
+    note = BookedNote(visit.new_id(), text, user_id, event.contact_id)
+    visit.book.notes[event.id].append(note)
+    return Served(answers.encode({"note": answers.render_note(note), "traceId": visit.trace_id}), 201, event.id)
+
+
+def update_note(visit: Visit) -> Served:
+    """Another text; another author only if one is named."""
+    event, position = _find(visit), _find_note(visit)
+    text, user_id = _read_note(visit)
+    known = visit.book.notes[event.id][position]
+    note = msgspec.structs.replace(known, body=text, user_id=user_id or known.user_id)
+    visit.book.notes[event.id][position] = note
+    return Served(answers.encode({"note": answers.render_note(note), "traceId": visit.trace_id}), changed=event.id)
+
+
+def delete_note(visit: Visit) -> Served:
+    """It is gone."""
+    event, position = _find(visit), _find_note(visit)
+    del visit.book.notes[event.id][position]
+    return Served(answers.encode({"success": True, "traceId": visit.trace_id}), changed=event.id)
+
+
+def get_calendar(visit: Visit) -> Served:
+    """With its team and its meeting places."""
+    calendar = answers.render_calendar(_find_calendar(visit))
+    return Served(answers.encode({"calendar": calendar, "traceId": visit.trace_id}))
+
+
+def list_calendars(visit: Visit) -> Served:
+    """All of the location."""
+    calendars = [
+        answers.render_calendar(calendar)
+        for calendar in visit.book.calendars.values()
+        if calendar.location_id == visit.location_id
+    ]
+    return Served(answers.encode({"calendars": calendars, "traceId": visit.trace_id}))
+
+
+HANDLERS: Final[dict[str, Handler]] = {
+    "get_appointment": get_appointment,
+    "update_appointment": update_appointment,
+    "create_appointment": create,
+    "delete_event": delete_event,
+    "list_events": list_events,
+    "list_blocked_slots": list_blocked_slots,
+    "create_block_slot": write_block_slot,
+    "update_block_slot": write_block_slot,
+    "get_free_slots": get_free_slots,
+    "list_notes": list_notes,
+    "create_note": create_note,
+    "update_note": update_note,
+    "delete_note": delete_note,
+    "get_calendar": get_calendar,
+    "list_calendars": list_calendars,
+}
+
+
+def _find(visit: Visit) -> BookedAppointment:
+    event = visit.book.find(visit.ids["event_id"])
+    if event is None or (event.deleted and not visit.quirks.deleted_readable):
+        raise Refusal(400, INVALID_EVENT)
+    if event.location_id != visit.location_id:
+        raise Refusal(403, "The token does not have access to this location.")
+    return event
+
+
+def _find_calendar(visit: Visit) -> Calendar:
+    calendar = visit.book.calendars.get(visit.ids["calendar_id"])
+    if calendar is None:
+        raise Refusal(400, "The calendar is not an event calendar.")
+    if calendar.location_id != visit.location_id:
+        raise Refusal(403, "The token does not have access to this location.")
+    return calendar
+
+
+def _find_note(visit: Visit) -> int:
+    notes = visit.book.notes[visit.ids["event_id"]]
+    for position, note in enumerate(notes):
+        if note.id == visit.ids["note_id"]:
+            return position
+    raise Refusal(404, "Note not found")  # the text is a guess
+
+
+def _list(visit: Visit, *, blocks: bool) -> Served:
+    if visit.query.get("locationId") != visit.location_id:
+        raise Refusal(403, "The token does not have access to this location.")
+    chosen = {name: visit.query[name] for name in ("userId", "calendarId", "groupId") if name in visit.query}
+    if not chosen:
+        raise Refusal(422, "Either of userId, calendarId or groupId is required")  # the text is a guess
+    start, end = _read_range(visit, "startTime", "endTime")
+    events = [
+        answers.render_fields(visit.book, event, visit.quirks)
+        for event in visit.book.list_between(start, end)
+        if event.is_block is blocks and event.location_id == visit.location_id and _is_of(event, chosen)
+    ]
+    return Served(answers.encode({"events": events, "traceId": visit.trace_id}))
+
+
+def _is_of(event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
+    own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": ""}
+    return all(own[name] == value for name, value in chosen.items())
+
+
+def _read_range(visit: Visit, first: str, last: str) -> tuple[datetime, datetime]:
+    start, end = (datetime.fromtimestamp(_read_number(visit, name) / 1000, UTC) for name in (first, last))
+    if end <= start:
+        raise Refusal(422, f"{last} must be after {first}")  # the text is a guess
+    return start, end
+
+
+def _read_number(visit: Visit, name: str, default: int | None = None) -> int:
+    text = visit.query.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None or not text.isdigit() or len(text) > 14:
+        raise Refusal(422, [f"{name} must be a number string"])
+    return int(text)
+
+
+def _read_note(visit: Visit) -> tuple[str, str | None]:
+    try:
+        note = msgspec.convert(_decode(visit.body), _NoteFields)
+    except msgspec.ValidationError:
+        note = _NoteFields()
+    if not note.body.strip():
+        raise Refusal(422, ["body should not be empty"])
+    return note.body, note.user_id
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Refusal(400, "Bad Request") from None
