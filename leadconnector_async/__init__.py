@@ -26,9 +26,13 @@ from .exceptions import (
     RateLimitedError,
     ServerError,
     SlotUnavailableError,
+    StaleWebhookError,
     TokenExpiredError,
     TransportError,
     UnprocessableError,
+    UnreadableWebhookError,
+    WebhookError,
+    WebhookSignatureError,
 )
 from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
@@ -64,11 +68,15 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "SlotUnavailableError",
+    "StaleWebhookError",
     "Timeouts",
     "TokenExpiredError",
     "TokenProvider",
     "TransportError",
     "UnprocessableError",
+    "UnreadableWebhookError",
+    "WebhookError",
+    "WebhookSignatureError",
     "__version__",
     "answer_of",
 ]

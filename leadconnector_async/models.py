@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 AppointmentStatus: TypeAlias = Literal["new", "confirmed", "cancelled", "showed", "noshow", "invalid"]
 """The statuses that an update may set [doc]."""
@@ -149,6 +149,19 @@ class MisspeltStatus(Struct, frozen=True):
     """The server's misspelt key, sometimes the only one that carries the status [field]. For the codec only."""
 
     appointment_status: str | None = field(name="appoinmentStatus", default=None)
+
+
+class WireEvent(Struct, frozen=True, rename="camel"):
+    """The body of a webhook, its fields not yet decoded. For the codec only."""
+
+    type: Raw = Raw()
+    location_id: Raw = Raw()
+    webhook_id: Raw = Raw()
+    timestamp: Raw = Raw()
+    appointment: Raw = Raw()
+    """Where the pages of the appointment events have it [doc]."""
+    data: Raw = Raw()
+    """Where the examples of the webhook guide have the content of any event [doc]."""
 
 
 class ErrorBody(Struct, frozen=True, rename="camel"):
