@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Struct
 
+from ._wire_models import WireBlockSlot, WireCreate, WireUpdate
 from .exceptions import InvalidRequestError
 from .models import (
     AppointmentCreate,
@@ -25,9 +26,6 @@ from .models import (
     AppointmentUpdate,
     BlockSlotFields,
     MeetingLocationType,
-    WireBlockSlot,
-    WireCreate,
-    WireUpdate,
 )
 from .recurrence import find_rule_fault
 

@@ -18,7 +18,8 @@ from typing import Final
 
 from msgspec import UNSET
 
-from .models import Appointment, WireUpdate
+from ._wire_models import WireUpdate
+from .models import Appointment
 
 _OPTIONAL_TEXTS: Final = frozenset({"title", "description", "address"})
 _TEXTS: Final = (

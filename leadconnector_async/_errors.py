@@ -15,6 +15,7 @@ from typing import Final, cast
 
 import msgspec
 
+from ._wire_models import ErrorBody
 from .exceptions import (
     ApiError,
     AuthenticationError,
@@ -29,7 +30,6 @@ from .exceptions import (
     TokenExpiredError,
     UnprocessableError,
 )
-from .models import ErrorBody
 
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 """What msgspec raises on bytes that are not what was hoped for; not all of it is a ValueError in every release."""

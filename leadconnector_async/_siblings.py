@@ -21,16 +21,8 @@ from ._checks import check_block_slot, check_create, check_range, refuse
 from ._errors import UNREADABLE
 from ._operations import Operation
 from ._wire import Proof, Query, Read, Request, encode_id, encode_payload, read_appointment
-from .models import (
-    Appointment,
-    AppointmentCreate,
-    BlockSlot,
-    BlockSlotCreate,
-    BlockSlotUpdate,
-    Calendar,
-    Note,
-    NoteText,
-)
+from ._wire_models import NoteText
+from .models import Appointment, AppointmentCreate, BlockSlot, BlockSlotCreate, BlockSlotUpdate, Calendar, Note
 
 T = TypeVar("T")
 FreeSlots = dict[date, tuple[datetime, ...]]

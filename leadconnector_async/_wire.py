@@ -22,8 +22,9 @@ from ._checks import check_update, refuse, refuse_text
 from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
+from ._wire_models import MisspeltStatus, WireUpdate
 from .exceptions import DecodeError
-from .models import Appointment, AppointmentUpdate, MisspeltStatus, WireUpdate
+from .models import Appointment, AppointmentUpdate
 
 T = TypeVar("T")
 

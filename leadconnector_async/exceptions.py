@@ -7,6 +7,10 @@
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                an answer that cannot be read
     ├── DeadlineExceededError      RetryPolicy.deadline has passed
+    ├── WebhookError               a webhook that must not be acted on
+    │   ├── WebhookSignatureError    its signature is missing or wrong
+    │   ├── StaleWebhookError        too old, from the future, or without a time
+    │   └── UnreadableWebhookError   signed, but no event can be read out of it
     └── ApiError                   the server answered with an error
         ├── BadRequestError              400
         │   ├── SlotUnavailableError     "The slot you have selected is no longer available."
@@ -21,7 +25,7 @@
         └── ServerError                  5xx
 
 Rule: every error says what happened, what became of the write (`outcome`) and what to do next, and none ever
-holds a token. Nothing of aiohttp, msgspec or tenacity escapes the package.
+holds a token. Nothing of aiohttp, msgspec, tenacity or cryptography escapes the package.
 
 Pure. Must not import anything of the package.
 """
@@ -127,6 +131,22 @@ class DeadlineExceededError(LeadConnectorError):
 
     hint_seconds: float | None = None
     """How long the server asked to wait, in seconds; `None` if it did not."""
+
+
+class WebhookError(LeadConnectorError):
+    """A webhook that must not be acted on. Holds nothing that was delivered: no body, no signature."""
+
+
+class WebhookSignatureError(WebhookError):
+    """The signature is missing, unreadable or wrong: anybody may have sent this."""
+
+
+class StaleWebhookError(WebhookError):
+    """Signed, but too old, from the future, or without a time: it may be a copy of one that was sent before."""
+
+
+class UnreadableWebhookError(WebhookError):
+    """Signed, but no event can be read out of the body."""
 
 
 class ApiError(LeadConnectorError):

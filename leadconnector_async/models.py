@@ -1,8 +1,8 @@
 """What is sent and what comes back: the appointment payloads as msgspec Structs.
 
-Rule: this is the only module that knows the server's camelCase names. Fields are snake_case here and renamed
-on the wire. What we send is closed (`Literal`), what we read is open (`str`), because the server knows more
-words than its reference does.
+Rule: with `_wire_models`, this is the only module that knows the server's camelCase names. Fields are snake_case
+here and renamed on the wire. What we send is closed (`Literal`), what we read is open (`str`), because the server
+knows more words than its reference does.
 
 Pure. Must not import anything of the package.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 AppointmentStatus: TypeAlias = Literal[
     "new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed", "active"
@@ -130,32 +130,6 @@ class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
     """When it ends."""
 
 
-class WireUpdate(AppointmentFields, frozen=True, kw_only=True):
-    """An `AppointmentUpdate` as its JSON text has it: times are strings. For the codec only."""
-
-    calendar_id: str | None | UnsetType = UNSET
-    start_time: str | None | UnsetType = UNSET
-    end_time: str | None | UnsetType = UNSET
-
-
-class WireCreate(AppointmentFields, frozen=True, kw_only=True):
-    """An `AppointmentCreate` as its JSON text has it. For the codec only."""
-
-    calendar_id: str
-    location_id: str
-    contact_id: str
-    start_time: str
-    end_time: str | None | UnsetType = UNSET
-
-
-class WireBlockSlot(BlockSlotFields, frozen=True, kw_only=True):
-    """A block slot as its JSON text has it. For the codec only."""
-
-    location_id: str | None | UnsetType = UNSET
-    start_time: str | None | UnsetType = UNSET
-    end_time: str | None | UnsetType = UNSET
-
-
 class CreatedBy(Struct, frozen=True, kw_only=True, rename="camel"):
     """Who or what made an appointment."""
 
@@ -239,13 +213,6 @@ class Note(Struct, frozen=True, kw_only=True, rename="camel"):
     date_added: AwareDatetime | None = None
 
 
-class NoteText(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What creating and changing a note sends. For the codec only."""
-
-    body: str
-    user_id: str | None = None
-
-
 class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel"):
     """A meeting place that a calendar or one of its people offers."""
 
@@ -282,18 +249,3 @@ class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
     """`mins` or `hours`."""
     team_members: tuple[TeamMember, ...] = ()
     location_configurations: tuple[LocationConfiguration, ...] = ()
-
-
-class MisspeltStatus(Struct, frozen=True):
-    """The server's misspelt key, sometimes the only one that carries the status [field]. For the codec only."""
-
-    appointment_status: str | None = field(name="appoinmentStatus", default=None)
-
-
-class ErrorBody(Struct, frozen=True, rename="camel"):
-    """An error answer, in either of the server's two shapes [field]. For the codec only."""
-
-    message: object = None
-    error: object = None
-    name: object = None
-    trace_id: object = None

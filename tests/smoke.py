@@ -1,6 +1,7 @@
 """Run against the built wheel, in an environment without extras: one update, and what must not be there."""
 
 import asyncio
+import importlib
 import importlib.util
 import sys
 
@@ -25,4 +26,10 @@ try:
 except SystemExit as ended:
     code = ended.code
 assert code == 2
+hint = ""
+try:
+    importlib.import_module("leadconnector_async.webhooks")
+except ModuleNotFoundError as missing:
+    hint = str(missing)
+assert "pip install 'leadconnector-async[webhooks]'" in hint, hint
 sys.stdout.write(f"leadconnector_async {__version__} works from its wheel\n")

@@ -4,12 +4,12 @@ import inspect
 from types import ModuleType
 
 import leadconnector_async
-from leadconnector_async import exceptions, jobs, sandbox
+from leadconnector_async import exceptions, jobs, sandbox, webhooks
 
 
 def test_every_public_name_is_sorted_importable_and_described() -> None:
     """What `__all__` promises is there, and says what it is."""
-    for module in (leadconnector_async, sandbox, jobs):
+    for module in (leadconnector_async, sandbox, jobs, webhooks):
         plain = sorted(
             module.__all__, key=lambda name: (not name.isupper(), name[0].islower() or name[0] == "_", name)
         )
@@ -37,6 +37,8 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
     assert exceptions.InvalidEventError.__base__ is exceptions.BadRequestError
     assert exceptions.TokenExpiredError.__base__ is exceptions.AuthenticationError
     assert exceptions.DailyLimitError.__base__ is exceptions.RateLimitedError
+    for name in ("WebhookSignatureError", "StaleWebhookError", "UnreadableWebhookError"):
+        assert getattr(exceptions, name).__base__ is exceptions.WebhookError
     for name in ("PermissionDeniedError", "NotFoundError", "UnprocessableError", "RateLimitedError", "ServerError"):
         assert getattr(exceptions, name).__base__ is exceptions.ApiError
 

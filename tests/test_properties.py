@@ -18,7 +18,7 @@ from leadconnector_async import (
 )
 from leadconnector_async._errors import read_error
 from leadconnector_async._wire import Read, build_update_appointment, read_success
-from leadconnector_async.models import WireUpdate
+from leadconnector_async._wire_models import WireUpdate
 
 text = st.text(st.characters(codec="utf-8"))
 flag = st.booleans()

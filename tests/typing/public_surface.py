@@ -21,6 +21,7 @@ from leadconnector_async import (
     answer_of,
 )
 from leadconnector_async.sandbox import Limits, Sandbox
+from leadconnector_async.webhooks import AppointmentEvent, WebhookVerifier
 
 
 class Group(msgspec.Struct):
@@ -86,3 +87,15 @@ async def try_out() -> None:
     async with Sandbox(limits=Limits(max_requests=5), faults={"update_appointment": ["503"]}) as sandbox:
         assert_type(sandbox.url, str)
         assert_type(sandbox.appointment_ids, tuple[str, ...])
+
+
+def receive(verifier: WebhookVerifier, body: bytes, headers: Mapping[str, str]) -> None:
+    event = verifier.verify(body, headers)
+    assert_type(event, AppointmentEvent)
+    assert_type(event.type, str)
+    assert_type(event.timestamp, datetime | None)
+    assert_type(event.appointment, Appointment | None)
+
+
+WebhookVerifier(b"key", "key", max_age_seconds=3600, require_timestamp=False, clock=lambda: 0.0)
+WebhookVerifier("key", None, 300.0)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue] - settings are named

@@ -1,0 +1,73 @@
+"""What is sent and what comes back, as its JSON text has it, where that differs from what users see.
+
+Rule: as in `models`: fields are snake_case here and renamed on the wire.
+
+Pure. Knows the models only.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from .models import AppointmentFields, BlockSlotFields
+
+
+class WireUpdate(AppointmentFields, frozen=True, kw_only=True):
+    """An `AppointmentUpdate` as its JSON text has it: times are strings."""
+
+    calendar_id: str | None | UnsetType = UNSET
+    start_time: str | None | UnsetType = UNSET
+    end_time: str | None | UnsetType = UNSET
+
+
+class WireCreate(AppointmentFields, frozen=True, kw_only=True):
+    """An `AppointmentCreate` as its JSON text has it."""
+
+    calendar_id: str
+    location_id: str
+    contact_id: str
+    start_time: str
+    end_time: str | None | UnsetType = UNSET
+
+
+class WireBlockSlot(BlockSlotFields, frozen=True, kw_only=True):
+    """A block slot as its JSON text has it."""
+
+    location_id: str | None | UnsetType = UNSET
+    start_time: str | None | UnsetType = UNSET
+    end_time: str | None | UnsetType = UNSET
+
+
+class NoteText(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What creating and changing a note sends."""
+
+    body: str
+    user_id: str | None = None
+
+
+class MisspeltStatus(Struct, frozen=True):
+    """The server's misspelt key, sometimes the only one that carries the status [field]."""
+
+    appointment_status: str | None = field(name="appoinmentStatus", default=None)
+
+
+class WireEvent(Struct, frozen=True, rename="camel"):
+    """The body of a webhook, its fields not yet decoded."""
+
+    type: Raw = Raw()
+    location_id: Raw = Raw()
+    webhook_id: Raw = Raw()
+    timestamp: Raw = Raw()
+    appointment: Raw = Raw()
+    """Where the pages of the appointment events have it [doc]."""
+    data: Raw = Raw()
+    """Where the examples of the webhook guide have the content of any event [doc]."""
+
+
+class ErrorBody(Struct, frozen=True, rename="camel"):
+    """An error answer, in either of the server's two shapes [field]."""
+
+    message: object = None
+    error: object = None
+    name: object = None
+    trace_id: object = None

@@ -1,0 +1,292 @@
+"""Webhooks: the bytes and headers of a delivery in, an event that can be trusted out.
+
+Rule: nothing of a body is read before its signature was checked over the bytes as they came.
+
+What a delivery looks like, by the vendor's webhook guide and the pages of its events, in September 2026:
+
+- `X-GHL-Signature` is an Ed25519 signature of the raw body, in base64. `X-WH-Signature`, RSA with SHA-256, is the
+  older one; the guide has it end on 1 September 2026 [doc]. Its padding is PKCS#1 v1.5, the default of the guide's
+  example. Where the newer header is present, it alone decides [doc].
+- One published key stands for every app and every location [doc]. So a good signature says that the vendor sent
+  this, not that it was meant for you: compare `location_id` with your own.
+- `timestamp` (ISO 8601) and `webhookId` stand in the body in the guide's examples [doc], in the types of the
+  vendor's SDK, and in what marketplace apps were sent in August 2026 [field]. The examples of the appointment
+  events leave both out [doc]; that real ones have them too is a [guess].
+- Whatever is not answered 2xx is sent again, up to 12 times with growing pauses, and by hand with the original
+  payload [doc]; so a late repetition probably carries the first `timestamp` [guess].
+- What the webhook action of a workflow sends has no signature at all [field], and is refused here.
+
+Needs the extra `webhooks`. Pure: time comes from a clock that is passed in. Must not import anything that awaits.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ._errors import UNREADABLE
+from ._wire import read_appointment
+from ._wire_models import WireEvent
+from .exceptions import ConfigurationError, StaleWebhookError, UnreadableWebhookError, WebhookSignatureError
+from .models import Appointment
+
+try:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "webhooks need an extra: pip install 'leadconnector-async[webhooks]'", name=error.name
+    ) from error
+
+__all__ = ["AppointmentEvent", "WebhookVerifier"]
+
+T = TypeVar("T")
+
+_Check: TypeAlias = Callable[[bytes, bytes], None]
+"""Takes a signature and what was signed; raises `InvalidSignature`."""
+
+_NEW_HEADER: Final = "x-ghl-signature"
+_OLD_HEADER: Final = "x-wh-signature"
+_APPOINTMENT_TYPES: Final = ("AppointmentCreate", "AppointmentUpdate", "AppointmentDelete")
+_FUTURE_SECONDS: Final = 60.0
+"""How far the vendor's clock may be ahead of ours."""
+_decode_event: Final = msgspec.json.Decoder(WireEvent).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
+_decode_time: Final = msgspec.json.Decoder(datetime).decode
+
+
+class AppointmentEvent(Struct, frozen=True, kw_only=True):
+    """What a webhook says, once its signature was found good.
+
+    Every type of event comes as one of these, those that are not about appointments and new ones included.
+    """
+
+    type: str
+    """`AppointmentCreate`, `AppointmentUpdate` or `AppointmentDelete` [doc], or any other word; or empty."""
+    location_id: str | None = None
+    """The location it is about. Compare it with your own: others' events are signed with the same key."""
+    webhook_id: str | None = None
+    """The same each time an event is delivered. Remember those you have acted on and skip them: the vendor
+    delivers more than once, and advises this [doc]; this package keeps no record."""
+    timestamp: datetime | None = None
+    """When the event was sent, or sent first [guess]."""
+    appointment: Appointment | None = None
+    """As the client's answers have it; `None` for every other type, and where it cannot be found."""
+    unread: tuple[str, ...] = ()
+    """Names of the fields that could not be read, those of the appointment as `appointment.start_time`."""
+
+
+class WebhookVerifier:
+    """Tells the vendor's webhooks from everybody else's.
+
+    `ed25519_key` and `rsa_key` are the public keys, PEM as text or bytes, which the vendor's webhook guide prints.
+    Without `rsa_key`, the older signature is not accepted at all. `clock` returns Unix time in seconds.
+
+    An event more than `max_age_seconds` old is refused, because a signed body stays good for ever: whoever has
+    got hold of a copy could send it again. What the vendor repeats after your server was down is refused as well;
+    with a record of each `webhook_id` you can afford hours, or `float("inf")`.
+
+    `require_timestamp=False` lets events without a time pass. They are refused by default, although the examples of
+    the appointment events have none [doc]: the vendor's deliveries are seen to carry one [field], without it a copy
+    is good for ever, and a refusal is seen at once while a copy is not. Turn it off only with a record of what you
+    have acted on.
+
+    Raises `ConfigurationError` for a key or number that cannot work.
+    """
+
+    __slots__ = ("_check_new", "_check_old", "_clock", "_max_age", "_require_timestamp")
+
+    def __init__(
+        self,
+        ed25519_key: str | bytes,
+        rsa_key: str | bytes | None = None,
+        *,
+        max_age_seconds: float = 300.0,
+        require_timestamp: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not (isinstance(max_age_seconds, int | float) and max_age_seconds > 0):
+            raise ConfigurationError(f"max_age_seconds is {max_age_seconds!r}; it must be more than 0")
+        self._check_new = _load_ed25519(ed25519_key)
+        self._check_old = None if rsa_key is None else _load_rsa(rsa_key)
+        self._max_age = max_age_seconds
+        self._require_timestamp = require_timestamp
+        self._clock = clock
+
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> AppointmentEvent:
+        """Check a delivery and read its event.
+
+        `body` is the body as it came, byte for byte: JSON that was decoded and encoded again has another
+        signature. The names of `headers` may be in any case.
+
+        Raises `WebhookSignatureError`, `StaleWebhookError` or `UnreadableWebhookError`, all `WebhookError`s. The
+        vendor sends again whatever is not answered 2xx [doc].
+        """
+        if not isinstance(body, bytes):
+            raise WebhookSignatureError(
+                f"The body is a {type(body).__name__}; pass the bytes as they came: they are what was signed."
+            )
+        self._check_signature(body, headers)
+        event = _read_event(body)
+        if event is None:
+            raise UnreadableWebhookError(
+                f"The signature is good, but the body ({len(body)} bytes) is no JSON object that can be read. "
+                "Answer 2xx, so that it is not sent again, and report it to the vendor."
+            )
+        self._check_age(event.timestamp)
+        return event
+
+    def _check_signature(self, body: bytes, headers: Mapping[str, str]) -> None:
+        sent = {name.lower(): text for name, text in headers.items()}
+        if _NEW_HEADER in sent:
+            _compare(self._check_new, _NEW_HEADER, sent[_NEW_HEADER], body)
+        elif _OLD_HEADER not in sent:
+            raise WebhookSignatureError(
+                f"There is no {_NEW_HEADER} header, so anybody may have sent this. Refuse it; if your webhooks "
+                "should come from the vendor, see that no proxy removes the header."
+            )
+        elif self._check_old is None:
+            raise WebhookSignatureError(
+                f"Only the older {_OLD_HEADER} header came, and no key was given for it. Refuse it, or pass "
+                "rsa_key= as long as the vendor still signs in this way."
+            )
+        else:
+            _compare(self._check_old, _OLD_HEADER, sent[_OLD_HEADER], body)
+
+    def _check_age(self, timestamp: datetime | None) -> None:
+        if timestamp is None:
+            if self._require_timestamp:
+                raise StaleWebhookError(
+                    "The event has no timestamp that can be read, so it may be a copy of an old one. Keep a record "
+                    "of the events you have acted on, then pass require_timestamp=False."
+                )
+            return
+        age = self._clock() - timestamp.timestamp()
+        if age > self._max_age:
+            raise StaleWebhookError(
+                f"The event is {age:.0f} seconds old, and max_age_seconds is {self._max_age:g}: it may be a copy, "
+                "or have been delivered late. Read the appointment instead, or keep a record of each webhook_id "
+                "and raise max_age_seconds."
+            )
+        if age < -_FUTURE_SECONDS:
+            raise StaleWebhookError(f"The event comes from {-age:.0f} seconds in the future: set your clock.")
+
+
+def _load_ed25519(pem: str | bytes) -> _Check:
+    key = _load_key(pem)
+    if not isinstance(key, Ed25519PublicKey):
+        raise _refuse_key("ed25519_key", "an Ed25519")
+    return key.verify
+
+
+def _load_rsa(pem: str | bytes) -> _Check:
+    key = _load_key(pem)
+    if not isinstance(key, RSAPublicKey):
+        raise _refuse_key("rsa_key", "an RSA")
+    return partial(key.verify, padding=PKCS1v15(), algorithm=SHA256())
+
+
+def _load_key(pem: str | bytes) -> object:
+    try:
+        return load_pem_public_key(pem.encode() if isinstance(pem, str) else pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _refuse_key(name: str, kind: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name} is not {kind} public key in PEM; copy it from '-----BEGIN PUBLIC KEY-----' to "
+        "'-----END PUBLIC KEY-----', with its line ends"
+    )
+
+
+def _compare(check: _Check, header: str, text: str, body: bytes) -> None:
+    signature = _decode_base64(text)
+    if signature is None:
+        raise WebhookSignatureError(f"The {header} header is not base64, so this was not signed. Refuse it.")
+    if not _is_signed(check, signature, body):
+        raise WebhookSignatureError(
+            f"The signature in the {header} header does not fit the body. Refuse it; if all are refused, pass the "
+            "body as it came, byte for byte, and compare the key with the one in the vendor's webhook guide."
+        )
+
+
+def _decode_base64(text: str) -> bytes | None:
+    """Only the one spelling that an encoder makes is taken, so that a signature cannot be spelt in two ways."""
+    try:
+        signature = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return signature if base64.b64encode(signature).decode() == text else None
+
+
+def _is_signed(check: _Check, signature: bytes, body: bytes) -> bool:
+    try:
+        check(signature, body)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _read_event(body: bytes) -> AppointmentEvent | None:
+    try:
+        return _read_fields(_decode_event(body), body)
+    except UNREADABLE:
+        return None
+
+
+def _read_fields(wire: WireEvent, body: bytes) -> AppointmentEvent:
+    unread: list[str] = []
+    event_type = _read_field("type", wire.type, _decode_text, unread) or ""
+    timestamp = _read_field("timestamp", wire.timestamp, _decode_aware, unread)
+    location_id = _read_field("location_id", wire.location_id, _decode_text, unread)
+    webhook_id = _read_field("webhook_id", wire.webhook_id, _decode_text, unread)
+    appointment = _read_appointment(wire, body, unread) if event_type in _APPOINTMENT_TYPES else None
+    return AppointmentEvent(
+        type=event_type,
+        location_id=location_id,
+        webhook_id=webhook_id,
+        timestamp=timestamp,
+        appointment=appointment,
+        unread=tuple(unread),
+    )
+
+
+def _read_field(name: str, raw: Raw, decode: Callable[[Raw], T], unread: list[str]) -> T | None:
+    if bytes(raw) in (b"", b"null"):
+        return None
+    try:
+        return decode(raw)
+    except UNREADABLE:
+        unread.append(name)
+        return None
+
+
+def _decode_aware(raw: Raw) -> datetime:
+    instant = _decode_time(raw)
+    if instant.tzinfo is None:
+        raise ValueError("a time without an offset is no instant")
+    return instant
+
+
+def _read_appointment(wire: WireEvent, body: bytes, unread: list[str]) -> Appointment | None:
+    """Out of `appointment` [doc], of `data` [doc], or of the body itself, which must have an id then [guess]."""
+    inner = next((bytes(raw) for raw in (wire.appointment, wire.data) if bytes(raw).startswith(b"{")), None)
+    read = read_appointment("", body if inner is None else inner)
+    if inner is None and not read.value.id:
+        unread.append("appointment")
+        return None
+    unread.extend(f"appointment.{name}" for name in read.unread)
+    return msgspec.structs.replace(read.value, id=read.value.id or None)
