@@ -31,6 +31,7 @@ from .exceptions import (
     TransportError,
     UnprocessableError,
     UnreadableWebhookError,
+    VerificationError,
     WebhookError,
     WebhookSignatureError,
 )
@@ -47,6 +48,7 @@ from .models import (
     Note,
 )
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
+from .reschedule import Change, Difference
 
 __all__ = [
     "UNSET",
@@ -62,10 +64,12 @@ __all__ = [
     "BlockSlotCreate",
     "BlockSlotUpdate",
     "Calendar",
+    "Change",
     "ConfigurationError",
     "DailyLimitError",
     "DeadlineExceededError",
     "DecodeError",
+    "Difference",
     "Event",
     "InvalidEventError",
     "InvalidRequestError",
@@ -92,6 +96,7 @@ __all__ = [
     "TransportError",
     "UnprocessableError",
     "UnreadableWebhookError",
+    "VerificationError",
     "WebhookError",
     "WebhookSignatureError",
     "__version__",

@@ -8,11 +8,12 @@ Knows the pipeline and the codec. Must not import the client.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import TypeVar, Unpack
 
 from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
 from ._pipeline import Pipeline
+from ._rescheduling import carry_out, prepare
 from ._siblings import (
     FreeSlots,
     build_create_appointment,
@@ -40,6 +41,7 @@ from .models import (
     Calendar,
     Note,
 )
+from .reschedule import Change, Changes, Scope
 
 T = TypeVar("T")
 
@@ -56,12 +58,69 @@ class CalendarMethods:
 
         `event_id` is an event id, an instance id, or the master's id for a whole series. Only the fields that
         are set are sent. Send `appointment_status` with every change of an appointment marked `showed` or
-        `noshow`: an update without it can put the status back to `confirmed` [field].
+        `noshow`: an update without it can put the status back to `confirmed` [field];
+        `reschedule_appointment` sees to that.
 
         Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` and
         other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
         """
         return (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
+
+    async def reschedule_appointment(
+        self,
+        event_id: str,
+        *,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        shift: timedelta | None = None,
+        scope: Scope = "instance",
+        verify: bool = False,
+        **changes: Unpack[Changes],
+    ) -> Appointment:
+        """Change an appointment, and nothing else of it: it is read first, and kept as it is.
+
+        Give `start_time` (a start alone keeps the length), `end_time`, or `shift`, which counts elapsed time:
+        across a change of the clocks give `start_time`. `changes` are other fields of `AppointmentUpdate`. Status,
+        assignee and calendar are sent along as they are; the slot is checked if the appointment moves; a new
+        assignee beside a new time is set first and silently, and put back if the time is refused.
+
+        For a recurring appointment, `scope="instance"` takes the id of an instance, and `scope="series"` that of
+        the master or of an instance, by whose move the whole series moves. An instance can have a new id
+        afterwards [guess]: take it from the answer. `verify=True` reads the event again and compares.
+
+        Raises what `update_appointment` raises, and `VerificationError`.
+        """
+        change = await prepare(
+            self,
+            event_id,
+            start_time=start_time,
+            end_time=end_time,
+            shift=shift,
+            scope=scope,
+            changes=changes,
+        )
+        return await carry_out(self, change, verify=verify)
+
+    async def plan_reschedule(
+        self,
+        event_id: str,
+        *,
+        start_time: datetime | None = None,
+        end_time: datetime | None = None,
+        shift: timedelta | None = None,
+        scope: Scope = "instance",
+        **changes: Unpack[Changes],
+    ) -> Change:
+        """Say what `reschedule_appointment` would do, without doing it: it reads and sends nothing else."""
+        return await prepare(
+            self,
+            event_id,
+            start_time=start_time,
+            end_time=end_time,
+            shift=shift,
+            scope=scope,
+            changes=changes,
+        )
 
     async def get_appointment(self, event_id: str) -> Appointment:
         """Read an appointment [doc: Get Appointment]. A deleted one can still be readable: see `deleted`."""

@@ -6,6 +6,7 @@
     ├── TransportError             no answer: the network, or the connection
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                an answer that cannot be read
+    ├── VerificationError          a success was answered, and the event shows otherwise
     ├── DeadlineExceededError      RetryPolicy.deadline has passed
     ├── WebhookError               a webhook that must not be acted on
     │   ├── WebhookSignatureError    its signature is missing or wrong
@@ -124,6 +125,10 @@ class OutcomeUnknownError(LeadConnectorError):
 
 class DecodeError(LeadConnectorError):
     """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`."""
+
+
+class VerificationError(LeadConnectorError):
+    """The server answered a change with a success, and reading the event shows otherwise, or nothing of it."""
 
 
 class DeadlineExceededError(LeadConnectorError):

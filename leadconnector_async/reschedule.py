@@ -1,0 +1,194 @@
+"""Safe changes: what an update must carry so that nothing else changes with it.
+
+An update is not a clean patch [field, September 2026]. What it does not carry can be reset (the status), what it
+carries beside another change can make the server drop all of it (an assignee who is not in the team), and an
+update that does not move an appointment can collide with itself. So a safe change is planned from the appointment
+as it is: status, assignee and calendar are sent along, the length is kept, both times are sent in one offset, the
+slot is checked if and only if the appointment moves, and a new assignee is set in a step of its own, before the
+new time and without a message to anybody.
+
+Rule: a plan says all that it would do before anything is done.
+
+Pure. Knows the models and the comparison; must not import anything that awaits.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias, TypedDict, get_args
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from .exceptions import InvalidRequestError
+from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
+
+Scope: TypeAlias = Literal["instance", "series"]
+"""What of a recurring appointment is meant."""
+
+_KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
+"""`active` cannot be sent by every version, and is not what an update resets."""
+_SWITCHES: Final = frozenset(
+    {"to_notify", "ignore_date_range", "ignore_free_slot_validation", "override_location_config"}
+)
+
+
+class Changes(TypedDict, total=False):
+    """What can be changed beside the times: fields of `AppointmentUpdate`."""
+
+    title: str
+    description: str
+    address: str
+    meeting_location_type: MeetingLocationType
+    meeting_location_id: str
+    appointment_status: AppointmentStatus
+    assigned_user_id: str
+    calendar_id: str
+    to_notify: bool
+    ignore_date_range: bool
+    ignore_free_slot_validation: bool
+
+
+class Difference(Struct, frozen=True):
+    """One field that a change would change."""
+
+    field: str
+    before: object
+    after: object
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_show(self.before)} -> {_show(self.after)}"
+
+
+class Change(Struct, frozen=True):
+    """What a safe change would do. `print(change)` shows it."""
+
+    before: Appointment
+    """The appointment as it was read."""
+    event_id: str
+    """What would be updated: the event, the instance, or the master of a series."""
+    updates: tuple[AppointmentUpdate, ...]
+    """What would be sent, in order; empty if nothing would change."""
+    differences: tuple[Difference, ...]
+    """What would be different afterwards."""
+
+    def __str__(self) -> str:
+        lines = [str(difference) for difference in self.differences] or ["nothing changes"]
+        return "\n".join([self.event_id, *(f"  {line}" for line in lines)])
+
+
+def plan_change(
+    before: Appointment,
+    *,
+    event_id: str,
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    shift: timedelta | None = None,
+    changes: Changes | None = None,
+) -> Change:
+    """Plan the change of one appointment. Raises `InvalidRequestError` where it cannot be planned safely."""
+    times = decide_times(before, start_time, end_time, shift)
+    wanted = AppointmentUpdate(**(changes or {}))
+    differences = _list_differences(before, wanted, times)
+    if not differences:
+        return Change(before, event_id, (), ())
+    updates = _split(before, _keep(before, wanted, times))
+    return Change(before, event_id, updates, differences)
+
+
+def decide_times(
+    before: Appointment, start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
+) -> tuple[datetime, datetime] | None:
+    """The new start and end; `None` if they stay. A start alone keeps the length."""
+    if before.start_time is None or before.end_time is None:
+        raise _refuse(
+            "start_time", None, "the server does not show when the appointment is", "use update_appointment"
+        )
+    if shift is not None:
+        if start_time is not None or end_time is not None:
+            raise _refuse("shift", shift, "new times are given as well", "give either shift or start_time")
+        start, end = before.start_time + shift, before.end_time + shift
+    else:
+        _check_aware(start_time, end_time)
+        start = start_time or before.start_time
+        end = end_time or (start + (before.end_time - before.start_time) if start_time else before.end_time)
+    if end <= start:
+        raise _refuse("end_time", end, f"it is not after the start ({start})", "move it later")
+    moved = (start, end) != (before.start_time, before.end_time)
+    return (start, end.astimezone(start.tzinfo)) if moved else None
+
+
+def _check_aware(start_time: datetime | None, end_time: datetime | None) -> None:
+    for name, value in (("start_time", start_time), ("end_time", end_time)):
+        if value is not None and value.utcoffset() is None:
+            raise _refuse(name, value, "it has no offset", "give an aware datetime")
+
+
+def _keep(
+    before: Appointment, wanted: AppointmentUpdate, times: tuple[datetime, datetime] | None
+) -> AppointmentUpdate:
+    """Send along what the server would reset, and the slot check as it must be."""
+    moves = times is not None or _differs(before.calendar_id, wanted.calendar_id)
+    kept: dict[str, object] = {
+        "appointment_status": _choose(wanted.appointment_status, _keep_status(before, wanted)),
+        "assigned_user_id": _choose(wanted.assigned_user_id, before.assigned_user_id),
+        "calendar_id": _choose(wanted.calendar_id, before.calendar_id),
+        "ignore_free_slot_validation": _choose(wanted.ignore_free_slot_validation, UNSET if moves else True),
+    }
+    if wanted.meeting_location_type is not UNSET:
+        kept["address"] = _choose(wanted.address, before.address)
+    if moves:
+        start, end = times or (before.start_time, before.end_time)
+        kept |= {"start_time": start, "end_time": end}
+    return structs.replace(wanted, **kept)
+
+
+def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetType:
+    status = before.appointment_status
+    if status is None and wanted.appointment_status is UNSET:
+        mend = "pass appointment_status=…, or use update_appointment"
+        raise _refuse("appointment_status", None, "the server does not show it, so it cannot be kept", mend)
+    return status if status is not None and status in _KEPT_STATUSES else UNSET
+
+
+def _split(before: Appointment, update: AppointmentUpdate) -> tuple[AppointmentUpdate, ...]:
+    """A new assignee is set first and silently: a person who is refused does not take the time along."""
+    if update.start_time is UNSET or not _differs(before.assigned_user_id, update.assigned_user_id):
+        return (update,)
+    first = AppointmentUpdate(
+        assigned_user_id=update.assigned_user_id,
+        appointment_status=_keep_status(before, update),  # type: ignore[arg-type] # a status that can be set
+        calendar_id=before.calendar_id if before.calendar_id is not None else UNSET,
+        ignore_free_slot_validation=True,
+        to_notify=False,
+    )
+    return (first, update)
+
+
+def _list_differences(
+    before: Appointment, wanted: AppointmentUpdate, times: tuple[datetime, datetime] | None
+) -> tuple[Difference, ...]:
+    start, end = times or (before.start_time, before.end_time)
+    after = structs.asdict(wanted) | {"start_time": start, "end_time": end}
+    return tuple(
+        Difference(name, getattr(before, name), value)
+        for name, value in after.items()
+        if value is not UNSET and name not in _SWITCHES | {"rrule"} and value != getattr(before, name)
+    )
+
+
+def _choose(wanted: object, otherwise: object) -> object:
+    return otherwise if wanted is UNSET and otherwise is not None else wanted
+
+
+def _differs(before: str | None, wanted: object) -> bool:
+    return wanted is not UNSET and wanted != before
+
+
+def _show(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else repr(value)
+
+
+def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{field} = {value!r}: {reason}; {mend}. Nothing was changed.", field=field, value=value, mend=mend
+    )
