@@ -79,7 +79,7 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
         "update_note": lambda: client.update_note(event_id, "n", "x"),
         "delete_note": lambda: client.delete_note(event_id, "n"),
         "get_calendar": lambda: client.get_calendar(calendar),
-        "list_calendars": lambda: client.list_calendars(),
+        "list_calendars": client.list_calendars,
     }
     return calls[row["operation"]]()
 

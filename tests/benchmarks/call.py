@@ -74,11 +74,11 @@ async def open_candidates(url: str, stack: AsyncExitStack) -> dict[str, Candidat
     return {OURS: ours, HAND: by_hand, "httpx": by_httpx, "vendor's SDK": by_vendor}
 
 
-def open_vendors(url: str) -> Any:
+def open_vendors(url: str, token: str = "pit-benchmark") -> Any:
     class Local(HighLevel):  # type: ignore[misc]
         BASE_URL = url
 
-    return Local(private_integration_token="pit-benchmark")
+    return Local(private_integration_token=token)
 
 
 async def measure(candidate: Candidate, concurrency: int, calls: int) -> float:
