@@ -63,7 +63,10 @@ class InstanceId(Struct, frozen=True):
 
 
 class Instance(Struct, frozen=True):
-    """One appointment of a series."""
+    """One appointment of a series.
+
+    Compare its times with those of other zones in UTC: Python holds a time that comes twice unequal to all of them.
+    """
 
     id: str
     """Its instance id: what `update_appointment` and `get_appointment` take."""
@@ -196,7 +199,7 @@ def _order(rule: Rule, start: datetime, zone: ZoneInfo) -> Iterator[datetime]:
         while waiting and waiting[0] <= floor:
             if last != (last := heappop(waiting)):
                 yield last
-    yield from sorted(set(waiting) - {last})
+    yield from sorted(waiting)
 
 
 def _place(wall: datetime, zone: ZoneInfo) -> datetime:
