@@ -1,24 +1,51 @@
-"""Recurring appointments: rules and instance ids.
+"""Recurring appointments: rules, instances and instance ids.
 
 A series is one master event with an RRULE (RFC 5545). HighLevel names one instance of it by the master's id,
 the start of the instance in epoch milliseconds and its length in seconds, joined by `_`
 [doc: Update Appointment]. A rule never carries DTSTART: the series starts at the master's `startTime`.
 
-Pure: no input or output, no clock. Must not import anything of the package.
+A rule counts in the wall-clock time of a zone: a series at 09:00 stays at 09:00 when the clocks change. A start
+that a clock change skips, or that it brings twice, is read by RFC 5545, section 3.3.5: with the offset before the
+gap, or as the first of the two. (Section 3.3.10 asks for this, and elsewhere for leaving skipped ones out.) Where
+that makes two starts one moment, there is one instance. Lengths are elapsed time. Which zone the server counts in
+is not documented [guess]: the calendar's is the likely one.
+
+Pure: no input or output, no clock. Knows _rules and exceptions only.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Final
+from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrulestr
 from msgspec import Struct
 
-_ANCHOR = datetime(2021, 1, 4, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INSTANCE_ID = re.compile(r"(?P<master>[^_/]+)_(?P<start>\d{1,15})_(?P<length>\d{1,9})\Z")
+from ._rules import Rule, find_rule_fault, iterate_walls, read_rule
+from .exceptions import InvalidRequestError
+
+__all__ = [
+    "Instance",
+    "InstanceId",
+    "build_instance_id",
+    "expand_series",
+    "find_master_id",
+    "find_next_instance",
+    "find_rule_fault",
+    "parse_instance_id",
+]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND: Final = timedelta(seconds=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_LONGEST: Final = timedelta(seconds=999_999_999)
+_LAST_YEAR: Final = 2999
+_INSTANCE_ID: Final = re.compile(r"(?P<master>[^_/]+)_(?P<start>\d{1,15})_(?P<length>\d{1,9})\Z", re.ASCII)
+_MOMENT_MEND: Final = "give an aware datetime such as datetime(2026, 3, 2, 9, tzinfo=ZoneInfo('Europe/Berlin'))"
 
 
 class InstanceId(Struct, frozen=True):
@@ -32,8 +59,21 @@ class InstanceId(Struct, frozen=True):
     """Length of the instance."""
 
     def __str__(self) -> str:
-        milliseconds = (self.start - _EPOCH) // timedelta(milliseconds=1)
-        return f"{self.master_event_id}_{milliseconds}_{self.length // timedelta(seconds=1)}"
+        return f"{self.master_event_id}_{(self.start - _EPOCH) // _MILLISECOND}_{self.length // _SECOND}"
+
+
+class Instance(Struct, frozen=True):
+    """One appointment of a series.
+
+    Compare its times with those of other zones in UTC: Python holds a time that comes twice unequal to all of them.
+    """
+
+    id: str
+    """Its instance id: what `update_appointment` and `get_appointment` take."""
+    start: datetime
+    """When it starts, aware, in the zone of the series."""
+    end: datetime
+    """When it ends, aware, in the zone of the series."""
 
 
 def parse_instance_id(event_id: str) -> InstanceId | None:
@@ -41,23 +81,183 @@ def parse_instance_id(event_id: str) -> InstanceId | None:
     match = _INSTANCE_ID.match(event_id)
     if match is None:
         return None
-    start = _EPOCH + timedelta(milliseconds=int(match["start"]))
+    try:
+        start = _EPOCH + timedelta(milliseconds=int(match["start"]))
+    except OverflowError:
+        return None
     return InstanceId(match["master"], start, timedelta(seconds=int(match["length"])))
 
 
-@lru_cache(maxsize=256)
-def find_rule_fault(rule: str) -> str | None:
-    """Say what is wrong with an RRULE text, or `None` if the server can use it.
+def build_instance_id(master_event_id: str, start: datetime, length: timedelta) -> str:
+    """Name an instance, so that `parse_instance_id` gives the same parts back.
 
-    `rule` is `RRULE:…`, optionally followed by a newline and `EXDATE:…` [doc]. Validity is decided by
-    python-dateutil's reading of RFC 5545.
+    `start` is aware and in whole milliseconds, `length` positive and in whole seconds; `InvalidRequestError`
+    otherwise [doc].
     """
-    if not rule.upper().startswith("RRULE:"):
-        return "it must begin with 'RRULE:'"
-    if "DTSTART" in rule.upper():
-        return "it must not carry DTSTART: the series starts at start_time"
+    _check_master_id(master_event_id)
+    _check_moment("start", start)
+    if start < _EPOCH:
+        raise _refuse("start", start, "it is before 1970", "give a start that an instance can have")
+    if start.microsecond % 1000:
+        raise _refuse("start", start, "it is not in whole milliseconds", "use .replace(microsecond=0)")
+    if not isinstance(length, timedelta) or not timedelta(0) < length <= _LONGEST or length % _SECOND:
+        raise _refuse(
+            "length", length, "it is not a positive number of whole seconds", "give timedelta(minutes=30)"
+        )
+    return str(InstanceId(master_event_id, start, length))
+
+
+def find_master_id(event_id: str) -> str:
+    """The id of the event that carries the rule, for an instance of a series; any other id as it is."""
+    instance = parse_instance_id(event_id)
+    return event_id if instance is None else instance.master_event_id
+
+
+def expand_series(
+    master_event_id: str,
+    rrule: str,
+    start: datetime,
+    end: datetime,
+    *,
+    zone: str | ZoneInfo,
+    after: datetime | None = None,
+    before: datetime | None = None,
+    limit: int | None = None,
+) -> Iterator[Instance]:
+    """Yield the instances of a series in order, one at a time as they are asked for.
+
+    `start` and `end` are those of the master, aware, in whole seconds, from 1970 to 2999; `zone` is the IANA name
+    of the zone that the rule counts in. Only instances that start later than `after` and earlier than `before` are
+    yielded, and `limit` of them at most. COUNT counts every start of the rule, whatever is left out; `start` itself
+    is an instance only if the rule meets it. A rule without an end is followed for at least 200 years, so bound it,
+    or stop asking.
+
+    `InvalidRequestError` for anything that cannot be used, when called, not when iterated. RFC 5545, sections
+    3.3.5, 3.3.10 and 3.8.5.
+    """
+    rule = _read_rule(rrule)
+    place = _read_zone(zone)
+    _check_master_id(master_event_id)
+    _check_bounds(start, end)
+    for name, moment in (("after", after), ("before", before)):
+        if moment is not None:
+            _check_moment(name, moment)
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise _refuse("limit", limit, "it is not a positive number", "give how many instances you want at most")
+    starts = _list_starts(rule, start.astimezone(UTC), place, after, before)
+    length = end - start.astimezone(UTC)
+    return (_build_instance(master_event_id, moment, length, place) for moment in islice(starts, limit))
+
+
+def find_next_instance(
+    master_event_id: str,
+    rrule: str,
+    start: datetime,
+    end: datetime,
+    *,
+    zone: str | ZoneInfo,
+    after: datetime,
+) -> Instance | None:
+    """The first instance that starts later than `after`; `None` if the series is over by then.
+
+    Arguments and errors as for `expand_series`.
+    """
+    return next(expand_series(master_event_id, rrule, start, end, zone=zone, after=after, limit=1), None)
+
+
+def _build_instance(master_event_id: str, start: datetime, length: timedelta, zone: ZoneInfo) -> Instance:
+    name = str(InstanceId(master_event_id, start, length))
+    return Instance(name, start.astimezone(zone), (start + length).astimezone(zone))
+
+
+def _list_starts(
+    rule: Rule, start: datetime, zone: ZoneInfo, after: datetime | None, before: datetime | None
+) -> Iterator[datetime]:
+    """The moments, in UTC, that neither UNTIL, EXDATE nor the caller leaves out."""
+    until = None if rule.until is None else _place(rule.until, zone)
+    left_out = {_place(exdate, zone) for exdate in rule.exdates}
+    for moment in _order(rule, start, zone):
+        if (until is not None and moment > until) or (before is not None and moment >= before):
+            return
+        if moment >= start and moment not in left_out and (after is None or moment > after):
+            yield moment
+
+
+def _order(rule: Rule, start: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """The starts as moments, in order and each once.
+
+    A skipped start happens later than the clock says, so later starts may come before it, or with it. It waits
+    until `floor`, which no later start can precede, has passed it.
+    """
+    first = start.astimezone(zone).replace(tzinfo=None)
+    waiting: list[datetime] = []
+    last: datetime | None = None
+    for wall in iterate_walls(rule, first):
+        moment = start if wall == first else _place(wall, zone)
+        floor = min(moment, _place(wall.replace(fold=1), zone))
+        heappush(waiting, moment)
+        while waiting and waiting[0] <= floor:
+            if last != (last := heappop(waiting)):
+                yield last
+    yield from sorted(waiting)
+
+
+def _place(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The moment in UTC of a wall-clock time, which an aware datetime already has."""
     try:
-        rrulestr(rule, dtstart=_ANCHOR, forceset=True)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
-        return f"it is not valid by RFC 5545 ({error})"
-    return None
+        return (wall if wall.tzinfo else wall.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        # An UNTIL such as 99991231T235959: at the ends of the calendar an offset makes no difference.
+        return wall.replace(tzinfo=UTC)
+
+
+def _read_rule(rrule: str) -> Rule:
+    mend = "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'"
+    if not isinstance(rrule, str):
+        raise _refuse("rrule", rrule, f"it is a {type(rrule).__name__}, not text", mend)
+    try:
+        return read_rule(rrule)
+    except ValueError as error:
+        raise _refuse("rrule", rrule, str(error), mend) from None
+
+
+def _read_zone(zone: str | ZoneInfo) -> ZoneInfo:
+    if isinstance(zone, ZoneInfo):
+        return zone
+    mend = "give an IANA name such as 'America/New_York'"
+    if not isinstance(zone, str):
+        raise _refuse("zone", zone, f"it is a {type(zone).__name__}, not a name", mend)
+    try:
+        return ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise _refuse("zone", zone, "no such zone is known here", mend) from None
+
+
+def _check_master_id(master_event_id: str) -> None:
+    if not isinstance(master_event_id, str) or not re.fullmatch(r"[^_/]+", master_event_id):
+        mend = "give the id of the event that carries the rule; find_master_id finds it"
+        raise _refuse("master_event_id", master_event_id, "it is empty, or holds '_' or '/'", mend)
+
+
+def _check_bounds(start: datetime, end: datetime) -> None:
+    for name, moment in (("start", start), ("end", end)):
+        _check_moment(name, moment)
+        if moment.microsecond:
+            raise _refuse(name, moment, "the server refuses fractions of a second", "use .replace(microsecond=0)")
+    if start < _EPOCH or start.year > _LAST_YEAR:
+        raise _refuse("start", start, f"it is not from 1970 to {_LAST_YEAR}", "give the start of the master")
+    if not timedelta(0) < end - start.astimezone(UTC) <= _LONGEST:
+        raise _refuse(
+            "end", end, f"it is not after start ({start}), or is out of reach", "move it later than start"
+        )
+
+
+def _check_moment(field: str, moment: datetime) -> None:
+    if not isinstance(moment, datetime):
+        raise _refuse(field, moment, f"it is a {type(moment).__name__}, not a datetime", _MOMENT_MEND)
+    if moment.utcoffset() is None:
+        raise _refuse(field, moment, "it has no offset", _MOMENT_MEND)
+
+
+def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{field} = {value!r}: {reason}; {mend}.", field=field, value=value, mend=mend)
