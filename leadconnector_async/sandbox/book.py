@@ -12,13 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
-from dateutil.rrule import rrule, rruleset, rrulestr
 from msgspec import Struct
 
-from ..recurrence import InstanceId, parse_instance_id
+from ..recurrence import Instance, expand_series, parse_instance_id
 
 _FREES_ITS_SLOT: Final = frozenset({"cancelled", "invalid"})
 
@@ -150,41 +148,43 @@ class Book:
             self._busy[_name_owner(event), day].discard(event.id)
 
     def _list_instances(self, master: BookedAppointment, start: datetime, end: datetime) -> list[BookedAppointment]:
-        """The instances of a series in a range that nobody has changed by themselves."""
-        length = master.end_time - master.start_time
-        dates = self._expand(master).between(start - length, end, inc=True)
-        ids = [str(InstanceId(master.id, one.astimezone(UTC), length)) for one in dates]
-        return (
-            [] if master.deleted else [self._build_instance(master, one) for one in ids if one not in self._events]
-        )
+        """The instances of a series that begin between two instants, less those that were changed by themselves."""
+        if master.deleted:
+            return []
+        instances = self._expand(master, start, end)
+        return [_build_instance(master, one) for one in instances if one.id not in self._events]
 
     def _find_instance(self, event_id: str) -> BookedAppointment | None:
         instance = parse_instance_id(event_id)
         master = self._events.get(instance.master_event_id) if instance is not None else None
         if instance is None or master is None or master.rrule is None:
             return None
-        length = master.end_time - master.start_time
-        if instance.length != length or not self._expand(master).between(instance.start, instance.start, inc=True):
-            return None
-        return self._build_instance(master, event_id)
+        moment = timedelta(seconds=1)
+        around = self._expand(master, instance.start - moment, instance.start + moment)
+        return next((_build_instance(master, one) for one in around if one.id == event_id), None)
 
-    def _build_instance(self, master: BookedAppointment, event_id: str) -> BookedAppointment:
-        instance = parse_instance_id(event_id)
-        if instance is None:
-            raise ValueError(event_id)
-        return msgspec.structs.replace(
-            master,
-            id=event_id,
-            master_event_id=master.id,
-            rrule=None,
-            start_time=instance.start,
-            end_time=instance.start + instance.length,
+    def _expand(self, master: BookedAppointment, after: datetime, before: datetime) -> Iterator[Instance]:
+        zone = self.calendars[master.calendar_id].zone
+        return expand_series(
+            master.id,
+            master.rrule or "",
+            master.start_time,
+            master.end_time,
+            zone=zone,
+            after=after,
+            before=before,
         )
 
-    def _expand(self, master: BookedAppointment) -> rrule | rruleset:
-        zone = ZoneInfo(self.calendars[master.calendar_id].zone)
-        rule = master.rrule or ""
-        return rrulestr(rule, dtstart=master.start_time.astimezone(zone), forceset=True)
+
+def _build_instance(master: BookedAppointment, instance: Instance) -> BookedAppointment:
+    return msgspec.structs.replace(
+        master,
+        id=instance.id,
+        master_event_id=master.id,
+        rrule=None,
+        start_time=instance.start.astimezone(UTC),
+        end_time=instance.end.astimezone(UTC),
+    )
 
 
 def _name_owner(event: BookedAppointment) -> str:
