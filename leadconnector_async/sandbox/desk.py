@@ -23,17 +23,20 @@ from .answers import render_event, render_page, render_refusal, render_update
 from .faults import Fault, FaultScript
 from .limits import Gate, Limits, Verdict
 from .log import LoggedRequest, RequestLog
+from .oauth import Office, describe_form, read_form
 from .quirks import Quirks
 from .rules import INVALID_EVENT, Refusal, apply_update
 from .seed import Clinic
 from .tokens import READ, WRITE, Grant, TokenBook
 
 _APPOINTMENT: Final = re.compile(r"/calendars/events/appointments/(?P<event_id>[^/]+)")
+_TOKEN_ROUTES: Final = {"/oauth/token": "oauth_token", "/oauth/locationToken": "oauth_location_token"}
 _ROUTES: Final = {"PUT": ("update_appointment", WRITE), "GET": ("get_appointment", READ)}
 _VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
 _REFUSED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
 _OK: Final = Fault("ok")
+_UNLIMITED: Final = Verdict(allowed=True, headers={}, wait_seconds=0.0)
 
 
 class Reply(Struct, frozen=True):
@@ -49,10 +52,19 @@ class Desk:
     """The server without its sockets."""
 
     def __init__(
-        self, clinic: Clinic, tokens: TokenBook, *, quirks: Quirks, limits: Limits, strict: bool, log_size: int
+        self,
+        clinic: Clinic,
+        tokens: TokenBook,
+        office: Office,
+        *,
+        quirks: Quirks,
+        limits: Limits,
+        strict: bool,
+        log_size: int,
     ) -> None:
         self.clinic = clinic
         self.tokens = tokens
+        self.office = office
         self.quirks = quirks
         self.limits = limits
         self.strict = strict
@@ -63,7 +75,7 @@ class Desk:
         self._ahead = 0.0
 
     def advance(self, seconds: float) -> None:
-        """Set the clock of the limits forward."""
+        """Set the clock of limits and tokens forward."""
         self._ahead += seconds
 
     def restart(self, clinic: Clinic) -> None:
@@ -80,9 +92,9 @@ class Desk:
         match = _APPOINTMENT.fullmatch(path)
         route = _ROUTES.get(method) if match is not None else None
         event_id = unquote(match["event_id"]) if match is not None else None
-        entry = LoggedRequest(
-            route[0] if route else None, method, path, event_id, now, body.decode("utf-8", "replace")
-        )
+        oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
+        text = describe_form(body) if oauth else body.decode("utf-8", "replace")
+        entry = LoggedRequest(oauth or (route[0] if route else None), method, path, event_id, now, text)
         self.requests.add(entry)
         self._traces += 1
         try:
@@ -102,10 +114,12 @@ class Desk:
     ) -> Reply:
         if self.strict and _REFUSED_AGENT.match(headers.get("user-agent", "")):
             return Reply(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
+        if entry.operation in _TOKEN_ROUTES.values():
+            return self._serve_token(entry, headers, read_form(body), now)
         if route is None or entry.event_id is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
         operation, scope = route
-        grant = self.tokens.check(headers.get("authorization"), scope)
+        grant = self.tokens.check(headers.get("authorization"), scope, now)
         entry.location_id = grant.location_id
         version = _check_version(headers)
         verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(self.limits, now)
@@ -113,6 +127,23 @@ class Desk:
             return self._reject(verdict)
         fault = self.faults.take(operation)
         return self._fail(fault, verdict) or self._answer(entry, grant, version, body, fault, verdict)
+
+    def _serve_token(
+        self, entry: LoggedRequest, headers: Mapping[str, str], form: Mapping[str, str], now: float
+    ) -> Reply:
+        """Tokens are given out beside the limits of the locations."""
+        fault = self.faults.take(entry.operation or "")
+        if failed := self._fail(fault, _UNLIMITED):
+            return failed
+        if entry.operation == "oauth_token":
+            content = self.office.exchange(form, now)
+        else:
+            grant = self.tokens.check_agency(headers.get("authorization"), now)
+            _check_version(headers)
+            content = self.office.exchange_for_location(form, grant, now)
+        if fault.kind == "after-apply":
+            return self._spoil(fault, _UNLIMITED)
+        return Reply(200, _JSON, msgspec.json.encode(content | {"traceId": self._trace_id()}), fault)
 
     def _fail(self, fault: Fault, verdict: Verdict) -> Reply | None:
         """The answer of a fault that comes instead of any work."""
