@@ -31,6 +31,12 @@ _APPOINTMENT: Final = "/calendars/events/appointments/{}"
 UPDATE_APPOINTMENT: Final = Operation("update_appointment", "PUT", _APPOINTMENT, writes=True, repeatable=True)
 GET_APPOINTMENT: Final = Operation("get_appointment", "GET", _APPOINTMENT, writes=False, repeatable=True)
 
+OAUTH_TOKEN: Final = Operation("oauth_token", "POST", "/oauth/token", writes=True, repeatable=True)
+"""Repeatable for about 30 seconds: so long the server takes a refresh token a second time."""
+OAUTH_LOCATION_TOKEN: Final = Operation(
+    "oauth_location_token", "POST", "/oauth/locationToken", writes=True, repeatable=True
+)
+
 OPERATIONS: Final = (UPDATE_APPOINTMENT, GET_APPOINTMENT)
 
 _READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -7,12 +7,14 @@
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                an answer that cannot be read
     ├── DeadlineExceededError      RetryPolicy.deadline has passed
+    ├── TokenStoreError            stored tokens could not be read, locked or written
     └── ApiError                   the server answered with an error
         ├── BadRequestError              400
         │   ├── SlotUnavailableError     "The slot you have selected is no longer available."
         │   └── InvalidEventError        "The event id is invalid."
         ├── AuthenticationError          401
-        │   └── TokenExpiredError        "Invalid JWT"
+        │   ├── TokenExpiredError        "Invalid JWT"
+        │   └── ReconnectRequiredError   no token can be had: a user must connect the app again
         ├── PermissionDeniedError        403
         ├── NotFoundError                404
         ├── UnprocessableError           422
@@ -129,6 +131,10 @@ class DeadlineExceededError(LeadConnectorError):
     """How long the server asked to wait, in seconds; `None` if it did not."""
 
 
+class TokenStoreError(LeadConnectorError):
+    """The stored tokens could not be read, locked or written."""
+
+
 class ApiError(LeadConnectorError):
     """The server answered with an error, or with a redirect, which is never followed."""
 
@@ -179,6 +185,13 @@ class AuthenticationError(ApiError):
 
 class TokenExpiredError(AuthenticationError):
     """401 `Invalid JWT`: the access token has expired."""
+
+
+class ReconnectRequiredError(AuthenticationError):
+    """There is no token, and none can be had: a user must connect the app again, through `authorize_url`.
+
+    `status` is `None` where no token was ever stored.
+    """
 
 
 class PermissionDeniedError(ApiError):

@@ -151,6 +151,24 @@ class MisspeltStatus(Struct, frozen=True):
     appointment_status: str | None = field(name="appoinmentStatus", default=None)
 
 
+class TokenAnswer(Struct, frozen=True, rename="camel"):
+    """An answer of either token endpoint [doc]. For the codec only; what holds secrets has no repr."""
+
+    access_token: str = field(name="access_token")
+    refresh_token: str | None = field(name="refresh_token", default=None)
+    expires_in: float | None = field(name="expires_in", default=None)
+    scope: str | None = None
+    user_type: str | None = None
+    location_id: str | None = None
+    company_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
+
+
 class ErrorBody(Struct, frozen=True, rename="camel"):
     """An error answer, in either of the server's two shapes [field]. For the codec only."""
 
