@@ -26,8 +26,9 @@ Renew = Callable[[StoredToken], Awaitable[StoredToken]]
 """Gets the next token for one that is stored."""
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
-_PATIENCE: Final = 30.0
-"""Seconds for which an early renewal that failed is not tried again."""
+_PATIENCE: Final = 5.0
+"""Seconds for which an early renewal that failed is not tried again. Far less than a refresh token's grace: the
+server may have used it up, and its answer is lost."""
 _LATE_WINNER: Final = (0.0, 0.25)
 """Seconds to wait before each look whether another process has stored a newer token."""
 

@@ -64,10 +64,7 @@ def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> Token
 
 def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
     """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
-    text = body.decode("latin-1")
-    for secret in secrets:
-        text = redact(redact(text, secret), quote_plus(secret))
-    clean = text.encode("latin-1")
+    clean = _hide_all(body.decode("latin-1"), secrets).encode("latin-1")
     error = read_error(status, clean)
     if status in _REFUSES and _GRANT.search(clean):
         mend = (
@@ -83,11 +80,17 @@ def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[s
 
 def hide(error: LeadConnectorError, secrets: Iterable[str]) -> None:
     """Cut secrets out of an error's texts."""
+    known = list(secrets)
+    error.args = (_hide_all(str(error.args[0]), known),)
+    error.trace_id = _hide_all(error.trace_id, known) if error.trace_id else None
+    if isinstance(error, ApiError):
+        error.messages = [_hide_all(message, known) for message in error.messages]
+
+
+def _hide_all(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
-        error.args = (redact(str(error.args[0]), secret),)
-        error.trace_id = redact(error.trace_id, secret) if error.trace_id else None
-        if isinstance(error, ApiError):
-            error.messages = [redact(message, secret) for message in error.messages]
+        text = redact(redact(text, secret), quote_plus(secret))
+    return text
 
 
 def _retell(error_type: type[ApiError], error: ApiError, mend: str) -> ApiError:

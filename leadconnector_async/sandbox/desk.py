@@ -19,11 +19,11 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from .answers import render_event, render_page, render_refusal, render_update
+from .answers import render_event, render_page, render_refusal, render_token_refusal, render_update
 from .faults import Fault, FaultScript
 from .limits import Gate, Limits, Verdict
 from .log import LoggedRequest, RequestLog
-from .oauth import Office, describe_form, read_form
+from .oauth import Office, TokenRefusal, describe_form, read_form
 from .quirks import Quirks
 from .rules import INVALID_EVENT, Refusal, apply_update
 from .seed import Clinic
@@ -203,7 +203,11 @@ class Desk:
                 return {"retry-after": format_datetime(until, usegmt=True)}
 
     def _refuse(self, refusal: Refusal) -> Reply:
-        return Reply(refusal.status, _JSON, render_refusal(refusal.status, refusal.message, self._trace_id()))
+        if isinstance(refusal, TokenRefusal):
+            body = render_token_refusal(refusal.error, refusal.message, self._trace_id())
+        else:
+            body = render_refusal(refusal.status, refusal.message, self._trace_id())
+        return Reply(refusal.status, _JSON, body)
 
     def _trace_id(self) -> str:
         return str(UUID(int=self._traces))

@@ -37,6 +37,14 @@ class TokenRules(Struct, frozen=True, kw_only=True):
     """Whether a location's token that an agency asked for has a refresh token [field: it may be missing]."""
 
 
+class TokenRefusal(Refusal):
+    """A refusal in OAuth's own shape [guess: its words]."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(status, description)
+        self.error = error
+
+
 class _Right(Struct, frozen=True):
     """What a code or a refresh token gives the right to."""
 
@@ -84,12 +92,12 @@ class Office:
     def exchange(self, form: Mapping[str, str], now: float) -> Content:
         """The answer of `POST /oauth/token`. Raises `Refusal`."""
         if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
-            raise Refusal(self.rules.refusal_status, "invalid_client")
+            raise TokenRefusal(self.rules.refusal_status, "invalid_client", "Invalid client credentials!")
         match form.get("grant_type"):
             case "authorization_code":
                 right = self._codes.pop(form.get("code", ""), None)
                 if right is None:
-                    raise Refusal(self.rules.refusal_status, "invalid_grant")
+                    raise TokenRefusal(self.rules.refusal_status, "invalid_grant", "Invalid authorization code")
                 return self._issue(right, now)
             case "refresh_token":
                 return self._rotate(form.get("refresh_token", ""), now)
@@ -110,7 +118,7 @@ class Office:
         right = self._refresh.get(refresh_token)
         answered = self._answered.get(refresh_token)
         if right is None or (answered is not None and now > answered.at + self.rules.grace):
-            raise Refusal(self.rules.refusal_status, "invalid_grant")
+            raise TokenRefusal(self.rules.refusal_status, "invalid_grant", "Invalid refresh token")
         if answered is None:
             answered = self._answered[refresh_token] = _Answered(now, self._issue(right, now))
         return answered.content
