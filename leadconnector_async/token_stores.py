@@ -103,7 +103,7 @@ class FileTokenStore:
         descriptor = self._open_lock(hashlib.sha256(key.encode()).hexdigest()[:32])
         try:
             for seconds in self._look():
-                if try_lock(descriptor):
+                if self._try_lock(descriptor):
                     break
                 await asyncio.sleep(seconds)
             yield
@@ -114,7 +114,7 @@ class FileTokenStore:
         descriptor = self._open_lock("file")
         try:
             for seconds in self._look():
-                if try_lock(descriptor):
+                if self._try_lock(descriptor):
                     break
                 time.sleep(seconds)
             with self._explain("written"):
@@ -150,6 +150,10 @@ class FileTokenStore:
             with suppress(FileExistsError):
                 os.mkdir(self._folder, 0o700)
             return open_lock(os.path.join(self._folder, name))
+
+    def _try_lock(self, descriptor: int) -> bool:
+        with self._explain("locked"):
+            return try_lock(descriptor)
 
     def _look(self) -> Iterator[float]:
         """How long to wait before each next look. Raises `TokenStoreError` when that has taken too long."""

@@ -175,6 +175,17 @@ async def test_a_hundred_tasks_refused_with_invalid_jwt_share_one_renewal(
     assert count_renewals(sandbox) == 1
 
 
+async def test_a_refused_token_is_not_given_again_by_a_renewal_that_did_not_know(
+    sandbox: Sandbox, app: OAuthApp, make_app: MakeApp
+) -> None:
+    """Somebody asks for a token, and shares what is found in the store with one whom it was refused."""
+    first = await app.provider(sandbox.location_id)()
+    provide = make_app().provider(sandbox.location_id)
+    found, renewed = await asyncio.gather(provide(), provide.refresh(first))
+    assert found == first != renewed
+    assert count_renewals(sandbox) == 1
+
+
 async def test_a_token_is_renewed_some_minutes_before_it_expires(
     sandbox: Sandbox, app: OAuthApp, clock: Clock
 ) -> None:

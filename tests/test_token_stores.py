@@ -12,7 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from leadconnector_async import FileTokenStore, MemoryTokenStore, StoredToken, TokenStore, TokenStoreError
+from leadconnector_async import (
+    FileTokenStore,
+    MemoryTokenStore,
+    StoredToken,
+    TokenStore,
+    TokenStoreError,
+    token_stores,
+)
 
 TOKEN = StoredToken(access_token="access-0123456789", refresh_token="refresh-0123456789", expires_at=5.0)
 OTHER = StoredToken(access_token="access-9876543210", expires_at=6.0, location_id="other")
@@ -221,6 +228,20 @@ async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(TokenStoreError, match="could not be locked"):
         async with store.lock("a"):
             pytest.fail("there is nothing to lock")
+
+
+async def test_a_file_system_without_locks_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an error of ours."""
+
+    def fail(*_: object) -> bool:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(token_stores, "try_lock", fail)
+    with pytest.raises(TokenStoreError, match="could not be locked: OSError: Operation not supported"):
+        await FileTokenStore(path).save("a", TOKEN)
+    with pytest.raises(TokenStoreError, match="could not be locked"):
+        async with FileTokenStore(path).lock("a"):
+            pytest.fail("it cannot be locked")
 
 
 @POSIX
