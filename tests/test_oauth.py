@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from msgspec import structs
@@ -151,28 +152,43 @@ async def test_a_code_becomes_a_stored_token_that_works(
 
 
 async def test_a_hundred_tasks_share_one_renewal(
-    sandbox: Sandbox, app: OAuthApp, clock: Clock, make_client: MakeClient
+    sandbox: Sandbox,
+    app: OAuthApp,
+    store: MemoryTokenStore,
+    clock: Clock,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All need a new token at once; one refresh reaches the server, and all succeed."""
-    pass_time(sandbox, clock, DAY)
+    """All need a new token at once; the store is locked once, one refresh reaches the server, all succeed."""
     client = make_client(app.provider(sandbox.location_id))
     event_id = sandbox.appointment_ids[0]
+    await client.get_appointment(event_id)  # from here on the limiter lets all of them go at once
+    sandbox.requests.clear()
+    locked: list[str] = []
+    lock = store.lock
+    monkeypatch.setattr(store, "lock", lambda key: locked.append(key) or lock(key))
+    pass_time(sandbox, clock, DAY)
     found = await asyncio.gather(*[client.get_appointment(event_id) for _ in range(100)])
     assert [one.id for one in found] == [event_id] * 100
     assert count_renewals(sandbox) == 1
     assert sandbox.requests.count_statuses() == {200: 101}
+    assert locked == [sandbox.location_id]
 
 
 async def test_a_hundred_tasks_refused_with_invalid_jwt_share_one_renewal(
     sandbox: Sandbox, app: OAuthApp, make_client: MakeClient
 ) -> None:
-    """The server calls the token expired before the clock does."""
-    sandbox.advance(DAY)
+    """The server calls the token expired before the clock does: all are refused, one renews, all succeed."""
     client = make_client(app.provider(sandbox.location_id))
     event_id = sandbox.appointment_ids[0]
+    await client.get_appointment(event_id)
+    sandbox.requests.clear()
+    sandbox.advance(DAY)
+    sandbox.faults.plan("oauth_token", ["stall 0.3"])
     found = await asyncio.gather(*[client.get_appointment(event_id) for _ in range(100)])
-    assert len(found) == 100
+    assert [one.id for one in found] == [event_id] * 100
     assert count_renewals(sandbox) == 1
+    assert sandbox.requests.count_statuses() == {401: 100, 200: 101}
 
 
 async def test_a_refused_token_is_not_given_again_by_a_renewal_that_did_not_know(
@@ -572,6 +588,7 @@ async def test_secrets_are_in_no_error_event_log_or_repr(echo: bytes, caplog: py
     assert seen
     for text in SECRETS:
         assert text not in seen
+        assert quote_plus(text) not in seen
 
 
 async def test_the_log_of_the_sandbox_shows_no_secret(sandbox: Sandbox, app: OAuthApp, clock: Clock) -> None:
@@ -660,3 +677,22 @@ async def test_four_processes_share_one_renewal(sandbox: Sandbox, tmp_path: Path
     assert ends == [(b"5\n", b"")] * 4
     assert count_renewals(sandbox) == 1
     assert sandbox.faults.unused() == {}
+
+
+async def test_a_process_killed_between_answer_and_store_loses_no_access(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its lock is gone with it, and the next one uses the refresh token's grace."""
+    path = tmp_path / "tokens.json"
+    app = OAuthApp(sandbox.client_id, sandbox.client_secret, store=FileTokenStore(path), base_url=sandbox.url)
+    token = await app.exchange_code(sandbox.issue_code())
+    sandbox.advance(DAY)
+    sandbox.requests.clear()
+    sandbox.faults.plan("oauth_token", ["stall 20"])
+    keys = (sandbox.client_id, sandbox.client_secret, sandbox.location_id, sandbox.appointment_ids[0])
+    async with workers(1, sandbox.url, str(path), *keys) as (process,):
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        await see_renewal(sandbox)
+        process.kill()
+        await process.communicate()
+    assert await app.provider(sandbox.location_id).refresh(token.access_token)
+    assert [request.status for request in sandbox.requests.of("oauth_token")] == [200, 200]
