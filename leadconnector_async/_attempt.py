@@ -122,7 +122,7 @@ class Attempts:
         if call.refreshed or self._shared.tokens.fixed is not None:
             return failure
         call.refreshed = True
-        if await self._shared.tokens.fetch() == call.token:
+        if await self._shared.tokens.replace(call.token) == call.token:
             return failure
         self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
         return await self.make(call, loop)

@@ -84,6 +84,12 @@ OPERATIONS: Final = (
     LIST_CALENDARS,
 )
 
+OAUTH_TOKEN: Final = Operation("oauth_token", "POST", "/oauth/token", writes=True, repeatable=True)
+"""Repeatable for about 30 seconds: so long the server takes a refresh token a second time."""
+OAUTH_LOCATION_TOKEN: Final = Operation(
+    "oauth_location_token", "POST", "/oauth/locationToken", writes=True, repeatable=True
+)
+
 _READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _REPEATABLE_METHODS: Final = _READING_METHODS | {"PUT", "DELETE"}
 

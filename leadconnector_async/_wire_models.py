@@ -71,3 +71,21 @@ class ErrorBody(Struct, frozen=True, rename="camel"):
     error: object = None
     name: object = None
     trace_id: object = None
+
+
+class TokenAnswer(Struct, frozen=True, rename="camel"):
+    """An answer of either token endpoint [doc]. What holds secrets has no repr."""
+
+    access_token: str = field(name="access_token")
+    refresh_token: str | None = field(name="refresh_token", default=None)
+    expires_in: float | None = field(name="expires_in", default=None)
+    scope: str | None = None
+    user_type: str | None = None
+    location_id: str | None = None
+    company_id: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []

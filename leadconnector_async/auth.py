@@ -9,13 +9,36 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from .exceptions import ConfigurationError
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 """An async function that returns a valid token. It is called for every attempt, so it should remember its
 token; after `401 Invalid JWT` it is asked once more, and a new token is tried once."""
+
+
+@runtime_checkable
+class RefreshingProvider(Protocol):
+    """A provider that wants to know which token was refused. Any `TokenProvider` may be one."""
+
+    async def __call__(self) -> str:
+        """A valid token; called for every attempt."""
+        ...
+
+    async def refresh(self, rejected: str) -> str:
+        """A token other than `rejected`, which the server has just called invalid."""
+        ...
+
+
+@runtime_checkable
+class LocationProvider(Protocol):
+    """A provider that knows the tokens of other locations too."""
+
+    def for_location(self, location_id: str) -> TokenProvider:
+        """The provider of another location's tokens."""
+        ...
+
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -39,10 +62,11 @@ def check_token(token: object) -> str:
 class TokenSource:
     """A fixed token, or a provider of tokens."""
 
-    __slots__ = ("_provider", "fixed")
+    __slots__ = ("_provider", "_refreshing", "fixed")
 
     def __init__(self, token: str | TokenProvider) -> None:
         self._provider = token if callable(token) else None
+        self._refreshing = _find_refreshing(token)
         self.fixed = None if callable(token) else check_token(token)
 
     def __repr__(self) -> str:
@@ -53,3 +77,22 @@ class TokenSource:
         if self._provider is None:
             return check_token(self.fixed)
         return check_token(await self._provider())
+
+    async def replace(self, rejected: str) -> str:
+        """The token to use now that the server has refused this one; it may be the same again."""
+        if self._refreshing is None:
+            return await self.fetch()
+        return check_token(await self._refreshing.refresh(rejected))
+
+    def for_location(self, location_id: str) -> TokenSource:
+        """The tokens of another location. Raises `ConfigurationError` where only one location's are known."""
+        provider: object = self._provider
+        if not isinstance(provider, LocationProvider):
+            raise ConfigurationError(
+                "the client's token is of one location; pass the other one's: for_location(location_id, token=…)"
+            )
+        return TokenSource(provider.for_location(location_id))
+
+
+def _find_refreshing(provider: object) -> RefreshingProvider | None:
+    return provider if isinstance(provider, RefreshingProvider) else None

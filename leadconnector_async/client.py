@@ -8,7 +8,6 @@ Knows the pipeline and the codec. Must not import jobs, integrations or the comm
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
@@ -19,8 +18,8 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack, overload
 
 import aiohttp
 from msgspec import UNSET, Struct, UnsetType, structs
-from yarl import URL
 
+from ._address import BASE_URL, check_base_url
 from ._announce import LOGGER, Announcer
 from ._attempt import Attempts, Shared
 from ._methods import CalendarMethods
@@ -37,8 +36,6 @@ from .policy import Priority, RateLimit, RetryPolicy, Timeouts, check_priority
 
 T = TypeVar("T")
 
-BASE_URL: Final = "https://services.leadconnectorhq.com"
-"""The vendor's host [doc]."""
 VERSION: Final = "2021-04-15"
 """The `Version` header of the reference [doc]."""
 
@@ -96,7 +93,7 @@ class LeadConnector(CalendarMethods):
         on_event: EventHandler | None = None,
     ) -> None:
         self._location_id = location_id
-        self._base_url = _check_base_url(base_url)
+        self._base_url = check_base_url(base_url)
         self._shared = Shared(
             Transport(self._base_url, session), Throttle(rate_limit or RateLimit()), TokenSource(token)
         )
@@ -145,7 +142,7 @@ class LeadConnector(CalendarMethods):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. A copy made by `with_options` closes nothing, nor is a borrowed session closed."""
+        """Close the connections. A copy closes nothing, nor is a borrowed session closed."""
         if self._owner:
             await self._shared.transport.close()
 
@@ -158,6 +155,20 @@ class LeadConnector(CalendarMethods):
         other._owner = False
         other._settings = structs.replace(self._settings, **options)
         other._version = other._settings.version
+        other._pipeline = other._build_pipeline()
+        return other
+
+    def for_location(self, location_id: str, token: str | TokenProvider | None = None) -> Self:
+        """A light copy for another location: same connections and settings, own limiter and own token.
+
+        Without `token`, the app whose provider this client was made with gives it. Raises `ConfigurationError`
+        where there is no such app.
+        """
+        tokens = self._shared.tokens.for_location(location_id) if token is None else TokenSource(token)
+        other = copy(self)
+        other._owner = False
+        other._location_id = location_id
+        other._shared = structs.replace(self._shared, tokens=tokens)
         other._pipeline = other._build_pipeline()
         return other
 
@@ -234,30 +245,6 @@ def _build_headers(version: str, app_info: str | None) -> dict[str, str]:
         "Accept": "application/json",
         "User-Agent": f"{agent} {app_info}" if app_info else agent,
     }
-
-
-def _check_base_url(text: str) -> URL:
-    try:
-        url = URL(text)
-        host, port = url.host, url.port
-    except ValueError as error:
-        raise ConfigurationError(f"base_url is not an address: {error}") from None
-    if not host or url.scheme not in ("http", "https") or port is None:
-        raise ConfigurationError(f"base_url must look like {BASE_URL!r}")
-    if url.user is not None or url.password is not None:
-        raise ConfigurationError("base_url must not hold a user name or a password")
-    if url.query_string or url.fragment:
-        raise ConfigurationError("base_url must not hold a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError(f"base_url is http:// to {host}; use https://, as http:// is for loopback only")
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _set_log_level(name: str | None) -> None:

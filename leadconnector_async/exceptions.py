@@ -12,12 +12,14 @@
     │   ├── WebhookSignatureError    its signature is missing or wrong
     │   ├── StaleWebhookError        too old, from the future, or without a time
     │   └── UnreadableWebhookError   signed, but no event can be read out of it
+    ├── TokenStoreError            stored tokens could not be read, locked or written
     └── ApiError                   the server answered with an error
         ├── BadRequestError              400
         │   ├── SlotUnavailableError     "The slot you have selected is no longer available."
         │   └── InvalidEventError        "The event id is invalid."
         ├── AuthenticationError          401
-        │   └── TokenExpiredError        "Invalid JWT"
+        │   ├── TokenExpiredError        "Invalid JWT"
+        │   └── ReconnectRequiredError   no token can be had: a user must connect the app again
         ├── PermissionDeniedError        403
         ├── NotFoundError                404
         ├── UnprocessableError           422
@@ -154,6 +156,10 @@ class UnreadableWebhookError(WebhookError):
     """Signed, but no event can be read out of the body."""
 
 
+class TokenStoreError(LeadConnectorError):
+    """The stored tokens could not be read, locked or written."""
+
+
 class ApiError(LeadConnectorError):
     """The server answered with an error, or with a redirect, which is never followed."""
 
@@ -204,6 +210,13 @@ class AuthenticationError(ApiError):
 
 class TokenExpiredError(AuthenticationError):
     """401 `Invalid JWT`: the access token has expired."""
+
+
+class ReconnectRequiredError(AuthenticationError):
+    """There is no token, and none can be had: a user must connect the app again, through `authorize_url`.
+
+    `status` is `None` where no token was ever stored.
+    """
 
 
 class PermissionDeniedError(ApiError):

@@ -7,7 +7,8 @@ from .book import BookedAppointment
 from .faults import Fault
 from .limits import Limits
 from .log import LoggedRequest
+from .oauth import TokenRules
 from .quirks import Quirks
 from .server import Sandbox
 
-__all__ = ["BookedAppointment", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox"]
+__all__ = ["BookedAppointment", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox", "TokenRules"]

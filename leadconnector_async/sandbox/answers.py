@@ -99,6 +99,11 @@ def render_refusal(status: int, message: str | list[str], trace_id: str) -> byte
     return encode(fields)
 
 
+def render_token_refusal(error: str, description: str | list[str], trace_id: str) -> bytes:
+    """An error of the token endpoint."""
+    return encode({"error": error, "error_description": description, "traceId": trace_id})
+
+
 def render_page(status: int) -> bytes:
     """A page of the edge."""
     title = f"{status} {HTTPStatus(status).phrase}"

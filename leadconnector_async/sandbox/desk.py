@@ -18,21 +18,24 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from .answers import render_page, render_refusal
+from .answers import encode, render_page, render_refusal, render_token_refusal
 from .faults import Fault, FaultScript
 from .handlers import HANDLERS, Visit
 from .limits import Gate, Limits, Verdict
 from .log import LoggedRequest, RequestLog
+from .oauth import Office, TokenRefusal, describe_form, read_form
 from .quirks import Quirks
 from .routes import Route, find_route
 from .rules import Refusal
 from .seed import Clinic, build_id
 from .tokens import TokenBook
 
+_TOKEN_ROUTES: Final = {"/oauth/token": "oauth_token", "/oauth/locationToken": "oauth_location_token"}
 _VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
 _REFUSED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
 _OK: Final = Fault("ok")
+_UNLIMITED: Final = Verdict(allowed=True, headers={}, wait_seconds=0.0)
 
 
 class Reply(Struct, frozen=True):
@@ -48,10 +51,19 @@ class Desk:
     """The server without its sockets."""
 
     def __init__(
-        self, clinic: Clinic, tokens: TokenBook, *, quirks: Quirks, limits: Limits, strict: bool, log_size: int
+        self,
+        clinic: Clinic,
+        tokens: TokenBook,
+        office: Office,
+        *,
+        quirks: Quirks,
+        limits: Limits,
+        strict: bool,
+        log_size: int,
     ) -> None:
         self.clinic = clinic
         self.tokens = tokens
+        self.office = office
         self.quirks = quirks
         self.limits = limits
         self.strict = strict
@@ -62,7 +74,7 @@ class Desk:
         self._ahead = 0.0
 
     def advance(self, seconds: float) -> None:
-        """Set the clock of the limits forward."""
+        """Set the clock of limits and tokens forward."""
         self._ahead += seconds
 
     def restart(self, clinic: Clinic) -> None:
@@ -78,10 +90,11 @@ class Desk:
         now += self._ahead
         path, _, query = path.partition("?")
         route = find_route(method, path)
+        oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
+        operation = oauth or (route.operation if route else None)
         event_id = route.ids.get("event_id") if route is not None else None
-        entry = LoggedRequest(
-            route.operation if route else None, method, path, event_id, now, body.decode("utf-8", "replace"), query
-        )
+        text = describe_form(body) if oauth else body.decode("utf-8", "replace")
+        entry = LoggedRequest(operation, method, path, event_id, now, text, query)
         self.requests.add(entry)
         self._traces += 1
         try:
@@ -101,9 +114,11 @@ class Desk:
     ) -> Reply:
         if self.strict and _REFUSED_AGENT.match(headers.get("user-agent", "")):
             return Reply(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
+        if entry.operation in _TOKEN_ROUTES.values():
+            return self._serve_token(entry, headers, read_form(body), now)
         if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
-        grant = self.tokens.check(headers.get("authorization"), route.scope)
+        grant = self.tokens.check(headers.get("authorization"), route.scope, now)
         entry.location_id = grant.location_id
         version = _check_version(headers)
         verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(self.limits, now)
@@ -113,6 +128,23 @@ class Desk:
         return self._fail(fault, verdict) or self._answer(
             entry, self._welcome(entry, route, version, body), fault, verdict
         )
+
+    def _serve_token(
+        self, entry: LoggedRequest, headers: Mapping[str, str], form: Mapping[str, str], now: float
+    ) -> Reply:
+        """Tokens are given out beside the limits of the locations."""
+        fault = self.faults.take(entry.operation or "")
+        if failed := self._fail(fault, _UNLIMITED):
+            return failed
+        if entry.operation == "oauth_token":
+            content = self.office.exchange(form, now)
+        else:
+            grant = self.tokens.check_agency(headers.get("authorization"), now)
+            _check_version(headers)
+            content = self.office.exchange_for_location(form, grant, now)
+        if fault.kind == "after-apply":
+            return self._spoil(fault, _UNLIMITED)
+        return Reply(200, _JSON, encode(content | {"traceId": self._trace_id()}), fault)
 
     def _fail(self, fault: Fault, verdict: Verdict) -> Reply | None:
         """The answer of a fault that comes instead of any work."""
@@ -174,7 +206,11 @@ class Desk:
                 return {"retry-after": format_datetime(until, usegmt=True)}
 
     def _refuse(self, refusal: Refusal) -> Reply:
-        return Reply(refusal.status, _JSON, render_refusal(refusal.status, refusal.message, self._trace_id()))
+        if isinstance(refusal, TokenRefusal):
+            body = render_token_refusal(refusal.error, refusal.message, self._trace_id())
+        else:
+            body = render_refusal(refusal.status, refusal.message, self._trace_id())
+        return Reply(refusal.status, _JSON, body)
 
     def _trace_id(self) -> str:
         return str(UUID(int=self._traces))

@@ -20,8 +20,9 @@ from .desk import Desk
 from .faults import Fault, FaultScript
 from .limits import Limits
 from .log import RequestLog
+from .oauth import Office, TokenRules
 from .quirks import Quirks
-from .seed import Clinic, build_clinic
+from .seed import Clinic, build_clinic, build_id
 from .tokens import CALENDARS, READ, WRITE, TokenBook, TokenKind, UserType
 
 
@@ -49,6 +50,7 @@ class Sandbox:
         limits: Limits | None = None,
         quirks: Quirks | None = None,
         faults: Mapping[str, Sequence[Fault | str]] | None = None,
+        token_rules: TokenRules | None = None,
         strict: bool = True,
         log_size: int = 10_000,
         host: str = "127.0.0.1",
@@ -65,6 +67,7 @@ class Sandbox:
         self._desk = Desk(
             clinic,
             tokens,
+            Office(seed, tokens, build_id(seed, "company", 0), token_rules or TokenRules()),
             quirks=quirks or Quirks(),
             limits=limits or Limits(),
             strict=strict,
@@ -156,7 +159,7 @@ class Sandbox:
         self._desk.quirks = quirks
 
     def advance(self, seconds: float) -> None:
-        """Set the clock of the limits forward: windows pass, the day ends. Answers do not take longer for it."""
+        """Set the sandbox's clock forward: windows pass, the day ends, tokens expire. Answers take no longer."""
         self._desk.advance(seconds)
 
     def issue_token(
@@ -169,6 +172,45 @@ class Sandbox:
     ) -> str:
         """Make another token."""
         return self._desk.tokens.issue(kind, location_id or self.location_id, scopes, user_type)
+
+    @property
+    def client_id(self) -> str:
+        """Of the marketplace app that may ask for tokens."""
+        return self._desk.office.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The same app's secret."""
+        return self._desk.office.client_secret
+
+    @property
+    def company_id(self) -> str:
+        """The agency that the location belongs to."""
+        return self._desk.office.company_id
+
+    @property
+    def token_rules(self) -> TokenRules:
+        """How the token endpoints behave; can be set while it runs."""
+        return self._desk.office.rules
+
+    @token_rules.setter
+    def token_rules(self, rules: TokenRules) -> None:
+        self._desk.office.rules = rules
+
+    def issue_code(
+        self,
+        *,
+        scopes: Iterable[str] = (READ, WRITE),
+        location_id: str | None = None,
+        user_type: UserType = "Location",
+    ) -> str:
+        """Connect the app as a user would; returns the code. `user_type="Company"` connects the agency."""
+        owner_id = self.company_id if user_type == "Company" else location_id or self.location_id
+        return self._desk.office.issue_code(owner_id, scopes, user_type)
+
+    def disconnect(self, owner_id: str | None = None) -> None:
+        """Remove the app as a user would: the refresh tokens of the location, or agency, work no more."""
+        self._desk.office.revoke(owner_id or self.location_id)
 
     def expire_token(self, token: str) -> None:
         """Let a token expire. Raises `KeyError` for an unknown one."""

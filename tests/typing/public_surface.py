@@ -1,6 +1,7 @@
 """What users write, as both type checkers must see it. Checked, never run."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from typing import assert_type
 
@@ -12,12 +13,17 @@ from leadconnector_async import (
     Appointment,
     AppointmentUpdate,
     Event,
+    FileTokenStore,
     JsonValue,
     LeadConnector,
+    MemoryTokenStore,
+    OAuthApp,
     Quota,
     RateLimit,
     RetryPolicy,
+    StoredToken,
     Timeouts,
+    TokenStore,
     answer_of,
 )
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -70,6 +76,28 @@ def make() -> LeadConnector:
     assert_type(LeadConnector.from_env(), LeadConnector)
     take(client.update_appointment)
     return client
+
+
+class OwnStore:
+    async def load(self, key: str) -> StoredToken | None:
+        return None
+
+    async def save(self, key: str, token: StoredToken) -> None:
+        pass
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+
+async def connect() -> None:
+    stores: list[TokenStore] = [FileTokenStore("tokens.json"), MemoryTokenStore(), OwnStore()]
+    app = OAuthApp("id", "secret", store=stores[0], redirect_uri="https://example.com")
+    assert_type(app.authorize_url(["scope"], state="x"), str)
+    assert_type(await app.exchange_code("code", user_type="Company"), StoredToken)
+    assert_type(await app.location_token("company", "location"), StoredToken)
+    client = LeadConnector(app.provider("location"), location_id="location")
+    assert_type(client.for_location("other"), LeadConnector)
+    assert_type(client.for_location("other", provide), LeadConnector)
 
 
 def read(error: ApiError) -> None:

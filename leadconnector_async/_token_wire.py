@@ -1,0 +1,106 @@
+"""The codec of the token endpoints: a form to a request; an answer to a token, or to what went wrong.
+
+Rule: a secret that the server echoes is cut out of every text. Whether `invalid_grant` comes as a 400 or as a
+401, and in which words, is unknown [guess]: any of them is understood.
+
+Pure. Must not import anything that awaits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+
+from ._errors import UNREADABLE, read_error, redact
+from ._operations import Operation
+from ._wire import Read, Request
+from ._wire_models import TokenAnswer
+from .exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
+from .tokens import StoredToken
+
+_LIFETIME: Final = 86_399.0
+"""Seconds that an access token lives if the answer does not say it [doc]."""
+_REFUSES: Final = frozenset({400, 401, 403, 422})
+_GRANT: Final = re.compile(
+    rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
+)
+_CLIENT: Final = re.compile(rb"invalid[_ ]client|unauthorized_client", re.I)
+_decode: Final = msgspec.json.Decoder(TokenAnswer, strict=False).decode
+
+
+def build_token_request(operation: Operation, form: Mapping[str, str | None]) -> Request[TokenAnswer]:
+    """Encode a form; what is `None` is left out."""
+    fields = {name: value for name, value in form.items() if value is not None}
+    return Request(operation, operation.path, urlencode(fields).encode(), _read)
+
+
+def build_stored_token(answer: TokenAnswer, asked_at: float, known: StoredToken | None = None) -> StoredToken:
+    """What to store of an answer; what it leaves out stays as it was `known`. Times in epoch seconds."""
+    seconds = _LIFETIME if answer.expires_in is None else answer.expires_in
+    return StoredToken(
+        access_token=answer.access_token,
+        expires_at=asked_at + seconds,
+        issued_at=asked_at,
+        refresh_token=answer.refresh_token or (known.refresh_token if known else None),
+        user_type=answer.user_type or (known.user_type if known else "Location"),
+        location_id=answer.location_id or (known.location_id if known else None),
+        company_id=answer.company_id or (known.company_id if known else None),
+        scope=answer.scope or (known.scope if known else ""),
+    )
+
+
+def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> TokenAnswer | DecodeError:
+    """Read a 2xx."""
+    try:
+        return request.read(body).value
+    except UNREADABLE as error:
+        reason = f"HTTP {status}, {len(body)} bytes: {type(error).__name__}"
+    return DecodeError(f"The token endpoint's answer cannot be read ({reason}).", status=status)
+
+
+def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
+    """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
+    clean = _hide_all(body.decode("latin-1"), secrets).encode("latin-1")
+    error = read_error(status, clean)
+    if status in _REFUSES and _GRANT.search(clean):
+        mend = (
+            f"The grant of {owner} is used up, expired or revoked: send a user through authorize_url(…) again, "
+            "and give the new code to exchange_code(…)."
+        )
+        return _retell(ReconnectRequiredError, error, mend)
+    if status in _REFUSES and _CLIENT.search(clean):
+        mend = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
+        return _retell(AuthenticationError, error, mend)
+    return error
+
+
+def hide(error: LeadConnectorError, secrets: Iterable[str]) -> None:
+    """Cut secrets out of an error's texts."""
+    known = list(secrets)
+    error.args = (_hide_all(str(error.args[0]), known),)
+    error.trace_id = _hide_all(error.trace_id, known) if error.trace_id else None
+    if isinstance(error, ApiError):
+        error.messages = [_hide_all(message, known) for message in error.messages]
+
+
+def _hide_all(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = redact(redact(text, secret), quote_plus(secret))
+    return text
+
+
+def _retell(error_type: type[ApiError], error: ApiError, mend: str) -> ApiError:
+    return error_type(
+        f"{error.args[0]} {mend}", messages=error.messages, status=error.status, trace_id=error.trace_id
+    )
+
+
+def _read(body: bytes) -> Read[TokenAnswer]:
+    answer = _decode(body)
+    if not answer.access_token:
+        raise ValueError
+    return Read(answer)

@@ -1,0 +1,207 @@
+"""`OAuthApp`: a marketplace app that users connect, and the tokens that it has for that.
+
+Rule: whatever is asked of an app comes from its store, or goes there before it is used. No secret is in a repr,
+an error or a log line.
+
+Knows renewals and the token endpoint. Must not import the pipeline or the client.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, TypeAlias
+
+import aiohttp
+from msgspec import structs
+from yarl import URL
+
+from ._address import BASE_URL, check_base_url
+from ._renewal import Renewals
+from ._token_endpoint import AppKeys, TokenEndpoint
+from ._token_wire import build_stored_token
+from .exceptions import ConfigurationError, DecodeError, ReconnectRequiredError, TokenExpiredError
+from .policy import Timeouts
+from .token_stores import MemoryTokenStore, TokenStore
+from .tokens import StoredToken
+
+UserType: TypeAlias = Literal["Location", "Company"]
+"""Whose token it is: a Sub-Account's or an agency's [doc]."""
+
+AUTHORIZE_URL: Final = "https://marketplace.gohighlevel.com/oauth/chooselocation"
+"""Where a user chooses the Sub-Account to connect [doc]."""
+_TIMEOUTS: Final = Timeouts(connect=5.0, read=8.0)
+"""Three tries of that length stay within the grace of a refresh token."""
+_LONGEST_READ: Final = 9.0
+
+
+class AppTokens:
+    """The tokens of one location (or agency) of an app; made by `OAuthApp.provider`. A `TokenProvider`."""
+
+    __slots__ = ("_key", "_renewals")
+
+    def __init__(self, renewals: Renewals, key: str) -> None:
+        self._renewals = renewals
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._key!r}>"
+
+    async def __call__(self) -> str:
+        """The token to use now, renewed if it is about to expire."""
+        return await self._renewals.get(self._key)
+
+    async def refresh(self, rejected: str) -> str:
+        """A token other than `rejected`, which the server has just called invalid."""
+        return await self._renewals.replace(self._key, rejected)
+
+    def for_location(self, location_id: str) -> AppTokens:
+        """The tokens of another location of the same app."""
+        return AppTokens(self._renewals, location_id)
+
+
+class OAuthApp:
+    """An app of the vendor's marketplace, with the tokens of all who have connected it.
+
+        app = OAuthApp(client_id, client_secret, store=FileTokenStore("tokens.json"))
+        client = LeadConnector(app.provider(location_id), location_id=location_id)
+
+    `store` keeps the tokens; without one they are gone with the process. `redirect_uri` is where the vendor
+    sends users back to. `base_url` is as for `LeadConnector`. `refresh_ahead` says how many seconds before its
+    end a token is renewed. `timeouts` bound each of at most three tries; `read` is at most 9 s, so that they fit
+    in the 30 s for which a refresh token works again. A borrowed `session` lends its connections. `clock` gives
+    the seconds since the epoch. One app per process and event loop: it is what tasks share a renewal through.
+
+    Raises `ConfigurationError` for a setting that cannot work. All other errors are `LeadConnectorError`s too:
+    `ReconnectRequiredError` when only a user can help, `TokenStoreError` when the store fails.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        store: TokenStore | None = None,
+        redirect_uri: str | None = None,
+        base_url: str = BASE_URL,
+        authorize_at: str = AUTHORIZE_URL,
+        refresh_ahead: float = 300.0,
+        timeouts: Timeouts = _TIMEOUTS,
+        session: aiohttp.ClientSession | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _check_text("client_id", client_id)
+        _check_text("client_secret", client_secret)
+        if timeouts.read > _LONGEST_READ:
+            raise ConfigurationError(f"timeouts.read is {timeouts.read}; it must be at most {_LONGEST_READ} s")
+        self._client_id = client_id
+        self._redirect_uri = redirect_uri
+        self._authorize_at = URL(authorize_at)
+        self._clock = clock
+        keys = AppKeys(client_id, client_secret)
+        self._endpoint = TokenEndpoint(check_base_url(base_url), keys, timeouts=timeouts, session=session)
+        self._renewals = Renewals(
+            MemoryTokenStore() if store is None else store,
+            self._renew,
+            clock=clock,
+            ahead_seconds=refresh_ahead,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} client_id={self._client_id!r}>"
+
+    def authorize_url(self, scopes: Iterable[str], *, state: str) -> str:
+        """Where to send a user who wants to connect the app.
+
+        `state` is a value that nobody can guess: keep it with the user's session, and take a code only if the
+        same value comes back with it. Raises `ConfigurationError` without a `redirect_uri`.
+        """
+        if self._redirect_uri is None:
+            raise ConfigurationError("authorize_url needs a redirect_uri: OAuthApp(…, redirect_uri=…)")
+        _check_text("state", state)
+        query = {
+            "response_type": "code",
+            "redirect_uri": self._redirect_uri,
+            "client_id": self._client_id,
+            "scope": " ".join([scopes] if isinstance(scopes, str) else scopes),
+            "state": state,
+        }
+        return str(self._authorize_at.update_query(query))
+
+    async def exchange_code(self, code: str, *, user_type: UserType = "Location") -> StoredToken:
+        """Turn the code that a user came back with into a stored token [doc: Get Access Token].
+
+        It is stored under its location's id, or its agency's. Raises `ReconnectRequiredError` for a code that is
+        used or too old.
+        """
+        asked_at = self._clock()
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "user_type": user_type,
+            "redirect_uri": self._redirect_uri,
+        }
+        token = build_stored_token(await self._endpoint.ask("this code", form), asked_at)
+        await self._renewals.keep(_choose_key(token), token)
+        return token
+
+    def provider(self, location_id: str) -> AppTokens:
+        """The tokens of a location, or of an agency by its id, for `LeadConnector(token=…)`. Asks nobody yet."""
+        return AppTokens(self._renewals, location_id)
+
+    async def location_token(self, company_id: str, location_id: str) -> StoredToken:
+        """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].
+
+        Where the answer has no refresh token, the next token comes from the agency's in the same way.
+        """
+        token = await self._ask_agency(company_id, location_id)
+        await self._renewals.keep(location_id, token)
+        return token
+
+    async def _renew(self, stored: StoredToken) -> StoredToken:
+        """The next token after a stored one: by its refresh token, or else from its agency."""
+        if stored.refresh_token is None and stored.company_id and stored.location_id:
+            return await self._ask_agency(stored.company_id, stored.location_id)
+        if stored.refresh_token is None:
+            raise ReconnectRequiredError(
+                f"The token of {_describe(stored)} has expired and cannot be renewed: send a user through "
+                "authorize_url(…) again."
+            )
+        asked_at = self._clock()
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": stored.refresh_token,
+            "user_type": stored.user_type,
+            "redirect_uri": self._redirect_uri,
+        }
+        return build_stored_token(await self._endpoint.ask(_describe(stored), form), asked_at, stored)
+
+    async def _ask_agency(self, company_id: str, location_id: str) -> StoredToken:
+        agency = self.provider(company_id)
+        agency_token = await agency()
+        asked_at = self._clock()
+        try:
+            answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
+        except TokenExpiredError:
+            agency_token = await agency.refresh(agency_token)
+            asked_at = self._clock()
+            answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
+        token = build_stored_token(answer, asked_at)
+        return structs.replace(token, user_type="Location", company_id=company_id, location_id=location_id)
+
+
+def _describe(token: StoredToken) -> str:
+    return f"agency {token.company_id}" if token.user_type == "Company" else f"location {token.location_id}"
+
+
+def _choose_key(token: StoredToken) -> str:
+    key = token.company_id if token.user_type == "Company" else token.location_id
+    key = key or token.location_id or token.company_id
+    if key is None:
+        raise DecodeError("The token endpoint's answer names neither a location nor a company.")
+    return key
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip() or value != value.strip():
+        raise ConfigurationError(f"{name} must be a text without blanks around it")

@@ -1,0 +1,162 @@
+"""The marketplace app that the sandbox knows, and its tokens: codes, single-use refresh tokens, their grace.
+
+Rule: as the real server, a refresh token works once, and for a while again for the same client, with the same
+answer [doc; that it is the same one: guess]. Time comes in as an argument. No secret is logged or shown.
+
+Pure. Must not import anything outside this folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import parse_qsl
+
+from msgspec import Struct
+
+from .rules import Refusal
+from .tokens import Grant, TokenBook, UserType
+
+_PLAIN: Final = frozenset({"grant_type", "user_type", "companyId", "locationId", "client_id", "redirect_uri"})
+"""What of a form may be logged."""
+
+Content = dict[str, object]
+
+
+class TokenRules(Struct, frozen=True, kw_only=True):
+    """How the token endpoints behave."""
+
+    expires_in: int = 86_399
+    """Seconds that an access token lives, by the sandbox's clock [doc]."""
+    grace: float = 30.0
+    """Seconds for which a used refresh token gives the same answer again [doc]."""
+    refusal_status: int = 400
+    """Status of `invalid_grant` and `invalid_client`: 400 or 401 [guess]."""
+    location_refresh: bool = False
+    """Whether a location's token that an agency asked for has a refresh token [field: it may be missing]."""
+
+
+class TokenRefusal(Refusal):
+    """A refusal in OAuth's own shape [guess: its words]."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(status, description)
+        self.error = error
+
+
+class _Right(Struct, frozen=True):
+    """What a code or a refresh token gives the right to."""
+
+    owner_id: str
+    user_type: UserType
+    scopes: tuple[str, ...]
+
+
+class _Answered(Struct, frozen=True):
+    at: float
+    content: Content
+
+
+class Office:
+    """The token endpoints without their sockets."""
+
+    def __init__(self, seed: int, tokens: TokenBook, company_id: str, rules: TokenRules) -> None:
+        self.client_id = f"{_hash(seed, 'client', 0)[:24]}-sandbox"
+        self.client_secret = _hash(seed, "secret", 0)[:36]
+        self.company_id = company_id
+        self.rules = rules
+        self._seed = seed
+        self._tokens = tokens
+        self._codes: dict[str, _Right] = {}
+        self._refresh: dict[str, _Right] = {}
+        self._answered: dict[str, _Answered] = {}
+        self._issued = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._issued}>"
+
+    def issue_code(self, owner_id: str, scopes: Iterable[str], user_type: UserType) -> str:
+        """What a user who connects the app is sent back with."""
+        code = self._make("code")
+        self._codes[code] = _Right(owner_id, user_type, tuple(scopes))
+        return code
+
+    def revoke(self, owner_id: str) -> None:
+        """A user removes the app: no refresh token of this owner works any more, not even in its grace."""
+        gone = [token for token, right in self._refresh.items() if right.owner_id == owner_id]
+        for token in gone:
+            del self._refresh[token]
+            self._answered.pop(token, None)
+
+    def exchange(self, form: Mapping[str, str], now: float) -> Content:
+        """The answer of `POST /oauth/token`. Raises `Refusal`."""
+        if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
+            raise TokenRefusal(self.rules.refusal_status, "invalid_client", "Invalid client credentials!")
+        match form.get("grant_type"):
+            case "authorization_code":
+                right = self._codes.pop(form.get("code", ""), None)
+                if right is None:
+                    raise TokenRefusal(self.rules.refusal_status, "invalid_grant", "Invalid authorization code")
+                return self._issue(right, now)
+            case "refresh_token":
+                return self._rotate(form.get("refresh_token", ""), now)
+            case _:
+                raise Refusal(422, ["grant_type must be a valid enum value"])
+
+    def exchange_for_location(self, form: Mapping[str, str], grant: Grant, now: float) -> Content:
+        """The answer of `POST /oauth/locationToken`. Raises `Refusal`."""
+        location_id = form.get("locationId")
+        if not location_id or form.get("companyId") != grant.location_id:
+            raise Refusal(400, "Bad Request")
+        right = _Right(location_id, "Location", tuple(sorted(grant.scopes)))
+        content = self._issue(right, now, renewable=self.rules.location_refresh)
+        del content["companyId"]
+        return content
+
+    def _rotate(self, refresh_token: str, now: float) -> Content:
+        right = self._refresh.get(refresh_token)
+        answered = self._answered.get(refresh_token)
+        if right is None or (answered is not None and now > answered.at + self.rules.grace):
+            raise TokenRefusal(self.rules.refusal_status, "invalid_grant", "Invalid refresh token")
+        if answered is None:
+            answered = self._answered[refresh_token] = _Answered(now, self._issue(right, now))
+        return answered.content
+
+    def _issue(self, right: _Right, now: float, *, renewable: bool = True) -> Content:
+        access_token = self._tokens.issue(
+            "access", right.owner_id, right.scopes, right.user_type, now + self.rules.expires_in
+        )
+        content: Content = {
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": self.rules.expires_in,
+            "scope": " ".join(right.scopes),
+            "userType": right.user_type,
+            "companyId": self.company_id,
+        }
+        if right.user_type == "Location":
+            content["locationId"] = right.owner_id
+        if renewable:
+            refresh_token = self._make("refresh")
+            self._refresh[refresh_token] = right
+            content["refresh_token"] = refresh_token
+        return content
+
+    def _make(self, kind: str) -> str:
+        self._issued += 1
+        return _hash(self._seed, kind, self._issued)
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """Read a form."""
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def describe_form(body: bytes) -> str:
+    """A form for the log, without its secrets."""
+    return "&".join(f"{name}={value if name in _PLAIN else '…'}" for name, value in read_form(body).items())
+
+
+def _hash(seed: int, kind: str, number: int) -> str:
+    return hashlib.sha256(f"{seed}:oauth {kind}:{number}".encode()).hexdigest()

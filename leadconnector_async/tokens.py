@@ -1,0 +1,40 @@
+"""`StoredToken`: a location's or an agency's tokens, as a store keeps them.
+
+Rule: its repr shows no secret, whoever asks for it.
+
+Pure. Must not import anything of the package.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class StoredToken(Struct, frozen=True, kw_only=True):
+    """An access token and what is needed to renew it. Holds secrets: keep it as you keep passwords.
+
+    A msgspec Struct: `msgspec.json.encode(token)` and `msgspec.json.decode(text, type=StoredToken)` are enough
+    to keep it anywhere.
+    """
+
+    access_token: str
+    """Goes with every request."""
+    expires_at: float
+    """When the access token expires, in seconds since the epoch."""
+    issued_at: float = 0.0
+    """When it was asked for, in seconds since the epoch."""
+    refresh_token: str | None = None
+    """Works once, and brings the next one [doc]. A token that came from an agency's may have none."""
+    user_type: str = "Location"
+    """`Location`, or `Company` for an agency."""
+    location_id: str | None = None
+    company_id: str | None = None
+    scope: str = ""
+    """The scopes it was granted, with blanks between them."""
+
+    def __repr__(self) -> str:
+        facts = "".join(f" {name}={value!r}" for name, value in self.__rich_repr__())
+        return f"<{type(self).__name__}{facts}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [(name, getattr(self, name)) for name in ("user_type", "location_id", "company_id", "expires_at")]
