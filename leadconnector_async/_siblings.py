@@ -221,7 +221,7 @@ def _list(body: bytes, name: str) -> list[Raw]:
     if body.lstrip().startswith(b"["):
         return msgspec.json.decode(body, type=list[Raw])
     inner = msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).get(name)
-    return [] if inner is None else msgspec.json.decode(inner, type=list[Raw])
+    return [] if inner is None else msgspec.json.decode(inner, type=list[Raw] | None) or []
 
 
 def _check_location(location_id: str | None) -> str:

@@ -1,8 +1,10 @@
 """The update's siblings, on real sockets against the sandbox."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from leadconnector_async import (
@@ -22,9 +24,15 @@ from leadconnector_async import (
     UnprocessableError,
     answer_of,
 )
+from leadconnector_async._operations import LIST_EVENTS
+from leadconnector_async._siblings import build_delete_event, build_get_free_slots, build_list_events
+from leadconnector_async._wire import Request
 from leadconnector_async.sandbox import Sandbox
 
 from .conftest import MakeClient
+from .test_wire import SAMPLES
+
+T = TypeVar("T")
 
 DAY = datetime(2027, 6, 1, tzinfo=ZoneInfo("America/New_York"))
 
@@ -302,3 +310,28 @@ async def test_a_wrong_route_for_deleting_is_a_404(client: LeadConnector, sandbo
     """DELETE knows events, not appointments [field]."""
     with pytest.raises(NotFoundError, match="Cannot DELETE"):
         await client.request("DELETE", f"/calendars/events/appointments/{sandbox.appointment_ids[0]}", body={})
+
+
+def read_sample(request: Request[T], name: str) -> T:
+    return request.read(msgspec.json.encode(SAMPLES[name]["body"])).value
+
+
+def test_recorded_answers_are_read() -> None:
+    """Lists, free slots beside a trace id, a deletion."""
+    start, end = DAY, DAY + timedelta(days=1)
+    listing = build_list_events(LIST_EVENTS, "l", start, end, user_id="u", calendar_id=None, group_id=None)
+    events = read_sample(listing, "list_events_ok")
+    assert [event.appointment_status for event in events] == ["confirmed", "confirmed"]
+    (request,) = build_get_free_slots("c", start, end, timezone=None, user_ids=())
+    slots = read_sample(request, "free_slots_ok")
+    assert {day: len(times) for day, times in slots.items()} == {date(2026, 9, 14): 2, date(2026, 9, 15): 1}
+    assert read_sample(build_delete_event("e"), "delete_event_ok") is True
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"events": null}', b'{"events": [], "traceId": "t"}', b"[]"])
+def test_a_list_without_entries_is_empty(body: bytes) -> None:
+    """In whatever way it says so."""
+    listing = build_list_events(
+        LIST_EVENTS, "l", DAY, DAY + timedelta(1), user_id="u", calendar_id=None, group_id=None
+    )
+    assert listing.read(body).value == []

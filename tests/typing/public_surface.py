@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import assert_type
 
 import msgspec
@@ -11,12 +11,16 @@ from leadconnector_async import (
     Answer,
     ApiError,
     Appointment,
+    AppointmentCreate,
     AppointmentUpdate,
+    Calendar,
+    Change,
     Event,
     FileTokenStore,
     JsonValue,
     LeadConnector,
     MemoryTokenStore,
+    Note,
     OAuthApp,
     Quota,
     RateLimit,
@@ -127,3 +131,17 @@ def receive(verifier: WebhookVerifier, body: bytes, headers: Mapping[str, str]) 
 
 WebhookVerifier(b"key", "key", max_age_seconds=3600, require_timestamp=False, clock=lambda: 0.0)
 WebhookVerifier("key", None, 300.0)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue] - settings are named
+
+
+async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, when: datetime) -> None:
+    assert_type(await client.create_appointment(booking), Appointment)
+    assert_type(await client.delete_event("id"), bool)
+    assert_type(await client.list_events(when, when, user_id="u"), list[Appointment])
+    assert_type(await client.get_free_slots("id", when, when), dict[date, tuple[datetime, ...]])
+    async for note in client.list_notes("id"):
+        assert_type(note, Note)
+    assert_type(await client.get_calendar("id"), Calendar)
+    assert_type(await client.plan_reschedule("id", shift=timedelta(days=1)), Change)
+    moved = await client.reschedule_appointment("id", start_time=when, title="x", verify=True)
+    assert_type(moved, Appointment)
+    assert_type(await answer_of(client.delete_event("id")), Answer[bool])
