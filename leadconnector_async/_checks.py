@@ -9,7 +9,7 @@ Pure. Knows models, recurrence and exceptions; must not import anything that awa
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Final, NoReturn, TypeVar, cast, get_args
 from uuid import UUID
@@ -33,7 +33,13 @@ W = TypeVar("W", bound=Struct)
 A = TypeVar("A", bound=AppointmentFields)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NAMES: Final = tuple((field.name, field.encode_name) for field in msgspec.structs.fields(WireUpdate))
+_NAMES: Final = tuple(
+    {
+        field.name: field.encode_name
+        for wire_type in (WireUpdate, WireCreate, WireBlockSlot)
+        for field in msgspec.structs.fields(wire_type)
+    }.items()
+)
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
 _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
 """Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
@@ -75,9 +81,10 @@ def check_range(
     for name, value in zip(names, (start, end), strict=True):
         if not isinstance(value, datetime) or value.utcoffset() is None:
             raise refuse(name, value, "it is not an aware datetime", "give it a time zone")
-    if end <= start:
+    first, last = _count_milliseconds(start), _count_milliseconds(end)
+    if last <= first:
         raise refuse(names[1], end, f"it is not after {names[0]} ({start})", "move it later")
-    return _count_milliseconds(start), _count_milliseconds(end)
+    return first, last
 
 
 def refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
@@ -195,7 +202,8 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
     # A free slot is sent back exactly as it was offered, so text that the server understands stays as it is.
     if value not in (text, f"{text[:19]}Z"):
         fields[camel] = text
-    return instant
+    # Times of one zone are compared by their clock; those of fixed offsets, as instants.
+    return instant.replace(tzinfo=timezone(instant.utcoffset() or timedelta()))
 
 
 def _refuse_instant(field: str, value: object, instant: datetime) -> NoReturn:

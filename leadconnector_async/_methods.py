@@ -97,6 +97,7 @@ class CalendarMethods:
             end_time=end_time,
             shift=shift,
             scope=scope,
+            version=self._version,
             changes=changes,
         )
         return await carry_out(self, change, verify=verify)
@@ -119,6 +120,7 @@ class CalendarMethods:
             end_time=end_time,
             shift=shift,
             scope=scope,
+            version=self._version,
             changes=changes,
         )
 

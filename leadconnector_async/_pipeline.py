@@ -22,7 +22,7 @@ from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
 from .answer import Answer
 from .events import Reconciled, Retrying
-from .exceptions import InvalidEventError, LeadConnectorError, TokenExpiredError, TransportError
+from .exceptions import LeadConnectorError, TokenExpiredError, TransportError
 from .policy import RetryPolicy
 
 T = TypeVar("T")
@@ -127,8 +127,6 @@ class Pipeline:
             return Failure(TransportError(call.unread), "final")
         proof = build_proof()
         found = await self._read_back(call, proof.request, loop)
-        if isinstance(found, Failure) and isinstance(found.error, InvalidEventError) and proof.absent is not None:
-            found = Answer(proof.absent.value, found.error.status or 0, {}, call.attempts, b"")
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
             return found

@@ -1,6 +1,7 @@
 """Carrying out a safe change: read, plan, send, and look again if asked to.
 
-Rule: what is planned is all that is sent; if a later step is refused, what an earlier one changed is put back.
+Rule: what is planned is checked whole before any of it is sent, and is all that is sent. If a later step is
+refused, what an earlier one changed is put back; where that cannot be done, the error says so.
 
 Knows the plan (`reschedule`) and, as a protocol, the two operations that it needs.
 """
@@ -15,7 +16,7 @@ from ._compare import compare_update
 from .exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
 from .models import Appointment, AppointmentUpdate
 from .recurrence import parse_instance_id
-from .reschedule import Change, Changes, Scope, decide_times, plan_change
+from .reschedule import Change, Changes, Scope, check_series_move, decide_times, plan_change
 
 
 class Operations(Protocol):
@@ -34,92 +35,117 @@ async def prepare(
     end_time: datetime | None,
     shift: timedelta | None,
     scope: Scope,
+    version: str,
     changes: Changes,
 ) -> Change:
-    """Read what is to be changed, and plan it."""
+    """Read what is to be changed, plan it, and check all that would be sent."""
     if scope not in ("instance", "series"):
-        raise InvalidRequestError(
-            f"scope is {scope!r}; it must be 'instance' or 'series'", field="scope", value=scope
-        )
+        text = f"scope is {scope!r}; it must be 'instance' or 'series'. Nothing was changed."
+        raise InvalidRequestError(text, field="scope", value=scope)
     before = await _read(client, event_id)
-    instance = parse_instance_id(event_id)
-    if scope == "instance" or instance is None:
-        _check_scope(before, event_id, scope)
-        return plan_change(
-            before, event_id=event_id, start_time=start_time, end_time=end_time, shift=shift, changes=changes
-        )
+    master_id = _find_master_id(before, event_id)
+    if scope == "instance":
+        _check_is_single(before, event_id, master_id)
     times = decide_times(before, start_time, end_time, shift)
-    master = await _read(client, instance.master_event_id)
-    start, end = _carry_over(before, master, times)
-    return plan_change(master, event_id=instance.master_event_id, start_time=start, end_time=end, changes=changes)
+    if scope == "series":
+        before, event_id, times = await _turn_to_master(client, before, event_id, master_id, times)
+    start, end = times or (None, None)
+    change = plan_change(before, event_id=event_id, start_time=start, end_time=end, changes=changes)
+    for update in change.updates:
+        check_update(update, version)
+    return change
 
 
 async def carry_out(client: Operations, change: Change, *, verify: bool) -> Appointment:
     """Send what was planned. Raises what `update_appointment` raises, and `VerificationError`."""
-    shown = change.before
-    done: list[AppointmentUpdate] = []
-    for update in change.updates:
+    shown, event_id = change.before, change.event_id
+    for number, update in enumerate(change.updates):
         try:
-            shown = await client.update_appointment(change.event_id, update)
-        except LeadConnectorError as error:
-            if done and error.outcome == "not_applied":
-                await _put_back(client, change, error)
+            shown = await client.update_appointment(event_id, update)
+        except BaseException as error:
+            if number:
+                await _undo(client, event_id, change, error)
             raise
-        done.append(update)
-    return await _verify(client, change) if verify and change.updates else shown
+        event_id = shown.id or event_id
+    return await _verify(client, event_id, change) if verify and change.updates else shown
 
 
 async def _read(client: Operations, event_id: str) -> Appointment:
     before = await client.get_appointment(event_id)
     if before.deleted:
-        raise InvalidEventError(
-            f"The event {event_id} is deleted. Nothing was changed.", operation="get_appointment"
-        )
+        text = f"The event {event_id} is deleted. Nothing was changed."
+        raise InvalidEventError(text, operation="get_appointment")
     return before
 
 
-def _check_scope(before: Appointment, event_id: str, scope: Scope) -> None:
-    if scope == "instance" and before.rrule is not None and before.master_event_id in (None, event_id):
+def _find_master_id(before: Appointment, event_id: str) -> str | None:
+    """The master of an instance; `None` if it is none."""
+    instance = parse_instance_id(event_id)
+    master_id = before.master_event_id or (instance.master_event_id if instance is not None else None)
+    return master_id if master_id != event_id else None
+
+
+def _check_is_single(before: Appointment, event_id: str, master_id: str | None) -> None:
+    if master_id is None and (before.rrule is not None or before.is_recurring):
         mend = "pass the id of an instance, or scope='series'"
         text = f"event_id = {event_id!r}: it is the master of a series; {mend}. Nothing was changed."
         raise InvalidRequestError(text, field="event_id", value=event_id, mend=mend)
 
 
-def _carry_over(
-    instance: Appointment, master: Appointment, times: tuple[datetime, datetime] | None
-) -> tuple[datetime | None, datetime | None]:
+async def _turn_to_master(
+    client: Operations,
+    before: Appointment,
+    event_id: str,
+    master_id: str | None,
+    times: tuple[datetime, datetime] | None,
+) -> tuple[Appointment, str, tuple[datetime, datetime] | None]:
     """The master moves by as much as the instance would."""
-    if times is None or not (instance.start_time and instance.end_time and master.start_time and master.end_time):
-        return None, None
-    start, end = times
-    return master.start_time + (start - instance.start_time), master.end_time + (end - instance.end_time)
+    master = before if master_id is None else await _read(client, master_id)
+    if times is not None and master_id is not None:
+        old_start, old_end = before.start_time, before.end_time
+        if old_start and old_end and master.start_time and master.end_time:
+            times = (master.start_time + (times[0] - old_start), master.end_time + (times[1] - old_end))
+    if master.is_recurring or master.rrule is not None:
+        check_series_move(master, times)
+    return master, master_id or event_id, times
 
 
-async def _put_back(client: Operations, change: Change, error: LeadConnectorError) -> None:
-    """The first step has set another assignee: set the old one again, as silently."""
-    first = change.updates[0]
+async def _undo(client: Operations, event_id: str, change: Change, error: BaseException) -> None:
+    """The first step has set another assignee: set the old one again, as silently, if the rest was refused."""
+    error.add_note(f"The assignee of {event_id} was changed before.")
+    if not isinstance(error, LeadConnectorError) or error.outcome != "not_applied":
+        return
     kept = change.before.assigned_user_id
-    before = AppointmentUpdate(
+    back = AppointmentUpdate(
         assigned_user_id=kept,
-        appointment_status=first.appointment_status,
-        calendar_id=first.calendar_id,
+        appointment_status=change.updates[0].appointment_status,
+        calendar_id=change.updates[0].calendar_id,
         ignore_free_slot_validation=True,
         to_notify=False,
     )
     try:
-        await client.update_appointment(change.event_id, before)
+        await client.update_appointment(event_id, back)
     except LeadConnectorError as second:
-        error.add_note(f"The assignee was changed before and could not be put back to {kept}: {second.args[0]}")
+        error.outcome = "unknown"
+        error.add_note(f"It could not be put back to {kept}: {second.args[0]}")
+    else:
+        error.add_note(f"It was put back to {kept}.")
 
 
-async def _verify(client: Operations, change: Change) -> Appointment:
-    shown = await client.get_appointment(change.event_id)
+async def _verify(client: Operations, event_id: str, change: Change) -> Appointment:
+    text = f"The server answered the change of {event_id} with a success"
+    try:
+        shown = await client.get_appointment(event_id)
+    except LeadConnectorError as error:
+        raise _build_verification_error(f"{text}; reading it failed: {error.args[0]}", None) from error
     verdict = compare_update(check_update(change.updates[-1], "v3"), shown)
     if verdict is True:
         return shown
     reason = "shows something else" if verdict is False else "does not show whether it was applied"
-    raise VerificationError(
-        f"The server answered the change of {change.event_id} with a success, and the event {reason}.",
-        operation="reschedule_appointment",
-        outcome="not_applied" if verdict is False else "unknown",
+    raise _build_verification_error(f"{text}, and the event {reason}.", verdict)
+
+
+def _build_verification_error(text: str, verdict: bool | None) -> VerificationError:
+    return VerificationError(
+        text, operation="reschedule_appointment", outcome="not_applied" if verdict is False else "unknown"
     )

@@ -8,8 +8,8 @@ Pure. Must not import anything that awaits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
@@ -22,7 +22,16 @@ from ._errors import UNREADABLE
 from ._operations import Operation
 from ._wire import Proof, Query, Read, Request, encode_id, encode_payload, read_appointment
 from ._wire_models import NoteText
-from .models import Appointment, AppointmentCreate, BlockSlot, BlockSlotCreate, BlockSlotUpdate, Calendar, Note
+from .models import (
+    Appointment,
+    AppointmentCreate,
+    AwareDatetime,
+    BlockSlot,
+    BlockSlotCreate,
+    BlockSlotUpdate,
+    Calendar,
+    Note,
+)
 
 T = TypeVar("T")
 FreeSlots = dict[date, tuple[datetime, ...]]
@@ -42,7 +51,7 @@ def build_create_appointment(appointment: AppointmentCreate, version: str) -> Re
 
 
 def build_delete_event(event_id: str) -> Request[bool]:
-    """Check the id. Whether it is gone is proven by reading the event."""
+    """Check the id. That it is gone is proven by reading it as deleted; a refusal of the read proves nothing."""
     path = operations.DELETE_EVENT.path.format(encode_id(event_id))
     return Request(operations.DELETE_EVENT, path, _EMPTY, _read_success, None, partial(_prove_deletion, event_id))
 
@@ -94,6 +103,7 @@ def build_get_free_slots(
         {} if not user_ids else {"userId": user_ids[0]} if len(user_ids) == 1 else {"userIds": ",".join(user_ids)}
     )
     where = {} if timezone is None else {"timezone": timezone}
+    start, end = _floor(start), _floor(end)
     while start < end:
         until = min(start + LONGEST_FREE_SLOTS, end)
         first, last = check_range(start, until)
@@ -151,21 +161,25 @@ def build_list_calendars(location_id: str | None) -> Request[list[Calendar]]:
     return Request(operation, operation.path, None, _read_calendars, {"locationId": _check_location(location_id)})
 
 
-class NotePage(Struct, frozen=True, rename="camel"):
+class NotePage(Struct, frozen=True):
     """One page of notes."""
 
-    notes: tuple[Note, ...] = ()
-    has_more: bool = False
+    notes: list[Note]
+    has_more: bool
+
+
+class _More(Struct, frozen=True, rename="camel"):
+    has_more: bool | None = None
 
 
 class _Slots(Struct, frozen=True):
-    slots: tuple[datetime, ...] = ()
+    slots: list[Raw] | None = None
 
 
 def _prove_deletion(event_id: str) -> Proof[bool]:
     path = operations.GET_APPOINTMENT.path.format(encode_id(event_id))
     reading = Request(operations.GET_APPOINTMENT, path, None, partial(_read_deleted, event_id))
-    return Proof(reading, lambda deleted, unread: deleted, Read(True))
+    return Proof(reading, lambda deleted, unread: deleted)
 
 
 def _read_deleted(event_id: str, body: bytes) -> Read[bool]:
@@ -184,29 +198,47 @@ def _read_success(body: bytes) -> Read[bool]:
 
 
 def _read_events(body: bytes) -> Read[list[Appointment]]:
-    listed = [read_appointment("", bytes(one)) for one in _list(body, "events")]
-    events = [msgspec.structs.replace(one.value, id=one.value.id or None) for one in listed]
-    return Read(events, tuple({name: None for one in listed for name in one.unread}))
+    return _read_each(body, "events", _read_created)
 
 
 def _read_calendars(body: bytes) -> Read[list[Calendar]]:
-    return Read([_read_inner(Calendar, bytes(one)).value for one in _list(body, "calendars")])
+    return _read_each(body, "calendars", partial(_read_inner, Calendar))
 
 
 def _read_notes(body: bytes) -> Read[NotePage]:
-    return Read(msgspec.json.decode(body or _EMPTY, type=NotePage, strict=False))
+    read = _read_each(body, "notes", partial(_read_inner, Note))
+    has_more = msgspec.json.decode(body or _EMPTY, type=_More, strict=False).has_more
+    return Read(NotePage(read.value, has_more is True), read.unread)
 
 
 def _read_free_slots(body: bytes) -> Read[FreeSlots]:
     """Days are the keys that are dates; what stands beside them, such as `traceId`, is none."""
     slots: FreeSlots = {}
+    unread: list[str] = []
     for name, value in msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).items():
+        if name[:1].isdigit():
+            try:
+                offered = msgspec.json.decode(value, type=_Slots | None) or _Slots()
+                times = [msgspec.json.decode(one, type=AwareDatetime) for one in offered.slots or []]
+                slots[date.fromisoformat(name)] = tuple(times)
+            except UNREADABLE:
+                unread.append(name)
+    return Read(slots, tuple(unread))
+
+
+def _read_each(body: bytes, name: str, read: Callable[[bytes], Read[T]]) -> Read[list[T]]:
+    """Read a list entry by entry; one that cannot be read is named, by its place, and hides no other."""
+    values: list[T] = []
+    unread: list[str] = []
+    for place, entry in enumerate(_list(body, name)):
         try:
-            slots[date.fromisoformat(name)] = msgspec.json.decode(value, type=_Slots).slots
+            one = read(bytes(entry))
         except UNREADABLE:
-            if name[:1].isdigit():
-                raise
-    return Read(slots)
+            unread.append(f"{name}[{place}]")
+        else:
+            values.append(one.value)
+            unread += one.unread
+    return Read(values, tuple(unread))
 
 
 def _read_inner(answer_type: type[T], body: bytes) -> Read[T]:
@@ -222,6 +254,12 @@ def _list(body: bytes, name: str) -> list[Raw]:
         return msgspec.json.decode(body, type=list[Raw])
     inner = msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).get(name)
     return [] if inner is None else msgspec.json.decode(inner, type=list[Raw] | None) or []
+
+
+def _floor(moment: datetime) -> datetime:
+    """To whole milliseconds, in UTC: a stretch of days on the clock can be an hour longer or shorter."""
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _check_location(location_id: str | None) -> str:

@@ -63,8 +63,6 @@ class Proof(Struct, Generic[T], frozen=True):
     """Reads back what was written."""
     judge: Callable[[T, Container[str]], bool | None]
     """Whether what was read, less the fields that could not be, shows the write; `None` if that cannot be told."""
-    absent: Read[T] | None = None
-    """What it comes to if the server does not know the event any more; `None` if that proves nothing."""
 
 
 class _Envelope(Struct, frozen=True):
@@ -145,7 +143,7 @@ def read_appointment(event_id: str, body: bytes) -> Read[Appointment]:
         content = inner
         read = _read_leniently(content)
     value = read.value
-    if value.id and value.appointment_status is not None:
+    if value.id and value.appointment_status:
         return read
     status = value.appointment_status or _read_misspelt(content)
     value = msgspec.structs.replace(value, id=value.id or event_id, appointment_status=status)

@@ -230,7 +230,7 @@ class TeamMember(Struct, frozen=True, kw_only=True, rename="camel"):
     user_id: str | None = None
     priority: float | None = None
     is_primary: bool | None = None
-    location_configurations: tuple[LocationConfiguration, ...] = ()
+    location_configurations: tuple[LocationConfiguration, ...] | None = None
 
 
 class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -247,5 +247,5 @@ class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
     slot_duration: float | None = None
     slot_duration_unit: str | None = None
     """`mins` or `hours`."""
-    team_members: tuple[TeamMember, ...] = ()
-    location_configurations: tuple[LocationConfiguration, ...] = ()
+    team_members: tuple[TeamMember, ...] | None = None
+    location_configurations: tuple[LocationConfiguration, ...] | None = None

@@ -14,7 +14,8 @@ Pure. Knows the models and the comparison; must not import anything that awaits.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import re
+from datetime import datetime, timedelta, timezone
 from typing import Final, Literal, TypeAlias, TypedDict, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -27,6 +28,9 @@ Scope: TypeAlias = Literal["instance", "series"]
 
 _KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
 """`active` cannot be sent by every version, and is not what an update resets."""
+_PLACES: Final = frozenset(get_args(MeetingLocationType))
+_FIXED_TO_TIMES: Final = re.compile(r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
+_FIXED_TO_DAYS: Final = re.compile(r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
 _SWITCHES: Final = frozenset(
     {"to_notify", "ignore_date_range", "ignore_free_slot_validation", "override_location_config"}
 )
@@ -103,24 +107,39 @@ def decide_times(
         raise _refuse(
             "start_time", None, "the server does not show when the appointment is", "use update_appointment"
         )
+    old_start, old_end = _fix("start_time", before.start_time), _fix("end_time", before.end_time)
     if shift is not None:
         if start_time is not None or end_time is not None:
             raise _refuse("shift", shift, "new times are given as well", "give either shift or start_time")
-        start, end = before.start_time + shift, before.end_time + shift
+        start, end = old_start + shift, old_end + shift
     else:
-        _check_aware(start_time, end_time)
-        start = start_time or before.start_time
-        end = end_time or (start + (before.end_time - before.start_time) if start_time else before.end_time)
+        start = old_start if start_time is None else _fix("start_time", start_time)
+        kept_end = old_end if start_time is None else start + (old_end - old_start)
+        end = kept_end if end_time is None else _fix("end_time", end_time)
     if end <= start:
         raise _refuse("end_time", end, f"it is not after the start ({start})", "move it later")
-    moved = (start, end) != (before.start_time, before.end_time)
-    return (start, end.astimezone(start.tzinfo)) if moved else None
+    return (start, end.astimezone(start.tzinfo)) if (start, end) != (old_start, old_end) else None
 
 
-def _check_aware(start_time: datetime | None, end_time: datetime | None) -> None:
-    for name, value in (("start_time", start_time), ("end_time", end_time)):
-        if value is not None and value.utcoffset() is None:
-            raise _refuse(name, value, "it has no offset", "give an aware datetime")
+def check_series_move(master: Appointment, times: tuple[datetime, datetime] | None) -> None:
+    """Refuse a move of a whole series that its rule would not follow: the rule stays as it is."""
+    if times is None:
+        return
+    rule = (master.rrule or "").upper()
+    days_change = master.start_time is None or times[0].astimezone(master.start_time.tzinfo).date() != (
+        master.start_time.date()
+    )
+    if not rule or _FIXED_TO_TIMES.search(rule) or (days_change and _FIXED_TO_DAYS.search(rule)):
+        mend = "send start_time, end_time and the new rrule together by update_appointment"
+        raise _refuse("rrule", master.rrule, "the series would not follow, because the rule stays as it is", mend)
+
+
+def _fix(name: str, moment: datetime) -> datetime:
+    """The same moment at a fixed offset: times of one zone would be compared and subtracted by their clock."""
+    offset = moment.utcoffset()
+    if offset is None:
+        raise _refuse(name, moment, "it has no offset", "give an aware datetime")
+    return moment.replace(tzinfo=timezone(offset), fold=0)
 
 
 def _keep(
@@ -136,6 +155,8 @@ def _keep(
     }
     if wanted.meeting_location_type is not UNSET:
         kept["address"] = _choose(wanted.address, before.address)
+    elif wanted.address is not UNSET and before.meeting_location_type in _PLACES:
+        kept["meeting_location_type"] = before.meeting_location_type
     if moves:
         start, end = times or (before.start_time, before.end_time)
         kept |= {"start_time": start, "end_time": end}
@@ -144,15 +165,21 @@ def _keep(
 
 def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetType:
     status = before.appointment_status
-    if status is None and wanted.appointment_status is UNSET:
+    if status is not None and status in _KEPT_STATUSES:
+        return status
+    if status != "active" and wanted.appointment_status is UNSET:
         mend = "pass appointment_status=…, or use update_appointment"
-        raise _refuse("appointment_status", None, "the server does not show it, so it cannot be kept", mend)
-    return status if status is not None and status in _KEPT_STATUSES else UNSET
+        raise _refuse("appointment_status", status, "it is no status that can be sent, so it cannot be kept", mend)
+    return UNSET
 
 
 def _split(before: Appointment, update: AppointmentUpdate) -> tuple[AppointmentUpdate, ...]:
-    """A new assignee is set first and silently: a person who is refused does not take the time along."""
-    if update.start_time is UNSET or not _differs(before.assigned_user_id, update.assigned_user_id):
+    """A new assignee is set first and silently: a person who is refused does not take the time along.
+
+    Not beside another calendar: its team is another one.
+    """
+    moves_alone = update.start_time is not UNSET and not _differs(before.calendar_id, update.calendar_id)
+    if not moves_alone or not _differs(before.assigned_user_id, update.assigned_user_id):
         return (update,)
     first = AppointmentUpdate(
         assigned_user_id=update.assigned_user_id,

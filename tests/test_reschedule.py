@@ -1,14 +1,18 @@
 """Safe changes, against the sandbox with all its oddities."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from leadconnector_async import (
     Appointment,
     AppointmentUpdate,
+    BadRequestError,
+    Change,
     InvalidEventError,
     InvalidRequestError,
     LeadConnector,
@@ -17,9 +21,21 @@ from leadconnector_async import (
     VerificationError,
     answer_of,
 )
+from leadconnector_async._rescheduling import carry_out, prepare
+from leadconnector_async._wire import build_update_appointment
+from leadconnector_async.reschedule import plan_change
 from leadconnector_async.sandbox import Sandbox
 
 MOVE = timedelta(days=30, hours=1)
+NINE = datetime(2027, 6, 1, 9, tzinfo=UTC)
+SHOWN = Appointment(
+    id="e",
+    appointment_status="confirmed",
+    assigned_user_id="a",
+    calendar_id="c",
+    start_time=NINE,
+    end_time=NINE + timedelta(hours=1),
+)
 
 
 def bodies(sandbox: Sandbox) -> list[dict[str, object]]:
@@ -196,6 +212,157 @@ async def test_a_whole_series_moves_by_what_was_asked_for_one(
     assert moved.rrule == master.rrule
 
 
+async def test_a_moved_instance_with_a_new_id_is_followed() -> None:
+    """Its id is taken from each answer, for the next step and for the look afterwards [guess]."""
+    shown = structs.replace(SHOWN, id="old")
+    server = Renaming(shown)
+    change = plan_change(shown, event_id="old", start_time=NINE + MOVE, changes={"assigned_user_id": "b"})
+    await carry_out(server, change, verify=True)
+    assert server.asked == ["old", "new 1", "new 2"]
+
+
+class Renaming:
+    """A server that gives an event a new id with each update."""
+
+    def __init__(self, event: Appointment) -> None:
+        self.event = event
+        self.asked: list[str] = []
+
+    async def get_appointment(self, event_id: str) -> Appointment:
+        self.asked.append(event_id)
+        return self.event
+
+    async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
+        self.asked.append(event_id)
+        sent = {name: value for name, value in msgspec.structs.asdict(update).items() if value is not msgspec.UNSET}
+        known = {name: value for name, value in sent.items() if name in Appointment.__struct_fields__}
+        self.event = msgspec.structs.replace(self.event, **known, id=f"new {len(self.asked)}")
+        return self.event
+
+
+async def test_a_master_that_does_not_show_its_rule_is_not_moved_as_one_event() -> None:
+    """`isRecurring` is enough to know it; and no whole series is moved whose rule nobody can see."""
+    server = Renaming(structs.replace(SHOWN, is_recurring=True))
+    for scope, words in (("instance", "master of a series"), ("series", "would not follow")):
+        with pytest.raises(InvalidRequestError, match=words):
+            await ask(server, scope)
+    assert server.asked == ["e", "e"]
+
+
+async def test_an_instance_with_a_plain_id_knows_its_series() -> None:
+    """A moved instance may have one; its master is what `scope="series"` moves."""
+    server = Renaming(structs.replace(SHOWN, master_event_id="m", rrule="RRULE:FREQ=DAILY;COUNT=5"))
+    assert (await ask(server, "series")).event_id == "m"
+    assert (await ask(server, "instance")).event_id == "e"
+
+
+@pytest.mark.parametrize(
+    ("rule", "shift", "follows"),
+    [
+        ("RRULE:FREQ=DAILY;COUNT=5", timedelta(days=1, hours=1), True),
+        ("RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=5", timedelta(hours=1), True),
+        ("RRULE:FREQ=WEEKLY;BYDAY=MO;COUNT=5", timedelta(days=1), False),
+        ("RRULE:FREQ=DAILY;UNTIL=20270701T000000Z", timedelta(hours=1), False),
+        ("RRULE:FREQ=DAILY;COUNT=5\nEXDATE:20270602T090000Z", timedelta(hours=1), False),
+    ],
+)
+async def test_a_series_moves_only_if_its_rule_follows(rule: str, shift: timedelta, follows: bool) -> None:
+    """Cancelled instances must not come back, and a Monday stays a Monday: said before anything is sent."""
+    server = Renaming(structs.replace(SHOWN, rrule=rule, is_recurring=True))
+    if follows:
+        assert (await ask(server, "series", shift)).updates
+    else:
+        with pytest.raises(InvalidRequestError, match="would not follow"):
+            await ask(server, "series", shift)
+
+
+async def ask(server: Renaming, scope: str, shift: timedelta = timedelta(hours=1)) -> Change:
+    return await prepare(
+        server,
+        "e",
+        start_time=None,
+        end_time=None,
+        shift=shift,
+        scope=scope,  # type: ignore[arg-type]
+        version="2021-04-15",
+        changes={},
+    )
+
+
+def test_lengths_are_kept_across_a_change_of_the_clocks() -> None:
+    """Times of one zone are not subtracted by their clock, and both go out in one offset."""
+    new_york = ZoneInfo("America/New_York")
+    shown = structs.replace(SHOWN, end_time=NINE + timedelta(hours=8))
+    change = plan_change(shown, event_id="e", start_time=datetime(2027, 3, 13, 22, tzinfo=new_york))
+    (update,) = change.updates
+    body = msgspec.json.decode(build_update_appointment("e", update).body or b"", type=dict[str, str])
+    assert (body["startTime"], body["endTime"]) == ("2027-03-13T22:00:00-05:00", "2027-03-14T06:00:00-05:00")
+    twice = datetime(2027, 11, 7, 1, 45, tzinfo=new_york)
+    change = plan_change(SHOWN, event_id="e", start_time=twice, end_time=twice.replace(minute=15, fold=1))
+    assert change.updates
+    here = structs.replace(
+        SHOWN, start_time=twice.astimezone(UTC), end_time=twice.astimezone(UTC) + timedelta(hours=1)
+    )
+    assert plan_change(here, event_id="e", start_time=twice).updates == ()
+
+
+@pytest.mark.parametrize("status", [None, "", "No Show", "booked"])
+def test_a_status_that_cannot_be_sent_cannot_be_kept(status: str | None) -> None:
+    """Rather a clear refusal than a status that is reset; a new one can be given."""
+    shown = structs.replace(SHOWN, appointment_status=status)
+    with pytest.raises(InvalidRequestError, match="cannot be kept"):
+        plan_change(shown, event_id="e", shift=MOVE)
+    assert plan_change(shown, event_id="e", shift=MOVE, changes={"appointment_status": "new"}).updates
+
+
+def test_another_address_keeps_the_kind_of_the_place_where_it_is_shown() -> None:
+    """The server would assume `custom` [doc]."""
+    shown = structs.replace(SHOWN, meeting_location_type="zoom")
+    (update,) = plan_change(shown, event_id="e", changes={"address": "Room 9"}).updates
+    assert update.meeting_location_type == "zoom"
+
+
+def test_another_calendar_and_its_person_go_together() -> None:
+    """The person is not in the team of the old one."""
+    change = plan_change(SHOWN, event_id="e", shift=MOVE, changes={"assigned_user_id": "b", "calendar_id": "d"})
+    assert len(change.updates) == 1
+
+
+async def test_all_is_checked_before_the_first_step(client: LeadConnector, sandbox: Sandbox) -> None:
+    """A second step that cannot be sent must not leave a first one behind."""
+    event_id = sandbox.appointment_ids[0]
+    start = sandbox.appointment(event_id).start_time + MOVE
+    with pytest.raises(InvalidRequestError, match="fractions"):
+        await client.reschedule_appointment(event_id, start_time=start.replace(microsecond=5), assigned_user_id="b")
+    assert bodies(sandbox) == []
+
+
+async def test_what_is_half_done_is_said(client: LeadConnector, sandbox: Sandbox) -> None:
+    """A first step that cannot be put back, or that nobody can tell about the second of."""
+    event_id = sandbox.appointment_ids[0]
+    event = sandbox.appointment(event_id)
+    other = next(one for one in sandbox.book.calendars[event.calendar_id].team if one != event.assigned_user_id)
+    sandbox.faults.plan("update_appointment", ["ok", "400", "422"])
+    with pytest.raises(BadRequestError) as caught:
+        await client.reschedule_appointment(event_id, shift=MOVE, assigned_user_id=other)
+    assert caught.value.outcome == "unknown"
+    assert "could not be put back" in caught.value.__notes__[1]
+    sandbox.edit_appointment(event_id, assigned_user_id=event.assigned_user_id)
+    sandbox.faults.plan("update_appointment", ["ok", "stall 5"])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await client.reschedule_appointment(event_id, shift=MOVE, assigned_user_id=other)
+    sandbox.faults.clear()
+
+
+async def test_a_look_that_fails_claims_nothing(client: LeadConnector, sandbox: Sandbox) -> None:
+    """The change was answered with a success; what is there now nobody knows."""
+    sandbox.faults.plan("get_appointment", ["ok", "400"])
+    with pytest.raises(VerificationError, match="reading it failed") as caught:
+        await client.reschedule_appointment(sandbox.appointment_ids[0], shift=MOVE, verify=True)
+    assert caught.value.outcome == "unknown"
+
+
 async def test_bad_input_is_refused_before_anything_is_changed(client: LeadConnector, sandbox: Sandbox) -> None:
     """What, where, and how to mend it."""
     event_id, when = sandbox.appointment_ids[0], datetime(2027, 6, 1, 9, tzinfo=UTC)
@@ -212,15 +379,8 @@ async def test_bad_input_is_refused_before_anything_is_changed(client: LeadConne
     assert bodies(sandbox) == []
 
 
-def test_what_is_not_shown_cannot_be_kept() -> None:
-    """Rather a clear refusal than a status that is lost."""
-    from leadconnector_async.reschedule import plan_change
-
-    shown = Appointment(
-        start_time=datetime(2027, 6, 1, 9, tzinfo=UTC), end_time=datetime(2027, 6, 1, 10, tzinfo=UTC)
-    )
-    with pytest.raises(InvalidRequestError, match="cannot be kept"):
-        plan_change(shown, event_id="e", shift=MOVE)
+def test_a_time_that_is_not_shown_cannot_be_moved() -> None:
+    """There is nothing to move it from."""
     with pytest.raises(InvalidRequestError, match="does not show when"):
         plan_change(Appointment(appointment_status="new"), event_id="e", shift=MOVE)
 

@@ -25,7 +25,12 @@ from leadconnector_async import (
     answer_of,
 )
 from leadconnector_async._operations import LIST_EVENTS
-from leadconnector_async._siblings import build_delete_event, build_get_free_slots, build_list_events
+from leadconnector_async._siblings import (
+    build_delete_event,
+    build_get_free_slots,
+    build_list_events,
+    build_list_notes,
+)
 from leadconnector_async._wire import Request
 from leadconnector_async.sandbox import Sandbox
 
@@ -113,14 +118,14 @@ async def test_a_deletion_in_doubt_is_read_back(
     assert answer.attempts == sends + reads
 
 
-async def test_an_event_that_is_not_known_any_more_is_deleted(client: LeadConnector, sandbox: Sandbox) -> None:
-    """Where deleted events cannot be read, the refusal of the read proves it."""
+async def test_a_refused_read_proves_no_deletion(client: LeadConnector, sandbox: Sandbox) -> None:
+    """What cannot be read may never have been readable, as a block slot perhaps: nothing is claimed."""
     from leadconnector_async.sandbox import Quirks
 
     sandbox.quirks = Quirks(deleted_readable=False)
     sandbox.faults.plan("delete_event", ["lose-answer"])
-    answer = await answer_of(client.delete_event(sandbox.appointment_ids[0]))
-    assert (answer.value, answer.reconciled, answer.attempts) == (True, True, 2)
+    with pytest.raises(OutcomeUnknownError, match="event id is invalid"):
+        await client.delete_event(sandbox.appointment_ids[0])
 
 
 async def test_a_series_is_listed_by_its_instances(client: LeadConnector, sandbox: Sandbox) -> None:
@@ -240,8 +245,10 @@ async def test_calendars_show_their_team_and_their_places(client: LeadConnector,
     assert listed[0].id
     calendar = await client.get_calendar(listed[0].id)
     assert calendar == listed[0]
-    assert [member.user_id for member in calendar.team_members] == [*sandbox.book.calendars[listed[0].id].team]
-    assert calendar.location_configurations[0].meeting_id == "custom_0"
+    assert [member.user_id for member in calendar.team_members or ()] == [
+        *sandbox.book.calendars[listed[0].id].team
+    ]
+    assert (calendar.location_configurations or ())[0].meeting_id == "custom_0"
 
 
 async def test_version_v3_takes_its_own_statuses(make_client: MakeClient, sandbox: Sandbox) -> None:
@@ -335,3 +342,55 @@ def test_a_list_without_entries_is_empty(body: bytes) -> None:
         LIST_EVENTS, "l", DAY, DAY + timedelta(1), user_id="u", calendar_id=None, group_id=None
     )
     assert listing.read(body).value == []
+
+
+def test_one_odd_entry_hides_no_other() -> None:
+    """It is named by its place, and the rest is there."""
+    listing = build_list_events(
+        LIST_EVENTS, "l", DAY, DAY + timedelta(1), user_id="u", calendar_id=None, group_id=None
+    )
+    read = listing.read(b'{"events": [{"id": "a"}, null, "x", {"id": "b", "startTime": "soon"}]}')
+    assert [event.id for event in read.value] == ["a", "b"]
+    assert read.unread == ("events[1]", "events[2]", "start_time")
+    (request,) = build_get_free_slots("c", DAY, DAY + timedelta(1), timezone=None, user_ids=())
+    slots = request.read(
+        b'{"2026-09-14": {"slots": ["2026-09-14T09:00:00Z"]}, "2026-09-15": {"slots": ["2026-09-15T09:00:00"]},'
+        b' "2026-09-16": null, "2026-09-17": {"slots": null}, "traceId": "t"}'
+    )
+    assert {day.day: len(times) for day, times in slots.value.items()} == {14: 1, 16: 0, 17: 0}
+    assert slots.unread == ("2026-09-15",)
+    notes = build_list_notes("e", 0).read(
+        b'{"notes": [{"id": "n"}, {"id": "m", "dateAdded": "soon"}], "hasMore": null}'
+    )
+    assert ([note.id for note in notes.value.notes], notes.value.has_more) == (["n"], False)
+
+
+@pytest.mark.parametrize("days", [31, 60])
+def test_a_range_across_a_change_of_the_clocks_is_split_by_elapsed_time(days: int) -> None:
+    """No part is longer than the server takes, and none is empty."""
+    start = datetime(2027, 10, 20, tzinfo=ZoneInfo("America/New_York"))
+    parts = [
+        request.query or {}
+        for end in (start + timedelta(days=days), start + timedelta(days=days, microseconds=400))
+        for request in build_get_free_slots("c", start, end, timezone=None, user_ids=())
+    ]
+    lengths = [int(part["endDate"]) - int(part["startDate"]) for part in parts]
+    assert all(0 < length <= 31 * 86_400_000 for length in lengths)
+
+
+@pytest.mark.parametrize(
+    ("field", "payload"),
+    [
+        ("location_id", {"location_id": None}),
+        ("contact_id", {"contact_id": 5}),
+        ("contact_id", {"contact_id": " "}),
+        ("calendar_id", {"calendar_id": ""}),
+    ],
+)
+async def test_a_booking_that_cannot_be_sent_is_refused(
+    client: LeadConnector, booking: AppointmentCreate, field: str, payload: dict[str, object]
+) -> None:
+    """Field, value and mend; nothing is sent."""
+    with pytest.raises(InvalidRequestError, match="Nothing was sent") as caught:
+        await client.create_appointment(msgspec.structs.replace(booking, **payload))
+    assert caught.value.field == field

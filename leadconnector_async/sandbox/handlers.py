@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
+from zoneinfo import available_timezones
 
 import msgspec
 from msgspec import Struct
@@ -74,7 +75,7 @@ def update_appointment(visit: Visit) -> Served:
 
 
 def create(visit: Visit) -> Served:
-    """As for an update, with 201 [guess]."""
+    """As for an update."""
     event = create_appointment(
         visit.book,
         visit.new_id(),
@@ -84,7 +85,7 @@ def create(visit: Visit) -> Served:
         strict=visit.strict,
     )
     visit.book.put(event)
-    return Served(answers.render_update(visit.book, event, visit.quirks, visit.trace_id), 201, event.id)
+    return Served(answers.render_update(visit.book, event, visit.quirks, visit.trace_id), changed=event.id)
 
 
 def delete_event(visit: Visit) -> Served:
@@ -120,6 +121,8 @@ def get_free_slots(visit: Visit) -> Served:
     start, end = _read_range(visit, "startDate", "endDate")
     if end - start > _LONGEST_RANGE:
         raise Refusal(400, "The date range must not be longer than 31 days.")  # the text is a guess
+    if visit.query.get("timezone", "UTC") not in available_timezones():
+        raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
     users = [*filter(None, visit.query.get("userIds", visit.query.get("userId", "")).split(","))]
     days = list_free_slots(
         visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users or calendar.team

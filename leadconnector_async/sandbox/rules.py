@@ -221,7 +221,7 @@ def _read_times(
     known_start: datetime, known_end: datetime, start: str | None, end: str | None
 ) -> tuple[datetime, datetime]:
     """New times; an end that is not given keeps the length if the start is [guess]."""
-    if start is not None and end is not None and start.endswith("Z") != end.endswith("Z"):
+    if start is not None and end is not None and start[19:] != end[19:]:
         raise Refusal(400, "Bad Request")
     new_start = _read_time(start) if start is not None else known_start
     new_end = _read_time(end) if end is not None else new_start + (known_end - known_start) if start else known_end
