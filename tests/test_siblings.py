@@ -141,6 +141,32 @@ async def test_a_series_is_listed_by_its_instances(client: LeadConnector, sandbo
         assert (await client.get_appointment(event.id)).start_time == event.start_time
 
 
+async def test_an_instance_of_a_series_takes_its_time(client: LeadConnector, sandbox: Sandbox) -> None:
+    """It is listed from its very beginning, its slot is not offered, and nobody else is booked into it."""
+    master = sandbox.appointment(sandbox.series_ids[0])
+    second = master.start_time + timedelta(days=7)
+    second += timedelta(hours=-1)  # New York has changed its clocks in between
+    user, end = master.assigned_user_id, second + timedelta(minutes=1)
+    (instance,) = await client.list_events(second, end, user_id=user)
+    assert instance.master_event_id == master.id
+    slots = await client.get_free_slots(master.calendar_id, second, second + timedelta(hours=1), user_ids=[user])
+    assert second not in [slot for day in slots.values() for slot in day]
+    with pytest.raises(SlotUnavailableError):
+        await client.create_appointment(
+            AppointmentCreate(
+                calendar_id=master.calendar_id,
+                location_id=sandbox.location_id,
+                contact_id="c",
+                assigned_user_id=user,
+                start_time=second,
+            )
+        )
+    assert instance.id
+    await client.reschedule_appointment(instance.id, shift=timedelta(hours=3))
+    slots = await client.get_free_slots(master.calendar_id, second, second + timedelta(hours=1), user_ids=[user])
+    assert second in [slot for day in slots.values() for slot in day]
+
+
 async def test_whose_events_are_wanted_must_be_clear(client: LeadConnector, make_client: MakeClient) -> None:
     """One of three, aware times in order, and a location: said before anything is sent."""
     start, end = DAY, DAY + timedelta(days=1)

@@ -121,13 +121,15 @@ class Book:
         return self._events.get(event_id) or self._find_instance(event_id)
 
     def is_free(self, event: BookedAppointment) -> bool:
-        """No other appointment of its assignee overlaps with it."""
+        """No other appointment of its assignee overlaps with it, nor an instance of a series."""
         owners = {event.assigned_user_id, event.calendar_id}
         keys = [(owner, day) for owner in owners for day in _list_days(event)]
-        others = {other for key in keys for other in self._busy.get(key, ())}
+        others = [self._events[other] for key in keys for other in self._busy.get(key, ()) if other != event.id]
+        for master in self._masters_of(owners - {""}):
+            if master.id != event.id:
+                others += self._list_instances(master, event.start_time, event.end_time)
         return not any(
-            other.start_time < event.end_time and event.start_time < other.end_time
-            for other in (self._events[other_id] for other_id in others if other_id != event.id)
+            other.id != event.id and _overlap(other, event.start_time, event.end_time) for other in others
         )
 
     def list_between(self, start: datetime, end: datetime) -> list[BookedAppointment]:
@@ -138,8 +140,15 @@ class Book:
         events += [
             one for master in self._masters for one in self._list_instances(self._events[master], start, end)
         ]
-        found = [one for one in events if not one.deleted and one.start_time < end and start < one.end_time]
+        found = [one for one in events if not one.deleted and _overlap(one, start, end)]
         return sorted(found, key=lambda one: (one.start_time, one.id))
+
+    def _masters_of(self, owners: set[str]) -> list[BookedAppointment]:
+        """The series that take the time of these people or calendars."""
+        masters = [self._events[event_id] for event_id in self._masters]
+        return [
+            one for one in masters if _name_owner(one) in owners and one.appointment_status not in _FREES_ITS_SLOT
+        ]
 
     def _forget(self, event: BookedAppointment) -> None:
         self._masters.discard(event.id)
@@ -148,9 +157,10 @@ class Book:
             self._busy[_name_owner(event), day].discard(event.id)
 
     def _list_instances(self, master: BookedAppointment, start: datetime, end: datetime) -> list[BookedAppointment]:
-        """The instances of a series that begin between two instants, less those that were changed by themselves."""
+        """The instances of a series that overlap with a range, less those that were changed by themselves."""
         if master.deleted:
             return []
+        start -= master.end_time - master.start_time
         instances = self._expand(master, start, end)
         return [_build_instance(master, one) for one in instances if one.id not in self._events]
 
@@ -185,6 +195,10 @@ def _build_instance(master: BookedAppointment, instance: Instance) -> BookedAppo
         start_time=instance.start.astimezone(UTC),
         end_time=instance.end.astimezone(UTC),
     )
+
+
+def _overlap(event: BookedAppointment, start: datetime, end: datetime) -> bool:
+    return event.start_time < end and start < event.end_time
 
 
 def _name_owner(event: BookedAppointment) -> str:
