@@ -202,6 +202,8 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
     # A free slot is sent back exactly as it was offered, so text that the server understands stays as it is.
     if value not in (text, f"{text[:19]}Z"):
         fields[camel] = text
+    if isinstance(instant.tzinfo, timezone):
+        return instant
     # Times of one zone are compared by their clock; those of fixed offsets, as instants.
     return instant.replace(tzinfo=timezone(instant.utcoffset() or timedelta()))
 

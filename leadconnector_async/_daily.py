@@ -12,19 +12,22 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from ._quota import read_daily
+from ._quota import read_daily_limit, read_daily_remaining
 
 _DAY: Final = 86_400.0
+_OFTEN: Final = 1.0
+"""After how many seconds the limit of the day and its reset, which change slowly, are read again."""
 
 
 class Daily:
     """What is left of the day, by the newest answer. Times in seconds of one monotonic clock."""
 
-    __slots__ = ("_newest", "_reset_at", "_returned", "limit", "remaining")
+    __slots__ = ("_newest", "_read_at", "_reset_at", "_returned", "limit", "remaining")
 
     def __init__(self, limit: int) -> None:
         self.limit = self.remaining = limit
         self._reset_at = math.inf
+        self._read_at = -math.inf
         self._newest = 0
         self._returned: list[int] = []
         """Requests that never left, of those that are newer than the newest answer."""
@@ -43,14 +46,19 @@ class Daily:
 
     def learn(self, number: int, newest: int, headers: Mapping[str, str], now: float) -> None:
         """Take over what an answer says. `number` and `newest` count requests in the order of sending."""
-        if number <= self._newest:
-            return
-        limit, remaining, reset_seconds = read_daily(headers)
-        if remaining is None:
+        remaining = read_daily_remaining(headers)
+        if remaining is None or number <= self._newest:
             return
         self._newest = number
-        self._returned = [one for one in self._returned if one > number]
+        if self._returned:
+            self._returned = [one for one in self._returned if one > number]
         self.remaining = remaining - (newest - number) + len(self._returned)
+        if now >= self._read_at + _OFTEN or not remaining:
+            self._learn_limit(headers, now)
+
+    def _learn_limit(self, headers: Mapping[str, str], now: float) -> None:
+        limit, reset_seconds = read_daily_limit(headers)
+        self._read_at = now
         self.limit = limit or self.limit
         if reset_seconds is not None:
             self._reset_at = now + min(reset_seconds, _DAY)

@@ -68,13 +68,13 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
 
 def read_quota(headers: Mapping[str, str]) -> Quota:
     """Read the six headers; what is missing or not a number is `None`."""
-    daily_limit, daily_remaining, daily_reset = read_daily(headers)
+    daily_limit, daily_reset = read_daily_limit(headers)
     return Quota(
         _read_count(headers, MAX),
         read_remaining(headers),
         _read_seconds(headers, INTERVAL),
         daily_limit,
-        daily_remaining,
+        read_daily_remaining(headers),
         daily_reset,
     )
 
@@ -91,13 +91,14 @@ def read_remaining(headers: Mapping[str, str]) -> int | None:
     return _read_count(headers, _REMAINING)
 
 
-def read_daily(headers: Mapping[str, str]) -> tuple[int | None, int | None, float | None]:
-    """Requests allowed in a day, what is left of them, and the seconds until they are back."""
-    return (
-        _read_count(headers, _DAILY_LIMIT),
-        _read_count(headers, _DAILY_REMAINING),
-        _read_seconds(headers, _DAILY_RESET),
-    )
+def read_daily_remaining(headers: Mapping[str, str]) -> int | None:
+    """What is left of the day."""
+    return _read_count(headers, _DAILY_REMAINING)
+
+
+def read_daily_limit(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
+    """Requests allowed in a day, and the seconds until they are back."""
+    return _read_count(headers, _DAILY_LIMIT), _read_seconds(headers, _DAILY_RESET)
 
 
 def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
