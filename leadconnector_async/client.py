@@ -173,6 +173,21 @@ class LeadConnector(CalendarMethods):
         return other
 
     @property
+    def location_id(self) -> str | None:
+        """The location whose limit its calls share."""
+        return self._location_id
+
+    @property
+    def version(self) -> str:
+        """The `Version` header that it sends."""
+        return self._version
+
+    @property
+    def on_event(self) -> EventHandler | None:
+        """Who is told of every event."""
+        return self._settings.on_event
+
+    @property
     def quota(self) -> LocationQuota:
         """What the limiter of the location knows and does at this moment. Shared by all copies of the client."""
         return self._shared.throttle.describe(self._location_id)

@@ -3,6 +3,8 @@
     LeadConnectorError
     ├── ConfigurationError         a setting cannot work
     ├── InvalidRequestError        refused here, before anything was sent (a ValueError too)
+    │   └── PlanError                bad rows in a plan
+    ├── JournalError               the journal of a job could not be read or written
     ├── TransportError             no answer: the network, or the connection
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                an answer that cannot be read
@@ -36,6 +38,8 @@ Pure. Must not import anything of the package.
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 Outcome: TypeAlias = Literal["not_applied", "unknown", "applied"]
 """What an error knows about the write: it cannot have happened, it may have happened, it has happened."""
@@ -108,6 +112,40 @@ class InvalidRequestError(LeadConnectorError, ValueError):
         self.field = field
         self.value = value
         self.mend = mend
+
+
+class RowFault(Struct, frozen=True):
+    """Why a row of a plan cannot be carried out."""
+
+    line: int
+    """Line of the file, the header of a CSV file being line 1."""
+    column: str
+    """The field, in snake_case; empty if it is the row as a whole."""
+    reason: str
+    mend: str
+    """How to mend it."""
+
+    def __str__(self) -> str:
+        column = f", {self.column}" if self.column else ""
+        return f"line {self.line}{column}: {self.reason}{'; ' if self.mend else ''}{self.mend}"
+
+
+class PlanError(InvalidRequestError):
+    """A plan with bad rows. Nothing was changed."""
+
+    faults: tuple[RowFault, ...]
+    """The bad rows; of very many, the first ones."""
+    count: int
+    """How many there are."""
+
+    def __init__(self, message: str, faults: tuple[RowFault, ...] = (), count: int = 0) -> None:
+        super().__init__(message)
+        self.faults = faults
+        self.count = count
+
+
+class JournalError(LeadConnectorError):
+    """The journal of a job could not be read or written: nothing more is sent, and the job can be resumed."""
 
 
 class TransportError(LeadConnectorError):

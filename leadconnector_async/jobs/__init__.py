@@ -1,5 +1,25 @@
-"""Moving many appointments at once: the plan of a job."""
+"""Moving many appointments at once: a plan, checked whole, carried out with a journal, and undone if need be."""
 
-from .plan import PlanRow, read_plan
+from ..exceptions import RowFault
+from .clock import Shift, parse_shift
+from .job import BulkJob
+from .plan import iterate_plan, read_plan
+from .rows import Before, PlanRow
+from .states import JobOptions, JobProgress, JobSummary, RowOutcome, RowState, Stopped
 
-__all__ = ["PlanRow", "read_plan"]
+__all__ = [
+    "Before",
+    "BulkJob",
+    "JobOptions",
+    "JobProgress",
+    "JobSummary",
+    "PlanRow",
+    "RowFault",
+    "RowOutcome",
+    "RowState",
+    "Shift",
+    "Stopped",
+    "iterate_plan",
+    "parse_shift",
+    "read_plan",
+]

@@ -1,109 +1,157 @@
-"""A plan: which appointments change, and to what, as rows of a CSV file.
+"""Plan files: rows in CSV or JSON lines, read and written one at a time.
 
-Rule: every bad row is named, with its line, its column and how to mend it, before the first request is made.
-An empty cell means "leave as it is".
+Rule: every bad row is named, with its line, its column and how to mend it; reading goes on behind it, and takes
+no more memory for a long plan than for a short one.
 
-Pure. Knows models, checks and exceptions; must not import the client.
+Pure. Must not import the client.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Final
-from zoneinfo import ZoneInfo
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct, structs
+import msgspec
 
-from .._checks import check_update
-from ..exceptions import InvalidRequestError
-from ..models import AppointmentUpdate
+from ..exceptions import PlanError, RowFault
+from .rows import BadRow, PlanRow, name_column, read_row
 
-_FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
-_BOOLEANS: Final = frozenset(
-    {"override_location_config", "ignore_date_range", "to_notify", "ignore_free_slot_validation"}
-)
-_TIMES: Final = ("start_time", "end_time")
-_TRUTH: Final = {"true": True, "false": False}
+PlanFormat: TypeAlias = Literal["csv", "jsonl"]
+"""A table with a header, or one JSON object a line."""
+
+_MOST_SHOWN: Final = 20
+_decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class PlanRow(Struct, frozen=True):
-    """One row that was checked."""
+def read_plan(lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str | None = None) -> list[PlanRow]:
+    """Read a plan and check all of it.
 
-    line: int
-    """Line of the file on which the row ends, the header being line 1."""
-    event_id: str
-    update: AppointmentUpdate
-
-
-def read_plan(lines: Iterable[str]) -> list[PlanRow]:
-    """Read a CSV plan and check all of it.
-
-    Columns are `event_id`, any field of `AppointmentUpdate`, and `timezone`: an IANA name for times that carry no
-    offset. Raises `InvalidRequestError` that names every bad row.
+    Columns are `event_id`, any field of `AppointmentUpdate` in snake or camel case, `shift`, `location_id`,
+    `timezone` (an IANA name for times without an offset; the argument is for rows that name none), and
+    `before_…`. Raises `PlanError` with every bad row.
     """
-    reader = csv.DictReader(lines)
-    faults = _check_header(reader.fieldnames or [])
     rows: list[PlanRow] = []
-    seen: dict[str, int] = {}
-    for cells in reader if not faults else ():
-        try:
-            row = _read_row(reader.line_num, cells)
-            if row.event_id in seen:
-                raise ValueError(f"event_id: {row.event_id} stands in line {seen[row.event_id]} already")  # noqa: TRY301
-        except ValueError as error:
-            faults.append(f"line {reader.line_num}: {error}")
-        else:
-            seen[row.event_id] = row.line
-            rows.append(row)
+    faults: list[RowFault] = []
+    seen: dict[tuple[str | None, str], int] = {}
+    for row in iterate_plan(lines, format=format, timezone=timezone):
+        if isinstance(row, RowFault):
+            faults.append(row)
+            continue
+        first = seen.setdefault((row.location_id, row.event_id), row.line)
+        if first != row.line:
+            faults.append(describe_duplicate(row.line, row.event_id, first))
+        rows.append(row)
     if faults:
-        raise InvalidRequestError(f"The plan has {len(faults)} bad rows:\n" + "\n".join(faults))
+        raise build_plan_error(faults, len(faults))
     return rows
 
 
-def _check_header(names: Iterable[str]) -> list[str]:
-    columns = set(names)
-    faults = [] if "event_id" in columns else ["line 1: there is no column event_id"]
-    unknown = sorted(columns - _FIELDS - {"event_id", "timezone"})
-    return faults + [f"line 1: unknown column {name}; use a field of AppointmentUpdate" for name in unknown]
+def iterate_plan(
+    lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str | None = None
+) -> Iterator[PlanRow | RowFault]:
+    """The rows of a plan as they come, good and bad. Whether an event stands twice is not looked at."""
+    return _iterate_csv(lines, timezone) if format == "csv" else _iterate_jsonl(lines, timezone)
 
 
-def _read_row(line: int, cells: Mapping[str, str | None]) -> PlanRow:
-    if None in cells:
-        raise ValueError("there are more cells than columns")
-    filled = {name: text.strip() for name, text in cells.items() if text is not None and text.strip()}
-    event_id = filled.pop("event_id", "")
-    if not event_id:
-        raise ValueError("event_id: it is empty")
-    zone = filled.pop("timezone", None)
-    values = {name: _read_cell(name, text, zone) for name, text in filled.items()}
-    update = structs.replace(AppointmentUpdate(), **values)
-    check_update(update)
-    return PlanRow(line, event_id, update)
+def describe_duplicate(line: int, event_id: str, first: int) -> RowFault:
+    """The fault of a row whose event stands in an earlier line already."""
+    return RowFault(line, "event_id", f"{event_id} stands in line {first} already", "keep one of the two rows")
 
 
-def _read_cell(name: str, text: str, zone: str | None) -> object:
-    if name in _BOOLEANS:
-        if text.lower() not in _TRUTH:
-            raise ValueError(f"{name}: {text!r} is neither true nor false")
-        return _TRUTH[text.lower()]
-    if name in _TIMES and zone is not None:
-        return _place(name, text, zone)
-    return text
+def build_plan_error(faults: Iterable[RowFault], count: int) -> PlanError:
+    """The error for a plan with bad rows, of which the first ones are shown."""
+    known = tuple(faults)
+    shown = [str(fault) for fault in known[:_MOST_SHOWN]]
+    more = [f"… and {count - len(shown)} more"] if count > len(shown) else []
+    rows = "bad row" if count == 1 else "bad rows"
+    return PlanError(f"The plan has {count} {rows}, nothing was changed:\n" + "\n".join(shown + more), known, count)
 
 
-def _place(name: str, text: str, zone: str) -> datetime | str:
-    """Give a wall-clock time the offset of its zone; a time that the clock skips or shows twice is an error."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not None:
-        return text
-    try:
-        local = moment.replace(tzinfo=ZoneInfo(zone))
-    except (KeyError, OSError):
-        raise ValueError(f"timezone: {zone!r} is not an IANA time zone such as America/New_York") from None
-    if local.utcoffset() != local.replace(fold=1).utcoffset():
-        exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == moment
-        kind = "stands twice on the clock" if exists else "does not exist"
-        raise ValueError(f"{name}: {text} {kind} in {zone}; write it with an offset")
-    return local
+def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iterator[str]:
+    """The lines of a CSV file, header first."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, tuple(columns), lineterminator="\n", restval="")
+    writer.writeheader()
+    yield text.getvalue()
+    for row in rows:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(row)
+        yield text.getvalue()
+
+
+def _iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:
+    iterator = iter(lines)
+    header = next(iterator, "").removeprefix("\ufeff")
+    delimiter = ";" if header.count(";") > header.count(",") else ","
+    reader = csv.reader(_chain(header, iterator), delimiter=delimiter)
+    nothing: list[str] = []
+    names, faults = _read_header(next(reader, nothing))
+    if faults:
+        yield from faults
+        return
+    width = len(names)
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield RowFault(reader.line_num, "", f"it is no CSV: {error}", "save the plan as CSV again")
+            continue
+        if cells is None:
+            return
+        if len(cells) > width:
+            yield RowFault(
+                reader.line_num, "", "there are more cells than columns", "put texts with commas in quotes"
+            )
+        elif cells:
+            filled = {
+                name: text for name, cell in zip(names, cells, strict=False) if name and (text := cell.strip())
+            }
+            yield read_row(reader.line_num, filled, timezone)
+
+
+def _chain(header: str, lines: Iterator[str]) -> Iterator[str]:
+    if header:
+        yield header
+    yield from lines
+
+
+def _read_header(cells: Iterable[str]) -> tuple[list[str | None], list[RowFault]]:
+    names: list[str | None] = []
+    faults: list[RowFault] = []
+    for cell in cells:
+        try:
+            name = name_column(cell)
+        except BadRow as bad:
+            faults.append(RowFault(1, bad.column, bad.reason, bad.mend))
+            continue
+        if name is not None and name in names:
+            faults.append(RowFault(1, name, "there are two such columns", "remove one"))
+        names.append(name)
+    if not faults and "event_id" not in names:
+        faults.append(RowFault(1, "event_id", "there is no column event_id", "add it, as the first line's heading"))
+    return names, faults
+
+
+def _iterate_jsonl(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:
+    for line, text in enumerate(lines, start=1):
+        content = text.removeprefix("\ufeff").strip() if line == 1 else text.strip()
+        if not content:
+            continue
+        try:
+            cells = {name: cell for name, cell in _name_cells(_decode(content)) if cell is not None}
+        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+            yield RowFault(line, "", f"it is no JSON object: {error}", "write one object a line")
+        except BadRow as bad:
+            yield RowFault(line, bad.column, bad.reason, bad.mend)
+        else:
+            yield read_row(line, cells, timezone)
+
+
+def _name_cells(cells: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for spelling, cell in cells.items():
+        name = name_column(spelling)
+        if name is not None:
+            yield name, cell.strip() or None if isinstance(cell, str) else cell

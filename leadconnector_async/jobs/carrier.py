@@ -1,0 +1,194 @@
+"""Carrying out one row: the intent on disk, the request, and what came of it.
+
+Rule: nothing is sent before its intent is on the disk. A row whose intent was found on the disk is looked at before
+it is sent again. Only what belongs to the row becomes its outcome; what belongs to the location (a token, a budget,
+the network) stops the location and gives the row back.
+
+Knows the client and the journal. Must not know other rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from msgspec import Struct, structs
+
+from .._checks import check_update
+from .._compare import compare_update
+from .._rescheduling import carry_out
+from ..client import LeadConnector
+from ..exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    DailyLimitError,
+    LeadConnectorError,
+    PermissionDeniedError,
+    RateLimitedError,
+    SlotUnavailableError,
+    TokenStoreError,
+    TransportError,
+)
+from ..models import Appointment, AppointmentUpdate
+from ..reschedule import Change
+from . import ledger
+from .flight import FLIGHT, Flight
+from .ledger import OpenRow
+from .preflight import list_changes
+from .scribe import Scribe
+from .states import JobOptions, RowOutcome, RowState, Stopped
+
+LAST: Final = 1_000_000
+"""The rank of rows that are tried again after all others."""
+_NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
+_PASSING: Final = (TransportError, RateLimitedError)
+
+
+class Halt(Exception):  # noqa: N818 - it stops a location and is no error of the row's
+    """The location cannot go on. The row was given back."""
+
+    def __init__(self, stopped: Stopped) -> None:
+        super().__init__(stopped.reason)
+        self.stopped = stopped
+
+
+class Passing(Exception):  # noqa: N818 - as Halt
+    """The server could not be reached. The row was given back."""
+
+
+class Result(Struct, frozen=True):
+    """What came of a row, and what the appointment was shown as."""
+
+    outcome: RowOutcome
+    shown: Appointment | None = None
+    seconds: float = 0.0
+
+
+class Carrier:
+    """Carries out rows of one location."""
+
+    def __init__(self, client: LeadConnector, scribe: Scribe, options: JobOptions, version: str) -> None:
+        self._client = client
+        self._scribe = scribe
+        self._options = options
+        self._version = version
+
+    async def carry(self, row: OpenRow, flight: Flight) -> Result | None:
+        """Carry out a row; `None` if it is put off until after all others. Raises `Halt` and `Passing`."""
+        FLIGHT.set(flight)
+        if row.state == "sent":
+            seen = await self._look(row, flight)
+            if seen is not None:
+                return seen
+            flight.repeated = True
+        await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
+        try:
+            shown = await self._send(row, row.updates)
+        except LeadConnectorError as error:
+            return await self._judge(row, flight, error)
+        except asyncio.CancelledError:
+            if not flight.left:
+                self._scribe.note(ledger.give_back(row.number))
+            raise
+        return self._build(row, flight, "applied", shown=shown)
+
+    async def _send(self, row: OpenRow, updates: tuple[AppointmentUpdate, ...]) -> Appointment:
+        change = Change(row.found, row.event_id, updates, row.differences)
+        return await carry_out(self._client, change, verify=self._options.verify)
+
+    async def _look(self, row: OpenRow, flight: Flight) -> Result | None:
+        """What has become of a row that was on its way when the job ended; `None` if it was not applied."""
+        try:
+            now = await self._client.get_appointment(row.event_id)
+        except LeadConnectorError as error:
+            self._stop_for(row, error)
+            reason = f"it was on its way when the job ended, and cannot be read: {error.args[0]}"
+            return self._build(row, flight, "unknown", reason)
+        verdict = compare_update(check_update(row.updates[-1], self._version), now)
+        if verdict is True:
+            return self._build(row, flight, "applied", shown=now)
+        if verdict is None:
+            reason = "it was on its way when the job ended, and the event does not show whether it was applied"
+            return self._build(row, flight, "unknown", reason)
+        if changes := self._list_foreign_changes(row, now):
+            return self._build(row, flight, "failed", f"somebody has changed it meanwhile: {', '.join(changes)}")
+        return None
+
+    def _list_foreign_changes(self, row: OpenRow, now: Appointment) -> list[str]:
+        """What is neither as it was nor as the first of two steps leaves it."""
+        changes = list_changes(row.found, now)
+        if len(row.updates) > 1 and now.assigned_user_id == row.updates[0].assigned_user_id:
+            changes = [change for change in changes if not change.startswith("assigned_user_id ")]
+        return changes
+
+    async def _judge(self, row: OpenRow, flight: Flight, error: LeadConnectorError) -> Result | None:
+        if error.outcome == "applied":
+            return self._build(row, flight, "applied", _explain(error), error)
+        if error.outcome == "unknown":
+            return self._build(row, flight, "unknown", _explain(error), error)
+        self._stop_for(row, error)
+        if isinstance(error, SlotUnavailableError):
+            return await self._settle_conflict(row, flight, error)
+        return self._build(row, flight, "failed", _explain(error), error)
+
+    def _stop_for(self, row: OpenRow, error: LeadConnectorError) -> None:
+        """Raise if it is the location that failed, and not the row."""
+        location = row.location or None
+        reason = str(error.args[0])
+        if isinstance(error, DailyLimitError):
+            stopped = Stopped("daily", reason, location, error.hint_seconds)
+        elif isinstance(error, _NO_ACCESS):
+            stopped = Stopped("authentication", reason, location)
+        elif isinstance(error, _PASSING):
+            self._give_back(row)
+            raise Passing(reason) from None
+        else:
+            return
+        self._give_back(row)
+        raise Halt(stopped) from None
+
+    def _give_back(self, row: OpenRow) -> None:
+        if row.state != "sent":
+            self._scribe.note(ledger.give_back(row.number))
+
+    async def _settle_conflict(self, row: OpenRow, flight: Flight, error: SlotUnavailableError) -> Result | None:
+        if self._options.on_conflict == "park" and row.rank < LAST:
+            self._scribe.note(ledger.postpone(row.number, LAST, str(error.args[0])))
+            return None
+        if self._options.on_conflict != "force":
+            return self._build(row, flight, "failed", _explain(error), error)
+        *others, last = row.updates
+        forced = structs.replace(last, ignore_free_slot_validation=True)
+        try:
+            shown = await self._send(row, (*others, forced))
+        except LeadConnectorError as second:
+            state: RowState = "unknown" if second.outcome == "unknown" else "failed"
+            return self._build(row, flight, state, _explain(second), second)
+        return self._build(row, flight, "applied", "sent without the slot check", shown=shown)
+
+    def _build(
+        self,
+        row: OpenRow,
+        flight: Flight,
+        state: RowState,
+        reason: str = "",
+        error: LeadConnectorError | None = None,
+        shown: Appointment | None = None,
+    ) -> Result:
+        outcome = RowOutcome(
+            line=row.line,
+            event_id=row.event_id,
+            location_id=row.location or None,
+            state=state,
+            reason=reason,
+            attempts=flight.requests,
+            repeated=flight.repeated,
+            trace_id=error.trace_id if error is not None else None,
+            new_event_id=shown.id if shown is not None and shown.id != row.event_id else None,
+        )
+        return Result(outcome, shown, flight.seconds)
+
+
+def _explain(error: LeadConnectorError) -> str:
+    return " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])

@@ -1,0 +1,83 @@
+"""Wall-clock times and shifts of a plan.
+
+A clinic thinks in wall-clock time: "the same hour, two days later" is 47 or 49 hours where the clocks change in
+between. So the weeks and days of a shift are counted on the clock of a zone, its hours and minutes as time that
+passes.
+
+Rule: a time that the clock skips, or shows twice, is an error and not a guess.
+
+Pure. Must not import anything of the package.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+_SHIFT: Final = re.compile(
+    r"(?P<sign>[+-])?(?:(?P<weeks>\d{1,4})w)?(?:(?P<days>\d{1,4})d)?(?:(?P<hours>\d{1,5})h)?(?:(?P<minutes>\d{1,6})m)?"
+)
+
+
+class Shift(Struct, frozen=True):
+    """How far an appointment moves, such as `+2d`, `-90m` or `1w2d`."""
+
+    days: int = 0
+    """Days on the clock: the time of day stays, whatever the clocks do in between."""
+    minutes: int = 0
+    """Minutes that pass."""
+
+    def __str__(self) -> str:
+        sign = "-" if self.days < 0 or self.minutes < 0 else "+"
+        days = f"{abs(self.days)}d" if self.days else ""
+        minutes = f"{abs(self.minutes)}m" if self.minutes or not self.days else ""
+        return f"{sign}{days}{minutes}"
+
+
+def parse_shift(text: str) -> Shift:
+    """Read a shift: a sign, then weeks, days, hours and minutes, each if needed. Raises `ValueError`."""
+    match = _SHIFT.fullmatch(text.strip())
+    if match is None or not any(match[unit] for unit in ("weeks", "days", "hours", "minutes")):
+        raise ValueError(f"{text!r} is no shift such as +2d, -90m or 1w2d")
+    sign = -1 if match["sign"] == "-" else 1
+    weeks, days, hours, minutes = (int(match[unit] or 0) for unit in ("weeks", "days", "hours", "minutes"))
+    return Shift(sign * (weeks * 7 + days), sign * (hours * 60 + minutes))
+
+
+def apply_shift(moment: datetime, shift: Shift, zone: str | None) -> datetime:
+    """Move an aware time. Raises `ValueError` where whole days are asked for without a zone, or fall into a gap."""
+    if shift.days:
+        if zone is None:
+            raise ValueError("a shift by days keeps the time of day, and so needs a time zone")
+        wall = moment.astimezone(find_zone(zone)).replace(tzinfo=None) + timedelta(days=shift.days)
+        moment = place(wall, zone)
+    moved = moment.astimezone(UTC) + timedelta(minutes=shift.minutes)
+    return moved.astimezone(find_zone(zone)) if zone is not None else moved.astimezone(_fix(moment))
+
+
+def place(wall: datetime, zone: str) -> datetime:
+    """Give a wall-clock time the offset of its zone. Raises `ValueError` for a time in a gap or an overlap."""
+    local = wall.replace(tzinfo=find_zone(zone))
+    if local.utcoffset() == local.replace(fold=1).utcoffset():
+        return local
+    exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == wall
+    kind = "stands twice on the clock" if exists else "does not exist"
+    raise ValueError(f"{wall.isoformat()} {kind} in {zone}; write it with an offset")
+
+
+@lru_cache(maxsize=64)
+def find_zone(zone: str) -> ZoneInfo:
+    """The zone of an IANA name. Raises `ValueError`."""
+    try:
+        return ZoneInfo(zone)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(f"{zone!r} is not an IANA time zone such as America/New_York") from None
+
+
+def _fix(moment: datetime) -> timezone:
+    return timezone(moment.utcoffset() or timedelta())

@@ -1,0 +1,210 @@
+"""Rows of a location that want each other's time: who goes first, and what becomes of cycles.
+
+Rule: who waits for whom is decided by `ordering`, from the appointments as they were read. Two rows that want the
+same time are refused. A cycle is named, and then handled as the job's `on_conflict` says.
+
+Knows the journal, the order and the client, which finds a free slot to park in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Final, TypeVar
+
+from msgspec import Struct, structs
+
+from ..client import LeadConnector
+from ..exceptions import ApiError, InvalidRequestError, RowFault
+from ..models import Appointment
+from ..reschedule import plan_change
+from .journal import Journal
+from .ledger import decode_found, decode_updates, encode_updates
+from .ordering import Cycle, Move, Order, order_moves
+from .preflight import build_stay
+from .states import OnConflict
+
+T = TypeVar("T")
+Run = Callable[[Callable[[Journal], T]], Awaitable[T]]
+
+_LONGEST_LOOK: Final = timedelta(days=31)
+_MOVES: Final = """
+    SELECT number, owner_before, start_before, end_before, owner_after, start_after, end_after FROM rows
+    WHERE location = ? AND state IN ('ready', 'in_place') AND start_before IS NOT NULL AND start_after IS NOT NULL
+    AND parks IS NULL ORDER BY number
+"""
+_ADD: Final = """
+    INSERT INTO rows (line, location, event_id, key, wanted, state, found, updates, parks, read_at)
+    SELECT line, location, event_id, key || 'p', wanted, 'ready', found, ?, number, read_at FROM rows
+    WHERE number = ?
+"""
+_WAIT_FOR: Final = """
+    UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?), rank = MAX(rank, 1) WHERE number = ?
+"""
+
+
+class Parking(Struct, frozen=True):
+    """A cycle, the appointment that gets out of the way, and where it goes."""
+
+    cycle: Cycle
+    event: Appointment
+    start: datetime
+    end: datetime
+
+
+async def settle_conflicts(
+    client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]
+) -> list[RowFault]:
+    """Write into the journal in which order the rows go; returns the rows that are refused for it."""
+    order = await _call(run, partial(_order, location))
+    faults = await _call(run, partial(_refuse_clashes, order))
+    places: dict[int, Parking] = {}
+    if on_conflict == "park":
+        for cycle in order.cycles:
+            place = await _find_parking(client, location, cycle, run)
+            if place is not None:
+                places[cycle.first] = place
+    await _call(run, partial(_keep, order, on_conflict, places))
+    return faults
+
+
+async def _call(run: Run[object], work: Callable[[Journal], T]) -> T:
+    results: list[T] = []
+    await run(lambda journal: results.append(work(journal)))
+    return results[0]
+
+
+def _order(location: str, journal: Journal) -> Order:
+    return order_moves(_list_moves(location, journal))
+
+
+def _list_moves(location: str, journal: Journal) -> Iterator[Move]:
+    for number, *stays in journal.read(_MOVES, (location,)):
+        owner_before, start_before, end_before, owner_after, start_after, end_after = stays
+        yield Move(
+            int(str(number)),
+            None if owner_before is None else str(owner_before),
+            int(str(start_before)),
+            int(str(end_before)),
+            None if owner_after is None else str(owner_after),
+            int(str(start_after)),
+            int(str(end_after)),
+        )
+
+
+def _refuse_clashes(order: Order, journal: Journal) -> list[RowFault]:
+    """The later of two rows that want the same time is refused, unless one goes without the slot check."""
+    faults: list[RowFault] = []
+    with journal.commit():
+        for clash in order.clashes:
+            first, second = (_read_row(number, journal) for number in (clash.first, clash.second))
+            if first.ignores or second.ignores or not second.is_ready:
+                continue
+            reason = f"it wants the same time of the same person as line {first.line}"
+            faults.append(RowFault(second.line, "start_time", reason, "give one of the two another time"))
+            journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
+    return faults
+
+
+class _Row(Struct, frozen=True):
+    line: int
+    found: Appointment
+    ignores: bool
+    is_ready: bool
+
+
+def _read_row(number: int, journal: Journal) -> _Row:
+    record = journal.read_one("SELECT line, found, updates, state FROM rows WHERE number = ?", (number,))
+    line, found, updates, state = record or (0, None, None, None)
+    planned = decode_updates(updates)
+    ignores = bool(planned) and planned[-1].ignore_free_slot_validation is True
+    return _Row(int(str(line)), decode_found(found), ignores, state == "ready")
+
+
+async def _find_parking(client: LeadConnector, location: str, cycle: Cycle, run: Run[object]) -> Parking | None:
+    """A free slot of the same person in the same calendar that no row of the plan wants."""
+    event = (await _call(run, partial(_read_row, cycle.first))).found
+    stay = build_stay(event)
+    if stay is None or event.calendar_id is None or event.start_time is None or event.end_time is None:
+        return None
+    users = () if event.assigned_user_id is None else (event.assigned_user_id,)
+    begin = max(datetime.now(UTC) + timedelta(hours=1), event.start_time.astimezone(UTC))
+    try:
+        days = await client.get_free_slots(event.calendar_id, begin, begin + _LONGEST_LOOK, user_ids=users)
+    except (ApiError, InvalidRequestError):
+        return None
+    slots = sorted(slot for day in days.values() for slot in day)
+    length = event.end_time - event.start_time
+    for start in _list_long_enough(slots, length):
+        asked = (location, stay.owner, int((start + length).timestamp()), int(start.timestamp()))
+        if not await _call(run, partial(_is_wanted, asked)):
+            return Parking(cycle, event, start, start + length)
+    return None
+
+
+def _list_long_enough(slots: list[datetime], length: timedelta) -> Iterator[datetime]:
+    step = min((later - earlier for earlier, later in pairwise(slots)), default=length)
+    known = set(slots)
+    for start in slots:
+        if all(start + step * number in known for number in range(1, -(-length // step))):
+            yield start
+
+
+def _is_wanted(asked: tuple[str, str | None, int, int], journal: Journal) -> bool:
+    condition = "location = ? AND owner_after = ? AND start_after < ? AND end_after > ?"
+    return journal.count(condition, asked) > 0
+
+
+def _keep(order: Order, on_conflict: OnConflict, places: dict[int, Parking], journal: Journal) -> None:
+    with journal.commit():
+        journal.write_all(
+            "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?",
+            [
+                (order.ranks.get(number, 1), " ".join(map(str, blockers)), number)
+                for number, blockers in order.waits_for.items()
+            ],
+        )
+        for cycle in order.cycles:
+            place = places.get(cycle.first)
+            if on_conflict == "force":
+                _force(cycle, journal)
+            elif place is not None:
+                _park(place, journal)
+            else:
+                _skip(cycle, journal)
+
+
+def _force(cycle: Cycle, journal: Journal) -> None:
+    """It goes first and without the slot check."""
+    record = journal.read_one("SELECT updates FROM rows WHERE number = ?", (cycle.first,))
+    *others, last = decode_updates(record[0] if record else None)
+    updates = encode_updates((*others, structs.replace(last, ignore_free_slot_validation=True)))
+    journal.write(
+        "UPDATE rows SET updates = ?, rank = 0, waits_for = NULL WHERE number = ?", (updates, cycle.first)
+    )
+
+
+def _park(place: Parking, journal: Journal) -> None:
+    """A row of its own moves the appointment aside; all of the cycle wait for it."""
+    change = plan_change(
+        place.event,
+        event_id=place.event.id or "",
+        start_time=place.start,
+        end_time=place.end,
+        changes={"to_notify": False},
+    )
+    journal.write(_ADD, (encode_updates(change.updates), place.cycle.first))
+    record = journal.read_one("SELECT MAX(number) FROM rows WHERE parks = ?", (place.cycle.first,))
+    helper = int(str(record[0])) if record else 0
+    for number in place.cycle.numbers:
+        journal.write(_WAIT_FOR, (str(helper), number))
+
+
+def _skip(cycle: Cycle, journal: Journal) -> None:
+    lines = [_read_row(number, journal).line for number in cycle.numbers]
+    shown = " -> ".join(f"line {line}" for line in (*lines, lines[0]))
+    reason = f"each of these rows wants the time of the next: {shown}"
+    for number in cycle.numbers:
+        journal.write("UPDATE rows SET state = 'skipped', reason = ? WHERE number = ?", (reason, number))

@@ -1,0 +1,125 @@
+"""Taking a plan into the journal: all rows, whatever their number, in flat memory.
+
+Rule: every bad row is counted and, up to a bound, named; with a single one the job does not begin.
+
+Knows the journal and the rows. Must not import the client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from .._wire_models import WireUpdate
+from ..exceptions import RowFault
+from ..models import AppointmentUpdate
+from .clock import Shift
+from .journal import Journal, Record
+from .plan import build_plan_error, describe_duplicate
+from .rows import Before, PlanRow
+
+MOST_NAMED: Final = 1000
+"""Bad rows that an error names; the others are counted."""
+_INSERT: Final = "INSERT INTO rows (number, line, location, event_id, key, wanted) VALUES (?, ?, ?, ?, ?, ?)"
+_INDEXES: Final = """
+CREATE INDEX rows_by_event ON rows (location, event_id);
+CREATE INDEX rows_unread ON rows (location, number) WHERE read_at IS NULL;
+CREATE INDEX rows_open ON rows (location, rank, number) WHERE state IN ('ready', 'sent');
+"""
+_MANY: Final = 2**128
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Wanted(Struct, frozen=True, array_like=True):
+    """What a row wants, as the journal keeps it."""
+
+    update: AppointmentUpdate
+    shift: Shift | None
+    timezone: str | None
+    before: Before | None
+
+
+class _WireWanted(Struct, frozen=True, array_like=True):
+    update: WireUpdate
+    shift: Shift | None
+    timezone: str | None
+    before: Before | None
+
+
+_decode_wanted: Final = msgspec.json.Decoder(_WireWanted).decode
+
+
+def take_in(journal: Journal, rows: Iterable[PlanRow | RowFault], default_location: str) -> int:
+    """Write all rows, and look for events that stand twice. Returns how many; raises `PlanError`."""
+    faults = _Faults()
+    counter = _Counter()
+    with journal.commit():
+        journal.write_all(_INSERT, _build_records(rows, default_location, faults, counter))
+    journal.script(_INDEXES)
+    for fault in _find_duplicates(journal):
+        faults.add(fault)
+    if faults.count:
+        raise build_plan_error(sorted(faults.named, key=lambda fault: fault.line), faults.count)
+    if not counter.number:
+        raise build_plan_error([RowFault(1, "", "the plan has no rows", "add one below the heading")], 1)
+    journal.set_fact("plan", f"{counter.digest:032x}")
+    return counter.number
+
+
+def read_wanted(content: bytes) -> Wanted:
+    """What was written of a row."""
+    kept = _decode_wanted(content)
+    update = AppointmentUpdate(**msgspec.structs.asdict(kept.update))
+    return Wanted(update, kept.shift, kept.timezone, kept.before)
+
+
+class _Faults:
+    def __init__(self) -> None:
+        self.named: list[RowFault] = []
+        self.count = 0
+
+    def add(self, fault: RowFault) -> None:
+        self.count += 1
+        if self.count <= MOST_NAMED:
+            self.named.append(fault)
+
+
+class _Counter:
+    """Rows, and a digest of the whole plan that does not depend on their order."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.digest = 0
+
+
+def _build_records(
+    rows: Iterable[PlanRow | RowFault], default_location: str, faults: _Faults, counter: _Counter
+) -> Iterator[Record]:
+    for row in rows:
+        if isinstance(row, RowFault):
+            faults.add(row)
+            continue
+        location = row.location_id or default_location
+        wanted = _encode(Wanted(row.update, row.shift, row.timezone, row.before))
+        key = hashlib.blake2b(f"{location}\0{row.event_id}\0".encode() + wanted, digest_size=16).digest()
+        counter.number += 1
+        counter.digest = (counter.digest + int.from_bytes(key)) % _MANY
+        yield counter.number, row.line, location, row.event_id, key, wanted
+
+
+def _find_duplicates(journal: Journal) -> Iterator[RowFault]:
+    query = """
+        SELECT later.line, later.event_id, MIN(earlier.line)
+        FROM rows AS later JOIN rows AS earlier
+        ON earlier.location = later.location AND earlier.event_id = later.event_id AND earlier.number < later.number
+        WHERE (later.location, later.event_id) IN (
+            SELECT location, event_id FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1
+        )
+        GROUP BY later.number ORDER BY later.line
+    """
+    for line, event_id, first in journal.read(query):
+        yield describe_duplicate(int(str(line)), str(event_id), int(str(first)))

@@ -1,0 +1,228 @@
+"""What the journal says of rows, as Structs, and the entries that change it.
+
+Rule: statements stand here and nowhere else in the job, so that what is written and what is read match.
+
+Knows the journal. Must not import the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from .._wire_models import WireUpdate
+from ..models import Appointment, AppointmentUpdate
+from ..reschedule import Difference
+from .journal import Journal, Record, Value
+from .preflight import Finding, Stay, iterate_texts
+from .scribe import Entry
+from .states import RowOutcome, RowState
+
+_KEPT: Final = (
+    "id",
+    "title",
+    "calendar_id",
+    "appointment_status",
+    "assigned_user_id",
+    "address",
+    "description",
+    "meeting_location_type",
+    "meeting_location_id",
+    "is_recurring",
+    "rrule",
+    "master_event_id",
+    "start_time",
+    "end_time",
+    "deleted",
+)
+_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Appointment)}
+_encode: Final = msgspec.json.Encoder().encode
+_decode_found: Final = msgspec.json.Decoder(Appointment).decode
+_decode_updates: Final = msgspec.json.Decoder(list[WireUpdate]).decode
+_decode_texts: Final = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+_FIND: Final = """
+    UPDATE rows SET state = ?, found = ?, updates = ?, differences = ?, reason = ?, read_at = ?,
+        owner_before = ?, start_before = ?, end_before = ?, owner_after = ?, start_after = ?, end_after = ?
+    WHERE number = ?
+"""
+_OPEN: Final = """
+    SELECT number, line, event_id, state, rank, found, updates, differences, waits_for, parks, read_at
+    FROM rows INDEXED BY rows_open
+    WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
+"""
+_INTEND: Final = "UPDATE rows SET state = 'sent', sent_at = ?, repeated = MAX(repeated, ?) WHERE number = ?"
+_FINISH: Final = """
+    UPDATE rows SET state = ?, done_at = ?, seconds = ?, attempts = attempts + ?, repeated = MAX(repeated, ?),
+        reason = ?, trace_id = ?, shown = ?
+    WHERE number = ?
+"""
+_POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, waits_for = NULL, reason = ? WHERE number = ?"
+_RETURN: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
+
+
+class OpenRow(Struct, frozen=True):
+    """A row that is on its turn, or will be."""
+
+    number: int
+    line: int
+    event_id: str
+    location: str
+    state: RowState
+    rank: int
+    found: Appointment
+    updates: tuple[AppointmentUpdate, ...]
+    differences: tuple[Difference, ...]
+    waits_for: tuple[int, ...]
+    parks: int | None
+    """It only gets another row's appointment out of the way."""
+    read_at: float
+
+
+def keep_findings(
+    journal: Journal, findings: Iterable[tuple[int, Finding, Appointment | None]], now: float
+) -> None:
+    """Write what came of rows that were read."""
+    with journal.commit():
+        journal.write_all(_FIND, [_build_finding(*finding, now) for finding in findings])
+
+
+def fetch_open(location: str, after: tuple[int, int], most: int, journal: Journal) -> list[OpenRow]:
+    """The next rows of a location, in their order."""
+    return [_build_open(location, record) for record in journal.read(_OPEN, (location, *after, most))]
+
+
+def intend(number: int, now: float, *, repeated: bool) -> Entry:
+    """The request of a row is about to leave."""
+    return Entry(_INTEND, (now, repeated, number))
+
+
+def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: Appointment | None) -> Entry:
+    """A row is finished."""
+    record: Record = (
+        outcome.state,
+        now,
+        seconds,
+        outcome.attempts,
+        outcome.repeated,
+        outcome.reason,
+        outcome.trace_id,
+        None if shown is None else encode_found(shown),
+        number,
+    )
+    return Entry(_FINISH, record)
+
+
+def give_back(number: int) -> Entry:
+    """The request of a row has not left after all."""
+    return Entry(_RETURN, (number,))
+
+
+def postpone(number: int, rank: int, reason: str) -> Entry:
+    """A row is tried again after all others."""
+    return Entry(_POSTPONE, (rank, reason, number))
+
+
+def encode_found(event: Appointment) -> bytes:
+    """An appointment, less what it does not show."""
+    return _encode({_NAMES[name]: value for name in _KEPT if (value := getattr(event, name)) is not None})
+
+
+def decode_found(content: object) -> Appointment:
+    """An appointment that was kept."""
+    return _decode_found(content) if isinstance(content, bytes) else Appointment()
+
+
+def decode_updates(content: object) -> tuple[AppointmentUpdate, ...]:
+    """The updates that were planned for a row."""
+    if not isinstance(content, bytes):
+        return ()
+    return tuple(AppointmentUpdate(**msgspec.structs.asdict(one)) for one in _decode_updates(content))
+
+
+def decode_texts(content: object) -> list[tuple[str, str, str]]:
+    """Differences as field, before and after, in words."""
+    return _decode_texts(content) if isinstance(content, bytes) else []
+
+
+def encode_updates(updates: Iterable[AppointmentUpdate]) -> bytes:
+    """The updates that are planned for a row."""
+    return _encode(list(updates))
+
+
+def find_states(numbers: Iterable[int], journal: Journal) -> dict[int, tuple[int, RowState]]:
+    """Line and state of some rows."""
+    wanted = tuple(numbers)
+    marks = ",".join("?" * len(wanted))
+    query = f"SELECT number, line, state FROM rows WHERE number IN ({marks})"  # noqa: S608 - marks only
+    return {
+        int(str(number)): (int(str(line)), msgspec.convert(state, RowState))
+        for number, line, state in journal.read(query, wanted)
+    }
+
+
+def count_states(journal: Journal) -> dict[RowState, int]:
+    """Rows of the plan in each state."""
+    query = "SELECT state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY state"
+    return {msgspec.convert(state, RowState): int(str(count)) for state, count in journal.read(query)}
+
+
+def list_outcomes(journal: Journal, states: Iterable[RowState]) -> Iterator[RowOutcome]:
+    """What has become of the rows of the plan in some states, by line."""
+    wanted = tuple(states)
+    marks = ",".join("?" * len(wanted))
+    query = f"""
+        SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, shown FROM rows
+        WHERE parks IS NULL AND state IN ({marks}) ORDER BY number
+    """  # noqa: S608 - marks only
+    for line, event_id, location, state, reason, attempts, repeated, trace_id, shown in journal.read(query, wanted):
+        new_id = decode_found(shown).id
+        yield RowOutcome(
+            line=int(str(line)),
+            event_id=str(event_id),
+            location_id=str(location) or None,
+            state=msgspec.convert(state, RowState),
+            reason=str(reason),
+            attempts=int(str(attempts)),
+            repeated=bool(repeated),
+            trace_id=None if trace_id is None else str(trace_id),
+            new_event_id=new_id if new_id != event_id else None,
+        )
+
+
+def _build_finding(number: int, finding: Finding, found: Appointment | None, now: float) -> Record:
+    return (
+        finding.state,
+        None if found is None else encode_found(found),
+        encode_updates(finding.updates) if finding.updates else None,
+        _encode(list(iterate_texts(finding.differences))) if finding.differences else None,
+        finding.reason,
+        now,
+        *_flatten(finding.before),
+        *_flatten(finding.after),
+        number,
+    )
+
+
+def _flatten(stay: Stay | None) -> tuple[Value, Value, Value]:
+    return (None, None, None) if stay is None else (stay.owner, stay.start, stay.end)
+
+
+def _build_open(location: str, record: Record) -> OpenRow:
+    number, line, event_id, state, rank, found, updates, differences, waits_for, parks, read_at = record
+    return OpenRow(
+        int(str(number)),
+        int(str(line)),
+        str(event_id),
+        location,
+        "sent" if state == "sent" else "ready",
+        int(str(rank)),
+        decode_found(found),
+        decode_updates(updates),
+        tuple(Difference(*texts) for texts in decode_texts(differences)),
+        tuple(int(one) for one in str(waits_for or "").split()),
+        None if parks is None else int(str(parks)),
+        float(str(read_at or 0)),
+    )

@@ -1,0 +1,182 @@
+"""The rows of one location, carried out in their order.
+
+Rule: rows start by rank; one that waits for others holds its place until they are finished, and they have always
+started before it. What stops the location leaves all rows that have not left where they were.
+
+Knows the carrier and the journal. Must not know other locations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from . import ledger
+from .carrier import LAST, Carrier, Halt, Passing, Result
+from .flight import Flight
+from .ledger import OpenRow
+from .scribe import Scribe
+from .states import JobOptions, RowOutcome, RowState, Stopped
+
+_FETCHED: Final = 200
+_MOST_UNREACHABLE: Final = 5
+"""Rows in a row that could not reach the server, after which the location stops."""
+_GAP: Final = 0.5
+_BLOCKING: Final = frozenset({"failed", "skipped", "refused", "unknown"})
+
+Report = Callable[[OpenRow, RowOutcome, float], None]
+Admit = Callable[[], bool]
+"""Whether one more row may start."""
+
+
+class LocationRun:
+    """One location, on its way."""
+
+    def __init__(
+        self, location: str, carrier: Carrier, scribe: Scribe, options: JobOptions, *, report: Report, admit: Admit
+    ) -> None:
+        self.location = location
+        self.stopped: Stopped | None = None
+        self._carrier = carrier
+        self._scribe = scribe
+        self._options = options
+        self._report = report
+        self._admit = admit
+        self._places = asyncio.Semaphore(options.concurrency)
+        self._tasks: dict[asyncio.Task[None], Flight] = {}
+        self._finished: dict[int, asyncio.Future[RowState]] = {}
+        self._unreachable = 0
+        self._next_start = 0.0
+        self._closed = False
+        self._failure: BaseException | None = None
+
+    async def run(self) -> None:
+        """Start rows until there are none, or the location stops; then wait for those that are under way."""
+        cursor = (-1, 0)
+        while not self._closed:
+            rows = await self._scribe.run(partial(ledger.fetch_open, self.location, cursor, _FETCHED))
+            if not rows and not self._tasks:
+                break
+            if not rows:
+                await self._wait_for_some()
+            for row in rows:
+                if row.rank >= LAST and cursor[0] < LAST:
+                    await self.drain()
+                cursor = (row.rank, row.number)
+                await self._places.acquire()
+                if self._closed or not self._admit():
+                    self._closed = True
+                    break
+                await self._pace()
+                self._start(row)
+        await self.drain()
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self, stopped: Stopped | None = None) -> None:
+        """Start nothing more, and call back what has not left."""
+        self._closed = True
+        self.stopped = self.stopped or stopped
+        for task, flight in self._tasks.items():
+            if not flight.left:
+                task.cancel()
+
+    async def drain(self) -> None:
+        """Wait for all rows that are under way."""
+        while self._tasks:
+            await self._wait_for_some()
+
+    def abandon(self) -> None:
+        """Wait for nobody any more: what has left is looked at when the job is resumed."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _wait_for_some(self) -> None:
+        await asyncio.wait(list(self._tasks), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _pace(self) -> None:
+        if self._options.rate is None:
+            return
+        now = asyncio.get_running_loop().time()
+        self._next_start = max(now, self._next_start + 1 / self._options.rate)
+        await asyncio.sleep(self._next_start - now)
+
+    def _start(self, row: OpenRow) -> None:
+        loop = asyncio.get_running_loop()
+        flight = Flight()
+        self._finished[row.number] = loop.create_future()
+        task = loop.create_task(self._fly(row, flight))
+        self._tasks[task] = flight
+        task.add_done_callback(partial(self._land, row.number))
+
+    def _land(self, number: int, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task)
+        finished = self._finished.pop(number)
+        if not finished.done():
+            finished.set_result("ready")
+        self._places.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+            self.close()
+
+    async def _fly(self, row: OpenRow, flight: Flight) -> None:
+        outcome = await self._await_blockers(row)
+        if outcome == "ready":
+            return
+        if isinstance(outcome, RowOutcome):
+            await self._keep(row, Result(outcome))
+            return
+        try:
+            result = await self._carrier.carry(row, flight)
+        except Halt as halt:
+            self.close(halt.stopped)
+        except Passing as passing:
+            await self._note_unreachable(row, str(passing))
+        else:
+            self._unreachable = 0
+            if result is not None:
+                await self._keep(row, result)
+
+    async def _keep(self, row: OpenRow, result: Result) -> None:
+        """Nobody is told of an outcome before it is on the disk."""
+        outcome = result.outcome
+        await self._scribe.write(ledger.finish(row.number, outcome, time.time(), result.seconds, result.shown))
+        self._finished[row.number].set_result(outcome.state)
+        self._report(row, outcome, result.seconds)
+
+    async def _await_blockers(self, row: OpenRow) -> RowOutcome | str | None:
+        """`None` if the row may go; `ready` if it must be left for another time."""
+        if not row.waits_for:
+            return None
+        for number in row.waits_for:
+            if (finished := self._finished.get(number)) is not None:
+                await asyncio.shield(finished)
+        states = await self._scribe.run(partial(ledger.find_states, row.waits_for))
+        for line, state in states.values():
+            if state in ("ready", "sent"):
+                return "ready"
+            if state in _BLOCKING and self._options.on_conflict != "force" and not self._may_try(row, state):
+                reason = f"line {line}, whose time it wants, has not moved ({state})"
+                return RowOutcome(
+                    line=row.line,
+                    event_id=row.event_id,
+                    location_id=row.location or None,
+                    state="skipped",
+                    reason=reason,
+                )
+        return None
+
+    def _may_try(self, row: OpenRow, state: RowState) -> bool:
+        """The server's own slot check keeps the row from doing harm."""
+        return state == "unknown" and row.updates[-1].ignore_free_slot_validation is not True
+
+    async def _note_unreachable(self, row: OpenRow, reason: str) -> None:
+        self._unreachable += 1
+        if self._unreachable >= _MOST_UNREACHABLE:
+            self.close(Stopped("unreachable", reason, self.location or None))
+        elif row.state != "sent":
+            await asyncio.sleep(_GAP)
+            self._scribe.note(ledger.postpone(row.number, max(LAST, row.rank + 1), reason))

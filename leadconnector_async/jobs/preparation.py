@@ -1,0 +1,186 @@
+"""From cells to changes: every row is held against its appointment before anything is sent.
+
+Rule: what a row does is decided once, from the appointment as it was first read, and kept. When a job goes on
+later, rows are read again, and those that somebody has changed meanwhile are left alone.
+
+Knows the survey, the conflicts and the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from .._checks import check_update
+from .._compare import compare_update
+from ..client import LeadConnector
+from ..exceptions import RowFault
+from ..models import Appointment
+from . import ledger
+from .conflicts import settle_conflicts
+from .intake import read_wanted
+from .journal import Journal
+from .ledger import decode_found, decode_updates
+from .preflight import Finding, Rules, check_row, list_changes
+from .scribe import Scribe
+from .states import JobOptions
+from .survey import Sight, Surveyor, Unread
+
+FRESH_SECONDS: Final = 900.0
+"""How old a reading may be when a job goes on."""
+_AT_ONCE: Final = 50
+"""Locations that are read at once."""
+_ROW: Final = "SELECT line, wanted, state, found, updates, waits_for FROM rows WHERE number = ?"
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL AND read_at < ?"
+_KEEP: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
+_LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
+
+
+class _Row(Struct, frozen=True):
+    line: int
+    wanted: bytes
+    is_new: bool
+    found: object
+    updates: object
+    waits_for: tuple[int, ...]
+
+
+class Preparation:
+    """Reads all that was not read yet, and decides what each row does and when."""
+
+    def __init__(
+        self,
+        scribe: Scribe,
+        options: JobOptions,
+        find_client: Callable[[str], LeadConnector],
+        note: Callable[[int], None],
+    ) -> None:
+        self._scribe = scribe
+        self._options = options
+        self._find_client = find_client
+        self._note = note
+        self._read = 0
+
+    async def run(self) -> None:
+        """Prepare all locations. What cannot be carried out is `refused` in the journal, and among its faults."""
+        locations = await self._scribe.run(list_unread_locations)
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def prepare(location: str) -> None:
+            async with places:
+                await self._prepare(location)
+
+        async with asyncio.TaskGroup() as group:
+            for location in locations:
+                group.create_task(prepare(location))
+
+    async def _prepare(self, location: str) -> None:
+        client = self._find_client(location).with_options(priority="bulk")
+        rules = Rules(datetime.now(UTC), self._options.allow_past, client.version)
+
+        async def keep(sights: list[Sight]) -> None:
+            await self._scribe.run(partial(_keep_sights, sights, rules))
+            self._read += len(sights)
+            self._note(self._read)
+
+        is_new = await self._scribe.run(partial(_has_new, location))
+        await Surveyor(client, location, self._scribe.run, keep).read_all(_hint)
+        if is_new:
+            faults = await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
+            await self._scribe.run(partial(_add_faults, faults))
+
+
+def list_unread_locations(journal: Journal) -> list[str]:
+    """Locations with rows that were not read yet."""
+    return [
+        str(location) for (location,) in journal.read("SELECT DISTINCT location FROM rows WHERE read_at IS NULL")
+    ]
+
+
+def forget_old_readings(journal: Journal) -> None:
+    """Have rows read again whose reading is no longer fresh."""
+    journal.write(_FORGET, (time.time() - FRESH_SECONDS,))
+
+
+def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
+    """The rows that were refused, by line, of very many the first ones; and how many there are."""
+    query = "SELECT line, column_name, reason, mend FROM faults ORDER BY line LIMIT ?"
+    faults = [RowFault(int(str(line)), *map(str, texts)) for line, *texts in journal.read(query, (most,))]
+    count = journal.read_one("SELECT COUNT(*) FROM faults")
+    return faults, int(str(count[0])) if count else 0
+
+
+def _has_new(location: str, journal: Journal) -> bool:
+    return journal.count("location = ? AND state = 'loaded'", (location,)) > 0
+
+
+def _hint(row: Unread) -> tuple[str, datetime] | None:
+    before = read_wanted(row.wanted).before
+    if before is None or before.calendar_id is None or before.start_time is None:
+        return None
+    return before.calendar_id, before.start_time
+
+
+def _keep_sights(sights: list[Sight], rules: Rules, journal: Journal) -> None:
+    now = time.time()
+    findings: list[tuple[int, Finding, Appointment | None]] = []
+    faults: list[RowFault] = []
+    for sight in sights:
+        row = _read_row(sight.number, journal)
+        if not row.is_new:
+            _look_again(sight, row, rules, now, journal)
+            continue
+        finding = _judge(sight, row, rules)
+        findings.append((sight.number, finding, sight.found))
+        if finding.state == "refused":
+            faults.append(RowFault(row.line, finding.column, finding.reason, finding.mend))
+    ledger.keep_findings(journal, findings, now)
+    _add_faults(faults, journal)
+
+
+def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
+    if sight.found is None:
+        return Finding("refused", column="event_id", reason=sight.reason, mend="remove the row, or mend the id")
+    return check_row(sight.event_id, read_wanted(row.wanted), sight.found, rules)
+
+
+def _look_again(sight: Sight, row: _Row, rules: Rules, now: float, journal: Journal) -> None:
+    """A row that was ready is left alone if somebody has changed its appointment since."""
+    if sight.found is None:
+        journal.write(_LEAVE, ("failed", sight.reason, now, sight.number))
+    elif compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
+        journal.write(_LEAVE, ("in_place", "", now, sight.number))
+    elif (changes := list_changes(decode_found(row.found), sight.found)) and not _is_parked(sight, row, journal):
+        reason = f"somebody has changed it since it was read: {', '.join(changes)}"
+        journal.write(_LEAVE, ("failed", reason, now, sight.number))
+    else:
+        journal.write(_KEEP, (now, sight.number))
+
+
+def _is_parked(sight: Sight, row: _Row, journal: Journal) -> bool:
+    """It stands where the job itself has put it."""
+    record = journal.read_one("SELECT updates FROM rows WHERE parks = ? AND state = 'applied'", (sight.number,))
+    parked = decode_updates(record[0]) if record is not None else ()
+    return (
+        bool(parked) and sight.found is not None and compare_update(check_update(parked[-1]), sight.found) is True
+    )
+
+
+def _read_row(number: int, journal: Journal) -> _Row:
+    record = journal.read_one(_ROW, (number,))
+    line, wanted, state, found, updates, waits_for = record or (0, b"", "", None, None, None)
+    content = wanted if isinstance(wanted, bytes) else b""
+    blockers = tuple(int(one) for one in str(waits_for or "").split())
+    return _Row(int(str(line)), content, state == "loaded", found, updates, blockers)
+
+
+def _add_faults(faults: list[RowFault], journal: Journal) -> None:
+    records = [(fault.line, fault.column, fault.reason, fault.mend) for fault in faults]
+    with journal.commit():
+        journal.write_all("INSERT INTO faults VALUES (?, ?, ?, ?)", records)

@@ -1,0 +1,180 @@
+"""All locations of a job at once, each by itself.
+
+Rule: a location that is slow, exhausted or refused never holds up another. When the job is to stop, nothing more
+is started, what has not left is called back, and what has left gets a while to end.
+
+Knows the locations. Must not know files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from .._quota import LocationQuota
+from ..client import LeadConnector
+from .carrier import Carrier
+from .flight import Moment, listen
+from .forecast import Load, forecast
+from .ledger import OpenRow
+from .location import LocationRun
+from .scribe import Entry, Scribe
+from .states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
+
+GRACE_SECONDS: Final = 10.0
+"""How long rows that have left may take to end after a stop."""
+_LEAST_TRIED: Final = 20
+_RATE_SECONDS: Final = 30.0
+_MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
+
+FindClient = Callable[[str], LeadConnector]
+
+
+class Runner:
+    """Runs a job once."""
+
+    def __init__(
+        self,
+        scribe: Scribe,
+        options: JobOptions,
+        find_client: FindClient,
+        *,
+        on_outcome: Callable[[RowOutcome], None],
+        limit: int | None = None,
+    ) -> None:
+        self._scribe = scribe
+        self._options = options
+        self._find_client = find_client
+        self._on_outcome = on_outcome
+        self._left_to_start = limit
+        self._clients: dict[str, LeadConnector] = {}
+        self._runs: list[LocationRun] = []
+        self._counts: dict[RowState, int] = {}
+        self._left: dict[str, int] = {}
+        self._recent: deque[float] = deque()
+        self._latency = 0.0
+        self._pauses: dict[str, float] = {}
+        self._stopped: Stopped | None = None
+        self._began = 0.0
+
+    async def run(self, loads: dict[str, int]) -> tuple[Stopped, ...]:
+        """Carry out the open rows of all locations; `loads` says how many each has. Returns why it ended early."""
+        self._left = dict(loads)
+        self._began = time.monotonic()
+        self._runs = [self._build(location) for location in loads]
+        try:
+            await self._run_all()
+        finally:
+            await self._end()
+        stopped = [one.stopped for one in self._runs if one.stopped is not None]
+        return tuple([self._stopped] if self._stopped is not None else stopped)
+
+    def stop(self, stopped: Stopped) -> None:
+        """Start nothing more, and end soon."""
+        if self._stopped is None:
+            self._stopped = stopped
+            for run in self._runs:
+                run.close()
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._abandon)
+
+    def describe(self) -> JobProgress:
+        """Where the job stands."""
+        now = time.monotonic()
+        while self._recent and self._recent[0] < now - _RATE_SECONDS:
+            self._recent.popleft()
+        done = sum(self._counts.values())
+        span = min(_RATE_SECONDS, now - self._began)
+        return JobProgress(
+            done=done,
+            total=done + sum(self._left.values()),
+            applied=self._counts.get("applied", 0),
+            failed=self._counts.get("failed", 0) + self._counts.get("skipped", 0),
+            unknown=self._counts.get("unknown", 0),
+            rate=len(self._recent) / span if span > 0 else 0.0,
+            left_seconds=self._forecast(),
+            pauses={location: _explain(quota) for location, quota in self._list_paused()},
+        )
+
+    async def _run_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(run.run()) for run in self._runs]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _end(self) -> None:
+        """Whatever has happened: what has not left is called back, and what has left is waited for, a while."""
+        for run in self._runs:
+            run.close()
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                for run in self._runs:
+                    await run.drain()
+        except TimeoutError:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        for run in self._runs:
+            run.abandon()
+
+    def _build(self, location: str) -> LocationRun:
+        client = self._find_client(location)
+        handler = listen(location, self._note_moment, client.on_event)
+        client = client.with_options(priority="bulk", on_event=handler)
+        self._clients[location] = client
+        carrier = Carrier(client, self._scribe, self._options, client.version)
+        return LocationRun(
+            location, carrier, self._scribe, self._options, report=self._note_outcome, admit=self._admit
+        )
+
+    def _admit(self) -> bool:
+        if self._left_to_start is None:
+            return True
+        self._left_to_start -= 1
+        return self._left_to_start >= 0
+
+    def _note_moment(self, moment: Moment) -> None:
+        if self._scribe.failure is None:
+            record = (moment.at, moment.location, moment.kind, moment.seconds)
+            self._scribe.note(Entry(_MOMENT, record))
+
+    def _note_outcome(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
+        self._left[row.location] = max(0, self._left.get(row.location, 0) - 1)
+        if seconds:
+            self._latency = seconds if not self._latency else 0.9 * self._latency + 0.1 * seconds
+        self._recent.append(time.monotonic())
+        if row.parks is not None:
+            return
+        self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
+        self._on_outcome(outcome)
+        self._stop_at_errors()
+
+    def _stop_at_errors(self) -> None:
+        errors = sum(self._counts.get(state, 0) for state in ("failed", "unknown", "skipped"))
+        tried = sum(self._counts.values())
+        most, percent = self._options.max_errors, self._options.max_error_percent
+        if most is not None and errors >= most:
+            self.stop(Stopped("errors", f"{errors} rows have failed, {most} were allowed for"))
+        elif percent is not None and tried >= _LEAST_TRIED and errors * 100 > percent * tried:
+            self.stop(Stopped("errors", f"{errors} of {tried} rows have failed, {percent:g} % were allowed for"))
+
+    def _forecast(self) -> float | None:
+        loads = [
+            Load(self._left[location], client.quota, self._latency, self._options.concurrency)
+            for location, client in self._clients.items()
+            if self._left.get(location)
+        ]
+        return forecast(loads, self._options.rate)
+
+    def _list_paused(self) -> list[tuple[str, LocationQuota]]:
+        quotas = [(location, client.quota) for location, client in self._clients.items()]
+        return [(location, quota) for location, quota in quotas if quota.paused_seconds > 0]
+
+
+def _explain(quota: LocationQuota) -> str:
+    return f"{quota.pause_reason}; {quota.paused_seconds:.0f} s"

@@ -1,0 +1,118 @@
+"""The journal between tasks and the disk: one thread, and as many entries in a commit as have come together.
+
+Rule: whoever waits for an entry goes on only when it is on the disk. After one failure nothing is written any
+more, and everybody who comes is told.
+
+Knows the journal. Must not import the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from ..exceptions import JournalError
+from .journal import Journal, Record
+
+T = TypeVar("T")
+
+
+class Entry(Struct, frozen=True):
+    """A statement and its values."""
+
+    statement: str
+    record: Record
+
+
+class Scribe:
+    """Writes and reads a journal beside the event loop."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal: Final = journal
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
+        self._entries: list[Entry] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._failure: JournalError | None = None
+
+    @property
+    def failure(self) -> JournalError | None:
+        """What broke the journal; `None` as long as it holds."""
+        return self._failure
+
+    async def run(self, work: Callable[[Journal], T]) -> T:
+        """Do something with the journal, in its thread."""
+        self._check()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._journal)
+
+    def note(self, entry: Entry) -> None:
+        """Write it with the next commit, without waiting."""
+        self._check()
+        self._entries.append(entry)
+        self._begin()
+
+    async def write(self, entry: Entry) -> None:
+        """Write it; it is on the disk when this returns."""
+        self.note(entry)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(written)
+        await written
+
+    async def flush(self) -> None:
+        """All that was noted is on the disk when this returns."""
+        while self._writing is not None:
+            await asyncio.shield(self._writing)
+        self._check()
+
+    async def close(self) -> None:
+        """Write what is left, and close the file."""
+        try:
+            if self._failure is None:
+                await self.flush()
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
+            self._thread.shutdown(wait=False)
+
+    def _begin(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write_groups())
+
+    async def _write_groups(self) -> None:
+        """Commit what has come; what comes meanwhile makes the next commit."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._entries:
+                await asyncio.sleep(0)
+                entries, waiting = self._entries, self._waiting
+                self._entries, self._waiting = [], []
+                try:
+                    await loop.run_in_executor(self._thread, _commit, self._journal, entries)
+                except JournalError as error:
+                    self._fail(error, waiting)
+                    return
+                for one in waiting:
+                    if not one.done():
+                        one.set_result(None)
+        finally:
+            self._writing = None
+
+    def _fail(self, error: JournalError, waiting: list[asyncio.Future[None]]) -> None:
+        self._failure = error
+        for one in (*waiting, *self._waiting):
+            if not one.done():
+                one.set_exception(JournalError(*error.args))
+        self._entries, self._waiting = [], []
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise JournalError(*self._failure.args)
+
+
+def _commit(journal: Journal, entries: list[Entry]) -> None:
+    with journal.commit():
+        for entry in entries:
+            journal.write(entry.statement, entry.record)

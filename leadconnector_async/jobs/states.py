@@ -1,0 +1,130 @@
+"""The words of a job: what can become of a row, and the figures of the whole.
+
+Pure. Must not import the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+RowState: TypeAlias = Literal[
+    "loaded", "refused", "in_place", "ready", "sent", "applied", "failed", "unknown", "skipped"
+]
+"""What has become of a row.
+
+| state | meaning |
+| --- | --- |
+| `loaded` | its cells were checked; the appointment was not read yet |
+| `refused` | it cannot be carried out: the reason says why |
+| `in_place` | the appointment is as the row wants it already; nothing is sent |
+| `ready` | checked against the calendar, and on its turn |
+| `sent` | the intent is on disk, the request may have left: looked at again before it is sent again |
+| `applied` | done |
+| `failed` | refused by the server or given up; nothing was changed |
+| `unknown` | nobody can tell whether it was applied |
+| `skipped` | left out because of a conflict |
+"""
+
+OPEN: Final[tuple[RowState, ...]] = ("ready", "sent")
+"""What a resumed job goes on with."""
+
+OnConflict: TypeAlias = Literal["park", "skip", "force"]
+"""What to do where rows want each other's time, and where the server says that a slot is taken.
+
+`park`: one appointment of a cycle waits in a free slot, silently, until the others have moved; a row whose slot is
+taken is tried again after all others. `skip`: such rows are left out and listed. `force`: they are sent without the
+slot check.
+"""
+
+
+class JobOptions(Struct, frozen=True, kw_only=True):
+    """How a job runs. Kept with the job, so that a resumed one runs alike."""
+
+    on_conflict: OnConflict = "park"
+    concurrency: int = 16
+    """Rows of a location under way at once."""
+    rate: float | None = None
+    """Rows a second and location, at most; `None`: as fast as the location's limit allows."""
+    max_errors: int | None = None
+    """Stop when so many rows have failed."""
+    max_error_percent: float | None = None
+    """Stop when so large a part of the rows that were tried has failed (of at least 20)."""
+    verify: bool = False
+    """Read every appointment again after its change, and compare."""
+    allow_past: bool = False
+    """Take rows that move an appointment to a time that has passed."""
+    skip_refused: bool = False
+    """Go on with the good rows if some cannot be carried out. Else nothing is sent."""
+
+
+class RowOutcome(Struct, frozen=True, kw_only=True):
+    """What has become of one row."""
+
+    line: int
+    event_id: str
+    location_id: str | None = None
+    state: RowState
+    reason: str = ""
+    """Why, where it was not applied."""
+    attempts: int = 0
+    """Requests sent for it, those that read back included."""
+    repeated: bool = False
+    """The change was sent again after an answer was lost: automations may have run twice."""
+    trace_id: str | None = None
+    """The server's, of the last answer: support asks for it."""
+    new_event_id: str | None = None
+    """Its id afterwards, if that is another one."""
+
+
+class Stopped(Struct, frozen=True):
+    """Why a location, or the whole job, stopped early."""
+
+    kind: Literal["errors", "authentication", "daily", "unreachable", "interrupted"]
+    reason: str
+    location_id: str | None = None
+    resume_seconds: float | None = None
+    """For `daily`: seconds until the budget is back."""
+
+
+class JobSummary(Struct, frozen=True, kw_only=True):
+    """Where a job stands, or how it ended."""
+
+    counts: Mapping[RowState, int]
+    """Rows in each state; states without rows are missing."""
+    repeated: int = 0
+    """Rows whose automations may have run twice."""
+    stopped: tuple[Stopped, ...] = ()
+    seconds: float = 0.0
+    """That it ran, this time."""
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return sum(self.counts.values())
+
+    @property
+    def left(self) -> int:
+        """Rows that a resumed job would go on with."""
+        return sum(self.counts.get(state, 0) for state in OPEN)
+
+
+class JobProgress(Struct, frozen=True, kw_only=True):
+    """Where a running job stands."""
+
+    done: int
+    """Rows that are finished, whatever came of them."""
+    total: int
+    applied: int
+    failed: int
+    unknown: int
+    rate: float
+    """Rows a second, of late."""
+    left_seconds: float | None = None
+    """Until the end, computed from the budgets; `None` while nothing is known."""
+    pauses: Mapping[str, str] = {}
+    """Locations that pause at the moment, and why."""
+    note: str = ""
+    """What is going on beside the rows, such as reading the calendar."""

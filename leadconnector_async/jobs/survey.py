@@ -1,0 +1,183 @@
+"""Reading the calendar before anything is changed: by ranges, not event by event.
+
+A row names an event and nothing else. So the first row that was not read yet is read by itself (or not even that,
+where the plan says when it was); it shows a calendar and a day, and the list of that stretch shows many other
+rows of the plan at once. Stretches grow as long as they pay, and where they do not, rows are read one by one.
+
+Rule: every row ends up read or refused; what cannot be told apart from a bad moment of the network is raised.
+
+Knows the journal and the client. Must not decide what a row does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from ..client import LeadConnector
+from ..exceptions import (
+    BadRequestError,
+    InvalidEventError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnprocessableError,
+)
+from ..models import Appointment
+from .journal import Journal
+
+_FETCHED: Final = 200
+_AT_ONCE: Final = 16
+_FIRST_STRETCH: Final = timedelta(days=2)
+_LONGEST_STRETCH: Final = timedelta(days=31)
+_MOST_MISSES: Final = 3
+"""Lists in a row that show no other row of the plan, after which a calendar is read event by event."""
+_REFUSALS: Final = (InvalidEventError, NotFoundError, PermissionDeniedError)
+_MOST_IN_QUERY: Final = 500
+_UNREAD: Final = """
+    SELECT number, event_id, wanted FROM rows INDEXED BY rows_unread
+    WHERE location = ? AND read_at IS NULL AND number > ? ORDER BY number LIMIT ?
+"""
+
+
+class Unread(Struct, frozen=True):
+    """A row that was not read yet."""
+
+    number: int
+    event_id: str
+    wanted: bytes
+
+
+class Sight(Struct, frozen=True):
+    """What was seen of a row: its appointment, or why there is none."""
+
+    number: int
+    event_id: str
+    found: Appointment | None = None
+    reason: str = ""
+
+
+Keep = Callable[[list[Sight]], Awaitable[None]]
+"""Takes over what was seen."""
+
+
+class Surveyor:
+    """Reads the rows of one location."""
+
+    def __init__(
+        self,
+        client: LeadConnector,
+        location: str,
+        run: Callable[[Callable[[Journal], list[Unread]]], Awaitable[list[Unread]]],
+        keep: Keep,
+    ) -> None:
+        self._client = client
+        self._location = location
+        self._run = run
+        self._keep = keep
+        self._stretches: dict[str, timedelta] = {}
+        self._misses: dict[str, int] = {}
+
+    async def read_all(self, hint: Callable[[Unread], tuple[str, datetime] | None]) -> None:
+        """Read every row. `hint` tells where a row's appointment was when the plan was made, if it is known."""
+        while rows := await self._run(partial(_list_unread, self._location, 0, _FETCHED)):
+            await self._read_some(rows, hint)
+
+    async def _read_some(self, rows: list[Unread], hint: Callable[[Unread], tuple[str, datetime] | None]) -> None:
+        left = {row.event_id: row for row in rows}
+        while left:
+            first = next(iter(left.values()))
+            place = hint(first)
+            if place is None or self._has_given_up(place[0]):
+                singles = list(left.values())[: _AT_ONCE if self._has_given_up() else 1]
+                sights = await asyncio.gather(*(self._read_one(row) for row in singles))
+                await self._keep(list(sights))
+                for row in singles:
+                    left.pop(row.event_id)
+                place = _locate(sights)
+            if place is not None and not self._has_given_up(place[0]):
+                seen = await self._list_around(*place)
+                for event_id in seen:
+                    left.pop(event_id, None)
+                if first.event_id in left:  # it is not where the plan saw it
+                    await self._keep([await self._read_one(left.pop(first.event_id))])
+
+    def _has_given_up(self, calendar_id: str | None = None) -> bool:
+        if calendar_id is not None:
+            return self._misses.get(calendar_id, 0) >= _MOST_MISSES
+        return bool(self._misses) and all(misses >= _MOST_MISSES for misses in self._misses.values())
+
+    async def _read_one(self, row: Unread) -> Sight:
+        try:
+            found = await self._client.get_appointment(row.event_id)
+        except _REFUSALS as error:
+            return Sight(row.number, row.event_id, None, _describe(error))
+        return Sight(row.number, row.event_id, found)
+
+    async def _list_around(self, calendar_id: str, start: datetime) -> set[str]:
+        """List a stretch of a calendar; returns the ids of the rows that it has shown."""
+        stretch = self._stretches.get(calendar_id, _FIRST_STRETCH)
+        begin = start.astimezone(UTC) - timedelta(days=1)
+        try:
+            events = await self._client.list_events(
+                begin,
+                begin + stretch + timedelta(days=1),
+                calendar_id=calendar_id,
+                location_id=self._location or None,
+            )
+        except (BadRequestError, UnprocessableError, PermissionDeniedError, NotFoundError):
+            self._misses[calendar_id] = _MOST_MISSES
+            return set()
+        shown = {event.id: event for event in events if event.id is not None}
+        rows = await self._run(partial(_match, self._location, list(shown)))
+        await self._keep([Sight(row.number, row.event_id, shown[row.event_id]) for row in rows])
+        self._learn(calendar_id, stretch, len(rows))
+        return {row.event_id for row in rows}
+
+    def _learn(self, calendar_id: str, stretch: timedelta, shown: int) -> None:
+        if shown > 1:
+            self._misses[calendar_id] = 0
+            self._stretches[calendar_id] = min(stretch * 2, _LONGEST_STRETCH)
+        else:
+            self._misses[calendar_id] = self._misses.get(calendar_id, 0) + 1
+
+
+def _locate(sights: Iterable[Sight]) -> tuple[str, datetime] | None:
+    for sight in sights:
+        found = sight.found
+        if found is not None and found.calendar_id is not None and found.start_time is not None:
+            return found.calendar_id, found.start_time
+    return None
+
+
+def _list_unread(location: str, after: int, most: int, journal: Journal) -> list[Unread]:
+    return [_build(record) for record in journal.read(_UNREAD, (location, after, most))]
+
+
+def _match(location: str, event_ids: list[str], journal: Journal) -> list[Unread]:
+    """The rows that were not read yet, of the events that a list shows."""
+    rows: list[Unread] = []
+    for first in range(0, len(event_ids), _MOST_IN_QUERY):
+        some = event_ids[first : first + _MOST_IN_QUERY]
+        marks = ",".join("?" * len(some))
+        query = f"""
+            SELECT number, event_id, wanted FROM rows INDEXED BY rows_by_event
+            WHERE location = ? AND event_id IN ({marks}) AND read_at IS NULL AND parks IS NULL
+        """  # noqa: S608 - marks only
+        rows += [_build(record) for record in journal.read(query, (location, *some))]
+    return rows
+
+
+def _build(record: tuple[object, ...]) -> Unread:
+    number, event_id, wanted = record
+    return Unread(int(str(number)), str(event_id), wanted if isinstance(wanted, bytes) else b"")
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, PermissionDeniedError):
+        return "the token has no access to this appointment: it may belong to another location"
+    return "the event is deleted or unknown"
