@@ -1,4 +1,10 @@
-"""Async client for HighLevel's (LeadConnector's) calendar API: limits kept, failures retried, nothing lost."""
+"""Async client for HighLevel's (LeadConnector's) calendar API: limits kept, failures retried, nothing lost.
+
+Rule: what only an app with OAuth needs is loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
@@ -51,11 +57,13 @@ from .models import (
     MeetingLocationType,
     Note,
 )
-from .oauth import AppTokens, OAuthApp
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 from .reschedule import Change, Difference
-from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
-from .tokens import StoredToken
+
+if TYPE_CHECKING:
+    from .oauth import AppTokens, OAuthApp
+    from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
+    from .tokens import StoredToken
 
 __all__ = [
     "UNSET",
@@ -119,3 +127,25 @@ __all__ = [
     "__version__",
     "answer_of",
 ]
+
+_HOMES: Final = {
+    "AppTokens": "oauth",
+    "FileTokenStore": "token_stores",
+    "MemoryTokenStore": "token_stores",
+    "OAuthApp": "oauth",
+    "StoredToken": "tokens",
+    "TokenStore": "token_stores",
+}
+
+if not TYPE_CHECKING:  # or the checkers would take any name for one of the package's
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

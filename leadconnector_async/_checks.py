@@ -3,7 +3,7 @@
 Rule: whatever leaves here is what the server understands; whatever cannot be is an `InvalidRequestError` that
 names the field, the value and how to mend it.
 
-Pure. Knows models, recurrence and exceptions; must not import anything that awaits.
+Pure. Knows models, _rules and exceptions; must not import anything that awaits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from .models import (
     BlockSlotFields,
     MeetingLocationType,
 )
-from .recurrence import find_rule_fault
 
 W = TypeVar("W", bound=Struct)
 A = TypeVar("A", bound=AppointmentFields)
@@ -148,6 +147,8 @@ def _check_appointment(wire: AppointmentFields, version: str) -> None:
 def _check_rule(wire: AppointmentFields) -> None:
     if not isinstance(wire.rrule, str):
         return
+    from ._rules import find_rule_fault  # noqa: PLC0415 - only series need dateutil
+
     if fault := find_rule_fault(wire.rrule):
         raise refuse("rrule", wire.rrule, fault, "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'")
     if wire.ignore_free_slot_validation is not True:

@@ -9,7 +9,6 @@ Pure. Must not import anything that awaits.
 from __future__ import annotations
 
 import re
-from html import unescape
 from http import HTTPStatus
 from typing import Final, cast
 
@@ -124,6 +123,8 @@ def _list_parts(value: object) -> list[object]:
 def _plain_text(body: bytes) -> str:
     text = body[:20_000].decode("utf-8", "replace")
     if "<" in text:
+        from html import unescape  # noqa: PLC0415 - only pages need its large table
+
         text = unescape(_TAGS.sub(" ", text))
     return _one_line(text)
 

@@ -212,7 +212,7 @@ class CalendarMethods:
     ) -> FreeSlots:
         """The free slots of a calendar between two aware times, by day [doc: Get Free Slots].
 
-        A slot is sent back exactly as it is: pass it on as `start_time`. `timezone` is the IANA name of the zone
+        A slot keeps the offset of its offer: pass it on as `start_time`. `timezone` is the IANA name of the zone
         in which days and offsets are rendered, the calendar's own if left out. `user_ids` keeps to those people.
         A range of more than 31 days takes several requests, one after the other, which are joined.
         """

@@ -15,7 +15,6 @@ from ._checks import check_update
 from ._compare import compare_update
 from .exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
 from .models import Appointment, AppointmentUpdate
-from .recurrence import parse_instance_id
 from .reschedule import Change, Changes, Scope, check_series_move, decide_times, plan_change
 
 
@@ -80,6 +79,8 @@ async def _read(client: Operations, event_id: str) -> Appointment:
 
 def _find_master_id(before: Appointment, event_id: str) -> str | None:
     """The master of an instance; `None` if it is none."""
+    from .recurrence import parse_instance_id  # noqa: PLC0415 - as in `_checks`
+
     instance = parse_instance_id(event_id)
     master_id = before.master_event_id or (instance.master_event_id if instance is not None else None)
     return master_id if master_id != event_id else None

@@ -13,16 +13,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
-from tenacity import DoSleep, RetryCallState, Retrying, retry_if_result
-from tenacity.wait import wait_random_exponential
 
 from ._operations import Operation
 from ._wire import Request
 from .exceptions import DailyLimitError, LeadConnectorError
 from .policy import RetryPolicy
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 T = TypeVar("T")
 
@@ -126,18 +127,20 @@ class BackOff:
         decision = retrying.iter(state)
         state.prepare_for_next_attempt()
         retrying.iter_state.reset()
-        return float(decision) if isinstance(decision, DoSleep) else None
+        return float(decision) if isinstance(decision, float) else None
 
     def _build_state(self) -> RetryCallState:
+        import tenacity  # noqa: PLC0415 - only failures need it
+
         policy = self._policy
-        retrying = Retrying(
-            retry=retry_if_result(partial(decide_repeat, self._request, policy)),
-            wait=partial(_compute_wait, wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_result(partial(decide_repeat, self._request, policy)),
+            wait=partial(_compute_wait, tenacity.wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
             stop=partial(_decide_stop, policy.max_attempts, self._deadline, self._clock),
             retry_error_callback=_read_failure,
         )
         retrying.begin()
-        return RetryCallState(retrying, None, (), {})
+        return tenacity.RetryCallState(retrying, None, (), {})
 
 
 def read_hint(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

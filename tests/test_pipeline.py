@@ -5,9 +5,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import tenacity
 
 import leadconnector_async
-from leadconnector_async import AppointmentUpdate, LeadConnector, _retry
+from leadconnector_async import AppointmentUpdate, LeadConnector
 from leadconnector_async.sandbox import Sandbox
 
 PACKAGE = str(Path(leadconnector_async.__file__).parent)
@@ -40,8 +41,8 @@ async def test_a_call_that_succeeds_never_touches_the_retry_machinery(
 ) -> None:
     """tenacity is called in by the first failure that may pass."""
     made: list[object] = []
-    real = _retry.Retrying
-    monkeypatch.setattr(_retry, "Retrying", lambda **options: made.append(options) or real(**options))
+    real = tenacity.Retrying
+    monkeypatch.setattr(tenacity, "Retrying", lambda **options: made.append(options) or real(**options))
     await client.update_appointment(sandbox.appointment_ids[0], UPDATE)
     assert made == []
     sandbox.faults.plan("update_appointment", ["503"])

@@ -8,30 +8,15 @@ from leadconnector_async import RateLimit
 from leadconnector_async._slots import Ticket
 from leadconnector_async._throttle import Lane, Refused, Throttle
 
+from .lanes import make_lane, now, take
+
 pytestmark = pytest.mark.looptime(start=0)
-
-
-def make_lane(max_requests: int = 2, interval: float = 10.0) -> Lane:
-    lane = Lane(RateLimit(max_requests=max_requests, interval=interval), asyncio.get_running_loop())
-    for _ in range(max_requests):
-        lane.slots.pace.open(-1.0, interval)
-    return lane
-
-
-def take(lane: Lane, *, bulk: bool = False) -> Ticket:
-    ticket = lane.try_take(bulk=bulk)
-    assert ticket is not None
-    return ticket
 
 
 async def wait(lane: Lane, *, bulk: bool = False) -> Ticket:
     ticket = await lane.take(bulk=bulk)
     assert isinstance(ticket, Ticket)
     return ticket
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def test_waiters_are_served_in_the_order_of_their_coming() -> None:

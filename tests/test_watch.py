@@ -6,6 +6,8 @@ import pytest
 
 from leadconnector_async._watch import Watch
 
+from .lanes import now
+
 pytestmark = pytest.mark.looptime(start=0)
 
 
@@ -20,10 +22,6 @@ async def attempt(watch: Watch, seconds: float) -> str:
     finally:
         watch.end(bound)
     return "done"
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def test_only_those_that_take_too_long_expire_each_at_its_time() -> None:

@@ -57,7 +57,9 @@ async def sandbox(
     interval: float = 10.0,
     fault: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
-    """Serve the local sandbox until interrupted; prints one JSON line with url, token and location_id.
+    """Serve the local sandbox until interrupted; prints one JSON line with all that it takes to connect.
+
+    That is url, token and location_id; for OAuth, client_id and client_secret of its app, and a code to exchange.
 
     Parameters
     ----------
@@ -90,7 +92,14 @@ async def sandbox(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with server:
-        ready = {"url": server.url, "token": server.token, "location_id": server.location_id}
+        ready = {
+            "url": server.url,
+            "token": server.token,
+            "location_id": server.location_id,
+            "client_id": server.client_id,
+            "client_secret": server.client_secret,
+            "code": server.issue_code(),
+        }
         print(json.dumps(ready), flush=True)
         await stopped.wait()
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import LeadConnector, OAuthApp
 from leadconnector_async.cli.tour import TourReport, run_tour
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import Limits
@@ -107,16 +107,18 @@ async def test_the_demo_notices_a_calendar_that_differs(monkeypatch: pytest.Monk
 
 
 async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interrupted() -> None:
-    """Url, token and location id; an interrupt ends it with exit code 0."""
+    """All that it takes to connect, with a token or as an app; an interrupt ends it with exit code 0."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "sandbox", "--port", "0", "--fault", "get_appointment=503", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
-    assert sorted(ready) == ["location_id", "token", "url"]
+    assert sorted(ready) == ["client_id", "client_secret", "code", "location_id", "token", "url"]
     async with LeadConnector(ready["token"], base_url=ready["url"], location_id=ready["location_id"]) as client:
         event_id = next(csv.DictReader(PATH.read_text().splitlines()))["event_id"]
         assert (await client.get_appointment(event_id)).location_id == ready["location_id"]
+    app = OAuthApp(ready["client_id"], ready["client_secret"], base_url=ready["url"])
+    assert (await app.exchange_code(ready["code"])).location_id == ready["location_id"]
     process.send_signal(signal.SIGINT)
     assert await process.stdout.read() == b""
     assert await process.wait() == 0

@@ -12,6 +12,7 @@ from leadconnector_async import RateLimit
 from leadconnector_async._slots import Slots, Ticket
 from leadconnector_async._throttle import Lane, Refused
 
+from ..lanes import make_lane, now, take
 from .schedules import play
 from .virtual import run
 
@@ -84,23 +85,6 @@ def check_clock() -> None:
             await lane.take()
 
     run(main())
-
-
-def make_lane(max_requests: int) -> Lane:
-    lane = Lane(RateLimit(max_requests=max_requests), asyncio.get_running_loop())
-    for _ in range(max_requests):
-        lane.slots.pace.open(-1.0, 10.0)
-    return lane
-
-
-def take(lane: Lane) -> Ticket:
-    ticket = lane.try_take()
-    assert ticket is not None
-    return ticket
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def put_in_a_leaky_bucket(patch: pytest.MonkeyPatch) -> None:
