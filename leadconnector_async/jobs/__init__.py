@@ -4,6 +4,7 @@ from ..exceptions import RowFault
 from .clock import Shift, parse_shift
 from .job import BulkJob
 from .plan import iterate_plan, read_plan
+from .review import Undo, Verification
 from .rows import Before, PlanRow
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, RowState, Stopped
 
@@ -19,6 +20,8 @@ __all__ = [
     "RowState",
     "Shift",
     "Stopped",
+    "Undo",
+    "Verification",
     "iterate_plan",
     "parse_shift",
     "read_plan",

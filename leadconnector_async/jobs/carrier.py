@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Final
 
 from msgspec import Struct, structs
@@ -92,6 +93,21 @@ class Carrier:
                 self._scribe.note(ledger.give_back(row.number))
             raise
         return self._build(row, flight, "applied", shown=shown)
+
+    async def put_back(self, row: OpenRow, result: Result) -> Result:
+        """Move an appointment back that was put out of the way for a row which has come to nothing."""
+        if not await self._scribe.run(partial(ledger.has_parked, row.number)):
+            return result
+        was = row.found
+        kept = structs.replace(row.updates[-1], start_time=was.start_time, end_time=was.end_time, to_notify=False)
+        try:
+            await self._client.update_appointment(row.event_id, kept)
+        except LeadConnectorError as error:
+            note = f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
+        else:
+            note = "It was moved out of the way for this, and is back where it was."
+        outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason} {note}")
+        return structs.replace(result, outcome=outcome)
 
     async def _send(self, row: OpenRow, updates: tuple[AppointmentUpdate, ...]) -> Appointment:
         change = Change(row.found, row.event_id, updates, row.differences)

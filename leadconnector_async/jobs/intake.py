@@ -27,6 +27,8 @@ MOST_NAMED: Final = 1000
 _INSERT: Final = "INSERT INTO rows (number, line, location, event_id, key, wanted) VALUES (?, ?, ?, ?, ?, ?)"
 _INDEXES: Final = """
 CREATE INDEX rows_by_event ON rows (location, event_id);
+CREATE INDEX rows_by_new_id ON rows (location, new_id) WHERE new_id IS NOT NULL;
+CREATE INDEX rows_parking ON rows (parks) WHERE parks IS NOT NULL;
 CREATE INDEX rows_unread ON rows (location, number) WHERE read_at IS NULL;
 CREATE INDEX rows_open ON rows (location, rank, number) WHERE state IN ('ready', 'sent');
 """

@@ -28,6 +28,7 @@ from .intake import MOST_NAMED, take_in
 from .journal import Connect, Journal
 from .plan import build_plan_error
 from .preparation import Preparation, forget_old_readings, list_faults
+from .review import Reviewer, Undo, Verification
 from .rows import PlanRow
 from .runner import Runner
 from .scribe import Scribe
@@ -36,7 +37,9 @@ from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 JOURNAL: Final = "journal.sqlite"
 _LOCK: Final = "lock"
 _TICK: Final = 0.2
-_OPEN: Final = "SELECT location, COUNT(*) FROM rows WHERE state IN ('ready', 'sent') GROUP BY location"
+_OPEN: Final = """
+    SELECT location, SUM(parks IS NULL) FROM rows WHERE state IN ('ready', 'sent') GROUP BY location
+"""
 _AGAIN: Final = """
     UPDATE rows SET state = 'ready', rank = MIN(rank, 999999), reason = '', read_at = 0
     WHERE state IN ('failed', 'skipped') AND updates IS NOT NULL AND parks IS NULL
@@ -132,7 +135,7 @@ class BulkJob:
         Raises `PlanError` with all rows that cannot be carried out, unless `skip_refused` is set.
         """
         await self._scribe.run(forget_old_readings)
-        await Preparation(self._scribe, self.options, self._find_client, on_read).run()
+        await self._prepare(on_read).run()
         faults, count = await self._scribe.run(partial(list_faults, MOST_NAMED))
         if count and not self.options.skip_refused:
             raise build_plan_error(faults, count)
@@ -152,20 +155,34 @@ class BulkJob:
         """
         began = time.monotonic()
         await self.prepare()
-        loads = await self._scribe.run(_count_open)
-        self._runner = runner = Runner(
-            self._scribe, self.options, self._find_client, on_outcome=on_outcome, limit=limit
-        )
-        ticker = asyncio.get_running_loop().create_task(_tick(runner, on_progress))
-        try:
-            stopped = await runner.run(loads)
-        finally:
-            ticker.cancel()
-            self._runner = None
-        on_progress(runner.describe())
+        reviewer = Reviewer(self._scribe, self._find_client)
+        await reviewer.settle_unknown()
+        stopped = await self._run_once(limit, on_outcome, on_progress)
+        if not stopped and limit is None and await reviewer.settle_unknown():
+            stopped = await self._run_once(limit, on_outcome, on_progress)
         await self._scribe.flush()
         summary = await self.summarize()
         return msgspec.structs.replace(summary, stopped=stopped, seconds=time.monotonic() - began)
+
+    async def _run_once(
+        self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress
+    ) -> tuple[Stopped, ...]:
+        loads = await self._scribe.run(_count_open)
+        self._runner = runner = Runner(
+            self._scribe,
+            self.options,
+            self._find_client,
+            refresh=self._prepare(lambda count: None).refresh,
+            on_outcome=on_outcome,
+            limit=limit,
+        )
+        ticker = asyncio.get_running_loop().create_task(_tick(runner, on_progress))
+        try:
+            return await runner.run(loads)
+        finally:
+            ticker.cancel()
+            self._runner = None
+            on_progress(runner.describe())
 
     def stop(self, reason: str = "it was interrupted") -> None:
         """Start nothing more; `run` returns when what has left has ended, within ten seconds."""
@@ -179,6 +196,17 @@ class BulkJob:
     async def retry_failed(self) -> int:
         """Put the rows that failed or were skipped on their turn again; returns how many. `run` sends them."""
         return await self._scribe.run(lambda journal: journal.write(_AGAIN))
+
+    async def verify(self) -> Verification:
+        """Compare the calendar with what the job has done. Reads only."""
+        return await Reviewer(self._scribe, self._find_client).verify()
+
+    async def plan_undo(self) -> Undo:
+        """Plan the way back: rows for another job, and what somebody has changed since. Reads only."""
+        return await Reviewer(self._scribe, self._find_client).plan_undo()
+
+    def _prepare(self, on_read: Callable[[int], None]) -> Preparation:
+        return Preparation(self._scribe, self.options, self._find_client, on_read)
 
     def _find_client(self, location: str) -> LeadConnector:
         client = self._clients.get(location)

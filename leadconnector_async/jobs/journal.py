@@ -49,11 +49,13 @@ CREATE TABLE rows (
     repeated INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
     trace_id TEXT,
-    shown BLOB
+    shown BLOB,
+    new_id TEXT
 );
 CREATE TABLE faults (
     line INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL, mend TEXT NOT NULL
 );
+CREATE TABLE undo (number INTEGER PRIMARY KEY, verdict TEXT NOT NULL, reason TEXT NOT NULL, seen BLOB);
 CREATE TABLE moments (at REAL NOT NULL, location TEXT NOT NULL, kind TEXT NOT NULL, seconds REAL NOT NULL);
 """
 

@@ -56,7 +56,7 @@ _OPEN: Final = """
 _INTEND: Final = "UPDATE rows SET state = 'sent', sent_at = ?, repeated = MAX(repeated, ?) WHERE number = ?"
 _FINISH: Final = """
     UPDATE rows SET state = ?, done_at = ?, seconds = ?, attempts = attempts + ?, repeated = MAX(repeated, ?),
-        reason = ?, trace_id = ?, shown = ?
+        reason = ?, trace_id = ?, shown = ?, new_id = ?
     WHERE number = ?
 """
 _POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, waits_for = NULL, reason = ? WHERE number = ?"
@@ -110,6 +110,7 @@ def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: 
         outcome.reason,
         outcome.trace_id,
         None if shown is None else encode_found(shown),
+        outcome.new_event_id,
         number,
     )
     return Entry(_FINISH, record)
@@ -163,6 +164,11 @@ def find_states(numbers: Iterable[int], journal: Journal) -> dict[int, tuple[int
     }
 
 
+def has_parked(number: int, journal: Journal) -> bool:
+    """Whether the appointment of a row stands where the job has put it out of the way."""
+    return journal.count("parks = ? AND state = 'applied'", (number,)) > 0
+
+
 def count_states(journal: Journal) -> dict[RowState, int]:
     """Rows of the plan in each state."""
     query = "SELECT state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY state"
@@ -174,11 +180,12 @@ def list_outcomes(journal: Journal, states: Iterable[RowState]) -> Iterator[RowO
     wanted = tuple(states)
     marks = ",".join("?" * len(wanted))
     query = f"""
-        SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, shown FROM rows
+        SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows
         WHERE parks IS NULL AND state IN ({marks}) ORDER BY number
     """  # noqa: S608 - marks only
-    for line, event_id, location, state, reason, attempts, repeated, trace_id, shown in journal.read(query, wanted):
-        new_id = decode_found(shown).id
+    for line, event_id, location, state, reason, attempts, repeated, trace_id, new_id in journal.read(
+        query, wanted
+    ):
         yield RowOutcome(
             line=int(str(line)),
             event_id=str(event_id),
@@ -188,8 +195,16 @@ def list_outcomes(journal: Journal, states: Iterable[RowState]) -> Iterator[RowO
             attempts=int(str(attempts)),
             repeated=bool(repeated),
             trace_id=None if trace_id is None else str(trace_id),
-            new_event_id=new_id if new_id != event_id else None,
+            new_event_id=None if new_id is None else str(new_id),
         )
+
+
+def list_left_alone(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
+    """Of some rows, those that are finished without anything being sent."""
+    wanted = set(numbers)
+    states = find_states(wanted, journal) if wanted else {}
+    lines = {line for line, state in states.values() if state in ("failed", "in_place")}
+    return [outcome for outcome in list_outcomes(journal, ("failed", "in_place")) if outcome.line in lines]
 
 
 def _build_finding(number: int, finding: Finding, found: Appointment | None, now: float) -> Record:

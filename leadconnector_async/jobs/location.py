@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ from .carrier import LAST, Carrier, Halt, Passing, Result
 from .flight import Flight
 from .ledger import OpenRow
 from .scribe import Scribe
-from .states import JobOptions, RowOutcome, RowState, Stopped
+from .states import FRESH_SECONDS, JobOptions, RowOutcome, RowState, Stopped
 
 _FETCHED: Final = 200
 _MOST_UNREACHABLE: Final = 5
@@ -30,13 +30,23 @@ _BLOCKING: Final = frozenset({"failed", "skipped", "refused", "unknown"})
 Report = Callable[[OpenRow, RowOutcome, float], None]
 Admit = Callable[[], bool]
 """Whether one more row may start."""
+Refresh = Callable[[tuple[int, int]], Awaitable[None]]
+"""Reads the next rows again, whose reading is no longer fresh."""
 
 
 class LocationRun:
     """One location, on its way."""
 
     def __init__(
-        self, location: str, carrier: Carrier, scribe: Scribe, options: JobOptions, *, report: Report, admit: Admit
+        self,
+        location: str,
+        carrier: Carrier,
+        scribe: Scribe,
+        options: JobOptions,
+        *,
+        report: Report,
+        admit: Admit,
+        refresh: Refresh,
     ) -> None:
         self.location = location
         self.stopped: Stopped | None = None
@@ -45,36 +55,44 @@ class LocationRun:
         self._options = options
         self._report = report
         self._admit = admit
+        self._refresh = refresh
         self._places = asyncio.Semaphore(options.concurrency)
         self._tasks: dict[asyncio.Task[None], Flight] = {}
         self._finished: dict[int, asyncio.Future[RowState]] = {}
         self._unreachable = 0
         self._next_start = 0.0
+        self._cursor = (-1, 0)
         self._closed = False
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
         """Start rows until there are none, or the location stops; then wait for those that are under way."""
-        cursor = (-1, 0)
         while not self._closed:
-            rows = await self._scribe.run(partial(ledger.fetch_open, self.location, cursor, _FETCHED))
-            if not rows and not self._tasks:
-                break
-            if not rows:
+            rows = await self._scribe.run(partial(ledger.fetch_open, self.location, self._cursor, _FETCHED))
+            if rows:
+                await self._start_all(rows)
+            elif self._tasks:
                 await self._wait_for_some()
-            for row in rows:
-                if row.rank >= LAST and cursor[0] < LAST:
-                    await self.drain()
-                cursor = (row.rank, row.number)
-                await self._places.acquire()
-                if self._closed or not self._admit():
-                    self._closed = True
-                    break
-                await self._pace()
-                self._start(row)
+            else:
+                break
         await self.drain()
         if self._failure is not None:
             raise self._failure
+
+    async def _start_all(self, rows: list[OpenRow]) -> None:
+        for row in rows:
+            if row.rank >= LAST and self._cursor[0] < LAST:
+                await self.drain()
+            if row.state == "ready" and row.parks is None and row.read_at < time.time() - FRESH_SECONDS:
+                await self._refresh(self._cursor)
+                return
+            self._cursor = (row.rank, row.number)
+            await self._places.acquire()
+            if self._closed or not self._admit():
+                self._closed = True
+                return
+            await self._pace()
+            self._start(row)
 
     def close(self, stopped: Stopped | None = None) -> None:
         """Start nothing more, and call back what has not left."""
@@ -142,6 +160,8 @@ class LocationRun:
 
     async def _keep(self, row: OpenRow, result: Result) -> None:
         """Nobody is told of an outcome before it is on the disk."""
+        if row.waits_for and result.outcome.state in ("failed", "skipped"):
+            result = await self._carrier.put_back(row, result)
         outcome = result.outcome
         await self._scribe.write(ledger.finish(row.number, outcome, time.time(), result.seconds, result.shown))
         self._finished[row.number].set_result(outcome.state)

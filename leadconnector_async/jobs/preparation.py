@@ -29,15 +29,22 @@ from .journal import Journal
 from .ledger import decode_found, decode_updates
 from .preflight import Finding, Rules, check_row, list_changes
 from .scribe import Scribe
-from .states import JobOptions
+from .states import FRESH_SECONDS, JobOptions, RowOutcome
 from .survey import Sight, Surveyor, Unread
 
-FRESH_SECONDS: Final = 900.0
-"""How old a reading may be when a job goes on."""
 _AT_ONCE: Final = 50
 """Locations that are read at once."""
-_ROW: Final = "SELECT line, wanted, state, found, updates, waits_for FROM rows WHERE number = ?"
+_ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE number = ?"
 _FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL AND read_at < ?"
+_FORGET_NEXT: Final = """
+    UPDATE rows SET read_at = NULL WHERE number IN (
+        SELECT number FROM rows INDEXED BY rows_open
+        WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?)
+        ORDER BY rank, number LIMIT ?
+    ) AND state = 'ready' AND parks IS NULL
+"""
+_AHEAD: Final = 2000
+"""Rows that are read again at once."""
 _KEEP: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
 _LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
 
@@ -45,10 +52,9 @@ _LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number
 class _Row(Struct, frozen=True):
     line: int
     wanted: bytes
-    is_new: bool
+    state: str
     found: object
     updates: object
-    waits_for: tuple[int, ...]
 
 
 class Preparation:
@@ -80,20 +86,32 @@ class Preparation:
             for location in locations:
                 group.create_task(prepare(location))
 
+    async def refresh(self, location: str, after: tuple[int, int]) -> list[RowOutcome]:
+        """Read the next rows of a location again; returns those that are left alone now."""
+        await self._scribe.run(partial(_forget_next, location, after))
+        numbers: list[int] = []
+        await self._read_location(location, numbers)
+        return await self._scribe.run(partial(ledger.list_left_alone, numbers))
+
     async def _prepare(self, location: str) -> None:
+        is_new = await self._scribe.run(partial(_has_new, location))
+        client = await self._read_location(location, [])
+        if is_new:
+            faults = await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
+            await self._scribe.run(partial(_add_faults, faults))
+
+    async def _read_location(self, location: str, numbers: list[int]) -> LeadConnector:
         client = self._find_client(location).with_options(priority="bulk")
         rules = Rules(datetime.now(UTC), self._options.allow_past, client.version)
 
         async def keep(sights: list[Sight]) -> None:
             await self._scribe.run(partial(_keep_sights, sights, rules))
+            numbers.extend(sight.number for sight in sights)
             self._read += len(sights)
             self._note(self._read)
 
-        is_new = await self._scribe.run(partial(_has_new, location))
-        await Surveyor(client, location, self._scribe.run, keep).read_all(_hint)
-        if is_new:
-            faults = await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
-            await self._scribe.run(partial(_add_faults, faults))
+        await Surveyor(client, location, self._scribe.run, keep).read_all(hint)
+        return client
 
 
 def list_unread_locations(journal: Journal) -> list[str]:
@@ -116,11 +134,16 @@ def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
     return faults, int(str(count[0])) if count else 0
 
 
+def _forget_next(location: str, after: tuple[int, int], journal: Journal) -> None:
+    journal.write(_FORGET_NEXT, (location, *after, _AHEAD))
+
+
 def _has_new(location: str, journal: Journal) -> bool:
     return journal.count("location = ? AND state = 'loaded'", (location,)) > 0
 
 
-def _hint(row: Unread) -> tuple[str, datetime] | None:
+def hint(row: Unread) -> tuple[str, datetime] | None:
+    """Where a row's appointment was when the plan was made: calendar and start, if the plan says so."""
     before = read_wanted(row.wanted).before
     if before is None or before.calendar_id is None or before.start_time is None:
         return None
@@ -133,7 +156,7 @@ def _keep_sights(sights: list[Sight], rules: Rules, journal: Journal) -> None:
     faults: list[RowFault] = []
     for sight in sights:
         row = _read_row(sight.number, journal)
-        if not row.is_new:
+        if row.state != "loaded":
             _look_again(sight, row, rules, now, journal)
             continue
         finding = _judge(sight, row, rules)
@@ -152,18 +175,20 @@ def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
 
 def _look_again(sight: Sight, row: _Row, rules: Rules, now: float, journal: Journal) -> None:
     """A row that was ready is left alone if somebody has changed its appointment since."""
-    if sight.found is None:
+    if row.state != "ready":
+        journal.write(_KEEP, (now, sight.number))
+    elif sight.found is None:
         journal.write(_LEAVE, ("failed", sight.reason, now, sight.number))
     elif compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
         journal.write(_LEAVE, ("in_place", "", now, sight.number))
-    elif (changes := list_changes(decode_found(row.found), sight.found)) and not _is_parked(sight, row, journal):
+    elif (changes := list_changes(decode_found(row.found), sight.found)) and not _is_parked(sight, journal):
         reason = f"somebody has changed it since it was read: {', '.join(changes)}"
         journal.write(_LEAVE, ("failed", reason, now, sight.number))
     else:
         journal.write(_KEEP, (now, sight.number))
 
 
-def _is_parked(sight: Sight, row: _Row, journal: Journal) -> bool:
+def _is_parked(sight: Sight, journal: Journal) -> bool:
     """It stands where the job itself has put it."""
     record = journal.read_one("SELECT updates FROM rows WHERE parks = ? AND state = 'applied'", (sight.number,))
     parked = decode_updates(record[0]) if record is not None else ()
@@ -174,10 +199,9 @@ def _is_parked(sight: Sight, row: _Row, journal: Journal) -> bool:
 
 def _read_row(number: int, journal: Journal) -> _Row:
     record = journal.read_one(_ROW, (number,))
-    line, wanted, state, found, updates, waits_for = record or (0, b"", "", None, None, None)
+    line, wanted, state, found, updates = record or (0, b"", "", None, None)
     content = wanted if isinstance(wanted, bytes) else b""
-    blockers = tuple(int(one) for one in str(waits_for or "").split())
-    return _Row(int(str(line)), content, state == "loaded", found, updates, blockers)
+    return _Row(int(str(line)), content, str(state), found, updates)
 
 
 def _add_faults(faults: list[RowFault], journal: Journal) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from .._quota import LocationQuota
@@ -31,6 +31,8 @@ _RATE_SECONDS: Final = 30.0
 _MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
 
 FindClient = Callable[[str], LeadConnector]
+Refresh = Callable[[str, tuple[int, int]], Awaitable[list[RowOutcome]]]
+"""Reads the next rows of a location again; returns those that are left alone now."""
 
 
 class Runner:
@@ -42,12 +44,14 @@ class Runner:
         options: JobOptions,
         find_client: FindClient,
         *,
+        refresh: Refresh,
         on_outcome: Callable[[RowOutcome], None],
         limit: int | None = None,
     ) -> None:
         self._scribe = scribe
         self._options = options
         self._find_client = find_client
+        self._refresh = refresh
         self._on_outcome = on_outcome
         self._left_to_start = limit
         self._clients: dict[str, LeadConnector] = {}
@@ -128,8 +132,19 @@ class Runner:
         client = client.with_options(priority="bulk", on_event=handler)
         self._clients[location] = client
         carrier = Carrier(client, self._scribe, self._options, client.version)
+
+        async def refresh(after: tuple[int, int]) -> None:
+            for outcome in await self._refresh(location, after):
+                self._count(location, outcome)
+
         return LocationRun(
-            location, carrier, self._scribe, self._options, report=self._note_outcome, admit=self._admit
+            location,
+            carrier,
+            self._scribe,
+            self._options,
+            report=self._note_outcome,
+            admit=self._admit,
+            refresh=refresh,
         )
 
     def _admit(self) -> bool:
@@ -144,12 +159,14 @@ class Runner:
             self._scribe.note(Entry(_MOMENT, record))
 
     def _note_outcome(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
-        self._left[row.location] = max(0, self._left.get(row.location, 0) - 1)
         if seconds:
             self._latency = seconds if not self._latency else 0.9 * self._latency + 0.1 * seconds
         self._recent.append(time.monotonic())
-        if row.parks is not None:
-            return
+        if row.parks is None:
+            self._count(row.location, outcome)
+
+    def _count(self, location: str, outcome: RowOutcome) -> None:
+        self._left[location] = max(0, self._left.get(location, 0) - 1)
         self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
         self._on_outcome(outcome)
         self._stop_at_errors()

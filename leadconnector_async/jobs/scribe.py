@@ -49,6 +49,10 @@ class Scribe:
         self._check()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._journal)
 
+    def lend(self, read: Callable[[Journal], T]) -> T:
+        """Read with the journal in another thread, while nothing else is done with it."""
+        return read(self._journal)
+
     def note(self, entry: Entry) -> None:
         """Write it with the next commit, without waiting."""
         self._check()

@@ -31,6 +31,9 @@ RowState: TypeAlias = Literal[
 OPEN: Final[tuple[RowState, ...]] = ("ready", "sent")
 """What a resumed job goes on with."""
 
+FRESH_SECONDS: Final = 900.0
+"""How old a reading of an appointment may be when its change is sent."""
+
 OnConflict: TypeAlias = Literal["park", "skip", "force"]
 """What to do where rows want each other's time, and where the server says that a slot is taken.
 

@@ -38,10 +38,20 @@ _MOST_MISSES: Final = 3
 """Lists in a row that show no other row of the plan, after which a calendar is read event by event."""
 _REFUSALS: Final = (InvalidEventError, NotFoundError, PermissionDeniedError)
 _MOST_IN_QUERY: Final = 500
+_BY_ID: Final = """
+    SELECT number, {name}, wanted FROM rows INDEXED BY {index}
+    WHERE location = ? AND {name} IN ({marks}) AND read_at IS NULL AND parks IS NULL AND {other}
+"""
 _UNREAD: Final = """
-    SELECT number, event_id, wanted FROM rows INDEXED BY rows_unread
+    SELECT number, COALESCE(new_id, event_id), wanted FROM rows INDEXED BY rows_unread
     WHERE location = ? AND read_at IS NULL AND number > ? ORDER BY number LIMIT ?
 """
+
+
+_KEYS: Final = (
+    ("event_id", "rows_by_event", "new_id IS NULL"),
+    ("new_id", "rows_by_new_id", "new_id IS NOT NULL"),
+)
 
 
 class Unread(Struct, frozen=True):
@@ -164,11 +174,9 @@ def _match(location: str, event_ids: list[str], journal: Journal) -> list[Unread
     for first in range(0, len(event_ids), _MOST_IN_QUERY):
         some = event_ids[first : first + _MOST_IN_QUERY]
         marks = ",".join("?" * len(some))
-        query = f"""
-            SELECT number, event_id, wanted FROM rows INDEXED BY rows_by_event
-            WHERE location = ? AND event_id IN ({marks}) AND read_at IS NULL AND parks IS NULL
-        """  # noqa: S608 - marks only
-        rows += [_build(record) for record in journal.read(query, (location, *some))]
+        for name, index, other in _KEYS:
+            query = _BY_ID.format(name=name, index=index, other=other, marks=marks)
+            rows += [_build(record) for record in journal.read(query, (location, *some))]
     return rows
 
 

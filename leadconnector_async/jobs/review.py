@@ -1,0 +1,190 @@
+"""Looking at the calendar after a job: whether it shows what the job has done, and what of it can be undone.
+
+Rule: an appointment that shows anything else than what the job left is somebody's work: it is listed, and never
+touched.
+
+Knows the survey and the journal. Must not change a calendar.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from typing import Final, Literal, TypeAlias
+
+from msgspec import UNSET, Struct
+
+from .._checks import check_update
+from .._compare import compare_update
+from ..client import LeadConnector
+from ..models import Appointment, AppointmentUpdate
+from . import ledger
+from .journal import Journal, Record
+from .ledger import decode_found, decode_texts, decode_updates
+from .preflight import list_changes
+from .preparation import hint, list_unread_locations
+from .rows import Before, PlanRow
+from .scribe import Scribe
+from .states import RowOutcome
+from .survey import Sight, Surveyor
+
+Verdict: TypeAlias = Literal["as_planned", "unchanged", "differs", "gone"]
+"""`unchanged`: it is still as it was before the job."""
+
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state IN ('applied', 'unknown') AND parks IS NULL"
+_FORGET_UNKNOWN: Final = "UPDATE rows SET read_at = NULL WHERE state = 'unknown' AND parks IS NULL"
+_SETTLE: Final = """
+    UPDATE rows SET
+        state = CASE (SELECT verdict FROM undo WHERE undo.number = rows.number)
+            WHEN 'as_planned' THEN 'applied' WHEN 'unchanged' THEN 'ready' ELSE state END,
+        reason = CASE (SELECT verdict FROM undo WHERE undo.number = rows.number)
+            WHEN 'as_planned' THEN '' WHEN 'unchanged' THEN '' ELSE reason END
+    WHERE state = 'unknown' AND parks IS NULL
+"""
+_ROW: Final = "SELECT found, updates, shown FROM rows WHERE number = ?"
+_KEEP: Final = "INSERT OR REPLACE INTO undo VALUES (?, ?, ?, ?)"
+_BACK: Final = """
+    SELECT line, COALESCE(new_id, event_id), location, found, differences, seen FROM rows JOIN undo USING (number)
+    WHERE verdict = 'as_planned' ORDER BY number
+"""
+_TIMES: Final = ("start_time", "end_time")
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    """Whether the calendar shows what the job has done."""
+
+    checked: int
+    """Rows that were applied, or may have been."""
+    differing: tuple[RowOutcome, ...]
+    """Those that the calendar shows otherwise, each with its reason."""
+
+
+class Undo(Struct, frozen=True, kw_only=True):
+    """The way back."""
+
+    rows: Iterable[PlanRow]
+    """A plan back to the state before; can be gone through once, while the job is open."""
+    kept: tuple[RowOutcome, ...]
+    """Appointments that somebody has changed since, or that cannot be told; they are left alone."""
+
+
+class Reviewer:
+    """Reads again what a job has touched."""
+
+    def __init__(self, scribe: Scribe, find_client: Callable[[str], LeadConnector]) -> None:
+        self._scribe = scribe
+        self._find_client = find_client
+
+    async def verify(self) -> Verification:
+        """Compare every row that was applied, or may have been, with the calendar."""
+        await self._read_all(_FORGET)
+        checked = await self._scribe.run(lambda journal: journal.read_one("SELECT COUNT(*) FROM undo"))
+        differing = await self._scribe.run(partial(_list_outcomes, "verdict != 'as_planned'"))
+        return Verification(checked=int(str(checked[0])) if checked else 0, differing=tuple(differing))
+
+    async def plan_undo(self) -> Undo:
+        """Plan the way back of all that still stands as the job has left it."""
+        await self._read_all(_FORGET)
+        kept = await self._scribe.run(partial(_list_outcomes, "verdict IN ('differs', 'gone')"))
+        return Undo(rows=self._scribe.lend(list_rows_back), kept=tuple(kept))
+
+    async def settle_unknown(self) -> bool:
+        """Look at rows whose outcome is unknown, now that time has passed; tells whether some are to be sent."""
+        if not await self._scribe.run(lambda journal: journal.count("state = 'unknown' AND parks IS NULL")):
+            return False
+        await self._read_all(_FORGET_UNKNOWN)
+        await self._scribe.run(lambda journal: journal.write(_SETTLE))
+        return await self._scribe.run(lambda journal: journal.count("state = 'ready'")) > 0
+
+    async def _read_all(self, forget: str) -> None:
+        await self._scribe.run(partial(_forget, forget))
+        for location in await self._scribe.run(list_unread_locations):
+            client = self._find_client(location).with_options(priority="bulk")
+            keep: Callable[[list[Sight]], Awaitable[None]] = partial(self._keep, client.version)
+            await Surveyor(client, location, self._scribe.run, keep).read_all(hint)
+
+    async def _keep(self, version: str, sights: list[Sight]) -> None:
+        await self._scribe.run(partial(_keep_verdicts, version, sights))
+
+
+def list_rows_back(journal: Journal) -> Iterator[PlanRow]:
+    """The rows of the way back."""
+    for line, event_id, location, found, differences, seen in journal.read(_BACK):
+        fields = [name for name, *_ in decode_texts(differences)]
+        yield PlanRow(
+            int(str(line)),
+            str(event_id),
+            _build_way_back(decode_found(found), fields),
+            str(location) or None,
+            before=_describe(decode_found(seen)),
+        )
+
+
+def _forget(statement: str, journal: Journal) -> None:
+    with journal.commit():
+        journal.write("DELETE FROM undo")
+        journal.write(statement)
+
+
+def _keep_verdicts(version: str, sights: list[Sight], journal: Journal) -> None:
+    now = time.time()
+    with journal.commit():
+        for sight in sights:
+            verdict, reason = _judge(version, sight, journal.read_one(_ROW, (sight.number,)))
+            seen = None if sight.found is None else ledger.encode_found(sight.found)
+            journal.write(_KEEP, (sight.number, verdict, reason, seen))
+            journal.write("UPDATE rows SET read_at = ? WHERE number = ?", (now, sight.number))
+
+
+def _judge(version: str, sight: Sight, record: Record | None) -> tuple[Verdict, str]:
+    if sight.found is None:
+        return "gone", sight.reason
+    found, updates, shown = record or (None, None, None)
+    planned = decode_updates(updates)[-1]
+    sent = {name for name in planned.__struct_fields__ if getattr(planned, name) is not UNSET}
+    left = decode_found(shown if shown is not None else found)
+    others = [change for change in list_changes(left, sight.found) if change.partition(" ")[0] not in sent]
+    if compare_update(check_update(planned, version), sight.found) is True and not others:
+        return "as_planned", ""
+    changes = list_changes(decode_found(found), sight.found)
+    if not changes:
+        return "unchanged", "it is as it was before"
+    return "differs", ", ".join(others or changes)
+
+
+def _list_outcomes(condition: str, journal: Journal) -> list[RowOutcome]:
+    query = f"""
+        SELECT line, event_id, location, verdict, undo.reason FROM rows JOIN undo USING (number)
+        WHERE {condition} ORDER BY number
+    """  # noqa: S608 - ours
+    return [
+        RowOutcome(
+            line=int(str(line)),
+            event_id=str(event_id),
+            location_id=str(location) or None,
+            state="skipped",
+            reason=str(reason),
+        )
+        for line, event_id, location, _, reason in journal.read(query)
+    ]
+
+
+def _build_way_back(found: Appointment, fields: list[str]) -> AppointmentUpdate:
+    """What was different before. A text that was not there comes back empty."""
+    values: dict[str, object] = {}
+    for name in fields:
+        value = getattr(found, name)
+        values[name] = value.isoformat() if name in _TIMES else value if value is not None else ""
+    return AppointmentUpdate(**values)  # type: ignore[arg-type] # as they were read
+
+
+def _describe(seen: Appointment) -> Before:
+    return Before(
+        start_time=seen.start_time,
+        end_time=seen.end_time,
+        appointment_status=seen.appointment_status,
+        assigned_user_id=seen.assigned_user_id,
+        calendar_id=seen.calendar_id,
+        title=seen.title,
+    )
