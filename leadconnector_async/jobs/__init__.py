@@ -3,12 +3,14 @@
 from ..exceptions import RowFault
 from .clock import Shift, parse_shift
 from .job import BulkJob
+from .many import AnyRow, update_many
 from .plan import iterate_plan, read_plan
 from .review import Undo, Verification
 from .rows import Before, PlanRow
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, RowState, Stopped
 
 __all__ = [
+    "AnyRow",
     "Before",
     "BulkJob",
     "JobOptions",
@@ -25,4 +27,5 @@ __all__ = [
     "iterate_plan",
     "parse_shift",
     "read_plan",
+    "update_many",
 ]
