@@ -45,7 +45,7 @@ def build_plan() -> str:
 
 
 def _list_singles(clinic: Clinic) -> Iterator[dict[str, str]]:
-    for number, event_id in enumerate(clinic.appointment_ids[:SINGLES]):
+    for number, event_id in enumerate(clinic.first.appointment_ids[:SINGLES]):
         event = clinic.book.find(event_id)
         assert event is not None
         if number % 9 == 4:
@@ -59,7 +59,7 @@ def _list_singles(clinic: Clinic) -> Iterator[dict[str, str]]:
 
 
 def _list_instances(clinic: Clinic) -> Iterator[dict[str, str]]:
-    for series_id in clinic.series_ids:
+    for series_id in clinic.first.series_ids:
         master = clinic.book.find(series_id)
         assert master is not None
         assert master.rrule is not None

@@ -52,14 +52,17 @@ async def sandbox(
     *,
     port: int = 0,
     seed: int = 1,
+    locations: int = 1,
     appointments: int = 250,
+    log_size: int = 10_000,
     max_requests: int = 100,
     interval: float = 10.0,
     fault: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Serve the local sandbox until interrupted; prints one JSON line with all that it takes to connect.
 
-    That is url, token and location_id; for OAuth, client_id and client_secret of its app, and a code to exchange.
+    That is url, token, location_id and location_ids, and tokens by location id if there are several; for OAuth,
+    client_id and client_secret of its app, and a code to exchange.
 
     Parameters
     ----------
@@ -67,8 +70,12 @@ async def sandbox(
         Port on 127.0.0.1; 0 takes a free one.
     seed
         The same seed gives the same ids and data.
+    locations
+        Locations of the agency; the first has the same ids and data, however many there are.
     appointments
-        Single appointments in the book.
+        Single appointments of each location.
+    log_size
+        Requests that are kept for `GET /_sandbox/requests`, the newest.
     max_requests
         Requests in a window.
     interval
@@ -82,6 +89,8 @@ async def sandbox(
             port=port,
             seed=seed,
             appointments=appointments,
+            locations=locations,
+            log_size=log_size,
             limits=Limits(max_requests=max_requests, interval=interval),
             faults=_read_faults(fault),
         )
@@ -92,17 +101,26 @@ async def sandbox(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with server:
-        ready = {
-            "url": server.url,
-            "token": server.token,
-            "location_id": server.location_id,
-            "client_id": server.client_id,
-            "client_secret": server.client_secret,
-            "code": server.issue_code(),
-        }
-        print(json.dumps(ready), flush=True)
+        print(json.dumps(_describe(server)), flush=True)
         await stopped.wait()
     return 0
+
+
+def _describe(server: Sandbox) -> dict[str, object]:
+    """What another process must know to use it."""
+    first, *others = server.location_ids
+    ready: dict[str, object] = {
+        "url": server.url,
+        "token": server.token,
+        "location_id": first,
+        "location_ids": server.location_ids,
+        "client_id": server.client_id,
+        "client_secret": server.client_secret,
+        "code": server.issue_code(),
+    }
+    if others:
+        ready["tokens"] = {first: server.token} | {one: server.issue_token(location_id=one) for one in others}
+    return ready
 
 
 def _read_faults(texts: tuple[str, ...]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """The book: locations, calendars, users and appointments, as pure state.
 
-Rule: an appointment is looked up by its id and by (assignee, day), never by a scan, so that a full book is as
-fast as an empty one. Times are kept in UTC.
+Rule: an appointment is looked up by its id and by (location, assignee, day), never by a scan, so that a full book
+is as fast as an empty one, and locations do not see each other. Times are kept in UTC.
 
 Pure. Knows recurrence only.
 """
@@ -9,7 +9,7 @@ Pure. Knows recurrence only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -93,9 +93,9 @@ class Book:
         self.calendars: dict[str, Calendar] = {}
         self._events: dict[str, BookedAppointment] = {}
         self.notes: defaultdict[str, list[BookedNote]] = defaultdict(list)
-        self._busy: defaultdict[tuple[str, date], set[str]] = defaultdict(set)
-        self._days: defaultdict[date, set[str]] = defaultdict(set)
-        self._masters: set[str] = set()
+        self._busy: defaultdict[tuple[str, str, date], set[str]] = defaultdict(set)
+        self._days: defaultdict[tuple[str, date], set[str]] = defaultdict(set)
+        self._masters: defaultdict[str, set[str]] = defaultdict(set)
 
     def __iter__(self) -> Iterator[BookedAppointment]:
         return iter(self._events.values())
@@ -110,51 +110,66 @@ class Book:
             self._forget(known)
         self._events[event.id] = event
         if event.rrule is not None:
-            self._masters.add(event.id)
+            self._masters[event.location_id].add(event.id)
         for day in _list_days(event):
-            self._days[day].add(event.id)
+            self._days[event.location_id, day].add(event.id)
             if event.is_busy:
-                self._busy[_name_owner(event), day].add(event.id)
+                self._busy[event.location_id, _name_owner(event), day].add(event.id)
 
     def find(self, event_id: str) -> BookedAppointment | None:
         """An appointment, or an instance of a series, by its id."""
         return self._events.get(event_id) or self._find_instance(event_id)
 
+    def get(self, event_id: str) -> BookedAppointment:
+        """As `find`. Raises `KeyError` for an unknown one."""
+        event = self.find(event_id)
+        if event is None:
+            raise KeyError(event_id)
+        return event
+
+    def edit(self, event_id: str, changes: Mapping[str, object]) -> None:
+        """Change an appointment by the names of its fields. Raises `KeyError`; `ValueError` for a naive time."""
+        times = {name: _to_utc(name, value) for name, value in changes.items() if isinstance(value, datetime)}
+        self.put(msgspec.structs.replace(self.get(event_id), **{**changes, **times}))
+
+    def encode(self) -> bytes:
+        """All appointments as JSON, by their ids: equal states give equal bytes."""
+        return msgspec.json.encode(sorted(self, key=lambda event: event.id))
+
     def is_free(self, event: BookedAppointment) -> bool:
         """No other appointment of its assignee overlaps with it, nor an instance of a series."""
         owners = {event.assigned_user_id, event.calendar_id}
-        keys = [(owner, day) for owner in owners for day in _list_days(event)]
+        keys = [(event.location_id, owner, day) for owner in owners for day in _list_days(event)]
         others = [self._events[other] for key in keys for other in self._busy.get(key, ()) if other != event.id]
-        for master in self._masters_of(owners - {""}):
+        for master in self._masters_of(event.location_id, owners - {""}):
             if master.id != event.id:
                 others += self._list_instances(master, event.start_time, event.end_time)
         return not any(
             other.id != event.id and _overlap(other, event.start_time, event.end_time) for other in others
         )
 
-    def list_between(self, start: datetime, end: datetime) -> list[BookedAppointment]:
+    def list_between(self, location_id: str, start: datetime, end: datetime) -> list[BookedAppointment]:
         """What is not deleted and overlaps with a range, instances of series included, by its start."""
         days = _list_dates(start, end)
-        ids = {event_id for day in days for event_id in self._days.get(day, ())} - self._masters
+        masters = self._masters.get(location_id, set())
+        ids = {event_id for day in days for event_id in self._days.get((location_id, day), ())} - masters
         events = [self._events[event_id] for event_id in ids]
-        events += [
-            one for master in self._masters for one in self._list_instances(self._events[master], start, end)
-        ]
+        events += [one for master in masters for one in self._list_instances(self._events[master], start, end)]
         found = [one for one in events if not one.deleted and _overlap(one, start, end)]
         return sorted(found, key=lambda one: (one.start_time, one.id))
 
-    def _masters_of(self, owners: set[str]) -> list[BookedAppointment]:
+    def _masters_of(self, location_id: str, owners: set[str]) -> list[BookedAppointment]:
         """The series that take the time of these people or calendars."""
-        masters = [self._events[event_id] for event_id in self._masters]
+        masters = [self._events[event_id] for event_id in self._masters.get(location_id, ())]
         return [
             one for one in masters if _name_owner(one) in owners and one.appointment_status not in _FREES_ITS_SLOT
         ]
 
     def _forget(self, event: BookedAppointment) -> None:
-        self._masters.discard(event.id)
+        self._masters[event.location_id].discard(event.id)
         for day in _list_days(event):
-            self._days[day].discard(event.id)
-            self._busy[_name_owner(event), day].discard(event.id)
+            self._days[event.location_id, day].discard(event.id)
+            self._busy[event.location_id, _name_owner(event), day].discard(event.id)
 
     def _list_instances(self, master: BookedAppointment, start: datetime, end: datetime) -> list[BookedAppointment]:
         """The instances of a series that overlap with a range, less those that were changed by themselves."""
@@ -195,6 +210,12 @@ def _build_instance(master: BookedAppointment, instance: Instance) -> BookedAppo
         start_time=instance.start.astimezone(UTC),
         end_time=instance.end.astimezone(UTC),
     )
+
+
+def _to_utc(name: str, moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} is {moment.isoformat()}; give it an offset, such as 2027-03-10T13:00:00Z")
+    return moment.astimezone(UTC)
 
 
 def _overlap(event: BookedAppointment, start: datetime, end: datetime) -> bool:

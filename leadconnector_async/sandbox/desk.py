@@ -66,6 +66,7 @@ class Desk:
         self.office = office
         self.quirks = quirks
         self.limits = limits
+        self.own_limits: dict[str, Limits] = {}
         self.strict = strict
         self.faults = FaultScript()
         self.requests = RequestLog(log_size)
@@ -77,13 +78,22 @@ class Desk:
         """Set the clock of limits and tokens forward."""
         self._ahead += seconds
 
+    def limit(self, location_id: str, limits: Limits | None) -> None:
+        """Give a location limits of its own, or none any more. Raises `KeyError` for an unknown location."""
+        if location_id not in self.clinic.locations:
+            raise KeyError(location_id)
+        if limits is None:
+            self.own_limits.pop(location_id, None)
+        else:
+            self.own_limits[location_id] = limits
+
     def restart(self, clinic: Clinic) -> None:
         """Begin anew with another state, empty counters, log and script."""
         self.clinic = clinic
         self.faults.clear()
         self.requests.clear()
         self._gates.clear()
-        self._traces = 0
+        self._traces = self._made = 0
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
         """Answer one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
@@ -121,9 +131,10 @@ class Desk:
         grant = self.tokens.check(headers.get("authorization"), route.scope, now)
         entry.location_id = grant.location_id
         version = _check_version(headers)
-        verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(self.limits, now)
+        limits = self.own_limits.get(grant.location_id, self.limits)
+        verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(limits, now)
         if not verdict.allowed:
-            return self._reject(verdict)
+            return _reject(verdict, limits)
         fault = self.faults.take(route.operation)
         return self._fail(fault, verdict) or self._answer(
             entry, self._welcome(entry, route, version, body), fault, verdict
@@ -189,22 +200,6 @@ class Desk:
         self._made += 1
         return build_id(0, "made", self._made)
 
-    def _reject(self, verdict: Verdict) -> Reply:
-        headers = _JSON | verdict.headers | self._build_retry_after(verdict.wait_seconds)
-        return Reply(429, headers, render_refusal(429, "Too Many Requests", ""))
-
-    def _build_retry_after(self, seconds: float) -> dict[str, str]:
-        match self.limits.retry_after:
-            case None:
-                return {}
-            case "seconds":
-                return {"retry-after": f"{seconds:.3f}"}
-            case "milliseconds":
-                return {"retry-after-ms": str(round(seconds * 1000))}
-            case "date":
-                until = datetime.now(UTC) + timedelta(seconds=seconds + 1)
-                return {"retry-after": format_datetime(until, usegmt=True)}
-
     def _refuse(self, refusal: Refusal) -> Reply:
         if isinstance(refusal, TokenRefusal):
             body = render_token_refusal(refusal.error, refusal.message, self._trace_id())
@@ -214,6 +209,24 @@ class Desk:
 
     def _trace_id(self) -> str:
         return str(UUID(int=self._traces))
+
+
+def _reject(verdict: Verdict, limits: Limits) -> Reply:
+    headers = _JSON | verdict.headers | _build_retry_after(limits, verdict.wait_seconds)
+    return Reply(429, headers, render_refusal(429, "Too Many Requests", ""))
+
+
+def _build_retry_after(limits: Limits, seconds: float) -> dict[str, str]:
+    match limits.retry_after:
+        case None:
+            return {}
+        case "seconds":
+            return {"retry-after": f"{seconds:.3f}"}
+        case "milliseconds":
+            return {"retry-after-ms": str(round(seconds * 1000))}
+        case "date":
+            until = datetime.now(UTC) + timedelta(seconds=seconds + 1)
+            return {"retry-after": format_datetime(until, usegmt=True)}
 
 
 def _check_version(headers: Mapping[str, str]) -> str:

@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from . import answers
-from .book import Book, BookedAppointment, BookedNote, Calendar
+from .book import Book, BookedAppointment, BookedNote
 from .quirks import Quirks
-from .rules import INVALID_EVENT, Refusal, apply_block_slot, apply_update, create_appointment
+from .rules import INVALID_EVENT, Refusal, apply_block_slot, apply_update, create_appointment, find_calendar
 from .slots import list_free_slots
 
 _LONGEST_RANGE: Final = timedelta(days=31)
@@ -117,7 +117,7 @@ def write_block_slot(visit: Visit) -> Served:
 
 def get_free_slots(visit: Visit) -> Served:
     """By day, in the zone that was asked for or the calendar's."""
-    calendar = _find_calendar(visit)
+    calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
     start, end = _read_range(visit, "startDate", "endDate")
     if end - start > _LONGEST_RANGE:
         raise Refusal(400, "The date range must not be longer than 31 days.")  # the text is a guess
@@ -168,8 +168,9 @@ def delete_note(visit: Visit) -> Served:
 
 def get_calendar(visit: Visit) -> Served:
     """With its team and its meeting places."""
-    calendar = answers.render_calendar(_find_calendar(visit))
-    return Served(answers.encode({"calendar": calendar, "traceId": visit.trace_id}))
+    calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
+    shown = answers.render_calendar(calendar)
+    return Served(answers.encode({"calendar": shown, "traceId": visit.trace_id}))
 
 
 def list_calendars(visit: Visit) -> Served:
@@ -210,15 +211,6 @@ def _find(visit: Visit) -> BookedAppointment:
     return event
 
 
-def _find_calendar(visit: Visit) -> Calendar:
-    calendar = visit.book.calendars.get(visit.ids["calendar_id"])
-    if calendar is None:
-        raise Refusal(400, "The calendar is not an event calendar.")
-    if calendar.location_id != visit.location_id:
-        raise Refusal(403, "The token does not have access to this location.")
-    return calendar
-
-
 def _find_note(visit: Visit) -> int:
     notes = visit.book.notes[visit.ids["event_id"]]
     for position, note in enumerate(notes):
@@ -236,8 +228,8 @@ def _list(visit: Visit, *, blocks: bool) -> Served:
     start, end = _read_range(visit, "startTime", "endTime")
     events = [
         answers.render_fields(visit.book, event, visit.quirks)
-        for event in visit.book.list_between(start, end)
-        if event.is_block is blocks and event.location_id == visit.location_id and _is_of(event, chosen)
+        for event in visit.book.list_between(visit.location_id, start, end)
+        if event.is_block is blocks and _is_of(event, chosen)
     ]
     return Served(answers.encode({"events": events, "traceId": visit.trace_id}))
 

@@ -21,11 +21,13 @@ class LoggedRequest(Struct):
     method: str
     path: str
     event_id: str | None
+    """The one that the path names, or that was created."""
     at: float
     """When it arrived, in seconds of the event loop's clock."""
     body: str = ""
     query: str = ""
     location_id: str | None = None
+    """Of the token; `None` if there was no good one."""
     status: int | None = None
     """Status of the answer; `None` if none was sent."""
     applied: bool = False

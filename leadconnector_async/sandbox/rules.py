@@ -95,9 +95,7 @@ def create_appointment(
     texts = dict(wish.fields)
     if texts["location_id"] != location_id:
         raise Refusal(403, "The token does not have access to this location.")
-    calendar = book.calendars.get(texts["calendar_id"])
-    if calendar is None:
-        raise Refusal(400, "The calendar is not an event calendar.")
+    calendar = find_calendar(book, texts["calendar_id"], location_id)
     start = _read_time(texts["start_time"])
     length = timedelta(minutes=calendar.slot_minutes)
     start, end = _read_times(start, start + length, texts.pop("start_time"), texts.pop("end_time", None))
@@ -123,6 +121,16 @@ def create_appointment(
         _check_team(book, event, wish)
         _check_place(book, event, wish)
     return event
+
+
+def find_calendar(book: Book, calendar_id: str, location_id: str) -> Calendar:
+    """A calendar of a location. Raises `Refusal`."""
+    calendar = book.calendars.get(calendar_id)
+    if calendar is None:
+        raise Refusal(400, "The calendar is not an event calendar.")
+    if calendar.location_id != location_id:
+        raise Refusal(403, "The token does not have access to this location.")
+    return calendar
 
 
 def apply_block_slot(
@@ -240,9 +248,7 @@ def _read_time(text: str) -> datetime:
 
 
 def _check_team(book: Book, changed: BookedAppointment, wish: Wish) -> None:
-    calendar = book.calendars.get(changed.calendar_id)
-    if calendar is None:
-        raise Refusal(400, "The calendar is not an event calendar.")
+    calendar = find_calendar(book, changed.calendar_id, changed.location_id)
     if "ignoreFreeSlotValidation" in wish.flags and "assigned_user_id" not in wish.fields:
         raise Refusal(422, "A team member needs to be selected. assignedUserId is missing")
     if changed.assigned_user_id not in calendar.team:

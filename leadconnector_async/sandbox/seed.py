@@ -1,6 +1,7 @@
 """A clinic, made from a number: the same seed gives the same ids and data on every machine and every Python.
 
-Rule: nothing random and no clock. Ids come from a hash, times from a fixed Wednesday, 10 March 2027.
+Rule: nothing random and no clock. Ids come from a hash, times from a fixed Wednesday, 10 March 2027. Further
+locations leave the first as it is.
 
 Pure. Must not import anything outside this folder.
 """
@@ -42,15 +43,42 @@ _RULES: Final = (
 )
 
 
-class Clinic(Struct, frozen=True):
-    """What a seed has made."""
+class Location(Struct, frozen=True):
+    """A location (Sub-Account), and what was made for it."""
 
-    book: Book
-    location_id: str
+    id: str
     appointment_ids: tuple[str, ...]
     """The single appointments, in the order in which they were made."""
     series_ids: tuple[str, ...]
     """The masters of the series."""
+
+
+class Clinic(Struct, frozen=True):
+    """What a seed has made."""
+
+    book: Book
+    locations: dict[str, Location]
+    """By their ids, in the order in which they were made."""
+
+    @property
+    def first(self) -> Location:
+        """The one that there always is."""
+        return next(iter(self.locations.values()))
+
+
+class _Plot(Struct, frozen=True):
+    """Where a location is built, and how its ids are made."""
+
+    book: Book
+    seed: int
+    number: int
+
+    def build_id(self, kind: str, number: int) -> str:
+        return build_id(self.seed, f"{kind} of {self.number}" if self.number else kind, number)
+
+    @property
+    def location_id(self) -> str:
+        return build_id(self.seed, "location", self.number)
 
 
 def build_id(seed: int, kind: str, number: int) -> str:
@@ -63,37 +91,35 @@ def build_id(seed: int, kind: str, number: int) -> str:
     return "".join(letters)
 
 
-def build_clinic(seed: int, appointments: int) -> Clinic:
-    """Make a book with so many single appointments, and a few series."""
+def build_clinic(seed: int, appointments: int, locations: int = 1) -> Clinic:
+    """Make a book of so many locations, each with so many single appointments, and a few series."""
     book = Book()
-    location_id = build_id(seed, "location", 0)
-    calendars = [_build_calendar(book, seed, number) for number in range(len(_PRACTICES))]
-    singles = tuple(_put_single(book, seed, location_id, calendars, number) for number in range(appointments))
-    series = tuple(_put_series(book, seed, location_id, calendars, number) for number in range(len(_RULES)))
-    return Clinic(book, location_id, singles, series)
+    built = [_build_location(_Plot(book, seed, number), appointments) for number in range(locations)]
+    return Clinic(book, {location.id: location for location in built})
 
 
-def _build_calendar(book: Book, seed: int, number: int) -> Calendar:
+def _build_location(plot: _Plot, appointments: int) -> Location:
+    location_id = plot.location_id
+    calendars = [_build_calendar(plot, location_id, number) for number in range(len(_PRACTICES))]
+    singles = tuple(_put_single(plot, calendars, number) for number in range(appointments))
+    series = tuple(_put_series(plot, calendars, number) for number in range(len(_RULES)))
+    return Location(location_id, singles, series)
+
+
+def _build_calendar(plot: _Plot, location_id: str, number: int) -> Calendar:
     name, zone, slot_minutes = _PRACTICES[number]
     first = number * (_DOCTORS_EACH + 1)
-    team = tuple(build_id(seed, "user", first + member) for member in range(_DOCTORS_EACH + 1))
+    team = tuple(plot.build_id("user", first + member) for member in range(_DOCTORS_EACH + 1))
     for member, user_id in enumerate(team):
-        book.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
+        plot.book.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
     calendar = Calendar(
-        build_id(seed, "calendar", number),
-        name,
-        zone,
-        team,
-        slot_minutes,
-        _OPENS,
-        _CLOSES,
-        build_id(seed, "location", 0),
+        plot.build_id("calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES, location_id
     )
-    book.calendars[calendar.id] = calendar
+    plot.book.calendars[calendar.id] = calendar
     return calendar
 
 
-def _put_single(book: Book, seed: int, location_id: str, calendars: list[Calendar], number: int) -> str:
+def _put_single(plot: _Plot, calendars: list[Calendar], number: int) -> str:
     """The doctors of all calendars fill their days one after the other; the last of a team runs the series."""
     round_number, place = divmod(number, len(calendars) * _DOCTORS_EACH)
     doctor, calendar_number = divmod(place, len(calendars))
@@ -102,10 +128,10 @@ def _put_single(book: Book, seed: int, location_id: str, calendars: list[Calenda
     days, slot = divmod(round_number, slots_a_day)
     start = _place(calendar, FIRST_DAY + timedelta(days=days, hours=_OPENS, minutes=slot * calendar.slot_minutes))
     event = BookedAppointment(
-        id=build_id(seed, "appointment", number),
-        location_id=location_id,
+        id=plot.build_id("appointment", number),
+        location_id=calendar.location_id,
         calendar_id=calendar.id,
-        contact_id=build_id(seed, "contact", number),
+        contact_id=plot.build_id("contact", number),
         title=_TITLES[number % len(_TITLES)],
         appointment_status=_STATUSES[number % len(_STATUSES)],
         assigned_user_id=calendar.team[doctor],
@@ -115,18 +141,18 @@ def _put_single(book: Book, seed: int, location_id: str, calendars: list[Calenda
         meeting_location_type="custom",
         meeting_location_id="custom_0",
     )
-    book.put(event)
+    plot.book.put(event)
     return event.id
 
 
-def _put_series(book: Book, seed: int, location_id: str, calendars: list[Calendar], number: int) -> str:
+def _put_series(plot: _Plot, calendars: list[Calendar], number: int) -> str:
     calendar = calendars[number % len(calendars)]
     start = _place(calendar, SERIES_DAY + timedelta(hours=_OPENS + 1 + number))
     event = BookedAppointment(
-        id=build_id(seed, "series", number),
-        location_id=location_id,
+        id=plot.build_id("series", number),
+        location_id=calendar.location_id,
         calendar_id=calendar.id,
-        contact_id=build_id(seed, "series contact", number),
+        contact_id=plot.build_id("series contact", number),
         title=f"Course {number + 1}",
         appointment_status="confirmed",
         assigned_user_id=calendar.team[_DOCTORS_EACH],
@@ -135,7 +161,7 @@ def _put_series(book: Book, seed: int, location_id: str, calendars: list[Calenda
         address="Course room",
         rrule=_RULES[number % len(_RULES)],
     )
-    book.put(event)
+    plot.book.put(event)
     return event.id
 
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
+from .admin import Admin
 from .app import Listener
 from .book import Book, BookedAppointment
 from .desk import Desk
@@ -32,7 +31,8 @@ class Sandbox:
         async with Sandbox() as sandbox:
             client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
 
-    `seed` and `appointments` decide the clinic that it holds; the same numbers give the same ids and data.
+    `seed`, `locations` and `appointments` (of each location) decide what it holds; the same numbers give the same
+    ids and data, and more locations leave the first as it is.
     `faults` maps an operation to what shall go wrong, in order: see `Fault`. `strict=False` skips the checks of
     User-Agent, team and slot. `port=0` takes a free port. Raises `ValueError` for a host that is not loopback.
     """
@@ -47,6 +47,7 @@ class Sandbox:
         *,
         seed: int = 1,
         appointments: int = 250,
+        locations: int = 1,
         limits: Limits | None = None,
         quirks: Quirks | None = None,
         faults: Mapping[str, Sequence[Fault | str]] | None = None,
@@ -58,14 +59,15 @@ class Sandbox:
     ) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"host is {host!r}; the sandbox listens on loopback only, such as '127.0.0.1'")
+        if locations < 1:
+            raise ValueError(f"locations is {locations}; there must be at least 1")
         self._seed = seed
-        self._appointments = appointments
+        self._sizes = appointments, locations
         self._faults = dict(faults or {})
         self._host = host
         tokens = TokenBook(seed)
-        clinic = build_clinic(seed, appointments)
         self._desk = Desk(
-            clinic,
+            build_clinic(seed, *self._sizes),
             tokens,
             Office(seed, tokens, build_id(seed, "company", 0), token_rules or TokenRules()),
             quirks=quirks or Quirks(),
@@ -75,7 +77,7 @@ class Sandbox:
         )
         for operation, planned in self._faults.items():
             self._desk.faults.plan(operation, planned)
-        self._listener = Listener(self._desk, host, port)
+        self._listener = Listener(self._desk, Admin(self._desk, self.reset), host, port)
         self.url = ""
         self.token = self.issue_token("pit")
 
@@ -105,30 +107,47 @@ class Sandbox:
         await self._listener.stop()
 
     def reset(self) -> None:
-        """Back to the beginning: state, counters, log and faults. Tokens stay."""
-        self._desk.restart(build_clinic(self._seed, self._appointments))
+        """Back to the beginning: state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
+        self._desk.restart(build_clinic(self._seed, *self._sizes))
         for operation, planned in self._faults.items():
             self._desk.faults.plan(operation, planned)
 
     @property
     def location_id(self) -> str:
-        """The clinic's location (Sub-Account)."""
-        return self._clinic.location_id
+        """The clinic's location (Sub-Account); the first, if there are more."""
+        return self._clinic.first.id
+
+    @property
+    def location_ids(self) -> tuple[str, ...]:
+        """All locations of the agency, `location_id` first."""
+        return tuple(self._clinic.locations)
 
     @property
     def appointment_ids(self) -> tuple[str, ...]:
-        """Ids of the single appointments, in seeded order."""
-        return self._clinic.appointment_ids
+        """Ids of the single appointments of `location_id`, in seeded order."""
+        return self._clinic.first.appointment_ids
 
     @property
     def series_ids(self) -> tuple[str, ...]:
-        """Ids of the masters of the series."""
-        return self._clinic.series_ids
+        """Ids of the masters of the series of `location_id`."""
+        return self._clinic.first.series_ids
+
+    def find_appointment_ids(self, location_id: str) -> tuple[str, ...]:
+        """As `appointment_ids`, of any location. Raises `KeyError` for an unknown one."""
+        return self._clinic.locations[location_id].appointment_ids
+
+    def find_series_ids(self, location_id: str) -> tuple[str, ...]:
+        """As `series_ids`, of any location. Raises `KeyError` for an unknown one."""
+        return self._clinic.locations[location_id].series_ids
 
     @property
     def book(self) -> Book:
-        """The whole state."""
+        """The whole state, of all locations."""
         return self._clinic.book
+
+    def snapshot(self) -> bytes:
+        """All appointments as JSON, by their ids: two equal states give equal bytes."""
+        return self.book.encode()
 
     @property
     def requests(self) -> RequestLog:
@@ -142,12 +161,19 @@ class Sandbox:
 
     @property
     def limits(self) -> Limits:
-        """The rate limits; can be set while it runs."""
+        """The rate limits of every location without its own; can be set while it runs."""
         return self._desk.limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self._desk.limits = limits
+
+    def set_limits(self, location_id: str, limits: Limits | None) -> None:
+        """Give one location limits of its own; `None` takes them away. Raises `KeyError` for an unknown one.
+
+        `Limits(daily=0)` makes a location whose day is used up.
+        """
+        self._desk.limit(location_id, limits)
 
     @property
     def quirks(self) -> Quirks:
@@ -185,7 +211,7 @@ class Sandbox:
 
     @property
     def company_id(self) -> str:
-        """The agency that the location belongs to."""
+        """The agency that the locations belong to."""
         return self._desk.office.company_id
 
     @property
@@ -218,14 +244,14 @@ class Sandbox:
 
     def appointment(self, event_id: str) -> BookedAppointment:
         """The current state of an appointment or of an instance. Raises `KeyError` for an unknown one."""
-        event = self.book.find(event_id)
-        if event is None:
-            raise KeyError(event_id)
-        return event
+        return self.book.get(event_id)
 
     def edit_appointment(self, event_id: str, **changes: object) -> None:
-        """Change an appointment as somebody else would, by the names of `BookedAppointment`, unchecked."""
-        self.book.put(msgspec.structs.replace(self.appointment(event_id), **changes))
+        """Change an appointment as somebody else would, by the names of `BookedAppointment`, unchecked.
+
+        Times must be aware. Raises `KeyError` for an unknown appointment, `ValueError` for a naive time.
+        """
+        self.book.edit(event_id, changes)
 
     def delete_appointment(self, event_id: str) -> None:
         """Delete an appointment as somebody else would."""

@@ -7,12 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from leadconnector_async import LeadConnector, OAuthApp
 from leadconnector_async.cli.tour import TourReport, run_tour
 from leadconnector_async.jobs import read_plan
-from leadconnector_async.sandbox import Limits
+from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..make_clinic_day import PATH, build_plan
 
@@ -113,7 +114,9 @@ async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interru
     )
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
-    assert sorted(ready) == ["client_id", "client_secret", "code", "location_id", "token", "url"]
+    names = ["client_id", "client_secret", "code", "location_id", "location_ids", "token", "url"]
+    assert sorted(ready) == names
+    assert ready["location_ids"] == [ready["location_id"]]
     async with LeadConnector(ready["token"], base_url=ready["url"], location_id=ready["location_id"]) as client:
         event_id = next(csv.DictReader(PATH.read_text().splitlines()))["event_id"]
         assert (await client.get_appointment(event_id)).location_id == ready["location_id"]
@@ -124,12 +127,48 @@ async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interru
     assert await process.wait() == 0
 
 
-@pytest.mark.parametrize("arguments", [("--fault", "503"), ("--fault", "update_appointment=maybe")])
-async def test_a_bad_flag_is_a_usage_error(arguments: tuple[str, ...]) -> None:
+async def test_the_sandbox_command_serves_many_locations_with_a_token_for_each() -> None:
+    """Each token works on its own location; the log is as long as was asked for; the first location is as ever."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        "sandbox",
+        "--locations",
+        "3",
+        "--appointments",
+        "2",
+        "--log-size",
+        "2",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    expected = Sandbox(appointments=2, locations=3)
+    assert ready["location_ids"] == [*expected.location_ids]
+    assert [*ready["tokens"]] == ready["location_ids"]
+    assert ready["tokens"][ready["location_id"]] == ready["token"]
+    for location_id, token in ready["tokens"].items():
+        async with LeadConnector(token, base_url=ready["url"], location_id=location_id) as client:
+            event_id = expected.find_appointment_ids(location_id)[0]
+            assert (await client.get_appointment(event_id)).location_id == location_id
+    async with aiohttp.ClientSession() as session, session.get(f"{ready['url']}/_sandbox/requests") as response:
+        assert [entry["location_id"] for entry in await response.json()] == ready["location_ids"][1:]
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [
+        (("--fault", "503"), "503"),
+        (("--fault", "update_appointment=maybe"), "503"),
+        (("--locations", "0"), "at least 1"),
+    ],
+)
+async def test_a_bad_flag_is_a_usage_error(arguments: tuple[str, ...], mend: str) -> None:
     """Exit code 2, and how to write it."""
     code, out, err = await run("sandbox", *arguments)
     assert (code, out) == (2, "")
-    assert "503" in err
+    assert mend in err
 
 
 async def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> None:

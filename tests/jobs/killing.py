@@ -145,7 +145,7 @@ async def run_job(server: Server, tally: Tally, dice: random.Random, kills: int)
     with tempfile.TemporaryDirectory() as folder:
         plan, job = Path(folder) / "plan.csv", Path(folder) / "plan.job"
         content, wanted = await build_plan(server)
-        plan.write_text(content)  # noqa: ASYNC240 - nobody else runs here
+        plan.write_text(content)
         began = time.monotonic()
         seen: list[Kill] = []
         while True:
