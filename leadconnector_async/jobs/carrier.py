@@ -27,6 +27,7 @@ from ..exceptions import (
     LeadConnectorError,
     PermissionDeniedError,
     RateLimitedError,
+    ServerError,
     SlotUnavailableError,
     TokenStoreError,
     TransportError,
@@ -43,7 +44,9 @@ from .states import JobOptions, RowOutcome, RowState, Stopped
 LAST: Final = 1_000_000
 """The rank of rows that are tried again after all others."""
 _NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
-_PASSING: Final = (TransportError, RateLimitedError)
+_PASSING: Final = (TransportError, RateLimitedError, ServerError)
+_MOST_TURNS: Final = 5
+"""How often a row that meets something passing is put off."""
 
 
 class Halt(Exception):  # noqa: N818 - it stops a location and is no error of the row's
@@ -156,7 +159,7 @@ class Carrier:
             stopped = Stopped("daily", reason, location, error.hint_seconds)
         elif isinstance(error, _NO_ACCESS):
             stopped = Stopped("authentication", reason, location)
-        elif isinstance(error, _PASSING):
+        elif isinstance(error, _PASSING) and row.rank < LAST + _MOST_TURNS:
             self._give_back(row)
             raise Passing(reason) from None
         else:

@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -31,7 +32,7 @@ from .preparation import Preparation, forget_old_readings, list_faults
 from .review import Reviewer, Undo, Verification
 from .rows import PlanRow
 from .runner import Runner
-from .scribe import Scribe
+from .scribe import Scribe, make_thread
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 
 JOURNAL: Final = "journal.sqlite"
@@ -79,6 +80,7 @@ class BulkJob:
         *,
         options: JobOptions | None = None,
         connect: Connect | None = None,
+        thread: Executor | None = None,
     ) -> Self:
         """Begin a job in a new folder: check all rows by themselves. Nothing is asked of the server yet.
 
@@ -86,30 +88,38 @@ class BulkJob:
         holds a job already.
         """
         path = os.fspath(folder)
-        chosen = options or JobOptions()
+        chosen, thread = options or JobOptions(), thread or make_thread()
         lock = _enter(path, new=True)
         try:
-            journal = await asyncio.to_thread(_fill, path, rows, client.location_id or "", chosen, connect)
+            fill = partial(_fill, path, rows, client.location_id or "", chosen, connect)
+            journal = await asyncio.get_running_loop().run_in_executor(thread, fill)
         except BaseException:
             close_lock(lock)
             shutil.rmtree(path, ignore_errors=True)
             raise
-        return cls(path, client, Scribe(journal), chosen, lock)
+        return cls(path, client, Scribe(journal, thread), chosen, lock)
 
     @classmethod
     async def open(
-        cls, folder: str | os.PathLike[str], client: LeadConnector, *, connect: Connect | None = None
+        cls,
+        folder: str | os.PathLike[str],
+        client: LeadConnector,
+        *,
+        connect: Connect | None = None,
+        thread: Executor | None = None,
     ) -> Self:
         """Open a job that was begun. Raises `JournalError` if there is none, or if another process works on it."""
         path = os.fspath(folder)
+        thread = thread or make_thread()
         lock = _enter(path, new=False)
         try:
-            journal = await asyncio.to_thread(_reopen, path, client.location_id or "", connect)
+            reopen = partial(_reopen, path, client.location_id or "", connect)
+            journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
             options = msgspec.json.decode(journal.get_fact("options") or "{}", type=JobOptions)
         except BaseException:
             close_lock(lock)
             raise
-        return cls(path, client, Scribe(journal), options, lock)
+        return cls(path, client, Scribe(journal, thread), options, lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -153,7 +163,8 @@ class BulkJob:
         Rows fail by themselves and stop nobody; see `JobSummary` for what came of them, and for why it ended early.
         Raises `PlanError` as `prepare` does, and `JournalError` when the journal fails: nothing more is sent then.
         """
-        began = time.monotonic()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await self.prepare()
         reviewer = Reviewer(self._scribe, self._find_client)
         await reviewer.settle_unknown()
@@ -162,7 +173,7 @@ class BulkJob:
             stopped = await self._run_once(limit, on_outcome, on_progress)
         await self._scribe.flush()
         summary = await self.summarize()
-        return msgspec.structs.replace(summary, stopped=stopped, seconds=time.monotonic() - began)
+        return msgspec.structs.replace(summary, stopped=stopped, seconds=loop.time() - began)
 
     async def _run_once(
         self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress

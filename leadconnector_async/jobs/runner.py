@@ -9,7 +9,6 @@ Knows the locations. Must not know files.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -63,11 +62,12 @@ class Runner:
         self._pauses: dict[str, float] = {}
         self._stopped: Stopped | None = None
         self._began = 0.0
+        self._loop = asyncio.get_running_loop()
 
     async def run(self, loads: dict[str, int]) -> tuple[Stopped, ...]:
         """Carry out the open rows of all locations; `loads` says how many each has. Returns why it ended early."""
         self._left = dict(loads)
-        self._began = time.monotonic()
+        self._began = self._loop.time()
         self._runs = [self._build(location) for location in loads]
         try:
             await self._run_all()
@@ -82,11 +82,11 @@ class Runner:
             self._stopped = stopped
             for run in self._runs:
                 run.close()
-            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._abandon)
+            self._loop.call_later(GRACE_SECONDS, self._abandon)
 
     def describe(self) -> JobProgress:
         """Where the job stands."""
-        now = time.monotonic()
+        now = self._loop.time()
         while self._recent and self._recent[0] < now - _RATE_SECONDS:
             self._recent.popleft()
         done = sum(self._counts.values())
@@ -103,8 +103,7 @@ class Runner:
         )
 
     async def _run_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(run.run()) for run in self._runs]
+        tasks = [self._loop.create_task(run.run()) for run in self._runs]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -161,7 +160,7 @@ class Runner:
     def _note_outcome(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
         if seconds:
             self._latency = seconds if not self._latency else 0.9 * self._latency + 0.1 * seconds
-        self._recent.append(time.monotonic())
+        self._recent.append(self._loop.time())
         if row.parks is None:
             self._count(row.location, outcome)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -21,6 +21,11 @@ from .journal import Journal, Record
 T = TypeVar("T")
 
 
+def make_thread() -> Executor:
+    """One thread for one journal."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
+
+
 class Entry(Struct, frozen=True):
     """A statement and its values."""
 
@@ -29,11 +34,11 @@ class Entry(Struct, frozen=True):
 
 
 class Scribe:
-    """Writes and reads a journal beside the event loop."""
+    """Writes and reads a journal beside the event loop. `thread` must run one thing at a time."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, thread: Executor) -> None:
         self._journal: Final = journal
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
+        self._thread = thread
         self._entries: list[Entry] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._writing: asyncio.Task[None] | None = None
