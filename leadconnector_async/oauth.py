@@ -160,8 +160,10 @@ class OAuthApp:
 
     async def _renew(self, stored: StoredToken) -> StoredToken:
         """The next token after a stored one: by its refresh token, or else from its agency."""
-        if stored.refresh_token is None and stored.company_id and stored.location_id:
-            return await self._ask_agency(stored.company_id, stored.location_id)
+        company_id, location_id = stored.company_id, stored.location_id
+        from_agency = stored.refresh_token is None and stored.user_type != "Company"
+        if from_agency and company_id and location_id and company_id != location_id:
+            return await self._ask_agency(company_id, location_id)
         if stored.refresh_token is None:
             raise ReconnectRequiredError(
                 f"The token of {_describe(stored)} has expired and cannot be renewed: send a user through "

@@ -525,6 +525,18 @@ async def test_an_agency_token_that_the_server_calls_expired_is_renewed_once(
     assert [request.status for request in sandbox.requests] == [200, 401, 200, 200]
 
 
+@pytest.mark.parametrize(("user_type", "location_id"), [("Company", "loc"), ("Location", "agency")])
+async def test_an_agency_does_not_wait_for_itself(
+    make_app: MakeApp, store: MemoryTokenStore, user_type: str, location_id: str
+) -> None:
+    """Its token may name a location, or itself as one: without a refresh token only a user can help."""
+    ids = {"user_type": user_type, "location_id": location_id, "company_id": "agency"}
+    await store.save("agency", StoredToken(access_token="old-token", expires_at=1.0, **ids))
+    async with asyncio.timeout(5):
+        with pytest.raises(ReconnectRequiredError, match="cannot be renewed"):
+            await make_app().provider("agency")()
+
+
 async def test_any_2xx_with_a_token_is_a_success() -> None:
     """201, text for numbers, keys that nobody knows; a 2xx without a token is none."""
     good = answer(201, b'{"access_token": "tok-12345678", "expires_in": "60", "locationId": "loc", "new": []}')
@@ -585,6 +597,7 @@ async def test_secrets_are_in_no_error_event_log_or_repr(echo: bytes, caplog: py
             app._renewals,
         ]
     seen += repr(things) + repr(events) + caplog.text + str(list(stored.__rich_repr__()))
+    seen += str(list(app._endpoint._keys.__rich_repr__()))
     assert seen
     for text in SECRETS:
         assert text not in seen
