@@ -548,6 +548,36 @@ async def test_any_2xx_with_a_token_is_a_success() -> None:
             await app.exchange_code("code")
 
 
+ODD = [
+    b'"expires_in": null',
+    b'"expires_in": "soon"',
+    b'"expires_in": "inf"',
+    b'"expires_in": "nan"',
+    b'"expires_in": 1e400',
+    b'"expires_in": -5',
+    b'"expires_in": true',
+    b'"scope": ["calendars.readonly"]',
+    b'"scope": "\xff"',
+    b'"locationId": 5',
+    b'"companyId": {}',
+    b'"userType": false',
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_odd_side_field_throws_no_pair_away(odd: bytes, store: MemoryTokenStore, clock: Clock) -> None:
+    """The tokens come once; what else the answer says in an unknown shape stays as it was, or is the default."""
+    ids = {"location_id": "loc", "company_id": "agency", "scope": "calendars.readonly"}
+    await store.save("loc", StoredToken(access_token="old-1234", refresh_token="r-1", expires_at=1.0, **ids))
+    body = b'{"access_token": "new-1234", "refresh_token": "r-2", %s}' % odd
+    async with raw_server(answer(200, body)) as server:
+        app = OAuthApp("id", "secret", base_url=server.url, store=store, clock=clock)
+        assert await app.provider("loc")() == "new-1234"
+    kept = structs.asdict(await read_stored(store, "loc"))
+    assert kept == {**kept, **ids, "refresh_token": "r-2", "user_type": "Location"}
+    assert kept["expires_at"] == clock.now + 86_399
+
+
 async def test_a_wrong_secret_is_the_developers_to_mend(sandbox: Sandbox, app: OAuthApp, clock: Clock) -> None:
     """No user is sent anywhere for it."""
     wrong = OAuthApp(sandbox.client_id, "wrong-secret", base_url=sandbox.url)
