@@ -27,7 +27,7 @@ Renew = Callable[[StoredToken], Awaitable[StoredToken]]
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 _PATIENCE: Final = 5.0
-"""Seconds for which an early renewal that failed is not tried again. Far less than a refresh token's grace: the
+"""Seconds after an early renewal that failed, for which none is tried again. Far less than a refresh token's grace: the
 server may have used it up, and its answer is lost."""
 _LATE_WINNER: Final = (0.0, 0.25)
 """Seconds to wait before each look whether another process has stored a newer token."""
@@ -62,7 +62,7 @@ class Renewals:
         try:
             return (await self._fly(key, None)).access_token
         except LeadConnectorError as error:
-            self._patient_until[key] = now + _PATIENCE
+            self._patient_until[key] = self._clock() + _PATIENCE
             _LOGGER.warning("a token could not be renewed ahead of time, and serves on: %s", error)
         return known.access_token
 

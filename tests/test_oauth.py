@@ -244,6 +244,24 @@ async def test_a_token_that_still_works_outlives_a_failing_renewal(
     assert await provide() != first
 
 
+async def test_a_renewal_that_took_long_to_fail_is_not_tried_again_at_once(
+    sandbox: Sandbox, app: OAuthApp, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seconds before the next one count from its end."""
+    pass_time(sandbox, clock, 86_399 - 200)
+    provide = app.provider(sandbox.location_id)
+
+    async def fail(_: StoredToken) -> StoredToken:
+        clock.now += 24
+        tries.append(clock.now)
+        raise TransportError("no answer")
+
+    tries: list[float] = []
+    monkeypatch.setattr(app._renewals, "_renew", fail)
+    assert await provide() == await provide()
+    assert len(tries) == 1
+
+
 @pytest.mark.parametrize("fault", ["lose-answer", "half-body", "reset", "503-after-apply", "html 502"])
 async def test_a_lost_answer_to_a_renewal_loses_no_access(
     sandbox: Sandbox, app: OAuthApp, clock: Clock, store: MemoryTokenStore, fault: str
