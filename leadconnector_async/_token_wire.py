@@ -41,7 +41,9 @@ def build_token_request(operation: Operation, form: Mapping[str, str | None]) ->
     return Request(operation, operation.path, urlencode(fields).encode(), _read)
 
 
-def build_stored_token(answer: TokenAnswer, asked_at: float, known: StoredToken | None = None) -> StoredToken:
+def build_stored_token(
+    answer: TokenAnswer, asked_at: float, client_id: str, known: StoredToken | None = None
+) -> StoredToken:
     """What to store of an answer; what it leaves out, or has in no shape that is known, stays as it was `known`.
 
     Times in epoch seconds.
@@ -55,6 +57,7 @@ def build_stored_token(answer: TokenAnswer, asked_at: float, known: StoredToken 
         location_id=_read_text(answer.location_id) or (known.location_id if known else None),
         company_id=_read_text(answer.company_id) or (known.company_id if known else None),
         scope=_read_text(answer.scope) or (known.scope if known else ""),
+        client_id=client_id,
     )
 
 

@@ -32,7 +32,8 @@ _decode: Final = msgspec.json.Decoder(dict[str, StoredToken]).decode
 class TokenStore(Protocol):
     """What `OAuthApp` asks of a store. A key is the id of a location, or of an agency (company).
 
-    What a store raises reaches the caller as a `TokenStoreError` with its text, less the tokens.
+    What a store raises reaches the caller as a `TokenStoreError`: with its type, and for `save` with its text less
+    the tokens that were to be saved. A `LeadConnectorError` goes through as it is.
     """
 
     async def load(self, key: str) -> StoredToken | None:
