@@ -45,7 +45,9 @@ class TokenStore(Protocol):
         ...
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Held while a token is renewed, up to half a minute. Keys are locked one by one, at times two at once.
+        """Held while a token is renewed: up to half a minute, and up to a whole one when the program ends then.
+
+        Keys are locked one by one, at times two at once.
 
         All processes that share the store must share the lock; a holder that crashes must not keep it.
         """
