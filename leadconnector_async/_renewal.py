@@ -2,7 +2,8 @@
 
 Rule: a refresh token works once [doc], so all who need a new token wait for the same renewal: the tasks of a
 process for one task, the processes for the store's lock, under which the store is read again first. The new
-pair is stored before anybody uses it. A caller that goes away does not take the renewal along.
+pair is stored before anybody uses it; while it is not, it is remembered, and stored before anything else is done.
+A caller that goes away takes nothing along, and even the end of `asyncio.run` waits until what came is stored.
 
 A token is renewed a while before it expires; if that fails, the old one serves until it does expire.
 
@@ -15,30 +16,60 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from copy import copy
+from functools import partial
 from typing import Final
 
 from ._errors import redact
-from .exceptions import LeadConnectorError, ReconnectRequiredError, TokenStoreError
+from ._finish import insist
+from .exceptions import ConfigurationError, LeadConnectorError, ReconnectRequiredError, TokenStoreError
 from .token_stores import TokenStore
 from .tokens import StoredToken
 
 Renew = Callable[[StoredToken], Awaitable[StoredToken]]
 """Gets the next token for one that is stored."""
+Ask = Callable[[], Awaitable[tuple[str, StoredToken]]]
+"""Gets a token by another way, and says under which key it belongs."""
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
-_PATIENCE: Final = 5.0
-"""Seconds for which an early renewal that failed is not tried again. Far less than a refresh token's grace: the
-server may have used it up, and its answer is lost."""
+_PATIENCE: Final = 3.0
+"""Seconds after an early renewal that failed, for which none is tried again. Few, so that the next one is
+still within the refresh token's grace: the server may have used it up, and its answer is lost."""
 _LATE_WINNER: Final = (0.0, 0.25)
 """Seconds to wait before each look whether another process has stored a newer token."""
+
+
+class _Fresh:
+    """A token that is not stored yet."""
+
+    __slots__ = ("_used_up", "is_late", "token")
+
+    def __init__(self, token: StoredToken, used_up: str | None = None) -> None:
+        self.token = token
+        self._used_up = used_up
+        """The refresh token that brought it."""
+        self.is_late = False
+        """It came by another way and could not be stored, so the one that is known is not the newest."""
+
+    def follows(self, stored: StoredToken | None) -> bool:
+        """Whether nobody has stored a newer one meanwhile."""
+        if self._used_up is not None:
+            return stored is not None and stored.refresh_token == self._used_up
+        return stored is None or stored.issued_at <= self.token.issued_at
 
 
 class Renewals:
     """The tokens of one app."""
 
     def __init__(
-        self, store: TokenStore, renew: Renew, *, clock: Callable[[], float], ahead_seconds: float
+        self,
+        client_id: str,
+        store: TokenStore,
+        renew: Renew,
+        *,
+        clock: Callable[[], float],
+        ahead_seconds: float,
     ) -> None:
+        self._client_id = client_id
         self._store = store
         self._renew = renew
         self._clock = clock
@@ -46,13 +77,14 @@ class Renewals:
         self._known: dict[str, StoredToken] = {}
         self._flights: dict[str, asyncio.Task[StoredToken | LeadConnectorError]] = {}
         self._used_up: dict[str, str] = {}
-        self._unsaved: dict[str, StoredToken] = {}
+        self._errands: set[asyncio.Task[StoredToken]] = set()
+        self._unsaved: dict[str, _Fresh] = {}
         self._patient_until: dict[str, float] = {}
 
     async def get(self, key: str) -> str:
         """The access token to use now."""
         known = self._known.get(key)
-        if known is not None and not self._is_due(known):
+        if known is not None and not self._is_due(known) and not self._is_late(key):
             return known.access_token
         now = self._clock()
         if known is None or now >= known.expires_at:
@@ -62,7 +94,7 @@ class Renewals:
         try:
             return (await self._fly(key, None)).access_token
         except LeadConnectorError as error:
-            self._patient_until[key] = now + _PATIENCE
+            self._patient_until[key] = self._clock() + _PATIENCE
             _LOGGER.warning("a token could not be renewed ahead of time, and serves on: %s", error)
         return known.access_token
 
@@ -75,15 +107,43 @@ class Renewals:
             known = await self._fly(key, rejected)
         return known.access_token
 
-    async def keep(self, key: str, token: StoredToken) -> None:
-        """Store a token that came by another way."""
+    async def obtain(self, ask: Ask) -> StoredToken:
+        """Get a token by another way, and store it; once begun, this goes on even if the caller goes away."""
+        errand = asyncio.get_running_loop().create_task(self._run_errand(ask))
+        self._errands.add(errand)
+        errand.add_done_callback(self._errands.discard)
+        try:
+            return await asyncio.shield(errand)
+        except asyncio.CancelledError:
+            errand.add_done_callback(_tell)
+            raise
+
+    async def _run_errand(self, ask: Ask) -> StoredToken:
+        came: list[tuple[str, _Fresh]] = []
+
+        async def fetch() -> StoredToken:
+            if not came:
+                key, token = await ask()
+                fresh = self._unsaved[key] = _Fresh(token)
+                came.append((key, fresh))
+            key, fresh = came[0]
+            await self._keep(key, fresh)
+            return fresh.token
+
+        return await insist(fetch)
+
+    async def _keep(self, key: str, fresh: _Fresh) -> None:
+        failure: LeadConnectorError | None = None
         try:
             async with self._store.lock(key):
-                await self._save(key, token)
-        except LeadConnectorError:
-            raise
+                await self._load(key)
+                if self._unsaved.get(key) is fresh:  # else a renewal has stored it already
+                    await self._save(key, fresh)
         except Exception as error:
-            raise _blame_store(error, token) from None
+            fresh.is_late = True
+            failure = _blame_store(error)
+        if failure is not None:
+            raise failure
 
     async def _fly(self, key: str, rejected: str | None) -> StoredToken:
         """Wait for the renewal that is under way, or begin one."""
@@ -107,21 +167,42 @@ class Renewals:
         return token
 
     async def _find(self, key: str, rejected: str | None) -> StoredToken:
-        stored = await self._store.load(key)
-        if stored is not None and self._serves(stored, rejected):
+        stored = await self._load(key)
+        if stored is not None and not self._is_late(key) and self._serves(stored, rejected):
             return stored
         async with self._store.lock(key):
-            stored = await self._store.load(key)
-            if stored is None:
-                raise _ask_to_connect(key)
-            if self._serves(stored, rejected):
-                return stored
-            return await self._replace(key, stored, rejected)
+            return await insist(partial(self._find_alone, key, rejected))
+
+    async def _find_alone(self, key: str, rejected: str | None) -> StoredToken:
+        stored = await self._settle(key)
+        if stored is None:
+            raise _ask_to_connect(key)
+        if self._serves(stored, rejected):
+            return stored
+        return await self._replace(key, stored, rejected)
+
+    async def _load(self, key: str) -> StoredToken | None:
+        stored = await self._store.load(key)
+        if stored is not None and stored.client_id not in ("", self._client_id):
+            raise ConfigurationError(
+                f"this store holds the tokens of another app for {key}: give each app a store of its own, or "
+                "remove what an app that is gone has left in it"
+            )
+        return stored
+
+    async def _settle(self, key: str) -> StoredToken | None:
+        """What is stored, after what could not be stored before."""
+        stored = await self._load(key)
+        fresh = self._unsaved.get(key)
+        if fresh is None:
+            return stored
+        if not fresh.follows(stored):
+            del self._unsaved[key]
+            return stored
+        await self._save(key, fresh)
+        return fresh.token
 
     async def _replace(self, key: str, stored: StoredToken, rejected: str | None) -> StoredToken:
-        if unsaved := self._take_unsaved(key, stored):
-            await self._save(key, unsaved, stored)
-            return unsaved
         try:
             token = await self._renew_once(key, stored)
         except ReconnectRequiredError:
@@ -131,7 +212,7 @@ class Renewals:
             if self._serves(newer, rejected):
                 return newer
             stored, token = newer, await self._renew_once(key, newer)
-        await self._save(key, token, stored)
+        await self._save(key, _Fresh(token, stored.refresh_token))
         _LOGGER.debug("the token of %s was renewed", key)
         return token
 
@@ -150,24 +231,29 @@ class Renewals:
         """What another process has stored meanwhile, in spite of the lock."""
         for seconds in _LATE_WINNER:
             await asyncio.sleep(seconds)
-            newer = await self._store.load(key)
+            newer = await self._load(key)
             if newer is not None and newer.access_token != stored.access_token:
                 return newer
         return None
 
-    async def _save(self, key: str, token: StoredToken, before: StoredToken | None = None) -> None:
-        """Store a token, and only then let it be used. One that cannot be stored is not forgotten."""
+    async def _save(self, key: str, fresh: _Fresh) -> None:
+        """Store a token, and only then let it be used. Until it is stored it is remembered, whatever happens."""
+        self._unsaved.setdefault(key, fresh)  # one that came by another way meanwhile is the newer one
+        failure: LeadConnectorError | None = None
         try:
-            await self._store.save(key, token)
+            await self._store.save(key, fresh.token)
         except Exception as error:
-            if before is not None and before.refresh_token:
-                self._unsaved[before.refresh_token] = token
-            raise _blame_store(error, token) from None
-        self._known[key] = token
+            failure = _blame_store(error, fresh.token)
+        if failure is not None:
+            raise failure
+        if self._unsaved.get(key) is fresh:
+            del self._unsaved[key]
+        self._known[key] = fresh.token
         self._patient_until.pop(key, None)
 
-    def _take_unsaved(self, key: str, stored: StoredToken) -> StoredToken | None:
-        return self._unsaved.pop(stored.refresh_token, None) if stored.refresh_token else None
+    def _is_late(self, key: str) -> bool:
+        fresh = self._unsaved.get(key)
+        return fresh is not None and fresh.is_late
 
     def _serves(self, token: StoredToken, rejected: str | None) -> bool:
         return token.access_token != rejected and not self._is_due(token)
@@ -178,6 +264,14 @@ class Renewals:
         return self._clock() >= token.expires_at - min(self._ahead_seconds, half)
 
 
+def _tell(errand: asyncio.Task[StoredToken]) -> None:
+    """Log how an errand failed whose caller went away."""
+    error = None if errand.cancelled() else errand.exception()
+    if error is not None:
+        reason = error if isinstance(error, LeadConnectorError) else type(error).__name__
+        _LOGGER.warning("a token that nobody waited for any more could not be had or stored: %s", reason)
+
+
 def _ask_to_connect(key: str) -> ReconnectRequiredError:
     return ReconnectRequiredError(
         f"No token of {key} works, or none is stored: send a user through authorize_url(…), and give the code "
@@ -186,9 +280,13 @@ def _ask_to_connect(key: str) -> ReconnectRequiredError:
 
 
 def _blame_store(error: Exception, token: StoredToken | None = None) -> LeadConnectorError:
+    """What to raise for an error of the store, outside of its `except`: the error itself may hold tokens.
+
+    Its text is told only where the tokens that it may hold are known, and cut out.
+    """
     if isinstance(error, LeadConnectorError):
         return error
-    text = f"{type(error).__name__}: {error}"
-    for secret in (token.access_token, token.refresh_token) if token is not None else ():
-        text = redact(text, secret or "")
+    text = type(error).__name__
+    if token is not None:
+        text = redact(redact(f"{text}: {error}", token.access_token), token.refresh_token or "")
     return TokenStoreError(f"the token store failed: {text}")

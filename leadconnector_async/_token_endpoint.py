@@ -48,6 +48,9 @@ class AppKeys(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r}>"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("client_id", self.client_id)]
+
 
 class _Trouble(Struct, frozen=True):
     error: LeadConnectorError

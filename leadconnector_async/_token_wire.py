@@ -8,6 +8,7 @@ Pure. Must not import anything that awaits.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -29,7 +30,9 @@ _GRANT: Final = re.compile(
     rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
 )
 _CLIENT: Final = re.compile(rb"invalid[_ ]client|unauthorized_client", re.I)
-_decode: Final = msgspec.json.Decoder(TokenAnswer, strict=False).decode
+_decode: Final = msgspec.json.Decoder(TokenAnswer).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
+_decode_number: Final = msgspec.json.Decoder(float, strict=False).decode
 
 
 def build_token_request(operation: Operation, form: Mapping[str, str | None]) -> Request[TokenAnswer]:
@@ -38,18 +41,23 @@ def build_token_request(operation: Operation, form: Mapping[str, str | None]) ->
     return Request(operation, operation.path, urlencode(fields).encode(), _read)
 
 
-def build_stored_token(answer: TokenAnswer, asked_at: float, known: StoredToken | None = None) -> StoredToken:
-    """What to store of an answer; what it leaves out stays as it was `known`. Times in epoch seconds."""
-    seconds = _LIFETIME if answer.expires_in is None else answer.expires_in
+def build_stored_token(
+    answer: TokenAnswer, asked_at: float, client_id: str, known: StoredToken | None = None
+) -> StoredToken:
+    """What to store of an answer; what it leaves out, or has in no shape that is known, stays as it was `known`.
+
+    Times in epoch seconds.
+    """
     return StoredToken(
         access_token=answer.access_token,
-        expires_at=asked_at + seconds,
+        expires_at=asked_at + _read_lifetime(answer.expires_in),
         issued_at=asked_at,
         refresh_token=answer.refresh_token or (known.refresh_token if known else None),
-        user_type=answer.user_type or (known.user_type if known else "Location"),
-        location_id=answer.location_id or (known.location_id if known else None),
-        company_id=answer.company_id or (known.company_id if known else None),
-        scope=answer.scope or (known.scope if known else ""),
+        user_type=_read_text(answer.user_type) or (known.user_type if known else "Location"),
+        location_id=_read_text(answer.location_id) or (known.location_id if known else None),
+        company_id=_read_text(answer.company_id) or (known.company_id if known else None),
+        scope=_read_text(answer.scope) or (known.scope if known else ""),
+        client_id=client_id,
     )
 
 
@@ -97,6 +105,22 @@ def _retell(error_type: type[ApiError], error: ApiError, mend: str) -> ApiError:
     return error_type(
         f"{error.args[0]} {mend}", messages=error.messages, status=error.status, trace_id=error.trace_id
     )
+
+
+def _read_text(value: msgspec.Raw) -> str:
+    try:
+        return _decode_text(value)
+    except UNREADABLE:
+        return ""
+
+
+def _read_lifetime(value: msgspec.Raw) -> float:
+    """Seconds; what is no such number counts as left out."""
+    try:
+        seconds = _decode_number(value)
+    except UNREADABLE:
+        return _LIFETIME
+    return seconds if math.isfinite(seconds) and seconds > 0 else _LIFETIME
 
 
 def _read(body: bytes) -> Read[TokenAnswer]:

@@ -90,6 +90,8 @@ class Transport:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         """The session to send with. Raises `ConfigurationError` when closed, or in another loop."""
+        if self._borrowed is not None and self._borrowed.closed:
+            raise ConfigurationError("the borrowed session is closed; keep it open for as long as it is used")
         if self._session is None:
             if self._closed:
                 raise ConfigurationError("the client is closed; make a new one, or keep it open for longer")

@@ -74,15 +74,18 @@ class ErrorBody(Struct, frozen=True, rename="camel"):
 
 
 class TokenAnswer(Struct, frozen=True, rename="camel"):
-    """An answer of either token endpoint [doc]. What holds secrets has no repr."""
+    """An answer of either token endpoint [doc]. What holds secrets has no repr.
+
+    The tokens are decoded, and the rest is not: no oddity there may throw them away, for they come once.
+    """
 
     access_token: str = field(name="access_token")
     refresh_token: str | None = field(name="refresh_token", default=None)
-    expires_in: float | None = field(name="expires_in", default=None)
-    scope: str | None = None
-    user_type: str | None = None
-    location_id: str | None = None
-    company_id: str | None = None
+    expires_in: Raw = field(name="expires_in", default_factory=Raw)
+    scope: Raw = Raw()
+    user_type: Raw = Raw()
+    location_id: Raw = Raw()
+    company_id: Raw = Raw()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -66,11 +66,12 @@ class OAuthApp:
         app = OAuthApp(client_id, client_secret, store=FileTokenStore("tokens.json"))
         client = LeadConnector(app.provider(location_id), location_id=location_id)
 
-    `store` keeps the tokens; without one they are gone with the process. `redirect_uri` is where the vendor
-    sends users back to. `base_url` is as for `LeadConnector`. `refresh_ahead` says how many seconds before its
-    end a token is renewed. `timeouts` bound each of at most three tries; `read` is at most 9 s, so that they fit
-    in the 30 s for which a refresh token works again. A borrowed `session` lends its connections. `clock` gives
-    the seconds since the epoch. One app per process and event loop: it is what tasks share a renewal through.
+    `store` keeps the tokens of this app, and of no other; without one they are gone with the process.
+    `redirect_uri` is where the vendor sends users back to. `base_url` is as for `LeadConnector`. `refresh_ahead`
+    says how many seconds before its end a token is renewed. `timeouts` bound each of at most three tries; `read`
+    is at most 9 s, so that they fit in the 30 s for which a refresh token works again. A borrowed `session` lends
+    its connections. `clock` gives the seconds since the epoch. One app per process and event loop: it is what
+    tasks share a renewal through.
 
     Raises `ConfigurationError` for a setting that cannot work. All other errors are `LeadConnectorError`s too:
     `ReconnectRequiredError` when only a user can help, `TokenStoreError` when the store fails.
@@ -101,6 +102,7 @@ class OAuthApp:
         keys = AppKeys(client_id, client_secret)
         self._endpoint = TokenEndpoint(check_base_url(base_url), keys, timeouts=timeouts, session=session)
         self._renewals = Renewals(
+            client_id,
             MemoryTokenStore() if store is None else store,
             self._renew,
             clock=clock,
@@ -131,19 +133,24 @@ class OAuthApp:
     async def exchange_code(self, code: str, *, user_type: UserType = "Location") -> StoredToken:
         """Turn the code that a user came back with into a stored token [doc: Get Access Token].
 
-        It is stored under its location's id, or its agency's. Raises `ReconnectRequiredError` for a code that is
-        used or too old.
+        It is stored under its location's id, or its agency's, even if the caller is cancelled meanwhile. Raises
+        `ReconnectRequiredError` for a code that is used or too old. A code works once: after a `TokenStoreError`
+        the token is remembered, and stored by the next call that needs a token of this location.
         """
-        asked_at = self._clock()
         form = {
             "grant_type": "authorization_code",
             "code": code,
             "user_type": user_type,
             "redirect_uri": self._redirect_uri,
         }
-        token = build_stored_token(await self._endpoint.ask("this code", form), asked_at)
-        await self._renewals.keep(_choose_key(token), token)
-        return token
+
+        async def ask() -> tuple[str, StoredToken]:
+            asked_at = self._clock()
+            answer = await self._endpoint.ask("this code", form)
+            token = build_stored_token(answer, asked_at, self._client_id)
+            return _choose_key(token), token
+
+        return await self._renewals.obtain(ask)
 
     def provider(self, location_id: str) -> AppTokens:
         """The tokens of a location, or of an agency by its id, for `LeadConnector(token=…)`. Asks nobody yet."""
@@ -154,14 +161,18 @@ class OAuthApp:
 
         Where the answer has no refresh token, the next token comes from the agency's in the same way.
         """
-        token = await self._ask_agency(company_id, location_id)
-        await self._renewals.keep(location_id, token)
-        return token
+
+        async def ask() -> tuple[str, StoredToken]:
+            return location_id, await self._ask_agency(company_id, location_id)
+
+        return await self._renewals.obtain(ask)
 
     async def _renew(self, stored: StoredToken) -> StoredToken:
         """The next token after a stored one: by its refresh token, or else from its agency."""
-        if stored.refresh_token is None and stored.company_id and stored.location_id:
-            return await self._ask_agency(stored.company_id, stored.location_id)
+        company_id, location_id = stored.company_id, stored.location_id
+        from_agency = stored.refresh_token is None and stored.user_type != "Company"
+        if from_agency and company_id and location_id and company_id != location_id:
+            return await self._ask_agency(company_id, location_id)
         if stored.refresh_token is None:
             raise ReconnectRequiredError(
                 f"The token of {_describe(stored)} has expired and cannot be renewed: send a user through "
@@ -174,7 +185,8 @@ class OAuthApp:
             "user_type": stored.user_type,
             "redirect_uri": self._redirect_uri,
         }
-        return build_stored_token(await self._endpoint.ask(_describe(stored), form), asked_at, stored)
+        answer = await self._endpoint.ask(_describe(stored), form)
+        return build_stored_token(answer, asked_at, self._client_id, stored)
 
     async def _ask_agency(self, company_id: str, location_id: str) -> StoredToken:
         agency = self.provider(company_id)
@@ -186,7 +198,7 @@ class OAuthApp:
             agency_token = await agency.refresh(agency_token)
             asked_at = self._clock()
             answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
-        token = build_stored_token(answer, asked_at)
+        token = build_stored_token(answer, asked_at, self._client_id)
         return structs.replace(token, user_type="Location", company_id=company_id, location_id=location_id)
 
 

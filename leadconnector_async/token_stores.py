@@ -24,6 +24,7 @@ from .tokens import StoredToken
 
 _FIRST_LOOK: Final = 0.005
 _LONGEST_LOOK: Final = 0.1
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, StoredToken]).decode
 
@@ -31,7 +32,8 @@ _decode: Final = msgspec.json.Decoder(dict[str, StoredToken]).decode
 class TokenStore(Protocol):
     """What `OAuthApp` asks of a store. A key is the id of a location, or of an agency (company).
 
-    What a store raises reaches the caller as a `TokenStoreError` with its text, less the tokens.
+    What a store raises reaches the caller as a `TokenStoreError`: with its type, and for `save` with its text less
+    the tokens that were to be saved. A `LeadConnectorError` goes through as it is.
     """
 
     async def load(self, key: str) -> StoredToken | None:
@@ -43,7 +45,9 @@ class TokenStore(Protocol):
         ...
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Held while a token is renewed, up to half a minute. Keys are locked one by one, at times two at once.
+        """Held while a token is renewed: up to half a minute, and up to a whole one when the program ends then.
+
+        Keys are locked one by one, at times two at once.
 
         All processes that share the store must share the lock; a holder that crashes must not keep it.
         """
@@ -118,7 +122,7 @@ class FileTokenStore:
                     break
                 time.sleep(seconds)
             with self._explain("written"):
-                self._replace(_encode({**self._read(), key: token}))
+                self._replace(self._write({**self._read(), key: token}))
         finally:
             close_lock(descriptor)
 
@@ -126,11 +130,22 @@ class FileTokenStore:
         with self._explain("read"):
             try:
                 with open(self._path, "rb") as file:
-                    return _decode(file.read())
+                    content = file.read()
             except FileNotFoundError:
                 return {}
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                raise TokenStoreError(f"{self._path} holds no tokens; move it away, or mend it") from None
+        tokens = _try_decode(content)
+        if tokens is None:
+            raise TokenStoreError(f"{self._path} holds no tokens; move it away, or mend it")
+        return tokens
+
+    def _write(self, tokens: dict[str, StoredToken]) -> bytes:
+        content = _try_encode(tokens)
+        if content is None or _try_decode(content) is None:
+            raise TokenStoreError(
+                f"{self._path} cannot keep this token, and stays as it was: every field of it must have its type, "
+                "and its times must be finite"
+            )
+        return content
 
     def _replace(self, content: bytes) -> None:
         """Write beside the file, then put it in its place. Only who holds the lock gets here."""
@@ -171,6 +186,23 @@ class FileTokenStore:
         except OSError as error:
             reason = f"{type(error).__name__}: {error.strerror}"
             raise TokenStoreError(f"{self._path} could not be {what}: {reason}") from None
+
+
+# Neither an error of the codec nor its traceback may go further: they hold what was read or written.
+
+
+def _try_decode(content: bytes) -> dict[str, StoredToken] | None:
+    try:
+        return _decode(content)
+    except _UNREADABLE:
+        return None
+
+
+def _try_encode(tokens: dict[str, StoredToken]) -> bytes | None:
+    try:
+        return _encode(tokens)
+    except _UNREADABLE:
+        return None
 
 
 def _settle(folder: str) -> None:

@@ -31,6 +31,8 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     company_id: str | None = None
     scope: str = ""
     """The scopes it was granted, with blanks between them."""
+    client_id: str = ""
+    """The app that it was granted to; empty where that was not noted."""
 
     def __repr__(self) -> str:
         facts = "".join(f" {name}={value!r}" for name, value in self.__rich_repr__())

@@ -1,11 +1,12 @@
 """Tokens of an app: one renewal for all, nothing lost, nothing shown."""
 
 import asyncio
+import gc
 import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
@@ -30,6 +31,7 @@ from leadconnector_async import (
     TokenExpiredError,
     TokenStoreError,
     TransportError,
+    _finish,
     _token_endpoint,
 )
 from leadconnector_async.sandbox import Sandbox, TokenRules
@@ -97,10 +99,10 @@ def count_renewals(sandbox: Sandbox) -> int:
     return len(sandbox.requests.of("oauth_token"))
 
 
-async def see_renewal(sandbox: Sandbox) -> None:
+async def see_renewal(sandbox: Sandbox, count: int = 1) -> None:
     """Wait until a renewal has reached the server."""
     async with asyncio.timeout(5):
-        while not count_renewals(sandbox):  # noqa: ASYNC110 - the server has no event for it
+        while count_renewals(sandbox) < count:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.001)
 
 
@@ -108,6 +110,28 @@ async def read_stored(store: MemoryTokenStore, key: str) -> StoredToken:
     token = await store.load(key)
     assert token is not None
     return token
+
+
+class SlowStore(MemoryTokenStore):
+    """Its first save takes very long."""
+
+    def __init__(self, behind: MemoryTokenStore, *, slow: bool = True) -> None:
+        super().__init__()
+        self.behind, self.slow, self.saving = behind, slow, False
+
+    async def load(self, key: str) -> StoredToken | None:
+        return await self.behind.load(key)
+
+    async def save(self, key: str, token: StoredToken) -> None:
+        if self.slow:
+            self.slow, self.saving = False, True
+            await asyncio.sleep(60)
+        await self.behind.save(key, token)
+
+    async def see_saving(self) -> None:
+        async with asyncio.timeout(5):
+            while not self.saving:  # noqa: ASYNC110 - a store has no event for it
+                await asyncio.sleep(0.001)
 
 
 def test_a_user_is_sent_to_the_vendor_with_scopes_and_state(make_app: MakeApp) -> None:
@@ -244,6 +268,24 @@ async def test_a_token_that_still_works_outlives_a_failing_renewal(
     assert await provide() != first
 
 
+async def test_a_renewal_that_took_long_to_fail_is_not_tried_again_at_once(
+    sandbox: Sandbox, app: OAuthApp, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seconds before the next one count from its end."""
+    pass_time(sandbox, clock, 86_399 - 200)
+    provide = app.provider(sandbox.location_id)
+
+    async def fail(_: StoredToken) -> StoredToken:
+        clock.now += 24
+        tries.append(clock.now)
+        raise TransportError("no answer")
+
+    tries: list[float] = []
+    monkeypatch.setattr(app._renewals, "_renew", fail)
+    assert await provide() == await provide()
+    assert len(tries) == 1
+
+
 @pytest.mark.parametrize("fault", ["lose-answer", "half-body", "reset", "503-after-apply", "html 502"])
 async def test_a_lost_answer_to_a_renewal_loses_no_access(
     sandbox: Sandbox, app: OAuthApp, clock: Clock, store: MemoryTokenStore, fault: str
@@ -271,20 +313,75 @@ async def test_an_answer_that_takes_too_long_is_asked_for_again(
     assert count_renewals(sandbox) == 2
 
 
-async def test_a_crash_between_answer_and_store_loses_no_access(
-    sandbox: Sandbox, app: OAuthApp, make_app: MakeApp, clock: Clock
+@pytest.mark.parametrize("moment", ["asking", "saving"])
+async def test_the_end_of_asyncio_run_loses_no_pair(
+    sandbox: Sandbox, app: OAuthApp, make_app: MakeApp, store: MemoryTokenStore, clock: Clock, moment: str
 ) -> None:
-    """The next process finds the old refresh token in the store, and it still works."""
+    """It cancels the renewal after the server has used the refresh token up; nobody comes within the grace."""
     pass_time(sandbox, clock, DAY)
-    sandbox.faults.plan("oauth_token", ["stall 30"])
+    slow = SlowStore(store, slow=moment == "saving")
+    ending = make_app(store=slow)
+    if moment == "asking":
+        sandbox.faults.plan("oauth_token", ["stall 30"])
+
+    async def main() -> None:
+        renewal = asyncio.create_task(ending.provider(sandbox.location_id)())
+        await (see_renewal(sandbox) if moment == "asking" else slow.see_saving())
+        assert not renewal.done()
+
+    await asyncio.to_thread(asyncio.run, main())
+    pass_time(sandbox, clock, 3600)
+    assert await make_app().provider(sandbox.location_id)()
+    assert count_renewals(sandbox) == (2 if moment == "asking" else 1)
+
+
+async def test_a_renewal_that_is_cancelled_twice_ends_at_once(
+    sandbox: Sandbox, app: OAuthApp, make_app: MakeApp, clock: Clock, store: MemoryTokenStore
+) -> None:
+    """As in a crash, the next process finds the old refresh token in the store, and it still works."""
+    pass_time(sandbox, clock, DAY)
+    sandbox.faults.plan("oauth_token", ["stall 30"] * 2)
     crashing = make_app()
     crashed = asyncio.create_task(crashing.provider(sandbox.location_id)())
-    await see_renewal(sandbox)
-    crashing._renewals._flights[sandbox.location_id].cancel()
-    await asyncio.gather(crashed, return_exceptions=True)
+    for count in (1, 2):
+        await see_renewal(sandbox, count)
+        crashing._renewals._flights[sandbox.location_id].cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(crashed, return_exceptions=True)
+    assert not store.lock(sandbox.location_id).locked()  # type: ignore[attr-defined]
     pass_time(sandbox, clock, 20)
     assert await make_app().provider(sandbox.location_id)()
-    assert count_renewals(sandbox) == 2
+    assert count_renewals(sandbox) == 3
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_the_end_waits_for_a_pair_no_longer_than_it_can_be_saved(
+    sandbox: Sandbox,
+    app: OAuthApp,
+    clock: Clock,
+    store: MemoryTokenStore,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: bool,
+) -> None:
+    """A store that hangs or fails then is in the log, with no secret."""
+    monkeypatch.setattr(_finish, "_LAST_SECONDS", 0.05)
+    pass_time(sandbox, clock, DAY)
+    sandbox.faults.plan("oauth_token", ["stall 30"])
+    waiter = asyncio.create_task(app.provider(sandbox.location_id)())
+    await see_renewal(sandbox)
+
+    async def fail(_: str) -> None:
+        if hangs:
+            await asyncio.sleep(60)
+        raise OSError("access-0123456789")
+
+    monkeypatch.setattr(store, "load", fail)
+    app._renewals._flights[sandbox.location_id].cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(waiter, return_exceptions=True)
+    assert f"may be lost: {'TimeoutError' if hangs else 'OSError'}" in caplog.text
+    assert "0123456789" not in caplog.text
 
 
 @pytest.mark.parametrize(("faults", "error"), [(["lose-answer"] * 3, TransportError), (["503"] * 3, ServerError)])
@@ -398,17 +495,154 @@ async def test_a_renewal_goes_on_when_all_callers_went_away(
 
 
 class StubbornStore(MemoryTokenStore):
-    """It fails to save as often as it is told."""
+    """It fails to save, or to lock, as often as it is told."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.failures = 0
+        self.failures = self.lock_failures = 0
 
     async def save(self, key: str, token: StoredToken) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError(f"no room for {token.access_token} and {token.refresh_token}")
         await super().save(key, token)
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        if self.lock_failures:
+            self.lock_failures -= 1
+            raise TokenStoreError("it has been locked by another process for 60 s")
+        return super().lock(key)
+
+
+@pytest.mark.parametrize("failing", ["save", "lock"])
+@pytest.mark.parametrize("way", ["code", "agency"])
+async def test_a_token_of_a_code_that_cannot_be_stored_is_not_lost(
+    sandbox: Sandbox, make_app: MakeApp, way: str, failing: str
+) -> None:
+    """The code is used up; the next call for that location stores what it brought, and asks nobody."""
+    store = StubbornStore()
+    app = make_app(store=store)
+    if way == "agency":
+        await app.exchange_code(sandbox.issue_code(user_type="Company"), user_type="Company")
+    setattr(store, "failures" if failing == "save" else "lock_failures", 2)
+    provide = app.provider(sandbox.location_id)
+    from_agency = app.location_token(sandbox.company_id, sandbox.location_id)
+    from_code = app.exchange_code(sandbox.issue_code())
+    asked, other = (from_agency, from_code) if way == "agency" else (from_code, from_agency)
+    other.close()
+    with pytest.raises(TokenStoreError):
+        await asked
+    sandbox.requests.clear()
+    with pytest.raises(TokenStoreError):
+        await provide()
+    assert await store.load(sandbox.location_id) is None
+    assert await provide() == (await read_stored(store, sandbox.location_id)).access_token
+    assert not list(sandbox.requests)
+
+
+async def test_a_new_connection_that_cannot_be_stored_leaves_the_old_token_at_work(
+    sandbox: Sandbox, make_app: MakeApp, clock: Clock
+) -> None:
+    """It serves on while the store fails, and gives way to the new one as soon as that is stored."""
+    store = StubbornStore()
+    app = make_app(store=store)
+    old = await app.exchange_code(sandbox.issue_code())
+    provide = app.provider(sandbox.location_id)
+    assert await provide() == old.access_token
+    store.failures = 2
+    with pytest.raises(TokenStoreError):
+        await app.exchange_code(sandbox.issue_code())
+    assert [await provide(), await provide()] == [old.access_token] * 2
+    pass_time(sandbox, clock, 4)
+    assert await provide() == (await read_stored(store, sandbox.location_id)).access_token != old.access_token
+
+
+async def test_what_could_not_be_stored_gives_way_to_a_newer_connection(
+    sandbox: Sandbox, make_app: MakeApp, clock: Clock
+) -> None:
+    """Another process has exchanged a later code meanwhile."""
+    store = StubbornStore()
+    app = make_app(store=store)
+    store.failures = 1
+    with pytest.raises(TokenStoreError):
+        await app.exchange_code(sandbox.issue_code())
+    pass_time(sandbox, clock, 60)
+    newer = await make_app(store=store).exchange_code(sandbox.issue_code())
+    assert await app.provider(sandbox.location_id)() == newer.access_token
+    assert await store.load(sandbox.location_id) == newer
+
+
+@pytest.mark.parametrize("way", ["code", "agency"])
+async def test_a_caller_that_goes_away_does_not_take_an_exchange_along(
+    sandbox: Sandbox, make_app: MakeApp, store: MemoryTokenStore, way: str
+) -> None:
+    """The code is used up; what it brings is stored."""
+    app = make_app()
+    if way == "agency":
+        await app.exchange_code(sandbox.issue_code(user_type="Company"), user_type="Company")
+        sandbox.faults.plan("oauth_location_token", ["stall 0.2"])
+        ask = app.location_token(sandbox.company_id, sandbox.location_id)
+    else:
+        sandbox.faults.plan("oauth_token", ["stall 0.2"])
+        ask = app.exchange_code(sandbox.issue_code())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await ask
+    assert await store.load(sandbox.location_id) is None
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
+    assert (await read_stored(store, sandbox.location_id)).access_token
+    assert not app._renewals._errands
+
+
+async def test_an_exchange_that_fails_when_its_caller_went_away_is_in_the_log(
+    sandbox: Sandbox, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With no secret, and once; what it brought is stored by the next call."""
+    store = StubbornStore()
+    store.failures = 1
+    app = make_app(store=store)
+    sandbox.faults.plan("oauth_token", ["stall 0.2"])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await app.exchange_code(sandbox.issue_code())
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
+    gc.collect()
+    assert [record.name for record in caplog.records] == ["leadconnector_async"]
+    assert "nobody waited for any more could not be had or stored" in caplog.text
+    assert "no room for [redacted] and [redacted]" in caplog.text
+    assert await app.provider(sandbox.location_id)() not in caplog.text
+
+
+async def test_a_token_that_is_being_stored_holds_up_nobody_who_has_one(
+    sandbox: Sandbox, app: OAuthApp, store: MemoryTokenStore
+) -> None:
+    """A new connection waits for the lock of another process; calls go on with the token they know."""
+    provide = app.provider(sandbox.location_id)
+    old = await provide()
+    async with store.lock(sandbox.location_id), asyncio.timeout(5):
+        exchange = asyncio.create_task(app.exchange_code(sandbox.issue_code()))
+        await see_renewal(sandbox)
+        while sandbox.location_id not in app._renewals._unsaved:  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.001)
+        assert await provide() == old
+    assert (await exchange).access_token == await provide()
+
+
+async def test_the_end_of_asyncio_run_loses_no_token_of_a_code(
+    sandbox: Sandbox, make_app: MakeApp, store: MemoryTokenStore
+) -> None:
+    """It comes while that is being stored."""
+    slow = SlowStore(store)
+    app = make_app(store=slow)
+
+    async def main() -> None:
+        exchange = asyncio.create_task(app.exchange_code(sandbox.issue_code()))
+        await slow.see_saving()
+        assert not exchange.done()
+
+    await asyncio.to_thread(asyncio.run, main())
+    assert await make_app().provider(sandbox.location_id)()
+    assert count_renewals(sandbox) == 1
 
 
 async def test_a_pair_that_cannot_be_stored_is_neither_used_nor_lost(
@@ -447,6 +681,43 @@ async def test_a_token_is_stored_before_it_is_used(sandbox: Sandbox, app: OAuthA
     pass_time(sandbox, clock, DAY)
     token = await other.provider(sandbox.location_id)()
     assert saved[-1] == token
+
+
+async def test_two_apps_on_one_store_do_not_overwrite_each_other(
+    sandbox: Sandbox, app: OAuthApp, store: MemoryTokenStore, clock: Clock
+) -> None:
+    """The second is told so; when what the first has left is removed, the token that it got is stored."""
+    mine = await read_stored(store, sandbox.location_id)
+    assert mine.client_id == sandbox.client_id
+    async with Sandbox(seed=2) as other:
+        settings = {"store": store, "base_url": other.url, "clock": clock}
+        second = OAuthApp(other.client_id, other.client_secret, **settings)  # type: ignore[arg-type]
+        provide = second.provider(sandbox.location_id)
+        with pytest.raises(ConfigurationError, match=r"holds the tokens of another app .* a store of its own"):
+            await provide()
+        with pytest.raises(ConfigurationError, match="holds the tokens of another app"):
+            await second.exchange_code(other.issue_code(location_id=sandbox.location_id))
+        with pytest.raises(ConfigurationError, match="holds the tokens of another app"):
+            await provide()
+        assert await store.load(sandbox.location_id) == mine
+        assert await app.provider(sandbox.location_id)() == mine.access_token
+        store._tokens.clear()
+        token = await provide()
+    stored = await read_stored(store, sandbox.location_id)
+    assert (stored.access_token, stored.client_id) == (token, second._client_id)
+
+
+async def test_a_token_that_was_stored_without_its_app_is_taken(
+    sandbox: Sandbox, app: OAuthApp, make_app: MakeApp, store: MemoryTokenStore, clock: Clock
+) -> None:
+    """And has it noted when it is renewed."""
+    mine = await read_stored(store, sandbox.location_id)
+    await store.save(sandbox.location_id, structs.replace(mine, client_id=""))
+    provide = make_app().provider(sandbox.location_id)
+    assert await provide() == mine.access_token
+    pass_time(sandbox, clock, DAY)
+    assert await provide() != mine.access_token
+    assert (await read_stored(store, sandbox.location_id)).client_id == sandbox.client_id
 
 
 LOOK_ALIKES = [
@@ -525,6 +796,18 @@ async def test_an_agency_token_that_the_server_calls_expired_is_renewed_once(
     assert [request.status for request in sandbox.requests] == [200, 401, 200, 200]
 
 
+@pytest.mark.parametrize(("user_type", "location_id"), [("Company", "loc"), ("Location", "agency")])
+async def test_an_agency_does_not_wait_for_itself(
+    make_app: MakeApp, store: MemoryTokenStore, user_type: str, location_id: str
+) -> None:
+    """Its token may name a location, or itself as one: without a refresh token only a user can help."""
+    ids = {"user_type": user_type, "location_id": location_id, "company_id": "agency"}
+    await store.save("agency", StoredToken(access_token="old-token", expires_at=1.0, **ids))
+    async with asyncio.timeout(5):
+        with pytest.raises(ReconnectRequiredError, match="cannot be renewed"):
+            await make_app().provider("agency")()
+
+
 async def test_any_2xx_with_a_token_is_a_success() -> None:
     """201, text for numbers, keys that nobody knows; a 2xx without a token is none."""
     good = answer(201, b'{"access_token": "tok-12345678", "expires_in": "60", "locationId": "loc", "new": []}')
@@ -534,6 +817,36 @@ async def test_any_2xx_with_a_token_is_a_success() -> None:
         assert (token.access_token, token.expires_at, token.refresh_token) == ("tok-12345678", 160.0, None)
         with pytest.raises(DecodeError, match="cannot be read"):
             await app.exchange_code("code")
+
+
+ODD = [
+    b'"expires_in": null',
+    b'"expires_in": "soon"',
+    b'"expires_in": "inf"',
+    b'"expires_in": "nan"',
+    b'"expires_in": 1e400',
+    b'"expires_in": -5',
+    b'"expires_in": true',
+    b'"scope": ["calendars.readonly"]',
+    b'"scope": "\xff"',
+    b'"locationId": 5',
+    b'"companyId": {}',
+    b'"userType": false',
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_odd_side_field_throws_no_pair_away(odd: bytes, store: MemoryTokenStore, clock: Clock) -> None:
+    """The tokens come once; what else the answer says in an unknown shape stays as it was, or is the default."""
+    ids = {"location_id": "loc", "company_id": "agency", "scope": "calendars.readonly"}
+    await store.save("loc", StoredToken(access_token="old-1234", refresh_token="r-1", expires_at=1.0, **ids))
+    body = b'{"access_token": "new-1234", "refresh_token": "r-2", %s}' % odd
+    async with raw_server(answer(200, body)) as server:
+        app = OAuthApp("id", "secret", base_url=server.url, store=store, clock=clock)
+        assert await app.provider("loc")() == "new-1234"
+    kept = structs.asdict(await read_stored(store, "loc"))
+    assert kept == {**kept, **ids, "refresh_token": "r-2", "user_type": "Location"}
+    assert kept["expires_at"] == clock.now + 86_399
 
 
 async def test_a_wrong_secret_is_the_developers_to_mend(sandbox: Sandbox, app: OAuthApp, clock: Clock) -> None:
@@ -585,6 +898,7 @@ async def test_secrets_are_in_no_error_event_log_or_repr(echo: bytes, caplog: py
             app._renewals,
         ]
     seen += repr(things) + repr(events) + caplog.text + str(list(stored.__rich_repr__()))
+    seen += str(list(app._endpoint._keys.__rich_repr__()))
     assert seen
     for text in SECRETS:
         assert text not in seen

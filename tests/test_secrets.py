@@ -4,10 +4,21 @@ import contextlib
 import gc
 import logging
 import traceback
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from leadconnector_async import AppointmentUpdate, Event, LeadConnector, LeadConnectorError, RetryPolicy
+from leadconnector_async import (
+    AppointmentUpdate,
+    Event,
+    LeadConnector,
+    LeadConnectorError,
+    MemoryTokenStore,
+    OAuthApp,
+    RetryPolicy,
+    StoredToken,
+    TokenStoreError,
+)
 from leadconnector_async.auth import TokenSource
 from leadconnector_async.sandbox import Sandbox
 
@@ -15,6 +26,7 @@ from .conftest import QUICK
 from .raw_server import answer, raw_server
 
 TOKEN = "pit-0123456789-very-secret"
+GRANT = "grant-9876543210-very-secret"
 UPDATE = AppointmentUpdate(title="x")
 ECHOES = [
     answer(401, b'{"statusCode":401,"message":"Invalid Private Integration token ' + TOKEN.encode() + b'"}'),
@@ -76,6 +88,54 @@ async def test_a_good_call_gives_nothing_away(caplog: pytest.LogCaptureFixture) 
         )
         assert caplog.records
         assert sandbox.token not in seen
+
+
+class LeakyStore(MemoryTokenStore):
+    """One of its methods fails, and its error tells whatever it knows."""
+
+    def __init__(self, failing: str) -> None:
+        super().__init__()
+        self.failing = failing
+
+    def fail_in(self, method: str) -> None:
+        if method == self.failing:
+            raise ValueError(f"bad row: {TOKEN} {GRANT}") from KeyError(TOKEN)
+
+    async def load(self, key: str) -> StoredToken | None:
+        self.fail_in("load")
+        return await super().load(key)
+
+    async def save(self, key: str, token: StoredToken) -> None:
+        self.fail_in("save")
+        await super().save(key, token)
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        self.fail_in("lock")
+        return super().lock(key)
+
+
+PAIR = b'{"access_token": "%s", "refresh_token": "%s", "locationId": "loc"}' % (TOKEN.encode(), GRANT.encode())
+
+
+@pytest.mark.parametrize("failing", ["load", "save", "lock"])
+@pytest.mark.parametrize("act", ["exchange", "renew"])
+async def test_a_store_that_tells_the_tokens_gives_nothing_away(
+    failing: str, act: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is in no chain of ours; its text is told only where the tokens in it are known."""
+    caplog.set_level(logging.DEBUG)
+    store = LeakyStore("")
+    await store.save("loc", StoredToken(access_token="old-0123", refresh_token="old-4567", expires_at=1.0))
+    store.failing = failing
+    async with raw_server(answer(200, PAIR)) as server:
+        app = OAuthApp("client", "secret-0123", base_url=server.url, store=store)
+        with pytest.raises(TokenStoreError, match="the token store failed: ValueError") as caught:
+            await (app.exchange_code("code") if act == "exchange" else app.provider("loc")())
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    seen = show(caught.value) + caplog.text
+    assert TOKEN not in seen
+    assert GRANT not in seen
+    assert ("bad row: [redacted] [redacted]" in seen) == (failing == "save")
 
 
 def test_no_object_of_ours_shows_a_token_in_its_repr() -> None:

@@ -89,6 +89,18 @@ async def test_a_borrowed_session_lends_its_connections_and_stays_as_it_is(sandb
             assert response.status in (403, 404)
 
 
+@pytest.mark.parametrize("used_before", [False, True])
+async def test_a_borrowed_session_that_is_closed_is_said(sandbox: Sandbox, used_before: bool) -> None:
+    """Before the first call and between two; nothing is opened on it."""
+    async with aiohttp.ClientSession() as session:
+        client = LeadConnector(sandbox.token, base_url=sandbox.url, session=session)
+        if used_before:
+            await client.get_appointment(sandbox.appointment_ids[0])
+    with pytest.raises(ConfigurationError, match="the borrowed session is closed; keep it open"):
+        await client.get_appointment(sandbox.appointment_ids[0])
+    await client.aclose()
+
+
 async def test_a_redirect_is_an_error_and_not_followed() -> None:
     """The token goes nowhere else."""
     async with raw_server(answer(307, b"", "location: http://127.0.0.1:9/elsewhere")) as server:

@@ -20,6 +20,8 @@ from .tokens import Grant, TokenBook, UserType
 
 _PLAIN: Final = frozenset({"grant_type", "user_type", "companyId", "locationId", "client_id", "redirect_uri"})
 """What of a form may be logged."""
+_SECRET: Final = frozenset({"client_secret", "code", "refresh_token"})
+"""What of a form may be named."""
 
 Content = dict[str, object]
 
@@ -154,8 +156,14 @@ def read_form(body: bytes) -> dict[str, str]:
 
 
 def describe_form(body: bytes) -> str:
-    """A form for the log, without its secrets."""
-    return "&".join(f"{name}={value if name in _PLAIN else '…'}" for name, value in read_form(body).items())
+    """A form for the log, without its secrets. A name that nobody knows may be one: a body that is no form."""
+    return "&".join(_describe_field(name, value) for name, value in read_form(body).items())
+
+
+def _describe_field(name: str, value: str) -> str:
+    if name in _PLAIN:
+        return f"{name}={value}"
+    return f"{name}=…" if name in _SECRET else "…"
 
 
 def _hash(seed: int, kind: str, number: int) -> str:

@@ -138,3 +138,11 @@ async def test_tokens_are_beside_the_limits_in_the_log_and_open_to_faults(sandbo
     assert "grant_type=refresh_token" in text
     assert pair["refresh_token"] not in text
     assert sandbox.client_secret not in text
+
+
+async def test_a_body_that_is_no_form_shows_no_secret_in_the_log(sandbox: Sandbox, ask: Asker) -> None:
+    """JSON by mistake is one long name for a reader of forms; it is answered as any bad form is."""
+    for raw in ('{"refresh_token": "very-secret-0123"}', "very-secret-0123", "very-secret-0123=x&refresh_token=y"):
+        assert (await ask.call("POST", "/oauth/token", raw=raw))[0] == 400
+    assert "very-secret-0123" not in repr(list(sandbox.requests))
+    assert sandbox.requests.of("oauth_token")[-1].body == "…&refresh_token=…"
