@@ -21,16 +21,9 @@ from .._compare import compare_update
 from .._rescheduling import carry_out
 from ..client import LeadConnector
 from ..exceptions import (
-    AuthenticationError,
-    ConfigurationError,
-    DailyLimitError,
+    JournalError,
     LeadConnectorError,
-    PermissionDeniedError,
-    RateLimitedError,
-    ServerError,
     SlotUnavailableError,
-    TokenStoreError,
-    TransportError,
 )
 from ..models import Appointment, AppointmentUpdate
 from ..reschedule import Change
@@ -40,11 +33,10 @@ from .ledger import OpenRow
 from .preflight import list_changes
 from .scribe import Scribe
 from .states import JobOptions, RowOutcome, RowState, Stopped
+from .stops import describe_stop
 
 LAST: Final = 1_000_000
 """The rank of rows that are tried again after all others."""
-_NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
-_PASSING: Final = (TransportError, RateLimitedError, ServerError)
 _MOST_TURNS: Final = 5
 """How often a row that meets something passing is put off."""
 
@@ -86,13 +78,15 @@ class Carrier:
             if seen is not None:
                 return seen
             flight.repeated = True
-        await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
         try:
+            await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
             shown = await self._send(row, row.updates)
+        except JournalError:
+            raise
         except LeadConnectorError as error:
             return await self._judge(row, flight, error)
         except asyncio.CancelledError:
-            if not flight.left:
+            if not flight.left and self._scribe.failure is None:
                 self._scribe.note(ledger.give_back(row.number))
             raise
         return self._build(row, flight, "applied", shown=shown)
@@ -153,19 +147,11 @@ class Carrier:
 
     def _stop_for(self, row: OpenRow, error: LeadConnectorError) -> None:
         """Raise if it is the location that failed, and not the row."""
-        location = row.location or None
-        reason = str(error.args[0])
-        if isinstance(error, DailyLimitError):
-            stopped = Stopped("daily", reason, location, error.hint_seconds)
-        elif isinstance(error, _NO_ACCESS):
-            stopped = Stopped("authentication", reason, location)
-        elif isinstance(error, _PASSING) and row.rank < LAST + _MOST_TURNS:
-            self._give_back(row)
-            raise Passing(reason) from None
-        else:
+        stopped = describe_stop(error, row.location)
+        if stopped is None or (stopped.kind == "unreachable" and row.rank >= LAST + _MOST_TURNS):
             return
         self._give_back(row)
-        raise Halt(stopped) from None
+        raise (Passing(stopped.reason) if stopped.kind == "unreachable" else Halt(stopped)) from None
 
     def _give_back(self, row: OpenRow) -> None:
         if row.state != "sent":

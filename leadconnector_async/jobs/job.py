@@ -142,14 +142,15 @@ class BulkJob:
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         """Hold every row against the calendar and decide the order. Reads only; `on_read` is told how many rows.
 
-        Raises `PlanError` with all rows that cannot be carried out, unless `skip_refused` is set.
+        A location that cannot be read is among `stopped`, and its rows stay `loaded`. Raises `PlanError` with all
+        rows that cannot be carried out, unless `skip_refused` is set.
         """
         await self._scribe.run(forget_old_readings)
-        await self._prepare(on_read).run()
+        stopped = await self._prepare(on_read).run()
         faults, count = await self._scribe.run(partial(list_faults, MOST_NAMED))
         if count and not self.options.skip_refused:
             raise build_plan_error(faults, count)
-        return await self.summarize()
+        return msgspec.structs.replace(await self.summarize(), stopped=stopped)
 
     async def run(
         self,
@@ -165,12 +166,13 @@ class BulkJob:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await self.prepare()
+        unread = (await self.prepare()).stopped
         reviewer = Reviewer(self._scribe, self._find_client)
         await reviewer.settle_unknown()
         stopped = await self._run_once(limit, on_outcome, on_progress)
         if not stopped and limit is None and await reviewer.settle_unknown():
             stopped = await self._run_once(limit, on_outcome, on_progress)
+        stopped = (*unread, *stopped)
         await self._scribe.flush()
         summary = await self.summarize()
         return msgspec.structs.replace(summary, stopped=stopped, seconds=loop.time() - began)

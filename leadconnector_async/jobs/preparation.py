@@ -20,7 +20,7 @@ from msgspec import Struct
 from .._checks import check_update
 from .._compare import compare_update
 from ..client import LeadConnector
-from ..exceptions import RowFault
+from ..exceptions import LeadConnectorError, RowFault
 from ..models import Appointment
 from . import ledger
 from .conflicts import settle_conflicts
@@ -29,7 +29,8 @@ from .journal import Journal
 from .ledger import decode_found, decode_updates
 from .preflight import Finding, Rules, check_row, list_changes
 from .scribe import Scribe
-from .states import FRESH_SECONDS, JobOptions, RowOutcome
+from .states import FRESH_SECONDS, JobOptions, RowOutcome, Stopped
+from .stops import describe_stop
 from .survey import Sight, Surveyor, Unread
 
 _AT_ONCE: Final = 50
@@ -73,18 +74,32 @@ class Preparation:
         self._note = note
         self._read = 0
 
-    async def run(self) -> None:
-        """Prepare all locations. What cannot be carried out is `refused` in the journal, and among its faults."""
+    async def run(self) -> tuple[Stopped, ...]:
+        """Prepare all locations. What cannot be carried out is `refused` in the journal, and among its faults.
+
+        Returns why locations could not be read; their rows are left for another time.
+        """
         locations = await self._scribe.run(list_unread_locations)
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def prepare(location: str) -> None:
+        async def prepare(location: str) -> Stopped | None:
             async with places:
-                await self._prepare(location)
+                try:
+                    await self._prepare(location)
+                except LeadConnectorError as error:
+                    stopped = describe_stop(error, location)
+                    if stopped is None:
+                        raise
+                    return stopped
+            return None
 
-        async with asyncio.TaskGroup() as group:
-            for location in locations:
-                group.create_task(prepare(location))
+        tasks = [asyncio.ensure_future(prepare(location)) for location in locations]
+        try:
+            return tuple(stopped for stopped in await asyncio.gather(*tasks) if stopped is not None)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refresh(self, location: str, after: tuple[int, int]) -> list[RowOutcome]:
         """Read the next rows of a location again; returns those that are left alone now."""

@@ -18,6 +18,7 @@ from msgspec import UNSET, Struct
 from .._checks import check_update
 from .._compare import compare_update
 from ..client import LeadConnector
+from ..exceptions import LeadConnectorError
 from ..models import Appointment, AppointmentUpdate
 from . import ledger
 from .journal import Journal, Record
@@ -27,6 +28,7 @@ from .preparation import hint, list_unread_locations
 from .rows import Before, PlanRow
 from .scribe import Scribe
 from .states import RowOutcome
+from .stops import describe_stop
 from .survey import Sight, Surveyor
 
 Verdict: TypeAlias = Literal["as_planned", "unchanged", "differs", "gone"]
@@ -93,16 +95,20 @@ class Reviewer:
         """Look at rows whose outcome is unknown, now that time has passed; tells whether some are to be sent."""
         if not await self._scribe.run(lambda journal: journal.count("state = 'unknown' AND parks IS NULL")):
             return False
-        await self._read_all(_FORGET_UNKNOWN)
+        await self._read_all(_FORGET_UNKNOWN, leave_unread=True)
         await self._scribe.run(lambda journal: journal.write(_SETTLE))
         return await self._scribe.run(lambda journal: journal.count("state = 'ready'")) > 0
 
-    async def _read_all(self, forget: str) -> None:
+    async def _read_all(self, forget: str, *, leave_unread: bool = False) -> None:
         await self._scribe.run(partial(_forget, forget))
         for location in await self._scribe.run(list_unread_locations):
             client = self._find_client(location).with_options(priority="bulk")
             keep: Callable[[list[Sight]], Awaitable[None]] = partial(self._keep, client.version)
-            await Surveyor(client, location, self._scribe.run, keep).read_all(hint)
+            try:
+                await Surveyor(client, location, self._scribe.run, keep).read_all(hint)
+            except LeadConnectorError as error:
+                if not leave_unread or describe_stop(error, location) is None:
+                    raise
 
     async def _keep(self, version: str, sights: list[Sight]) -> None:
         await self._scribe.run(partial(_keep_verdicts, version, sights))

@@ -28,7 +28,7 @@ RowState: TypeAlias = Literal[
 | `skipped` | left out because of a conflict |
 """
 
-OPEN: Final[tuple[RowState, ...]] = ("ready", "sent")
+OPEN: Final[tuple[RowState, ...]] = ("loaded", "ready", "sent")
 """What a resumed job goes on with."""
 
 FRESH_SECONDS: Final = 900.0
