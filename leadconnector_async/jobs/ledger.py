@@ -59,7 +59,7 @@ _FINISH: Final = """
         reason = ?, trace_id = ?, shown = ?, new_id = ?
     WHERE number = ?
 """
-_POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, waits_for = NULL, reason = ? WHERE number = ?"
+_POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, reason = ? WHERE number = ?"
 _RETURN: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
 
 
@@ -153,15 +153,23 @@ def encode_updates(updates: Iterable[AppointmentUpdate]) -> bytes:
     return _encode(list(updates))
 
 
-def find_states(numbers: Iterable[int], journal: Journal) -> dict[int, tuple[int, RowState]]:
-    """Line and state of some rows."""
+class Standing(Struct, frozen=True):
+    """Where a row stands."""
+
+    line: int
+    rank: int
+    state: RowState
+
+
+def find_standings(numbers: Iterable[int], journal: Journal) -> list[Standing]:
+    """Where some rows stand."""
     wanted = tuple(numbers)
     marks = ",".join("?" * len(wanted))
-    query = f"SELECT number, line, state FROM rows WHERE number IN ({marks})"  # noqa: S608 - marks only
-    return {
-        int(str(number)): (int(str(line)), msgspec.convert(state, RowState))
-        for number, line, state in journal.read(query, wanted)
-    }
+    query = f"SELECT line, rank, state FROM rows WHERE number IN ({marks})"  # noqa: S608 - marks only
+    return [
+        Standing(int(str(line)), int(str(rank)), msgspec.convert(state, RowState))
+        for line, rank, state in journal.read(query, wanted)
+    ]
 
 
 def has_parked(number: int, journal: Journal) -> bool:
@@ -202,8 +210,7 @@ def list_outcomes(journal: Journal, states: Iterable[RowState]) -> Iterator[RowO
 def list_left_alone(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
     """Of some rows, those that are finished without anything being sent."""
     wanted = set(numbers)
-    states = find_states(wanted, journal) if wanted else {}
-    lines = {line for line, state in states.values() if state in ("failed", "in_place")}
+    lines = {one.line for one in find_standings(wanted, journal) if one.state in ("failed", "in_place")}
     return [outcome for outcome in list_outcomes(journal, ("failed", "in_place")) if outcome.line in lines]
 
 

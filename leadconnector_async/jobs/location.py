@@ -17,9 +17,9 @@ from typing import Final
 from . import ledger
 from .carrier import LAST, Carrier, Halt, Passing, Result
 from .flight import Flight
-from .ledger import OpenRow
+from .ledger import OpenRow, Standing
 from .scribe import Scribe
-from .states import FRESH_SECONDS, JobOptions, RowOutcome, RowState, Stopped
+from .states import FRESH_SECONDS, OPEN, JobOptions, RowOutcome, RowState, Stopped
 
 _FETCHED: Final = 200
 _MOST_UNREACHABLE: Final = 5
@@ -141,11 +141,9 @@ class LocationRun:
             self.close()
 
     async def _fly(self, row: OpenRow, flight: Flight) -> None:
-        outcome = await self._await_blockers(row)
-        if outcome == "ready":
-            return
-        if isinstance(outcome, RowOutcome):
-            await self._keep(row, Result(outcome))
+        blocked = await self._await_blockers(row)
+        if blocked is not None:
+            await self._settle_blocked(row, blocked)
             return
         try:
             result = await self._carrier.carry(row, flight)
@@ -167,30 +165,38 @@ class LocationRun:
         self._finished[row.number].set_result(outcome.state)
         self._report(row, outcome, result.seconds)
 
-    async def _await_blockers(self, row: OpenRow) -> RowOutcome | str | None:
-        """`None` if the row may go; `ready` if it must be left for another time."""
+    async def _await_blockers(self, row: OpenRow) -> Standing | None:
+        """The row that keeps this one from going; `None` if it may go."""
         if not row.waits_for:
             return None
         for number in row.waits_for:
             if (finished := self._finished.get(number)) is not None:
                 await asyncio.shield(finished)
-        states = await self._scribe.run(partial(ledger.find_states, row.waits_for))
-        for line, state in states.values():
-            if state in ("ready", "sent"):
-                return "ready"
-            if state in _BLOCKING and self._options.on_conflict != "force" and not self._may_try(row, state):
-                reason = f"line {line}, whose time it wants, has not moved ({state})"
-                return RowOutcome(
-                    line=row.line,
-                    event_id=row.event_id,
-                    location_id=row.location or None,
-                    state="skipped",
-                    reason=reason,
-                )
+        for standing in await self._scribe.run(partial(ledger.find_standings, row.waits_for)):
+            if standing.state in OPEN or (standing.state in _BLOCKING and not self._may_try(row, standing.state)):
+                return standing
         return None
 
+    async def _settle_blocked(self, row: OpenRow, blocker: Standing) -> None:
+        """A row whose blocker is still to go comes after it; one whose blocker has come to nothing is left out."""
+        if blocker.state in OPEN:
+            if not self._closed and row.state == "ready":
+                rank = max(LAST, row.rank, blocker.rank) + 1
+                await self._scribe.write(ledger.postpone(row.number, rank, ""))
+            return
+        outcome = RowOutcome(
+            line=row.line,
+            event_id=row.event_id,
+            location_id=row.location or None,
+            state="skipped",
+            reason=f"line {blocker.line}, whose time it wants, has not moved ({blocker.state})",
+        )
+        await self._keep(row, Result(outcome))
+
     def _may_try(self, row: OpenRow, state: RowState) -> bool:
-        """The server's own slot check keeps the row from doing harm."""
+        """The server's own slot check keeps the row from doing harm, or the slot is to be taken anyway."""
+        if self._options.on_conflict == "force":
+            return True
         return state == "unknown" and row.updates[-1].ignore_free_slot_validation is not True
 
     async def _note_unreachable(self, row: OpenRow, reason: str) -> None:
