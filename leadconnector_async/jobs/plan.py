@@ -86,7 +86,7 @@ def _iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow
     iterator = iter(lines)
     header = next(iterator, "").removeprefix("\ufeff")
     delimiter = ";" if header.count(";") > header.count(",") else ","
-    reader = csv.reader(_chain(header, iterator), delimiter=delimiter)
+    reader = csv.reader(_chain(header, iterator), delimiter=delimiter, strict=True)
     nothing: list[str] = []
     names, faults = _read_header(next(reader, nothing))
     if faults:
@@ -97,7 +97,7 @@ def _iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield RowFault(reader.line_num, "", f"it is no CSV: {error}", "save the plan as CSV again")
+            yield RowFault(reader.line_num, "", f"it is no CSV: {error}", "look for a quotation mark too many")
             continue
         if cells is None:
             return

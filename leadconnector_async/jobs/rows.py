@@ -115,6 +115,8 @@ def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> P
             before[name.removeprefix("before_")] = _read_before(name, cell)
         else:
             others[name] = _read_text(name, cell)
+    if "rrule" in values:
+        raise BadRow("rrule", "a plan does not change the rule of a series", "use update_appointment")
     event_id = others.get("event_id", "")
     if not event_id:
         raise BadRow("event_id", "it is empty", "give the id of an event or of an instance")
