@@ -69,6 +69,7 @@ class BulkJob:
         self._scribe = scribe
         self._lock = lock
         self._runner: Runner | None = None
+        self._stopped: Stopped | None = None
         self._clients: dict[str, LeadConnector] = {}
 
     @classmethod
@@ -166,6 +167,7 @@ class BulkJob:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._stopped = None
         unread = (await self.prepare()).stopped
         reviewer = Reviewer(self._scribe, self._find_client)
         await reviewer.settle_unknown()
@@ -181,6 +183,8 @@ class BulkJob:
         self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress
     ) -> tuple[Stopped, ...]:
         loads = await self._scribe.run(_count_open)
+        if self._stopped is not None:
+            return (self._stopped,)
         self._runner = runner = Runner(
             self._scribe,
             self.options,
@@ -199,8 +203,9 @@ class BulkJob:
 
     def stop(self, reason: str = "it was interrupted") -> None:
         """Start nothing more; `run` returns when what has left has ended, within ten seconds."""
+        self._stopped = Stopped("interrupted", reason)
         if self._runner is not None:
-            self._runner.stop(Stopped("interrupted", reason))
+            self._runner.stop(self._stopped)
 
     async def summarize(self) -> JobSummary:
         """Where the job stands, by its journal."""

@@ -63,10 +63,23 @@ class LocationRun:
         self._next_start = 0.0
         self._cursor = (-1, 0)
         self._closed = False
+        self._starting: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
 
     async def run(self) -> None:
         """Start rows until there are none, or the location stops; then wait for those that are under way."""
+        self._starting = asyncio.get_running_loop().create_task(self._start_rows())
+        try:
+            await asyncio.wait([self._starting])
+        finally:
+            self._starting.cancel()
+        await self.drain()
+        if not self._starting.cancelled():
+            self._failure = self._failure or self._starting.exception()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _start_rows(self) -> None:
         while not self._closed:
             rows = await self._scribe.run(partial(ledger.fetch_open, self.location, self._cursor, _FETCHED))
             if rows:
@@ -75,9 +88,6 @@ class LocationRun:
                 await self._wait_for_some()
             else:
                 break
-        await self.drain()
-        if self._failure is not None:
-            raise self._failure
 
     async def _start_all(self, rows: list[OpenRow]) -> None:
         for row in rows:
@@ -98,6 +108,8 @@ class LocationRun:
         """Start nothing more, and call back what has not left."""
         self._closed = True
         self.stopped = self.stopped or stopped
+        if self._starting is not None:
+            self._starting.cancel()
         for task, flight in self._tasks.items():
             if not flight.left:
                 task.cancel()

@@ -34,7 +34,7 @@ from .survey import Sight, Surveyor
 Verdict: TypeAlias = Literal["as_planned", "unchanged", "differs", "gone"]
 """`unchanged`: it is still as it was before the job."""
 
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state IN ('applied', 'unknown') AND parks IS NULL"
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state IN ('applied', 'unknown', 'sent') AND parks IS NULL"
 _FORGET_UNKNOWN: Final = "UPDATE rows SET read_at = NULL WHERE state = 'unknown' AND parks IS NULL"
 _SETTLE: Final = """
     UPDATE rows SET

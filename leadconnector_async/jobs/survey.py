@@ -130,6 +130,9 @@ class Surveyor:
 
     async def _list_around(self, calendar_id: str, start: datetime) -> set[str]:
         """List a stretch of a calendar; returns the ids of the rows that it has shown."""
+        if not self._location:
+            self._misses[calendar_id] = _MOST_MISSES
+            return set()
         stretch = self._stretches.get(calendar_id, _FIRST_STRETCH)
         begin = start.astimezone(UTC) - timedelta(days=1)
         try:
