@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
+from .job_commands import register
 from .screen import Screen, print_report
 from .tour import run_tour
 
@@ -23,6 +24,8 @@ app = App(
     help="Move appointments in HighLevel (LeadConnector) without losing any.",
     version=__version__,
 )
+
+register(app)
 
 
 @app.command

@@ -4,7 +4,7 @@
 | --- | --- |
 | `LEADCONNECTOR_TOKEN` | a Private Integration Token or an access token |
 | `LEADCONNECTOR_TOKEN_FILE` | a file that holds it, readable for its owner only |
-| `LEADCONNECTOR_TOKEN_COMMAND` | a command that prints it; `LEADCONNECTOR_LOCATION_ID` tells it for which location |
+| `LEADCONNECTOR_TOKEN_COMMAND` | a command that prints it, for the location in `LEADCONNECTOR_LOCATION_ID` |
 | `LEADCONNECTOR_CLIENT_ID`, `_CLIENT_SECRET`, `_TOKEN_STORE` | an OAuth app, and the file of its tokens |
 | `LEADCONNECTOR_LOCATION_ID` | the location (Sub-Account) |
 | `LEADCONNECTOR_BASE_URL` | another server, such as the sandbox |

@@ -5,9 +5,11 @@ from .clock import Shift, parse_shift
 from .job import BulkJob
 from .many import AnyRow, update_many
 from .plan import iterate_plan, read_plan
+from .preview import Preview
 from .review import Undo, Verification
 from .rows import Before, PlanRow
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, RowState, Stopped
+from .status import JobStatus, read_status
 
 __all__ = [
     "AnyRow",
@@ -15,8 +17,10 @@ __all__ = [
     "BulkJob",
     "JobOptions",
     "JobProgress",
+    "JobStatus",
     "JobSummary",
     "PlanRow",
+    "Preview",
     "RowFault",
     "RowOutcome",
     "RowState",
@@ -27,5 +31,6 @@ __all__ = [
     "iterate_plan",
     "parse_shift",
     "read_plan",
+    "read_status",
     "update_many",
 ]

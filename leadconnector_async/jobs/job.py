@@ -10,33 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
-from .._file_lock import close_lock, open_lock, try_lock
+from .._file_lock import close_lock
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError, JournalError, RowFault
-from . import ledger
-from .intake import MOST_NAMED, take_in
+from ..exceptions import RowFault
+from .folder import enter, fill_journal, remove_files, reopen_journal
+from .forecast import Load, forecast_location
+from .intake import MOST_NAMED
 from .journal import Connect, Journal
 from .plan import build_plan_error
 from .preparation import Preparation, forget_old_readings, list_faults
+from .preview import Preview, read_preview
 from .review import Reviewer, Undo, Verification
 from .rows import PlanRow
 from .runner import Runner
 from .scribe import Scribe, make_thread
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
+from .status import summarize
 
-JOURNAL: Final = "journal.sqlite"
-_LOCK: Final = "lock"
 _TICK: Final = 0.2
 _OPEN: Final = """
     SELECT location, SUM(parks IS NULL) FROM rows WHERE state IN ('ready', 'sent') GROUP BY location
@@ -70,6 +68,7 @@ class BulkJob:
         self._lock = lock
         self._runner: Runner | None = None
         self._stopped: Stopped | None = None
+        self._closed = False
         self._clients: dict[str, LeadConnector] = {}
 
     @classmethod
@@ -90,13 +89,13 @@ class BulkJob:
         """
         path = os.fspath(folder)
         chosen, thread = options or JobOptions(), thread or make_thread()
-        lock = _enter(path, new=True)
+        lock = enter(path, new=True)
         try:
-            fill = partial(_fill, path, rows, client.location_id or "", chosen, connect)
+            fill = partial(fill_journal, path, rows, client.location_id or "", chosen, connect)
             journal = await asyncio.get_running_loop().run_in_executor(thread, fill)
         except BaseException:
             close_lock(lock)
-            shutil.rmtree(path, ignore_errors=True)
+            remove_files(path)
             raise
         return cls(path, client, Scribe(journal, thread), chosen, lock)
 
@@ -112,9 +111,9 @@ class BulkJob:
         """Open a job that was begun. Raises `JournalError` if there is none, or if another process works on it."""
         path = os.fspath(folder)
         thread = thread or make_thread()
-        lock = _enter(path, new=False)
+        lock = enter(path, new=False)
         try:
-            reopen = partial(_reopen, path, client.location_id or "", connect)
+            reopen = partial(reopen_journal, path, client.location_id or "", connect)
             journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
             options = msgspec.json.decode(journal.get_fact("options") or "{}", type=JobOptions)
         except BaseException:
@@ -135,10 +134,18 @@ class BulkJob:
 
     async def aclose(self) -> None:
         """Close the journal. The job can be opened again."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             await self._scribe.close()
         finally:
             close_lock(self._lock)
+
+    async def discard(self) -> None:
+        """Close the job, and remove its files: for one that was never begun."""
+        await self.aclose()
+        remove_files(self.folder)
 
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         """Hold every row against the calendar and decide the order. Reads only; `on_read` is told how many rows.
@@ -201,6 +208,17 @@ class BulkJob:
             self._runner = None
             on_progress(runner.describe())
 
+    async def preview(self, most: int = 10) -> Preview:
+        """What `run` would do, with the first `most` changes, and how long it will take. After `prepare`."""
+        preview = await self._scribe.run(partial(read_preview, most))
+        seconds = {
+            location: forecast_location(
+                Load(count, self._find_client(location).quota, 0.0, self.options.concurrency), self.options.rate
+            )
+            for location, count in preview.requests.items()
+        }
+        return msgspec.structs.replace(preview, seconds=seconds)
+
     def stop(self, reason: str = "it was interrupted") -> None:
         """Start nothing more; `run` returns when what has left has ended, within ten seconds."""
         self._stopped = Stopped("interrupted", reason)
@@ -232,63 +250,6 @@ class BulkJob:
             own = location in ("", self._client.location_id)
             client = self._clients[location] = self._client if own else self._client.for_location(location)
         return client
-
-
-def summarize(journal: Journal) -> JobSummary:
-    """Where a job stands, by its journal."""
-    return JobSummary(
-        counts=ledger.count_states(journal),
-        repeated=journal.count("repeated = 1 AND parks IS NULL"),
-    )
-
-
-def _reopen(path: str, location: str, connect: Connect | None) -> Journal:
-    journal = Journal.open(os.path.join(path, JOURNAL), connect)
-    kept = journal.get_fact("location")
-    if kept != location:
-        journal.close()
-        raise ConfigurationError(f"The job in {path} is for location {kept!r}, and the client for {location!r}.")
-    return journal
-
-
-def _enter(path: str, *, new: bool) -> int:
-    """Make or enter the folder, and keep other processes out of it."""
-    exists = os.path.exists(os.path.join(path, JOURNAL))
-    if not new and not exists:
-        raise JournalError(f"There is no job in {path}.")
-    if new and exists:
-        with suppress(JournalError):
-            Journal.open(os.path.join(path, JOURNAL)).close()
-            raise ConfigurationError(f"{path} holds a job already: resume it, or give another folder.")
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        lock = open_lock(os.path.join(path, _LOCK))
-    except OSError as error:
-        raise JournalError(f"The folder {path} cannot be used ({error.strerror}).") from error
-    if not try_lock(lock):
-        close_lock(lock)
-        raise JournalError(f"Another process works on {path}.")
-    if new:
-        for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm"):
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(path, name))
-    return lock
-
-
-def _fill(
-    path: str, rows: Iterable[PlanRow | RowFault], location: str, options: JobOptions, connect: Connect | None
-) -> Journal:
-    journal = Journal.create(os.path.join(path, JOURNAL), connect)
-    try:
-        take_in(journal, rows, location)
-        journal.set_fact("options", msgspec.json.encode(options).decode())
-        journal.set_fact("location", location)
-        journal.set_fact("made_at", str(time.time()))
-        journal.settle()
-    except BaseException:
-        journal.close()
-        raise
-    return journal
 
 
 def _count_open(journal: Journal) -> dict[str, int]:

@@ -20,6 +20,8 @@ Value: TypeAlias = None | int | float | str | bytes
 Record: TypeAlias = tuple[Value, ...]
 Connect: TypeAlias = Callable[[str], sqlite3.Connection]
 
+JOURNAL: Final = "journal.sqlite"
+"""The file's name in the folder of a job."""
 FORMAT: Final = "1"
 """Of the file; another one is not read."""
 _CACHE_KIB: Final = 8192

@@ -5,10 +5,13 @@ Pure. Must not import the client.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
+
+from ..exceptions import ConfigurationError
 
 RowState: TypeAlias = Literal[
     "loaded", "refused", "in_place", "ready", "sent", "applied", "failed", "unknown", "skipped"
@@ -61,6 +64,14 @@ class JobOptions(Struct, frozen=True, kw_only=True):
     """Take rows that move an appointment to a time that has passed."""
     skip_refused: bool = False
     """Go on with the good rows if some cannot be carried out. Else nothing is sent."""
+
+    def __post_init__(self) -> None:
+        _check("concurrency", self.concurrency, self.concurrency >= 1, "at least 1")
+        _check("rate", self.rate, self.rate is None or 0 < self.rate < math.inf, "greater than 0")
+        _check("max_errors", self.max_errors, self.max_errors is None or self.max_errors >= 1, "at least 1")
+        percent = self.max_error_percent
+        _check("max_error_percent", percent, percent is None or 0 <= percent <= 100, "from 0 to 100")
+        _check("on_conflict", self.on_conflict, self.on_conflict in get_args(OnConflict), "park, skip or force")
 
 
 class RowOutcome(Struct, frozen=True, kw_only=True):
@@ -131,3 +142,8 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     """Locations that pause at the moment, and why."""
     note: str = ""
     """What is going on beside the rows, such as reading the calendar."""
+
+
+def _check(name: str, value: object, good: bool, mend: str) -> None:
+    if not good:
+        raise ConfigurationError(f"{name} is {value!r}; it must be {mend}")

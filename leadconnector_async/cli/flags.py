@@ -1,0 +1,16 @@
+"""Flags that several commands share, and the groups that the help shows.
+
+Rule: the same flag has the same name and meaning everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from cyclopts import Group, Parameter
+
+JOBS: Final = Group("Jobs", sort_key=1)
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Yes = Annotated[bool, Parameter(name="--yes", negative="")]
+Switch = Annotated[bool, Parameter(negative="")]
+Profile = Annotated[str | None, Parameter(name="--profile")]

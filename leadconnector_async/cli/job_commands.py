@@ -1,0 +1,178 @@
+"""The commands for jobs that were begun: resume, status, retry-failed, verify, undo.
+
+Rule: a command reads its flags, opens the job, and hands it to the session; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from cyclopts import App
+from msgspec import structs
+
+from ..jobs import BulkJob, read_status
+from .connect import make_client
+from .exit_codes import DONE, FAILED, USAGE, code_of
+from .flags import JOBS, Json, Profile, Switch, Yes
+from .job_screen import print_locations, print_outcomes, print_summary
+from .new_job import reschedule
+from .session import JobSession, describe, discard_unless_begun, end_dry_run, guard, make_consoles
+
+
+async def resume(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
+    """Go on with a job, after whatever has ended it.
+
+    Example: leadconnector resume day.job
+
+    Parameters
+    ----------
+    job
+        Folder of the job.
+    json_output
+        Print the summary as one JSON object on stdout.
+    profile
+        Which account.
+
+    """
+    return await _go_on(job, profile, json_output)
+
+
+async def retry_failed(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
+    """Try the rows again that failed or were left out.
+
+    Example: leadconnector retry-failed day.job
+
+    Parameters
+    ----------
+    job
+        Folder of the job.
+    json_output
+        Print the summary as one JSON object on stdout.
+    profile
+        Which account.
+
+    """
+    return await _go_on(job, profile, json_output, before=BulkJob.retry_failed)
+
+
+async def status(job: str, *, json_output: Json = False) -> int:
+    """Say where a job stands, also while it runs. Asks nobody.
+
+    Example: leadconnector status day.job
+
+    Parameters
+    ----------
+    job
+        Folder of the job.
+    json_output
+        Print it as one JSON object on stdout.
+
+    """
+
+    async def work() -> int:
+        found = read_status(job)
+        out, _ = make_consoles()
+        if json_output:
+            last = {"last_change": found.last_change, "by_location": found.by_location}
+            print(json.dumps(describe(job, found.summary) | last))
+        else:
+            print_summary(out, job, found.summary)
+            print_locations(out, found)
+        return code_of(found.summary)
+
+    return await guard(work)
+
+
+async def verify(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
+    """Compare the calendar with what a job has done. Reads only.
+
+    Example: leadconnector verify day.job
+
+    Parameters
+    ----------
+    job
+        Folder of the job.
+    json_output
+        Print it as one JSON object on stdout.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        out, _ = make_consoles()
+        async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
+            found = await opened.verify()
+        if json_output:
+            print(json.dumps(msgspec.to_builtins(found)))
+        else:
+            out.print(f"{found.checked - len(found.differing)} of {found.checked} changes stand as planned.")
+            print_outcomes(out, "These do not:", found.differing)
+        return FAILED if found.differing else DONE
+
+    return await guard(work)
+
+
+async def undo(
+    job: str, *, dry_run: Switch = False, yes: Yes = False, json_output: Json = False, profile: Profile = None
+) -> int:
+    """Take a job back: all that still stands as the job has left it. What somebody has changed since is kept.
+
+    It is a job of its own, in the folder `undo` of the job, and can be resumed like any other.
+
+    Example: leadconnector undo day.job --dry-run
+
+    Parameters
+    ----------
+    job
+        Folder of the job.
+    dry_run
+        Show what would change, and change nothing.
+    yes
+        Do not ask.
+    json_output
+        Print the summary as one JSON object on stdout.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        _, err = make_consoles()
+        async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
+            way_back = await opened.plan_undo()
+            print_outcomes(err, "Changed by somebody since, and kept:", way_back.kept)
+            options = structs.replace(opened.options, allow_past=True, skip_refused=True)
+            made = await BulkJob.create(os.path.join(job, "undo"), client, way_back.rows, options=options)
+            async with discard_unless_begun(made) as begin:
+                session = JobSession(made, yes=yes, as_json=json_output)
+                summary = await session.prepare()
+                if dry_run:
+                    return end_dry_run(made.folder, summary, json_output)
+                if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments back?"):
+                    return USAGE
+                begin()
+                return await session.run()
+
+    return await guard(work)
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    for command in (reschedule, resume, status, retry_failed, verify, undo):
+        app.command(command, group=JOBS)
+
+
+async def _go_on(
+    job: str, profile: str | None, as_json: bool, before: Callable[[BulkJob], Awaitable[object]] | None = None
+) -> int:
+    async def work() -> int:
+        async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
+            if before is not None:
+                await before(opened)
+            return await JobSession(opened, yes=True, as_json=as_json).run()
+
+    return await guard(work)

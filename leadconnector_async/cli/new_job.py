@@ -1,0 +1,150 @@
+"""`leadconnector reschedule`: a plan becomes a job.
+
+Rule: what is looked at and not begun leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final, Literal, TextIO
+
+from msgspec import structs
+
+from ..exceptions import ConfigurationError
+from ..jobs import BulkJob, JobOptions, iterate_plan
+from ..jobs.states import OnConflict
+from .connect import make_client
+from .exit_codes import USAGE
+from .flags import Json, Profile, Switch, Yes
+from .session import JobSession, discard_unless_begun, end_dry_run, guard
+
+_MARK: Final = "utf-8-sig"
+PlanFormat = Literal["csv", "jsonl"]
+
+
+async def reschedule(
+    plan: str,
+    *,
+    job: str | None = None,
+    dry_run: Switch = False,
+    yes: Yes = False,
+    canary: int | None = None,
+    max_errors: str | None = None,
+    rate: float | None = None,
+    concurrency: int = 16,
+    on_conflict: OnConflict = "park",
+    verify: Switch = False,
+    allow_past: Switch = False,
+    skip_refused: Switch = False,
+    timezone: str | None = None,
+    format: PlanFormat | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """Check a plan, show what would change, ask, and change it.
+
+    Example: leadconnector reschedule day.csv --dry-run
+
+    Parameters
+    ----------
+    plan
+        A CSV or JSON lines file, or `-` for stdin.
+    job
+        Folder for the journal and the files of the job; beside the plan if left out.
+    dry_run
+        Show what would change, and change nothing.
+    yes
+        Do not ask.
+    canary
+        Change so many rows first, read them again, and go on only if all went well.
+    max_errors
+        Stop when so many rows have failed, or such a part of them: `20` or `5%`.
+    rate
+        Rows a second and location, at most.
+    concurrency
+        Rows of a location under way at once.
+    on_conflict
+        What to do where rows want each other's time: `park`, `skip` or `force`.
+    verify
+        Read every appointment again after its change.
+    allow_past
+        Take times that have passed.
+    skip_refused
+        Go on with the good rows if some cannot be carried out.
+    timezone
+        IANA name of the zone for times without an offset, and for shifts by days.
+    format
+        `csv` or `jsonl`, where the name of the file does not tell.
+    json_output
+        Print the summary as one JSON object on stdout, and nothing else there.
+    profile
+        Which account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
+
+    """
+
+    async def work() -> int:
+        options = JobOptions(
+            on_conflict=on_conflict,
+            concurrency=concurrency,
+            rate=rate,
+            verify=verify or canary is not None,
+            allow_past=allow_past,
+            skip_refused=skip_refused,
+        )
+        count, percent = read_max_errors(max_errors)
+        options = structs.replace(options, max_errors=count, max_error_percent=percent)
+        async with make_client(profile) as client:
+            with open_plan(plan) as file:
+                rows = iterate_plan(file, format=format or guess_format(plan), timezone=timezone)
+                made = await BulkJob.create(job or choose_folder(plan), client, rows, options=options)
+            async with discard_unless_begun(made) as begin:
+                session = JobSession(made, yes=yes, as_json=json_output)
+                summary = await session.prepare()
+                if dry_run:
+                    return end_dry_run(made.folder, summary, json_output)
+                if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments?"):
+                    return USAGE
+                begin()
+                return await session.run(canary)
+
+    return await guard(work)
+
+
+def read_max_errors(text: str | None) -> tuple[int | None, float | None]:
+    """`20` or `5%`, as a number of rows or a part of them. Raises `ConfigurationError`."""
+    if text is None:
+        return None, None
+    number = text.removesuffix("%")
+    try:
+        return (None, float(number)) if text.endswith("%") else (int(number), None)
+    except ValueError:
+        raise ConfigurationError(
+            f"--max-errors {text!r}: write a number such as 20, or a part such as 5%"
+        ) from None
+
+
+def choose_folder(plan: str) -> str:
+    """Beside the plan, by its name; for stdin, by the time."""
+    if plan == "-":
+        return f"leadconnector-{datetime.now():%Y%m%d-%H%M%S}.job"
+    return f"{os.path.splitext(plan)[0]}.job"
+
+
+def guess_format(plan: str) -> PlanFormat:
+    """By the file's name."""
+    return "jsonl" if plan.endswith((".jsonl", ".ndjson")) else "csv"
+
+
+@contextmanager
+def open_plan(plan: str) -> Generator[TextIO]:
+    """The lines of a plan; a byte order mark is no part of it."""
+    if plan == "-":
+        yield io.TextIOWrapper(sys.stdin.buffer, encoding=_MARK, newline="")
+        return
+    with open(plan, encoding=_MARK, newline="") as file:
+        yield file

@@ -1,0 +1,58 @@
+"""Where a job stands, by its journal alone: also while another process works on it.
+
+Rule: nothing is written, and nobody is kept out.
+
+Knows the journal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from . import ledger
+from .journal import JOURNAL, Journal
+from .states import JobSummary, RowState
+
+_BY_LOCATION: Final = """
+    SELECT location, state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY location, state ORDER BY location
+"""
+
+
+class JobStatus(Struct, frozen=True, kw_only=True):
+    """Where a job stands."""
+
+    summary: JobSummary
+    by_location: Mapping[str, Mapping[RowState, int]]
+    last_change: float | None
+    """When the last row was finished, in seconds since the epoch."""
+
+
+def read_status(folder: str | os.PathLike[str]) -> JobStatus:
+    """Read where the job in a folder stands. Raises `JournalError` if there is none."""
+    journal = Journal.open(os.path.join(folder, JOURNAL))
+    try:
+        by_location: dict[str, dict[RowState, int]] = {}
+        for location, state, count in journal.read(_BY_LOCATION):
+            counts = by_location.setdefault(str(location), {})
+            counts[msgspec.convert(state, RowState)] = int(str(count))
+        last = journal.read_one("SELECT MAX(done_at) FROM rows")
+        return JobStatus(
+            summary=summarize(journal),
+            by_location=by_location,
+            last_change=None if last is None or last[0] is None else float(str(last[0])),
+        )
+    finally:
+        journal.close()
+
+
+def summarize(journal: Journal) -> JobSummary:
+    """The figures of a job."""
+    return JobSummary(
+        counts=ledger.count_states(journal),
+        repeated=journal.count("repeated = 1 AND parks IS NULL"),
+    )
