@@ -150,7 +150,7 @@ def print_summary(console: Console, folder: str, summary: JobSummary) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
-    counts: dict[str, int] = {**summary.counts}
+    counts: dict[str, int] = {str(state): count for state, count in summary.counts.items()}
     for state, words in _WORDS.items():
         if count := counts.get(state, 0):
             table.add_row(words, str(count))
