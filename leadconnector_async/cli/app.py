@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
-from .job_commands import register
+from . import job_commands, plan_command, single_calls
 from .screen import Screen, print_report
 from .tour import run_tour
 
@@ -25,7 +25,9 @@ app = App(
     version=__version__,
 )
 
-register(app)
+for commands in (plan_command, job_commands, single_calls):
+    commands.register(app)
+app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no types
 
 
 @app.command

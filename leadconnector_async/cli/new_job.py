@@ -8,15 +8,17 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, Literal, TextIO
+from functools import partial
+from typing import Final, TextIO
 
-from msgspec import structs
+from msgspec import Struct
 
 from ..exceptions import ConfigurationError
 from ..jobs import BulkJob, JobOptions, iterate_plan
+from ..jobs.plan import PlanFormat
 from ..jobs.states import OnConflict
 from .connect import make_client
 from .exit_codes import USAGE
@@ -24,7 +26,6 @@ from .flags import Json, Profile, Switch, Yes
 from .session import JobSession, discard_unless_begun, end_dry_run, guard
 
 _MARK: Final = "utf-8-sig"
-PlanFormat = Literal["csv", "jsonl"]
 
 
 async def reschedule(
@@ -87,32 +88,46 @@ async def reschedule(
 
     """
 
-    async def work() -> int:
-        options = JobOptions(
-            on_conflict=on_conflict,
-            concurrency=concurrency,
-            rate=rate,
-            verify=verify or canary is not None,
-            allow_past=allow_past,
-            skip_refused=skip_refused,
-        )
-        count, percent = read_max_errors(max_errors)
-        options = structs.replace(options, max_errors=count, max_error_percent=percent)
-        async with make_client(profile) as client:
-            with open_plan(plan) as file:
-                rows = iterate_plan(file, format=format or guess_format(plan), timezone=timezone)
-                made = await BulkJob.create(job or choose_folder(plan), client, rows, options=options)
-            async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output)
-                summary = await session.prepare()
-                if dry_run:
-                    return end_dry_run(made.folder, summary, json_output)
-                if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments?"):
-                    return USAGE
-                begin()
-                return await session.run(canary)
+    def build_options() -> JobOptions:
+        errors = read_max_errors(max_errors)
+        careful = verify or canary is not None
+        return JobOptions(on_conflict, concurrency, rate, *errors, careful, allow_past, skip_refused)
 
-    return await guard(work)
+    folder, chosen = job or choose_folder(plan), format or guess_format(plan)
+    wish = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
+    return await guard(partial(begin, wish, build_options))
+
+
+class NewJob(Struct, frozen=True):
+    """What was asked for, beside the options that stay with the job."""
+
+    plan: str
+    folder: str
+    format: PlanFormat
+    timezone: str | None
+    dry_run: bool
+    canary: int | None
+    yes: bool
+    as_json: bool
+    profile: str | None
+
+
+async def begin(wish: NewJob, build_options: Callable[[], JobOptions]) -> int:
+    """Take the plan in, look at the calendar, ask, and begin."""
+    options = build_options()
+    async with make_client(wish.profile) as client:
+        with open_plan(wish.plan) as file:
+            rows = iterate_plan(file, format=wish.format, timezone=wish.timezone)
+            made = await BulkJob.create(wish.folder, client, rows, options=options)
+        async with discard_unless_begun(made) as begun:
+            session = JobSession(made, yes=wish.yes, as_json=wish.as_json)
+            summary = await session.prepare()
+            if wish.dry_run:
+                return end_dry_run(made.folder, summary, wish.as_json)
+            if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments?"):
+                return USAGE
+            begun()
+            return await session.run(wish.canary)
 
 
 def read_max_errors(text: str | None) -> tuple[int | None, float | None]:

@@ -30,6 +30,18 @@ def make_consoles() -> tuple[Console, Console]:
     return Console(highlight=False), Console(stderr=True, highlight=False)
 
 
+def ask(question: str, *, yes: bool) -> bool:
+    """Whether to go on: asked on a terminal, and refused without one."""
+    if yes:
+        return True
+    _, err = make_consoles()
+    if not sys.stdin.isatty():
+        err.print("Nothing was changed: there is no terminal to ask on. Add --yes to go on.")
+        return False
+    err.print(f"{question} [y/N] ", end="", markup=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 class Interrupted(Exception):  # noqa: N818 - a wish, not an error
     """Somebody has stopped a job before anything was sent."""
 
@@ -63,14 +75,8 @@ class JobSession:
         return summary
 
     def ask(self, question: str) -> bool:
-        """Whether to go on: asked on a terminal, and refused without one."""
-        if self._yes:
-            return True
-        if not sys.stdin.isatty():
-            self._screen.say("Nothing was changed: there is no terminal to ask on. Add --yes to go on.")
-            return False
-        self._err.print(f"{question} [y/N] ", end="", markup=False)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        """Whether to go on."""
+        return ask(question, yes=self._yes)
 
     async def run(self, canary: int | None = None) -> int:
         """Carry the job out; `canary` rows first."""
