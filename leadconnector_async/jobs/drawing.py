@@ -38,18 +38,22 @@ _SETTINGS: Final = {
 
 def draw_timeline(counts: Sequence[tuple[float, int]], width: float, pauses: Sequence[tuple[float, float]]) -> str:
     """Finished rows over time, in steps of `width` seconds; pauses of locations are shaded."""
+    began = counts[0][0]
+    unit, size = _choose_unit(counts[-1][0] - began)
 
     def draw(axes: Axes) -> None:
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415 - large
-
-        for began, seconds in pauses:
-            axes.axvspan(_when(began), _when(began + seconds), color=_AMBER, alpha=0.18, linewidth=0)  # type: ignore[arg-type] # takes datetimes
-        moments = [_when(at) for at, _ in counts]
-        axes.step(moments, [count / width for _, count in counts], where="post", color=_BLUE)  # type: ignore[arg-type] # takes datetimes
-        locator = AutoDateLocator(maxticks=7)
-        axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        for paused, seconds in pauses:
+            left = (paused - began) / size
+            axes.axvspan(left, left + seconds / size, color=_AMBER, alpha=0.18, linewidth=0)
+        axes.step(
+            [(at - began) / size for at, _ in counts],
+            [count / width for _, count in counts],
+            where="post",
+            color=_BLUE,
+        )
+        axes.set_xlabel(f"{unit} since {datetime.fromtimestamp(began, UTC):%d %B %Y, %H:%M:%S} UTC")
         axes.set_ylabel("rows a second")
+        axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
 
     return _render(draw)
@@ -60,7 +64,8 @@ def draw_latencies(seconds: Sequence[float]) -> str:
 
     def draw(axes: Axes) -> None:
         milliseconds = [one * 1000 for one in seconds]
-        axes.hist(milliseconds, bins=min(40, max(5, len(milliseconds) // 4)), color=_BLUE)
+        bins = min(40, max(10, len(milliseconds) // 4))
+        axes.hist(milliseconds, bins=bins, range=(0, max(milliseconds) * 1.05), color=_BLUE)
         axes.set_xlabel("milliseconds until the answer")
         axes.set_ylabel("rows")
         axes.set_xlim(left=0)
@@ -73,11 +78,13 @@ def draw_locations(counts: Mapping[str, tuple[int, int, int]]) -> str:
 
     def draw(axes: Axes) -> None:
         names = [name if len(name) <= 22 else f"{name[:21]}…" for name in counts]
+        places = range(len(names))
         left = [0] * len(names)
         for part, (label, colour) in enumerate((("applied", _BLUE), ("failed", _RED), ("unknown", _AMBER))):
             widths = [triple[part] for triple in counts.values()]
-            axes.barh(names, widths, left=left, color=colour, label=label, height=0.7)
+            axes.barh(places, widths, left=left, color=colour, label=label, height=0.7)
             left = [before + width for before, width in zip(left, widths, strict=True)]
+        axes.set_yticks(list(places), names)
         axes.invert_yaxis()
         axes.set_xlabel("rows")
         axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
@@ -117,5 +124,8 @@ def _render(draw: Callable[[Axes], None], height: float = _SIZE[1]) -> str:
     return text[text.index("<svg") :]
 
 
-def _when(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _choose_unit(seconds: float) -> tuple[str, float]:
+    """A unit in which a duration is a number that one can read, and its length."""
+    if seconds < 300:
+        return "seconds", 1.0
+    return ("minutes", 60.0) if seconds < 4 * 3600 else ("hours", 3600.0)
