@@ -11,20 +11,22 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final, Literal, TextIO
+from typing import Final, TextIO
 
-from msgspec import structs
-
+from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..jobs import BulkJob, JobOptions, iterate_plan
+from ..jobs.clock import find_zone
+from ..jobs.folder import remove_files
+from ..jobs.plan import PlanFormat
 from ..jobs.states import OnConflict
 from .connect import make_client
-from .exit_codes import USAGE
+from .exit_codes import CAN_RESUME
 from .flags import Json, Profile, Switch, Yes
-from .session import JobSession, discard_unless_begun, end_dry_run, guard
+from .interrupt import catch_interrupts, leave
+from .session import JobSession, discard_unless_begun, guard
 
 _MARK: Final = "utf-8-sig"
-PlanFormat = Literal["csv", "jsonl"]
 
 
 async def reschedule(
@@ -88,31 +90,58 @@ async def reschedule(
     """
 
     async def work() -> int:
+        check_flags(canary, timezone)
+        count, percent = read_max_errors(max_errors)
         options = JobOptions(
             on_conflict=on_conflict,
             concurrency=concurrency,
             rate=rate,
-            verify=verify or canary is not None,
+            verify=verify,
             allow_past=allow_past,
             skip_refused=skip_refused,
+            max_errors=count,
+            max_error_percent=percent,
         )
-        count, percent = read_max_errors(max_errors)
-        options = structs.replace(options, max_errors=count, max_error_percent=percent)
         async with make_client(profile) as client:
-            with open_plan(plan) as file:
-                rows = iterate_plan(file, format=format or guess_format(plan), timezone=timezone)
-                made = await BulkJob.create(job or choose_folder(plan), client, rows, options=options)
+            made = await take_in(plan, job, client, options, format=format, timezone=timezone)
             async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output)
-                summary = await session.prepare()
-                if dry_run:
-                    return end_dry_run(made.folder, summary, json_output)
-                if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments?"):
-                    return USAGE
-                begin()
-                return await session.run(canary)
+                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run)
+                return await session.begin("Change {ready} appointments?", begin, canary)
 
     return await guard(work)
+
+
+async def take_in(
+    plan: str,
+    job: str | None,
+    client: LeadConnector,
+    options: JobOptions,
+    *,
+    format: PlanFormat | None,
+    timezone: str | None,
+) -> BulkJob:
+    """Make a job of a plan. A Ctrl-C ends it at once: the plan may come from where nothing ever comes."""
+    folder = job or choose_folder(plan)
+
+    def give_up() -> str:
+        remove_files(folder)
+        leave(CAN_RESUME, "Interrupted before anything was changed.")
+
+    with open_plan(plan) as file:
+        rows = iterate_plan(file, format=format or guess_format(plan), timezone=timezone)
+        with catch_interrupts(give_up):
+            return await BulkJob.create(folder, client, rows, options=options)
+
+
+def check_flags(canary: int | None, timezone: str | None) -> None:
+    """Raise `ConfigurationError` for what cannot be meant."""
+    if canary is not None and canary < 1:
+        raise ConfigurationError(f"--canary {canary}: it must be at least 1")
+    if timezone is not None:
+        try:
+            find_zone(timezone)
+        except ValueError as error:
+            raise ConfigurationError(f"--timezone: {error}") from None
 
 
 def read_max_errors(text: str | None) -> tuple[int | None, float | None]:
