@@ -10,6 +10,7 @@ import os
 import sys
 import textwrap
 from contextlib import suppress
+from typing import IO
 
 from rich.console import Console
 from rich.text import Text
@@ -19,8 +20,7 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Whoever reads has seen enough; what is being done goes on, and so does its exit code."""
         self.quiet = True
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        drop_output(self.file)
 
 
 def make_consoles() -> tuple[Console, Console]:
@@ -29,6 +29,14 @@ def make_consoles() -> tuple[Console, Console]:
         _Console(highlight=False, markup=False, emoji=False),
         _Console(stderr=True, highlight=False, markup=False, emoji=False),
     )
+
+
+def drop_output(stream: IO[str]) -> None:
+    """Nobody reads it any more: what is still written to it is dropped."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def print_json(value: object) -> None:

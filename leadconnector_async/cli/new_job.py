@@ -8,10 +8,13 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Final, TextIO
+
+from msgspec import Struct
 
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
@@ -89,48 +92,50 @@ async def reschedule(
 
     """
 
-    async def work() -> int:
+    def build_options() -> JobOptions:
+        errors = read_max_errors(max_errors)
         check_flags(canary, timezone)
-        count, percent = read_max_errors(max_errors)
-        options = JobOptions(
-            on_conflict=on_conflict,
-            concurrency=concurrency,
-            rate=rate,
-            verify=verify,
-            allow_past=allow_past,
-            skip_refused=skip_refused,
-            max_errors=count,
-            max_error_percent=percent,
-        )
-        async with make_client(profile) as client:
-            made = await take_in(plan, job, client, options, format=format, timezone=timezone)
-            async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run)
-                return await session.begin("Change {ready} appointments?", begin, canary)
+        return JobOptions(on_conflict, concurrency, rate, *errors, verify, allow_past, skip_refused)
 
-    return await guard(work)
+    folder, chosen = job or choose_folder(plan), format or guess_format(plan)
+    wish = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
+    return await guard(partial(begin, wish, build_options))
 
 
-async def take_in(
-    plan: str,
-    job: str | None,
-    client: LeadConnector,
-    options: JobOptions,
-    *,
-    format: PlanFormat | None,
-    timezone: str | None,
-) -> BulkJob:
-    """Make a job of a plan. A Ctrl-C ends it at once: the plan may come from where nothing ever comes."""
-    folder = job or choose_folder(plan)
+class NewJob(Struct, frozen=True):
+    """What was asked for, beside the options that stay with the job."""
+
+    plan: str
+    folder: str
+    format: PlanFormat
+    timezone: str | None
+    dry_run: bool
+    canary: int | None
+    yes: bool
+    as_json: bool
+    profile: str | None
+
+
+async def begin(wish: NewJob, build_options: Callable[[], JobOptions]) -> int:
+    """Take the plan in, look at the calendar, ask, and begin."""
+    options = build_options()
+    async with make_client(wish.profile) as client:
+        made = await take_in(wish, client, options)
+        async with discard_unless_begun(made) as begun:
+            session = JobSession(made, yes=wish.yes, as_json=wish.as_json, dry_run=wish.dry_run)
+            return await session.begin("Change {ready} appointments?", begun, wish.canary)
+
+
+async def take_in(wish: NewJob, client: LeadConnector, options: JobOptions) -> BulkJob:
+    """Make a job of the plan. A Ctrl-C ends it at once: the plan may come from where nothing ever comes."""
 
     def give_up() -> str:
-        remove_files(folder)
+        remove_files(wish.folder)
         leave(CAN_RESUME, "Interrupted before anything was changed.")
 
-    with open_plan(plan) as file:
-        rows = iterate_plan(file, format=format or guess_format(plan), timezone=timezone)
-        with catch_interrupts(give_up):
-            return await BulkJob.create(folder, client, rows, options=options)
+    with open_plan(wish.plan) as file, catch_interrupts(give_up):
+        rows = iterate_plan(file, format=wish.format, timezone=wish.timezone)
+        return await BulkJob.create(wish.folder, client, rows, options=options)
 
 
 def check_flags(canary: int | None, timezone: str | None) -> None:

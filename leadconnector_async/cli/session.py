@@ -17,7 +17,7 @@ from msgspec import structs
 
 from ..exceptions import LeadConnectorError, PlanError
 from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
-from .consoles import has_terminal, make_consoles, print_json, print_line
+from .consoles import drop_output, has_terminal, make_consoles, print_json, print_line
 from .exit_codes import CAN_RESUME, DONE, FAILED, USAGE, code_for, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
 from .job_report import (
@@ -211,15 +211,8 @@ def describe(folder: str, summary: JobSummary) -> dict[str, object]:
 async def guard(work: Callable[[], Awaitable[int]]) -> int:
     """Do something, and turn what goes wrong, and a Ctrl-C, into words and a code."""
     _, err = make_consoles()
-    task = asyncio.ensure_future(work())
-
-    def give_up() -> str:
-        task.cancel()
-        return ""
-
     try:
-        with catch_interrupts(give_up):
-            return await task
+        return await _finish(work)
     except (Interrupted, asyncio.CancelledError) as error:
         print_line(err, str(error) or "Interrupted.")
         return CAN_RESUME
@@ -233,6 +226,27 @@ async def guard(work: Callable[[], Awaitable[int]]) -> int:
     except (OSError, UnicodeDecodeError) as error:
         print_line(err, describe_file_error(error))
         return USAGE
+
+
+async def _finish(work: Callable[[], Awaitable[int]]) -> int:
+    """Do it until its words are out. A reader who has gone away is no failure."""
+
+    async def act() -> int:
+        code = await work()
+        sys.stdout.flush()
+        return code
+
+    def give_up() -> str:
+        task.cancel()
+        return ""
+
+    task = asyncio.ensure_future(act())
+    try:
+        with catch_interrupts(give_up):
+            return await task
+    except BrokenPipeError:
+        drop_output(sys.stdout)
+        return DONE
 
 
 def describe_file_error(error: OSError | UnicodeDecodeError) -> str:

@@ -21,6 +21,7 @@ import msgspec
 from .._file_lock import close_lock
 from ..client import LeadConnector
 from ..exceptions import RowFault
+from .files import write_files
 from .folder import enter, fill_journal, remove_files, reopen_journal
 from .forecast import Load, forecast_location
 from .intake import MOST_NAMED
@@ -186,8 +187,9 @@ class BulkJob:
             stopped = await self._run_once(limit, on_outcome, on_progress)
         stopped = self._add_stop((*unread, *stopped))
         await self._scribe.flush()
-        summary = await self.summarize()
-        return msgspec.structs.replace(summary, stopped=stopped, seconds=loop.time() - began)
+        summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
+        await self._scribe.run(partial(write_files, self.folder, summary))
+        return summary
 
     async def _run_once(
         self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress

@@ -1,19 +1,17 @@
 """The order of moves: a row that frees time goes before the row that wants it.
 
-Why an order. A server that checks free slots refuses a move onto time that somebody still holds, though the one who
-holds it is about to leave. Let X wait for Y if X wants time of a person that Y holds now and lets go of. Where
-nobody clashes, every order in which each row comes after those it waits for is accepted as it goes: who overlaps
-with the wanted time has either left, or is waited for. Where rows wait for each other in a ring there is no such
-order, until one of them gets out of the way: then nobody waits for it any more, and it comes back last.
+A server that checks free slots refuses a move onto time that somebody still holds, though the one who holds it is
+about to leave. So X waits for Y if X wants time of a person that Y holds now and lets go of. Where nobody clashes,
+every order in which each row comes after those it waits for is accepted as it goes: whoever overlaps with the
+wanted time has left. Where rows wait for each other in a ring there is no such order until one of them gets out of
+the way: then nobody waits for it any more, while it still waits for its own.
 
-Rows that want the same time clash, in whatever order; so does a row that wants what another keeps. Each still has
-its place in the order, as if the other was not there. Rows that hold the same time already, as those of a class do,
-may share again: between them there is neither waiting nor clashing. Time is half-open, and an empty interval is
-nobody's.
+Rows that want the same time clash, in whatever order; so does a row with another that keeps what it wants. Each
+still has its place in the order, as if the other was not there. Rows that share time already, as those of a class
+do, may share again: between them there is neither waiting nor clashing. An empty interval is nobody's time.
 
-Rows with the same times and persons are one group here, since whatever is true of one of them is true of all. So a
-class that moves costs what one row costs, and its rows have one tuple in common. Of the pairs of rows that clash
-only so many are named that each such row is named once.
+Rows with the same times and persons are one group: whatever is true of one is true of all. So a class that moves
+costs what one row costs. Of the pairs that clash only so many are named that each row which clashes is in one.
 
 Rule: no row waits that need not, and the same rows in the same order give the same answer.
 
@@ -23,8 +21,10 @@ Pure. Must not import anything of the package.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import chain
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -34,8 +34,8 @@ _LOOK_BACK: Final = 64
 
 _Line: TypeAlias = list[tuple[int, int, int]]
 """What groups hold or want of one person's time: (start, end, group)."""
-_Heap: TypeAlias = list[tuple[int, int]]
-"""The same of those that have begun: (end, group)."""
+_Begun: TypeAlias = list[tuple[int, int]]
+"""Those of them that have begun: (end, group)."""
 
 
 class Move(Struct, frozen=True, gc=False):
@@ -111,12 +111,8 @@ def order_moves(moves: Iterable[Move]) -> Order:
         pairs.update(_name_rows(groups, _find_clashes(groups, line)))
         blockers.update(_find_blockers(groups, holders.pop(owner, []), line))
     walk = _Walk({group: blockers[group] for group in sorted(blockers)}, groups)
-    return Order(
-        _list_waits(groups, blockers, walk.away),
-        {number: rank for group, rank in walk.ranks.items() if rank for number in groups[group].numbers},
-        tuple(walk.cycles),
-        tuple(Clash(first, second) for first, second in sorted(pairs)),
-    )
+    clashes = tuple(Clash(first, second) for first, second in sorted(pairs))
+    return Order(walk.waits_for, walk.ranks, tuple(walk.cycles), clashes)
 
 
 def _group(moves: Iterable[Move]) -> list[_Group]:
@@ -125,11 +121,8 @@ def _group(moves: Iterable[Move]) -> list[_Group]:
     for move in moves:
         before = _read_span(move.owner_before, move.start_before, move.end_before)
         after = _read_span(move.owner_after, move.start_after, move.end_after)
-        group = groups.get((before, after))
-        if group is None:
-            groups[before, after] = _Group(before, after, [move.number])
-        else:
-            group.numbers.append(move.number)
+        group = groups.setdefault((before, after), _Group(before, after, []))
+        group.numbers.append(move.number)
     return list(groups.values())
 
 
@@ -156,27 +149,24 @@ def _overlap(one: _Span | None, other: _Span | None) -> bool:
 def _find_blockers(
     groups: Sequence[_Group], holders: _Line, seekers: _Line
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Whom those who want time of one person wait for.
+    """Whom those who want time of one person wait for: whoever holds some of it and lets go.
 
     A sweep: whoever holds time when the wanted interval starts is on the heap, the others start inside of it.
     """
-    held: _Heap = []
+    held: _Begun = []
     begun = 0
     for start, end, seeker in seekers:
         while begun < len(holders) and holders[begun][0] <= start:
             heappush(held, holders[begun][1:])
             begun += 1
         _drop_ended(held, start)
-        inside = holders[begun : bisect_left(holders, (end,), begun)]
-        found = [*(holder for _, holder in held), *(holder for _, _, holder in inside)]
-        waited_for = sorted(holder for holder in found if _lets_go(groups[holder], groups[seeker]))
-        if waited_for:
-            yield seeker, tuple(waited_for)
-
-
-def _lets_go(holder: _Group, seeker: _Group) -> bool:
-    """Of what it holds and the other wants; a group always shares with itself."""
-    return not _overlap(holder.before, seeker.before) and not _overlap(holder.after, seeker.after)
+        found = [holder for _, holder in held]
+        found += [holder for _, _, holder in holders[begun : bisect_left(holders, (end,), begun)]]
+        before, after = groups[seeker].before, groups[seeker].after
+        found = [one for one in found if not _overlap(before, groups[one].before)]
+        found = [one for one in found if not _overlap(after, groups[one].after)]
+        if found:
+            yield seeker, tuple(found)
 
 
 def _find_clashes(groups: Sequence[_Group], seekers: _Line) -> Iterator[tuple[int, int]]:
@@ -185,26 +175,27 @@ def _find_clashes(groups: Sequence[_Group], seekers: _Line) -> Iterator[tuple[in
     A sweep that keeps apart those of which no clash is known: they are compared with everyone who comes, the
     others only until one is found.
     """
-    clear: _Heap = []
-    clashing: _Heap = []
+    clear: _Begun = []
+    clashing: _Begun = []
     for start, end, seeker in seekers:
         before = groups[seeker].before
         _drop_ended(clashing, start)
-        rest = [entry for entry in clear if entry[0] > start]
-        clear = [entry for entry in rest if _overlap(before, groups[entry[1]].before)]
-        for entry in rest if len(clear) < len(rest) else ():
-            if not _overlap(before, groups[entry[1]].before):
-                heappush(clashing, entry)
-                yield entry[1], seeker
+        clear = [entry for entry in clear if entry[0] > start]
+        for entry in [entry for entry in clear if not _overlap(before, groups[entry[1]].before)]:
+            clear.remove(entry)
+            heappush(clashing, entry)
+            yield entry[1], seeker
         other = next((group for _, group in clashing if not _overlap(before, groups[group].before)), None)
         if other is None and before is None and len(groups[seeker].numbers) > 1:
             other = seeker
         if other is not None:
             yield seeker, other
-        heappush(clear if other is None else clashing, (end, seeker))
+            heappush(clashing, (end, seeker))
+        else:
+            clear.append((end, seeker))
 
 
-def _drop_ended(heap: _Heap, now: int) -> None:
+def _drop_ended(heap: _Begun, now: int) -> None:
     while heap and heap[0][0] <= now:
         heappop(heap)
 
@@ -218,18 +209,6 @@ def _name_rows(groups: Sequence[_Group], clashes: Iterable[tuple[int, int]]) -> 
                 yield min(number, against), max(number, against)
 
 
-def _list_waits(
-    groups: Sequence[_Group], blockers: Mapping[int, tuple[int, ...]], away: set[int]
-) -> dict[int, tuple[int, ...]]:
-    """Row by row, without those that are out of the way."""
-    waits: dict[int, tuple[int, ...]] = {}
-    for group, others in blockers.items():
-        before = tuple(sorted(number for one in others if one not in away for number in groups[one].numbers))
-        if before:
-            waits.update(dict.fromkeys(groups[group].numbers, before))
-    return waits
-
-
 class _Walk:
     """A walk from each group to those it waits for, depth first; where it meets its own path it breaks a cycle.
 
@@ -237,36 +216,26 @@ class _Walk:
     other cycles. So whoever was left waits only for those who were left before, and its rank is final.
     """
 
-    __slots__ = ("_ahead", "_blockers", "_groups", "_path", "_places", "_waiting", "away", "cycles", "ranks")
-
     def __init__(self, blockers: Mapping[int, tuple[int, ...]], groups: Sequence[_Group]) -> None:
         self._blockers = blockers
         self._groups = groups
+        self._waiting = Counter(chain.from_iterable(blockers.values()))
+        """How many wait for a group."""
         self._path: list[int] = []
-        self._ahead: list[Iterator[int]] = []
-        """Of each on the path, those it waits for that were not looked at yet."""
         self._places: dict[int, int] = {}
         """Where on the path a group is."""
-        self._waiting: dict[int, int] = {}
-        """How many wait for a group, without those that nobody waits for, and so on: they are on no cycle."""
+        self._ahead: list[Iterator[int]] = []
+        """Of each on the path, those it waits for that were not looked at yet."""
+        self._left: dict[int, int] = {}
+        """The ranks of those that are done with."""
+        self._away: set[int] = set()
+        """Those that get out of the way: nobody waits for them."""
+        self.waits_for: dict[int, tuple[int, ...]] = {}
         self.ranks: dict[int, int] = {}
-        self.away: set[int] = set()
         self.cycles: list[Cycle] = []
-        for others in blockers.values():
-            for group in others:
-                self._waiting[group] = self._waiting.get(group, 0) + 1
-        self._peel([group for group in blockers if group not in self._waiting])
         for group in blockers:
-            while group not in self.ranks:
+            while group not in self._left:
                 self._walk(group)
-
-    def _peel(self, groups: list[int]) -> None:
-        """These are on no cycle, nor are those that only they wait for."""
-        while groups:
-            for group in self._blockers.get(groups.pop(), ()):
-                self._waiting[group] -= 1
-                if self._waiting[group] == 0:
-                    groups.append(group)
 
     def _walk(self, start: int) -> None:
         self._enter(start)
@@ -275,12 +244,12 @@ class _Walk:
             if group is None:
                 self._leave()
             elif group in self._places:
-                self._break(self._path[self._places[group] :])
+                self._break(self._places[group])
             else:
                 self._enter(group)
 
     def _is_open(self, group: int) -> bool:
-        return group in self._blockers and group not in self.ranks and group not in self.away
+        return group in self._blockers and group not in self._left and group not in self._away
 
     def _enter(self, group: int) -> None:
         self._places[group] = len(self._path)
@@ -288,9 +257,14 @@ class _Walk:
         self._ahead.append(iter(self._blockers[group]))
 
     def _leave(self) -> None:
+        """All that it waits for, and that is not out of the way, was left before."""
         group = self._forget()
-        before = [self.ranks.get(one, 0) for one in self._blockers[group] if one not in self.away]
-        self.ranks[group] = 1 + max(before, default=-1)
+        others = [one for one in self._blockers[group] if one not in self._away]
+        self._left[group] = rank = 1 + max([self._left.get(one, 0) for one in others], default=-1)
+        before = tuple(sorted([number for one in others for number in self._groups[one].numbers]))
+        for number in self._groups[group].numbers if before else ():
+            self.waits_for[number] = before
+            self.ranks[number] = rank
 
     def _forget(self) -> int:
         group = self._path.pop()
@@ -298,14 +272,27 @@ class _Walk:
         del self._places[group]
         return group
 
-    def _break(self, ring: list[int]) -> None:
-        """The one that most wait for gets out of the way; a group counts for less the more rows it has."""
-        first = max(ring[-_LOOK_BACK:], key=lambda one: (self._waiting[one] / len(self._groups[one].numbers), -one))
-        place = ring.index(first)
-        rest = [self._groups[one].numbers[0] for one in ring[place + 1 :] + ring[:place]]
+    def _break(self, base: int) -> None:
+        """The path from `base` on is a ring. The group that is on most ways through it gets out of the way."""
+        first = max(self._path[max(base, len(self._path) - _LOOK_BACK) :], key=self._weigh)
+        rest = [self._groups[group].numbers[0] for group in self._shorten(base, first)]
         self.cycles += [Cycle((number, *rest), number) for number in self._groups[first].numbers]
-        self.away.add(first)
-        self._waiting[first] = 0
-        self._peel([first])
+        self._away.add(first)
         while self._forget() != first:
             pass
+
+    def _weigh(self, group: int) -> tuple[float, int]:
+        """Those it waits for times those that wait for it, and less the more rows it has; else, who came first."""
+        ways = self._waiting[group] * len(self._blockers[group])
+        return ways / len(self._groups[group].numbers), -group
+
+    def _shorten(self, base: int, first: int) -> Iterator[int]:
+        """What follows `first` on the ring, without detours: each time the farthest that is waited for."""
+        size = len(self._path) - base
+        others = self._blockers[first]
+        while first not in others:
+            places = (self._places.get(other, -1) for other in others)
+            far = max((place - self._places[first]) % size for place in places if place >= base)
+            group = self._path[base + (self._places[first] - base + far) % size]
+            yield group
+            others = self._blockers[group]

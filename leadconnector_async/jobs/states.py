@@ -46,7 +46,7 @@ slot check.
 """
 
 
-class JobOptions(Struct, frozen=True, kw_only=True):
+class JobOptions(Struct, frozen=True):
     """How a job runs. Kept with the job, so that a resumed one runs alike."""
 
     on_conflict: OnConflict = "park"

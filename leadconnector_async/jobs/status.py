@@ -36,14 +36,10 @@ def read_status(folder: str | os.PathLike[str]) -> JobStatus:
     """Read where the job in a folder stands. Raises `JournalError` if there is none."""
     journal = Journal.open(os.path.join(folder, JOURNAL))
     try:
-        by_location: dict[str, dict[RowState, int]] = {}
-        for location, state, count in journal.read(_BY_LOCATION):
-            counts = by_location.setdefault(str(location), {})
-            counts[msgspec.convert(state, RowState)] = int(str(count))
         last = journal.read_one("SELECT MAX(done_at) FROM rows")
         return JobStatus(
             summary=summarize(journal),
-            by_location=by_location,
+            by_location=count_by_location(journal),
             last_change=None if last is None or last[0] is None else float(str(last[0])),
         )
     finally:
@@ -56,3 +52,11 @@ def summarize(journal: Journal) -> JobSummary:
         counts=ledger.count_states(journal),
         repeated=journal.count("repeated = 1 AND parks IS NULL"),
     )
+
+
+def count_by_location(journal: Journal) -> dict[str, dict[RowState, int]]:
+    """Rows in each state, location by location."""
+    found: dict[str, dict[RowState, int]] = {}
+    for location, state, count in journal.read(_BY_LOCATION):
+        found.setdefault(str(location), {})[msgspec.convert(state, RowState)] = int(str(count))
+    return found

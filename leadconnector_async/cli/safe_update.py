@@ -1,0 +1,42 @@
+"""One change from the shell, checked like a row of a plan.
+
+Rule: what a plan would refuse is refused here, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from .._rescheduling import carry_out
+from ..client import LeadConnector
+from ..exceptions import InvalidRequestError, RowFault
+from ..jobs import PlanRow
+from ..jobs.intake import Wanted
+from ..jobs.preflight import Rules, check_row
+from ..jobs.rows import BadRow, name_column, read_row
+from ..models import Appointment
+from ..reschedule import Change
+
+
+def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -> PlanRow:
+    """The same checks as for a row of a plan. Raises `InvalidRequestError`."""
+    try:
+        named = {name_column(spelling): cell for spelling, cell in cells.items()}
+    except BadRow as bad:
+        raise InvalidRequestError(f"--set {bad.column}: {bad.reason}; {bad.mend}", field=bad.column) from None
+    filled = {name: cell for name, cell in named.items() if name is not None}
+    row = read_row(1, {"event_id": event_id, **filled}, timezone)
+    if isinstance(row, RowFault):
+        raise InvalidRequestError(f"--set {row.column}: {row.reason}; {row.mend}", field=row.column)
+    return row
+
+
+async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
+    """A safe change: read first, and what an update would reset goes along."""
+    found = await client.get_appointment(row.event_id)
+    rules = Rules(datetime.now(UTC), allow_past=True, version=client.version)
+    finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
+    if finding.state == "refused":
+        raise InvalidRequestError(f"{finding.reason}; {finding.mend}", field=finding.column)
+    return await carry_out(client, Change(found, row.event_id, finding.updates, finding.differences), verify=False)

@@ -1,0 +1,271 @@
+"""Single calls: get, update, delete, list, free-slots.
+
+Rule: with `--json` stdout carries the API's own names and nothing else; without it, what a person needs.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import App, Group, Parameter
+from rich.table import Table
+from rich.text import Text
+
+from ..models import Appointment
+from .connect import make_client
+from .consoles import make_consoles
+from .exit_codes import DONE, USAGE
+from .flags import Json, Profile, Switch, Yes
+from .plan_command import read_changes
+from .ranges import choose_whose, list_all, read_moment
+from .safe_update import change_safely, read_update
+from .session import ask, guard
+
+SINGLE: Final = Group("Single calls", sort_key=2)
+_SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
+EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+
+async def get(event_id: EventId, *, json_output: Json = False, profile: Profile = None) -> int:
+    """Show an appointment.
+
+    Example: leadconnector get EWoEjmGE628b0m6zivxZ --json
+
+    Parameters
+    ----------
+    event_id
+        Id of an event, or of an instance of a series.
+    json_output
+        Print it as one JSON object, by the API's names.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        async with make_client(profile) as client:
+            _show(await client.get_appointment(event_id), as_json=json_output)
+        return DONE
+
+    return await guard(work)
+
+
+async def update(
+    event_id: EventId,
+    *,
+    changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="")],
+    plain: Switch = False,
+    timezone: str | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """Change an appointment, and keep the rest of it as it is.
+
+    Example: leadconnector update EWoEjmGE628b0m6zivxZ --set title="By phone" --set appointment_status=confirmed
+
+    Parameters
+    ----------
+    event_id
+        Id of an event, or of an instance of a series.
+    changes
+        A field and its new value; may be repeated.
+    plain
+        Send what is set and no more. That can put `showed` and `noshow` back to `confirmed`; without this flag the
+        appointment is read first, and what an update would reset goes along.
+    timezone
+        IANA name of the zone for times without an offset.
+    json_output
+        Print it as one JSON object, by the API's names.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        row = read_update(event_id, read_changes(changes), timezone)
+        async with make_client(profile) as client:
+            if plain:
+                changed = await client.update_appointment(event_id, row.update)
+            else:
+                changed = await change_safely(client, row)
+            _show(changed, as_json=json_output)
+        return DONE
+
+    return await guard(work)
+
+
+async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = False, profile: Profile = None) -> int:
+    """Delete an appointment or a block slot.
+
+    Example: leadconnector delete EWoEjmGE628b0m6zivxZ
+
+    Parameters
+    ----------
+    event_id
+        Id of an event, or of an instance of a series.
+    yes
+        Do not ask.
+    json_output
+        Print `{"succeeded": true}`.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        if not ask(f"Delete {event_id}?", yes=yes):
+            return USAGE
+        async with make_client(profile) as client:
+            succeeded = await client.delete_event(event_id)
+        print(json.dumps({"succeeded": succeeded}) if json_output else f"{event_id} is deleted.")
+        return DONE
+
+    return await guard(work)
+
+
+async def list_events(
+    *,
+    begin: Annotated[str, Parameter(name="--from")],
+    end: Annotated[str, Parameter(name="--to")],
+    calendar: str | None = None,
+    user: str | None = None,
+    group: str | None = None,
+    timezone: str | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """List appointments of a calendar, a user or a group.
+
+    Example: leadconnector list --calendar ID --from 2027-03-10 --to 2027-03-11 --timezone Europe/London
+
+    Parameters
+    ----------
+    begin
+        First day, or first moment.
+    end
+        The day after the last one, or the moment after.
+    calendar
+        Id of the calendar; or of a user, or of a group.
+    user
+        Id of the person.
+    group
+        Id of the group.
+    timezone
+        IANA name of the zone in which days are counted.
+    json_output
+        Print them as one JSON array, by the API's names.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        whose = choose_whose(calendar, user, group)
+        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        async with make_client(profile) as client:
+            events = await list_all(client, first, last, whose)
+        if json_output:
+            print(_encode([_leave_out_empty(event) for event in events]))
+        else:
+            _show_table(events)
+        return DONE
+
+    return await guard(work)
+
+
+async def free_slots(
+    calendar: str,
+    *,
+    begin: Annotated[str, Parameter(name="--from")],
+    end: Annotated[str, Parameter(name="--to")],
+    user: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    timezone: str | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """List the free slots of a calendar, by day.
+
+    Example: leadconnector free-slots ID --from 2027-03-10 --to 2027-03-11 --timezone Europe/London
+
+    Parameters
+    ----------
+    calendar
+        Id of the calendar.
+    begin
+        First day, or first moment.
+    end
+        The day after the last one, or the moment after.
+    user
+        Id of a person who shall be free; may be repeated.
+    timezone
+        IANA name of the zone in which days are counted and slots are shown.
+    json_output
+        Print one JSON object: days with their slots.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        async with make_client(profile) as client:
+            days = await client.get_free_slots(calendar, first, last, timezone=timezone, user_ids=user)
+        shown = {day.isoformat(): [slot.isoformat() for slot in slots] for day, slots in days.items()}
+        if json_output:
+            print(json.dumps(shown))
+        else:
+            for day, slots in shown.items():
+                print(day, *(slot[11:16] for slot in slots))
+        return DONE
+
+    return await guard(work)
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    app.command(get, group=SINGLE)
+    app.command(update, group=SINGLE)
+    app.command(delete, group=SINGLE)
+    app.command(list_events, name="list", group=SINGLE)
+    app.command(free_slots, group=SINGLE)
+
+
+def _show(event: Appointment, *, as_json: bool) -> None:
+    shown = _leave_out_empty(event)
+    if as_json:
+        print(_encode(shown))
+        return
+    out, _ = make_consoles()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in shown.items():
+        table.add_row(name, Text(str(value)))
+    out.print(table)
+
+
+def _show_table(events: list[Appointment]) -> None:
+    out, _ = make_consoles()
+    table = Table(box=None, pad_edge=False)
+    for name, heading in _SHOWN.items():
+        table.add_column(heading, no_wrap=True, overflow="ellipsis" if name == "title" else "ignore")
+    for event in events:
+        table.add_row(*(Text(_render(getattr(event, name))) for name in _SHOWN))
+    out.print(table)
+
+
+def _render(value: object) -> str:
+    return value.isoformat(timespec="minutes") if isinstance(value, datetime) else str(value or "")
+
+
+def _leave_out_empty(event: Appointment) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in msgspec.convert(msgspec.to_builtins(event), dict[str, object]).items()
+        if value is not None
+    }
+
+
+def _encode(value: object) -> str:
+    return msgspec.json.encode(value).decode()
