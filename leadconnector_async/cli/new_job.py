@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Final, TextIO
+from typing import Annotated, Final, TextIO
 
+from cyclopts import Parameter
 from msgspec import Struct
 
 from ..client import LeadConnector
@@ -33,7 +34,7 @@ _MARK: Final = "utf-8-sig"
 
 
 async def reschedule(
-    plan: str,
+    plan: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     job: str | None = None,
     dry_run: Switch = False,
