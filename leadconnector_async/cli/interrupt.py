@@ -36,14 +36,16 @@ class _Desk:
     """Who is asked, and how often there was a Ctrl-C."""
 
     def __init__(self) -> None:
-        self.stops: list[Stop] = []
+        self.stops: list[tuple[Stop, Callable[[], None]]] = []
         self.times = 0
 
     def interrupt(self) -> None:
         self.times += 1
-        if self.times > 1 or not self.stops:
+        stop, clear = self.stops[-1]
+        if self.times > 1:
+            clear()
             leave(AT_ONCE, "Stopped at once.")
-        say(self.stops[-1]())
+        say(stop())
 
 
 _DESK: Final = _Desk()
@@ -66,10 +68,13 @@ def leave(code: int, text: str) -> NoReturn:
 
 
 @contextmanager
-def catch_interrupts(stop: Stop) -> Generator[None]:
-    """Have `stop` called at the first interrupt; the second ends the process, with exit code 130."""
+def catch_interrupts(stop: Stop, clear: Callable[[], None] | None = None) -> Generator[None]:
+    """Have `stop` called at the first interrupt; the second ends the process, with exit code 130.
+
+    `clear` tidies the screen before that.
+    """
     is_first = not _DESK.stops
-    _DESK.stops.append(stop)
+    _DESK.stops.append((stop, clear or _do_nothing))
     restore = _install() if is_first else _do_nothing
     try:
         yield
@@ -132,4 +137,4 @@ def _keep_calls_whole(number: signal.Signals) -> None:
 
 
 def _do_nothing() -> None:
-    """There is nothing to restore."""
+    """There is nothing to do."""

@@ -178,13 +178,12 @@ async def _go_on(
 
 
 def _report_nothing(job: str, way_back: Undo, as_json: bool) -> int:
-    code = FAILED if way_back.kept else DONE
     if as_json:
         kept = [structs.asdict(outcome) for outcome in way_back.kept]
-        print_json({"job": job, "exit_code": code, "total": 0, "kept": kept})
+        print_json({"job": job, "exit_code": DONE, "total": 0, "kept": kept})
     else:
         print_line(make_consoles()[0], "There is nothing to take back.")
-    return code
+    return DONE
 
 
 def _to_dict(found: Verification) -> dict[str, object]:

@@ -100,7 +100,7 @@ def print_stops(console: Console, summary: JobSummary, now: datetime) -> None:
         reason = stopped.reason.rstrip(".")
         again = ""
         if stopped.resume_seconds is not None:
-            again = f" The budget is back at {format_end(stopped.resume_seconds, now)}."
+            again = f" Resume after {format_end(stopped.resume_seconds, now)}."
         print_line(console, f"Stopped. {where}{reason[:1].upper()}{reason[1:]}.{again}")
     if len(summary.stopped) > _MOST_LOCATIONS:
         print_line(console, f"… and {len(summary.stopped) - _MOST_LOCATIONS} locations more")
@@ -160,7 +160,7 @@ def _print_loads(console: Console, preview: Preview, now: datetime) -> None:
 
 
 def _forecast(seconds: float, now: datetime) -> str:
-    return f"about {format_seconds(seconds)}, until {format_end(seconds, now)}"
+    return f"about {format_seconds(max(1.0, seconds))}, until {format_end(seconds, now)}"
 
 
 def _count(requests: int) -> str:

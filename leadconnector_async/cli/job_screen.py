@@ -77,7 +77,7 @@ class JobScreen:
         self._bar.update(
             self._task, description="changing", total=progress.total, completed=progress.done, pace=pace
         )
-        if not self._console.is_terminal and elapsed >= self._next_line:
+        if not self._console.is_terminal and progress.total and elapsed >= self._next_line:
             self._next_line = elapsed + SECONDS_BETWEEN_LINES
             facts = [f"{progress.done}/{progress.total} done", pace, trouble]
             self.say(", ".join(fact for fact in facts if fact))

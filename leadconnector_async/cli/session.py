@@ -18,7 +18,7 @@ from msgspec import structs
 from ..exceptions import LeadConnectorError, PlanError
 from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
 from .consoles import drop_output, has_terminal, make_consoles, print_json, print_line
-from .exit_codes import CAN_RESUME, DONE, FAILED, USAGE, code_for, code_of
+from .exit_codes import CAN_RESUME, DONE, USAGE, code_for, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
 from .job_report import (
     build_command,
@@ -80,14 +80,13 @@ class JobSession:
 
     async def _prepare(self) -> JobSummary:
         """Read the calendar, and show what would change."""
-        console = self._out if self._dry_run and not self._as_json else self._err
         try:
             summary = await self._read()
         except PlanError:
-            print_preview(console, await self._job.preview(), _now())
+            print_preview(self._err, await self._job.preview(), _now())
             raise
         preview = await self._job.preview()
-        print_preview(console, preview, _now())
+        print_preview(self._err, preview, _now())
         print_refused(self._err, preview)
         print_stops(self._err, summary, _now())
         return summary
@@ -147,7 +146,7 @@ class JobSession:
         began = time.monotonic()
         self._screen.start()
         try:
-            with catch_interrupts(self._stop):
+            with catch_interrupts(self._stop, self._screen.stop):
                 return await self._job.run(
                     limit=limit,
                     on_outcome=on_outcome,
@@ -163,18 +162,17 @@ class JobSession:
 
     def _stop(self) -> str:
         count = self._job.stop()
-        rows = "1 row that is" if count == 1 else f"{count} rows that are"
-        self._screen.say(f"Stopping: finishing {rows} under way, at most 10 s. Ctrl-C again stops at once.")
+        rows = "1 row" if count == 1 else f"{count} rows"
+        self._screen.say(f"Stopping: finishing {rows}, at most 10 s. Ctrl-C again stops at once.")
         return ""
 
     def _report(self, summary: JobSummary) -> int:
         """How it ended, for people or for scripts."""
-        code = code_of(summary) or (FAILED if self._kept else DONE)
         if self._as_json:
-            print_json(self._describe(summary, {"exit_code": code}))
+            print_json(self._describe(summary, {}))
         else:
             print_summary(self._out, self._job.folder, summary, _now())
-        return code
+        return code_of(summary)
 
     def _describe(self, summary: JobSummary, more: dict[str, object]) -> dict[str, object]:
         kept = {"kept": [structs.asdict(outcome) for outcome in self._kept]} if self._kept else {}
