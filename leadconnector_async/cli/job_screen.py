@@ -38,7 +38,7 @@ class JobScreen:
         self._console = console
         self._bar = _Bar(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[pace]}"),
             console=console,
@@ -88,7 +88,7 @@ def describe_pace(progress: JobProgress, now: datetime) -> str:
     rate = f"{progress.rate:.1f}/s"
     if not progress.left_seconds:
         return rate
-    return f"{rate}, {format_seconds(progress.left_seconds)} left, until {format_end(progress.left_seconds, now)}"
+    return f"{rate}, {format_seconds(progress.left_seconds)} left, until {_shorten_end(progress.left_seconds, now)}"
 
 
 def describe_trouble(progress: JobProgress) -> str:
@@ -113,6 +113,13 @@ def format_seconds(seconds: float) -> str:
         if count:
             parts.append(f"{count} {name}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def _shorten_end(seconds: float, now: datetime) -> str:
+    """As `format_end`, with the day of the week where that is enough."""
+    end = now + timedelta(seconds=seconds)
+    days = (end.date() - now.date()).days
+    return f"{end:%a %H:%M}" if 0 < days < 7 else format_end(seconds, now)
 
 
 def format_end(seconds: float, now: datetime) -> str:
