@@ -16,6 +16,7 @@ from cyclopts import App, Parameter
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
 from . import job_commands, plan_command, single_calls
+from .exit_codes import HELP
 from .screen import print_report, show_step
 from .tour import run_tour
 
@@ -23,6 +24,7 @@ app = App(
     name="leadconnector",
     help="Move appointments in HighLevel (LeadConnector) without losing any.",
     version=__version__,
+    help_epilogue=HELP,
 )
 
 for commands in (plan_command, job_commands, single_calls):

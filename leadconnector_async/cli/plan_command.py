@@ -23,10 +23,11 @@ from ..jobs.clock import Shift
 from ..jobs.plan import PlanFormat
 from ..jobs.planner import Planned, PlanWish, build_plan, write_plan
 from .connect import make_client
+from .consoles import make_consoles
 from .exit_codes import DONE, FAILED
 from .flags import JOBS, Profile, Switch
 from .ranges import choose_whose, list_all, read_moment
-from .session import guard, make_consoles
+from .session import guard
 
 Many = Annotated[tuple[str, ...], Parameter(negative="")]
 

@@ -16,12 +16,13 @@ from rich.text import Text
 
 from ..models import Appointment
 from .connect import make_client
+from .consoles import make_consoles
 from .exit_codes import DONE, USAGE
 from .flags import Json, Profile, Switch, Yes
 from .plan_command import read_changes
 from .ranges import choose_whose, list_all, read_moment
 from .safe_update import change_safely, read_update
-from .session import ask, guard, make_consoles
+from .session import ask, guard
 
 SINGLE: Final = Group("Single calls", sort_key=2)
 _SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}

@@ -114,6 +114,11 @@ class LocationRun:
             if not flight.left:
                 task.cancel()
 
+    @property
+    def under_way(self) -> int:
+        """Rows that have left, and whose answer has not come."""
+        return sum(flight.left for flight in self._tasks.values())
+
     async def drain(self) -> None:
         """Wait for all rows that are under way."""
         while self._tasks:

@@ -76,13 +76,14 @@ class Runner:
         stopped = [one.stopped for one in self._runs if one.stopped is not None]
         return tuple([self._stopped] if self._stopped is not None else stopped)
 
-    def stop(self, stopped: Stopped) -> None:
-        """Start nothing more, and end soon."""
+    def stop(self, stopped: Stopped) -> int:
+        """Start nothing more, and end soon; returns how many rows are under way."""
         if self._stopped is None:
             self._stopped = stopped
             for run in self._runs:
                 run.close()
             self._loop.call_later(GRACE_SECONDS, self._abandon)
+        return sum(run.under_way for run in self._runs)
 
     def describe(self) -> JobProgress:
         """Where the job stands."""
@@ -189,8 +190,14 @@ class Runner:
 
     def _list_paused(self) -> list[tuple[str, LocationQuota]]:
         quotas = [(location, client.quota) for location, client in self._clients.items()]
-        return [(location, quota) for location, quota in quotas if quota.paused_seconds > 0]
+        return [(location, quota) for location, quota in quotas if quota.paused_seconds > 0 or _is_used_up(quota)]
+
+
+def _is_used_up(quota: LocationQuota) -> bool:
+    return quota.waiting > 0 and quota.remaining == 0
 
 
 def _explain(quota: LocationQuota) -> str:
-    return f"{quota.pause_reason}; {quota.paused_seconds:.0f} s"
+    if quota.paused_seconds > 0:
+        return f"{quota.pause_reason}; {quota.paused_seconds:.0f} s"
+    return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up"
