@@ -86,8 +86,8 @@ def show_ends(console: Console) -> None:
             stopped=(
                 Stopped(
                     "authentication",
-                    "The server refused the token: Invalid Private Integration token. Make a new one under Settings "
-                    "> Private Integrations",
+                    "The server refused the token: Invalid Private Integration token. Make a new one under "
+                    "Settings > Private Integrations",
                     "lDoM42EAHvvAVikP1zmC",
                 ),
             ),
