@@ -42,7 +42,7 @@ def print_faults(console: Console, error: PlanError) -> None:
 
 def print_preview(console: Console, preview: Preview, now: datetime) -> None:
     """What a job would do."""
-    print_line(console, _join(preview.counts))
+    print_line(console, _join(preview.counts, first="ready"))
     for example in preview.examples:
         print_line(console, f"line {example.line}, {example.event_id}", 2)
         for field, before, after in example.differences:
@@ -167,7 +167,6 @@ def _count(requests: int) -> str:
     return "1 request" if requests == 1 else f"{requests} requests"
 
 
-def _join(counts: Mapping[RowState, int]) -> str:
-    return (
-        ", ".join(f"{counts[state]} {words}" for state, words in _WORDS.items() if counts.get(state)) or "no rows"
-    )
+def _join(counts: Mapping[RowState, int], first: RowState = "applied") -> str:
+    states = sorted(_WORDS, key=lambda state: state != first)
+    return ", ".join(f"{counts[state]} {_WORDS[state]}" for state in states if counts.get(state)) or "no rows"

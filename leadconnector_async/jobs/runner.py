@@ -205,5 +205,5 @@ def _is_used_up(quota: LocationQuota) -> bool:
 
 def _explain(quota: LocationQuota) -> str:
     if quota.paused_seconds > 0:
-        return f"{quota.pause_reason}; {quota.paused_seconds:.0f} s"
+        return f"{quota.paused_seconds:.0f} s more, {quota.pause_reason}"
     return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up"

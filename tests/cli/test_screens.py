@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -138,8 +138,19 @@ WAITING = JobProgress(
     unknown=2,
     rate=9.8,
     left_seconds=11_400.0,
-    pauses={"lDoM42EAHvvAVikP1zmC": "the server refused a request for its rate (429); 9 s"},
+    pauses={"lDoM42EAHvvAVikP1zmC": "9 s more, the server refused a request for its rate (429)"},
 )
+
+
+class Clock(datetime):
+    """Always the same time, in its own zone."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Clock":
+        return cls(2027, 3, 10, 21, 30, tzinfo=UTC)
+
+    def astimezone(self, tz: tzinfo | None = None) -> "Clock":
+        return self
 
 
 def compare(name: str, shown: str) -> None:
@@ -192,14 +203,13 @@ def test_without_a_terminal_each_fact_is_one_line_without_control_characters(nam
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_bar_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Done, rate and finish in one line; what went wrong, and why it waits, below it."""
-    monkeypatch.setattr("leadconnector_async.cli.job_screen.datetime", type("Clock", (), {"now": lambda: NOW}))
+    monkeypatch.setattr("leadconnector_async.cli.job_screen.datetime", Clock)
     console, file = make_console(width, terminal=True)
     for progress in (QUIET, WAITING):
         screen = JobScreen(console)
         screen.show(progress, 1.0)
         console.print(screen.bar)
-    shown = re.sub(r"\d\d:\d\d:\d\d", "21:30:13", strip(file.getvalue()))
-    shown = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "2027-03-11 00:40", shown)
+    shown = strip(file.getvalue())
     compare(f"bar-{width}", shown)
     assert max(map(len, shown.splitlines())) <= width
 
@@ -216,7 +226,7 @@ def test_without_a_terminal_progress_is_a_line_every_few_seconds() -> None:
     assert len(lines) == 3
     assert lines[0].startswith("12120/125000 done, 9.8/s, 3 h 10 min left, until ")
     assert lines[0].endswith(
-        ", 118 failed, 2 unknown, waiting: the server refused a request for its rate (429); 9 s"
+        ", 118 failed, 2 unknown, waiting: 9 s more, the server refused a request for its rate (429)"
     )
     assert "\x1b" not in file.getvalue()
 
