@@ -16,8 +16,9 @@ from typing import Final
 from .drawing import draw_days, draw_latencies, draw_locations, draw_timeline
 from .journal import Journal
 from .ledger import list_outcomes
-from .outcomes import build_summary, replace_file
+from .outcomes import build_summary
 from .states import JobSummary, RowOutcome
+from .whole_file import replace_file
 
 _MOST_ROWS: Final = 200
 _MOST_LOCATIONS: Final = 20
