@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from math import isqrt
 from typing import Final
 
 from msgspec import Struct
@@ -18,10 +19,14 @@ from .journal import Journal
 from .status import count_by_location
 
 MOST_LOCATIONS: Final = 20
+"""Of those that a report names."""
+LEAST_ANSWERS: Final = 20
+"""With fewer, nothing is said of how long answers take."""
 _MOST_STEPS: Final = 90
+_ROWS_A_STEP: Final = 4
 _MOST_SLOTS: Final = 100_000
 _MOST_STRETCHES: Final = 12
-_BINS: Final = 28
+_MOST_BINS: Final = 28
 IDLE_SECONDS: Final = 900.0
 """Stretches in which nothing ends for so long are left out of the time that a job ran."""
 _STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
@@ -83,7 +88,8 @@ def count_throughput(journal: Journal) -> Throughput | None:
     width = max(0.05, (last - first) / _MOST_SLOTS)
     slots = [(_count(slot) * width, _count(count)) for slot, count in journal.read(_SLOTS, (first, width))]
     clock = _Clock(slots, width)
-    step = next((one for one in _STEPS if one >= max(clock.total / _MOST_STEPS, 3 * width)), _STEPS[-1])
+    most = min(_MOST_STEPS, max(8, sum(count for _, count in slots) // _ROWS_A_STEP))
+    step = next((one for one in _STEPS if one >= max(clock.total / most, 3 * width)), _STEPS[-1])
     edges = [number * step for number in range(max(1, round(clock.total / step)))] + [clock.total]
     counts = [0] * (len(edges) - 1)
     for at, count in slots:
@@ -98,9 +104,10 @@ def count_latencies(journal: Journal) -> Latencies | None:
     if not found:
         return None
     lowest, slowest = found[0][0] / 1.1, found[-1][0] * 1.1
-    growth = (slowest / lowest) ** (1 / _BINS)
-    edges = [lowest * growth**number for number in range(_BINS + 1)]
-    counts = [0] * _BINS
+    bins = min(_MOST_BINS, 5 + isqrt(sum(count for _, count in found)))
+    growth = (slowest / lowest) ** (1 / bins)
+    edges = [lowest * growth**number for number in range(bins + 1)]
+    counts = [0] * bins
     for seconds, count in found:
         counts[_find(edges, seconds)] += count
     percentiles = [(percent, _find_percentile(found, percent)) for percent in (50, 95, 99)]

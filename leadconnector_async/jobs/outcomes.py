@@ -24,7 +24,8 @@ The keys of `summary.json`, all of them always there:
 
 Rule: a file is there whole or not at all, and one that would be empty is removed. What a plan set goes out as it
 came in; what a row set that a plan cannot say (null, or text with blanks around it) is named in the column
-`left_out`, which is refused when it comes back. Columns that begin `outcome_` are ignored then, and hold no formula.
+`left_out`, which is refused when it comes back. Columns that begin `outcome_` are ignored then, and hold no
+formula.
 
 Knows the journal. Must not import the client.
 """
