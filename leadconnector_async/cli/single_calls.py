@@ -5,8 +5,9 @@ Rule: with `--json` stdout carries the API's own names and nothing else; without
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from typing import Annotated, Final
 
 import msgspec
@@ -15,16 +16,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ..models import Appointment
+from .changes import read_changes
 from .connect import make_client
-from .exit_codes import DONE, USAGE
+from .exit_codes import DONE, FAILED, USAGE
 from .flags import Json, Profile, Switch, Yes
-from .plan_command import read_changes
-from .ranges import choose_whose, list_all, read_moment
+from .output import clean, write_lines
+from .ranges import choose_whose, list_all, read_range
 from .safe_update import change_safely, read_update
 from .session import ask, guard, make_consoles
 
 SINGLE: Final = Group("Single calls", sort_key=2)
 _SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
@@ -55,7 +58,7 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
 async def update(
     event_id: EventId,
     *,
-    changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="")],
+    changes: Changes,
     plain: Switch = False,
     timezone: str | None = None,
     json_output: Json = False,
@@ -70,7 +73,8 @@ async def update(
     event_id
         Id of an event, or of an instance of a series.
     changes
-        A field and its new value; may be repeated.
+        A field of an appointment and its new value, such as `title="By phone"`; `shift=+2d` moves it. May be
+        repeated.
     plain
         Send what is set and no more. That can put `showed` and `noshow` back to `confirmed`; without this flag the
         appointment is read first, and what an update would reset goes along.
@@ -84,7 +88,7 @@ async def update(
     """
 
     async def work() -> int:
-        row = read_update(event_id, read_changes(changes), timezone)
+        row = read_update(event_id, read_changes(changes, shift=not plain), timezone)
         async with make_client(profile) as client:
             if plain:
                 changed = await client.update_appointment(event_id, row.update)
@@ -119,8 +123,13 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
             return USAGE
         async with make_client(profile) as client:
             succeeded = await client.delete_event(event_id)
-        print(json.dumps({"succeeded": succeeded}) if json_output else f"{event_id} is deleted.")
-        return DONE
+        out, err = make_consoles()
+        if json_output:
+            _write_json({"succeeded": succeeded})
+        else:
+            console, words = (out, "is deleted") if succeeded else (err, "is not deleted, says the server")
+            console.print(Text(clean(f"{event_id} {words}.")), soft_wrap=True)
+        return DONE if succeeded else FAILED
 
     return await guard(work)
 
@@ -163,11 +172,11 @@ async def list_events(
 
     async def work() -> int:
         whose = choose_whose(calendar, user, group)
-        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        first, last = read_range(begin, end, timezone)
         async with make_client(profile) as client:
             events = await list_all(client, first, last, whose)
         if json_output:
-            print(_encode([_leave_out_empty(event) for event in events]))
+            _write_json([_leave_out_empty(event) for event in events])
         else:
             _show_table(events)
         return DONE
@@ -180,7 +189,7 @@ async def free_slots(
     *,
     begin: Annotated[str, Parameter(name="--from")],
     end: Annotated[str, Parameter(name="--to")],
-    user: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    user: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     timezone: str | None = None,
     json_output: Json = False,
     profile: Profile = None,
@@ -202,22 +211,20 @@ async def free_slots(
     timezone
         IANA name of the zone in which days are counted and slots are shown.
     json_output
-        Print one JSON object: days with their slots.
+        Print one JSON object: days, each with its slots.
     profile
         Which account.
 
     """
 
     async def work() -> int:
-        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        first, last = read_range(begin, end, timezone)
         async with make_client(profile) as client:
             days = await client.get_free_slots(calendar, first, last, timezone=timezone, user_ids=user)
-        shown = {day.isoformat(): [slot.isoformat() for slot in slots] for day, slots in days.items()}
         if json_output:
-            print(json.dumps(shown))
+            _write_json({day.isoformat(): slots for day, slots in days.items()})
         else:
-            for day, slots in shown.items():
-                print(day, *(slot[11:16] for slot in slots))
+            write_lines(f"{day} {_list_times(slots)}\n" for day, slots in sorted(days.items()))
         return DONE
 
     return await guard(work)
@@ -235,12 +242,14 @@ def register(app: App) -> None:
 def _show(event: Appointment, *, as_json: bool) -> None:
     shown = _leave_out_empty(event)
     if as_json:
-        print(_encode(shown))
+        _write_json(shown)
         return
     out, _ = make_consoles()
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in shown.items():
-        table.add_row(name, Text(str(value)))
+        table.add_row(name, Text(clean(_describe(value))))
     out.print(table)
 
 
@@ -249,13 +258,23 @@ def _show_table(events: list[Appointment]) -> None:
     table = Table(box=None, pad_edge=False)
     for name, heading in _SHOWN.items():
         table.add_column(heading, no_wrap=True, overflow="ellipsis" if name == "title" else "ignore")
-    for event in events:
-        table.add_row(*(Text(_render(getattr(event, name))) for name in _SHOWN))
+    for event in sorted(events, key=lambda event: (event.start_time is None, event.start_time)):
+        table.add_row(*(Text(clean(_render(getattr(event, name)))) for name in _SHOWN))
     out.print(table)
+
+
+def _list_times(slots: Iterable[datetime]) -> str:
+    """Times of day, with the offset that they share in front of them."""
+    groups = groupby(slots, key=lambda slot: slot.isoformat()[19:] or "Z")
+    return "  ".join(" ".join([f"({offset})", *(f"{one:%H:%M}" for one in group)]) for offset, group in groups)
 
 
 def _render(value: object) -> str:
     return value.isoformat(timespec="minutes") if isinstance(value, datetime) else str(value or "")
+
+
+def _describe(value: object) -> str:
+    return value if isinstance(value, str) else _encode(value)
 
 
 def _leave_out_empty(event: Appointment) -> dict[str, object]:
@@ -264,6 +283,10 @@ def _leave_out_empty(event: Appointment) -> dict[str, object]:
         for name, value in msgspec.convert(msgspec.to_builtins(event), dict[str, object]).items()
         if value is not None
     }
+
+
+def _write_json(value: object) -> None:
+    write_lines([_encode(value) + "\n"])
 
 
 def _encode(value: object) -> str:
