@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
@@ -19,10 +19,19 @@ from . import job_commands, plan_command, single_calls
 from .screen import Screen, print_report
 from .tour import run_tour
 
+_HELP = """Move appointments in HighLevel (LeadConnector) without losing any.
+
+Try it without an account: `leadconnector demo`. Every command explains itself: `leadconnector plan --help`.
+
+The account comes from the environment: `LEADCONNECTOR_LOCATION_ID`, and one of `LEADCONNECTOR_TOKEN`,
+`LEADCONNECTOR_TOKEN_FILE` (a file for its owner only) and `LEADCONNECTOR_TOKEN_COMMAND` (a command that prints it);
+for an OAuth app, `LEADCONNECTOR_CLIENT_ID`, `LEADCONNECTOR_CLIENT_SECRET` and `LEADCONNECTOR_TOKEN_STORE`. That of
+another account, with `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic`: `LEADCONNECTOR_CLINIC_TOKEN` and so on.
+"""
+SANDBOX = Group("Sandbox", sort_key=3)
+
 app = App(
-    name="leadconnector",
-    help="Move appointments in HighLevel (LeadConnector) without losing any.",
-    version=__version__,
+    name="leadconnector", help=_HELP, version=__version__, group_commands=Group("About the command", sort_key=4)
 )
 
 for commands in (plan_command, job_commands, single_calls):
@@ -30,7 +39,7 @@ for commands in (plan_command, job_commands, single_calls):
 app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no types
 
 
-@app.command
+@app.command(group=SANDBOX)
 async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """Reschedule the 250 appointments of a clinic day against a local sandbox: no account, no network.
 
@@ -52,7 +61,7 @@ async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative
     return 0 if report.holds else 1
 
 
-@app.command
+@app.command(group=SANDBOX)
 async def sandbox(
     *,
     port: int = 0,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -26,6 +26,7 @@ from .output import check_target, clean, write_file, write_lines
 from .ranges import choose_whose, find_day, list_all, read_range
 from .session import guard, make_consoles
 
+_NEEDS_ZONE: Final = "keeps the time of day: name its zone by --timezone, such as Europe/London"
 Many = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
@@ -94,8 +95,8 @@ async def plan(
         whose, (first, last) = choose_whose(calendar, user, group), read_range(begin, end, timezone)
         async with make_client(profile) as client:
             wish = PlanWish(
-                shift=None if shift is None else _read_shift(shift),
-                shift_to=None if shift_to is None else _read_day(shift_to),
+                shift=None if shift is None else _read_shift(shift, timezone),
+                shift_to=None if shift_to is None else _read_day(shift_to, timezone),
                 first_day=find_day(first, timezone),
                 timezone=timezone,
                 changes=read_changes(changes),
@@ -123,18 +124,24 @@ def register(app: App) -> None:
     app.command(plan, group=JOBS)
 
 
-def _read_shift(text: str) -> Shift:
+def _read_shift(text: str, timezone: str | None) -> Shift:
     try:
-        return parse_shift(text)
+        shift = parse_shift(text)
     except ValueError as error:
         raise ConfigurationError(f"--shift: {error}") from None
+    if shift.days and timezone is None:
+        raise ConfigurationError(f"--shift {text} {_NEEDS_ZONE}")
+    return shift
 
 
-def _read_day(text: str) -> date:
+def _read_day(text: str, timezone: str | None) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(f"--shift-to {text!r}: write a date such as 2027-03-17") from None
+    if timezone is None:
+        raise ConfigurationError(f"--shift-to {text} {_NEEDS_ZONE}")
+    return day
 
 
 def _say(err: Console, planned: Planned, output: str | None) -> None:

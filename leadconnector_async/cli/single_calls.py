@@ -5,28 +5,24 @@ Rule: with `--json` stdout carries the API's own names and nothing else; without
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from itertools import groupby
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
-import msgspec
 from cyclopts import App, Group, Parameter
-from rich.table import Table
 from rich.text import Text
 
-from ..models import Appointment
 from .changes import read_changes
 from .connect import make_client
 from .exit_codes import DONE, FAILED, USAGE
 from .flags import Json, Profile, Switch, Yes
-from .output import clean, write_lines
+from .output import clean
 from .ranges import choose_whose, list_all, read_range
 from .safe_update import change_safely, read_update
 from .session import ask, guard, make_consoles
+from .showing import name_fields, show_event, show_events, show_slots, write_json
 
 SINGLE: Final = Group("Single calls", sort_key=2)
-_SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
@@ -49,7 +45,7 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
 
     async def work() -> int:
         async with make_client(profile) as client:
-            _show(await client.get_appointment(event_id), as_json=json_output)
+            show_event(await client.get_appointment(event_id), as_json=json_output)
         return DONE
 
     return await guard(work)
@@ -94,7 +90,7 @@ async def update(
                 changed = await client.update_appointment(event_id, row.update)
             else:
                 changed = await change_safely(client, row)
-            _show(changed, as_json=json_output)
+            show_event(changed, as_json=json_output)
         return DONE
 
     return await guard(work)
@@ -125,7 +121,7 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
             succeeded = await client.delete_event(event_id)
         out, err = make_consoles()
         if json_output:
-            _write_json({"succeeded": succeeded})
+            write_json({"succeeded": succeeded})
         else:
             console, words = (out, "is deleted") if succeeded else (err, "is not deleted, says the server")
             console.print(Text(clean(f"{event_id} {words}.")), soft_wrap=True)
@@ -174,11 +170,12 @@ async def list_events(
         whose = choose_whose(calendar, user, group)
         first, last = read_range(begin, end, timezone)
         async with make_client(profile) as client:
-            events = await list_all(client, first, last, whose)
+            found = await list_all(client, first, last, whose)
+        events = sorted(found, key=lambda event: (event.start_time or _LAST, event.id or ""))
         if json_output:
-            _write_json([_leave_out_empty(event) for event in events])
+            write_json([name_fields(event) for event in events])
         else:
-            _show_table(events)
+            show_events(events)
         return DONE
 
     return await guard(work)
@@ -222,9 +219,9 @@ async def free_slots(
         async with make_client(profile) as client:
             days = await client.get_free_slots(calendar, first, last, timezone=timezone, user_ids=user)
         if json_output:
-            _write_json({day.isoformat(): slots for day, slots in days.items()})
+            write_json({day.isoformat(): slots for day, slots in days.items()})
         else:
-            write_lines(f"{day} {_list_times(slots)}\n" for day, slots in sorted(days.items()))
+            show_slots(days)
         return DONE
 
     return await guard(work)
@@ -237,57 +234,3 @@ def register(app: App) -> None:
     app.command(delete, group=SINGLE)
     app.command(list_events, name="list", group=SINGLE)
     app.command(free_slots, group=SINGLE)
-
-
-def _show(event: Appointment, *, as_json: bool) -> None:
-    shown = _leave_out_empty(event)
-    if as_json:
-        _write_json(shown)
-        return
-    out, _ = make_consoles()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in shown.items():
-        table.add_row(name, Text(clean(_describe(value))))
-    out.print(table)
-
-
-def _show_table(events: list[Appointment]) -> None:
-    out, _ = make_consoles()
-    table = Table(box=None, pad_edge=False)
-    for name, heading in _SHOWN.items():
-        table.add_column(heading, no_wrap=True, overflow="ellipsis" if name == "title" else "ignore")
-    for event in sorted(events, key=lambda event: (event.start_time is None, event.start_time)):
-        table.add_row(*(Text(clean(_render(getattr(event, name)))) for name in _SHOWN))
-    out.print(table)
-
-
-def _list_times(slots: Iterable[datetime]) -> str:
-    """Times of day, with the offset that they share in front of them."""
-    groups = groupby(slots, key=lambda slot: slot.isoformat()[19:] or "Z")
-    return "  ".join(" ".join([f"({offset})", *(f"{one:%H:%M}" for one in group)]) for offset, group in groups)
-
-
-def _render(value: object) -> str:
-    return value.isoformat(timespec="minutes") if isinstance(value, datetime) else str(value or "")
-
-
-def _describe(value: object) -> str:
-    return value if isinstance(value, str) else _encode(value)
-
-
-def _leave_out_empty(event: Appointment) -> dict[str, object]:
-    return {
-        name: value
-        for name, value in msgspec.convert(msgspec.to_builtins(event), dict[str, object]).items()
-        if value is not None
-    }
-
-
-def _write_json(value: object) -> None:
-    write_lines([_encode(value) + "\n"])
-
-
-def _encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()

@@ -10,7 +10,6 @@ import asyncio
 import os
 import shlex
 import stat
-from contextlib import suppress
 from typing import Final
 
 from ..auth import check_token
@@ -99,36 +98,58 @@ class CommandToken:
 
     async def _ask(self) -> str:
         """Run the command; what it says on stderr is shown."""
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, listener = await loop.subprocess_exec(
+                lambda: _Listener(loop),
                 *self._words,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
+                stderr=None,
                 env={**os.environ, LOCATION_VARIABLE: self._location_id},
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it cannot be run"
             raise self._refuse(reason or type(error).__name__) from None
         try:
-            output = await self._read(process)
+            async with asyncio.timeout(_COMMAND_SECONDS):
+                await listener.all_said
+        except TimeoutError:
+            raise self._refuse(f"it took longer than {_COMMAND_SECONDS:g} s") from None
         finally:
-            await _end(process)
-        if process.returncode:
-            raise self._refuse(f"it ended with exit code {process.returncode}")
-        token = output.decode("utf-8", "replace").partition("\n")[0].strip()
+            transport.close()
+            await asyncio.wait([listener.ended], timeout=_LAST_SECONDS)
+        if code := transport.get_returncode():
+            raise self._refuse(f"it ended with exit code {code}")
+        token = listener.output.decode("utf-8", "replace").partition("\n")[0].strip()
         if not token:
             raise self._refuse("its first line is empty")
         return token
 
-    async def _read(self, process: asyncio.subprocess.Process) -> bytes:
-        try:
-            async with asyncio.timeout(_COMMAND_SECONDS):
-                return (await process.communicate())[0]
-        except TimeoutError:
-            raise self._refuse(f"it took longer than {_COMMAND_SECONDS:g} s") from None
-
     def _refuse(self, reason: str) -> ConfigurationError:
         return ConfigurationError(f"{self._name} gave no token for location {self._location_id}: {reason}")
+
+
+class _Listener(asyncio.SubprocessProtocol):
+    """Keeps what a command prints. What it has started may hold its output, and so is not waited for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.output = bytearray()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.all_said: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data
+
+    def process_exited(self) -> None:
+        _settle(self.ended)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _settle(self.all_said)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _split(name: str, command: str) -> list[str]:
@@ -139,13 +160,3 @@ def _split(name: str, command: str) -> list[str]:
     if not words:
         raise ConfigurationError(f"{name} is no command: it is blank")
     return words
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Leave no command behind. What it has started may hold its output, so it is not waited for."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.kill()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_SECONDS):
-                await process.wait()
