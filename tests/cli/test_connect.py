@@ -38,7 +38,9 @@ def settings(variables: Mapping[str, str], profile: str | None = None) -> Settin
     return Settings({f"LEADCONNECTOR_{name}": text for name, text in variables.items()}, profile)
 
 
-async def test_a_token_comes_from_the_environment_a_file_or_a_command(account: Sandbox, tmp_path: Path) -> None:
+async def test_a_token_comes_from_the_environment_a_file_or_a_command(
+    account: Sandbox, bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Of a file and of a command, the first line."""
     sources = {
         "TOKEN": account.token,
@@ -47,8 +49,8 @@ async def test_a_token_comes_from_the_environment_a_file_or_a_command(account: S
     }
     for name, value in sources.items():
         for other in sources:
-            os.environ.pop(f"LEADCONNECTOR_{other}", None)
-        os.environ[f"LEADCONNECTOR_{name}"] = value
+            bare.delenv(f"LEADCONNECTOR_{other}", raising=False)
+        bare.setenv(f"LEADCONNECTOR_{name}", value)
         async with make_client() as client:
             assert (await client.get_appointment(account.appointment_ids[0])).id == account.appointment_ids[0]
             assert client.location_id == account.location_id
