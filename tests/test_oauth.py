@@ -102,7 +102,7 @@ def count_renewals(sandbox: Sandbox) -> int:
 async def see_renewal(sandbox: Sandbox, count: int = 1) -> None:
     """Wait until a renewal has reached the server."""
     async with asyncio.timeout(5):
-        while count_renewals(sandbox) < count:  # noqa: ASYNC110 - the server has no event for it
+        while count_renewals(sandbox) < count:
             await asyncio.sleep(0.001)
 
 
@@ -130,7 +130,7 @@ class SlowStore(MemoryTokenStore):
 
     async def see_saving(self) -> None:
         async with asyncio.timeout(5):
-            while not self.saving:  # noqa: ASYNC110 - a store has no event for it
+            while not self.saving:
                 await asyncio.sleep(0.001)
 
 
@@ -622,7 +622,7 @@ async def test_a_token_that_is_being_stored_holds_up_nobody_who_has_one(
     async with store.lock(sandbox.location_id), asyncio.timeout(5):
         exchange = asyncio.create_task(app.exchange_code(sandbox.issue_code()))
         await see_renewal(sandbox)
-        while sandbox.location_id not in app._renewals._unsaved:  # noqa: ASYNC110 - nothing tells it
+        while sandbox.location_id not in app._renewals._unsaved:
             await asyncio.sleep(0.001)
         assert await provide() == old
     assert (await exchange).access_token == await provide()

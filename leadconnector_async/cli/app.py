@@ -16,7 +16,8 @@ from cyclopts import App, Group, Parameter
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
 from . import job_commands, plan_command, single_calls
-from .screen import Screen, print_report
+from .exit_codes import HELP
+from .screen import print_report, show_step
 from .tour import run_tour
 
 _HELP = """Move appointments in HighLevel (LeadConnector) without losing any.
@@ -31,7 +32,11 @@ another account, with `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic`: `LEA
 SANDBOX = Group("Sandbox", sort_key=3)
 
 app = App(
-    name="leadconnector", help=_HELP, version=__version__, group_commands=Group("About the command", sort_key=4)
+    name="leadconnector",
+    help=_HELP,
+    version=__version__,
+    help_epilogue=HELP,
+    group_commands=Group("About the command", sort_key=4),
 )
 
 for commands in (plan_command, job_commands, single_calls):
@@ -41,9 +46,10 @@ app.register_install_completion_command()  # pyright: ignore[reportUnknownMember
 
 @app.command(group=SANDBOX)
 async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """Reschedule the 250 appointments of a clinic day against a local sandbox: no account, no network.
+    """Plan, move, kill, resume, verify and undo a clinic day of 250 rows against a local sandbox.
 
-    Exit code 0 only if every appointment is where the plan wants it and no request was refused for its rate.
+    No account and no network. Exit code 0 only if every appointment was where the plan wants it, was changed once,
+    and is back where it was.
 
     Parameters
     ----------
@@ -51,14 +57,16 @@ async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative
         Print the result as one JSON object on stdout, and nothing else.
 
     """
+    report = await run_tour(ignore if json_output else show_step)
     if json_output:
-        report = await run_tour()
         print(json.dumps(report.to_dict(), indent=2))
     else:
-        with Screen() as screen:
-            report = await run_tour(screen.show)
         print_report(report)
     return 0 if report.holds else 1
+
+
+def ignore(step: object) -> None:
+    """Show nothing."""
 
 
 @app.command(group=SANDBOX)

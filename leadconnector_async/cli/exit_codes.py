@@ -47,6 +47,12 @@ JOURNAL: Final = 7
 DAY_SPENT: Final = 8
 AT_ONCE: Final = 130
 
+HELP: Final = """\
+Exit codes: 0 done; 1 refused by the server, or some rows failed or were left out; 2 usage, settings or plan, and
+nothing was sent; 3 too many errors; 4 the token was refused; 5 interrupted or not reachable, can be resumed;
+6 nobody knows whether some changes were applied; 7 the journal failed; 8 the day's budget is spent, can be resumed;
+130 stopped at once by a second Ctrl-C, can be resumed.
+"""
 _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
     (InvalidRequestError, USAGE),
     (ConfigurationError, USAGE),

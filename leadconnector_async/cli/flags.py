@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from cyclopts import Group, Parameter
 
 JOBS: Final = Group("Jobs", sort_key=1)
-Json = Annotated[bool, Parameter(name="--json", negative="")]
-Yes = Annotated[bool, Parameter(name="--yes", negative="")]
-Switch = Annotated[bool, Parameter(negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Yes = Annotated[bool, Parameter(name="--yes", negative="", show_default=False)]
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 Profile = Annotated[str | None, Parameter(name="--profile")]

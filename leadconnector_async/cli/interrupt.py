@@ -1,4 +1,7 @@
-"""Ctrl-C: once, to end soon; twice, to end at once.
+"""Ctrl-C, and SIGTERM: once, to end soon; twice, to end at once.
+
+What the first one does depends on what is going on: whoever is at work says so by `catch_interrupts`, and the one
+who said so last is asked.
 
 Rule: the first one is answered at once and starts nothing more; the second leaves everything to the journal.
 """
@@ -10,49 +13,128 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final, NoReturn
+
+from rich.console import Console
 
 from .exit_codes import AT_ONCE
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_HAS_WAKEUP: Final = hasattr(signal, "siginterrupt")
+
+Stop = Callable[[], str]
+"""Ends what is going on, and says how."""
+
+
+class Interrupted(Exception):  # noqa: N818 - a wish, not an error
+    """Somebody has pressed Ctrl-C instead of answering."""
+
+
+class _Desk:
+    """Who is asked, and how often there was a Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.stops: list[tuple[Stop, Callable[[], None]]] = []
+        self.times = 0
+
+    def interrupt(self) -> None:
+        self.times += 1
+        stop, clear = self.stops[-1]
+        if self.times > 1:
+            clear()
+            leave(AT_ONCE, "Stopped at once.")
+        say(stop())
+
+
+_DESK: Final = _Desk()
+
+
+def say(text: str) -> None:
+    """One line to whoever watches."""
+    if text:
+        with suppress(OSError):
+            Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def leave(code: int, text: str) -> NoReturn:
+    """End the process here and now, whatever its threads do."""
+    say(text)
+    for stream in (sys.stderr, sys.stdout):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager
-def catch_interrupts(stop: Callable[[], None], say: Callable[[str], None]) -> Generator[None]:
-    """Call `stop` at the first interrupt, and end the process at the second."""
-    times = 0
+def catch_interrupts(stop: Stop, clear: Callable[[], None] | None = None) -> Generator[None]:
+    """Have `stop` called at the first interrupt; the second ends the process, with exit code 130.
 
-    def interrupt() -> None:
-        nonlocal times
-        times += 1
-        if times > 1:
-            say("Stopped at once.")
-            sys.stderr.flush()
-            sys.stdout.flush()
-            os._exit(AT_ONCE)
-        say("Stopping: what is under way may end within 10 s. Ctrl-C again stops at once.")
-        stop()
-
-    with _handle(interrupt):
-        yield
-
-
-@contextmanager
-def _handle(interrupt: Callable[[], None]) -> Generator[None]:
-    loop = asyncio.get_running_loop()
-    try:
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, interrupt)
-    except NotImplementedError:  # Windows has no such handlers
-        before = signal.signal(signal.SIGINT, lambda number, frame: loop.call_soon_threadsafe(interrupt))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-        return
+    `clear` tidies the screen before that.
+    """
+    is_first = not _DESK.stops
+    _DESK.stops.append((stop, clear or _do_nothing))
+    restore = _install() if is_first else _do_nothing
     try:
         yield
     finally:
+        _DESK.stops.pop()
+        restore()
+
+
+@contextmanager
+def raise_interrupts() -> Generator[None]:
+    """While a question is asked, which keeps the loop from turning, an interrupt raises `Interrupted`."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    wakeup = signal.set_wakeup_fd(-1) if _HAS_WAKEUP else -1
+    for number in _SIGNALS:
+        signal.signal(number, _raise)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+            _keep_calls_whole(number)
+        if _HAS_WAKEUP:
+            signal.set_wakeup_fd(wakeup)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def _install() -> Callable[[], None]:
+    loop = asyncio.get_running_loop()
+
+    def restore() -> None:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+    try:
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, _DESK.interrupt)
+    except NotImplementedError:  # Windows has no such handlers
+        return _install_simply(loop)
+    return restore
+
+
+def _install_simply(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(_DESK.interrupt)
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, handle)
+    return restore
+
+
+def _keep_calls_whole(number: signal.Signals) -> None:
+    """A signal that the loop takes care of breaks no call, as the loop had set it."""
+    if _HAS_WAKEUP:
+        signal.siginterrupt(number, False)
+
+
+def _do_nothing() -> None:
+    """There is nothing to do."""

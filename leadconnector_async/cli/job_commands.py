@@ -5,21 +5,23 @@ Rule: a command reads its flags, opens the job, and hands it to the session; not
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from itertools import chain
 
-import msgspec
 from cyclopts import App
 from msgspec import structs
 
-from ..jobs import BulkJob, read_status
+from ..jobs import BulkJob, Undo, Verification, read_status
 from .connect import make_client
-from .exit_codes import DONE, FAILED, USAGE, code_of
+from .consoles import make_consoles, print_json, print_line
+from .exit_codes import DONE, FAILED, code_of
 from .flags import JOBS, Json, Profile, Switch, Yes
-from .job_screen import print_locations, print_outcomes, print_summary
+from .job_report import print_outcomes, print_status
 from .new_job import reschedule
-from .session import JobSession, describe, discard_unless_begun, end_dry_run, guard, make_consoles
+from .session import JobSession, describe, discard_unless_begun, guard
 
 
 async def resume(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
@@ -73,14 +75,12 @@ async def status(job: str, *, json_output: Json = False) -> int:
     """
 
     async def work() -> int:
-        found = read_status(job)
-        out, _ = make_consoles()
+        found = await asyncio.to_thread(read_status, job)
         if json_output:
             last = {"last_change": found.last_change, "by_location": found.by_location}
-            print(json.dumps(describe(job, found.summary) | last))
+            print_json(describe(job, found.summary) | last)
         else:
-            print_summary(out, job, found.summary)
-            print_locations(out, found)
+            print_status(make_consoles()[0], job, found, datetime.now().astimezone())
         return code_of(found.summary)
 
     return await guard(work)
@@ -106,12 +106,14 @@ async def verify(job: str, *, json_output: Json = False, profile: Profile = None
         out, _ = make_consoles()
         async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
             found = await opened.verify()
+        code = FAILED if found.differing else DONE
         if json_output:
-            print(json.dumps(msgspec.to_builtins(found)))
+            print_json({"job": job, "exit_code": code, **_to_dict(found)})
         else:
-            out.print(f"{found.checked - len(found.differing)} of {found.checked} changes stand as planned.")
+            good = found.checked - len(found.differing)
+            print_line(out, f"{good} of {found.checked} changes stand as planned.")
             print_outcomes(out, "These do not:", found.differing)
-        return FAILED if found.differing else DONE
+        return code
 
     return await guard(work)
 
@@ -141,21 +143,18 @@ async def undo(
     """
 
     async def work() -> int:
-        _, err = make_consoles()
         async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
             way_back = await opened.plan_undo()
-            print_outcomes(err, "Changed by somebody since, and kept:", way_back.kept)
+            print_outcomes(make_consoles()[1], "Changed by somebody since, and kept:", way_back.kept)
+            rows = iter(way_back.rows)
+            first = next(rows, None)
+            if first is None:
+                return _report_nothing(job, way_back, json_output)
             options = structs.replace(opened.options, allow_past=True, skip_refused=True)
-            made = await BulkJob.create(os.path.join(job, "undo"), client, way_back.rows, options=options)
+            made = await BulkJob.create(os.path.join(job, "undo"), client, chain([first], rows), options=options)
             async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output)
-                summary = await session.prepare()
-                if dry_run:
-                    return end_dry_run(made.folder, summary, json_output)
-                if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments back?"):
-                    return USAGE
-                begin()
-                return await session.run()
+                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=way_back.kept)
+                return await session.begin("Change {ready} appointments back?", begin)
 
     return await guard(work)
 
@@ -173,6 +172,19 @@ async def _go_on(
         async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
             if before is not None:
                 await before(opened)
-            return await JobSession(opened, yes=True, as_json=as_json).run()
+            return await JobSession(opened, yes=True, as_json=as_json).resume()
 
     return await guard(work)
+
+
+def _report_nothing(job: str, way_back: Undo, as_json: bool) -> int:
+    if as_json:
+        kept = [structs.asdict(outcome) for outcome in way_back.kept]
+        print_json({"job": job, "exit_code": DONE, "total": 0, "kept": kept})
+    else:
+        print_line(make_consoles()[0], "There is nothing to take back.")
+    return DONE
+
+
+def _to_dict(found: Verification) -> dict[str, object]:
+    return {"checked": found.checked, "differing": [structs.asdict(outcome) for outcome in found.differing]}

@@ -12,24 +12,29 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Final, TextIO
+from typing import Annotated, Final, TextIO
 
+from cyclopts import Parameter
 from msgspec import Struct
 
+from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..jobs import BulkJob, JobOptions, iterate_plan
+from ..jobs.clock import find_zone
+from ..jobs.folder import remove_files
 from ..jobs.plan import PlanFormat
 from ..jobs.states import OnConflict
 from .connect import make_client
-from .exit_codes import USAGE
+from .exit_codes import CAN_RESUME
 from .flags import Json, Profile, Switch, Yes
-from .session import JobSession, discard_unless_begun, end_dry_run, guard
+from .interrupt import catch_interrupts, leave
+from .session import JobSession, discard_unless_begun, guard
 
 _MARK: Final = "utf-8-sig"
 
 
 async def reschedule(
-    plan: str,
+    plan: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     job: str | None = None,
     dry_run: Switch = False,
@@ -90,8 +95,8 @@ async def reschedule(
 
     def build_options() -> JobOptions:
         errors = read_max_errors(max_errors)
-        careful = verify or canary is not None
-        return JobOptions(on_conflict, concurrency, rate, *errors, careful, allow_past, skip_refused)
+        check_flags(canary, timezone)
+        return JobOptions(on_conflict, concurrency, rate, *errors, verify, allow_past, skip_refused)
 
     folder, chosen = job or choose_folder(plan), format or guess_format(plan)
     wish = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
@@ -116,18 +121,33 @@ async def begin(wish: NewJob, build_options: Callable[[], JobOptions]) -> int:
     """Take the plan in, look at the calendar, ask, and begin."""
     options = build_options()
     async with make_client(wish.profile) as client:
-        with open_plan(wish.plan) as file:
-            rows = iterate_plan(file, format=wish.format, timezone=wish.timezone)
-            made = await BulkJob.create(wish.folder, client, rows, options=options)
+        made = await take_in(wish, client, options)
         async with discard_unless_begun(made) as begun:
-            session = JobSession(made, yes=wish.yes, as_json=wish.as_json)
-            summary = await session.prepare()
-            if wish.dry_run:
-                return end_dry_run(made.folder, summary, wish.as_json)
-            if not session.ask(f"Change {summary.counts.get('ready', 0)} appointments?"):
-                return USAGE
-            begun()
-            return await session.run(wish.canary)
+            session = JobSession(made, yes=wish.yes, as_json=wish.as_json, dry_run=wish.dry_run)
+            return await session.begin("Change {ready} appointments?", begun, wish.canary)
+
+
+async def take_in(wish: NewJob, client: LeadConnector, options: JobOptions) -> BulkJob:
+    """Make a job of the plan. A Ctrl-C ends it at once: the plan may come from where nothing ever comes."""
+
+    def give_up() -> str:
+        remove_files(wish.folder)
+        leave(CAN_RESUME, "Interrupted before anything was changed.")
+
+    with open_plan(wish.plan) as file, catch_interrupts(give_up):
+        rows = iterate_plan(file, format=wish.format, timezone=wish.timezone)
+        return await BulkJob.create(wish.folder, client, rows, options=options)
+
+
+def check_flags(canary: int | None, timezone: str | None) -> None:
+    """Raise `ConfigurationError` for what cannot be meant."""
+    if canary is not None and canary < 1:
+        raise ConfigurationError(f"--canary {canary}: it must be at least 1")
+    if timezone is not None:
+        try:
+            find_zone(timezone)
+        except ValueError as error:
+            raise ConfigurationError(f"--timezone: {error}") from None
 
 
 def read_max_errors(text: str | None) -> tuple[int | None, float | None]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from ..exceptions import ConfigurationError
+from .consoles import drop_output
 
 _JOINERS: Final = "\u200c\u200d"
 """They join letters of some scripts, and emoji."""
@@ -26,10 +27,7 @@ def write_lines(lines: Iterable[str]) -> None:
             sys.stdout.buffer.write(line.encode())
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+        drop_output(sys.stdout)
 
 
 def check_target(path: str | None, *, force: bool) -> None:

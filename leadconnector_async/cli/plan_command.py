@@ -20,11 +20,12 @@ from ..jobs.plan import PlanFormat
 from ..jobs.planner import Planned, PlanWish, build_plan, write_plan
 from .changes import read_changes
 from .connect import make_client
+from .consoles import make_consoles
 from .exit_codes import DONE, FAILED
 from .flags import JOBS, Profile, Switch
 from .output import check_target, clean, write_file, write_lines
 from .ranges import choose_whose, find_day, list_all, read_range
-from .session import guard, make_consoles
+from .session import guard
 
 _NEEDS_ZONE: Final = "keeps the time of day: name its zone by --timezone, such as Europe/London"
 Many = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]

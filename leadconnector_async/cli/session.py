@@ -6,114 +6,190 @@ Rule: whatever happens ends in words and a code; an error of this library is nev
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from datetime import datetime
 
 import msgspec
-from rich.console import Console
+from msgspec import structs
 
 from ..exceptions import LeadConnectorError, PlanError
-from ..jobs import BulkJob, JobSummary
-from .exit_codes import CAN_RESUME, DONE, TOO_MANY, USAGE, code_for, code_of
-from .interrupt import catch_interrupts
-from .job_screen import JobScreen, print_faults, print_preview, print_summary
+from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
+from .consoles import drop_output, has_terminal, make_consoles, print_json, print_line
+from .exit_codes import CAN_RESUME, DONE, USAGE, code_for, code_of
+from .interrupt import Interrupted, catch_interrupts, raise_interrupts
+from .job_report import (
+    build_command,
+    print_faults,
+    print_outcomes,
+    print_preview,
+    print_refused,
+    print_stops,
+    print_summary,
+)
+from .job_screen import JobScreen
 
-CANARY_WORDS: Final = "The first {count} rows did not all go well; the others were not started."
-
-
-def make_consoles() -> tuple[Console, Console]:
-    """For the summary, and for everything else."""
-    return Console(highlight=False), Console(stderr=True, highlight=False)
-
-
-def ask(question: str, *, yes: bool) -> bool:
-    """Whether to go on: asked on a terminal, and refused without one."""
-    if yes:
-        return True
-    _, err = make_consoles()
-    if not sys.stdin.isatty():
-        err.print("Nothing was changed: there is no terminal to ask on. Add --yes to go on.")
-        return False
-    err.print(f"{question} [y/N] ", end="", markup=False)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-class Interrupted(Exception):  # noqa: N818 - a wish, not an error
-    """Somebody has stopped a job before anything was sent."""
+_GOOD = ("applied", "in_place")
 
 
 class JobSession:
     """Runs a job for somebody who watches, or for a script."""
 
-    def __init__(self, job: BulkJob, *, yes: bool, as_json: bool) -> None:
+    def __init__(
+        self,
+        job: BulkJob,
+        *,
+        yes: bool,
+        as_json: bool,
+        dry_run: bool = False,
+        kept: tuple[RowOutcome, ...] = (),
+    ) -> None:
         self._job = job
         self._yes = yes
         self._as_json = as_json
+        self._dry_run = dry_run
+        self._kept = kept
         self._out, self._err = make_consoles()
         self._screen = JobScreen(self._err)
 
-    async def prepare(self) -> JobSummary:
-        """Read the calendar, and show what would change. Raises `Interrupted` at a Ctrl-C."""
-        reading = asyncio.ensure_future(self._job.prepare(self._screen.show_reading))
+    async def begin(self, question: str, begin: Callable[[], None], canary: int | None = None) -> int:
+        """A new job: show what would change, ask, and change it. `begin` is called when it is to be kept."""
+        summary = await self._prepare()
+        if self._dry_run:
+            return await self._end_dry_run(summary)
+        ready = summary.counts.get("ready", 0)
+        if ready and not self.ask(question.format(ready=ready)):
+            return USAGE
+        begin()
+        if summary.stopped and not ready:
+            return self._report(summary)
+        return await self._run_all(canary)
 
-        def give_up() -> None:
-            reading.cancel()
-
-        self._screen.start()
-        try:
-            with catch_interrupts(give_up, self._screen.say):
-                summary = await reading
-        except asyncio.CancelledError:
-            raise Interrupted from None
-        finally:
-            self._screen.stop()
-        print_preview(self._err, await self._job.preview())
-        return summary
+    async def resume(self) -> int:
+        """A job that was begun: read what is not known yet, and go on."""
+        summary = await self._read()
+        if summary.stopped and not (summary.counts.get("ready") or summary.counts.get("sent")):
+            return self._report(summary)
+        return await self._run_all(None)
 
     def ask(self, question: str) -> bool:
         """Whether to go on."""
         return ask(question, yes=self._yes)
 
-    async def run(self, canary: int | None = None) -> int:
+    async def _prepare(self) -> JobSummary:
+        """Read the calendar, and show what would change."""
+        try:
+            summary = await self._read()
+        except PlanError:
+            print_preview(self._err, await self._job.preview(), _now())
+            raise
+        preview = await self._job.preview()
+        print_preview(self._err, preview, _now())
+        print_refused(self._err, preview)
+        print_stops(self._err, summary, _now())
+        return summary
+
+    async def _read(self) -> JobSummary:
+        self._screen.start()
+        try:
+            return await self._job.prepare(self._screen.show_reading)
+        except asyncio.CancelledError:
+            raise Interrupted("Interrupted before anything was changed.") from None
+        finally:
+            self._screen.stop()
+
+    async def _end_dry_run(self, summary: JobSummary) -> int:
+        """Nothing was changed; whether it could be."""
+        code = code_of(summary) if summary.stopped else USAGE if summary.counts.get("refused") else DONE
+        if self._as_json:
+            preview = await self._job.preview()
+            said: dict[str, object] = {
+                "dry_run": True,
+                "exit_code": code,
+                "requests": sum(preview.requests.values()),
+                "left_seconds": round(preview.left_seconds, 1),
+            }
+            print_json(self._describe(summary, said))
+        return code
+
+    async def _run_all(self, canary: int | None) -> int:
         """Carry the job out; `canary` rows first."""
         if canary is not None:
-            summary = await self._run(limit=canary)
-            if code := code_of(msgspec.structs.replace(summary, counts=_leave_out_open(summary))):
-                self._screen.say(CANARY_WORDS.format(count=canary))
-                self.report(summary)
-                return code if summary.stopped else TOO_MANY
-            if not summary.left:
-                self.report(summary)
-                return code_of(summary)
-            if not self.ask(f"The first {canary} rows are applied. Change the other {summary.left}?"):
-                self.report(summary)
-                return code_of(summary)
-        summary = await self._run()
-        self.report(summary)
-        return code_of(summary)
+            summary = await self._try_some(canary)
+            if summary.stopped or not summary.left:
+                return self._report(summary)
+            try:
+                if not self.ask(f"Change the other {summary.left}?"):
+                    return self._report(summary)
+            except Interrupted:
+                stopped = Stopped("interrupted", "it was interrupted")
+                return self._report(structs.replace(summary, stopped=(stopped,)))
+        return self._report(await self._run())
 
-    def report(self, summary: JobSummary) -> None:
-        """How it ended, for people or for scripts."""
-        if self._as_json:
-            print(json.dumps(describe(self._job.folder, summary)))
-        else:
-            print_summary(self._out, self._job.folder, summary)
+    async def _try_some(self, count: int) -> JobSummary:
+        """Change the first rows, read them again, and show them; stopped if any of them did not go well."""
+        seen: list[RowOutcome] = []
+        options = self._job.options
+        self._job.options = structs.replace(options, verify=True)
+        try:
+            summary = await self._run(count, seen.append)
+        finally:
+            self._job.options = options
+        print_outcomes(self._err, "The first rows:", seen)
+        return _judge_first(summary, seen)
 
-    async def _run(self, limit: int | None = None) -> JobSummary:
+    async def _run(
+        self, limit: int | None = None, on_outcome: Callable[[RowOutcome], None] = lambda outcome: None
+    ) -> JobSummary:
         began = time.monotonic()
         self._screen.start()
         try:
-            with catch_interrupts(self._job.stop, self._screen.say):
+            with catch_interrupts(self._stop, self._screen.stop):
                 return await self._job.run(
                     limit=limit,
+                    on_outcome=on_outcome,
                     on_progress=lambda progress: self._screen.show(progress, time.monotonic() - began),
                 )
+        except PlanError:
+            raise
+        except LeadConnectorError as error:
+            error.add_note(f"Go on with: {build_command('resume', self._job.folder)}")
+            raise
         finally:
             self._screen.stop()
+
+    def _stop(self) -> str:
+        count = self._job.stop()
+        rows = "1 row" if count == 1 else f"{count} rows"
+        self._screen.say(f"Stopping: finishing {rows}, at most 10 s. Ctrl-C again stops at once.")
+        return ""
+
+    def _report(self, summary: JobSummary) -> int:
+        """How it ended, for people or for scripts."""
+        if self._as_json:
+            print_json(self._describe(summary, {}))
+        else:
+            print_summary(self._out, self._job.folder, summary, _now())
+        return code_of(summary)
+
+    def _describe(self, summary: JobSummary, more: dict[str, object]) -> dict[str, object]:
+        kept = {"kept": [structs.asdict(outcome) for outcome in self._kept]} if self._kept else {}
+        return describe(self._job.folder, summary) | kept | more
+
+
+def ask(question: str, *, yes: bool) -> bool:
+    """Whether to go on: asked on a terminal, and refused without one. Raises `Interrupted` at a Ctrl-C."""
+    if yes:
+        return True
+    _, err = make_consoles()
+    if not has_terminal():
+        print_line(err, "Nothing was changed: there is no terminal to ask on. Add --yes to go on.")
+        return False
+    err.print(f"{question} [y/N] ", end="", markup=False)
+    with raise_interrupts():
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def describe(folder: str, summary: JobSummary) -> dict[str, object]:
@@ -131,27 +207,52 @@ def describe(folder: str, summary: JobSummary) -> dict[str, object]:
 
 
 async def guard(work: Callable[[], Awaitable[int]]) -> int:
-    """Do something, and turn what goes wrong into words and a code."""
+    """Do something, and turn what goes wrong, and a Ctrl-C, into words and a code."""
     _, err = make_consoles()
     try:
-        return await work()
-    except Interrupted:
-        err.print("Interrupted before anything was changed.")
+        return await _finish(work)
+    except (Interrupted, asyncio.CancelledError) as error:
+        print_line(err, str(error) or "Interrupted.")
         return CAN_RESUME
     except PlanError as error:
         print_faults(err, error)
         return USAGE
     except LeadConnectorError as error:
-        err.print(str(error), markup=False, soft_wrap=True)
+        for line in (str(error), *getattr(error, "__notes__", ())):
+            print_line(err, line)
         return code_for(error)
     except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8: save it as CSV UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        err.print(f"The plan cannot be read: {reason}", markup=False, soft_wrap=True)
+        print_line(err, describe_file_error(error))
         return USAGE
 
 
-def _leave_out_open(summary: JobSummary) -> dict[str, int]:
-    return {state: count for state, count in summary.counts.items() if state not in ("ready", "loaded")}
+async def _finish(work: Callable[[], Awaitable[int]]) -> int:
+    """Do it until its words are out. A reader who has gone away is no failure."""
+
+    async def act() -> int:
+        code = await work()
+        sys.stdout.flush()
+        return code
+
+    def give_up() -> str:
+        task.cancel()
+        return ""
+
+    task = asyncio.ensure_future(act())
+    try:
+        with catch_interrupts(give_up):
+            return await task
+    except BrokenPipeError:
+        drop_output(sys.stdout)
+        return DONE
+
+
+def describe_file_error(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file cannot be read, and how to mend it."""
+    if isinstance(error, UnicodeDecodeError):
+        return "The plan is not UTF-8: save it as CSV UTF-8."
+    name = f"{error.filename}: " if error.filename is not None else ""
+    return f"{name}{error.strerror or type(error).__name__}"
 
 
 @asynccontextmanager
@@ -169,10 +270,13 @@ async def discard_unless_begun(job: BulkJob) -> AsyncGenerator[Callable[[], None
         await (job.aclose() if begun else job.discard())
 
 
-def end_dry_run(folder: str, summary: JobSummary, as_json: bool) -> int:
-    """Nothing was changed; whether it could be."""
-    if as_json:
-        print(json.dumps(describe(folder, summary) | {"dry_run": True}))
-    if summary.stopped:
-        return code_of(summary)
-    return USAGE if summary.counts.get("refused") else DONE
+def _judge_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
+    bad = sum(outcome.state not in _GOOD for outcome in seen)
+    if not bad or summary.stopped:
+        return summary
+    stopped = Stopped("errors", f"{bad} of the first {len(seen)} rows did not go well; no other was started")
+    return structs.replace(summary, stopped=(stopped,))
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..models import Appointment
+from .consoles import make_consoles
 from .output import clean, write_lines
-from .session import make_consoles
 
 _SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
 _WIDE: Final = 10_000

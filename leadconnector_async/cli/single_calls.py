@@ -13,12 +13,13 @@ from rich.text import Text
 
 from .changes import read_changes
 from .connect import make_client
+from .consoles import make_consoles
 from .exit_codes import DONE, FAILED, USAGE
 from .flags import Json, Profile, Switch, Yes
 from .output import clean
 from .ranges import choose_whose, list_all, read_range
 from .safe_update import change_safely, read_update
-from .session import ask, guard, make_consoles
+from .session import ask, guard
 from .showing import name_fields, show_event, show_events, show_slots, write_json
 
 SINGLE: Final = Group("Single calls", sort_key=2)

@@ -1,187 +1,227 @@
-"""The tour: a clinic day is rescheduled in the sandbox, through the public API, with faults on the way.
+"""The tour: a clinic day is planned, moved, interrupted, resumed, verified and undone, with faults on the way.
 
-Rule: nothing is taken on trust. What the library reports is held against what the server saw, and the server's
-state against the plan.
+Every step is a command as anybody would type it, in a process of its own, against a sandbox in this one. The move
+is killed half-way, as a power cut would.
 
-Knows the client, the jobs and the sandbox; nothing of screens.
+Rule: nothing is taken on trust. What the commands report is held against what the server saw, and the server's
+state against the plan, and against the state before.
+
+Knows the plan and the sandbox; nothing of screens.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.resources import files
-from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..answer import answer_of
-from ..client import LeadConnector
-from ..events import Event, Paused, Retrying, Sent
-from ..exceptions import LeadConnectorError, RateLimitedError
 from ..jobs import PlanRow, read_plan
-from ..policy import RetryPolicy
 from ..sandbox import BookedAppointment, Limits, Sandbox
 
-LIMITS: Final = Limits(max_requests=40, interval=1.5)
+LIMITS: Final = Limits(max_requests=100, interval=1.0)
 """A real location allows about 100 in 10 seconds; the tour is scaled to end soon."""
+_PLAN: Final = "clinic_day.csv"
+_JOB: Final = "clinic_day.job"
+_DAY: Final = ("--from", "2027-03-10", "--to", "2027-03-11", "--timezone", "America/New_York")
 _EVERY: Final = 20
 _FAULTS: Final = ("503", "reset", "lose-answer", "html 502", "stall 0.3", "503-after-apply")
-_PAUSE_SECONDS: Final = LIMITS.interval / 4
+_KILLED_AFTER: Final = 100
+"""Changes that the server has applied when the process is killed."""
 
 
-class Progress(Struct):
-    """Where the tour stands."""
+class Step(Struct, kw_only=True):
+    """One command, and what came of it."""
 
-    total: int
-    done: int = 0
-    sent: int = 0
-    retried: int = 0
-    waiting: bool = False
-    """The location's limit is used up, so nothing is sent at the moment."""
+    command: str
+    exit_code: int
+    seconds: float
+    output: str
+    """What it said: on stdout, and on stderr if that was nothing."""
+    killed: bool = False
 
 
 class TourReport(Struct, kw_only=True):
     """What happened."""
 
     planned: int
-    updated: int = 0
-    """Calls that returned an appointment."""
-    failed: list[str] = []
-    """Errors, in words."""
+    steps: list[Step] = []
+    applied: int = 0
+    """Changes of the plan that the server has applied, undoing apart."""
+    applied_twice: int = 0
+    """Changes of the plan that the server has applied more than once."""
+    applied_at_kill: int = 0
+    """Of these, how many when the process was killed."""
+    differing: list[str] = []
+    """Ids of appointments that were not as planned after the job."""
+    not_undone: list[str] = []
+    """Ids of appointments that were not as before after the undoing."""
     requests: int = 0
     """Requests that the server saw."""
-    attempts: int = 0
-    """Requests that the library says it has sent."""
-    retried: int = 0
-    """Attempts after the first of a call."""
-    faults_planned: int = 0
-    faults_met: int = 0
-    pauses: int = 0
-    """How often everything stood still until the limit let it go on."""
-    paused_seconds: float = 0.0
     refused_for_rate: int = 0
     """429s."""
-    most_in_window: int = 0
-    """The most requests that the server saw in one window."""
-    limit: int = LIMITS.max_requests
-    """Requests that the server allowed in a window."""
-    interval: float = LIMITS.interval
-    """Length of the window, in seconds."""
-    differing: list[str] = []
-    """Ids of appointments whose state is not what the plan wants, or that changed without being in it."""
+    faults_planned: int = 0
+    faults_met: int = 0
     seconds: float = 0.0
 
     @property
     def holds(self) -> bool:
         """Everything is as it should be."""
         return (
-            self.updated == self.planned
-            and not (self.failed or self.differing or self.refused_for_rate)
-            and self.requests == self.attempts
+            bool(self.steps)
+            and all(step.killed or step.exit_code == 0 for step in self.steps)
+            and any(step.killed for step in self.steps)
+            and not (self.differing or self.not_undone or self.applied_twice)
             and self.faults_met == self.faults_planned
-            and self.most_in_window <= self.limit
         )
 
     def to_dict(self) -> dict[str, object]:
         """For JSON: all figures, and whether they hold."""
-        return {**msgspec.structs.asdict(self), "holds": self.holds}
+        return {**msgspec.to_builtins(self), "holds": self.holds}
 
 
-async def run_tour(show: Callable[[Progress], None] = lambda progress: None, limits: Limits = LIMITS) -> TourReport:
-    """Run the tour; `show` is called whenever something has happened."""
-    plan = read_plan(
-        (files("leadconnector_async.cli") / "clinic_day.csv").read_text("utf-8-sig").splitlines(keepends=True)
-    )
+Show = Callable[[Step | str], None]
+"""Is told of every command, before it begins and when it has ended."""
+
+
+async def run_tour(show: Show = lambda step: None) -> TourReport:
+    """Run the tour."""
+    content = (files("leadconnector_async.cli") / _PLAN).read_text("utf-8-sig")
+    plan = read_plan(content.splitlines(keepends=True))
     faults = [
         _FAULTS[number // _EVERY % len(_FAULTS)] if number % _EVERY == 9 else "ok" for number in range(len(plan))
     ]
-    async with Sandbox(limits=limits, faults={"update_appointment": faults}) as sandbox:
-        tour = _Tour(sandbox, plan, show)
-        before = {event.id: event for event in sandbox.book}
-        await tour.run()
-        return tour.finish(before, sum(fault != "ok" for fault in faults))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    folder = tempfile.mkdtemp(prefix="leadconnector-demo-")
+    try:
+        _write(Path(folder, _PLAN), content)
+        async with Sandbox(limits=LIMITS, faults={"update_appointment": faults}) as sandbox:
+            tour = _Tour(sandbox, plan, folder, show)
+            await tour.run()
+            tour.report.faults_planned = sum(fault != "ok" for fault in faults)
+            tour.finish()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    tour.report.seconds = loop.time() - began
+    return tour.report
 
 
 class _Tour:
-    def __init__(self, sandbox: Sandbox, plan: list[PlanRow], show: Callable[[Progress], None]) -> None:
+    def __init__(self, sandbox: Sandbox, plan: list[PlanRow], folder: str, show: Show) -> None:
+        self.report = TourReport(planned=len(plan))
         self._sandbox = sandbox
         self._plan = plan
+        self._folder = folder
         self._show = show
-        self._progress = Progress(len(plan))
-        self._report = TourReport(
-            planned=len(plan), limit=sandbox.limits.max_requests, interval=sandbox.limits.interval
-        )
-        self._sent_at: list[float] = []
+        self._before = _take_picture(sandbox, plan)
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        client = LeadConnector(
-            self._sandbox.token,
-            base_url=self._sandbox.url,
-            location_id=self._sandbox.location_id,
-            retry=RetryPolicy(backoff_base=0.2),
-            on_event=self._note,
-        )
-        async with client:
-            ticker = asyncio.create_task(self._tick())
-            await asyncio.gather(*(self._update(client, row) for row in self._plan))
-            ticker.cancel()
-        self._report.seconds = loop.time() - began
+        """Step by step."""
+        calendar = next(iter(self._sandbox.book.calendars))
+        await self._do("plan", "--calendar", calendar, *_DAY, "--shift", "+1w", "--output", "general_practice.csv")
+        await self._do("reschedule", _PLAN, "--dry-run")
+        await self._kill("reschedule", _PLAN, "--yes")
+        await self._do("resume", _JOB)
+        await self._do("verify", _JOB)
+        self.report.differing = _find_differences(self._plan, self._sandbox, self._before)
+        self._count_changes()
+        await self._do("undo", _JOB, "--yes")
+        now = _take_picture(self._sandbox, self._plan)
+        self.report.not_undone = [event_id for event_id, event in self._before.items() if now[event_id] != event]
 
-    async def _update(self, client: LeadConnector, row: PlanRow) -> None:
-        try:
-            answer = await answer_of(client.update_appointment(row.event_id, row.update))
-            attempts = answer.attempts
-            self._report.updated += 1
-        except LeadConnectorError as error:
-            attempts = error.attempts
-            self._report.failed.append(f"line {row.line}: {error}")
-            self._report.refused_for_rate += isinstance(error, RateLimitedError)
-        self._report.attempts += attempts
-        self._report.retried += attempts - 1
-        self._progress.done += 1
-        self._show(self._progress)
-
-    async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(0.1)
-            self._progress.waiting = bool(self._sent_at) and loop.time() - self._sent_at[-1] > _PAUSE_SECONDS
-            self._show(self._progress)
-
-    def _note(self, event: Event) -> None:
-        match event:
-            case Sent():
-                self._sent_at.append(asyncio.get_running_loop().time())
-                self._progress.sent += 1
-                self._progress.waiting = False
-            case Retrying():
-                self._progress.retried += 1
-            case Paused():
-                self._progress.waiting = True
-            case _:
-                pass
-
-    def finish(self, before: dict[str, BookedAppointment], faults_planned: int) -> TourReport:
-        report, requests = self._report, self._sandbox.requests
-        gaps = [later - earlier for earlier, later in pairwise(self._sent_at) if later - earlier > _PAUSE_SECONDS]
-        report.pauses, report.paused_seconds = len(gaps), sum(gaps)
+    def finish(self) -> None:
+        """Count what the server saw."""
+        report, requests = self.report, self._sandbox.requests
         report.requests = len(requests)
         report.refused_for_rate = requests.count_statuses()[429]
-        report.most_in_window = requests.count_most_in(self._sandbox.limits.interval)
-        report.faults_planned = faults_planned
         unused = [fault for faults in self._sandbox.faults.unused().values() for fault in faults]
-        report.faults_met = faults_planned - sum(fault.kind != "ok" for fault in unused)
-        report.differing = _find_differences(self._plan, self._sandbox, before)
-        return report
+        report.faults_met = report.faults_planned - sum(fault.kind != "ok" for fault in unused)
+
+    def _count_changes(self) -> None:
+        applied = Counter(one.event_id for one in self._sandbox.requests.of("update_appointment") if one.applied)
+        self.report.applied = len(applied)
+        self.report.applied_twice = sum(count > 1 for count in applied.values())
+
+    async def _do(self, *arguments: str) -> None:
+        process, began = await self._start(arguments)
+        await self._end(process, arguments, began, killed=False)
+
+    async def _kill(self, *arguments: str) -> None:
+        """Kill it half-way."""
+        process, began = await self._start(arguments)
+        writes = 0
+        while writes < _KILLED_AFTER and process.returncode is None:
+            await asyncio.sleep(0.01)
+            writes = sum(one.applied for one in self._sandbox.requests.of("update_appointment"))
+        self.report.applied_at_kill = writes
+        if process.returncode is None:
+            process.kill()
+        await self._end(process, arguments, began, killed=True)
+
+    async def _start(self, arguments: tuple[str, ...]) -> tuple[asyncio.subprocess.Process, float]:
+        self._show(_render(arguments))
+        pipe = asyncio.subprocess.PIPE
+        code = "from leadconnector_async.cli import main; main()"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            code,
+            *arguments,
+            cwd=self._folder,
+            env=self._environment(),
+            stdout=pipe,
+            stderr=pipe,
+        )
+        return process, asyncio.get_running_loop().time()
+
+    async def _end(
+        self, process: asyncio.subprocess.Process, arguments: tuple[str, ...], began: float, *, killed: bool
+    ) -> None:
+        out, err = await process.communicate()
+        step = Step(
+            command=_render(arguments),
+            exit_code=process.returncode or 0,
+            seconds=asyncio.get_running_loop().time() - began,
+            output=(out or err).decode("utf-8", "replace").strip(),
+            killed=killed,
+        )
+        self.report.steps.append(step)
+        self._show(step)
+
+    def _environment(self) -> Mapping[str, str]:
+        sandbox = self._sandbox
+        account = {"TOKEN": sandbox.token, "BASE_URL": sandbox.url, "LOCATION_ID": sandbox.location_id}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LEADCONNECTOR_")}
+        return kept | {f"LEADCONNECTOR_{name}": value for name, value in account.items()}
 
 
-def _find_differences(plan: list[PlanRow], sandbox: Sandbox, before: dict[str, BookedAppointment]) -> list[str]:
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, "utf-8")
+
+
+def _render(arguments: tuple[str, ...]) -> str:
+    return shlex.join(("leadconnector", *arguments))
+
+
+def _take_picture(sandbox: Sandbox, plan: list[PlanRow]) -> dict[str, BookedAppointment]:
+    """All appointments, and the instances of series that the plan names."""
+    planned = {row.event_id: sandbox.appointment(row.event_id) for row in plan}
+    return planned | {event.id: event for event in sandbox.book}
+
+
+def _find_differences(plan: list[PlanRow], sandbox: Sandbox, before: Mapping[str, BookedAppointment]) -> list[str]:
     planned = {row.event_id: row for row in plan}
     differing = [row.event_id for row in plan if not _is_as_planned(row, sandbox.appointment(row.event_id))]
     untouched = [event for event in sandbox.book if event.id not in planned]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -39,6 +40,10 @@ LAST: Final = 1_000_000
 """The rank of rows that are tried again after all others."""
 _MOST_TURNS: Final = 5
 """How often a row that meets something passing is put off."""
+
+
+TakePlace = Callable[[], Awaitable[None]]
+"""Returns when one more row may be at the server."""
 
 
 class Halt(Exception):  # noqa: N818 - it stops a location and is no error of the row's
@@ -70,16 +75,21 @@ class Carrier:
         self._options = options
         self._version = version
 
-    async def carry(self, row: OpenRow, flight: Flight) -> Result | None:
-        """Carry out a row; `None` if it is put off until after all others. Raises `Halt` and `Passing`."""
+    async def carry(self, row: OpenRow, flight: Flight, take_place: TakePlace) -> Result | None:
+        """Carry out a row; `None` if it is put off until after all others. Raises `Halt` and `Passing`.
+
+        Its intent goes to the disk before its turn at the server comes.
+        """
         FLIGHT.set(flight)
         if row.state == "sent":
+            await take_place()
             seen = await self._look(row, flight)
             if seen is not None:
                 return seen
             flight.repeated = True
         try:
             await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
+            await take_place()
             shown = await self._send(row, row.updates)
         except JournalError:
             raise

@@ -103,7 +103,8 @@ def _refuse_clashes(order: Order, journal: Journal) -> list[RowFault]:
             if first.ignores or second.ignores or not second.is_ready:
                 continue
             reason = f"it wants the same time of the same person as line {first.line}"
-            faults.append(RowFault(second.line, "start_time", reason, "give one of the two another time"))
+            mend = "give one another time, or set ignore_free_slot_validation where a slot has several places"
+            faults.append(RowFault(second.line, "start_time", reason, mend))
             journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
     return faults
 

@@ -31,6 +31,8 @@ class Flight(Struct):
     """It was sent again after that."""
     seconds: float = 0.0
     """What the last answer took."""
+    placed: bool = False
+    """It has one of the places of those that are at the server at once."""
 
 
 class Moment(Struct, frozen=True):

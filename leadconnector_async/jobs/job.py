@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 
@@ -27,8 +27,8 @@ from .forecast import Load, forecast_location
 from .intake import MOST_NAMED
 from .journal import Connect, Journal
 from .plan import build_plan_error
-from .preparation import Preparation, forget_old_readings, list_faults
-from .preview import Preview, read_preview
+from .preparation import Preparation, forget_old_readings
+from .preview import Preview, list_faults, read_preview
 from .review import Reviewer, Undo, Verification
 from .rows import PlanRow
 from .runner import Runner
@@ -45,6 +45,7 @@ _AGAIN: Final = """
     WHERE state IN ('failed', 'skipped') AND updates IS NOT NULL AND parks IS NULL
 """
 
+T = TypeVar("T")
 OnOutcome = Callable[[RowOutcome], None]
 OnProgress = Callable[[JobProgress], None]
 
@@ -69,6 +70,7 @@ class BulkJob:
         self._lock = lock
         self._runner: Runner | None = None
         self._stopped: Stopped | None = None
+        self._give_up: Callable[[], object] | None = None
         self._closed = False
         self._clients: dict[str, LeadConnector] = {}
 
@@ -176,13 +178,14 @@ class BulkJob:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._stopped = None
-        unread = (await self.prepare()).stopped
+        prepared = await self._unless_stopped(self.prepare())
+        unread = prepared.stopped if prepared is not None else ()
         reviewer = Reviewer(self._scribe, self._find_client)
-        await reviewer.settle_unknown()
+        await self._unless_stopped(reviewer.settle_unknown())
         stopped = await self._run_once(limit, on_outcome, on_progress)
-        if not stopped and limit is None and await reviewer.settle_unknown():
+        if not stopped and limit is None and await self._unless_stopped(reviewer.settle_unknown()):
             stopped = await self._run_once(limit, on_outcome, on_progress)
-        stopped = (*unread, *stopped)
+        stopped = self._add_stop((*unread, *stopped))
         await self._scribe.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
         await self._scribe.run(partial(write_files, self.folder, summary))
@@ -221,11 +224,15 @@ class BulkJob:
         }
         return msgspec.structs.replace(preview, seconds=seconds)
 
-    def stop(self, reason: str = "it was interrupted") -> None:
-        """Start nothing more; `run` returns when what has left has ended, within ten seconds."""
+    def stop(self, reason: str = "it was interrupted") -> int:
+        """Start nothing more; `run` returns when what has left has ended, within ten seconds.
+
+        Returns how many rows are under way.
+        """
         self._stopped = Stopped("interrupted", reason)
-        if self._runner is not None:
-            self._runner.stop(self._stopped)
+        if self._give_up is not None:
+            self._give_up()
+        return self._runner.stop(self._stopped) if self._runner is not None else 0
 
     async def summarize(self) -> JobSummary:
         """Where the job stands, by its journal."""
@@ -242,6 +249,26 @@ class BulkJob:
     async def plan_undo(self) -> Undo:
         """Plan the way back: rows for another job, and what somebody has changed since. Reads only."""
         return await Reviewer(self._scribe, self._find_client).plan_undo()
+
+    def _add_stop(self, stopped: tuple[Stopped, ...]) -> tuple[Stopped, ...]:
+        return stopped if self._stopped is None or self._stopped in stopped else (*stopped, self._stopped)
+
+    async def _unless_stopped(self, read: Coroutine[object, object, T]) -> T | None:
+        """Do what only reads; `None` if the job is stopped before or meanwhile."""
+        if self._stopped is not None:
+            read.close()
+            return None
+        task = asyncio.ensure_future(read)
+        self._give_up = task.cancel
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            return None
+        finally:
+            self._give_up = None
 
     def _prepare(self, on_read: Callable[[int], None]) -> Preparation:
         return Preparation(self._scribe, self.options, self._find_client, on_read)

@@ -53,12 +53,22 @@ _OPEN: Final = """
     FROM rows INDEXED BY rows_open
     WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
-_INTEND: Final = "UPDATE rows SET state = 'sent', sent_at = ?, repeated = MAX(repeated, ?) WHERE number = ?"
-_FINISH: Final = """
-    UPDATE rows SET state = ?, done_at = ?, seconds = ?, attempts = attempts + ?, repeated = MAX(repeated, ?),
-        reason = ?, trace_id = ?, shown = ?, new_id = ?
-    WHERE number = ?
+_INTEND: Final = """
+    INSERT INTO rows (number, sent_at, repeated, line, location, event_id, key, wanted) VALUES {values}
+    ON CONFLICT (number) DO UPDATE SET
+        state = 'sent', sent_at = excluded.sent_at, repeated = MAX(repeated, excluded.repeated)
 """
+"""Never inserts: the rows are there. It is the one form in which many rows change at once, each in its own way."""
+_INTENDED: Final = "(?, ?, ?, 0, '', '', '', '')"
+_FINISH: Final = """
+    INSERT INTO rows (number, state, done_at, seconds, attempts, repeated, reason, trace_id, shown, new_id,
+        line, location, event_id, key, wanted) VALUES {values}
+    ON CONFLICT (number) DO UPDATE SET
+        state = excluded.state, done_at = excluded.done_at, seconds = excluded.seconds,
+        attempts = attempts + excluded.attempts, repeated = MAX(repeated, excluded.repeated),
+        reason = excluded.reason, trace_id = excluded.trace_id, shown = excluded.shown, new_id = excluded.new_id
+"""
+_FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '', '')"
 _POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, reason = ? WHERE number = ?"
 _RETURN: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
 
@@ -96,12 +106,13 @@ def fetch_open(location: str, after: tuple[int, int], most: int, journal: Journa
 
 def intend(number: int, now: float, *, repeated: bool) -> Entry:
     """The request of a row is about to leave."""
-    return Entry(_INTEND, (now, repeated, number))
+    return Entry(_INTEND, (number, now, repeated), _INTENDED)
 
 
 def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: Appointment | None) -> Entry:
     """A row is finished."""
     record: Record = (
+        number,
         outcome.state,
         now,
         seconds,
@@ -111,9 +122,8 @@ def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: 
         outcome.trace_id,
         None if shown is None else encode_found(shown),
         outcome.new_event_id,
-        number,
     )
-    return Entry(_FINISH, record)
+    return Entry(_FINISH, record, _FINISHED)
 
 
 def give_back(number: int) -> Entry:

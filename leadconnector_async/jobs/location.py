@@ -1,6 +1,6 @@
 """The rows of one location, carried out in their order.
 
-Rule: rows start by rank; one that waits for others holds its place until they are finished, and they have always
+Rule: rows start by rank; one that waits for others stays started until they are finished, and they have always
 started before it. What stops the location leaves all rows that have not left where they were.
 
 Knows the carrier and the journal. Must not know other locations.
@@ -21,9 +21,10 @@ from .ledger import OpenRow, Standing
 from .scribe import Scribe
 from .states import FRESH_SECONDS, OPEN, JobOptions, RowOutcome, RowState, Stopped
 
-_FETCHED: Final = 200
 _MOST_UNREACHABLE: Final = 5
 """Rows in a row that could not reach the server, after which the location stops."""
+_STARTED: Final = 2
+"""Rows that are started for each that may be at the server: the others are on their way to the disk, or back."""
 _GAP: Final = 0.5
 _BLOCKING: Final = frozenset({"failed", "skipped", "refused", "unknown"})
 
@@ -47,6 +48,7 @@ class LocationRun:
         report: Report,
         admit: Admit,
         refresh: Refresh,
+        fetched: int,
     ) -> None:
         self.location = location
         self.stopped: Stopped | None = None
@@ -56,7 +58,9 @@ class LocationRun:
         self._report = report
         self._admit = admit
         self._refresh = refresh
+        self._fetched = fetched
         self._places = asyncio.Semaphore(options.concurrency)
+        self._started = asyncio.Semaphore(_STARTED * options.concurrency)
         self._tasks: dict[asyncio.Task[None], Flight] = {}
         self._finished: dict[int, asyncio.Future[RowState]] = {}
         self._unreachable = 0
@@ -81,7 +85,7 @@ class LocationRun:
 
     async def _start_rows(self) -> None:
         while not self._closed:
-            rows = await self._scribe.run(partial(ledger.fetch_open, self.location, self._cursor, _FETCHED))
+            rows = await self._scribe.run(partial(ledger.fetch_open, self.location, self._cursor, self._fetched))
             if rows:
                 await self._start_all(rows)
             elif self._tasks:
@@ -97,7 +101,7 @@ class LocationRun:
                 await self._refresh(self._cursor)
                 return
             self._cursor = (row.rank, row.number)
-            await self._places.acquire()
+            await self._started.acquire()
             if self._closed or not self._admit():
                 self._closed = True
                 return
@@ -113,6 +117,11 @@ class LocationRun:
         for task, flight in self._tasks.items():
             if not flight.left:
                 task.cancel()
+
+    @property
+    def under_way(self) -> int:
+        """Rows that have left, and whose answer has not come."""
+        return sum(flight.left for flight in self._tasks.values())
 
     async def drain(self) -> None:
         """Wait for all rows that are under way."""
@@ -143,11 +152,12 @@ class LocationRun:
         task.add_done_callback(partial(self._land, row.number))
 
     def _land(self, number: int, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task)
+        flight = self._tasks.pop(task)
         finished = self._finished.pop(number)
         if not finished.done():
             finished.set_result("ready")
-        self._places.release()
+        self._give_place(flight)
+        self._started.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
             self.close()
@@ -158,7 +168,7 @@ class LocationRun:
             await self._settle_blocked(row, blocked)
             return
         try:
-            result = await self._carrier.carry(row, flight)
+            result = await self._carrier.carry(row, flight, partial(self._take_place, flight))
         except Halt as halt:
             self.close(halt.stopped)
         except Passing as passing:
@@ -166,7 +176,19 @@ class LocationRun:
         else:
             self._unreachable = 0
             if result is not None:
+                self._give_place(flight)
                 await self._keep(row, result)
+
+    async def _take_place(self, flight: Flight) -> None:
+        if not flight.placed:
+            await self._places.acquire()
+            flight.placed = True
+
+    def _give_place(self, flight: Flight) -> None:
+        """To the next row, as soon as this one's answer is there."""
+        if flight.placed:
+            flight.placed = False
+            self._places.release()
 
     async def _keep(self, row: OpenRow, result: Result) -> None:
         """Nobody is told of an outcome before it is on the disk."""

@@ -141,14 +141,6 @@ def forget_old_readings(journal: Journal) -> None:
     journal.write(_FORGET, (time.time() - FRESH_SECONDS,))
 
 
-def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
-    """The rows that were refused, by line, of very many the first ones; and how many there are."""
-    query = "SELECT line, column_name, reason, mend FROM faults ORDER BY line LIMIT ?"
-    faults = [RowFault(int(str(line)), *map(str, texts)) for line, *texts in journal.read(query, (most,))]
-    count = journal.read_one("SELECT COUNT(*) FROM faults")
-    return faults, int(str(count[0])) if count else 0
-
-
 def _forget_next(location: str, after: tuple[int, int], journal: Journal) -> None:
     journal.write(_FORGET_NEXT, (location, *after, _AHEAD))
 

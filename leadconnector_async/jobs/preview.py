@@ -12,7 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..exceptions import RowFault
 from . import ledger
+from .intake import MOST_NAMED
 from .journal import Journal
 from .ledger import decode_texts
 from .states import RowState
@@ -42,6 +44,8 @@ class Preview(Struct, frozen=True, kw_only=True):
     counts: Mapping[RowState, int]
     examples: tuple[Example, ...]
     """The first of its changes."""
+    faults: tuple[RowFault, ...]
+    """Why rows were refused, of very many the first ones."""
     requests: Mapping[str, int]
     """Changes to send, by location."""
     seconds: Mapping[str, float]
@@ -66,9 +70,18 @@ def count_requests(journal: Journal) -> dict[str, int]:
     return {str(location): int(str(count)) for location, count in journal.read(_LOADS)}
 
 
+def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
+    """The rows that were refused, by line, of very many the first ones; and how many there are."""
+    query = "SELECT line, column_name, reason, mend FROM faults ORDER BY line LIMIT ?"
+    faults = [RowFault(int(str(line)), *map(str, texts)) for line, *texts in journal.read(query, (most,))]
+    count = journal.read_one("SELECT COUNT(*) FROM faults")
+    return faults, int(str(count[0])) if count else 0
+
+
 def read_preview(most: int, journal: Journal) -> Preview:
     """All of it but the time that it takes."""
     return Preview(
+        faults=tuple(list_faults(MOST_NAMED, journal)[0]),
         counts=ledger.count_states(journal),
         examples=list_examples(most, journal),
         requests=count_requests(journal),

@@ -27,6 +27,10 @@ GRACE_SECONDS: Final = 10.0
 """How long rows that have left may take to end after a stop."""
 _LEAST_TRIED: Final = 20
 _RATE_SECONDS: Final = 30.0
+_FETCHED: Final = 200
+_MOST_FETCHED: Final = 4000
+"""Rows of all locations that are read ahead, and held in memory."""
+_LEAST_FETCHED: Final = 16
 _MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
 
 FindClient = Callable[[str], LeadConnector]
@@ -68,7 +72,8 @@ class Runner:
         """Carry out the open rows of all locations; `loads` says how many each has. Returns why it ended early."""
         self._left = dict(loads)
         self._began = self._loop.time()
-        self._runs = [self._build(location) for location in loads]
+        fetched = max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // max(1, len(loads))))
+        self._runs = [self._build(location, fetched) for location in loads]
         try:
             await self._run_all()
         finally:
@@ -76,13 +81,14 @@ class Runner:
         stopped = [one.stopped for one in self._runs if one.stopped is not None]
         return tuple([self._stopped] if self._stopped is not None else stopped)
 
-    def stop(self, stopped: Stopped) -> None:
-        """Start nothing more, and end soon."""
+    def stop(self, stopped: Stopped) -> int:
+        """Start nothing more, and end soon; returns how many rows are under way."""
         if self._stopped is None:
             self._stopped = stopped
             for run in self._runs:
                 run.close()
             self._loop.call_later(GRACE_SECONDS, self._abandon)
+        return sum(run.under_way for run in self._runs)
 
     def describe(self) -> JobProgress:
         """Where the job stands."""
@@ -125,7 +131,7 @@ class Runner:
         for run in self._runs:
             run.abandon()
 
-    def _build(self, location: str) -> LocationRun:
+    def _build(self, location: str, fetched: int) -> LocationRun:
         client = self._find_client(location)
         handler = listen(location, self._note_moment, client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
@@ -144,6 +150,7 @@ class Runner:
             report=self._note_outcome,
             admit=self._admit,
             refresh=refresh,
+            fetched=fetched,
         )
 
     def _admit(self) -> bool:
@@ -189,8 +196,14 @@ class Runner:
 
     def _list_paused(self) -> list[tuple[str, LocationQuota]]:
         quotas = [(location, client.quota) for location, client in self._clients.items()]
-        return [(location, quota) for location, quota in quotas if quota.paused_seconds > 0]
+        return [(location, quota) for location, quota in quotas if quota.paused_seconds > 0 or _is_used_up(quota)]
+
+
+def _is_used_up(quota: LocationQuota) -> bool:
+    return quota.waiting > 0 and quota.remaining == 0
 
 
 def _explain(quota: LocationQuota) -> str:
-    return f"{quota.pause_reason}; {quota.paused_seconds:.0f} s"
+    if quota.paused_seconds > 0:
+        return f"{quota.paused_seconds:.0f} s more, {quota.pause_reason}"
+    return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up"

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -19,6 +21,10 @@ from ..exceptions import JournalError
 from .journal import Journal, Record
 
 T = TypeVar("T")
+
+_MOST_TOGETHER: Final = 64
+"""Records in one statement: SQLite takes 999 values at least."""
+_get_statement: Final = attrgetter("statement", "values")
 
 
 def make_thread() -> Executor:
@@ -31,6 +37,11 @@ class Entry(Struct, frozen=True):
 
     statement: str
     record: Record
+    values: str = ""
+    """What stands for `{values}` in the statement, once for each record: so many records take one statement.
+
+    SQLite gives way to the other threads at every statement, and has to wait until they give way to it.
+    """
 
 
 class Scribe:
@@ -95,7 +106,6 @@ class Scribe:
         loop = asyncio.get_running_loop()
         try:
             while self._entries:
-                await asyncio.sleep(0)
                 entries, waiting = self._entries, self._waiting
                 self._entries, self._waiting = [], []
                 try:
@@ -123,5 +133,19 @@ class Scribe:
 
 def _commit(journal: Journal, entries: list[Entry]) -> None:
     with journal.commit():
-        for entry in entries:
-            journal.write(entry.statement, entry.record)
+        for (statement, values), group in groupby(entries, _get_statement):
+            records = [entry.record for entry in group]
+            if values:
+                _write_together(journal, statement, values, records)
+            else:
+                journal.write_all(statement, records)
+
+
+def _write_together(journal: Journal, statement: str, values: str, records: list[Record]) -> None:
+    """In powers of two, so that few statements are different, and those are not prepared anew."""
+    first = 0
+    while first < len(records):
+        size = min(_MOST_TOGETHER, 1 << (len(records) - first).bit_length() - 1)
+        together = records[first : first + size]
+        journal.write(statement.format(values=", ".join([values] * size)), chain.from_iterable(together))
+        first += size

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ID = "Rt5Yu7Io9Pa1Sd3Fg5Hj"
 BODY = (
-    '{"id":"Rt5Yu7Io9Pa1Sd3Fg5Hj","calendarId":"aB3dE5fG7hJ9kL1mN2pQ","locationId":"Qm7TzKx2LrVb9cNw4HyP",'
+    f'{{"id":"{ID}",'
+    '"calendarId":"aB3dE5fG7hJ9kL1mN2pQ","locationId":"Qm7TzKx2LrVb9cNw4HyP",'
     '"contactId":"Zx8Cv6Bn4Ml2Kj0Hg9Fd","title":"Intro call","startTime":"2026-09-14T09:00:00-07:00",'
     '"endTime":"2026-09-14T09:30:00-07:00","appointmentStatus":"confirmed","appoinmentStatus":"confirmed",'
     '"assignedUserId":"Lk2Jh4Gf6Ds8Aq0Wz1Xs","address":"","isRecurring":false,'
@@ -54,8 +56,8 @@ def _build_nginx(nginx: str, port: int, folder: Path) -> list[str]:
         f"worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;"
         "events { worker_connections 512; }"
         f"http {{ access_log off; keepalive_requests 100000000; {paths}"
-        f"server {{ listen 127.0.0.1:{port}; location / {{ default_type application/json; {headers}"
-        f"return 200 '{BODY}'; }} }} }}"
+        f"server {{ listen 127.0.0.1:{port}; location ~ /(?<id>[^/]+)$ {{ default_type application/json; {headers}"
+        f"return 200 '{BODY.replace(ID, '$id')}'; }} }} }}"
     )
     return [nginx, "-c", str(folder / "nginx.conf")]
 
@@ -70,13 +72,12 @@ def _await_port(port: int) -> None:
 
 
 class _Answering(asyncio.Protocol):
-    """Answers every request with the same bytes as soon as its body is there."""
+    """Answers every request alike, but for the id, as soon as its body is there."""
 
-    answer = "".join(
+    head = "".join(
         [
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
             *(f"{name}: {value}\r\n" for name, value in HEADERS.items()),
-            f"Content-Length: {len(BODY)}\r\n\r\n{BODY}",
         ]
     ).encode()
 
@@ -91,7 +92,9 @@ class _Answering(asyncio.Protocol):
             if len(rest) < length:
                 return
             self.buffer = rest[length:]
-            self.transport.write(self.answer)  # type: ignore[attr-defined]
+            body = BODY.encode().replace(ID.encode(), head.split(b" ")[1].rpartition(b"/")[2])
+            answer = b"%bContent-Length: %d\r\n\r\n%b" % (self.head, len(body), body)
+            self.transport.write(answer)  # type: ignore[attr-defined]
 
 
 async def _run(port: int) -> None:

@@ -1,13 +1,12 @@
-"""What tests of single commands share: a command as a real process, and the variables that it needs."""
+"""What tests of single commands share: the variables of an account, and a command as a real process."""
 
-import asyncio
 import os
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from leadconnector_async.sandbox import Sandbox
 
-COMMAND = [sys.executable, "-c", "from leadconnector_async.cli import main; main()"]
+from . import shell
 
 
 def name_account(sandbox: Sandbox, profile: str = "") -> dict[str, str]:
@@ -19,16 +18,8 @@ def name_account(sandbox: Sandbox, profile: str = "") -> dict[str, str]:
     }
 
 
-async def run(*arguments: str, env: Mapping[str, str]) -> tuple[int | None, str, str]:
-    """Exit code, stdout and stderr."""
+async def run(*arguments: str, env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr; of our variables, it sees only these."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("LEADCONNECTOR_")}
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**clean, **env},
-    )
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
+    ended = await shell.run(Path.cwd(), {**clean, **env}, *arguments)
+    return ended.code, ended.out, ended.err

@@ -35,7 +35,8 @@ from leadconnector_async.exceptions import PlanError
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..raw_server import answer, raw_server
-from .commanding import COMMAND, name_account, run
+from .commanding import name_account, run
+from .shell import COMMAND
 from .test_plan_command import NEW_YORK, choose_calendar
 
 Capture = pytest.CaptureFixture[str]

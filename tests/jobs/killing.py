@@ -122,22 +122,33 @@ async def start(server: Server, *arguments: str) -> asyncio.subprocess.Process:
     )
 
 
+def is_settled(folder: Path) -> bool:
+    """Whether the plan was taken in whole: from then on a job is resumed, and not begun again."""
+    facts = _query(folder, "SELECT value FROM facts WHERE name = 'settled'")
+    return bool(facts)
+
+
 def read_journal(folder: Path) -> tuple[set[str], set[str]]:
-    """The events of rows that are applied, and of rows in flight; of a copy, so that nothing is mended here."""
+    """The events of rows that are applied, and of rows in flight."""
+    rows = _query(folder, "SELECT event_id, state FROM rows")
+    return {one for one, state in rows if state == "applied"}, {one for one, state in rows if state == "sent"}
+
+
+def _query(folder: Path, query: str) -> list[tuple[str, ...]]:
+    """Of a copy, so that nothing is mended here."""
     if not (folder / "journal.sqlite").exists():
-        return set(), set()
+        return []
     with tempfile.TemporaryDirectory() as copied:
         for name in ("journal.sqlite", "journal.sqlite-wal"):
             if (folder / name).exists():
                 shutil.copy(folder / name, copied)
         connection = sqlite3.connect(f"{copied}/journal.sqlite")
         try:
-            rows = connection.execute("SELECT event_id, state FROM rows").fetchall()
+            return connection.execute(query).fetchall()
         except sqlite3.DatabaseError:  # it was killed while the plan was taken in: nothing was sent
-            rows = []
+            return []
         finally:
             connection.close()
-    return {one for one, state in rows if state == "applied"}, {one for one, state in rows if state == "sent"}
 
 
 async def run_job(server: Server, tally: Tally, dice: random.Random, kills: int) -> None:
@@ -149,7 +160,7 @@ async def run_job(server: Server, tally: Tally, dice: random.Random, kills: int)
         began = time.monotonic()
         seen: list[Kill] = []
         while True:
-            settled = (job / "journal.sqlite-wal").exists()
+            settled = is_settled(job)
             begin = ("resume", str(job)) if settled else ("reschedule", str(plan), "--yes", "--job", str(job))
             process = await start(server, *begin)
             left = kills - len(seen)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from leadconnector_async import JournalError, LeadConnector
-from leadconnector_async.jobs import BulkJob, RowOutcome
+from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import Connect
 from leadconnector_async.sandbox import Sandbox
 
@@ -36,10 +36,10 @@ async def client(clinic: Sandbox) -> AsyncIterator[LeadConnector]:
 
 
 async def begin(folder: Path, clinic: Sandbox, client: LeadConnector) -> None:
-    """A job that is prepared, and of which nothing was sent yet."""
+    """A job that is prepared, and of which nothing was sent yet; a few rows at once make many commits."""
     events = [clinic.appointment(one) for one in clinic.appointment_ids]
     plan = rows(*(at(event, start=(event.start_time + WEEK).isoformat()) for event in events))
-    async with await BulkJob.create(folder, client, plan) as job:
+    async with await BulkJob.create(folder, client, plan, options=JobOptions(concurrency=4)) as job:
         await job.prepare()
 
 

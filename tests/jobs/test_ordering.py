@@ -274,6 +274,26 @@ def test_a_ring_with_a_short_cut_is_named_by_the_shorter_way() -> None:
     assert order.waits_for == {0: (1, 2), 1: (3,), 3: (2,), 2: (4,)}
 
 
+def test_a_ring_does_not_lead_back_to_before_it() -> None:
+    """Whoever leads into a ring, and is waited for from inside of it, is on another cycle."""
+    rows = [
+        move(0, at(3), at(5)),
+        move(1, at(5, hours=2), at(8)),
+        move(2, at(8), at(2.5)),
+        move(3, at(2), at(10)),
+        move(4, at(10), at(6)),
+    ]
+    assert order_moves(rows).cycles == (Cycle((1, 2, 3, 4), 1),)
+
+
+def test_cycles_are_listed_as_their_rows_come() -> None:
+    """Neither by the clock nor by person."""
+    late = [move(1, at(15), at(16)), move(2, at(16), at(15))]
+    early = [move(3, at(9), at(10)), move(4, at(10), at(9))]
+    other = [move(5, at(9, "bob"), at(10, "bob")), move(6, at(10, "bob"), at(9, "bob"))]
+    assert list_firsts(order_moves([*late, *other, *early])) == [1, 5, 3]
+
+
 @pytest.mark.parametrize("length", [1_000, 30_000])
 def test_a_long_chain_is_walked_without_recursion(length: int) -> None:
     """Whichever end it is met from."""
@@ -335,6 +355,20 @@ def test_thousands_that_want_one_slot_are_named_once_each() -> None:
     for order in (apart, new):
         assert len(order.clashes) <= count
         assert {number for one in order.clashes for number in (one.first, one.second)} == {*range(count)}
+
+
+def test_a_class_and_a_crowd_are_not_named_pair_by_pair() -> None:
+    """Those of the class go on sharing, each of the crowd wants what they keep: no more clashes than rows."""
+    rows = [move(number, at(9), at(9 + number / 120)) for number in range(50)]
+    rows += [move(50 + number, at(number, "bob"), at(9.75)) for number in range(50)]
+    named = order_moves(rows).clashes
+    assert {number for one in named for number in (one.first, one.second)} == {*range(100)}
+    assert len(named) <= 100
+
+
+def test_two_that_come_from_nowhere_to_one_slot_clash() -> None:
+    """With each other, and none with itself."""
+    assert order_moves([move(2, NOBODY, at(9)), move(1, NOBODY, at(9))]) == Order({}, {}, (), (Clash(1, 2),))
 
 
 def test_a_slot_that_is_kept_is_clashed_for_and_not_waited_for() -> None:

@@ -119,7 +119,7 @@ def put_in_a_lock_over_the_wait(patch: pytest.MonkeyPatch) -> None:
 
     async def wait(lane: Lane, *, bulk: bool = False, deadline: float | None = None) -> Ticket | Refused:
         async with locks.setdefault(id(lane), asyncio.Lock()):
-            while (ticket := lane._take(now())) is None:  # noqa: ASYNC110 - the mistake itself
+            while (ticket := lane._take(now())) is None:
                 await asyncio.sleep((lane.slots.compute_next(now()) or now() + 1) - now())
             return ticket
 

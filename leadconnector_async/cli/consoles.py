@@ -1,0 +1,68 @@
+"""Where words go: the result to stdout, everything else to stderr.
+
+Rule: text is shown as it is, never read as markup. A reader who has gone away ends nothing but the showing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+from contextlib import suppress
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever reads has seen enough; what is being done goes on, and so does its exit code."""
+        self.quiet = True
+        drop_output(self.file)
+
+
+def make_consoles() -> tuple[Console, Console]:
+    """For the result, and for everything else."""
+    return (
+        _Console(highlight=False, markup=False, emoji=False),
+        _Console(stderr=True, highlight=False, markup=False, emoji=False),
+    )
+
+
+def drop_output(stream: IO[str]) -> None:
+    """Nobody reads it any more: what is still written to it is dropped."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def print_json(value: object) -> None:
+    """One JSON object on stdout, in one line."""
+    out, _ = make_consoles()
+    out.print(Text(json.dumps(value)), soft_wrap=True)
+
+
+def print_line(console: Console, text: str, indent: int = 0) -> None:
+    """A line; on a terminal it is broken between words, and goes on a little further in."""
+    start = " " * indent
+    if not console.is_terminal or len(start) + len(text) <= console.width:
+        console.print(Text(start + text), soft_wrap=True)
+        return
+    lines = textwrap.wrap(
+        text,
+        console.width,
+        initial_indent=start,
+        subsequent_indent=f"{start}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -1,0 +1,172 @@
+"""What a job would do, where it stands, and how it ended, in words.
+
+Rule: whoever reads it knows what to do next, and has the command for it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..exceptions import PlanError, RowFault
+from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
+from .consoles import print_line
+from .job_screen import format_end, format_seconds
+
+_MOST_LOCATIONS: Final = 10
+_WORDS: Final[dict[RowState, str]] = {
+    "applied": "applied",
+    "in_place": "in place already",
+    "failed": "failed",
+    "skipped": "left out",
+    "refused": "refused",
+    "unknown": "outcome unknown",
+    "ready": "to change",
+    "sent": "to look at again",
+    "loaded": "not read yet",
+}
+
+
+def print_faults(console: Console, error: PlanError) -> None:
+    """Every bad row of a plan."""
+    rows = "row" if error.count == 1 else "rows"
+    print_line(console, f"The plan has {error.count} bad {rows}; nothing was changed.")
+    _list_faults(console, error.faults, error.count)
+
+
+def print_preview(console: Console, preview: Preview, now: datetime) -> None:
+    """What a job would do."""
+    print_line(console, _join(preview.counts, first="ready"))
+    for example in preview.examples:
+        print_line(console, f"line {example.line}, {example.event_id}", 2)
+        for field, before, after in example.differences:
+            print_line(console, f"{field}: {before} -> {after}", 4)
+    more = preview.counts.get("ready", 0) - len(preview.examples)
+    if more > 0 and preview.examples:
+        print_line(console, f"… and {more} more", 2)
+    _print_loads(console, preview, now)
+
+
+def print_refused(console: Console, preview: Preview) -> None:
+    """The rows that are left out because they cannot be carried out."""
+    if preview.faults:
+        print_line(console, "These rows are left out:")
+        _list_faults(console, preview.faults, preview.counts.get("refused", 0))
+
+
+def print_summary(console: Console, folder: str, summary: JobSummary, now: datetime) -> None:
+    """How a job ended."""
+    _print_counts(console, summary)
+    print_stops(console, summary, now)
+    print_line(console, f"Files: {folder}")
+    if summary.left:
+        console.print(Text(f"Go on with: {build_command('resume', folder)}"), soft_wrap=True)
+    elif summary.counts.get("failed") or summary.counts.get("skipped"):
+        console.print(Text(f"Try them again with: {build_command('retry-failed', folder)}"), soft_wrap=True)
+    elif summary.counts.get("unknown"):
+        console.print(Text(f"Look at them again with: {build_command('resume', folder)}"), soft_wrap=True)
+
+
+def print_status(console: Console, folder: str, status: JobStatus, now: datetime) -> None:
+    """Where a job stands."""
+    _print_counts(console, status.summary)
+    if len(status.by_location) > 1:
+        for location, counts in list(status.by_location.items())[:_MOST_LOCATIONS]:
+            print_line(console, f"{location or 'own location'}: {_join(counts)}", 2)
+        if len(status.by_location) > _MOST_LOCATIONS:
+            print_line(console, f"… and {len(status.by_location) - _MOST_LOCATIONS} locations more", 2)
+    if status.last_change is None:
+        print_line(console, "Nothing was changed yet.")
+    else:
+        last = datetime.fromtimestamp(status.last_change, now.tzinfo)
+        ago = format_seconds((now - last).total_seconds())
+        print_line(console, f"Last change: {last:%Y-%m-%d %H:%M:%S}, {ago} ago")
+    print_line(console, f"Files: {folder}")
+    if status.summary.left:
+        command = build_command("resume", folder)
+        console.print(Text(f"If nobody works on it, go on with: {command}"), soft_wrap=True)
+
+
+def print_stops(console: Console, summary: JobSummary, now: datetime) -> None:
+    """Why it ended early."""
+    for stopped in summary.stopped[:_MOST_LOCATIONS]:
+        where = f"{stopped.location_id}: " if stopped.location_id else ""
+        reason = stopped.reason.rstrip(".")
+        again = ""
+        if stopped.resume_seconds is not None:
+            again = f" Resume after {format_end(stopped.resume_seconds, now)}."
+        print_line(console, f"Stopped. {where}{reason[:1].upper()}{reason[1:]}.{again}")
+    if len(summary.stopped) > _MOST_LOCATIONS:
+        print_line(console, f"… and {len(summary.stopped) - _MOST_LOCATIONS} locations more")
+
+
+def print_outcomes(console: Console, title: str, outcomes: Iterable[RowOutcome], most: int = 20) -> None:
+    """Rows with what became of them."""
+    known = list(outcomes)
+    if not known:
+        return
+    print_line(console, title)
+    for outcome in known[:most]:
+        told = outcome.reason or _WORDS[outcome.state]
+        print_line(console, f"line {outcome.line}, {outcome.event_id}: {told}", 2)
+    if len(known) > most:
+        print_line(console, f"… and {len(known) - most} more", 2)
+
+
+def build_command(command: str, folder: str) -> str:
+    """What to type next."""
+    return f"leadconnector {command} {shlex.quote(folder)}"
+
+
+def _list_faults(console: Console, faults: Iterable[RowFault], count: int) -> None:
+    known = list(faults)
+    for fault in known:
+        print_line(console, str(fault), 2)
+    if count > len(known):
+        print_line(console, f"… and {count - len(known)} more", 2)
+
+
+def _print_counts(console: Console, summary: JobSummary) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for state, words in _WORDS.items():
+        if count := summary.counts.get(state, 0):
+            table.add_row(words, str(count))
+    if summary.repeated:
+        table.add_row("automations may have run twice", str(summary.repeated))
+    console.print(table)
+
+
+def _print_loads(console: Console, preview: Preview, now: datetime) -> None:
+    total = sum(preview.requests.values())
+    if not total:
+        return
+    print_line(console, f"{_count(total)}, {_forecast(preview.left_seconds, now)}")
+    if len(preview.requests) == 1:
+        return
+    slowest = sorted(preview.requests, key=lambda one: -preview.seconds.get(one, 0.0))
+    for location in slowest[:_MOST_LOCATIONS]:
+        ending = _forecast(preview.seconds.get(location, 0.0), now)
+        print_line(console, f"{location or 'own location'}: {_count(preview.requests[location])}, {ending}", 2)
+    if len(slowest) > _MOST_LOCATIONS:
+        print_line(console, f"… and {len(slowest) - _MOST_LOCATIONS} locations more", 2)
+
+
+def _forecast(seconds: float, now: datetime) -> str:
+    return f"about {format_seconds(max(1.0, seconds))}, until {format_end(seconds, now)}"
+
+
+def _count(requests: int) -> str:
+    return "1 request" if requests == 1 else f"{requests} requests"
+
+
+def _join(counts: Mapping[RowState, int], first: RowState = "applied") -> str:
+    states = sorted(_WORDS, key=lambda state: state != first)
+    return ", ".join(f"{counts[state]} {_WORDS[state]}" for state in states if counts.get(state)) or "no rows"

@@ -1,0 +1,94 @@
+"""Rows a second with the limit out of the way: bare calls, a stream, a job, and a job that commits nothing."""
+
+import asyncio
+import gc
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+from leadconnector_async import AppointmentUpdate, LeadConnector
+from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, iterate_plan, scribe, update_many
+
+from .made import build_location_id, connect, write_plan
+from .server import serve
+
+ROWS, ROUNDS, CONCURRENCY = 3000, 5, 50
+BARE, STREAM, JOB, UNWRITTEN = "update_appointment", "update_many", "BulkJob.run", "the same, nothing committed"
+Candidate = Callable[[LeadConnector, Path], Awaitable[float]]
+"""Returns the seconds that it took."""
+
+
+def build_rows() -> Iterator[tuple[str, AppointmentUpdate]]:
+    """The changes that the job sends."""
+    for row in iterate_plan(write_plan(ROWS, 1, weeks=52)):
+        assert isinstance(row, PlanRow)
+        yield row.event_id, row.update
+
+
+async def call_bare(client: LeadConnector, folder: Path) -> float:
+    rows = iter(list(build_rows()))
+
+    async def work() -> None:
+        for event_id, update in rows:
+            await client.update_appointment(event_id, update)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+    return time.perf_counter() - began
+
+
+async def stream(client: LeadConnector, folder: Path) -> float:
+    rows = list(build_rows())
+    began = time.perf_counter()
+    states = [one.state async for one in update_many(client, rows, concurrency=CONCURRENCY, keep=False)]
+    assert states == ["applied"] * ROWS
+    return time.perf_counter() - began
+
+
+async def run_job(client: LeadConnector, folder: Path) -> float:
+    async with await BulkJob.open(shutil.copytree(folder, folder.with_name("round")), client) as job:
+        began = time.perf_counter()
+        summary = await job.run()
+        seconds = time.perf_counter() - began
+        assert summary.total == ROWS
+    shutil.rmtree(job.folder)
+    return seconds
+
+
+async def run_unwritten(client: LeadConnector, folder: Path) -> float:
+    with mock.patch.object(scribe, "_commit"):
+        return await run_job(client, folder)
+
+
+CANDIDATES: dict[str, Candidate] = {BARE: call_bare, STREAM: stream, JOB: run_job, UNWRITTEN: run_unwritten}
+
+
+async def prepare(folder: Path) -> float:
+    """Prepare the job that every round carries out; returns the seconds."""
+    began = time.perf_counter()
+    options = JobOptions(concurrency=CONCURRENCY)
+    async with await BulkJob.create(
+        folder, connect(), iterate_plan(write_plan(ROWS, 1, weeks=52)), options=options
+    ) as job:
+        await job.prepare()
+    return time.perf_counter() - began
+
+
+async def measure() -> tuple[str, dict[str, list[float]]]:
+    """The server, and for each candidate its rows a second, round by round."""
+    figures: dict[str, list[float]] = {name: [] for name in CANDIDATES}
+    with tempfile.TemporaryDirectory() as place, serve() as (url, server):
+        folder = Path(place, "job")
+        await prepare(folder)
+        names = list(CANDIDATES)
+        async with LeadConnector("pit-benchmark", base_url=url, location_id=build_location_id(0)) as client:
+            for number in range(-1, ROUNDS):
+                for name in names[number % len(names) :] + names[: number % len(names)]:
+                    gc.collect()
+                    seconds = await CANDIDATES[name](client, folder)
+                    if number >= 0:
+                        figures[name].append(ROWS / seconds)
+    return server, figures

@@ -1,0 +1,229 @@
+"""What a job command does where something is odd, in this process: quicker than a process for each."""
+
+import io
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from leadconnector_async.cli import job_commands, new_job
+from leadconnector_async.cli.job_commands import resume, retry_failed, status, undo
+from leadconnector_async.cli.new_job import reschedule
+from leadconnector_async.cli.session import JobSession, ask
+from leadconnector_async.sandbox import Sandbox
+
+from ..conftest import QUICK
+from ..jobs.jobbing import FAST, picture, writes
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """A sandbox that the commands work for, in an empty folder."""
+    async with Sandbox(limits=FAST, appointments=12, locations=2) as sandbox:
+
+        def make_client(profile: str | None = None) -> LeadConnector:
+            return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
+
+        monkeypatch.setattr(new_job, "make_client", make_client)
+        monkeypatch.setattr(job_commands, "make_client", make_client)
+        monkeypatch.chdir(tmp_path)
+        yield sandbox
+
+
+def write_plan(*lines: str) -> str:
+    Path("day.csv").write_text("\n".join(["event_id,title,assigned_user_id,location_id", *lines]) + "\n")
+    return "day.csv"
+
+
+def retitle(clinic: Sandbox, count: int) -> list[str]:
+    return [f"{event_id},New title,," for event_id in clinic.appointment_ids[:count]]
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+    """There is a terminal, and somebody at it."""
+    monkeypatch.setattr("leadconnector_async.cli.session.has_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{one}\n" for one in answers)))
+
+
+async def test_a_calendar_that_cannot_be_read_ends_with_5_and_keeps_the_job(
+    clinic: Sandbox, capsys: Output
+) -> None:
+    """Nothing is asked and nothing is sent; the command to go on with is said, and works."""
+    plan = write_plan(*retitle(clinic, 3))
+    clinic.faults.plan("get_appointment", ["503"] * 5)
+    assert await reschedule(plan) == 5
+    said = capsys.readouterr()
+    assert "3 not read yet" in said.err
+    assert "Go on with: leadconnector resume day.job" in said.out
+    assert "[y/N]" not in said.err
+    assert await resume("day.job") == 0
+    assert len(writes(clinic)) == 3
+
+
+async def test_a_location_without_a_token_holds_up_no_other(clinic: Sandbox, capsys: Output) -> None:
+    """The other one is changed; the exit code says what is to be mended, and each location where it stands."""
+    other = clinic.location_ids[1]
+    plan = write_plan(*retitle(clinic, 2), f"{clinic.find_appointment_ids(other)[0]},New title,,{other}")
+    assert await reschedule(plan, yes=True) == 4
+    assert len(writes(clinic)) == 2
+    capsys.readouterr()
+    assert await status("day.job") == 5
+    said = capsys.readouterr().out
+    assert f"{clinic.location_id}: 2 applied" in said
+    assert f"{other}: 1 not read yet" in said
+    assert "Last change: " in said
+
+
+async def test_a_dry_run_says_why_it_could_not_look(clinic: Sandbox, capsys: Output) -> None:
+    """In words and as a code; and it still leaves nothing behind."""
+    plan = write_plan(*retitle(clinic, 3))
+    clinic.expire_token(clinic.token)
+    assert await reschedule(plan, dry_run=True, json_output=True) == 4
+    said = capsys.readouterr()
+    assert json.loads(said.out)["exit_code"] == 4
+    assert "Stopped. " in said.err
+    assert os.listdir() == ["day.csv"]
+
+
+async def test_a_dry_run_shows_the_good_rows_beside_the_bad_ones(clinic: Sandbox, capsys: Output) -> None:
+    """Exit code 2, either way: with `--skip-refused` the bad rows are named as left out."""
+    plan = write_plan(*retitle(clinic, 2), "unknown,New title,,")
+    for skip in (False, True):
+        assert await reschedule(plan, dry_run=True, skip_refused=skip) == 2
+        said = capsys.readouterr().err
+        assert "2 to change, 1 refused" in said
+        assert "line 4, event_id: the event is deleted or unknown; remove the row, or mend the id" in said
+    assert not writes(clinic)
+    assert await reschedule(plan, yes=True, skip_refused=True, canary=1) == 1
+    assert len(writes(clinic)) == 2
+
+
+async def test_nothing_is_changed_without_a_yes(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anything else is a no, and leaves nothing behind."""
+    plan = write_plan(*retitle(clinic, 2))
+    answer(monkeypatch, "no", "y")
+    assert await reschedule(plan) == 2
+    assert "Change 2 appointments? [y/N] " in capsys.readouterr().err
+    assert (os.listdir(), writes(clinic)) == (["day.csv"], [])
+    assert await reschedule(plan) == 0
+    assert len(writes(clinic)) == 2
+
+
+async def test_the_first_rows_are_read_again_shown_and_asked_about(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only they are read again; a no leaves the others for `resume`."""
+    plan = write_plan(*retitle(clinic, 8))
+    answer(monkeypatch, "y", "n")
+    assert await reschedule(plan, canary=2) == 5
+    said = capsys.readouterr()
+    assert f"line 2, {clinic.appointment_ids[0]}: applied" in said.err
+    assert "Change the other 6? [y/N] " in said.err
+    assert "leadconnector resume day.job" in said.out
+    assert writes(clinic) == [*clinic.appointment_ids[:2]]
+    assert clinic.appointment_ids[1] in [one.event_id for one in clinic.requests.of("get_appointment")]
+    assert await resume("day.job") == 0
+    assert writes(clinic) == [*clinic.appointment_ids[:8]]
+    assert clinic.appointment_ids[7] not in [one.event_id for one in clinic.requests.of("get_appointment")]
+
+
+async def test_an_interrupt_instead_of_the_second_answer_leaves_the_rest_for_later(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was changed is said, and the job is kept."""
+
+    class Terminal:
+        def readline(self) -> str:
+            os.kill(os.getpid(), signal.SIGINT)
+            return "y"
+
+    plan = write_plan(*retitle(clinic, 3))
+    answer(monkeypatch)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("leadconnector_async.cli.session.JobSession.ask", ask_only_the_second_time)
+    assert await reschedule(plan, canary=1) == 5
+    said = capsys.readouterr().out
+    assert "Stopped. It was interrupted." in said
+    assert "leadconnector resume day.job" in said
+    assert len(writes(clinic)) == 1
+
+
+def ask_only_the_second_time(session: JobSession, question: str) -> bool:
+    return ask(question, yes="other" not in question)
+
+
+async def test_what_nobody_can_tell_ends_with_6(clinic: Sandbox, capsys: Output) -> None:
+    """The change was sent, and the event cannot be read; once it can, `resume` looks again."""
+    plan = write_plan(*retitle(clinic, 1))
+    clinic.faults.plan("update_appointment", ["503-after-apply"])
+    clinic.faults.plan("get_appointment", ["ok"] + ["404"] * 2)
+    assert await reschedule(plan, yes=True) == 6
+    assert "Look at them again with: leadconnector resume day.job" in capsys.readouterr().out
+    assert await resume("day.job") == 0
+    assert len(writes(clinic)) == 1
+
+
+async def test_what_was_kept_is_said_to_scripts_too(clinic: Sandbox, capsys: Output) -> None:
+    """And a second undo has nothing left to do."""
+    plan = write_plan(*retitle(clinic, 3))
+    before = picture(clinic)
+    assert await reschedule(plan, yes=True) == 0
+    clinic.edit_appointment(clinic.appointment_ids[1], title="By hand")
+    capsys.readouterr()
+    assert await undo("day.job", yes=True, json_output=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["counts"] == {"applied": 2}
+    assert [one["event_id"] for one in said["kept"]] == [clinic.appointment_ids[1]]
+    assert await undo("day.job", yes=True) == 0
+    assert "nothing to take back" in capsys.readouterr().out
+    clinic.edit_appointment(clinic.appointment_ids[1], title=before[clinic.appointment_ids[1]].title)
+    assert picture(clinic) == before
+
+
+async def test_a_job_that_broke_says_how_to_go_on(clinic: Sandbox, capsys: Output) -> None:
+    """The journal itself is whole, but the folder takes no files any more."""
+    plan = write_plan(*retitle(clinic, 2))
+    os.makedirs("day.job/report.html")
+    assert await reschedule(plan, yes=True) == 7
+    assert "Go on with: leadconnector resume day.job" in capsys.readouterr().err
+    os.rmdir("day.job/report.html")
+    assert await resume("day.job") == 0
+    assert len(writes(clinic)) == 2
+
+
+async def test_a_plan_that_is_in_place_already_asks_nothing(clinic: Sandbox, capsys: Output) -> None:
+    """And sends nothing; neither does a retry of what did not fail."""
+    event = clinic.appointment(clinic.appointment_ids[0])
+    assert await reschedule(write_plan(f"{event.id},{event.title},,")) == 0
+    said = capsys.readouterr()
+    assert "[y/N]" not in said.err
+    assert said.out.split() == ["in", "place", "already", "1", "Files:", "day.job"]
+    assert await retry_failed("day.job") == 0
+    assert not writes(clinic)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"canary": 0}, "--canary 0: it must be at least 1"),
+        ({"timezone": "New York"}, "--timezone: 'New York' is not an IANA time zone"),
+        ({"max_errors": "many"}, "--max-errors 'many'"),
+        ({"concurrency": 0}, "concurrency is 0; it must be at least 1"),
+        ({"rate": -1.0}, "rate is -1.0; it must be greater than 0"),
+    ],
+)
+async def test_a_flag_that_cannot_be_meant_ends_with_2(
+    clinic: Sandbox, capsys: Output, flags: dict[str, object], words: str
+) -> None:
+    """Before the plan is read, in words that name the flag."""
+    assert await reschedule("day.csv", **flags) == 2  # type: ignore[arg-type]
+    assert words in capsys.readouterr().err
+    assert not clinic.requests
