@@ -222,7 +222,6 @@ async def test_every_error_has_its_exit_code_and_words(
     [
         ({}, ("get", "-starts-with-a-dash"), 1, "event id is invalid"),
         ({}, ("get", "--", "--json"), 1, "event id is invalid"),
-        ({"BASE_URL": "http://example.com"}, ("get", "ev1"), 2, "use https://"),
         ({"LOCATION_ID": ""}, ("get", "ev1"), 2, "LEADCONNECTOR_LOCATION_ID is not set"),
         ({"TOKEN": "pit-wrong"}, ("get", "ev1"), 4, "401"),
     ],
