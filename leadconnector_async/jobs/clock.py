@@ -33,10 +33,13 @@ class Shift(Struct, frozen=True):
     """Minutes that pass."""
 
     def __str__(self) -> str:
+        """What `parse_shift` reads, however long it is."""
         sign = "-" if self.days < 0 or self.minutes < 0 else "+"
-        days = f"{abs(self.days)}d" if self.days else ""
-        minutes = f"{abs(self.minutes)}m" if self.minutes or not self.days else ""
-        return f"{sign}{days}{minutes}"
+        weeks = -(-max(0, abs(self.days) - 9999) // 7)
+        hours = -(-max(0, abs(self.minutes) - 999_999) // 60)
+        days, minutes = abs(self.days) - 7 * weeks, abs(self.minutes) - 60 * hours
+        parts = ((weeks, "w"), (days, "d"), (hours, "h"), (minutes, "m"))
+        return sign + ("".join(f"{count}{unit}" for count, unit in parts if count) or "0m")
 
 
 def parse_shift(text: str) -> Shift:

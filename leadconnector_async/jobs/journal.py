@@ -73,7 +73,8 @@ class Journal:
 
     @classmethod
     def create(cls, path: str, connect: Connect | None = None) -> Journal:
-        """Begin one, to be filled; what is written is not safe before `settle`."""
+        """Begin one, to be filled, for its owner's eyes only; what is written is not safe before `settle`."""
+        _make_private(path)
         journal = cls(path, connect)
         journal.script(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_TABLES}")
         journal.set_fact("format", FORMAT)
@@ -170,6 +171,14 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             text = f"{type(error).__name__}: {error}"
             raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
+
+
+def _make_private(path: str) -> None:
+    """What SQLite writes beside the file has its mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise JournalError(f"The journal {path} could not be made ({error.strerror}).") from error
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -8,8 +8,24 @@
 | `summary.json` | the figures of the job, and of each location |
 | `report.html` | all of that to look at, with pictures (see `report`) |
 
-Rule: a file is written beside its place and put there when it is whole, so that a crash leaves the old file or the
-new one. What a plan set goes out as it came in; columns that begin `outcome_` are ignored when it comes back.
+The keys of `summary.json`, all of them always there:
+
+| key | value |
+| --- | --- |
+| `plan` | digest of the plan; the same for the same rows in any order |
+| `counts` | rows in each state |
+| `total`, `left` | all rows, and those that a resumed job goes on with |
+| `repeated` | rows whose automations may have run twice |
+| `requests` | sent for the rows, and to make room for others; reading the calendar first is not counted |
+| `began_at`, `ended_at` | the first request of a row and the last outcome, in ISO 8601 and UTC, or null |
+| `seconds` | that the last run took |
+| `stopped` | why the last run ended early: `kind`, `reason`, `location_id`, `resume_seconds` of each |
+| `by_location` | location id to rows in each state |
+
+Rule: a file is there whole or not at all, and one that would be empty is removed. What a plan set goes out as it
+came in; what a row set that a plan cannot say (null, or text with blanks around it) is named in the column
+`left_out`, which is refused when it comes back. Columns that begin `outcome_` are ignored then, and hold no
+formula.
 
 Knows the journal. Must not import the client.
 """
@@ -17,22 +33,20 @@ Knows the journal. Must not import the client.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
-from msgspec import UNSET
 
-from ..models import AppointmentUpdate
-from .intake import Wanted, read_wanted
+from .cells import COLUMNS, render_wanted
+from .intake import read_wanted
 from .journal import Journal, Record
 from .ledger import decode_updates
 from .plan import write_csv
-from .rows import BEFORE
-from .states import JobSummary
+from .states import JobSummary, RowState
 from .status import count_by_location
+from .whole_file import remove_file, replace_file
 
 _ROWS: Final = """
     SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates FROM rows
@@ -44,8 +58,10 @@ _FILES: Final = {
     "repeated.csv": "repeated = 1",
 }
 _TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-_WORDS: Final = {True: "true", False: "false"}
+_OUTCOME: Final = tuple(f"outcome_{name}" for name in ("state", "reason", "line", "attempts", "trace_id"))
+_FORMULA: Final = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+_LONGEST_TEXT: Final = 2000
+"""Of a server's words: a cell that is much longer could not be read again."""
 
 
 def write_outcomes(journal: Journal, folder: str, summary: JobSummary) -> None:
@@ -53,47 +69,50 @@ def write_outcomes(journal: Journal, folder: str, summary: JobSummary) -> None:
     for name, condition in _FILES.items():
         query = _ROWS.format(condition=condition)
         path = os.path.join(folder, name)
-        if journal.read_one(query) is None:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-        else:
-            columns = _list_columns(journal, query)
+        columns = _list_columns(journal, query)
+        if columns:
             replace_file(path, write_csv(_build_rows(journal, query), columns))
+        else:
+            remove_file(path)
     figures = msgspec.json.format(msgspec.json.encode(build_summary(journal, summary)), indent=2)
     replace_file(os.path.join(folder, "summary.json"), [figures.decode() + "\n"])
 
 
 def build_summary(journal: Journal, summary: JobSummary) -> dict[str, object]:
     """The figures of a job. Times are in UTC, durations in seconds."""
-    requests, first, last = journal.read_one(_TOTALS) or (0, None, None)
+    requests, began_at, ended_at = read_totals(journal)
     return {
         "plan": journal.get_fact("plan"),
-        "counts": summary.counts,
+        "counts": _fill(summary.counts),
         "total": summary.total,
         "left": summary.left,
         "repeated": summary.repeated,
-        "requests": requests or 0,
-        "began_at": _render_time(first),
-        "ended_at": _render_time(last),
+        "requests": requests,
+        "began_at": began_at,
+        "ended_at": ended_at,
         "seconds": round(summary.seconds, 3),
         "stopped": [msgspec.structs.asdict(stopped) for stopped in summary.stopped],
-        "by_location": count_by_location(journal),
+        "by_location": {location: _fill(counts) for location, counts in count_by_location(journal).items()},
     }
 
 
-def replace_file(path: str, lines: Iterable[str]) -> None:
-    """Write a file whole, or leave the old one."""
-    beside = f"{path}.new"
-    with open(beside, "w", encoding="utf-8", newline="") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+def read_totals(journal: Journal) -> tuple[int, str | None, str | None]:
+    """Requests, and the times of the first one and of the last outcome."""
+    requests, first, last = journal.read_one(_TOTALS) or (0, None, None)
+    return int(str(requests or 0)), _render_time(first), _render_time(last)
+
+
+def _fill(counts: Mapping[RowState, int]) -> dict[RowState, int]:
+    states: tuple[RowState, ...] = get_args(RowState)
+    return {state: counts.get(state, 0) for state in states}
 
 
 def _list_columns(journal: Journal, query: str) -> list[str]:
-    """Those that some row fills, in the order in which they first come."""
-    return list(dict.fromkeys(name for row in _build_rows(journal, query) for name in row))
+    """Those that some row fills, and all that tell of the outcome; none if there is no row."""
+    filled: set[str] = set()
+    for row in _build_rows(journal, query):
+        filled |= row.keys()
+    return [*(name for name in COLUMNS if name in filled), *_OUTCOME] if filled else []
 
 
 def _build_rows(journal: Journal, query: str) -> Iterator[Mapping[str, str]]:
@@ -107,39 +126,17 @@ def _build_row(record: Record, default: str) -> Mapping[str, str]:
     row = {"event_id": str(event_id)}
     if location != default:
         row["location_id"] = str(location)
-    row |= _render_wanted(read_wanted(wanted if isinstance(wanted, bytes) else b""), decode_updates(updates))
-    outcome = {
-        "state": state,
-        "reason": _defuse(str(reason)),
-        "line": line,
-        "attempts": attempts,
-        "trace_id": trace_id,
-    }
-    return row | {f"outcome_{name}": "" if value is None else str(value) for name, value in outcome.items()}
-
-
-def _render_wanted(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dict[str, str]:
-    """As a plan says it. A shift that was counted already is written as the times that it led to."""
-    row = {
-        name: _WORDS[value] if isinstance(value, bool) else str(value)
-        for name in wanted.update.__struct_fields__
-        if (value := getattr(wanted.update, name)) is not UNSET
-    }
-    if wanted.shift is not None and updates:
-        row |= {"start_time": str(updates[-1].start_time), "end_time": str(updates[-1].end_time)}
-    elif wanted.shift is not None:
-        row["shift"] = str(wanted.shift)
-        row |= {} if wanted.timezone is None else {"timezone": wanted.timezone}
-    for name in BEFORE:
-        value = getattr(wanted.before, name, None)
-        if value is not None:
-            row[f"before_{name}"] = value.isoformat() if isinstance(value, datetime) else str(value)
-    return row
+    row |= render_wanted(read_wanted(wanted if isinstance(wanted, bytes) else b""), decode_updates(updates))
+    values = (state, reason, line, attempts, trace_id)
+    outcome = {name: _defuse(str(value)) for name, value in zip(_OUTCOME, values, strict=True) if value is not None}
+    return row | outcome
 
 
 def _defuse(text: str) -> str:
-    """A server's words must not be a formula to a spreadsheet."""
-    return f" {text}" if text.startswith(_FORMULA) else text
+    """A server's words, on one line; they must not be a formula to a spreadsheet."""
+    words = " ".join(text.split())
+    words = words if len(words) <= _LONGEST_TEXT else f"{words[: _LONGEST_TEXT - 1]}…"
+    return f"'{words}" if words.startswith(_FORMULA) else words
 
 
 def _render_time(seconds: object) -> str | None:

@@ -22,6 +22,7 @@ PlanFormat: TypeAlias = Literal["csv", "jsonl"]
 """A table with a header, or one JSON object a line."""
 
 _MOST_SHOWN: Final = 20
+_CRLF: Final = "\r\n"
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -72,14 +73,15 @@ def build_plan_error(faults: Iterable[RowFault], count: int) -> PlanError:
 def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iterator[str]:
     """The lines of a CSV file, header first."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, tuple(columns), lineterminator="\n", restval="")
+    # Only characters of its line's end make this writer quote a cell, so it is given both.
+    writer = csv.DictWriter(text, tuple(columns), lineterminator=_CRLF, restval="")
     writer.writeheader()
-    yield text.getvalue()
+    yield text.getvalue().removesuffix(_CRLF) + "\n"
     for row in rows:
         text.seek(0)
         text.truncate()
         writer.writerow(row)
-        yield text.getvalue()
+        yield text.getvalue().removesuffix(_CRLF) + "\n"
 
 
 def _iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:

@@ -1,186 +1,201 @@
 """`report.html`: what a job has done, to look at, in one file.
 
 Rule: the page refers to nothing outside of itself, and whatever came from a plan or a server is escaped. What is
-shown is counted in the journal's database, so that a long job takes no more memory than a short one.
+shown is counted in the journal's database, so that a long job takes no more memory than a short one. Rows are named
+by line and event; what an appointment says of a person stays out.
 
-Knows the journal and the pictures. Must not import the client.
+Knows the journal, the figures and the page; the pictures where there is matplotlib. Must not import the client.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
-from .drawing import draw_days, draw_latencies, draw_locations, draw_timeline
+from . import pictures
+from .days import Days, count_days
+from .drawing import render_seconds
+from .figures import (
+    LEAST_ANSWERS,
+    MOST_LOCATIONS,
+    Latencies,
+    Place,
+    Throughput,
+    count_latencies,
+    count_places,
+    count_throughput,
+    gather_places,
+)
 from .journal import Journal
-from .ledger import list_outcomes
-from .outcomes import build_summary, replace_file
-from .states import JobSummary, RowOutcome
+from .outcomes import read_totals
+from .page import begin_page, build_figures, build_heading, build_table, build_text, end_page
+from .states import JobSummary, RowState
+from .whole_file import replace_file
 
-_MOST_ROWS: Final = 200
-_MOST_LOCATIONS: Final = 20
-_MOST_DAYS: Final = 60
-_MOST_POINTS: Final = 200
-_MOST_LATENCIES: Final = 5000
+MOST_ROWS: Final = 200
+_MOST_STOPS: Final = 20
 _HINT: Final = "Pictures need an extra: pip install 'leadconnector-async[cli]'"
-_SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE done_at IS NOT NULL AND parks IS NULL"
-_STEPS: Final = """
-    SELECT CAST((done_at - ?) / ? AS INTEGER) AS step, COUNT(*) FROM rows
-    WHERE done_at IS NOT NULL AND parks IS NULL GROUP BY step
+_ROWS: Final = """
+    SELECT line, event_id, location, state, reason, trace_id FROM rows
+    WHERE parks IS NULL AND {condition} ORDER BY number LIMIT ?
 """
-_PAUSES: Final = "SELECT at, seconds FROM moments WHERE kind = 'paused' ORDER BY at LIMIT 500"
-_LATENCIES: Final = """
-    SELECT seconds FROM rows WHERE seconds > 0 AND (number % MAX(1, (SELECT COUNT(*) FROM rows) / ?)) = 0 LIMIT ?
-"""
-_LOCATIONS: Final = """
-    SELECT location, SUM(state = 'applied'), SUM(state IN ('failed', 'skipped', 'refused')), SUM(state = 'unknown')
-    FROM rows WHERE parks IS NULL GROUP BY location ORDER BY COUNT(*) DESC LIMIT ?
-"""
-_DAYS: Final = """
-    SELECT {name} / 86400 AS day, COUNT(*) FROM rows
-    WHERE state = 'applied' AND parks IS NULL AND {name} IS NOT NULL GROUP BY day ORDER BY COUNT(*) DESC LIMIT ?
-"""
-_STYLE: Final = """
-:root { color-scheme: light dark; --ink: #22303c; --soft: #5b6b7c; --line: #d9dfe5; --page: #fff; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6ebf0; --soft: #9fb0c0; --line: #35424e; --page: #12181d; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
-  max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; }
-h2 { font-size: 1.05rem; margin: 2.2rem 0 .4rem; }
-p, figcaption, caption { color: var(--soft); }
-figure { margin: 0; }
-svg { width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
-th, td { text-align: left; padding: .3rem .7rem .3rem 0; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-code { overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-@media print { body { margin: 0; max-width: none; } figure, tr { break-inside: avoid; } }
-"""
-_WORDS: Final = {
-    "applied": "applied",
-    "in_place": "in place already",
+_NOT_CHANGED: Final = "state IN ('failed', 'skipped', 'refused')"
+_UNKNOWN: Final = "state = 'unknown'"
+_REPEATED: Final = "repeated = 1"
+_PERSONAL: Final = re.compile(
+    r"\b(title|address|description) was (?P<old>None|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+    r" and is (?P<new>None|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\") now"
+)
+_WORDS: Final[Mapping[RowState, str]] = {
+    "applied": "changed",
+    "in_place": "as planned already",
     "failed": "failed",
     "skipped": "left out because of a conflict",
-    "refused": "refused",
-    "unknown": "outcome unknown",
+    "refused": "refused before anything was sent",
+    "unknown": "nobody can tell",
     "ready": "still to go",
-    "sent": "to be looked at again",
+    "sent": "still to go, to be looked at first",
     "loaded": "not read yet",
 }
 
 
 def write_report(journal: Journal, path: str, summary: JobSummary) -> None:
-    """Write the page anew. Raises `OSError`."""
-    replace_file(path, _build_page(journal, summary))
+    """Write the page anew, whole or not at all. Raises `OSError`."""
+    name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    replace_file(path, _build_page(journal, name, summary))
 
 
-def _build_page(journal: Journal, summary: JobSummary) -> Iterator[str]:
-    figures = build_summary(journal, summary)
-    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-    yield f"<title>{summary.total} rows</title>\n"
-    yield f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
-    yield f"<h1>{_describe_end(summary)}</h1>\n"
-    yield f"<p>{_escape(figures['began_at'] or '')} to {_escape(figures['ended_at'] or '')}, "
-    yield f"{_escape(figures['requests'])} requests</p>\n"
-    yield from _build_counts(summary)
-    try:
-        yield from _build_pictures(journal)
-    except ModuleNotFoundError:
-        yield f"<p>{_escape(_HINT)}</p>\n"
-    yield from _build_rows(journal, "Failed and left out", ("failed", "skipped", "refused"), "failed.csv")
-    yield from _build_rows(journal, "Outcome unknown", ("unknown",), "unknown.csv")
-    yield "</body>\n</html>\n"
+def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
+    good = summary.counts.get("applied", 0) + summary.counts.get("in_place", 0)
+    title = f"{good:,} of {_count(summary.total, 'appointment')} {'is' if good == 1 else 'are'} as planned"
+    yield begin_page(f"{name}: {title}")
+    yield build_heading(title, 1)
+    yield from _build_facts(journal, name, summary)
+    places = count_places(journal)
+    throughput, latencies = count_throughput(journal), count_latencies(journal)
+    yield build_heading("What became of the rows")
+    yield from build_figures(_list_figures(summary, latencies))
+    yield from _build_pictures(throughput, latencies, places, count_days(journal))
+    has_many = len(places) > 1
+    if has_many:
+        yield from _build_places(places)
+    failed = sum(summary.counts.get(state, 0) for state in ("failed", "skipped", "refused"))
+    yield from _build_rows(journal, "Not changed", _NOT_CHANGED, failed, "failed.csv", has_many)
+    unknown = summary.counts.get("unknown", 0)
+    yield from _build_rows(
+        journal, "Nobody can tell whether they were changed", _UNKNOWN, unknown, "unknown.csv", has_many
+    )
+    title = "People may have been told twice"
+    yield from _build_rows(journal, title, _REPEATED, summary.repeated, "repeated.csv", has_many)
+    yield end_page()
 
 
-def _describe_end(summary: JobSummary) -> str:
-    if summary.stopped:
-        return f"Stopped: {_escape(summary.stopped[0].reason)}"
-    applied = summary.counts.get("applied", 0) + summary.counts.get("in_place", 0)
-    return f"{applied} of {summary.total} appointments are as planned"
+def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
+    requests, began_at, ended_at = read_totals(journal)
+    plan = (journal.get_fact("plan") or "")[:12]
+    if began_at and ended_at:
+        span = f"{_render_time(began_at)} to {_render_time(ended_at)} UTC"
+        yield build_text(f"Job {name}, plan {plan}: {_count(requests, 'request')}, {span}.", soft=True)
+    else:
+        yield build_text(f"Job {name}, plan {plan}: no row was sent.", soft=True)
+    for stopped in summary.stopped[:_MOST_STOPS]:
+        where = f"Location {stopped.location_id}" if stopped.location_id else "The job"
+        yield build_text(f"{where} stopped early: {_hide_personal(stopped.reason)}")
+    if len(summary.stopped) > _MOST_STOPS:
+        yield build_text(f"… and {len(summary.stopped) - _MOST_STOPS:,} more locations.")
+    if summary.left:
+        yield build_text(f"{_count(summary.left, 'row')} still to go: resume the job.")
 
 
-def _build_counts(summary: JobSummary) -> Iterator[str]:
-    yield "<table>\n"
+def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[tuple[str, str]]:
     for state, words in _WORDS.items():
-        count = {str(one): number for one, number in summary.counts.items()}.get(state, 0)
-        if count:
-            yield f'<tr><th scope="row">{words}</th><td class="number">{count}</td></tr>\n'
+        if count := summary.counts.get(state, 0):
+            yield words, f"{count:,}"
+    yield "all rows", f"{summary.total:,}"
     if summary.repeated:
-        yield '<tr><th scope="row">automations may have run twice (repeated.csv)</th>'
-        yield f'<td class="number">{summary.repeated}</td></tr>\n'
-    yield "</table>\n"
+        yield "of them perhaps told twice", f"{summary.repeated:,}"
+    if latencies is not None and sum(latencies.counts) >= LEAST_ANSWERS:
+        for percent, seconds in latencies.percentiles:
+            yield f"{percent} % of the answers within", render_seconds(seconds)
 
 
-def _build_pictures(journal: Journal) -> Iterator[str]:
-    first, last = journal.read_one(_SPAN) or (None, None)
-    if not isinstance(first, float) or not isinstance(last, float):
+def _build_pictures(
+    throughput: Throughput | None, latencies: Latencies | None, places: list[Place], days: Days | None
+) -> Iterator[str]:
+    try:
+        drawn = [
+            *pictures.show_throughput(throughput),
+            *pictures.show_latencies(latencies),
+            *pictures.show_places(places),
+            *pictures.show_days(days),
+        ]
+    except ImportError:
+        yield build_text(_HINT, soft=True)
         return
-    width = max(1.0, (last - first) / _MOST_POINTS)
-    counted = {_count(step): _count(count) for step, count in journal.read(_STEPS, (first, width))}
-    steps = [(first + step * width, counted.get(step, 0)) for step in range(max(counted) + 2)]
-    pauses = [(float(str(at)), float(str(seconds))) for at, seconds in journal.read(_PAUSES)]
-    shaded = "; pauses for a limit are shaded" if pauses else ""
-    yield _frame("Throughput", f"Finished rows a second{shaded}.", draw_timeline(steps, width, pauses))
-    latencies = [float(str(one)) for (one,) in journal.read(_LATENCIES, (_MOST_LATENCIES, _MOST_LATENCIES))]
-    if latencies:
-        yield _frame("Latency", "How long the last answer of each row took.", draw_latencies(latencies))
-    yield from _build_locations(journal)
-    before, after = (_count_days(journal, name) for name in ("start_before", "start_after"))
-    if before and before != after:
-        yield _frame("Before and after", "Applied changes by day, in UTC.", draw_days(before, after))
+    if drawn:
+        yield '<div class="pictures">\n'
+        yield from drawn
+        yield "</div>\n"
 
 
-def _build_locations(journal: Journal) -> Iterator[str]:
-    counts = {
-        str(location) or "own location": (_count(applied), _count(failed), _count(unknown))
-        for location, applied, failed, unknown in journal.read(_LOCATIONS, (_MOST_LOCATIONS,))
+def _build_places(places: list[Place]) -> Iterator[str]:
+    yield build_heading("Locations")
+    if len(places) > MOST_LOCATIONS:
+        yield build_text(
+            f"The {MOST_LOCATIONS} largest of {len(places):,}; all of them in summary.json.", soft=True
+        )
+    parts = {
+        "as planned": "as_planned",
+        "not changed": "not_changed",
+        "unknown": "unknown",
+        "still to go": "left",
+        "all": "total",
     }
-    if len(counts) > 1:
-        words = f"The {len(counts)} largest." if len(counts) == _MOST_LOCATIONS else "All locations."
-        yield _frame("Locations", words, draw_locations(counts))
+    shown = {words: part for words, part in parts.items() if any(_read(place, part) for place in places)}
+    rows = (
+        [place.name or "own location", *(_read(place, part) for part in shown.values())]
+        for place in gather_places(places)
+    )
+    yield from build_table(["location", *shown], rows)
 
 
-def _count_days(journal: Journal, name: str) -> dict[date, int]:
-    days = {_count(day): _count(count) for day, count in journal.read(_DAYS.format(name=name), (_MOST_DAYS,))}
-    epoch = datetime(1970, 1, 1, tzinfo=UTC).date()
-    return {epoch + timedelta(days=day): count for day, count in days.items()}
+def _read(place: Place, part: str) -> int:
+    count: int = getattr(place, part)
+    return count
 
 
-def _frame(title: str, words: str, picture: str) -> str:
-    named = picture.replace("<svg", f'<svg role="img" aria-label="{_escape(f"{title}. {words}")}"', 1)
-    return f"<h2>{_escape(title)}</h2>\n<figure>\n{named}\n<figcaption>{_escape(words)}</figcaption>\n</figure>\n"
+def _build_rows(
+    journal: Journal, title: str, condition: str, count: int, file: str, has_many: bool
+) -> Iterator[str]:
+    rows = list(_list_rows(journal, condition, has_many)) if count else []
+    if not rows:
+        return
+    yield build_heading(f"{title}: {_count(count, 'row')}")
+    columns = ["line", "event", *(["location"] if has_many else []), "state", "reason", "trace id"]
+    yield from build_table(columns, rows)
+    more = f"… and {count - MOST_ROWS:,} more, in {file}" if count > MOST_ROWS else f"They are in {file} too"
+    yield build_text(f"{more}.", soft=True)
 
 
-def _build_rows(journal: Journal, title: str, states: Iterable[str], file: str) -> Iterator[str]:
-    shown = 0
-    left = 0
-    for outcome in list_outcomes(journal, states):  # type: ignore[arg-type] # the states of this file
-        if shown == _MOST_ROWS:
-            left += 1
-            continue
-        if not shown:
-            yield f'<h2>{title}</h2>\n<div class="wide"><table>\n'
-            yield "<tr><th>line</th><th>event</th><th>state</th><th>reason</th></tr>\n"
-        shown += 1
-        yield _build_row(outcome)
-    if shown:
-        yield f"</table></div>\n<p>{f'and {left} more, all of them ' if left else 'Also '}in {file}</p>\n"
+def _list_rows(journal: Journal, condition: str, has_many: bool) -> Iterator[list[object]]:
+    query = _ROWS.format(condition=condition)
+    for line, event_id, location, state, reason, trace_id in journal.read(query, (MOST_ROWS,)):
+        where = [location] if has_many else []
+        yield [line, event_id, *where, state, _hide_personal(str(reason)), trace_id]
 
 
-def _build_row(outcome: RowOutcome) -> str:
-    cells = (str(outcome.line), f"<code>{_escape(outcome.event_id)}</code>", outcome.state, _escape(outcome.reason))
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+def _hide_personal(reason: str) -> str:
+    """A reason without what an appointment says of a person."""
+    return _PERSONAL.sub(r"\1 has changed", reason)
 
 
-def _count(value: object) -> int:
-    return int(str(value))
+def _render_time(text: str) -> str:
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _escape(value: object) -> str:
-    return html.escape(str(value))
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

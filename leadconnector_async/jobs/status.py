@@ -19,7 +19,8 @@ from .journal import JOURNAL, Journal
 from .states import JobSummary, RowState
 
 _BY_LOCATION: Final = """
-    SELECT location, state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY location, state ORDER BY location
+    SELECT location, state, COUNT(*) FROM rows NOT INDEXED
+    WHERE parks IS NULL GROUP BY location, state ORDER BY location
 """
 
 

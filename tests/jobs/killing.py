@@ -28,8 +28,8 @@ from msgspec import Struct
 from leadconnector_async.jobs.plan import write_csv
 
 COMMAND = (sys.executable, "-c", "from leadconnector_async.cli import main; main()")
-SECONDS = (0.3, 2.2)
-"""Between the start of a process and its end."""
+SECONDS = 2.0
+"""The longest time for which a process lives once it has begun its work."""
 
 
 class Tally(Struct):
@@ -151,12 +151,26 @@ def _query(folder: Path, query: str) -> list[tuple[str, ...]]:
             connection.close()
 
 
+async def measure_start(server: Server) -> float:
+    """What a process takes before it does anything, on this machine at this time."""
+    began = time.monotonic()
+    process = await start(server, "status", "none.job")
+    await process.communicate()
+    return time.monotonic() - began
+
+
+def draw_seconds(dice: random.Random, starting: float) -> float:
+    """When to kill: seldom while the process starts, mostly when it is at work."""
+    return starting * dice.uniform(0.3, 1.1) + dice.choice((0.0, 1.0, 1.0, 1.0)) * dice.uniform(0, SECONDS)
+
+
 async def run_job(server: Server, tally: Tally, dice: random.Random, kills: int) -> None:
     """Move all appointments, with so many kills at most on the way."""
     with tempfile.TemporaryDirectory() as folder:
         plan, job = Path(folder) / "plan.csv", Path(folder) / "plan.job"
         content, wanted = await build_plan(server)
         plan.write_text(content)
+        starting = await measure_start(server)
         began = time.monotonic()
         seen: list[Kill] = []
         while True:
@@ -165,7 +179,7 @@ async def run_job(server: Server, tally: Tally, dice: random.Random, kills: int)
             process = await start(server, *begin)
             left = kills - len(seen)
             try:
-                async with asyncio.timeout(dice.uniform(*SECONDS) if left > 0 else None):
+                async with asyncio.timeout(draw_seconds(dice, starting) if left > 0 else None):
                     _, errors = await process.communicate()
             except TimeoutError:
                 process.kill()
