@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
@@ -20,11 +20,23 @@ from .exit_codes import HELP
 from .screen import print_report, show_step
 from .tour import run_tour
 
+_HELP = """Move appointments in HighLevel (LeadConnector) without losing any.
+
+Try it without an account: `leadconnector demo`. Every command explains itself: `leadconnector plan --help`.
+
+The account comes from the environment: `LEADCONNECTOR_LOCATION_ID`, and one of `LEADCONNECTOR_TOKEN`,
+`LEADCONNECTOR_TOKEN_FILE` (a file for its owner only) and `LEADCONNECTOR_TOKEN_COMMAND` (a command that prints it);
+for an OAuth app, `LEADCONNECTOR_CLIENT_ID`, `LEADCONNECTOR_CLIENT_SECRET` and `LEADCONNECTOR_TOKEN_STORE`. That of
+another account, with `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic`: `LEADCONNECTOR_CLINIC_TOKEN` and so on.
+"""
+SANDBOX = Group("Sandbox", sort_key=3)
+
 app = App(
     name="leadconnector",
-    help="Move appointments in HighLevel (LeadConnector) without losing any.",
+    help=_HELP,
     version=__version__,
     help_epilogue=HELP,
+    group_commands=Group("About the command", sort_key=4),
 )
 
 for commands in (plan_command, job_commands, single_calls):
@@ -32,7 +44,7 @@ for commands in (plan_command, job_commands, single_calls):
 app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no types
 
 
-@app.command
+@app.command(group=SANDBOX)
 async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """Plan, move, kill, resume, verify and undo a clinic day of 250 rows against a local sandbox.
 
@@ -57,7 +69,7 @@ def ignore(step: object) -> None:
     """Show nothing."""
 
 
-@app.command
+@app.command(group=SANDBOX)
 async def sandbox(
     *,
     port: int = 0,

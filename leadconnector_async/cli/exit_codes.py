@@ -8,7 +8,7 @@
 | 3 | too many errors, or the first rows failed |
 | 4 | the token was refused, or has no access |
 | 5 | interrupted or not reachable: the job can be resumed |
-| 6 | nobody can tell whether some changes were applied |
+| 6 | nobody can tell whether some changes were applied, or how; read before you send them again |
 | 7 | the journal could not be read or written |
 | 8 | the day's budget is spent: the job can be resumed, and is told when |
 | 130 | stopped at once by a second Ctrl-C; the job can be resumed |
@@ -30,6 +30,7 @@ from ..exceptions import (
     LeadConnectorError,
     PermissionDeniedError,
     RateLimitedError,
+    ServerError,
     TokenStoreError,
     TransportError,
 )
@@ -61,6 +62,7 @@ _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
     (TokenStoreError, NO_ACCESS),
     (DailyLimitError, DAY_SPENT),
     (RateLimitedError, CAN_RESUME),
+    (ServerError, CAN_RESUME),
     (TransportError, CAN_RESUME),
     (DeadlineExceededError, CAN_RESUME),
 )
@@ -75,7 +77,7 @@ _STOPS: Final = (
 
 def code_for(error: LeadConnectorError) -> int:
     """The code for a call that failed."""
-    if error.outcome == "unknown":
+    if error.outcome != "not_applied":
         return UNKNOWN
     return next((code for kind, code in _ERRORS if isinstance(error, kind)), FAILED)
 

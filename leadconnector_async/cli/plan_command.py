@@ -5,13 +5,9 @@ Rule: it reads and changes nothing; what is not in the plan is said.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -22,14 +18,17 @@ from ..jobs import parse_shift
 from ..jobs.clock import Shift
 from ..jobs.plan import PlanFormat
 from ..jobs.planner import Planned, PlanWish, build_plan, write_plan
+from .changes import read_changes
 from .connect import make_client
 from .consoles import make_consoles
 from .exit_codes import DONE, FAILED
 from .flags import JOBS, Profile, Switch
-from .ranges import choose_whose, list_all, read_moment
+from .output import check_target, clean, write_file, write_lines
+from .ranges import choose_whose, find_day, list_all, read_range
 from .session import guard
 
-Many = Annotated[tuple[str, ...], Parameter(negative="")]
+_NEEDS_ZONE: Final = "keeps the time of day: name its zone by --timezone, such as Europe/London"
+Many = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
 async def plan(
@@ -41,10 +40,11 @@ async def plan(
     group: str | None = None,
     shift: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     shift_to: str | None = None,
-    changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     timezone: str | None = None,
     status: Many = (),
     include_cancelled: Switch = False,
+    with_location: Switch = False,
     format: PlanFormat = "csv",
     output: str | None = None,
     force: Switch = False,
@@ -61,7 +61,7 @@ async def plan(
     end
         The day after the last one, or the moment after.
     calendar
-        Id of the calendar whose appointments are meant; or a user's, or a group's.
+        Id of the calendar whose appointments are meant. Give this, `--user` or `--group`.
     user
         Id of the person whose appointments are meant.
     group
@@ -69,17 +69,19 @@ async def plan(
     shift
         How far each moves: `+2d`, `-90m`, `1w`. Days keep the time of day, minutes and hours count time.
     shift_to
-        The day to which all move, by the same time of day; of several days the first.
+        The day to which the day of `--from` moves, by the same time of day; later days keep their distance.
     changes
         Another field to set, such as `assigned_user_id=ID`; may be repeated.
     timezone
-        IANA name of the zone in which days are counted. The server does not tell that of a calendar.
+        IANA name of the zone in which days are counted. The server does not tell it: see the calendar's settings.
     status
         Only appointments with this status; may be repeated.
     include_cancelled
         Cancelled and invalid ones as well.
+    with_location
+        Name the location in each row, for a plan of several locations.
     format
-        `csv` or `jsonl`.
+        `csv` or `jsonl`, one object a line.
     output
         File to write; stdout if left out.
     force
@@ -89,29 +91,31 @@ async def plan(
 
     """
 
-    def build_wish() -> PlanWish:
-        return PlanWish(
-            shift=None if shift is None else _read_shift(shift),
-            shift_to=None if shift_to is None else _read_day(shift_to),
-            timezone=timezone,
-            changes=read_changes(changes),
-            statuses=frozenset(status),
-            include_cancelled=include_cancelled,
-        )
-
     async def work() -> int:
-        _check_output(output, force=force)
-        wish, whose = build_wish(), choose_whose(calendar, user, group)
-        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        check_target(output, force=force)
+        whose, (first, last) = choose_whose(calendar, user, group), read_range(begin, end, timezone)
         async with make_client(profile) as client:
-            return _finish(build_plan(await list_all(client, first, last, whose), wish), format, output)
+            wish = PlanWish(
+                shift=None if shift is None else _read_shift(shift, timezone),
+                shift_to=None if shift_to is None else _read_day(shift_to, timezone),
+                first_day=find_day(first, timezone),
+                timezone=timezone,
+                changes=read_changes(changes),
+                statuses=frozenset(status),
+                include_cancelled=include_cancelled,
+                location_id=client.location_id if with_location else None,
+            )
+            return _finish(build_plan(await list_all(client, first, last, whose), wish), format, output, force)
 
     return await guard(work)
 
 
-def _finish(planned: Planned, format: PlanFormat, output: str | None) -> int:
+def _finish(planned: Planned, format: PlanFormat, output: str | None, force: bool) -> int:
     _, err = make_consoles()
-    _write(write_plan(planned, format), output)
+    if output is None:
+        write_lines(write_plan(planned, format))
+    else:
+        write_file(output, write_plan(planned, format), force=force)
     _say(err, planned, output)
     return DONE if planned.rows else FAILED
 
@@ -121,58 +125,36 @@ def register(app: App) -> None:
     app.command(plan, group=JOBS)
 
 
-def read_changes(texts: Iterable[str]) -> dict[str, str]:
-    """`field=value`, by field. Raises `ConfigurationError`."""
-    changes: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ConfigurationError(
-                f"--set {text!r}: write it as FIELD=VALUE, such as appointment_status=confirmed"
-            )
-        changes[name] = value
-    return changes
-
-
-def _read_shift(text: str) -> Shift:
+def _read_shift(text: str, timezone: str | None) -> Shift:
     try:
-        return parse_shift(text)
+        shift = parse_shift(text)
     except ValueError as error:
         raise ConfigurationError(f"--shift: {error}") from None
+    if shift.days and timezone is None:
+        raise ConfigurationError(f"--shift {text} {_NEEDS_ZONE}")
+    return shift
 
 
-def _read_day(text: str) -> date:
+def _read_day(text: str, timezone: str | None) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(f"--shift-to {text!r}: write a date such as 2027-03-17") from None
-
-
-def _check_output(output: str | None, *, force: bool) -> None:
-    if output is not None and os.path.exists(output) and not force:
-        raise ConfigurationError(f"{output} is there already: give another name, or --force")
-
-
-def _write(lines: Iterable[str], output: str | None) -> None:
-    if output is None:
-        sys.stdout.writelines(lines)
-        return
-    beside = f"{output}.new"
-    try:
-        with open(beside, "w", encoding="utf-8", newline="") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, output)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
+    if timezone is None:
+        raise ConfigurationError(f"--shift-to {text} {_NEEDS_ZONE}")
+    return day
 
 
 def _say(err: Console, planned: Planned, output: str | None) -> None:
+    left_out = planned.left_out
     where = f" in {output}" if output is not None else ""
-    err.print(Text(f"{len(planned.rows)} appointments planned{where}, {len(planned.left_out)} left out."))
-    for reason, count in Counter(reason for _, reason in planned.left_out).most_common():
-        ids = ", ".join([event_id for event_id, why in planned.left_out if why == reason][:3])
-        err.print(Text(f"  {count}: {reason} ({ids}{', …' if count > 3 else ''})"), soft_wrap=True)
+    text = f"{_count(len(planned.rows), 'appointment')} in {_count(planned.days, 'day')}{where}; "
+    err.print(Text(f"{text}{len(left_out)} left out{':' if left_out else '.'}"), soft_wrap=True)
+    for reason, count in Counter(reason for _, reason in left_out).most_common():
+        ids = ", ".join([event_id for event_id, why in left_out if why == reason and event_id][:3])
+        named = f" ({ids}{', …' if count > 3 else ''})" if ids else ""
+        err.print(Text(clean(f"  {count}: {reason}{named}")), soft_wrap=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -14,21 +14,18 @@ from ..exceptions import InvalidRequestError, RowFault
 from ..jobs import PlanRow
 from ..jobs.intake import Wanted
 from ..jobs.preflight import Rules, check_row
-from ..jobs.rows import BadRow, name_column, read_row
+from ..jobs.rows import read_row
 from ..models import Appointment
 from ..reschedule import Change
 
 
 def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -> PlanRow:
     """The same checks as for a row of a plan. Raises `InvalidRequestError`."""
-    try:
-        named = {name_column(spelling): cell for spelling, cell in cells.items()}
-    except BadRow as bad:
-        raise InvalidRequestError(f"--set {bad.column}: {bad.reason}; {bad.mend}", field=bad.column) from None
-    filled = {name: cell for name, cell in named.items() if name is not None}
-    row = read_row(1, {"event_id": event_id, **filled}, timezone)
+    row = read_row(1, {**cells, "event_id": event_id}, timezone)
     if isinstance(row, RowFault):
-        raise InvalidRequestError(f"--set {row.column}: {row.reason}; {row.mend}", field=row.column)
+        raise InvalidRequestError(
+            f"--set {row.column}: {row.reason}{'; ' if row.mend else ''}{row.mend}", field=row.column
+        )
     return row
 
 

@@ -5,27 +5,26 @@ Rule: with `--json` stdout carries the API's own names and nothing else; without
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
-import msgspec
 from cyclopts import App, Group, Parameter
-from rich.table import Table
 from rich.text import Text
 
-from ..models import Appointment
+from .changes import read_changes
 from .connect import make_client
 from .consoles import make_consoles
-from .exit_codes import DONE, USAGE
+from .exit_codes import DONE, FAILED, USAGE
 from .flags import Json, Profile, Switch, Yes
-from .plan_command import read_changes
-from .ranges import choose_whose, list_all, read_moment
+from .output import clean
+from .ranges import choose_whose, list_all, read_range
 from .safe_update import change_safely, read_update
 from .session import ask, guard
+from .showing import name_fields, show_event, show_events, show_slots, write_json
 
 SINGLE: Final = Group("Single calls", sort_key=2)
-_SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
@@ -47,7 +46,7 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
 
     async def work() -> int:
         async with make_client(profile) as client:
-            _show(await client.get_appointment(event_id), as_json=json_output)
+            show_event(await client.get_appointment(event_id), as_json=json_output)
         return DONE
 
     return await guard(work)
@@ -56,7 +55,7 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
 async def update(
     event_id: EventId,
     *,
-    changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="")],
+    changes: Changes,
     plain: Switch = False,
     timezone: str | None = None,
     json_output: Json = False,
@@ -71,7 +70,8 @@ async def update(
     event_id
         Id of an event, or of an instance of a series.
     changes
-        A field and its new value; may be repeated.
+        A field of an appointment and its new value, such as `title="By phone"`; `shift=+2d` moves it. May be
+        repeated.
     plain
         Send what is set and no more. That can put `showed` and `noshow` back to `confirmed`; without this flag the
         appointment is read first, and what an update would reset goes along.
@@ -85,13 +85,13 @@ async def update(
     """
 
     async def work() -> int:
-        row = read_update(event_id, read_changes(changes), timezone)
+        row = read_update(event_id, read_changes(changes, shift=not plain), timezone)
         async with make_client(profile) as client:
             if plain:
                 changed = await client.update_appointment(event_id, row.update)
             else:
                 changed = await change_safely(client, row)
-            _show(changed, as_json=json_output)
+            show_event(changed, as_json=json_output)
         return DONE
 
     return await guard(work)
@@ -120,8 +120,13 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
             return USAGE
         async with make_client(profile) as client:
             succeeded = await client.delete_event(event_id)
-        print(json.dumps({"succeeded": succeeded}) if json_output else f"{event_id} is deleted.")
-        return DONE
+        out, err = make_consoles()
+        if json_output:
+            write_json({"succeeded": succeeded})
+        else:
+            console, words = (out, "is deleted") if succeeded else (err, "is not deleted, says the server")
+            console.print(Text(clean(f"{event_id} {words}.")), soft_wrap=True)
+        return DONE if succeeded else FAILED
 
     return await guard(work)
 
@@ -164,13 +169,14 @@ async def list_events(
 
     async def work() -> int:
         whose = choose_whose(calendar, user, group)
-        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        first, last = read_range(begin, end, timezone)
         async with make_client(profile) as client:
-            events = await list_all(client, first, last, whose)
+            found = await list_all(client, first, last, whose)
+        events = sorted(found, key=lambda event: (event.start_time or _LAST, event.id or ""))
         if json_output:
-            print(_encode([_leave_out_empty(event) for event in events]))
+            write_json([name_fields(event) for event in events])
         else:
-            _show_table(events)
+            show_events(events)
         return DONE
 
     return await guard(work)
@@ -181,7 +187,7 @@ async def free_slots(
     *,
     begin: Annotated[str, Parameter(name="--from")],
     end: Annotated[str, Parameter(name="--to")],
-    user: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    user: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     timezone: str | None = None,
     json_output: Json = False,
     profile: Profile = None,
@@ -203,22 +209,20 @@ async def free_slots(
     timezone
         IANA name of the zone in which days are counted and slots are shown.
     json_output
-        Print one JSON object: days with their slots.
+        Print one JSON object: days, each with its slots.
     profile
         Which account.
 
     """
 
     async def work() -> int:
-        first, last = (read_moment(*one, timezone) for one in (("--from", begin), ("--to", end)))
+        first, last = read_range(begin, end, timezone)
         async with make_client(profile) as client:
             days = await client.get_free_slots(calendar, first, last, timezone=timezone, user_ids=user)
-        shown = {day.isoformat(): [slot.isoformat() for slot in slots] for day, slots in days.items()}
         if json_output:
-            print(json.dumps(shown))
+            write_json({day.isoformat(): slots for day, slots in days.items()})
         else:
-            for day, slots in shown.items():
-                print(day, *(slot[11:16] for slot in slots))
+            show_slots(days)
         return DONE
 
     return await guard(work)
@@ -231,41 +235,3 @@ def register(app: App) -> None:
     app.command(delete, group=SINGLE)
     app.command(list_events, name="list", group=SINGLE)
     app.command(free_slots, group=SINGLE)
-
-
-def _show(event: Appointment, *, as_json: bool) -> None:
-    shown = _leave_out_empty(event)
-    if as_json:
-        print(_encode(shown))
-        return
-    out, _ = make_consoles()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in shown.items():
-        table.add_row(name, Text(str(value)))
-    out.print(table)
-
-
-def _show_table(events: list[Appointment]) -> None:
-    out, _ = make_consoles()
-    table = Table(box=None, pad_edge=False)
-    for name, heading in _SHOWN.items():
-        table.add_column(heading, no_wrap=True, overflow="ellipsis" if name == "title" else "ignore")
-    for event in events:
-        table.add_row(*(Text(_render(getattr(event, name))) for name in _SHOWN))
-    out.print(table)
-
-
-def _render(value: object) -> str:
-    return value.isoformat(timespec="minutes") if isinstance(value, datetime) else str(value or "")
-
-
-def _leave_out_empty(event: Appointment) -> dict[str, object]:
-    return {
-        name: value
-        for name, value in msgspec.convert(msgspec.to_builtins(event), dict[str, object]).items()
-        if value is not None
-    }
-
-
-def _encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()

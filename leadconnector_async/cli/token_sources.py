@@ -1,0 +1,162 @@
+"""Where the token of a command comes from: a variable, a file or another command.
+
+Rule: a secret goes from there into the client, and into nothing that is shown: no output, error, repr or argument
+of a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import stat
+from typing import Final
+
+from ..auth import check_token
+from ..exceptions import ConfigurationError
+
+LOCATION_VARIABLE: Final = "LEADCONNECTOR_LOCATION_ID"
+"""Where a command finds the location whose token is wanted."""
+_COMMAND_SECONDS: Final = 30.0
+_LAST_SECONDS: Final = 1.0
+
+
+def read_secret(name: str, path: str) -> str:
+    """The first line of a file that nobody else may read. `name` is the variable that holds its path."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+                raise ConfigurationError(f"{name}: others can read {path}; run: chmod 600 {shlex.quote(path)}")
+            secret = file.readline().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigurationError(f"{name}: {path} cannot be read ({reason})") from None
+    if not secret:
+        raise ConfigurationError(f"{name}: the first line of {path} is empty")
+    return secret
+
+
+class LocationToken:
+    """A token that is known, of one location."""
+
+    def __init__(self, token: str, location_id: str, mend: str) -> None:
+        self._token = check_token(token)
+        self._location_id = location_id
+        self._mend = mend
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._location_id!r}>"
+
+    async def __call__(self) -> str:
+        """The token."""
+        return self._token
+
+    def for_location(self, location_id: str) -> LocationToken:
+        """Itself, or `ConfigurationError`: nothing is known of other locations."""
+        if location_id != self._location_id:
+            raise ConfigurationError(f"the token is of location {self._location_id} only: {self._mend}")
+        return self
+
+
+class CommandToken:
+    """A token that a command prints; asked for once a location, and again when the server refuses it."""
+
+    def __init__(
+        self, name: str, command: str, location_id: str, others: dict[str, CommandToken] | None = None
+    ) -> None:
+        self._name = name
+        self._command = command
+        self._words = _split(name, command)
+        self._location_id = location_id
+        self._token: str | None = None
+        self._turn = asyncio.Lock()
+        self._all: dict[str, CommandToken] = {} if others is None else others
+        self._all[location_id] = self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._location_id!r}>"
+
+    async def __call__(self) -> str:
+        """The token to use now."""
+        async with self._turn:
+            if self._token is None:
+                self._token = await self._ask()
+            return self._token
+
+    async def refresh(self, rejected: str) -> str:
+        """A token other than the one that was refused, if the command has another one."""
+        async with self._turn:
+            if self._token is None or self._token == rejected:
+                self._token = await self._ask()
+            return self._token
+
+    def for_location(self, location_id: str) -> CommandToken:
+        """The same command for another location; one and the same for each."""
+        known = self._all.get(location_id)
+        return known or CommandToken(self._name, self._command, location_id, self._all)
+
+    async def _ask(self) -> str:
+        """Run the command; what it says on stderr is shown."""
+        loop = asyncio.get_running_loop()
+        try:
+            transport, listener = await loop.subprocess_exec(
+                lambda: _Listener(loop),
+                *self._words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=None,
+                env={**os.environ, LOCATION_VARIABLE: self._location_id},
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it cannot be run"
+            raise self._refuse(reason or type(error).__name__) from None
+        try:
+            async with asyncio.timeout(_COMMAND_SECONDS):
+                await listener.all_said
+        except TimeoutError:
+            raise self._refuse(f"it took longer than {_COMMAND_SECONDS:g} s") from None
+        finally:
+            transport.close()
+            await asyncio.wait([listener.ended], timeout=_LAST_SECONDS)
+        if code := transport.get_returncode():
+            raise self._refuse(f"it ended with exit code {code}")
+        token = listener.output.decode("utf-8", "replace").partition("\n")[0].strip()
+        if not token:
+            raise self._refuse("its first line is empty")
+        return token
+
+    def _refuse(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._name} gave no token for location {self._location_id}: {reason}")
+
+
+class _Listener(asyncio.SubprocessProtocol):
+    """Keeps what a command prints. What it has started may hold its output, and so is not waited for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.output = bytearray()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.all_said: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data
+
+    def process_exited(self) -> None:
+        _settle(self.ended)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _settle(self.all_said)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _split(name: str, command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is no command: {error}") from None
+    if not words:
+        raise ConfigurationError(f"{name} is no command: it is blank")
+    return words
