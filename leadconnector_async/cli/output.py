@@ -44,10 +44,10 @@ def check_target(path: str | None, *, force: bool) -> None:
 
 
 def write_file(path: str, lines: Iterable[str], *, force: bool) -> None:
-    """Into a file, which appears when all of it is there. Raises `ConfigurationError`."""
+    """Into a file for its owner only, which appears when all of it is there. Raises `ConfigurationError`."""
     beside = f"{path}.{os.getpid()}.new"
     try:
-        with open(beside, "x", encoding="utf-8", newline="") as file:
+        with open(beside, "x", encoding="utf-8", newline="", opener=_open_for_owner) as file:
             try:
                 file.writelines(lines)
                 file.flush()
@@ -63,6 +63,10 @@ def write_file(path: str, lines: Iterable[str], *, force: bool) -> None:
 def clean(text: str) -> str:
     """Without line ends and control characters."""
     return "".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in text)
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _put(beside: str, path: str, *, force: bool) -> None:

@@ -190,6 +190,7 @@ async def test_a_file_that_is_there_is_kept(
     assert not list(account.requests)
     assert await plan(**arguments, force=True) == 0  # type: ignore[arg-type]
     assert path.read_text().startswith("event_id,")
+    assert os.name != "posix" or path.stat().st_mode & 0o077 == 0
     assert os.listdir(tmp_path) == ["plan.csv"]
 
 
