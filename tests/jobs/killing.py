@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -182,7 +182,8 @@ async def run_job(server: Server, tally: Tally, dice: random.Random, kills: int)
                 async with asyncio.timeout(draw_seconds(dice, starting) if left > 0 else None):
                     _, errors = await process.communicate()
             except TimeoutError:
-                process.kill()
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    process.kill()
                 await process.communicate()
                 seen.append(Kill(time.monotonic(), *read_journal(job)))
                 continue
