@@ -59,7 +59,7 @@ async def open_job(
     began = time.time()
     loop = asyncio.get_running_loop()
     folder = tempfile.mkdtemp()
-    with mock.patch("time.time", lambda: began + loop.time()):
+    with mock.patch("time.time", side_effect=lambda: began + loop.time()):
         try:
             async with await BulkJob.create(
                 Path(folder, "job"),
@@ -89,9 +89,7 @@ def build_plan(world: World, sizes: Mapping[str, int]) -> Iterable[PlanRow]:
 def move(event: BookedAppointment) -> BookedAppointment:
     """As the plan wants it."""
     was = {name: getattr(event, name) for name in event.__struct_fields__}
-    return BookedAppointment(
-        **was | {"start_time": event.start_time + YEAR, "end_time": event.end_time + YEAR}
-    )
+    return BookedAppointment(**was | {"start_time": event.start_time + YEAR, "end_time": event.end_time + YEAR})
 
 
 class Neighbours(Struct):
@@ -101,6 +99,7 @@ class Neighbours(Struct):
     bound: float
     """Seconds that no client can beat: windows, and in each the round trips that its requests take turns for."""
     summary: JobSummary
+    applied: dict[str, int]
     finished: dict[str, float]
     """When each location's last row was reported."""
     refused: set[str]
@@ -125,6 +124,7 @@ async def play_neighbours(locations: int, rows: int, most: int, spent_after: int
     ids, loop = world.sandbox.location_ids, asyncio.get_running_loop()
     exhausted, slow, revoked = ids[1], ids[2], ids[3]
     world.slow_down(slow, lambda dice: 6.0)
+    applied: dict[str, int] = {}
     finished: dict[str, float] = {}
     async with open_job(world, dict.fromkeys(ids, rows)) as job:
         used = sum(one.location_id == exhausted for one in world.sandbox.requests)
@@ -134,13 +134,15 @@ async def play_neighbours(locations: int, rows: int, most: int, spent_after: int
         began = loop.time()
 
         def note(outcome: RowOutcome) -> None:
-            finished[str(outcome.location_id)] = loop.time() - began
+            location = str(outcome.location_id)
+            applied[location] = applied.get(location, 0) + (outcome.state == "applied")
+            finished[location] = loop.time() - began
 
         summary = await job.run(on_outcome=note)
     refused = {str(one.location_id) for one in world.sandbox.requests if one.status == 429}
     windows, turns = -(-rows // most), -(-most // job.options.concurrency)
     bound = (windows - 1) * world.sandbox.limits.interval + windows * turns * ROUND_TRIP
-    return Neighbours(rows, bound, summary, finished, refused, exhausted, slow, revoked)
+    return Neighbours(rows, bound, summary, applied, finished, refused, exhausted, slow, revoked)
 
 
 class Forecast(Struct):
