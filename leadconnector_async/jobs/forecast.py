@@ -41,7 +41,7 @@ def forecast_location(load: Load, rate: float | None = None) -> float:
     """Seconds until one location is done."""
     quota = load.quota
     today = min(load.requests, quota.daily_remaining)
-    seconds = quota.paused_seconds + _send(today, load, rate, quota.remaining)
+    seconds = quota.paused_seconds + _send(today, load, rate, quota.remaining + quota.in_flight)
     later = load.requests - today
     if not later:
         return seconds
@@ -52,7 +52,10 @@ def forecast_location(load: Load, rate: float | None = None) -> float:
 
 
 def _send(requests: int, load: Load, rate: float | None, free: int) -> float:
-    """The free slots are used at once; after that the location goes at its pace."""
+    """The free slots are used at once, as are those under way; after that the location goes at its pace.
+
+    That is right within one interval: when in it the slots come back is not known here.
+    """
     quota = load.quota
     round_trip = load.round_trip or _ROUND_TRIP
     at_once = load.concurrency / round_trip

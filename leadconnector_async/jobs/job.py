@@ -185,7 +185,8 @@ class BulkJob:
         stopped = await self._run_once(limit, on_outcome, on_progress)
         if not stopped and limit is None and await self._unless_stopped(reviewer.settle_unknown()):
             stopped = await self._run_once(limit, on_outcome, on_progress)
-        stopped = self._add_stop((*unread, *stopped))
+        again = {one.location_id for one in stopped}
+        stopped = self._add_stop((*(one for one in unread if one.location_id not in again), *stopped))
         await self._scribe.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
         await self._scribe.run(partial(write_files, self.folder, summary))

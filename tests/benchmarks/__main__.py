@@ -1,9 +1,9 @@
-"""`python -m tests.benchmarks call`, `import`, `limiter` or `faults`."""
+"""`python -m tests.benchmarks call`, `import`, `limiter`, `bulk` or `faults`."""
 
 import asyncio
 import sys
 
-KINDS = ("call", "import", "limiter", "faults")
+KINDS = ("call", "import", "limiter", "bulk", "faults")
 
 if __name__ == "__main__":
     kind = sys.argv[1] if len(sys.argv) == 2 else ""
@@ -12,6 +12,10 @@ if __name__ == "__main__":
             from . import call
 
             asyncio.run(call.run())
+        case "bulk":
+            from . import bulk
+
+            bulk.run()
         case "faults":
             from . import faults
 

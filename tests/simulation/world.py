@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 from urllib.parse import urlencode
 
@@ -33,15 +33,32 @@ def heavy_tailed(dice: random.Random) -> float:
 class World:
     """One server; every request takes its time to it, and its answer the rest of the way back."""
 
-    def __init__(self, limits: Limits, *, latency: Latency = usual, seed: int = 1, log_size: int = 10_000) -> None:
-        self.sandbox = Sandbox(appointments=200, limits=limits, strict=False, log_size=log_size)
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        latency: Latency = usual,
+        seed: int = 1,
+        log_size: int = 10_000,
+        appointments: int = 200,
+        locations: int = 1,
+    ) -> None:
+        self.sandbox = Sandbox(
+            appointments=appointments, locations=locations, limits=limits, strict=False, log_size=log_size
+        )
         self.dice = random.Random(seed)
+        self.tokens = {one: self.sandbox.issue_token(location_id=one) for one in self.sandbox.location_ids}
         self._latency = latency
+        self._latencies: dict[str, Latency] = {}
+
+    def slow_down(self, location_id: str, latency: Latency) -> None:
+        """Give the requests of one location latencies of their own."""
+        self._latencies[f"Bearer {self.tokens[location_id]}"] = latency
 
     async def exchange(self, method: str, path: str, headers: CIMultiDict[str], body: bytes) -> Served:
         """Send one request. It arrives even if its caller gives up: what has left cannot be called back."""
         loop = asyncio.get_running_loop()
-        seconds = self._latency(self.dice)
+        seconds = self._latencies.get(headers["Authorization"], self._latency)(self.dice)
         there = seconds * self.dice.random()
         answer: asyncio.Future[Served] = loop.create_future()
 
@@ -57,11 +74,29 @@ class World:
         loop.call_later(there, arrive)
         return await answer
 
+    def connect_all(self) -> LeadConnector:
+        """A client of the first location that reaches all others by `for_location`."""
+        return self.connect(token=_Tokens(self.tokens, self.sandbox.location_id))
+
     def connect(self, **options: object) -> LeadConnector:
         """A client of its own: with its own limiter, as in another process."""
         settings = {"token": self.sandbox.token, "location_id": self.sandbox.location_id, **options}
         client = LeadConnector(base_url="http://127.0.0.1", **settings)  # type: ignore[arg-type]
         return join(client, transport=Joined(self))
+
+
+class _Tokens:
+    """The tokens of all locations, and that of one."""
+
+    def __init__(self, tokens: Mapping[str, str], location_id: str) -> None:
+        self._tokens = tokens
+        self._location_id = location_id
+
+    async def __call__(self) -> str:
+        return self._tokens[self._location_id]
+
+    def for_location(self, location_id: str) -> "_Tokens":
+        return _Tokens(self._tokens, location_id)
 
 
 def join(client: LeadConnector, **parts: object) -> LeadConnector:
