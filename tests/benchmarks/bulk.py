@@ -1,4 +1,4 @@
-"""What a bulk job takes: time and memory by the size of its plan, rows a second, and its promises in virtual time."""
+"""What a bulk job takes: time and memory by the size of its plan, rows a second, its promises in virtual time."""
 
 import statistics
 import subprocess
