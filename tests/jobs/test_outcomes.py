@@ -61,7 +61,7 @@ def test_what_failed_comes_back_as_it_was(
     if not plan:
         return
     folder = tmp_path_factory.mktemp("fed", numbered=True)
-    journal = Journal.create(":memory:")
+    journal = Journal.create(str(folder / "journal.sqlite"))
     take_in(journal, plan, "here")
     journal.set_fact("location", "here")
     journal.write("UPDATE rows SET state = 'failed', reason = '=cmd', trace_id = '+1'")
@@ -192,7 +192,7 @@ async def test_rows_that_may_have_been_told_twice_are_listed(
 
 def test_what_a_plan_cannot_say_is_not_dropped_silently(tmp_path: Path) -> None:
     """A row made in Python may set null: fed back, the file is refused until somebody has looked."""
-    journal = Journal.create(":memory:")
+    journal = Journal.create(str(tmp_path / "journal.sqlite"))
     update = AppointmentUpdate(title="Visit", address=None, description=" x ")
     take_in(journal, [PlanRow(1, "a", update), PlanRow(2, "b", AppointmentUpdate(title="y"))], "")
     journal.write("UPDATE rows SET state = 'failed'")
