@@ -271,6 +271,9 @@ async def discard_unless_begun(job: BulkJob) -> AsyncGenerator[Callable[[], None
 
 
 def _judge_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
+    if not seen and summary.left:
+        stopped = Stopped("errors", "none of the first rows could be finished; no other was started")
+        return structs.replace(summary, stopped=(*summary.stopped, stopped))
     bad = sum(outcome.state not in _GOOD for outcome in seen)
     if not bad or summary.stopped:
         return summary

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -38,8 +39,6 @@ from .stops import describe_stop
 
 LAST: Final = 1_000_000
 """The rank of rows that are tried again after all others."""
-_MOST_TURNS: Final = 5
-"""How often a row that meets something passing is put off."""
 
 
 TakePlace = Callable[[], Awaitable[None]]
@@ -81,12 +80,14 @@ class Carrier:
         Its intent goes to the disk before its turn at the server comes.
         """
         FLIGHT.set(flight)
-        if row.state == "sent":
+        if row.state == "sent" or row.parks is not None:
             await take_place()
             seen = await self._look(row, flight)
             if seen is not None:
                 return seen
-            flight.repeated = True
+            flight.repeated = row.state == "sent"
+        if self._is_late(row):
+            return self._build(row, flight, "failed", "the new time has passed before its turn came")
         try:
             await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
             await take_place()
@@ -103,18 +104,34 @@ class Carrier:
 
     async def put_back(self, row: OpenRow, result: Result) -> Result:
         """Move an appointment back that was put out of the way for a row which has come to nothing."""
-        if not await self._scribe.run(partial(ledger.has_parked, row.number)):
+        parking = await self._scribe.run(partial(ledger.find_parking, row.number))
+        if not parking:
             return result
+        note = await self._move_back(row, parking[-1])
+        await self._scribe.write(ledger.take_back(row.number, note))
+        outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason} {note}")
+        return structs.replace(result, outcome=outcome)
+
+    async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
+        """Unless somebody else has moved it since; says what came of it."""
         was = row.found
         kept = structs.replace(row.updates[-1], start_time=was.start_time, end_time=was.end_time, to_notify=False)
         try:
+            now = await self._client.get_appointment(row.event_id)
+            if compare_update(check_update(parking, self._version), now) is not True:
+                return f"It was moved out of the way for this; it stands at {now.start_time} now."
             await self._client.update_appointment(row.event_id, kept)
         except LeadConnectorError as error:
-            note = f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
-        else:
-            note = "It was moved out of the way for this, and is back where it was."
-        outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason} {note}")
-        return structs.replace(result, outcome=outcome)
+            return f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
+        return "It was moved out of the way for this, and is back where it was."
+
+    def _is_late(self, row: OpenRow) -> bool:
+        """The new time has passed since the row was checked."""
+        start = row.updates[-1].start_time
+        moves = any(one.field == "start_time" for one in row.differences)
+        if self._options.allow_past or not moves or not isinstance(start, str):
+            return False
+        return datetime.fromisoformat(start) <= datetime.now(UTC)
 
     async def _send(self, row: OpenRow, updates: tuple[AppointmentUpdate, ...]) -> Appointment:
         change = Change(row.found, row.event_id, updates, row.differences)
@@ -134,31 +151,36 @@ class Carrier:
         if verdict is None:
             reason = "it was on its way when the job ended, and the event does not show whether it was applied"
             return self._build(row, flight, "unknown", reason)
-        if changes := self._list_foreign_changes(row, now):
+        if changes := await self._list_foreign_changes(row, now):
             return self._build(row, flight, "failed", f"somebody has changed it meanwhile: {', '.join(changes)}")
         return None
 
-    def _list_foreign_changes(self, row: OpenRow, now: Appointment) -> list[str]:
-        """What is neither as it was nor as the first of two steps leaves it."""
+    async def _list_foreign_changes(self, row: OpenRow, now: Appointment) -> list[str]:
+        """What is neither as it was, nor as the job itself has left it on the way."""
         changes = list_changes(row.found, now)
         if len(row.updates) > 1 and now.assigned_user_id == row.updates[0].assigned_user_id:
             changes = [change for change in changes if not change.startswith("assigned_user_id ")]
+        parking = await self._scribe.run(partial(ledger.find_parking, row.number)) if changes else ()
+        if parking and compare_update(check_update(parking[-1], self._version), now) is True:
+            return []
         return changes
 
-    async def _judge(self, row: OpenRow, flight: Flight, error: LeadConnectorError) -> Result | None:
+    async def _judge(
+        self, row: OpenRow, flight: Flight, error: LeadConnectorError, *, forced: bool = False
+    ) -> Result | None:
         if error.outcome == "applied":
             return self._build(row, flight, "applied", _explain(error), error)
         if error.outcome == "unknown":
             return self._build(row, flight, "unknown", _explain(error), error)
         self._stop_for(row, error)
-        if isinstance(error, SlotUnavailableError):
+        if isinstance(error, SlotUnavailableError) and not forced:
             return await self._settle_conflict(row, flight, error)
         return self._build(row, flight, "failed", _explain(error), error)
 
     def _stop_for(self, row: OpenRow, error: LeadConnectorError) -> None:
         """Raise if it is the location that failed, and not the row."""
         stopped = describe_stop(error, row.location)
-        if stopped is None or (stopped.kind == "unreachable" and row.rank >= LAST + _MOST_TURNS):
+        if stopped is None:
             return
         self._give_back(row)
         raise (Passing(stopped.reason) if stopped.kind == "unreachable" else Halt(stopped)) from None
@@ -168,6 +190,8 @@ class Carrier:
             self._scribe.note(ledger.give_back(row.number))
 
     async def _settle_conflict(self, row: OpenRow, flight: Flight, error: SlotUnavailableError) -> Result | None:
+        if flight.repeated and (seen := await self._look(row, flight)) is not None:
+            return seen  # what stands in its way is its own first request
         if self._options.on_conflict == "park" and row.rank < LAST:
             self._scribe.note(ledger.postpone(row.number, LAST, str(error.args[0])))
             return None
@@ -178,8 +202,7 @@ class Carrier:
         try:
             shown = await self._send(row, (*others, forced))
         except LeadConnectorError as second:
-            state: RowState = "unknown" if second.outcome == "unknown" else "failed"
-            return self._build(row, flight, state, _explain(second), second)
+            return await self._judge(row, flight, second, forced=True)
         return self._build(row, flight, "applied", "sent without the slot check", shown=shown)
 
     def _build(

@@ -21,10 +21,11 @@ from ..exceptions import ApiError, InvalidRequestError, RowFault
 from ..models import Appointment
 from ..reschedule import plan_change
 from .journal import Journal
-from .ledger import decode_found, decode_updates, encode_updates
+from .ledger import decode_found, decode_updates, encode_updates, write_faults
 from .ordering import Cycle, Move, Order, order_moves
 from .preflight import build_stay
 from .states import OnConflict
+from .stops import describe_stop
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Journal], T]], Awaitable[T]]
@@ -54,20 +55,16 @@ class Parking(Struct, frozen=True):
     end: datetime
 
 
-async def settle_conflicts(
-    client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]
-) -> list[RowFault]:
-    """Write into the journal in which order the rows go; returns the rows that are refused for it."""
+async def settle_conflicts(client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]) -> None:
+    """Write into the journal in which order the rows go, and which of them are refused for it: all, or nothing."""
     order = await _call(run, partial(_order, location))
-    faults = await _call(run, partial(_refuse_clashes, order))
     places: dict[int, Parking] = {}
     if on_conflict == "park":
         for cycle in order.cycles:
-            place = await _find_parking(client, location, cycle, run)
+            place = await _find_parking(client, location, cycle, run, list(places.values()))
             if place is not None:
                 places[cycle.first] = place
-    await _call(run, partial(_keep, order, on_conflict, places))
-    return faults
+    await _call(run, partial(_keep, location, order, on_conflict, places))
 
 
 async def _call(run: Run[object], work: Callable[[Journal], T]) -> T:
@@ -94,19 +91,16 @@ def _list_moves(location: str, journal: Journal) -> Iterator[Move]:
         )
 
 
-def _refuse_clashes(order: Order, journal: Journal) -> list[RowFault]:
+def _refuse_clashes(order: Order, journal: Journal) -> None:
     """The later of two rows that want the same time is refused, unless one goes without the slot check."""
-    faults: list[RowFault] = []
-    with journal.commit():
-        for clash in order.clashes:
-            first, second = (_read_row(number, journal) for number in (clash.first, clash.second))
-            if first.ignores or second.ignores or not second.is_ready:
-                continue
-            reason = f"it wants the same time of the same person as line {first.line}"
-            mend = "give one another time, or set ignore_free_slot_validation where a slot has several places"
-            faults.append(RowFault(second.line, "start_time", reason, mend))
-            journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
-    return faults
+    for clash in order.clashes:
+        first, second = (_read_row(number, journal) for number in (clash.first, clash.second))
+        if first.ignores or second.ignores or not second.is_ready:
+            continue
+        reason = f"it wants the same time of the same person as line {first.line}"
+        mend = "give one another time, or set ignore_free_slot_validation where a slot has several places"
+        write_faults(journal, [RowFault(second.line, "start_time", reason, mend)])
+        journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
 
 
 class _Row(Struct, frozen=True):
@@ -124,7 +118,9 @@ def _read_row(number: int, journal: Journal) -> _Row:
     return _Row(int(str(line)), decode_found(found), ignores, state == "ready")
 
 
-async def _find_parking(client: LeadConnector, location: str, cycle: Cycle, run: Run[object]) -> Parking | None:
+async def _find_parking(
+    client: LeadConnector, location: str, cycle: Cycle, run: Run[object], taken: list[Parking]
+) -> Parking | None:
     """A free slot of the same person in the same calendar that no row of the plan wants."""
     event = (await _call(run, partial(_read_row, cycle.first))).found
     stay = build_stay(event)
@@ -134,13 +130,17 @@ async def _find_parking(client: LeadConnector, location: str, cycle: Cycle, run:
     begin = max(datetime.now(UTC) + timedelta(hours=1), event.start_time.astimezone(UTC))
     try:
         days = await client.get_free_slots(event.calendar_id, begin, begin + _LONGEST_LOOK, user_ids=users)
-    except (ApiError, InvalidRequestError):
-        return None
+    except (ApiError, InvalidRequestError) as error:
+        stopped = describe_stop(error, location)
+        if stopped is not None and stopped.kind != "authentication":
+            raise
+        return None  # it may lack the scope of the calendars
     slots = sorted(slot for day in days.values() for slot in day)
     length = event.end_time - event.start_time
     for start in _list_long_enough(slots, length):
         asked = (location, stay.owner, int((start + length).timestamp()), int(start.timestamp()))
-        if not await _call(run, partial(_is_wanted, asked)):
+        is_taken = any(place.start < start + length and start < place.end for place in taken)
+        if not is_taken and not await _call(run, partial(_is_wanted, asked)):
             return Parking(cycle, event, start, start + length)
     return None
 
@@ -158,8 +158,12 @@ def _is_wanted(asked: tuple[str, str | None, int, int], journal: Journal) -> boo
     return journal.count(condition, asked) > 0
 
 
-def _keep(order: Order, on_conflict: OnConflict, places: dict[int, Parking], journal: Journal) -> None:
+def _keep(
+    location: str, order: Order, on_conflict: OnConflict, places: dict[int, Parking], journal: Journal
+) -> None:
     with journal.commit():
+        journal.write("INSERT OR IGNORE INTO settled VALUES (?)", (location,))
+        _refuse_clashes(order, journal)
         journal.write_all(
             "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?",
             [

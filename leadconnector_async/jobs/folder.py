@@ -21,14 +21,18 @@ from .intake import take_in
 from .journal import JOURNAL, Connect, Journal
 from .rows import PlanRow
 from .states import JobOptions
+from .whole_file import settle_name
 
-_JOURNAL_FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm")
+_FILLING: Final = f"{JOURNAL}.new"
+"""The journal's name until the plan was taken in whole."""
+_FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
+_OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", "summary.json", "report.html")
 
 
 def remove_files(path: str) -> None:
-    """Remove the files of a job, and its folder if nothing else is in it."""
-    for name in (*_JOURNAL_FILES, _LOCK):
+    """Remove the files of a job, and its folder if nothing else is in it. By whoever holds its lock."""
+    for name in (*_FILES, _LOCK):
         with suppress(OSError):
             os.unlink(os.path.join(path, name))
     with suppress(OSError):
@@ -37,26 +41,57 @@ def remove_files(path: str) -> None:
 
 def enter(path: str, *, new: bool) -> int:
     """Make or enter the folder, and keep other processes out of it."""
-    exists = os.path.exists(os.path.join(path, JOURNAL))
-    if not new and not exists:
-        raise JournalError(f"There is no job in {path}.")
-    if new and exists:
-        with suppress(JournalError):
-            Journal.open(os.path.join(path, JOURNAL)).close()
-            raise ConfigurationError(f"{path} holds a job already: resume it, or give another folder.")
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        lock = open_lock(os.path.join(path, _LOCK))
-    except OSError as error:
-        raise JournalError(f"The folder {path} cannot be used ({error.strerror}).") from error
-    if not try_lock(lock):
-        close_lock(lock)
-        raise JournalError(f"Another process works on {path}.")
     if new:
-        for name in _JOURNAL_FILES:
+        _check_is_vacant(path)
+    elif not os.path.exists(os.path.join(path, JOURNAL)):
+        raise JournalError(f"There is no job in {path}.")
+    lock = _take_lock(path)
+    try:
+        if new:
+            _check_is_vacant(path)
             with suppress(FileNotFoundError):
-                os.unlink(os.path.join(path, name))
+                os.unlink(os.path.join(path, _FILLING))
+    except BaseException:
+        close_lock(lock)
+        raise
     return lock
+
+
+def _check_is_vacant(path: str) -> None:
+    """Nothing that is there is replaced: neither a job, nor what only looks like one."""
+    if os.path.exists(os.path.join(path, JOURNAL)):
+        try:
+            Journal.open(os.path.join(path, JOURNAL)).close()
+        except JournalError as error:
+            text = f"{path} holds a journal that cannot be used ({error}): move it away, or give another folder."
+            raise ConfigurationError(text) from error
+        raise ConfigurationError(f"{path} holds a job already: resume it, or give another folder.")
+    for name in _OUTCOMES:
+        if os.path.exists(os.path.join(path, name)):
+            text = f"{path} holds a file {name}, which the job would write: give another folder."
+            raise ConfigurationError(text)
+
+
+def _take_lock(path: str) -> int:
+    while True:
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            lock = open_lock(os.path.join(path, _LOCK))
+        except OSError as error:
+            raise JournalError(f"The folder {path} cannot be used ({error.strerror}).") from error
+        if not try_lock(lock):
+            close_lock(lock)
+            raise JournalError(f"Another process works on {path}.")
+        if _is_still_there(path, lock):
+            return lock
+        close_lock(lock)  # whoever had it has just removed the folder
+
+
+def _is_still_there(path: str, lock: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(os.path.join(path, _LOCK)))
+    except FileNotFoundError:
+        return False
 
 
 def reopen_journal(path: str, location: str, connect: Connect | None) -> Journal:
@@ -73,14 +108,19 @@ def fill_journal(
     path: str, rows: Iterable[PlanRow | RowFault], location: str, options: JobOptions, connect: Connect | None
 ) -> Journal:
     """Take a plan into a new journal. Raises `PlanError`."""
-    journal = Journal.create(os.path.join(path, JOURNAL), connect)
+    filling = os.path.join(path, _FILLING)
+    journal = Journal.create(filling, connect)
     try:
         take_in(journal, rows, location)
         journal.set_fact("options", msgspec.json.encode(options).decode())
         journal.set_fact("location", location)
         journal.set_fact("made_at", str(time.time()))
         journal.settle()
-    except BaseException:
+    finally:
         journal.close()
-        raise
-    return journal
+    try:
+        os.replace(filling, os.path.join(path, JOURNAL))
+        settle_name(os.path.join(path, JOURNAL))
+    except OSError as error:
+        raise JournalError(f"The journal in {path} could not be written ({error.strerror}).") from error
+    return Journal.open(os.path.join(path, JOURNAL), connect)

@@ -19,8 +19,8 @@ from ..exceptions import RowFault
 from ..models import AppointmentUpdate
 from .clock import Shift
 from .journal import Journal, Record
-from .plan import build_plan_error, describe_duplicate
-from .rows import Before, PlanRow
+from .plan import PlanRows, build_plan_error, describe_duplicate
+from .rows import Before, PlanRow, check_row_of_code
 
 MOST_NAMED: Final = 1000
 """Bad rows that an error names; the others are counted."""
@@ -101,7 +101,7 @@ class _Counter:
 def _build_records(
     rows: Iterable[PlanRow | RowFault], default_location: str, faults: _Faults, counter: _Counter
 ) -> Iterator[Record]:
-    for row in rows:
+    for row in rows if isinstance(rows, PlanRows) else map(_check, rows):
         if isinstance(row, RowFault):
             faults.add(row)
             continue
@@ -111,6 +111,11 @@ def _build_records(
         counter.number += 1
         counter.digest = (counter.digest + int.from_bytes(key)) % _MANY
         yield counter.number, row.line, location, row.event_id, key, wanted
+
+
+def _check(row: PlanRow | RowFault) -> PlanRow | RowFault:
+    """Rows that were made in Python were not looked at yet."""
+    return row if isinstance(row, RowFault) else check_row_of_code(row)
 
 
 def _find_duplicates(journal: Journal) -> Iterator[RowFault]:

@@ -20,7 +20,7 @@ import msgspec
 
 from .._file_lock import close_lock
 from ..client import LeadConnector
-from ..exceptions import RowFault
+from ..exceptions import ConfigurationError, RowFault
 from .files import write_files
 from .folder import enter, fill_journal, remove_files, reopen_journal
 from .forecast import Load, forecast_location
@@ -38,11 +38,17 @@ from .status import summarize
 
 _TICK: Final = 0.2
 _OPEN: Final = """
-    SELECT location, SUM(parks IS NULL) FROM rows WHERE state IN ('ready', 'sent') GROUP BY location
+    SELECT location, SUM(parks IS NULL) FROM rows
+    WHERE state IN ('ready', 'sent') AND location IN (SELECT location FROM settled) GROUP BY location
 """
 _AGAIN: Final = """
     UPDATE rows SET state = 'ready', rank = MIN(rank, 999999), reason = '', read_at = 0
     WHERE state IN ('failed', 'skipped') AND updates IS NOT NULL AND parks IS NULL
+"""
+_PARK_AGAIN: Final = """
+    UPDATE rows SET state = 'ready' WHERE state IN ('failed', 'skipped') AND parks IN (
+        SELECT number FROM rows WHERE state IN ('failed', 'skipped') AND parks IS NULL
+    )
 """
 
 T = TypeVar("T")
@@ -71,7 +77,7 @@ class BulkJob:
         self._runner: Runner | None = None
         self._stopped: Stopped | None = None
         self._give_up: Callable[[], object] | None = None
-        self._closed = False
+        self._closed = self._running = False
         self._clients: dict[str, LeadConnector] = {}
 
     @classmethod
@@ -97,8 +103,8 @@ class BulkJob:
             fill = partial(fill_journal, path, rows, client.location_id or "", chosen, connect)
             journal = await asyncio.get_running_loop().run_in_executor(thread, fill)
         except BaseException:
-            close_lock(lock)
             remove_files(path)
+            close_lock(lock)
             raise
         return cls(path, client, Scribe(journal, thread), chosen, lock)
 
@@ -137,18 +143,22 @@ class BulkJob:
 
     async def aclose(self) -> None:
         """Close the journal. The job can be opened again."""
+        await self._close(discard=False)
+
+    async def discard(self) -> None:
+        """Close the job, and remove its files: for one that was never begun."""
+        await self._close(discard=True)
+
+    async def _close(self, *, discard: bool) -> None:
         if self._closed:
             return
         self._closed = True
         try:
             await self._scribe.close()
+            if discard:
+                remove_files(self.folder)
         finally:
             close_lock(self._lock)
-
-    async def discard(self) -> None:
-        """Close the job, and remove its files: for one that was never begun."""
-        await self.aclose()
-        remove_files(self.folder)
 
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         """Hold every row against the calendar and decide the order. Reads only; `on_read` is told how many rows.
@@ -175,9 +185,17 @@ class BulkJob:
         Rows fail by themselves and stop nobody; see `JobSummary` for what came of them, and for why it ended early.
         Raises `PlanError` as `prepare` does, and `JournalError` when the journal fails: nothing more is sent then.
         """
+        if self._running:
+            raise ConfigurationError(f"The job in {self.folder} is running already.")
+        self._running, self._stopped = True, None
+        try:
+            return await self._run(limit, on_outcome, on_progress)
+        finally:
+            self._running = False
+
+    async def _run(self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress) -> JobSummary:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._stopped = None
         prepared = await self._unless_stopped(self.prepare())
         unread = prepared.stopped if prepared is not None else ()
         reviewer = Reviewer(self._scribe, self._find_client)
@@ -241,7 +259,7 @@ class BulkJob:
 
     async def retry_failed(self) -> int:
         """Put the rows that failed or were skipped on their turn again; returns how many. `run` sends them."""
-        return await self._scribe.run(lambda journal: journal.write(_AGAIN))
+        return await self._scribe.run(_try_again)
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has done. Reads only."""
@@ -280,6 +298,12 @@ class BulkJob:
             own = location in ("", self._client.location_id)
             client = self._clients[location] = self._client if own else self._client.for_location(location)
         return client
+
+
+def _try_again(journal: Journal) -> int:
+    with journal.commit():
+        journal.write(_PARK_AGAIN)
+        return journal.write(_AGAIN)
 
 
 def _count_open(journal: Journal) -> dict[str, int]:

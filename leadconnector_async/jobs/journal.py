@@ -57,6 +57,7 @@ CREATE TABLE rows (
 CREATE TABLE faults (
     line INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL, mend TEXT NOT NULL
 );
+CREATE TABLE settled (location TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE undo (number INTEGER PRIMARY KEY, verdict TEXT NOT NULL, reason TEXT NOT NULL, seen BLOB);
 CREATE TABLE moments (at REAL NOT NULL, location TEXT NOT NULL, kind TEXT NOT NULL, seconds REAL NOT NULL);
 """
@@ -95,11 +96,10 @@ class Journal:
         return journal
 
     def settle(self) -> None:
-        """From now on every commit is on the disk before it returns."""
+        """It was filled whole: all of it is on the disk when this returns."""
         self.set_fact("settled", "yes")
         with self._explain("written"), open(self.path, "rb+") as file:
             os.fsync(file.fileno())
-        self.script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
 
     def close(self) -> None:
         """Close the file. What was not committed is gone."""

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from .._wire_models import WireUpdate
+from ..exceptions import RowFault
 from ..models import Appointment, AppointmentUpdate
 from ..reschedule import Difference
 from .journal import Journal, Record, Value
@@ -69,7 +70,9 @@ _FINISH: Final = """
         reason = excluded.reason, trace_id = excluded.trace_id, shown = excluded.shown, new_id = excluded.new_id
 """
 _FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '', '')"
+_PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ?"
 _POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, reason = ? WHERE number = ?"
+_TAKE_BACK: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE parks = ? AND state = 'applied'"
 _RETURN: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
 
 
@@ -91,12 +94,17 @@ class OpenRow(Struct, frozen=True):
     read_at: float
 
 
-def keep_findings(
+def write_findings(
     journal: Journal, findings: Iterable[tuple[int, Finding, Appointment | None]], now: float
 ) -> None:
-    """Write what came of rows that were read."""
-    with journal.commit():
-        journal.write_all(_FIND, [_build_finding(*finding, now) for finding in findings])
+    """Write what came of rows that were read. Inside a commit."""
+    journal.write_all(_FIND, [_build_finding(*finding, now) for finding in findings])
+
+
+def write_faults(journal: Journal, faults: Iterable[RowFault]) -> None:
+    """Write why rows cannot be carried out. Inside a commit."""
+    records = [(fault.line, fault.column, fault.reason, fault.mend) for fault in faults]
+    journal.write_all("INSERT INTO faults VALUES (?, ?, ?, ?)", records)
 
 
 def fetch_open(location: str, after: tuple[int, int], most: int, journal: Journal) -> list[OpenRow]:
@@ -131,8 +139,18 @@ def give_back(number: int) -> Entry:
     return Entry(_RETURN, (number,))
 
 
+def put_behind(number: int, rank: int, reason: str) -> Entry:
+    """A row comes later; whether it was sent already is another matter."""
+    return Entry(_PUT_BEHIND, (rank, reason, number))
+
+
+def take_back(number: int, reason: str) -> Entry:
+    """The appointment of a row is no longer out of the way."""
+    return Entry(_TAKE_BACK, (reason, number))
+
+
 def postpone(number: int, rank: int, reason: str) -> Entry:
-    """A row is tried again after all others."""
+    """A row that was refused is tried again after all others."""
     return Entry(_POSTPONE, (rank, reason, number))
 
 
@@ -166,6 +184,7 @@ def encode_updates(updates: Iterable[AppointmentUpdate]) -> bytes:
 class Standing(Struct, frozen=True):
     """Where a row stands."""
 
+    number: int
     line: int
     rank: int
     state: RowState
@@ -175,16 +194,18 @@ def find_standings(numbers: Iterable[int], journal: Journal) -> list[Standing]:
     """Where some rows stand."""
     wanted = tuple(numbers)
     marks = ",".join("?" * len(wanted))
-    query = f"SELECT line, rank, state FROM rows WHERE number IN ({marks})"  # noqa: S608 - marks only
+    query = f"SELECT number, line, rank, state FROM rows WHERE number IN ({marks})"  # noqa: S608 - marks only
     return [
-        Standing(int(str(line)), int(str(rank)), msgspec.convert(state, RowState))
-        for line, rank, state in journal.read(query, wanted)
+        Standing(int(str(number)), int(str(line)), int(str(rank)), msgspec.convert(state, RowState))
+        for number, line, rank, state in journal.read(query, wanted)
     ]
 
 
-def has_parked(number: int, journal: Journal) -> bool:
-    """Whether the appointment of a row stands where the job has put it out of the way."""
-    return journal.count("parks = ? AND state = 'applied'", (number,)) > 0
+def find_parking(number: int, journal: Journal) -> tuple[AppointmentUpdate, ...]:
+    """What has put the appointment of a row out of the way; nothing if it was not."""
+    query = "SELECT updates FROM rows WHERE parks = ? AND state IN ('applied', 'unknown')"
+    record = journal.read_one(query, (number,))
+    return decode_updates(record[0]) if record is not None else ()
 
 
 def count_states(journal: Journal) -> dict[RowState, int]:

@@ -14,13 +14,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from ..exceptions import LeadConnectorError
 from . import ledger
 from .carrier import LAST, Carrier, Halt, Passing, Result
 from .flight import Flight
 from .ledger import OpenRow, Standing
 from .scribe import Scribe
 from .states import FRESH_SECONDS, OPEN, JobOptions, RowOutcome, RowState, Stopped
+from .stops import describe_stop
 
+_MOST_TURNS: Final = 5
+"""How often in a run a row is tried that meets something passing."""
 _MOST_UNREACHABLE: Final = 5
 """Rows in a row that could not reach the server, after which the location stops."""
 _STARTED: Final = 2
@@ -64,6 +68,7 @@ class LocationRun:
         self._tasks: dict[asyncio.Task[None], Flight] = {}
         self._finished: dict[int, asyncio.Future[RowState]] = {}
         self._unreachable = 0
+        self._turns: dict[int, int] = {}
         self._next_start = 0.0
         self._cursor = (-1, 0)
         self._closed = False
@@ -98,8 +103,10 @@ class LocationRun:
             if row.rank >= LAST and self._cursor[0] < LAST:
                 await self.drain()
             if row.state == "ready" and row.parks is None and row.read_at < time.time() - FRESH_SECONDS:
-                await self._refresh(self._cursor)
+                await self._read_again()
                 return
+            if (finished := self._finished.get(row.number)) is not None:  # it is being put off at this moment
+                await asyncio.shield(finished)
             self._cursor = (row.rank, row.number)
             await self._started.acquire()
             if self._closed or not self._admit():
@@ -152,12 +159,11 @@ class LocationRun:
         task.add_done_callback(partial(self._land, row.number))
 
     def _land(self, number: int, task: asyncio.Task[None]) -> None:
-        flight = self._tasks.pop(task)
+        self._give_place(self._tasks.pop(task))
+        self._started.release()
         finished = self._finished.pop(number)
         if not finished.done():
             finished.set_result("ready")
-        self._give_place(flight)
-        self._started.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = self._failure or error
             self.close()
@@ -212,20 +218,17 @@ class LocationRun:
         return None
 
     async def _settle_blocked(self, row: OpenRow, blocker: Standing) -> None:
-        """A row whose blocker is still to go comes after it; one whose blocker has come to nothing is left out."""
+        """A row whose blocker is still to go comes after it; one whose blocker has come to nothing is left out.
+
+        Where the blocker does not come again in this run, the row is left for the next one.
+        """
         if blocker.state in OPEN:
-            if not self._closed and row.state == "ready":
-                rank = max(LAST, row.rank, blocker.rank) + 1
-                await self._scribe.write(ledger.postpone(row.number, rank, ""))
+            comes = blocker.number in self._finished or (blocker.rank, blocker.number) > self._cursor
+            if comes and not self._closed:
+                await self._put_off(row, blocker.rank)
             return
-        outcome = RowOutcome(
-            line=row.line,
-            event_id=row.event_id,
-            location_id=row.location or None,
-            state="skipped",
-            reason=f"line {blocker.line}, whose time it wants, has not moved ({blocker.state})",
-        )
-        await self._keep(row, Result(outcome))
+        reason = f"line {blocker.line}, whose time it wants, has not moved ({blocker.state})"
+        await self._keep(row, Result(_build_outcome(row, "skipped", reason)))
 
     def _may_try(self, row: OpenRow, state: RowState) -> bool:
         """The server's own slot check keeps the row from doing harm, or the slot is to be taken anyway."""
@@ -234,9 +237,33 @@ class LocationRun:
         return state == "unknown" and row.updates[-1].ignore_free_slot_validation is not True
 
     async def _note_unreachable(self, row: OpenRow, reason: str) -> None:
+        """The row is tried again after all others, a few times; then it is left as it is, or has failed."""
         self._unreachable += 1
+        turns = self._turns[row.number] = self._turns.get(row.number, 0) + 1
         if self._unreachable >= _MOST_UNREACHABLE:
             self.close(Stopped("unreachable", reason, self.location or None))
-        elif row.state != "sent":
+        elif turns < _MOST_TURNS:
             await asyncio.sleep(_GAP)
-            self._scribe.note(ledger.postpone(row.number, max(LAST, row.rank + 1), reason))
+            await self._put_off(row, reason=reason)
+        elif row.state != "sent":
+            await self._keep(row, Result(_build_outcome(row, "failed", reason)))
+
+    async def _put_off(self, row: OpenRow, behind: int = 0, reason: str = "") -> None:
+        """Behind all that has started, so that it comes again in this run."""
+        rank = max(LAST, row.rank + 1, behind + 1, self._cursor[0] + 1)
+        await self._scribe.write(ledger.put_behind(row.number, rank, reason))
+
+    async def _read_again(self) -> None:
+        try:
+            await self._refresh(self._cursor)
+        except LeadConnectorError as error:
+            stopped = describe_stop(error, self.location)
+            if stopped is None:
+                raise
+            self.close(stopped)
+
+
+def _build_outcome(row: OpenRow, state: RowState, reason: str) -> RowOutcome:
+    return RowOutcome(
+        line=row.line, event_id=row.event_id, location_id=row.location or None, state=state, reason=reason
+    )

@@ -20,7 +20,7 @@ from ..reschedule import Change
 from .flight import FLIGHT, Flight, listen
 from .intake import Wanted
 from .preflight import Rules, check_row
-from .rows import BadRow, PlanRow, name_column, read_row
+from .rows import BadRow, PlanRow, check_row_of_code, name_column, read_row
 from .states import RowOutcome, RowState
 
 AnyRow: TypeAlias = PlanRow | RowFault | tuple[str, AppointmentUpdate] | Mapping[str, object]
@@ -156,10 +156,10 @@ class _Crowd:
 
 
 def _read(line: int, row: AnyRow, timezone: str | None) -> PlanRow | RowFault:
-    if isinstance(row, PlanRow | RowFault):
+    if isinstance(row, RowFault):
         return row
-    if isinstance(row, tuple):
-        return PlanRow(line, row[0], row[1])
+    if isinstance(row, PlanRow | tuple):
+        return check_row_of_code(row if isinstance(row, PlanRow) else PlanRow(line, row[0], row[1]))
     try:
         named = {name_column(spelling): cell for spelling, cell in row.items() if cell not in (None, "")}
     except BadRow as bad:

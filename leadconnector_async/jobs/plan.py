@@ -49,11 +49,19 @@ def read_plan(lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str
     return rows
 
 
-def iterate_plan(
-    lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str | None = None
-) -> Iterator[PlanRow | RowFault]:
+class PlanRows(Iterator[PlanRow | RowFault]):
+    """The rows of a plan as they come; each was checked by itself."""
+
+    def __init__(self, rows: Iterator[PlanRow | RowFault]) -> None:
+        self._rows = rows
+
+    def __next__(self) -> PlanRow | RowFault:
+        return next(self._rows)
+
+
+def iterate_plan(lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str | None = None) -> PlanRows:
     """The rows of a plan as they come, good and bad. Whether an event stands twice is not looked at."""
-    return _iterate_csv(lines, timezone) if format == "csv" else _iterate_jsonl(lines, timezone)
+    return PlanRows(_iterate_csv(lines, timezone) if format == "csv" else _iterate_jsonl(lines, timezone))
 
 
 def describe_duplicate(line: int, event_id: str, first: int) -> RowFault:

@@ -134,7 +134,9 @@ def _decide_times(wanted: Wanted, found: Appointment) -> tuple[datetime | None, 
 
 
 def _read_time(value: object) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None
+    return (
+        datetime.fromisoformat(value) if isinstance(value, str) else value if isinstance(value, datetime) else None
+    )
 
 
 def _list_set_fields(update: AppointmentUpdate) -> Changes:

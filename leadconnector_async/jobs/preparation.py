@@ -29,9 +29,9 @@ from .journal import Journal
 from .ledger import decode_found, decode_updates
 from .preflight import Finding, Rules, check_row, list_changes
 from .scribe import Scribe
-from .states import FRESH_SECONDS, JobOptions, RowOutcome, Stopped
+from .states import FRESH_SECONDS, JobOptions, RowOutcome, RowState, Stopped
 from .stops import describe_stop
-from .survey import Sight, Surveyor, Unread
+from .survey import TO_PREPARE, Sight, Surveyor, Unread
 
 _AT_ONCE: Final = 50
 """Locations that are read at once."""
@@ -46,6 +46,10 @@ _FORGET_NEXT: Final = """
 """
 _AHEAD: Final = 2000
 """Rows that are read again at once."""
+_LOCATIONS: Final = """
+    SELECT location FROM rows WHERE read_at IS NULL AND state IN ('loaded', 'ready')
+    UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM settled)
+"""
 _KEEP: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
 _LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
 
@@ -79,7 +83,7 @@ class Preparation:
 
         Returns why locations could not be read; their rows are left for another time.
         """
-        locations = await self._scribe.run(list_unread_locations)
+        locations = await self._scribe.run(_list_locations)
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def prepare(location: str) -> Stopped | None:
@@ -109,11 +113,9 @@ class Preparation:
         return await self._scribe.run(partial(ledger.list_left_alone, numbers))
 
     async def _prepare(self, location: str) -> None:
-        is_new = await self._scribe.run(partial(_has_new, location))
         client = await self._read_location(location, [])
-        if is_new:
-            faults = await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
-            await self._scribe.run(partial(_add_faults, faults))
+        if not await self._scribe.run(partial(_is_settled, location)):
+            await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
 
     async def _read_location(self, location: str, numbers: list[int]) -> LeadConnector:
         client = self._find_client(location).with_options(priority="bulk")
@@ -125,15 +127,13 @@ class Preparation:
             self._read += len(sights)
             self._note(self._read)
 
-        await Surveyor(client, location, self._scribe.run, keep).read_all(hint)
+        await Surveyor(client, location, TO_PREPARE, self._scribe.run, keep).read_all(hint)
         return client
 
 
-def list_unread_locations(journal: Journal) -> list[str]:
-    """Locations with rows that were not read yet."""
-    return [
-        str(location) for (location,) in journal.read("SELECT DISTINCT location FROM rows WHERE read_at IS NULL")
-    ]
+def _list_locations(journal: Journal) -> list[str]:
+    """Locations with rows that are to be read, or whose order is not settled."""
+    return [str(location) for (location,) in journal.read(_LOCATIONS)]
 
 
 def forget_old_readings(journal: Journal) -> None:
@@ -145,8 +145,8 @@ def _forget_next(location: str, after: tuple[int, int], journal: Journal) -> Non
     journal.write(_FORGET_NEXT, (location, *after, _AHEAD))
 
 
-def _has_new(location: str, journal: Journal) -> bool:
-    return journal.count("location = ? AND state = 'loaded'", (location,)) > 0
+def _is_settled(location: str, journal: Journal) -> bool:
+    return journal.read_one("SELECT 1 FROM settled WHERE location = ?", (location,)) is not None
 
 
 def hint(row: Unread) -> tuple[str, datetime] | None:
@@ -161,17 +161,18 @@ def _keep_sights(sights: list[Sight], rules: Rules, journal: Journal) -> None:
     now = time.time()
     findings: list[tuple[int, Finding, Appointment | None]] = []
     faults: list[RowFault] = []
-    for sight in sights:
-        row = _read_row(sight.number, journal)
-        if row.state != "loaded":
-            _look_again(sight, row, rules, now, journal)
-            continue
-        finding = _judge(sight, row, rules)
-        findings.append((sight.number, finding, sight.found))
-        if finding.state == "refused":
-            faults.append(RowFault(row.line, finding.column, finding.reason, finding.mend))
-    ledger.keep_findings(journal, findings, now)
-    _add_faults(faults, journal)
+    with journal.commit():
+        for sight in sights:
+            row = _read_row(sight.number, journal)
+            if row.state != "loaded":
+                _look_again(sight, row, rules, now, journal)
+                continue
+            finding = _judge(sight, row, rules)
+            findings.append((sight.number, finding, sight.found))
+            if finding.state == "refused":
+                faults.append(RowFault(row.line, finding.column, finding.reason, finding.mend))
+        ledger.write_findings(journal, findings, now)
+        ledger.write_faults(journal, faults)
 
 
 def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
@@ -182,17 +183,21 @@ def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
 
 def _look_again(sight: Sight, row: _Row, rules: Rules, now: float, journal: Journal) -> None:
     """A row that was ready is left alone if somebody has changed its appointment since."""
-    if row.state != "ready":
-        journal.write(_KEEP, (now, sight.number))
-    elif sight.found is None:
-        journal.write(_LEAVE, ("failed", sight.reason, now, sight.number))
+    if sight.found is None:
+        _leave(sight.number, "failed", sight.reason, now, journal)
     elif compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
-        journal.write(_LEAVE, ("in_place", "", now, sight.number))
+        _leave(sight.number, "in_place", "", now, journal)
     elif (changes := list_changes(decode_found(row.found), sight.found)) and not _is_parked(sight, journal):
         reason = f"somebody has changed it since it was read: {', '.join(changes)}"
-        journal.write(_LEAVE, ("failed", reason, now, sight.number))
+        _leave(sight.number, "failed", reason, now, journal)
     else:
         journal.write(_KEEP, (now, sight.number))
+
+
+def _leave(number: int, state: RowState, reason: str, now: float, journal: Journal) -> None:
+    """A row that does not go any more needs nobody out of its way."""
+    journal.write(_LEAVE, (state, reason, now, number))
+    journal.write("UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'ready'", (number,))
 
 
 def _is_parked(sight: Sight, journal: Journal) -> bool:
@@ -209,9 +214,3 @@ def _read_row(number: int, journal: Journal) -> _Row:
     line, wanted, state, found, updates = record or (0, b"", "", None, None)
     content = wanted if isinstance(wanted, bytes) else b""
     return _Row(int(str(line)), content, str(state), found, updates)
-
-
-def _add_faults(faults: list[RowFault], journal: Journal) -> None:
-    records = [(fault.line, fault.column, fault.reason, fault.mend) for fault in faults]
-    with journal.commit():
-        journal.write_all("INSERT INTO faults VALUES (?, ?, ?, ?)", records)

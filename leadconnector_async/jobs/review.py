@@ -24,25 +24,27 @@ from . import ledger
 from .journal import Journal, Record
 from .ledger import decode_found, decode_texts, decode_updates
 from .preflight import list_changes
-from .preparation import hint, list_unread_locations
+from .preparation import hint
 from .rows import Before, PlanRow
 from .scribe import Scribe
 from .states import RowOutcome
 from .stops import describe_stop
 from .survey import Sight, Surveyor
 
-Verdict: TypeAlias = Literal["as_planned", "unchanged", "differs", "gone"]
-"""`unchanged`: it is still as it was before the job."""
+Verdict: TypeAlias = Literal["as_planned", "unchanged", "unclear", "differs", "gone"]
+"""`unchanged`: it is still as it was before the job; `unclear`: what was changed cannot be seen."""
 
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state IN ('applied', 'unknown', 'sent') AND parks IS NULL"
-_FORGET_UNKNOWN: Final = "UPDATE rows SET read_at = NULL WHERE state = 'unknown' AND parks IS NULL"
+_TOUCHED: Final = "state IN ('applied', 'unknown', 'sent') AND parks IS NULL"
+_UNKNOWN: Final = "state = 'unknown'"
+_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE {states}"
 _SETTLE: Final = """
-    UPDATE rows SET
-        state = CASE (SELECT verdict FROM undo WHERE undo.number = rows.number)
-            WHEN 'as_planned' THEN 'applied' WHEN 'unchanged' THEN 'ready' ELSE state END,
-        reason = CASE (SELECT verdict FROM undo WHERE undo.number = rows.number)
-            WHEN 'as_planned' THEN '' WHEN 'unchanged' THEN '' ELSE reason END
-    WHERE state = 'unknown' AND parks IS NULL
+    UPDATE rows SET state = 'applied', reason = ''
+    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'as_planned');
+    UPDATE rows SET state = 'ready', reason = '', repeated = 1
+    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'unchanged');
+    UPDATE rows SET state = 'ready', reason = '' WHERE state = 'skipped' AND number IN (
+        SELECT parks FROM rows JOIN undo USING (number) WHERE parks IS NOT NULL AND state IN ('applied', 'ready')
+    );
 """
 _ROW: Final = "SELECT found, updates, shown FROM rows WHERE number = ?"
 _KEEP: Final = "INSERT OR REPLACE INTO undo VALUES (?, ?, ?, ?)"
@@ -60,6 +62,8 @@ class Verification(Struct, frozen=True, kw_only=True):
     """Rows that were applied, or may have been."""
     differing: tuple[RowOutcome, ...]
     """Those that the calendar shows otherwise, each with its reason."""
+    unclear: tuple[RowOutcome, ...] = ()
+    """Those of which it shows nothing that was changed."""
 
 
 class Undo(Struct, frozen=True, kw_only=True):
@@ -80,35 +84,42 @@ class Reviewer:
 
     async def verify(self) -> Verification:
         """Compare every row that was applied, or may have been, with the calendar."""
-        await self._read_all(_FORGET)
+        await self._read_all(_TOUCHED)
         checked = await self._scribe.run(lambda journal: journal.read_one("SELECT COUNT(*) FROM undo"))
-        differing = await self._scribe.run(partial(_list_outcomes, "verdict != 'as_planned'"))
-        return Verification(checked=int(str(checked[0])) if checked else 0, differing=tuple(differing))
+        differing = await self._scribe.run(partial(_list_outcomes, "verdict NOT IN ('as_planned', 'unclear')"))
+        unclear = await self._scribe.run(partial(_list_outcomes, "verdict = 'unclear'"))
+        return Verification(
+            checked=int(str(checked[0])) if checked else 0, differing=tuple(differing), unclear=tuple(unclear)
+        )
 
     async def plan_undo(self) -> Undo:
         """Plan the way back of all that still stands as the job has left it."""
-        await self._read_all(_FORGET)
-        kept = await self._scribe.run(partial(_list_outcomes, "verdict IN ('differs', 'gone')"))
+        await self._read_all(_TOUCHED)
+        kept = await self._scribe.run(partial(_list_outcomes, "verdict IN ('differs', 'gone', 'unclear')"))
         return Undo(rows=self._scribe.lend(list_rows_back), kept=tuple(kept))
 
     async def settle_unknown(self) -> bool:
         """Look at rows whose outcome is unknown, now that time has passed; tells whether some are to be sent."""
-        if not await self._scribe.run(lambda journal: journal.count("state = 'unknown' AND parks IS NULL")):
+        if not await self._scribe.run(lambda journal: journal.count(_UNKNOWN)):
             return False
-        await self._read_all(_FORGET_UNKNOWN, leave_unread=True)
-        await self._scribe.run(lambda journal: journal.write(_SETTLE))
+        await self._read_all(_UNKNOWN, leave_unread=True)
+        await self._scribe.run(lambda journal: journal.script(f"BEGIN; {_SETTLE} COMMIT"))
         return await self._scribe.run(lambda journal: journal.count("state = 'ready'")) > 0
 
-    async def _read_all(self, forget: str, *, leave_unread: bool = False) -> None:
-        await self._scribe.run(partial(_forget, forget))
-        for location in await self._scribe.run(list_unread_locations):
-            client = self._find_client(location).with_options(priority="bulk")
-            keep: Callable[[list[Sight]], Awaitable[None]] = partial(self._keep, client.version)
-            try:
-                await Surveyor(client, location, self._scribe.run, keep).read_all(hint)
-            except LeadConnectorError as error:
-                if not leave_unread or describe_stop(error, location) is None:
-                    raise
+    async def _read_all(self, states: str, *, leave_unread: bool = False) -> None:
+        await self._scribe.run(partial(_forget, states))
+        query = _LOCATIONS.format(states=states)
+        for (location,) in await self._scribe.run(lambda journal: list(journal.read(query))):
+            await self._read_location(str(location), states, leave_unread=leave_unread)
+
+    async def _read_location(self, location: str, states: str, *, leave_unread: bool) -> None:
+        client = self._find_client(location).with_options(priority="bulk")
+        keep: Callable[[list[Sight]], Awaitable[None]] = partial(self._keep, client.version)
+        try:
+            await Surveyor(client, location, states, self._scribe.run, keep).read_all(hint)
+        except LeadConnectorError as error:
+            if not leave_unread or describe_stop(error, location) is None:
+                raise
 
     async def _keep(self, version: str, sights: list[Sight]) -> None:
         await self._scribe.run(partial(_keep_verdicts, version, sights))
@@ -127,10 +138,10 @@ def list_rows_back(journal: Journal) -> Iterator[PlanRow]:
         )
 
 
-def _forget(statement: str, journal: Journal) -> None:
+def _forget(states: str, journal: Journal) -> None:
     with journal.commit():
         journal.write("DELETE FROM undo")
-        journal.write(statement)
+        journal.write(f"UPDATE rows SET read_at = NULL WHERE {states}")  # noqa: S608 - ours
 
 
 def _keep_verdicts(version: str, sights: list[Sight], journal: Journal) -> None:
@@ -151,9 +162,12 @@ def _judge(version: str, sight: Sight, record: Record | None) -> tuple[Verdict, 
     sent = {name for name in planned.__struct_fields__ if getattr(planned, name) is not UNSET}
     left = decode_found(shown if shown is not None else found)
     others = [change for change in list_changes(left, sight.found) if change.partition(" ")[0] not in sent]
-    if compare_update(check_update(planned, version), sight.found) is True and not others:
+    shows = compare_update(check_update(planned, version), sight.found)
+    if shows is True and not others:
         return "as_planned", ""
     changes = list_changes(decode_found(found), sight.found)
+    if shows is None and not (changes or others):
+        return "unclear", "the event does not show what was changed"
     if not changes:
         return "unchanged", "it is as it was before"
     return "differs", ", ".join(others or changes)

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from .._checks import check_update
+from .._wire import encode_id
 from ..exceptions import InvalidRequestError, RowFault
 from ..models import AppointmentUpdate
 from .clock import Shift, parse_shift, place
@@ -96,11 +97,35 @@ def read_row(line: int, cells: Mapping[str, object], timezone: str | None = None
     """Check one row. `cells` holds what is filled in, by field; `timezone` is for rows that name none."""
     try:
         return _read_row(line, cells, timezone)
-    except BadRow as bad:
-        return RowFault(line, bad.column, bad.reason, bad.mend)
-    except InvalidRequestError as error:
-        ending = f"; {error.mend}. Nothing was sent."
-        return RowFault(line, error.field or "", str(error.args[0]).removesuffix(ending), error.mend)
+    except (BadRow, InvalidRequestError) as error:
+        return _build_fault(line, error)
+
+
+def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
+    """Check a row that was made in Python, as one of a file is checked."""
+    try:
+        values = {
+            name: value
+            for name in row.update.__struct_fields__
+            if (value := getattr(row.update, name)) is not UNSET
+        }
+        _check_id(row.event_id)
+        return msgspec.structs.replace(row, update=_check(values, row.shift))
+    except (BadRow, InvalidRequestError) as error:
+        return _build_fault(row.line, error)
+
+
+def _build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
+    if isinstance(error, BadRow):
+        return RowFault(line, error.column, error.reason, error.mend)
+    ending = f"; {error.mend}. Nothing was sent."
+    return RowFault(line, error.field or "", str(error.args[0]).removesuffix(ending), error.mend)
+
+
+def _check_id(event_id: str) -> None:
+    if not event_id:
+        raise BadRow("event_id", "it is empty", "give the id of an event or of an instance")
+    encode_id(event_id)
 
 
 def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> PlanRow:
@@ -118,8 +143,7 @@ def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> P
     if "rrule" in values:
         raise BadRow("rrule", "a plan does not change the rule of a series", "use update_appointment")
     event_id = others.get("event_id", "")
-    if not event_id:
-        raise BadRow("event_id", "it is empty", "give the id of an event or of an instance")
+    _check_id(event_id)
     shift = _read_shift(others, values, zone)
     return PlanRow(
         line,
@@ -163,6 +187,10 @@ def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return text  # the check of the update says what is wrong
+    if "T" not in text and " " not in text:
+        raise BadRow(
+            name, f"{text} has no time of day", "write it as 2027-03-17T09:00:00, with an offset or a zone"
+        )
     if moment.tzinfo is not None:
         return text
     if zone is None:

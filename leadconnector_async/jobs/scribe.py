@@ -110,7 +110,7 @@ class Scribe:
                 self._entries, self._waiting = [], []
                 try:
                     await loop.run_in_executor(self._thread, _commit, self._journal, entries)
-                except JournalError as error:
+                except Exception as error:
                     self._fail(error, waiting)
                     return
                 for one in waiting:
@@ -119,11 +119,12 @@ class Scribe:
         finally:
             self._writing = None
 
-    def _fail(self, error: JournalError, waiting: list[asyncio.Future[None]]) -> None:
-        self._failure = error
+    def _fail(self, error: Exception, waiting: list[asyncio.Future[None]]) -> None:
+        text = f"The journal could not be written ({type(error).__name__}: {error})."
+        self._failure = failure = error if isinstance(error, JournalError) else JournalError(text)
         for one in (*waiting, *self._waiting):
             if not one.done():
-                one.set_exception(JournalError(*error.args))
+                one.set_exception(JournalError(*failure.args))
         self._entries, self._waiting = [], []
 
     def _check(self) -> None:

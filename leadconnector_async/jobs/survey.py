@@ -23,6 +23,7 @@ from ..client import LeadConnector
 from ..exceptions import (
     BadRequestError,
     InvalidEventError,
+    InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
     UnprocessableError,
@@ -30,21 +31,29 @@ from ..exceptions import (
 from ..models import Appointment
 from .journal import Journal
 
+TO_PREPARE: Final = "state IN ('loaded', 'ready')"
+"""Which rows are read before they are sent."""
 _FETCHED: Final = 200
 _AT_ONCE: Final = 16
 _FIRST_STRETCH: Final = timedelta(days=2)
 _LONGEST_STRETCH: Final = timedelta(days=31)
 _MOST_MISSES: Final = 3
 """Lists in a row that show no other row of the plan, after which a calendar is read event by event."""
-_REFUSALS: Final = (InvalidEventError, NotFoundError, PermissionDeniedError)
+_REFUSALS: Final = (
+    BadRequestError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnprocessableError,
+)
 _MOST_IN_QUERY: Final = 500
 _BY_ID: Final = """
     SELECT number, {name}, wanted FROM rows INDEXED BY {index}
-    WHERE location = ? AND {name} IN ({marks}) AND read_at IS NULL AND parks IS NULL AND {other}
+    WHERE location = ? AND {name} IN ({marks}) AND read_at IS NULL AND parks IS NULL AND {other} AND {states}
 """
 _UNREAD: Final = """
     SELECT number, COALESCE(new_id, event_id), wanted FROM rows INDEXED BY rows_unread
-    WHERE location = ? AND read_at IS NULL AND number > ? ORDER BY number LIMIT ?
+    WHERE location = ? AND read_at IS NULL AND {states} ORDER BY number LIMIT ?
 """
 
 
@@ -82,11 +91,13 @@ class Surveyor:
         self,
         client: LeadConnector,
         location: str,
+        states: str,
         run: Callable[[Callable[[Journal], list[Unread]]], Awaitable[list[Unread]]],
         keep: Keep,
     ) -> None:
         self._client = client
         self._location = location
+        self._states = states
         self._run = run
         self._keep = keep
         self._stretches: dict[str, timedelta] = {}
@@ -94,7 +105,7 @@ class Surveyor:
 
     async def read_all(self, hint: Callable[[Unread], tuple[str, datetime] | None]) -> None:
         """Read every row. `hint` tells where a row's appointment was when the plan was made, if it is known."""
-        while rows := await self._run(partial(_list_unread, self._location, 0, _FETCHED)):
+        while rows := await self._run(partial(_list_unread, self._location, self._states, _FETCHED)):
             await self._read_some(rows, hint)
 
     async def _read_some(self, rows: list[Unread], hint: Callable[[Unread], tuple[str, datetime] | None]) -> None:
@@ -146,7 +157,7 @@ class Surveyor:
             self._misses[calendar_id] = _MOST_MISSES
             return set()
         shown = {event.id: event for event in events if event.id is not None}
-        rows = await self._run(partial(_match, self._location, list(shown)))
+        rows = await self._run(partial(_match, self._location, self._states, list(shown)))
         await self._keep([Sight(row.number, row.event_id, shown[row.event_id]) for row in rows])
         self._learn(calendar_id, stretch, len(rows))
         return {row.event_id for row in rows}
@@ -167,18 +178,18 @@ def _locate(sights: Iterable[Sight]) -> tuple[str, datetime] | None:
     return None
 
 
-def _list_unread(location: str, after: int, most: int, journal: Journal) -> list[Unread]:
-    return [_build(record) for record in journal.read(_UNREAD, (location, after, most))]
+def _list_unread(location: str, states: str, most: int, journal: Journal) -> list[Unread]:
+    return [_build(record) for record in journal.read(_UNREAD.format(states=states), (location, most))]
 
 
-def _match(location: str, event_ids: list[str], journal: Journal) -> list[Unread]:
+def _match(location: str, states: str, event_ids: list[str], journal: Journal) -> list[Unread]:
     """The rows that were not read yet, of the events that a list shows."""
     rows: list[Unread] = []
     for first in range(0, len(event_ids), _MOST_IN_QUERY):
         some = event_ids[first : first + _MOST_IN_QUERY]
         marks = ",".join("?" * len(some))
         for name, index, other in _KEYS:
-            query = _BY_ID.format(name=name, index=index, other=other, marks=marks)
+            query = _BY_ID.format(name=name, index=index, other=other, marks=marks, states=states)
             rows += [_build(record) for record in journal.read(query, (location, *some))]
     return rows
 
@@ -191,4 +202,6 @@ def _build(record: tuple[object, ...]) -> Unread:
 def _describe(error: Exception) -> str:
     if isinstance(error, PermissionDeniedError):
         return "the token has no access to this appointment: it may belong to another location"
-    return "the event is deleted or unknown"
+    if isinstance(error, InvalidEventError):
+        return "the event is deleted or unknown"
+    return str(error.args[0])

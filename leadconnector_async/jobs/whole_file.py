@@ -25,7 +25,7 @@ def replace_file(path: str, texts: Iterable[str]) -> None:
         with suppress(OSError):
             os.unlink(beside)
         raise
-    _settle(path)
+    settle_name(path)
 
 
 def remove_file(path: str) -> None:
@@ -33,7 +33,7 @@ def remove_file(path: str) -> None:
     for each in (f"{path}.new", path):
         with suppress(FileNotFoundError):
             os.unlink(each)
-            _settle(path)
+            settle_name(path)
 
 
 def _write(path: str, texts: Iterable[str]) -> None:
@@ -44,7 +44,7 @@ def _write(path: str, texts: Iterable[str]) -> None:
         os.fsync(descriptor)
 
 
-def _settle(path: str) -> None:
+def settle_name(path: str) -> None:
     """Have the disk remember the new name, where the system can."""
     if os.name != "posix":
         return

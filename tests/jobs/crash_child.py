@@ -8,6 +8,7 @@ files, in the middle of the how-manyeth that is written, and just before it take
 import asyncio
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -94,9 +95,11 @@ def _tear_files(die: Countdown) -> None:
     sync = os.fsync
 
     def wrapped(descriptor: int) -> None:
-        if die.peek():
-            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-        die()
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            if die.peek():
+                os.ftruncate(descriptor, found.st_size // 2)
+            die()
         sync(descriptor)
 
     _set(os, "fsync", wrapped)

@@ -34,7 +34,7 @@ CSV = {
     "the same event three times": ("event_id,title\na,x\na,y\na,z\n", {3: "line 2 already", 4: "line 2 already"}),
     "the same event in one location": ("event_id,location_id,title\na,l,x\na,l,y\n", {3: "line 2 already"}),
     "a naive time": ("event_id,start_time\na,2027-03-17T09:00:00\n", {2: "no offset"}),
-    "a date alone": ("event_id,start_time\na,2027-03-17\n", {2: "no offset"}),
+    "a date alone": ("event_id,start_time\na,2027-03-17\n", {2: "no time of day"}),
     "a time in words": ("event_id,start_time\na,tomorrow at nine\n", {2: "ISO 8601"}),
     "an American date": ("event_id,start_time\na,03/17/2027 9:00 AM\n", {2: "ISO 8601"}),
     "a day that does not exist": ("event_id,start_time\na,2027-02-30T09:00:00Z\n", {2: "ISO 8601"}),

@@ -3,8 +3,10 @@
 import re
 import sys
 from collections import Counter
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -206,11 +208,10 @@ async def test_time_in_which_nothing_ran_is_left_out(
 
 async def test_days_are_those_of_the_calendar(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """An evening in New York is no morning of the day after; what failed stands where it was."""
-    event_id, other = sandbox.appointment_ids[:2]
-    for one in (event_id, other):
-        event = sandbox.appointment(one)
-        start = event.start_time.replace(month=3, day=10, hour=22, minute=0)
-        sandbox.edit_appointment(one, start_time=start, end_time=start + (event.end_time - event.start_time))
+    start = datetime(2027, 3, 10, 22, tzinfo=ZoneInfo("America/New_York"))
+    for one in sandbox.appointment_ids[:2]:
+        assert sandbox.appointment(one).assigned_user_id is not None
+        sandbox.edit_appointment(one, start_time=start, end_time=start + timedelta(minutes=30))
     sandbox.faults.plan("update_appointment", ["400"])
     await make(sandbox, client, tmp_path / "job", 2)
     with look(tmp_path / "job") as journal:
