@@ -25,7 +25,7 @@ from .files import write_files
 from .folder import enter, fill_journal, remove_files, reopen_journal
 from .forecast import Load, forecast_location
 from .intake import MOST_NAMED
-from .journal import Connect, Journal
+from .journal import Connect
 from .plan import build_plan_error
 from .preparation import Preparation, forget_old_readings
 from .preview import Preview, list_faults, read_preview
@@ -35,22 +35,9 @@ from .runner import Runner
 from .scribe import Scribe, make_thread
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 from .status import summarize
+from .turns import count_open, try_again
 
 _TICK: Final = 0.2
-_OPEN: Final = """
-    SELECT location, SUM(parks IS NULL) FROM rows
-    WHERE state IN ('ready', 'sent') AND location IN (SELECT location FROM settled) GROUP BY location
-"""
-_AGAIN: Final = """
-    UPDATE rows SET state = 'ready', rank = MIN(rank, 999999), reason = '', read_at = 0
-    WHERE state IN ('failed', 'skipped') AND updates IS NOT NULL AND parks IS NULL
-"""
-_PARK_AGAIN: Final = """
-    UPDATE rows SET state = 'ready' WHERE state IN ('failed', 'skipped') AND parks IN (
-        SELECT number FROM rows WHERE state IN ('failed', 'skipped') AND parks IS NULL
-    )
-"""
-
 T = TypeVar("T")
 OnOutcome = Callable[[RowOutcome], None]
 OnProgress = Callable[[JobProgress], None]
@@ -213,7 +200,7 @@ class BulkJob:
     async def _run_once(
         self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress
     ) -> tuple[Stopped, ...]:
-        loads = await self._scribe.run(_count_open)
+        loads = await self._scribe.run(count_open)
         if self._stopped is not None:
             return (self._stopped,)
         self._runner = runner = Runner(
@@ -259,7 +246,7 @@ class BulkJob:
 
     async def retry_failed(self) -> int:
         """Put the rows that failed or were skipped on their turn again; returns how many. `run` sends them."""
-        return await self._scribe.run(_try_again)
+        return await self._scribe.run(try_again)
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has done. Reads only."""
@@ -298,16 +285,6 @@ class BulkJob:
             own = location in ("", self._client.location_id)
             client = self._clients[location] = self._client if own else self._client.for_location(location)
         return client
-
-
-def _try_again(journal: Journal) -> int:
-    with journal.commit():
-        journal.write(_PARK_AGAIN)
-        return journal.write(_AGAIN)
-
-
-def _count_open(journal: Journal) -> dict[str, int]:
-    return {str(location): int(str(count)) for location, count in journal.read(_OPEN)}
 
 
 async def _tick(runner: Runner, on_progress: OnProgress) -> None:
