@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
+
 from ..exceptions import LeadConnectorError
 from . import ledger
 from .carrier import LAST, Carrier, Halt, Passing, Result
@@ -27,8 +29,6 @@ _MOST_TURNS: Final = 5
 """How often in a run a row is tried that meets something passing."""
 _MOST_UNREACHABLE: Final = 5
 """Rows in a row that could not reach the server, after which the location stops."""
-_STARTED: Final = 2
-"""Rows that are started for each that may be at the server: the others are on their way to the disk, or back."""
 _GAP: Final = 0.5
 _BLOCKING: Final = frozenset({"failed", "skipped", "refused", "unknown"})
 
@@ -37,6 +37,15 @@ Admit = Callable[[], bool]
 """Whether one more row may start."""
 Refresh = Callable[[tuple[int, int]], Awaitable[None]]
 """Reads the next rows again, whose reading is no longer fresh."""
+
+
+class Share(Struct, frozen=True):
+    """How much of memory a location may take."""
+
+    fetched: int
+    """Rows that are read from the journal at once."""
+    ahead: int
+    """Rows that are started beyond those at the server: they are on their way to the disk, or back from it."""
 
 
 class LocationRun:
@@ -52,7 +61,7 @@ class LocationRun:
         report: Report,
         admit: Admit,
         refresh: Refresh,
-        fetched: int,
+        share: Share,
     ) -> None:
         self.location = location
         self.stopped: Stopped | None = None
@@ -62,9 +71,9 @@ class LocationRun:
         self._report = report
         self._admit = admit
         self._refresh = refresh
-        self._fetched = fetched
+        self._fetched = share.fetched
         self._places = asyncio.Semaphore(options.concurrency)
-        self._started = asyncio.Semaphore(_STARTED * options.concurrency)
+        self._started = asyncio.Semaphore(options.concurrency + share.ahead)
         self._tasks: dict[asyncio.Task[None], Flight] = {}
         self._finished: dict[int, asyncio.Future[RowState]] = {}
         self._unreachable = 0

@@ -19,7 +19,7 @@ from .carrier import Carrier
 from .flight import Moment, listen
 from .forecast import Load, forecast
 from .ledger import OpenRow
-from .location import LocationRun
+from .location import LocationRun, Share
 from .scribe import Entry, Scribe
 from .states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
 
@@ -31,6 +31,10 @@ _FETCHED: Final = 200
 _MOST_FETCHED: Final = 4000
 """Rows of all locations that are read ahead, and held in memory."""
 _LEAST_FETCHED: Final = 16
+_BRISK: Final = 32
+"""From this concurrency on, speed counts for more than how few rows are in doubt after a crash."""
+_MOST_AHEAD: Final = 1000
+"""Rows of all locations that are on their way to the disk and back while others are at the server."""
 _MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
 
 FindClient = Callable[[str], LeadConnector]
@@ -72,8 +76,8 @@ class Runner:
         """Carry out the open rows of all locations; `loads` says how many each has. Returns why it ended early."""
         self._left = dict(loads)
         self._began = self._loop.time()
-        fetched = max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // max(1, len(loads))))
-        self._runs = [self._build(location, fetched) for location in loads]
+        share = _divide(len(loads), self._options.concurrency)
+        self._runs = [self._build(location, share) for location in loads]
         try:
             await self._run_all()
         finally:
@@ -131,7 +135,7 @@ class Runner:
         for run in self._runs:
             run.abandon()
 
-    def _build(self, location: str, fetched: int) -> LocationRun:
+    def _build(self, location: str, share: Share) -> LocationRun:
         client = self._find_client(location)
         handler = listen(location, self._note_moment, client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
@@ -150,7 +154,7 @@ class Runner:
             report=self._note_outcome,
             admit=self._admit,
             refresh=refresh,
-            fetched=fetched,
+            share=share,
         )
 
     def _admit(self) -> bool:
@@ -201,6 +205,15 @@ class Runner:
 
 def _is_used_up(quota: LocationQuota) -> bool:
     return quota.waiting > 0 and quota.remaining == 0
+
+
+def _divide(locations: int, concurrency: int) -> Share:
+    """Few locations read and start far ahead; many keep the server busy without that."""
+    each = max(1, locations)
+    ahead = 3 * concurrency if concurrency >= _BRISK else 0
+    return Share(
+        fetched=max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // each)), ahead=min(ahead, _MOST_AHEAD // each)
+    )
 
 
 def _explain(quota: LocationQuota) -> str:
