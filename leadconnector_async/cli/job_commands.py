@@ -110,9 +110,10 @@ async def verify(job: str, *, json_output: Json = False, profile: Profile = None
         if json_output:
             print_json({"job": job, "exit_code": code, **_to_dict(found)})
         else:
-            good = found.checked - len(found.differing)
+            good = found.checked - len(found.differing) - len(found.unclear)
             print_line(out, f"{good} of {found.checked} changes stand as planned.")
             print_outcomes(out, "These do not:", found.differing)
+            print_outcomes(out, "Of these the calendar does not show what was changed:", found.unclear)
         return code
 
     return await guard(work)
@@ -187,4 +188,8 @@ def _report_nothing(job: str, way_back: Undo, as_json: bool) -> int:
 
 
 def _to_dict(found: Verification) -> dict[str, object]:
-    return {"checked": found.checked, "differing": [structs.asdict(outcome) for outcome in found.differing]}
+    return {
+        "checked": found.checked,
+        "differing": [structs.asdict(outcome) for outcome in found.differing],
+        "unclear": [structs.asdict(outcome) for outcome in found.unclear],
+    }

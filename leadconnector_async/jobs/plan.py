@@ -75,7 +75,9 @@ def build_plan_error(faults: Iterable[RowFault], count: int) -> PlanError:
     shown = [str(fault) for fault in known[:_MOST_SHOWN]]
     more = [f"… and {count - len(shown)} more"] if count > len(shown) else []
     rows = "bad row" if count == 1 else "bad rows"
-    return PlanError(f"The plan has {count} {rows}, nothing was changed:\n" + "\n".join(shown + more), known, count)
+    return PlanError(
+        f"The plan has {count} {rows}, none of which was carried out:\n" + "\n".join(shown + more), known, count
+    )
 
 
 def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iterator[str]:
