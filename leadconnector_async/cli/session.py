@@ -187,8 +187,8 @@ def ask(question: str, *, yes: bool) -> bool:
     if not has_terminal():
         print_line(err, "Nothing was changed: there is no terminal to ask on. Add --yes to go on.")
         return False
-    err.print(f"{question} [y/N] ", end="", markup=False)
     with raise_interrupts():
+        err.print(f"{question} [y/N] ", end="", markup=False)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
