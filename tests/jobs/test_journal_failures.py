@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ async def begin(folder: Path, clinic: Sandbox, client: LeadConnector) -> None:
 
 
 def list_states(folder: Path) -> dict[str, str]:
-    with sqlite3.connect(folder / "journal.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as connection:
         return dict(connection.execute("SELECT event_id, state FROM rows").fetchall())
 
 
