@@ -26,6 +26,19 @@ class Operations(Protocol):
     async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment: ...
 
 
+class Planned(Protocol):
+    """What is to be sent: a `Change`, or what was kept of one."""
+
+    @property
+    def before(self) -> Appointment: ...
+
+    @property
+    def event_id(self) -> str: ...
+
+    @property
+    def updates(self) -> tuple[AppointmentUpdate, ...]: ...
+
+
 async def prepare(
     client: Operations,
     event_id: str,
@@ -55,18 +68,20 @@ async def prepare(
     return change
 
 
-async def carry_out(client: Operations, change: Change, *, verify: bool) -> Appointment:
+async def carry_out(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
     """Send what was planned. Raises what `update_appointment` raises, and `VerificationError`."""
-    shown, event_id = change.before, change.event_id
-    for number, update in enumerate(change.updates):
+    shown, event_id = None, planned.event_id
+    for number, update in enumerate(planned.updates):
         try:
             shown = await client.update_appointment(event_id, update)
         except BaseException as error:
             if number:
-                await _undo(client, event_id, change, error)
+                await _undo(client, event_id, planned, error)
             raise
         event_id = shown.id or event_id
-    return await _verify(client, event_id, change) if verify and change.updates else shown
+    if shown is None:
+        return planned.before
+    return await _verify(client, event_id, planned) if verify else shown
 
 
 async def _read(client: Operations, event_id: str) -> Appointment:
@@ -111,16 +126,16 @@ async def _turn_to_master(
     return master, master_id or event_id, times
 
 
-async def _undo(client: Operations, event_id: str, change: Change, error: BaseException) -> None:
+async def _undo(client: Operations, event_id: str, planned: Planned, error: BaseException) -> None:
     """The first step has set another assignee: set the old one again, as silently, if the rest was refused."""
     error.add_note(f"The assignee of {event_id} was changed before.")
     if not isinstance(error, LeadConnectorError) or error.outcome != "not_applied":
         return
-    kept = change.before.assigned_user_id
+    kept = planned.before.assigned_user_id
     back = AppointmentUpdate(
         assigned_user_id=kept,
-        appointment_status=change.updates[0].appointment_status,
-        calendar_id=change.updates[0].calendar_id,
+        appointment_status=planned.updates[0].appointment_status,
+        calendar_id=planned.updates[0].calendar_id,
         ignore_free_slot_validation=True,
         to_notify=False,
     )
@@ -133,13 +148,13 @@ async def _undo(client: Operations, event_id: str, change: Change, error: BaseEx
         error.add_note(f"It was put back to {kept}.")
 
 
-async def _verify(client: Operations, event_id: str, change: Change) -> Appointment:
+async def _verify(client: Operations, event_id: str, planned: Planned) -> Appointment:
     text = f"The server answered the change of {event_id} with a success"
     try:
         shown = await client.get_appointment(event_id)
     except LeadConnectorError as error:
         raise _build_verification_error(f"{text}; reading it failed: {error.args[0]}", None) from error
-    verdict = compare_update(check_update(change.updates[-1], "v3"), shown)
+    verdict = compare_update(check_update(planned.updates[-1], "v3"), shown)
     if verdict is True:
         return shown
     reason = "shows something else" if verdict is False else "does not show whether it was applied"

@@ -9,10 +9,8 @@ Knows the client and the journal. Must not know other rows.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -22,13 +20,8 @@ from .._checks import check_update
 from .._compare import compare_update
 from .._rescheduling import carry_out
 from ..client import LeadConnector
-from ..exceptions import (
-    JournalError,
-    LeadConnectorError,
-    SlotUnavailableError,
-)
+from ..exceptions import LeadConnectorError, SlotUnavailableError
 from ..models import Appointment, AppointmentUpdate
-from ..reschedule import Change
 from . import ledger
 from .flight import FLIGHT, Flight
 from .ledger import OpenRow
@@ -57,7 +50,7 @@ class Passing(Exception):  # noqa: N818 - as Halt
     """The server could not be reached. The row was given back."""
 
 
-class Result(Struct, frozen=True):
+class Result(Struct, frozen=True, gc=False):
     """What came of a row, and what the appointment was shown as."""
 
     outcome: RowOutcome
@@ -75,10 +68,7 @@ class Carrier:
         self._version = version
 
     async def carry(self, row: OpenRow, flight: Flight, take_place: TakePlace) -> Result | None:
-        """Carry out a row; `None` if it is put off until after all others. Raises `Halt` and `Passing`.
-
-        Its intent goes to the disk before its turn at the server comes.
-        """
+        """Carry out a row from its beginning: look at it where that is called for, write its intent, send it."""
         FLIGHT.set(flight)
         if row.state == "sent" or row.parks is not None:
             await take_place()
@@ -86,21 +76,29 @@ class Carrier:
             if seen is not None:
                 return seen
             flight.repeated = row.state == "sent"
-        if self._is_late(row):
-            return self._build(row, flight, "failed", "the new time has passed before its turn came")
+        if (late := self.find_late(row, flight)) is not None:
+            return late
+        await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
+        await take_place()
+        return await self.send(row, flight)
+
+    async def send(self, row: OpenRow, flight: Flight) -> Result | None:
+        """Send a row whose intent is on the disk; `None` if it is put off until after all others.
+
+        Raises `Halt` and `Passing`.
+        """
+        FLIGHT.set(flight)
         try:
-            await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
-            await take_place()
-            shown = await self._send(row, row.updates)
-        except JournalError:
-            raise
+            shown = await carry_out(self._client, row, verify=self._options.verify)
         except LeadConnectorError as error:
             return await self._judge(row, flight, error)
-        except asyncio.CancelledError:
-            if not flight.left and self._scribe.failure is None:
-                self._scribe.note(ledger.give_back(row.number))
-            raise
-        return self._build(row, flight, "applied", shown=shown)
+        return build_result(row, flight, "applied", shown=shown)
+
+    def find_late(self, row: OpenRow, flight: Flight) -> Result | None:
+        """What becomes of a row whose new time has passed since it was checked."""
+        if row.new_start is None or row.new_start > time.time() or self._options.allow_past:
+            return None
+        return build_result(row, flight, "failed", "the new time has passed before its turn came")
 
     async def put_back(self, row: OpenRow, result: Result) -> Result:
         """Move an appointment back that was put out of the way for a row which has come to nothing."""
@@ -114,7 +112,7 @@ class Carrier:
 
     async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
         """Unless somebody else has moved it since; says what came of it."""
-        was = row.found
+        was = row.before
         kept = structs.replace(row.updates[-1], start_time=was.start_time, end_time=was.end_time, to_notify=False)
         try:
             now = await self._client.get_appointment(row.event_id)
@@ -125,18 +123,6 @@ class Carrier:
             return f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
         return "It was moved out of the way for this, and is back where it was."
 
-    def _is_late(self, row: OpenRow) -> bool:
-        """The new time has passed since the row was checked."""
-        start = row.updates[-1].start_time
-        moves = any(one.field == "start_time" for one in row.differences)
-        if self._options.allow_past or not moves or not isinstance(start, str):
-            return False
-        return datetime.fromisoformat(start) <= datetime.now(UTC)
-
-    async def _send(self, row: OpenRow, updates: tuple[AppointmentUpdate, ...]) -> Appointment:
-        change = Change(row.found, row.event_id, updates, row.differences)
-        return await carry_out(self._client, change, verify=self._options.verify)
-
     async def _look(self, row: OpenRow, flight: Flight) -> Result | None:
         """What has become of a row that was on its way when the job ended; `None` if it was not applied."""
         try:
@@ -144,20 +130,20 @@ class Carrier:
         except LeadConnectorError as error:
             self._stop_for(row, error)
             reason = f"it was on its way when the job ended, and cannot be read: {error.args[0]}"
-            return self._build(row, flight, "unknown", reason)
+            return build_result(row, flight, "unknown", reason)
         verdict = compare_update(check_update(row.updates[-1], self._version), now)
         if verdict is True:
-            return self._build(row, flight, "applied", shown=now)
+            return build_result(row, flight, "applied", shown=now)
         if verdict is None:
             reason = "it was on its way when the job ended, and the event does not show whether it was applied"
-            return self._build(row, flight, "unknown", reason)
+            return build_result(row, flight, "unknown", reason)
         if changes := await self._list_foreign_changes(row, now):
-            return self._build(row, flight, "failed", f"somebody has changed it meanwhile: {', '.join(changes)}")
+            return build_result(row, flight, "failed", f"somebody has changed it meanwhile: {', '.join(changes)}")
         return None
 
     async def _list_foreign_changes(self, row: OpenRow, now: Appointment) -> list[str]:
         """What is neither as it was, nor as the job itself has left it on the way."""
-        changes = list_changes(row.found, now)
+        changes = list_changes(row.before, now)
         if len(row.updates) > 1 and now.assigned_user_id == row.updates[0].assigned_user_id:
             changes = [change for change in changes if not change.startswith("assigned_user_id ")]
         parking = await self._scribe.run(partial(ledger.find_parking, row.number)) if changes else ()
@@ -169,13 +155,13 @@ class Carrier:
         self, row: OpenRow, flight: Flight, error: LeadConnectorError, *, forced: bool = False
     ) -> Result | None:
         if error.outcome == "applied":
-            return self._build(row, flight, "applied", _explain(error), error)
+            return build_result(row, flight, "applied", _explain(error), error)
         if error.outcome == "unknown":
-            return self._build(row, flight, "unknown", _explain(error), error)
+            return build_result(row, flight, "unknown", _explain(error), error)
         self._stop_for(row, error)
         if isinstance(error, SlotUnavailableError) and not forced:
             return await self._settle_conflict(row, flight, error)
-        return self._build(row, flight, "failed", _explain(error), error)
+        return build_result(row, flight, "failed", _explain(error), error)
 
     def _stop_for(self, row: OpenRow, error: LeadConnectorError) -> None:
         """Raise if it is the location that failed, and not the row."""
@@ -196,36 +182,38 @@ class Carrier:
             self._scribe.note(ledger.postpone(row.number, LAST, str(error.args[0])))
             return None
         if self._options.on_conflict != "force":
-            return self._build(row, flight, "failed", _explain(error), error)
+            return build_result(row, flight, "failed", _explain(error), error)
         *others, last = row.updates
         forced = structs.replace(last, ignore_free_slot_validation=True)
+        again = structs.replace(row, updates=(*others, forced))
         try:
-            shown = await self._send(row, (*others, forced))
+            shown = await carry_out(self._client, again, verify=self._options.verify)
         except LeadConnectorError as second:
             return await self._judge(row, flight, second, forced=True)
-        return self._build(row, flight, "applied", "sent without the slot check", shown=shown)
+        return build_result(row, flight, "applied", "sent without the slot check", shown=shown)
 
-    def _build(
-        self,
-        row: OpenRow,
-        flight: Flight,
-        state: RowState,
-        reason: str = "",
-        error: LeadConnectorError | None = None,
-        shown: Appointment | None = None,
-    ) -> Result:
-        outcome = RowOutcome(
-            line=row.line,
-            event_id=row.event_id,
-            location_id=row.location or None,
-            state=state,
-            reason=reason,
-            attempts=flight.requests,
-            repeated=flight.repeated,
-            trace_id=error.trace_id if error is not None else None,
-            new_event_id=shown.id if shown is not None and shown.id != row.event_id else None,
-        )
-        return Result(outcome, shown, flight.seconds)
+
+def build_result(
+    row: OpenRow,
+    flight: Flight,
+    state: RowState,
+    reason: str = "",
+    error: LeadConnectorError | None = None,
+    shown: Appointment | None = None,
+) -> Result:
+    """What came of a row, as it is told."""
+    outcome = RowOutcome(
+        line=row.line,
+        event_id=row.event_id,
+        location_id=row.location or None,
+        state=state,
+        reason=reason,
+        attempts=flight.requests,
+        repeated=flight.repeated,
+        trace_id=error.trace_id if error is not None else None,
+        new_event_id=shown.id if shown is not None and shown.id != row.event_id else None,
+    )
+    return Result(outcome, shown, flight.seconds)
 
 
 def _explain(error: LeadConnectorError) -> str:

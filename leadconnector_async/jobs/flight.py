@@ -17,9 +17,10 @@ from msgspec import Struct
 from ..events import Answered, Broken, Event, EventHandler, Paused, Resumed, Sent
 
 _WRITE: Final = "update_appointment"
+_PAUSES: Final = (Paused, Resumed)
 
 
-class Flight(Struct):
+class Flight(Struct, gc=False):
     """One row on its way."""
 
     requests: int = 0
@@ -55,12 +56,11 @@ def listen(
     """A handler of events that keeps the flights; `also` is told of everything as well."""
 
     def handle(event: Event) -> None:
-        if isinstance(event, Paused | Resumed):
+        if (flight := FLIGHT.get()) is not None:
+            _note(flight, event)
+        if isinstance(event, _PAUSES):
             kind = "paused" if isinstance(event, Paused) else "resumed"
             tell(Moment(clock(), location, kind, event.seconds))
-        flight = FLIGHT.get()
-        if flight is not None:
-            _note(flight, event)
         if also is not None:
             also(event)
 

@@ -8,7 +8,7 @@ Knows the journal. Must not import the client.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias, cast
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +16,6 @@ from msgspec import Struct
 from .._wire_models import WireUpdate
 from ..exceptions import RowFault
 from ..models import Appointment, AppointmentUpdate
-from ..reschedule import Difference
 from .journal import Journal, Record, Value
 from .preflight import Finding, Stay, iterate_texts
 from .scribe import Entry
@@ -50,10 +49,15 @@ _FIND: Final = """
     WHERE number = ?
 """
 _OPEN: Final = """
-    SELECT number, line, event_id, state, rank, found, updates, differences, waits_for, parks, read_at
+    SELECT number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
+        CASE WHEN start_after IS NOT start_before THEN start_after END
     FROM rows INDEXED BY rows_open
     WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
+_Columns: TypeAlias = tuple[
+    int, int, str, RowState, int, bytes | None, bytes, str | None, int | None, float | None, int | None
+]
+"""What `_OPEN` selects."""
 _INTEND: Final = """
     INSERT INTO rows (number, sent_at, repeated, line, location, event_id, key, wanted) VALUES {values}
     ON CONFLICT (number) DO UPDATE SET
@@ -76,8 +80,8 @@ _TAKE_BACK: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE parks =
 _RETURN: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
 
 
-class OpenRow(Struct, frozen=True):
-    """A row that is on its turn, or will be."""
+class OpenRow(Struct, frozen=True, gc=False):
+    """A row that is on its turn, or will be. Nothing in it leads back to it, so no collector has to look."""
 
     number: int
     line: int
@@ -85,13 +89,20 @@ class OpenRow(Struct, frozen=True):
     location: str
     state: RowState
     rank: int
-    found: Appointment
+    found: bytes | None
+    """The appointment as it was read, encoded: few rows ever need it."""
     updates: tuple[AppointmentUpdate, ...]
-    differences: tuple[Difference, ...]
     waits_for: tuple[int, ...]
     parks: int | None
     """It only gets another row's appointment out of the way."""
     read_at: float
+    new_start: int | None
+    """Where it moves to, in epoch seconds; `None` if it keeps its time."""
+
+    @property
+    def before(self) -> Appointment:
+        """The appointment as it was read."""
+        return decode_found(self.found)
 
 
 def write_findings(
@@ -112,7 +123,7 @@ def fetch_open(location: str, after: tuple[int, int], most: int, journal: Journa
     return [_build_open(location, record) for record in journal.read(_OPEN, (location, *after, most))]
 
 
-def intend(number: int, now: float, *, repeated: bool) -> Entry:
+def intend(number: int, now: float, *, repeated: bool = False) -> Entry:
     """The request of a row is about to leave."""
     return Entry(_INTEND, (number, now, repeated), _INTENDED)
 
@@ -264,18 +275,19 @@ def _flatten(stay: Stay | None) -> tuple[Value, Value, Value]:
 
 
 def _build_open(location: str, record: Record) -> OpenRow:
-    number, line, event_id, state, rank, found, updates, differences, waits_for, parks, read_at = record
+    columns = cast("_Columns", record)
+    number, line, event_id, state, rank, found, updates, waits_for, parks, read_at, new_start = columns
     return OpenRow(
-        int(str(number)),
-        int(str(line)),
-        str(event_id),
+        number,
+        line,
+        event_id,
         location,
-        "sent" if state == "sent" else "ready",
-        int(str(rank)),
-        decode_found(found),
+        state,
+        rank,
+        found,
         decode_updates(updates),
-        tuple(Difference(*texts) for texts in decode_texts(differences)),
-        tuple(int(one) for one in str(waits_for or "").split()),
-        None if parks is None else int(str(parks)),
-        float(str(read_at or 0)),
+        tuple(map(int, waits_for.split())) if waits_for else (),
+        parks,
+        read_at or 0.0,
+        new_start,
     )

@@ -92,7 +92,7 @@ class Runner:
             for run in self._runs:
                 run.close()
             self._loop.call_later(GRACE_SECONDS, self._abandon)
-        return sum(run.under_way for run in self._runs)
+        return sum(run.trips.left for run in self._runs)
 
     def describe(self) -> JobProgress:
         """Where the job stands."""
@@ -127,13 +127,13 @@ class Runner:
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 for run in self._runs:
-                    await run.drain()
+                    await run.trips.drain()
         except TimeoutError:
             self._abandon()
 
     def _abandon(self) -> None:
         for run in self._runs:
-            run.abandon()
+            run.trips.abandon()
 
     def _build(self, location: str, share: Share) -> LocationRun:
         client = self._find_client(location)
@@ -179,7 +179,8 @@ class Runner:
         self._left[location] = max(0, self._left.get(location, 0) - 1)
         self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
         self._on_outcome(outcome)
-        self._stop_at_errors()
+        if self._options.max_errors is not None or self._options.max_error_percent is not None:
+            self._stop_at_errors()
 
     def _stop_at_errors(self) -> None:
         errors = sum(self._counts.get(state, 0) for state in ("failed", "unknown", "skipped"))

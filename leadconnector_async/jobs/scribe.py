@@ -1,7 +1,7 @@
 """The journal between tasks and the disk: one thread, and as many entries in a commit as have come together.
 
 Rule: whoever waits for an entry goes on only when it is on the disk. After one failure nothing is written any
-more, and everybody who comes is told.
+more, and everybody who waits or comes is told.
 
 Knows the journal. Must not import the client.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -21,6 +22,8 @@ from ..exceptions import JournalError
 from .journal import Journal, Record
 
 T = TypeVar("T")
+Then = Callable[[JournalError | None], None]
+"""Is told, once, that an entry is on the disk, or why it is not. Must not raise."""
 
 _MOST_TOGETHER: Final = 64
 """Records in one statement: SQLite takes 999 values at least."""
@@ -32,7 +35,7 @@ def make_thread() -> Executor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """A statement and its values."""
 
     statement: str
@@ -51,7 +54,7 @@ class Scribe:
         self._journal: Final = journal
         self._thread = thread
         self._entries: list[Entry] = []
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[Then] = []
         self._writing: asyncio.Task[None] | None = None
         self._failure: JournalError | None = None
 
@@ -69,17 +72,19 @@ class Scribe:
         """Read with the journal in another thread, while nothing else is done with it."""
         return read(self._journal)
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: Entry, then: Then | None = None) -> None:
         """Write it with the next commit, without waiting."""
         self._check()
         self._entries.append(entry)
-        self._begin()
+        if then is not None:
+            self._waiting.append(then)
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write_groups())
 
     async def write(self, entry: Entry) -> None:
         """Write it; it is on the disk when this returns."""
-        self.note(entry)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(written)
+        self.note(entry, partial(_settle, written))
         await written
 
     async def flush(self) -> None:
@@ -97,10 +102,6 @@ class Scribe:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
             self._thread.shutdown(wait=False)
 
-    def _begin(self) -> None:
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write_groups())
-
     async def _write_groups(self) -> None:
         """Commit what has come; what comes meanwhile makes the next commit."""
         loop = asyncio.get_running_loop()
@@ -113,23 +114,31 @@ class Scribe:
                 except Exception as error:
                     self._fail(error, waiting)
                     return
-                for one in waiting:
-                    if not one.done():
-                        one.set_result(None)
+                for then in waiting:
+                    then(None)
         finally:
             self._writing = None
 
-    def _fail(self, error: Exception, waiting: list[asyncio.Future[None]]) -> None:
+    def _fail(self, error: Exception, waiting: list[Then]) -> None:
         text = f"The journal could not be written ({type(error).__name__}: {error})."
         self._failure = failure = error if isinstance(error, JournalError) else JournalError(text)
-        for one in (*waiting, *self._waiting):
-            if not one.done():
-                one.set_exception(JournalError(*failure.args))
-        self._entries, self._waiting = [], []
+        left, self._waiting = self._waiting, []
+        self._entries = []
+        for then in (*waiting, *left):
+            then(JournalError(*failure.args))
 
     def _check(self) -> None:
         if self._failure is not None:
             raise JournalError(*self._failure.args)
+
+
+def _settle(written: asyncio.Future[None], failure: JournalError | None) -> None:
+    if written.done():
+        return
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
 
 
 def _commit(journal: Journal, entries: list[Entry]) -> None:

@@ -235,7 +235,7 @@ async def test_a_time_that_passes_before_its_turn_is_not_sent(
         tmp_path / "job", client, rows(*week_later(clinic, 2)), options=JobOptions(allow_past=True)
     ) as job:
         await job.prepare()
-        past = "UPDATE rows SET updates = CAST(REPLACE(updates, '2027-03', '2020-03') AS BLOB) WHERE number = 1"
+        past = "UPDATE rows SET start_after = 1583020800 WHERE number = 1"
         await do(job, past)
         job.options = JobOptions()
         assert (await job.run()).counts == {"applied": 1, "failed": 1}
