@@ -1,0 +1,157 @@
+"""Stopping a job, at whatever moment and for whatever reason: what has not left is on its turn again."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from leadconnector_async.events import Answered, Event, Sent
+from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
+from leadconnector_async.sandbox import Limits, Sandbox
+
+from .jobbing import FAST, at, rows, run, writes
+from .test_conflicts import of_one_doctor
+from .test_job import week_later
+
+CONCURRENCIES = [1, 16, 50]
+"""Rows wait for nothing but the server, and, from 32 on, on their way to the disk and back as well."""
+
+
+@pytest.fixture
+async def clinic() -> AsyncIterator[Sandbox]:
+    async with Sandbox(limits=FAST) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(clinic: Sandbox) -> AsyncIterator[LeadConnector]:
+    async with LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id) as made:
+        yield made
+
+
+async def count_states(job: BulkJob) -> Counter[object]:
+    query = "SELECT state FROM rows"
+    return Counter(await job._scribe.run(lambda journal: [record[0] for record in journal.read(query)]))
+
+
+async def check(job: BulkJob, clinic: Sandbox) -> Counter[object]:
+    """No row is under way, and what the journal calls applied is what the server has applied."""
+    states = await count_states(job)
+    assert set(states) <= {"applied", "ready"}
+    assert states["applied"] == len(writes(clinic))
+    return states
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCIES)
+async def test_a_stop_calls_back_what_has_not_left(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+) -> None:
+    """Ten times, at random moments; each run goes on where the last one was stopped."""
+    chooser = random.Random(concurrency)
+    options = JobOptions(concurrency=concurrency)
+    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(clinic)), options=options) as job:
+        await job.prepare()
+        done = 0
+        for _ in range(10):
+            outcomes: list[RowOutcome] = []
+            known: list[int] = []
+            stop = asyncio.get_running_loop().call_later(
+                chooser.uniform(0, 0.06),
+                lambda known, outcomes: known.extend((job.stop(), len(outcomes))),
+                known,
+                outcomes,
+            )
+            await job.run(on_outcome=outcomes.append)
+            stop.cancel()
+            done += sum(known) if known else len(outcomes)
+            assert (await check(job, clinic))["applied"] == done
+        assert (await job.run()).counts == {"applied": 250}
+    assert sorted(writes(clinic)) == sorted(clinic.appointment_ids)
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCIES)
+async def test_a_program_that_fails_at_an_outcome_ends_the_run(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+) -> None:
+    """It gets its own error back; the journal has the outcome, and the job goes on."""
+    options = JobOptions(concurrency=concurrency)
+    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(clinic)), options=options) as job:
+
+        def fail(outcome: RowOutcome) -> None:
+            raise ZeroDivisionError(outcome.event_id)
+
+        with pytest.raises(ZeroDivisionError):
+            await job.run(on_outcome=fail)
+        states = await check(job, clinic)
+        assert states["applied"] > 0
+        assert (await job.run()).counts == {"applied": 250}
+    assert sorted(writes(clinic)) == sorted(clinic.appointment_ids)
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCIES)
+async def test_as_many_rows_are_at_the_server_as_were_asked_for(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+) -> None:
+    """And not one more, while others are on their way to the disk and back."""
+    at_server: list[int] = [0]
+
+    def count(event: Event) -> None:
+        if event.operation == "update_appointment" and isinstance(event, Sent | Answered):
+            at_server.append(at_server[-1] + (1 if isinstance(event, Sent) else -1))
+
+    options = JobOptions(concurrency=concurrency)
+    watched = client.with_options(on_event=count)
+    async with await BulkJob.create(tmp_path / "job", watched, rows(*week_later(clinic)), options=options) as job:
+        await job.run()
+    assert (max(at_server), at_server[-1]) == (concurrency, 0)
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCIES)
+async def test_a_limit_is_kept_exactly(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+) -> None:
+    """Not a row more, and what was started is finished."""
+    options = JobOptions(concurrency=concurrency)
+    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(clinic)), options=options) as job:
+        for done in (1, 8, 105):
+            await job.run(limit={1: 1, 8: 7, 105: 97}[done])
+            assert await check(job, clinic) == {"applied": done, "ready": 250 - done}
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCIES)
+async def test_a_row_that_is_put_off_leaves_its_place_to_the_next(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+) -> None:
+    """Those that want a time that is taken are tried again after all others, and have failed then."""
+    first, second, *others = of_one_doctor(clinic, 5)
+    plan = rows(
+        at(first, start=second.start_time.isoformat()),
+        *(at(event, start=(event.start_time + timedelta(weeks=1)).isoformat()) for event in others),
+    )
+    async with asyncio.timeout(20):
+        summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
+    assert summary.counts == {"failed": 1, "applied": 3}
+
+
+@pytest.mark.parametrize("concurrency", CONCURRENCIES)
+async def test_rows_that_wait_for_the_limit_are_called_back_at_once(tmp_path: Path, concurrency: int) -> None:
+    """The window is an hour long: nobody waits for it, nor for the grace of those that have left."""
+    limits = Limits(max_requests=60, interval=3600.0)
+    async with Sandbox(limits=limits) as clinic:
+        async with LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id) as client:
+            plan = rows(*week_later(clinic))
+            options = JobOptions(concurrency=concurrency)
+            async with await BulkJob.create(tmp_path / "job", client, plan, options=options) as job:
+                running = asyncio.create_task(job.run())
+                async with asyncio.timeout(30):
+                    while client.quota.remaining != 0:
+                        await asyncio.sleep(0.01)
+                async with asyncio.timeout(5):
+                    job.stop()
+                    await running
+                assert (await check(job, clinic))["applied"] > 0
