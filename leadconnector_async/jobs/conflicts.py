@@ -57,13 +57,14 @@ class Parking(Struct, frozen=True):
 
 async def settle_conflicts(client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]) -> None:
     """Write into the journal in which order the rows go, and which of them are refused for it: all, or nothing."""
-    order = await _call(run, partial(_order, location))
+    order = await _call(run, partial(_settle, location, on_conflict))
+    if order is None:
+        return
     places: dict[int, Parking] = {}
-    if on_conflict == "park":
-        for cycle in order.cycles:
-            place = await _find_parking(client, location, cycle, run, list(places.values()))
-            if place is not None:
-                places[cycle.first] = place
+    for cycle in order.cycles:
+        place = await _find_parking(client, location, cycle, run, list(places.values()))
+        if place is not None:
+            places[cycle.first] = place
     await _call(run, partial(_keep, location, order, on_conflict, places))
 
 
@@ -73,8 +74,13 @@ async def _call(run: Run[object], work: Callable[[Journal], T]) -> T:
     return results[0]
 
 
-def _order(location: str, journal: Journal) -> Order:
-    return order_moves(_list_moves(location, journal))
+def _settle(location: str, on_conflict: OnConflict, journal: Journal) -> Order | None:
+    """Returns the order only if places must be found before it can be written: it is large, and there are many."""
+    order = order_moves(_list_moves(location, journal))
+    if order.cycles and on_conflict == "park":
+        return order
+    _keep(location, order, on_conflict, {}, journal)
+    return None
 
 
 def _list_moves(location: str, journal: Journal) -> Iterator[Move]:
