@@ -179,7 +179,7 @@ class Carrier:
         if flight.repeated and (seen := await self._look(row, flight)) is not None:
             return seen  # what stands in its way is its own first request
         if self._options.on_conflict == "park" and row.rank < LAST:
-            self._scribe.note(ledger.postpone(row.number, LAST, str(error.args[0])))
+            await self._scribe.write(ledger.postpone(row.number, LAST, str(error.args[0])))
             return None
         if self._options.on_conflict != "force":
             return build_result(row, flight, "failed", _explain(error), error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,7 +12,9 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.events import Answered, Event, Sent
-from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
+from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, scribe
+from leadconnector_async.jobs.journal import Journal
+from leadconnector_async.jobs.scribe import Entry
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .jobbing import FAST, at, rows, run, writes
@@ -136,6 +139,33 @@ async def test_a_row_that_is_put_off_leaves_its_place_to_the_next(
     async with asyncio.timeout(20):
         summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
     assert summary.counts == {"failed": 1, "applied": 3}
+
+
+@pytest.mark.parametrize("others", range(4))
+@pytest.mark.parametrize("concurrency", [2, 4, 50])
+async def test_the_last_row_that_is_put_off_is_tried_again_in_the_same_run(
+    clinic: Sandbox,
+    client: LeadConnector,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    concurrency: int,
+    others: int,
+) -> None:
+    """However long the disk takes to note that it was put off."""
+    commit = scribe._commit
+
+    def commit_slowly(journal: Journal, entries: list[Entry]) -> None:
+        time.sleep(0.02)
+        commit(journal, entries)
+
+    monkeypatch.setattr(scribe, "_commit", commit_slowly)
+    first, second, *rest = of_one_doctor(clinic, 3 + others)
+    plan = rows(
+        *(at(event, start=(event.start_time + timedelta(weeks=1)).isoformat()) for event in rest),
+        at(first, start=second.start_time.isoformat()),
+    )
+    summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
+    assert summary.counts == {"failed": 1, "applied": 1 + others}
 
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
