@@ -97,8 +97,9 @@ def _list_moves(location: str, journal: Journal) -> Iterator[Move]:
         )
 
 
-def _refuse_clashes(order: Order, journal: Journal) -> None:
+def _refuse_clashes(order: Order, journal: Journal) -> set[int]:
     """The later of two rows that want the same time is refused, unless one goes without the slot check."""
+    refused: set[int] = set()
     for clash in order.clashes:
         first, second = (_read_row(number, journal) for number in (clash.first, clash.second))
         if first.ignores or second.ignores or not second.is_ready:
@@ -107,6 +108,8 @@ def _refuse_clashes(order: Order, journal: Journal) -> None:
         mend = "give one another time, or set ignore_free_slot_validation where a slot has several places"
         write_faults(journal, [RowFault(second.line, "start_time", reason, mend)])
         journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
+        refused.add(clash.second)
+    return refused
 
 
 class _Row(Struct, frozen=True):
@@ -169,7 +172,7 @@ def _keep(
 ) -> None:
     with journal.commit():
         journal.write("INSERT OR IGNORE INTO settled VALUES (?)", (location,))
-        _refuse_clashes(order, journal)
+        refused = _refuse_clashes(order, journal)
         journal.write_all(
             "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?",
             [
@@ -178,6 +181,8 @@ def _keep(
             ],
         )
         for cycle in order.cycles:
+            if not refused.isdisjoint(cycle.numbers):
+                continue  # it has come to a stand: who waits for the refused row is left out when its turn comes
             place = places.get(cycle.first)
             if on_conflict == "force":
                 _force(cycle, journal)

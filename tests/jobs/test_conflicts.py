@@ -1,5 +1,6 @@
 """Rows that want each other's time, on a sandbox that checks every slot."""
 
+import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import LeadConnector
-from leadconnector_async.jobs import BulkJob, JobSummary
+from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary
 from leadconnector_async.sandbox import BookedAppointment, Sandbox
 
 from .jobbing import FAST, at, picture, rows, run, writes
@@ -179,3 +180,48 @@ async def test_a_job_that_ends_while_one_is_parked_goes_on(
         assert (await job.run()).counts == {"applied": 3}
     now = [clinic.appointment(event.id).start_time for event in events]
     assert now == [*(event.start_time for event in events[1:]), events[0].start_time]
+
+
+@pytest.mark.parametrize("on_conflict", ["park", "skip"])
+@pytest.mark.parametrize("rival", [0, 1])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+async def test_a_ring_with_a_row_that_is_refused_stays_where_it_is(
+    clinic: Sandbox,
+    client: LeadConnector,
+    tmp_path: Path,
+    on_conflict: str,
+    rival: int,
+    order: tuple[int, int, int],
+) -> None:
+    """The refused row never goes, so nobody gets out of its way: it would be left where it was put."""
+    events = of_one_doctor(clinic, 3)
+    before = picture(clinic)
+    first, second, third = events
+    wanted = [(third, events[rival]), (first, second), (second, first)]
+    cells = [at(event, start=other.start_time.isoformat()) for event, other in wanted]
+    plan = rows(*(cells[number] for number in order))
+    summary = await run(tmp_path / "job", client, plan, skip_refused=True, on_conflict=on_conflict)
+    assert summary.counts["refused"] == 1
+    assert "applied" not in summary.counts
+    assert picture(clinic) == before
+
+
+@pytest.mark.parametrize("seed", range(20, 44))
+async def test_nothing_that_is_refused_is_moved(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, seed: int
+) -> None:
+    """Whoever wants whose time, and whatever rings come of it."""
+    chooser = random.Random(seed)
+    events = of_one_doctor(clinic, 8)
+    moves = [(one, other) for one in events if (other := chooser.choice(events)) is not one]
+    plan = rows(*(at(one, start=other.start_time.isoformat()) for one, other in moves))
+    before = picture(clinic)
+    async with await BulkJob.create(tmp_path / "job", client, plan, options=JobOptions(skip_refused=True)) as job:
+        await job.run()
+        states = await job._scribe.run(
+            lambda journal: dict(journal.read("SELECT event_id, state FROM rows WHERE parks IS NULL"))
+        )
+    for one, other in moves:
+        expected = other.start_time if states[one.id] == "applied" else before[one.id].start_time
+        assert clinic.appointment(one.id).start_time == expected
+    assert not is_double_booked(clinic)
