@@ -65,7 +65,7 @@ def apply_shift(moment: datetime, shift: Shift, zone: str | None) -> datetime:
 
 def place(wall: datetime, zone: str) -> datetime:
     """Give a wall-clock time the offset of its zone. Raises `ValueError` for a time in a gap or an overlap."""
-    local = wall.replace(tzinfo=find_zone(zone))
+    local = wall.replace(tzinfo=find_zone(zone), fold=0)
     if local.utcoffset() == local.replace(fold=1).utcoffset():
         return local
     exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == wall

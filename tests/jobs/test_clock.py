@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadconnector_async.jobs import Shift, parse_shift
@@ -52,6 +52,14 @@ def test_a_shift_into_a_gap_is_an_error() -> None:
         apply_shift(datetime(2027, 3, 13, 2, 30, tzinfo=ZoneInfo(NEW_YORK)), Shift(days=1), NEW_YORK)
 
 
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize(("wall", "fault"), [("2027-03-14T02:30", "does not exist"), ("2027-11-07T01:30", "twice")])
+def test_a_clock_does_not_choose(wall: str, fault: str, fold: int) -> None:
+    """Whatever `fold` a program's time without an offset happens to have."""
+    with pytest.raises(ValueError, match=fault):
+        place(datetime.fromisoformat(wall).replace(fold=fold), NEW_YORK)
+
+
 def test_days_need_a_zone_and_minutes_do_not() -> None:
     """A fixed offset stays as it is."""
     noon = datetime.fromisoformat("2027-03-13T12:00:00-05:00")
@@ -61,6 +69,7 @@ def test_days_need_a_zone_and_minutes_do_not() -> None:
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)), st.integers(-400, 400))
+@example(datetime(2021, 3, 14, 2, fold=1), 0)
 def test_there_and_back_is_the_same_time_of_day(moment: datetime, days: int) -> None:
     """For every wall-clock time that exists once on both days."""
     wall = moment.replace(microsecond=0)
