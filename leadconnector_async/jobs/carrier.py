@@ -23,7 +23,7 @@ from ..client import LeadConnector
 from ..exceptions import LeadConnectorError, SlotUnavailableError
 from ..models import Appointment, AppointmentUpdate
 from . import ledger
-from .flight import FLIGHT, Flight
+from .flight import Flight
 from .ledger import OpenRow
 from .preflight import list_changes
 from .scribe import Scribe
@@ -69,7 +69,6 @@ class Carrier:
 
     async def carry(self, row: OpenRow, flight: Flight, take_place: TakePlace) -> Result | None:
         """Carry out a row from its beginning: look at it where that is called for, write its intent, send it."""
-        FLIGHT.set(flight)
         if row.state == "sent" or row.parks is not None:
             await take_place()
             seen = await self._look(row, flight)
@@ -87,7 +86,6 @@ class Carrier:
 
         Raises `Halt` and `Passing`.
         """
-        FLIGHT.set(flight)
         try:
             shown = await carry_out(self._client, row, verify=self._options.verify)
         except LeadConnectorError as error:

@@ -37,12 +37,12 @@ _MOVES: Final = """
     AND parks IS NULL ORDER BY number
 """
 _ADD: Final = """
-    INSERT INTO rows (line, location, event_id, key, wanted, state, found, updates, parks, read_at)
-    SELECT line, location, event_id, key || 'p', wanted, 'ready', found, ?, number, read_at FROM rows
+    INSERT INTO rows (line, location, event_id, key, wanted, state, found, updates, parks, read_at, rank)
+    SELECT line, location, event_id, key || 'p', wanted, 'ready', found, ?, number, read_at, -1 FROM rows
     WHERE number = ?
 """
 _WAIT_FOR: Final = """
-    UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?), rank = MAX(rank, 1) WHERE number = ?
+    UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?) WHERE number = ?
 """
 
 
@@ -203,7 +203,7 @@ def _force(cycle: Cycle, journal: Journal) -> None:
 
 
 def _park(place: Parking, journal: Journal) -> None:
-    """A row of its own moves the appointment aside; all of the cycle wait for it."""
+    """A row of its own moves the appointment aside, before all others; all of the cycle wait for it."""
     change = plan_change(
         place.event,
         event_id=place.event.id or "",

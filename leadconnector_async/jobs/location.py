@@ -15,16 +15,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
-
 from ..exceptions import JournalError, LeadConnectorError
 from . import ledger
 from .blockers import find_blocker
 from .carrier import LAST, Carrier, Halt, Passing, Result, build_result
-from .flight import Flight
+from .flight import FLIGHT, Flight
 from .ledger import OpenRow, Standing
 from .places import Places
 from .scribe import Scribe
+from .share import Share
 from .states import FRESH_SECONDS, OPEN, JobOptions, RowOutcome, Stopped
 from .stops import describe_stop
 from .trips import Trip, Trips
@@ -40,15 +39,6 @@ Admit = Callable[[], bool]
 """Whether one more row may start."""
 Refresh = Callable[[tuple[int, int]], Awaitable[None]]
 """Reads the next rows again, whose reading is no longer fresh."""
-
-
-class Share(Struct, frozen=True):
-    """How much of memory a location may take."""
-
-    fetched: int
-    """Rows that are read from the journal at once."""
-    ahead: int
-    """Rows that are started beyond those at the server: they are on their way to the disk, or back from it."""
 
 
 class LocationRun:
@@ -94,9 +84,9 @@ class LocationRun:
             await asyncio.wait([self._starting])
         finally:
             self._starting.cancel()
+        if not self._starting.cancelled() and (error := self._starting.exception()) is not None:
+            self._break(error)
         await self.trips.drain()
-        if not self._starting.cancelled():
-            self._failure = self._failure or self._starting.exception()
         if self._failure is not None:
             raise self._failure
 
@@ -113,7 +103,9 @@ class LocationRun:
     async def _start_all(self, rows: list[OpenRow]) -> None:
         for row in rows:
             if row.rank >= LAST and self._cursor[0] < LAST:
-                await self.trips.drain()
+                await self.trips.drain()  # some of which may be put off to a place before this one
+                self._cursor = (LAST, 0)
+                return
             if row.state == "ready" and row.parks is None and row.read_at < time.time() - FRESH_SECONDS:
                 await self._read_again()
                 return
@@ -133,8 +125,8 @@ class LocationRun:
         self.stopped = self.stopped or stopped
         if self._starting is not None:
             self._starting.cancel()
-        self._places.close()
         self.trips.cancel_unsent()
+        self._places.close()
 
     async def _pace(self) -> None:
         if self._options.rate is None:
@@ -177,6 +169,7 @@ class LocationRun:
 
     async def _fly(self, trip: Trip) -> None:
         row, flight = trip.row, trip.flight
+        FLIGHT.set(flight)
         try:
             result = await (self._carrier.send(row, flight) if flight.placed else self._carry(trip))
         except Halt as halt:
@@ -222,7 +215,7 @@ class LocationRun:
             return
         try:
             self._report(trip.row, result.outcome, result.seconds)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, `run` raises it, and nobody else is kept from being told
             self._break(error)
 
     def _break(self, error: BaseException) -> None:
@@ -264,7 +257,7 @@ class LocationRun:
         Where the blocker does not come again in this run, the row is left for the next one.
         """
         if blocker.state in OPEN:
-            comes = blocker.number in self.trips or (blocker.rank, blocker.number) > self._cursor
+            comes = blocker.number in self.trips or (blocker.rank, blocker.number) >= self._cursor
             if comes and not self._closed:
                 await self._put_off(trip.row, blocker.rank)
             return None

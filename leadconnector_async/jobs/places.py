@@ -34,9 +34,8 @@ class Places:
 
     def close(self) -> None:
         """Those that wait get none."""
-        waiting, self._waiting = self._waiting, deque()
-        for seat in waiting:
-            seat(False)
+        while self._waiting:
+            self._waiting.popleft()(False)
 
     def _fill(self) -> None:
         while self._free and self._waiting:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from .._quota import LocationQuota
@@ -19,22 +20,15 @@ from .carrier import Carrier
 from .flight import Moment, listen
 from .forecast import Load, forecast
 from .ledger import OpenRow
-from .location import LocationRun, Share
+from .location import LocationRun
 from .scribe import Entry, Scribe
+from .share import Share, divide
 from .states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
 
 GRACE_SECONDS: Final = 10.0
 """How long rows that have left may take to end after a stop."""
 _LEAST_TRIED: Final = 20
 _RATE_SECONDS: Final = 30.0
-_FETCHED: Final = 200
-_MOST_FETCHED: Final = 4000
-"""Rows of all locations that are read ahead, and held in memory."""
-_LEAST_FETCHED: Final = 16
-_BRISK: Final = 32
-"""From this concurrency on, speed counts for more than how few rows are in doubt after a crash."""
-_MOST_AHEAD: Final = 1000
-"""Rows of all locations that are on their way to the disk and back while others are at the server."""
 _MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
 
 FindClient = Callable[[str], LeadConnector]
@@ -76,7 +70,7 @@ class Runner:
         """Carry out the open rows of all locations; `loads` says how many each has. Returns why it ended early."""
         self._left = dict(loads)
         self._began = self._loop.time()
-        share = _divide(len(loads), self._options.concurrency)
+        share = divide(len(loads), self._options.concurrency)
         self._runs = [self._build(location, share) for location in loads]
         try:
             await self._run_all()
@@ -89,9 +83,9 @@ class Runner:
         """Start nothing more, and end soon; returns how many rows are under way."""
         if self._stopped is None:
             self._stopped = stopped
+            self._loop.call_later(GRACE_SECONDS, self._abandon)
             for run in self._runs:
                 run.close()
-            self._loop.call_later(GRACE_SECONDS, self._abandon)
         return sum(run.trips.left for run in self._runs)
 
     def describe(self) -> JobProgress:
@@ -121,15 +115,23 @@ class Runner:
                 task.cancel()
 
     async def _end(self) -> None:
-        """Whatever has happened: what has not left is called back, and what has left is waited for, a while."""
+        """Whatever has happened: what has not left is called back, and what has left is waited for, a while.
+
+        Nothing is at the server any more when this returns.
+        """
         for run in self._runs:
             run.close()
         try:
-            async with asyncio.timeout(GRACE_SECONDS):
-                for run in self._runs:
-                    await run.trips.drain()
-        except TimeoutError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await self._drain()
+        finally:
             self._abandon()
+            await self._drain()
+
+    async def _drain(self) -> None:
+        for run in self._runs:
+            await run.trips.drain()
 
     def _abandon(self) -> None:
         for run in self._runs:
@@ -206,15 +208,6 @@ class Runner:
 
 def _is_used_up(quota: LocationQuota) -> bool:
     return quota.waiting > 0 and quota.remaining == 0
-
-
-def _divide(locations: int, concurrency: int) -> Share:
-    """Few locations read and start far ahead; many keep the server busy without that."""
-    each = max(1, locations)
-    ahead = 3 * concurrency if concurrency >= _BRISK else 0
-    return Share(
-        fetched=max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // each)), ahead=min(ahead, _MOST_AHEAD // each)
-    )
 
 
 def _explain(quota: LocationQuota) -> str:

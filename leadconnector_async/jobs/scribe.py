@@ -56,6 +56,7 @@ class Scribe:
         self._entries: list[Entry] = []
         self._waiting: list[Then] = []
         self._writing: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
         self._failure: JournalError | None = None
 
     @property
@@ -66,7 +67,7 @@ class Scribe:
     async def run(self, work: Callable[[Journal], T]) -> T:
         """Do something with the journal, in its thread."""
         self._check()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._journal)
+        return await self._loop.run_in_executor(self._thread, work, self._journal)
 
     def lend(self, read: Callable[[Journal], T]) -> T:
         """Read with the journal in another thread, while nothing else is done with it."""
@@ -79,11 +80,11 @@ class Scribe:
         if then is not None:
             self._waiting.append(then)
         if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write_groups())
+            self._writing = self._loop.create_task(self._write_groups())
 
     async def write(self, entry: Entry) -> None:
         """Write it; it is on the disk when this returns."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written: asyncio.Future[None] = self._loop.create_future()
         self.note(entry, partial(_settle, written))
         await written
 
@@ -99,27 +100,29 @@ class Scribe:
             if self._failure is None:
                 await self.flush()
         finally:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
+            await self._loop.run_in_executor(self._thread, self._journal.close)
             self._thread.shutdown(wait=False)
 
     async def _write_groups(self) -> None:
         """Commit what has come; what comes meanwhile makes the next commit."""
-        loop = asyncio.get_running_loop()
         try:
             while self._entries:
                 entries, waiting = self._entries, self._waiting
                 self._entries, self._waiting = [], []
                 try:
-                    await loop.run_in_executor(self._thread, _commit, self._journal, entries)
+                    await self._loop.run_in_executor(self._thread, _commit, self._journal, entries)
                 except Exception as error:
                     self._fail(error, waiting)
                     return
+                except BaseException as error:  # whoever cancels all tasks cancels this one, and all must be told
+                    self._fail(error, waiting)
+                    raise
                 for then in waiting:
                     then(None)
         finally:
             self._writing = None
 
-    def _fail(self, error: Exception, waiting: list[Then]) -> None:
+    def _fail(self, error: BaseException, waiting: list[Then]) -> None:
         text = f"The journal could not be written ({type(error).__name__}: {error})."
         self._failure = failure = error if isinstance(error, JournalError) else JournalError(text)
         left, self._waiting = self._waiting, []

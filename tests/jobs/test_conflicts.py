@@ -62,13 +62,14 @@ async def test_a_whole_day_moves_up_by_one_slot(clinic: Sandbox, client: LeadCon
     assert clinic.requests.count_statuses().keys() == {200}
 
 
+@pytest.mark.parametrize("options", [{}, {"concurrency": 1}, {"rate": 100.0}, {"concurrency": 50}])
 @pytest.mark.parametrize("number", [2, 3, 5])
 async def test_a_cycle_goes_by_way_of_a_free_slot(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, number: int
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, number: int, options: dict[str, object]
 ) -> None:
     """`park`: one waits elsewhere, silently, until its time is free; nothing is refused, nothing double-booked."""
     events = of_one_doctor(clinic, number)
-    summary = await run(tmp_path / "job", client, rows(*exchange(events)))
+    summary = await run(tmp_path / "job", client, rows(*exchange(events)), **options)
     assert summary.counts == {"applied": number}
     now = [clinic.appointment(event.id).start_time for event in events]
     assert now == [*(event.start_time for event in events[1:]), events[0].start_time]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import Appointment, LeadConnector, SlotUnavailableError
+from leadconnector_async._rescheduling import Operations, Planned
 from leadconnector_async.events import Answered, Event, Sent
-from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, scribe
+from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, carrier, scribe
 from leadconnector_async.jobs.journal import Journal
 from leadconnector_async.jobs.scribe import Entry
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -185,3 +186,22 @@ async def test_rows_that_wait_for_the_limit_are_called_back_at_once(tmp_path: Pa
                     job.stop()
                     await running
                 assert (await check(job, clinic))["applied"] > 0
+
+
+async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its refusal comes while the other one's turn has come already, and it stands before that in the plan."""
+    send = carrier.carry_out
+    refused: set[str] = set()
+
+    async def refuse_once(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
+        if planned.event_id in refused:
+            return await send(client, planned, verify=verify)
+        refused.add(planned.event_id)
+        await asyncio.sleep(0.2 if planned.event_id == clinic.appointment_ids[0] else 0.0)
+        raise SlotUnavailableError("The slot is taken.", operation="update_appointment", outcome="not_applied")
+
+    monkeypatch.setattr(carrier, "carry_out", refuse_once)
+    summary = await run(tmp_path / "job", client, rows(*week_later(clinic, 2)), concurrency=2)
+    assert summary.counts == {"applied": 2}
