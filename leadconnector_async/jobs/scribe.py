@@ -81,6 +81,7 @@ class Scribe:
             self._waiting.append(then)
         if self._writing is None:
             self._writing = self._loop.create_task(self._write_groups())
+            self._writing.add_done_callback(self._note_end)
 
     async def write(self, entry: Entry) -> None:
         """Write it; it is on the disk when this returns."""
@@ -91,7 +92,7 @@ class Scribe:
     async def flush(self) -> None:
         """All that was noted is on the disk when this returns."""
         while self._writing is not None:
-            await asyncio.shield(self._writing)
+            await asyncio.wait([self._writing])
         self._check()
 
     async def close(self) -> None:
@@ -121,6 +122,11 @@ class Scribe:
                     then(None)
         finally:
             self._writing = None
+
+    def _note_end(self, writing: asyncio.Task[None]) -> None:
+        if self._writing is writing:  # it was cancelled before it began
+            self._writing = None
+            self._fail(asyncio.CancelledError(), [])
 
     def _fail(self, error: BaseException, waiting: list[Then]) -> None:
         text = f"The journal could not be written ({type(error).__name__}: {error})."

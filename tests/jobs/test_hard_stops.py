@@ -117,11 +117,12 @@ async def test_a_program_that_cancels_all_tasks_waits_for_nothing(
     before = asyncio.all_tasks()
     async with await begin(clinic, client, tmp_path / "job", concurrency) as job:
         running = asyncio.create_task(job.run())
-        await asyncio.sleep(0.3)
-        for task in asyncio.all_tasks() - before:
-            if "BulkJob" in repr(task) or "leadconnector_async/jobs" in repr(task):
-                task.cancel()
         async with asyncio.timeout(HANG):
+            while not (count_requests(clinic) and job._scribe._writing):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - before:
+                if "leadconnector_async/jobs" in repr(task):
+                    task.cancel()
             await asyncio.wait([running])
     clinic.faults.clear()
     async with await BulkJob.open(tmp_path / "job", client) as job:
