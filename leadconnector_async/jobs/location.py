@@ -182,9 +182,10 @@ class LocationRun:
                 await self._settle(trip, result)
 
     async def _settle(self, trip: Trip, result: Result) -> None:
-        self._give_place(trip.flight)
         if trip.row.waits_for and result.outcome.state in ("failed", "skipped"):
+            await self._take_place(trip.flight)
             result = await self._carrier.put_back(trip.row, result)
+        self._give_place(trip.flight)
         self._keep(trip, result)
 
     async def _carry(self, trip: Trip) -> Result | None:

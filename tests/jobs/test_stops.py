@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import Appointment, LeadConnector, SlotUnavailableError
+from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError
 from leadconnector_async._rescheduling import Operations, Planned
 from leadconnector_async.events import Answered, Event, Sent
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, carrier, scribe
@@ -19,7 +19,7 @@ from leadconnector_async.jobs.scribe import Entry
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .jobbing import FAST, at, rows, run, writes
-from .test_conflicts import of_one_doctor
+from .test_conflicts import exchange, of_one_doctor
 from .test_job import week_later
 
 CONCURRENCIES = [1, 16, 50]
@@ -113,6 +113,38 @@ async def test_as_many_rows_are_at_the_server_as_were_asked_for(
     async with await BulkJob.create(tmp_path / "job", watched, rows(*week_later(clinic)), options=options) as job:
         await job.run()
     assert (max(at_server), at_server[-1]) == (concurrency, 0)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
+) -> None:
+    """Of one that was put out of the way for rows that come to nothing, while others go on."""
+    send, at_server = carrier.carry_out, [0]
+    ring, others = of_one_doctor(clinic, 3), week_later(clinic)[100:140]
+
+    def count(event: Event) -> None:
+        if isinstance(event, Sent | Answered):
+            at_server.append(at_server[-1] + (1 if isinstance(event, Sent) else -1))
+
+    async def fail_last(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
+        if planned.event_id == ring[2].id:
+            raise BadRequestError("No.", operation="update_appointment", outcome="not_applied")
+        return await send(client, planned, verify=verify)
+
+    monkeypatch.setattr(carrier, "carry_out", fail_last)
+    options = JobOptions(concurrency=concurrency)
+    plan = rows(*exchange(ring), *others)
+    async with await BulkJob.create(
+        tmp_path / "job", client.with_options(on_event=count), plan, options=options
+    ) as job:
+        await job.prepare()
+        at_server.clear()
+        at_server.append(0)
+        summary = await job.run()
+    assert summary.counts == {"applied": 40, "failed": 1, "skipped": 2}
+    assert [clinic.appointment(event.id) for event in ring] == ring
+    assert max(at_server) == concurrency
 
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
