@@ -181,15 +181,15 @@ def _keep(
             ],
         )
         for cycle in order.cycles:
-            if not refused.isdisjoint(cycle.numbers):
-                continue  # it has come to a stand: who waits for the refused row is left out when its turn comes
+            stands = not refused.isdisjoint(cycle.numbers)
             place = places.get(cycle.first)
             if on_conflict == "force":
                 _force(cycle, journal)
-            elif place is not None:
+            elif place is not None and not stands:
                 _park(place, journal)
             else:
                 _skip(cycle, journal)
+                refused.update(cycle.numbers)
 
 
 def _force(cycle: Cycle, journal: Journal) -> None:
@@ -223,4 +223,6 @@ def _skip(cycle: Cycle, journal: Journal) -> None:
     shown = " -> ".join(f"line {line}" for line in (*lines, lines[0]))
     reason = f"each of these rows wants the time of the next: {shown}"
     for number in cycle.numbers:
-        journal.write("UPDATE rows SET state = 'skipped', reason = ? WHERE number = ?", (reason, number))
+        journal.write(
+            "UPDATE rows SET state = 'skipped', reason = ? WHERE number = ? AND state = 'ready'", (reason, number)
+        )

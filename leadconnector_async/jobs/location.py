@@ -102,9 +102,8 @@ class LocationRun:
 
     async def _start_all(self, rows: list[OpenRow]) -> None:
         for row in rows:
-            if row.rank >= LAST and self._cursor[0] < LAST:
+            if row.rank >= LAST and row.rank > self._cursor[0] and self.trips:
                 await self.trips.drain()  # some of which may be put off to a place before this one
-                self._cursor = (LAST, 0)
                 return
             if row.state == "ready" and row.parks is None and row.read_at < time.time() - FRESH_SECONDS:
                 await self._read_again()

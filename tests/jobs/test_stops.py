@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError
+from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError, TransportError
 from leadconnector_async._rescheduling import Operations, Planned
 from leadconnector_async.events import Answered, Event, Sent
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, carrier, scribe
@@ -241,3 +241,24 @@ async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
     monkeypatch.setattr(carrier, "carry_out", refuse_once)
     summary = await run(tmp_path / "job", client, rows(*week_later(clinic, 2)), concurrency=2)
     assert summary.counts == {"applied": 2}
+
+
+@pytest.mark.parametrize("concurrency", [4, 16, 50])
+async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
+    clinic: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
+) -> None:
+    """Every row waits for the next one; all are put off behind each other, and all are sent in this run."""
+    send = carrier.carry_out
+    events = of_one_doctor(clinic, 60)
+    tries: list[str] = []
+
+    async def fail_twice(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
+        if planned.event_id == events[-1].id and len(tries) < 2:
+            tries.append(planned.event_id)
+            raise TransportError("No connection.", operation="update_appointment", outcome="not_applied")
+        return await send(client, planned, verify=verify)
+
+    monkeypatch.setattr(carrier, "carry_out", fail_twice)
+    plan = rows(*(at(one, start=(one.start_time + timedelta(minutes=15)).isoformat()) for one in reversed(events)))
+    summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
+    assert (len(tries), summary.counts) == (2, {"applied": len(events)})
