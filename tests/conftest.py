@@ -24,8 +24,11 @@ def main_loop() -> Iterator[None]:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(appointments=40, limits=WIDE) as server:
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """Small, with the limit out of the way; or as the test's mark `sandbox(…)` says."""
+    mark = request.node.get_closest_marker("sandbox")
+    options = {"appointments": 40, "limits": WIDE} if mark is None else mark.kwargs
+    async with Sandbox(**options) as server:
         yield server
 
 

@@ -172,7 +172,7 @@ def _keep(
 ) -> None:
     with journal.commit():
         journal.write("INSERT OR IGNORE INTO settled VALUES (?)", (location,))
-        refused = _refuse_clashes(order, journal)
+        stay = _refuse_clashes(order, journal)
         journal.write_all(
             "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?",
             [
@@ -181,15 +181,14 @@ def _keep(
             ],
         )
         for cycle in order.cycles:
-            stands = not refused.isdisjoint(cycle.numbers)
             place = places.get(cycle.first)
             if on_conflict == "force":
                 _force(cycle, journal)
-            elif place is not None and not stands:
+            elif place is not None and stay.isdisjoint(cycle.numbers):
                 _park(place, journal)
             else:
                 _skip(cycle, journal)
-                refused.update(cycle.numbers)
+                stay.update(cycle.numbers)
 
 
 def _force(cycle: Cycle, journal: Journal) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from leadconnector_async import LeadConnector
@@ -10,6 +11,7 @@ from leadconnector_async.sandbox import BookedAppointment, Limits, Sandbox
 
 FAST = Limits(max_requests=100_000, interval=1.0)
 """The limit is out of the way."""
+WEEK = timedelta(weeks=1)
 
 
 def rows(*cells: Mapping[str, object], timezone: str | None = None) -> list[PlanRow | RowFault]:
@@ -39,3 +41,30 @@ def writes(sandbox: Sandbox) -> list[str]:
 def picture(sandbox: Sandbox) -> dict[str, BookedAppointment]:
     """The whole state."""
     return {event.id: event for event in sandbox.book}
+
+
+def week_later(sandbox: Sandbox, most: int = 250) -> list[dict[str, object]]:
+    """Cells that move everybody by a week."""
+    return [
+        at(event, start=(event.start_time + WEEK).isoformat())
+        for event in map(sandbox.appointment, sandbox.appointment_ids[:most])
+    ]
+
+
+def of_one_doctor(sandbox: Sandbox, most: int, status: str = "confirmed") -> list[BookedAppointment]:
+    """Appointments of one person, one after the other, all of which take their time."""
+    first = sandbox.appointment(sandbox.appointment_ids[0])
+    events = [event for event in sandbox.book if event.assigned_user_id == first.assigned_user_id]
+    chosen = sorted(events, key=lambda event: event.start_time)[:most]
+    for event in chosen:
+        sandbox.edit_appointment(event.id, appointment_status=status)
+    return [sandbox.appointment(event.id) for event in chosen]
+
+
+def exchange(events: list[BookedAppointment]) -> list[dict[str, object]]:
+    """Each wants the time of the next, the last that of the first."""
+    targets = [*events[1:], events[0]]
+    return [
+        at(event, start=target.start_time.isoformat(), end_time=target.end_time.isoformat())
+        for event, target in zip(events, targets, strict=True)
+    ]

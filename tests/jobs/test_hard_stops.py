@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,9 @@ from leadconnector_async.jobs.journal import Journal
 from leadconnector_async.jobs.ledger import OpenRow
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, rows, writes
-from .test_conflicts import exchange, of_one_doctor
-from .test_job import week_later
+from .jobbing import FAST, exchange, of_one_doctor, rows, week_later, writes
+
+pytestmark = pytest.mark.sandbox(limits=FAST)
 
 HANG = 20
 """Seconds after which a job that should have ended counts as one that hangs."""
@@ -27,29 +26,17 @@ def endless_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "GRACE_SECONDS", 10 * HANG)
 
 
-@pytest.fixture
-async def clinic() -> AsyncIterator[Sandbox]:
-    async with Sandbox(limits=FAST) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def client(clinic: Sandbox) -> AsyncIterator[LeadConnector]:
-    async with LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id) as made:
-        yield made
-
-
-async def begin(clinic: Sandbox, client: LeadConnector, folder: Path, concurrency: int) -> BulkJob:
+async def begin(sandbox: Sandbox, client: LeadConnector, folder: Path, concurrency: int) -> BulkJob:
     """A job that is prepared, whose every change takes a while."""
     options = JobOptions(concurrency=concurrency)
-    job = await BulkJob.create(folder, client, rows(*week_later(clinic)), options=options)
+    job = await BulkJob.create(folder, client, rows(*week_later(sandbox)), options=options)
     await job.prepare()
-    clinic.faults.plan("update_appointment", ["stall 0.5"] * 250)
+    sandbox.faults.plan("update_appointment", ["stall 0.5"] * 250)
     return job
 
 
-def count_requests(clinic: Sandbox) -> int:
-    return len(clinic.requests.of("update_appointment"))
+def count_requests(sandbox: Sandbox) -> int:
+    return len(sandbox.requests.of("update_appointment"))
 
 
 def fail_with(error: BaseException, *, at: int) -> list[RowOutcome]:
@@ -69,12 +56,12 @@ def test_a_job_is_stopped_while_its_loop_stands(tmp_path: Path, concurrency: int
     """As a program does that catches `KeyboardInterrupt` around `run_until_complete`."""
 
     async def enter() -> tuple[Sandbox, LeadConnector, BulkJob]:
-        clinic = await Sandbox(limits=FAST).__aenter__()
-        client = LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id)
-        return clinic, client, await begin(clinic, client, tmp_path / "job", concurrency)
+        sandbox = await Sandbox(limits=FAST).__aenter__()
+        client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
+        return sandbox, client, await begin(sandbox, client, tmp_path / "job", concurrency)
 
     with asyncio.Runner() as own:
-        clinic, client, job = own.run(enter())
+        sandbox, client, job = own.run(enter())
         outcomes: list[RowOutcome] = []
         task = own.get_loop().create_task(job.run(on_outcome=outcomes.append))
         own.run(asyncio.sleep(0.1))
@@ -82,7 +69,7 @@ def test_a_job_is_stopped_while_its_loop_stands(tmp_path: Path, concurrency: int
         summary = own.run(asyncio.wait_for(task, HANG))
         assert [one.kind for one in summary.stopped] == ["interrupted"]
         assert summary.counts == {"applied": left, "ready": 250 - left}
-        for closing in (job.aclose(), client.aclose(), clinic.__aexit__(None, None, None)):
+        for closing in (job.aclose(), client.aclose(), sandbox.__aexit__(None, None, None)):
             own.run(closing)
 
 
@@ -94,12 +81,14 @@ def test_an_outcome_that_ends_the_program_ends_the_run(
     """It comes out of `run`, once those that had left have ended; the journal knows them all."""
 
     async def play() -> None:
-        async with Sandbox(limits=FAST) as clinic:
-            async with LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id) as client:
+        async with Sandbox(limits=FAST) as sandbox:
+            async with LeadConnector(
+                sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id
+            ) as client:
                 async with await BulkJob.create(
                     tmp_path / "job",
                     client,
-                    rows(*week_later(clinic)),
+                    rows(*week_later(sandbox)),
                     options=JobOptions(concurrency=concurrency),
                 ) as job:
                     async with asyncio.timeout(HANG):
@@ -111,30 +100,30 @@ def test_an_outcome_that_ends_the_program_ends_the_run(
 
 @pytest.mark.parametrize("concurrency", [4, 40])
 async def test_a_program_that_cancels_all_tasks_waits_for_nothing(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
 ) -> None:
     """Those of the journal as well; the next run looks at what was in doubt, and does the rest."""
     before = asyncio.all_tasks()
-    async with await begin(clinic, client, tmp_path / "job", concurrency) as job:
+    async with await begin(sandbox, client, tmp_path / "job", concurrency) as job:
         running = asyncio.create_task(job.run())
         async with asyncio.timeout(HANG):
-            while not (count_requests(clinic) and job._scribe._writing):
+            while not (count_requests(sandbox) and job._scribe._writing):
                 await asyncio.sleep(0)
             for task in asyncio.all_tasks() - before:
                 if "leadconnector_async/jobs" in repr(task):
                     task.cancel()
             await asyncio.wait([running])
-    clinic.faults.clear()
+    sandbox.faults.clear()
     async with await BulkJob.open(tmp_path / "job", client) as job:
         assert (await job.run()).counts == {"applied": 250}
-    assert sorted(writes(clinic)) == sorted(clinic.appointment_ids)
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)
 
 
 async def test_a_run_that_is_cancelled_twice_leaves_nothing_at_the_server(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """Two Ctrl-C, or one and a timeout: no request of a job that is closed is still under way."""
-    async with await begin(clinic, client, tmp_path / "job", 4) as job:
+    async with await begin(sandbox, client, tmp_path / "job", 4) as job:
         running = asyncio.create_task(job.run())
         await asyncio.sleep(0.1)
         for _ in range(2):
@@ -143,11 +132,11 @@ async def test_a_run_that_is_cancelled_twice_leaves_nothing_at_the_server(
         async with asyncio.timeout(HANG):
             await asyncio.wait([running])
         assert not [task for task in asyncio.all_tasks() if "LocationRun" in repr(task)]
-    assert count_requests(clinic) < 250
+    assert count_requests(sandbox) < 250
 
 
 async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It need not wait until it is written to."""
     sent: list[int] = []
@@ -155,35 +144,35 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
 
     def fail(location: str, after: tuple[int, int], most: int, journal: Journal) -> list[OpenRow]:
         if after[1] > 0:
-            sent.append(count_requests(clinic))
+            sent.append(count_requests(sandbox))
             raise JournalError("cannot be read")
         return fetch(location, after, most, journal)
 
     monkeypatch.setattr(ledger, "fetch_open", fail)
-    async with await begin(clinic, client, tmp_path / "job", 40) as job:
+    async with await begin(sandbox, client, tmp_path / "job", 40) as job:
         async with asyncio.timeout(HANG):
             with pytest.raises(JournalError, match="cannot be read"):
                 await job.run()
         states = Counter(
             await job._scribe.run(lambda journal: [one[0] for one in journal.read("SELECT state FROM rows")])
         )
-    assert states == {"applied": count_requests(clinic), "ready": 250 - count_requests(clinic)}
-    assert 40 <= sent[0] <= count_requests(clinic) <= sent[0] + 40 < 200
+    assert states == {"applied": count_requests(sandbox), "ready": 250 - count_requests(sandbox)}
+    assert 40 <= sent[0] <= count_requests(sandbox) <= sent[0] + 40 < 200
 
 
 async def test_an_appointment_on_its_way_back_is_under_way(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """It was put out of the way for rows that have come to nothing; a stop waits until it is back."""
-    events = of_one_doctor(clinic, 3)
+    events = of_one_doctor(sandbox, 3)
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
         await job.prepare()
-        clinic.faults.plan("update_appointment", ["ok", "422", "stall 0.3"])
+        sandbox.faults.plan("update_appointment", ["ok", "422", "stall 0.3"])
         running = asyncio.create_task(job.run())
         async with asyncio.timeout(HANG):
-            while count_requests(clinic) < 3:
+            while count_requests(sandbox) < 3:
                 await asyncio.sleep(0.01)
             assert job.stop() == 1
             summary = await running
     assert summary.counts == {"failed": 1, "skipped": 2}
-    assert [clinic.appointment(event.id) for event in events] == events
+    assert [sandbox.appointment(event.id) for event in events] == events

@@ -5,9 +5,8 @@ goes on when the disk does.
 import os
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,15 @@ from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import Connect
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, at, rows, writes
+from .jobbing import FAST, WEEK, at, rows, writes
 
-WEEK = timedelta(weeks=1)
 ROWS = 60
+pytestmark = pytest.mark.sandbox(limits=FAST, appointments=ROWS)
 
 
-@pytest.fixture
-async def clinic() -> AsyncIterator[Sandbox]:
-    async with Sandbox(limits=FAST, appointments=ROWS) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def client(clinic: Sandbox) -> AsyncIterator[LeadConnector]:
-    async with LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id) as made:
-        yield made
-
-
-async def begin(folder: Path, clinic: Sandbox, client: LeadConnector) -> None:
+async def begin(folder: Path, sandbox: Sandbox, client: LeadConnector) -> None:
     """A job that is prepared, and of which nothing was sent yet; a few rows at once make many commits."""
-    events = [clinic.appointment(one) for one in clinic.appointment_ids]
+    events = [sandbox.appointment(one) for one in sandbox.appointment_ids]
     plan = rows(*(at(event, start=(event.start_time + WEEK).isoformat()) for event in events))
     async with await BulkJob.create(folder, client, plan, options=JobOptions(concurrency=4)) as job:
         await job.prepare()
@@ -49,12 +36,12 @@ def list_states(folder: Path) -> dict[str, str]:
         return dict(connection.execute("SELECT event_id, state FROM rows").fetchall())
 
 
-async def go_on(folder: Path, clinic: Sandbox, client: LeadConnector) -> None:
+async def go_on(folder: Path, sandbox: Sandbox, client: LeadConnector) -> None:
     """The disk is well again: the job ends as planned, and nothing that was applied is written again."""
     async with await BulkJob.open(folder, client) as job:
         summary = await job.run()
     assert summary.counts == {"applied": ROWS}
-    assert sorted(writes(clinic)) == sorted(clinic.appointment_ids)
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)
 
 
 def failing(at_call: int, statement: str, *, after: bool) -> Connect:
@@ -77,30 +64,30 @@ def failing(at_call: int, statement: str, *, after: bool) -> Connect:
 @pytest.mark.parametrize("after", [False, True], ids=["not-written", "written-and-not-confirmed"])
 @pytest.mark.parametrize("at_call", range(1, 14, 2))
 async def test_a_failed_sync_at_any_commit_ends_the_job_and_loses_nothing(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, at_call: int, after: bool
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, at_call: int, after: bool
 ) -> None:
     """Whoever was told that a row is applied can rely on it; the request of a row never left before its commit."""
     folder = tmp_path / "job"
-    await begin(folder, clinic, client)
+    await begin(folder, sandbox, client)
     told: list[RowOutcome] = []
     with pytest.raises(JournalError, match="could not be written"):
         async with await BulkJob.open(folder, client, connect=failing(at_call, "COMMIT", after=after)) as job:
             await job.run(on_outcome=told.append)
     states = list_states(folder)
-    applied = set(writes(clinic))
+    applied = set(writes(sandbox))
     assert {one.event_id for one in told} <= applied
     assert {event_id for event_id, state in states.items() if state == "applied"} <= applied
     assert applied <= {event_id for event_id, state in states.items() if state in ("sent", "applied")}
-    await go_on(folder, clinic, client)
+    await go_on(folder, sandbox, client)
 
 
 @pytest.mark.parametrize("pages", [1, 2, 4])
 async def test_a_full_disk_ends_the_job_and_loses_nothing(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, pages: int
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, pages: int
 ) -> None:
     """SQLite's own answer to a disk that is full, a few pages further on."""
     folder = tmp_path / "job"
-    await begin(folder, clinic, client)
+    await begin(folder, sandbox, client)
 
     def connect(path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -112,12 +99,12 @@ async def test_a_full_disk_ends_the_job_and_loses_nothing(
         async with await BulkJob.open(folder, client, connect=connect) as job:
             await job.run()
     applied = {event_id for event_id, state in list_states(folder).items() if state == "applied"}
-    assert applied <= set(writes(clinic))
-    await go_on(folder, clinic, client)
+    assert applied <= set(writes(sandbox))
+    await go_on(folder, sandbox, client)
 
 
 async def test_a_disk_that_is_full_from_the_start_begins_no_job(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """The folder is gone again, and nothing was asked of the server."""
 
@@ -130,7 +117,7 @@ async def test_a_disk_that_is_full_from_the_start_begins_no_job(
     with pytest.raises(JournalError, match="full"):
         await BulkJob.create(tmp_path / "job", client, plan, connect=connect)
     assert not (tmp_path / "job").exists()
-    assert not clinic.requests
+    assert not sandbox.requests
 
 
 def cut(path: Path) -> None:
@@ -148,26 +135,26 @@ def scramble(path: Path) -> None:
     "damage", [cut, scramble, lambda path: path.write_bytes(b"")], ids=["cut", "garbage", "empty"]
 )
 async def test_a_torn_journal_is_said_and_nothing_is_sent(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, damage: Callable[[Path], None]
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     """No guess at what might have been in it."""
     folder = tmp_path / "job"
-    await begin(folder, clinic, client)
+    await begin(folder, sandbox, client)
     damage(folder / "journal.sqlite")
-    before = len(clinic.requests)
+    before = len(sandbox.requests)
     with pytest.raises(JournalError):
         async with await BulkJob.open(folder, client) as job:
             await job.run()
-    assert len(clinic.requests) == before
+    assert len(sandbox.requests) == before
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_torn_end_of_the_log_costs_at_most_a_second_look(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, seed: int
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, seed: int
 ) -> None:
     """A disk that has lied about its last commits: rows that were applied are seen to be, and not sent again."""
     folder = tmp_path / "job"
-    await begin(folder, clinic, client)
+    await begin(folder, sandbox, client)
     log = folder / "journal.sqlite-wal"
     async with await BulkJob.open(folder, client) as job:
         await job.run(limit=30)
@@ -179,4 +166,4 @@ async def test_a_torn_end_of_the_log_costs_at_most_a_second_look(
         await job._scribe.run(lambda journal: journal.write("UPDATE rows SET read_at = 0"))
         summary = await job.run()
     assert sum(summary.counts.values()) == summary.counts["applied"] + summary.counts.get("in_place", 0) == ROWS
-    assert sorted(writes(clinic)) == sorted(clinic.appointment_ids)
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)

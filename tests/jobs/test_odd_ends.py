@@ -1,7 +1,6 @@
 """Odd ends of a job: what is half-way, put off, parked, or somebody else's."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,27 +18,18 @@ from leadconnector_async import (
 )
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, update_many
 from leadconnector_async.sandbox import Sandbox
+from tests.conftest import MakeClient
 
-from .jobbing import FAST, at, rows, run, writes
-from .test_conflicts import exchange, of_one_doctor
-from .test_job import week_later
+from .jobbing import FAST, WEEK, at, exchange, of_one_doctor, rows, run, week_later, writes
 
-WEEK = timedelta(weeks=1)
+pytestmark = pytest.mark.sandbox(limits=FAST)
+
 QUICK = RetryPolicy(max_attempts=2, backoff_base=0.001, backoff_cap=0.002)
 
 
 @pytest.fixture
-async def clinic() -> AsyncIterator[Sandbox]:
-    async with Sandbox(limits=FAST) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-async def client(clinic: Sandbox) -> AsyncIterator[LeadConnector]:
-    async with LeadConnector(
-        clinic.token, base_url=clinic.url, location_id=clinic.location_id, retry=QUICK
-    ) as made:
-        yield made
+def client(make_client: MakeClient) -> LeadConnector:
+    return make_client(retry=QUICK)
 
 
 async def do(job: BulkJob, statement: str) -> None:
@@ -52,41 +42,41 @@ async def list_states(job: BulkJob) -> list[tuple[object, ...]]:
 
 
 async def test_a_row_behind_one_that_cannot_be_looked_at_ends(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """The blocker was on its way when the job ended, and is read again; its row comes after it, in this run."""
-    first, second = of_one_doctor(clinic, 2)
+    first, second = of_one_doctor(sandbox, 2)
     plan = rows(
         at(first, start=second.start_time.isoformat()), at(second, start=(second.start_time + WEEK).isoformat())
     )
     async with await BulkJob.create(tmp_path / "job", client, plan) as job:
         await job.prepare()
         await do(job, "UPDATE rows SET state = 'sent' WHERE number = 2")
-        clinic.faults.plan("get_appointment", ["503"] * 4)
+        sandbox.faults.plan("get_appointment", ["503"] * 4)
         assert (await job.run()).counts == {"applied": 2}
 
 
 @pytest.mark.parametrize("operation", ["list_events", "get_free_slots"])
 async def test_what_is_prepared_half_way_is_not_sent(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path, operation: str
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, operation: str
 ) -> None:
     """Reading or the search for a free slot fails: nothing is sent, and the next run does it all in order."""
-    events = of_one_doctor(clinic, 3)
+    events = of_one_doctor(sandbox, 3)
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
-        clinic.faults.plan(operation, ["reset"] * 4)
+        sandbox.faults.plan(operation, ["reset"] * 4)
         summary = await job.run()
         assert [one.kind for one in summary.stopped] == ["unreachable"]
-        assert not writes(clinic)
-        clinic.faults.clear()
+        assert not writes(sandbox)
+        sandbox.faults.clear()
         assert (await job.run()).counts == {"applied": 3}
-    assert clinic.requests.count_statuses().keys() <= {200, None}
+    assert sandbox.requests.count_statuses().keys() <= {200, None}
 
 
 async def test_a_preparation_that_is_cancelled_is_done_again(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """At whatever moment: the order is settled before anything is sent."""
-    events = of_one_doctor(clinic, 3)
+    events = of_one_doctor(sandbox, 3)
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
         for seconds in (0.01, 0.02, 0.04):
             task = asyncio.create_task(job.prepare())
@@ -94,49 +84,49 @@ async def test_a_preparation_that_is_cancelled_is_done_again(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         assert (await job.run()).counts == {"applied": 3}
-    assert clinic.requests.count_statuses().keys() <= {200, None}
+    assert sandbox.requests.count_statuses().keys() <= {200, None}
 
 
 async def test_nobody_is_parked_whose_appointment_somebody_has_moved(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """Neither when it is read again, nor at the last moment."""
     for name, old in (("again", True), ("last", False)):
-        events = of_one_doctor(clinic, 2)
+        events = of_one_doctor(sandbox, 2)
         async with await BulkJob.create(tmp_path / name, client, rows(*exchange(events))) as job:
             await job.prepare()
             if old:
                 await do(job, "UPDATE rows SET read_at = read_at - 3600")
             parked = job._scribe._journal.read_one("SELECT event_id FROM rows WHERE parks IS NOT NULL")
             assert parked is not None
-            moved = clinic.appointment(str(parked[0]))
+            moved = sandbox.appointment(str(parked[0]))
             far = moved.start_time + 9 * WEEK
-            clinic.edit_appointment(moved.id, start_time=far, end_time=far + timedelta(minutes=15))
+            sandbox.edit_appointment(moved.id, start_time=far, end_time=far + timedelta(minutes=15))
             await job.run()
-        assert clinic.appointment(moved.id).start_time == far
+        assert sandbox.appointment(moved.id).start_time == far
 
 
 async def test_a_parked_appointment_that_somebody_moves_is_not_put_back(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """The reason says where it stands."""
-    events = of_one_doctor(clinic, 2)
+    events = of_one_doctor(sandbox, 2)
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
         await job.run(limit=1)
-        (parked,) = writes(clinic)
-        far = clinic.appointment(parked).start_time + 9 * WEEK
-        clinic.edit_appointment(parked, start_time=far, end_time=far + timedelta(minutes=15))
+        (parked,) = writes(sandbox)
+        far = sandbox.appointment(parked).start_time + 9 * WEEK
+        sandbox.edit_appointment(parked, start_time=far, end_time=far + timedelta(minutes=15))
         (other,) = [event.id for event in events if event.id != parked]
-        clinic.delete_appointment(other)
+        sandbox.delete_appointment(other)
         await job.run()
-    assert clinic.appointment(parked).start_time == far
+    assert sandbox.appointment(parked).start_time == far
 
 
 async def test_a_parked_row_that_was_on_its_way_goes_on(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """That it stands elsewhere is the job's own doing."""
-    events = of_one_doctor(clinic, 2)
+    events = of_one_doctor(sandbox, 2)
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
         await job.run(limit=2)
         await do(
@@ -147,67 +137,69 @@ async def test_a_parked_row_that_was_on_its_way_goes_on(
 
 
 async def test_a_cycle_that_was_put_back_can_be_tried_again(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """Its appointment gets out of the way once more."""
-    events = of_one_doctor(clinic, 2)
+    events = of_one_doctor(sandbox, 2)
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
         await job.prepare()
-        clinic.faults.plan("update_appointment", ["ok", "422"])
+        sandbox.faults.plan("update_appointment", ["ok", "422"])
         await job.run()
         assert await job.retry_failed() == 2
         assert (await job.run()).counts == {"applied": 2}
 
 
 async def test_rows_made_in_python_are_checked_and_moved(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """Datetimes move appointments, in streams and in jobs; naive ones are refused."""
-    first, second, third = (clinic.appointment(one) for one in clinic.appointment_ids[:3])
+    first, second, third = (sandbox.appointment(one) for one in sandbox.appointment_ids[:3])
     moved = AppointmentUpdate(start_time=first.start_time + WEEK, end_time=first.end_time + WEEK)
     naive = AppointmentUpdate(start_time=datetime(2027, 3, 17, 9))
     stream = [(first.id, moved), (second.id, naive)]
     outcomes = {one.line: one async for one in update_many(client, stream)}
     assert [outcomes[line].state for line in (1, 2)] == ["applied", "refused"]
-    assert clinic.appointment(first.id).start_time == first.start_time + WEEK
+    assert sandbox.appointment(first.id).start_time == first.start_time + WEEK
     with pytest.raises(PlanError, match="no offset"):
         await BulkJob.create(tmp_path / "naive", client, [PlanRow(1, second.id, naive)])
     later = AppointmentUpdate(start_time=third.start_time + WEEK)
     assert (await run(tmp_path / "job", client, [PlanRow(1, third.id, later)])).counts == {"applied": 1}
-    assert clinic.appointment(third.id).start_time == third.start_time + WEEK
+    assert sandbox.appointment(third.id).start_time == third.start_time + WEEK
 
 
 async def test_a_review_touches_no_row_that_is_still_to_go(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """`verify` on a job that was not read yet, and on one whose rows are to be read again."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(clinic, 20))) as job:
+    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
         assert (await job.verify()).checked == 0
         await job.run(limit=5)
         await do(job, "UPDATE rows SET read_at = NULL WHERE state = 'ready'")
-        clinic.edit_appointment(clinic.appointment_ids[9], title="By hand")
+        sandbox.edit_appointment(sandbox.appointment_ids[9], title="By hand")
         assert (await job.verify()).checked == 5
         assert (await job.run()).counts == {"applied": 19, "failed": 1}
-    assert clinic.appointment(clinic.appointment_ids[9]).title == "By hand"
+    assert sandbox.appointment(sandbox.appointment_ids[9]).title == "By hand"
 
 
-async def test_what_nobody_can_see_stays_unknown(clinic: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_what_nobody_can_see_stays_unknown(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """A field that the event does not show: after a lost answer it is not sent again, and it is said."""
-    event = clinic.appointment(clinic.series_ids[0])
+    event = sandbox.appointment(sandbox.series_ids[0])
     assert event.meeting_location_type is None
-    single = clinic.appointment(clinic.appointment_ids[0])
-    clinic.edit_appointment(single.id, meeting_location_type=None)
-    clinic.faults.plan("update_appointment", ["lose-answer"])
+    single = sandbox.appointment(sandbox.appointment_ids[0])
+    sandbox.edit_appointment(single.id, meeting_location_type=None)
+    sandbox.faults.plan("update_appointment", ["lose-answer"])
     plan = rows(at(single, meeting_location_id="room_7"))
     async with await BulkJob.create(tmp_path / "job", client, plan) as job:
         summary = await job.run()
         assert sum(summary.counts.values()) == 1
-    assert len(writes(clinic)) == 1
+    assert len(writes(sandbox)) == 1
 
 
-async def test_nothing_is_replaced_that_is_not_ours(clinic: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_nothing_is_replaced_that_is_not_ours(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
     """A journal that cannot be read, and files that only have our names."""
-    plan = rows(*week_later(clinic, 2))
+    plan = rows(*week_later(sandbox, 2))
     for name in ("journal.sqlite", "failed.csv", "report.html"):
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
@@ -217,9 +209,9 @@ async def test_nothing_is_replaced_that_is_not_ours(clinic: Sandbox, client: Lea
         assert (folder / name).read_text() == "mine"
 
 
-async def test_a_job_runs_once_at_a_time(clinic: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_a_job_runs_once_at_a_time(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """A second `run` of the same job is refused."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(clinic, 20))) as job:
+    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
         first = asyncio.create_task(job.run())
         await asyncio.sleep(0)
         with pytest.raises(ConfigurationError, match="running already"):
@@ -228,46 +220,46 @@ async def test_a_job_runs_once_at_a_time(clinic: Sandbox, client: LeadConnector,
 
 
 async def test_a_time_that_passes_before_its_turn_is_not_sent(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """A job that goes on too late moves nobody into the past."""
     async with await BulkJob.create(
-        tmp_path / "job", client, rows(*week_later(clinic, 2)), options=JobOptions(allow_past=True)
+        tmp_path / "job", client, rows(*week_later(sandbox, 2)), options=JobOptions(allow_past=True)
     ) as job:
         await job.prepare()
         past = "UPDATE rows SET start_after = 1583020800 WHERE number = 1"
         await do(job, past)
         job.options = JobOptions()
         assert (await job.run()).counts == {"applied": 1, "failed": 1}
-    assert len(writes(clinic)) == 1
+    assert len(writes(sandbox)) == 1
 
 
-async def test_an_odd_id_is_refused_at_its_line(clinic: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_an_odd_id_is_refused_at_its_line(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """Before anything is asked of the server."""
     with pytest.raises(PlanError, match="line 2, event_id"):
         await BulkJob.create(
             tmp_path / "job", client, rows({"event_id": "a", "title": "x"}, {"event_id": "..", "title": "x"})
         )
-    assert not clinic.requests
+    assert not sandbox.requests
 
 
 async def test_a_forced_change_that_was_applied_is_called_so(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """Though its answer broke."""
-    first, _, third = of_one_doctor(clinic, 3)
-    clinic.faults.plan("update_appointment", ["ok", "half-body"])
+    first, _, third = of_one_doctor(sandbox, 3)
+    sandbox.faults.plan("update_appointment", ["ok", "half-body"])
     plan = rows(at(first, start=third.start_time.isoformat()))
     assert (await run(tmp_path / "job", client, plan, on_conflict="force")).counts == {"applied": 1}
 
 
 async def test_an_odd_value_breaks_the_journal_and_keeps_nobody_waiting(
-    clinic: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """What SQLite cannot take is an error like any other."""
     from leadconnector_async.jobs.scribe import Entry
 
-    job = await BulkJob.create(tmp_path / "job", client, rows(*week_later(clinic, 2)))
+    job = await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 2)))
     with pytest.raises(JournalError):
         await job._scribe.write(Entry("UPDATE rows SET reason = ?", ("\udcff",)))
     await job.aclose()
