@@ -16,6 +16,7 @@ ROWS = 40
 OF_ROWS = [point for point in POINTS if point not in ("mid-file", "before-replace")]
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(180)
 async def test_a_job_that_is_killed_again_and_again_loses_no_row_and_repeats_none() -> None:
     """A few kills at random moments; `python -m tests.jobs.killing` makes a thousand."""
