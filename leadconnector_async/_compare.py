@@ -49,6 +49,14 @@ def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] 
     return None if None in verdicts or not verdicts else True
 
 
+def name_other_location(shown: Appointment, location_id: str | None) -> str | None:
+    """Say that an appointment belongs to another location than the one asked for; `None` where it does not."""
+    other = shown.location_id
+    if not other or not location_id or other == location_id:
+        return None
+    return f"the appointment belongs to location {other}, not to {location_id}"
+
+
 def _is_sent(name: str, sent: WireUpdate) -> bool:
     value = getattr(sent, name)
     return value is not UNSET and value is not None

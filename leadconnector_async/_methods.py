@@ -98,6 +98,7 @@ class CalendarMethods:
             shift=shift,
             scope=scope,
             version=self._version,
+            location_id=self._location_id,
             changes=changes,
         )
         return await carry_out(self, change, verify=verify)
@@ -121,6 +122,7 @@ class CalendarMethods:
             shift=shift,
             scope=scope,
             version=self._version,
+            location_id=self._location_id,
             changes=changes,
         )
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from ._checks import check_update
-from ._compare import compare_update
+from ._compare import compare_update, name_other_location
 from .exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
 from .models import Appointment, AppointmentUpdate
 from .reschedule import Change, Changes, Scope, check_series_move, decide_times, plan_change
@@ -49,12 +49,14 @@ async def prepare(
     scope: Scope,
     version: str,
     changes: Changes,
+    location_id: str | None = None,
 ) -> Change:
     """Read what is to be changed, plan it, and check all that would be sent."""
     if scope not in ("instance", "series"):
         text = f"scope is {scope!r}; it must be 'instance' or 'series'. Nothing was changed."
         raise InvalidRequestError(text, field="scope", value=scope)
     before = await _read(client, event_id)
+    _check_location(before, event_id, location_id)
     master_id = _find_master_id(before, event_id)
     if scope == "instance":
         _check_is_single(before, event_id, master_id)
@@ -90,6 +92,14 @@ async def _read(client: Operations, event_id: str) -> Appointment:
         text = f"The event {event_id} is deleted. Nothing was changed."
         raise InvalidEventError(text, operation="get_appointment")
     return before
+
+
+def _check_location(before: Appointment, event_id: str, location_id: str | None) -> None:
+    """A token of another location than the client's would change somebody else's calendar."""
+    if other := name_other_location(before, location_id):
+        mend = "check the token and the client's location_id"
+        text = f"event_id = {event_id!r}: {other}; {mend}. Nothing was changed."
+        raise InvalidRequestError(text, field="event_id", value=event_id, mend=mend)
 
 
 def _find_master_id(before: Appointment, event_id: str) -> str | None:

@@ -32,7 +32,7 @@ def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -
 async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
     """A safe change: read first, and what an update would reset goes along."""
     found = await client.get_appointment(row.event_id)
-    rules = Rules(datetime.now(UTC), allow_past=True, version=client.version)
+    rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
     finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
     if finding.state == "refused":
         raise InvalidRequestError(f"{finding.reason}; {finding.mend}", field=finding.column)

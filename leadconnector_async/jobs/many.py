@@ -12,6 +12,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
+from .._compare import name_other_location
 from .._rescheduling import carry_out
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError, LeadConnectorError, RowFault
@@ -139,10 +142,12 @@ class _Crowd:
     async def _send(self, row: PlanRow) -> tuple[RowState, str, str | None]:
         client = self._find_client(row.location_id)
         if not self._keep and row.shift is None:
-            return "applied", "", (await client.update_appointment(row.event_id, row.update)).id
+            shown = await client.update_appointment(row.event_id, row.update)
+            return "applied", name_other_location(shown, client.location_id) or "", shown.id
         found = await client.get_appointment(row.event_id)
         wanted = Wanted(row.update, row.shift, row.timezone, row.before)
-        finding = check_row(row.event_id, wanted, found, self._rules)
+        rules = structs.replace(self._rules, location_id=client.location_id)
+        finding = check_row(row.event_id, wanted, found, rules)
         if finding.state != "ready":
             return finding.state, finding.reason, None
         change = Change(found, row.event_id, finding.updates, finding.differences)

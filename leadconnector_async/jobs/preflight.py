@@ -15,6 +15,7 @@ from typing import Final, cast
 from msgspec import UNSET, Struct, structs
 
 from .._checks import check_update
+from .._compare import name_other_location
 from ..exceptions import InvalidRequestError
 from ..models import Appointment, AppointmentUpdate
 from ..recurrence import parse_instance_id
@@ -27,6 +28,7 @@ from .states import RowState
 _FREES_ITS_TIME: Final = frozenset({"cancelled", "invalid"})
 _COMPARED: Final = (*BEFORE, "address", "description")
 _TIMES: Final = ("start_time", "end_time")
+_OTHER_LOCATION: Final = "check the token, LEADCONNECTOR_LOCATION_ID and the row's location_id"
 
 
 class Rules(Struct, frozen=True):
@@ -36,6 +38,8 @@ class Rules(Struct, frozen=True):
     allow_past: bool
     version: str
     """The client's."""
+    location_id: str | None = None
+    """Of the rows; `None`: not known."""
 
 
 class Stay(Struct, frozen=True):
@@ -104,6 +108,8 @@ def build_stay(event: Appointment) -> Stay | None:
 def _plan(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> Change:
     if found.deleted:
         raise BadRow("event_id", "the appointment is deleted", "remove the row")
+    if other := name_other_location(found, rules.location_id):
+        raise BadRow("location_id", other, _OTHER_LOCATION)
     _check_is_single(event_id, found)
     if wanted.before is not None and (changes := list_changes(wanted.before, found)):
         reason = f"the appointment has changed since the plan was made: {', '.join(changes)}"

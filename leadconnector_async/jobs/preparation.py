@@ -119,7 +119,7 @@ class Preparation:
 
     async def _read_location(self, location: str, numbers: list[int]) -> LeadConnector:
         client = self._find_client(location).with_options(priority="bulk")
-        rules = Rules(datetime.now(UTC), self._options.allow_past, client.version)
+        rules = Rules(datetime.now(UTC), self._options.allow_past, client.version, location or client.location_id)
 
         async def keep(sights: list[Sight]) -> None:
             await self._scribe.run(partial(_keep_sights, sights, rules))
