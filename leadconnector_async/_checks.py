@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Struct
 
+from ._shown import show
 from ._wire_models import WireBlockSlot, WireCreate, WireUpdate
 from .exceptions import InvalidRequestError
 from .models import (
@@ -88,10 +89,10 @@ def check_range(
 
 def refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
     """Make the error that names field, value, reason and mend."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else f"{shown[:77]}…"
+    # What a payload holds may be personal, and its fields that are not set say nothing.
+    shown = "" if isinstance(value, Struct) else f" = {show(value)}"
     return InvalidRequestError(
-        f"{field} = {shown}: {reason}; {mend}. Nothing was sent.", field=field, value=value, mend=mend
+        f"{field}{shown}: {reason}; {mend}. Nothing was sent.", field=field, value=value, mend=mend
     )
 
 
