@@ -93,6 +93,10 @@ class Attempts:
         try:
             session = self._shared.transport.open(loop)
             headers = await self._build_headers()
+            precondition = call.request.precondition
+            if precondition is not None and (stale := precondition.check_age()) is not None:
+                lane.free(ticket, left=False)
+                return Failure(stale, "final")
             call.begin(self._token)
             sent_at = loop.time()
             bound = self._watch.begin(loop)

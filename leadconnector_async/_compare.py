@@ -16,7 +16,7 @@ from collections.abc import Container
 from datetime import datetime
 from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from ._wire_models import WireUpdate
 from .models import Appointment
@@ -34,6 +34,56 @@ _KEPT_AS: Final = {"completed": "showed", "active": "confirmed"}
 """What the server makes of a status [field for the first, guess for the second]."""
 _TIMES: Final = ("start_time", "end_time")
 _COMPARED: Final = (*_TEXTS, *_TIMES, "rrule")
+_WATCHED: Final = (
+    "start_time",
+    "end_time",
+    "appointment_status",
+    "assigned_user_id",
+    "calendar_id",
+    "title",
+    "address",
+    "description",
+    "meeting_location_type",
+    "meeting_location_id",
+    "rrule",
+)
+"""What somebody else may have changed: all that an update can overwrite, and an event can show."""
+_LONGEST_SHOWN: Final = 80
+
+
+class FieldChange(Struct, frozen=True):
+    """A field that is not as it was."""
+
+    name: str
+    before: object
+    now: object
+
+    def __str__(self) -> str:
+        return f"{self.name} was {_show(self.before)}, is {_show(self.now)}"
+
+
+def list_changes(before: object, now: Appointment) -> list[FieldChange]:
+    """What is not as it was. `before` is an appointment, or a part of one: what it does not have is not compared.
+
+    An event that is deleted, or that shows something where nothing was, has changed too. A text that is empty and
+    one that is missing are the same.
+    """
+    if now.deleted and not getattr(before, "deleted", None):
+        return [FieldChange("deleted", None, True)]
+    is_whole = isinstance(before, Appointment)
+    return [
+        FieldChange(name, old, new)
+        for name in _WATCHED
+        if (old := getattr(before, name, None)) is not None or is_whole
+        if (new := getattr(now, name)) != old and (old or new)
+    ]
+
+
+def _show(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="minutes")
+    text = "empty" if value is None else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
 def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] = ()) -> bool | None:

@@ -7,13 +7,18 @@ Knows the pipeline and the codec. Must not import the client.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar, Unpack
+
+from msgspec import structs
 
 from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
 from ._pipeline import Pipeline
-from ._rescheduling import carry_out, prepare
+from ._precondition import Precondition, ReadingClock
+from ._rescheduling import Update, carry_out, list_expected, prepare, retry_stale
 from ._siblings import (
     FreeSlots,
     build_create_appointment,
@@ -66,6 +71,12 @@ class CalendarMethods:
         """
         return (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
 
+    async def _update_guarded(
+        self, precondition: Precondition, event_id: str, update: AppointmentUpdate
+    ) -> Appointment:
+        request = build_update_appointment(event_id, update, self._version)
+        return (await self._pipeline.call(structs.replace(request, precondition=precondition))).value
+
     async def reschedule_appointment(
         self,
         event_id: str,
@@ -88,20 +99,23 @@ class CalendarMethods:
         the master or of an instance, by whose move the whole series moves. An instance can have a new id
         afterwards [guess]: take it from the answer. `verify=True` reads the event again and compares.
 
-        Raises what `update_appointment` raises, and `VerificationError`.
+        The write relies on a reading that is at most a minute old when it is sent: one whose turn comes later reads
+        again. After a lost answer it is not sent again over somebody else's change.
+
+        Raises what `update_appointment` raises, `VerificationError`, and `PreconditionFailedError` where somebody
+        else has changed the appointment meanwhile.
         """
-        change = await prepare(
-            self,
-            event_id,
-            start_time=start_time,
-            end_time=end_time,
-            shift=shift,
-            scope=scope,
-            version=self._version,
-            location_id=self._location_id,
-            changes=changes,
-        )
-        return await carry_out(self, change, verify=verify)
+
+        async def attempt() -> Appointment:
+            clock = ReadingClock(asyncio.get_running_loop())
+            read_at = clock.now()
+            change = await self.plan_reschedule(
+                event_id, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
+            )
+            precondition = Precondition(list_expected(change.before, change.updates), read_at, clock)
+            return await carry_out(self, change, verify=verify, send=guard_updates(self, precondition))
+
+        return await retry_stale(attempt)
 
     async def plan_reschedule(
         self,
@@ -257,3 +271,8 @@ class CalendarMethods:
 
     async def _call(self, request: Request[T]) -> T:
         return (await self._pipeline.call(request)).value
+
+
+def guard_updates(client: CalendarMethods, precondition: Precondition) -> Update:
+    """`update_appointment` of a client, held against a precondition right before each attempt is sent."""
+    return partial(client._update_guarded, precondition)  # pyright: ignore[reportPrivateUsage] # of this module

@@ -22,7 +22,7 @@ from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
 from .answer import Answer
 from .events import Reconciled, Retrying
-from .exceptions import LeadConnectorError, TokenExpiredError, TransportError
+from .exceptions import LeadConnectorError, PreconditionFailedError, TokenExpiredError, TransportError
 from .policy import RetryPolicy
 
 T = TypeVar("T")
@@ -85,11 +85,11 @@ class Pipeline:
             if isinstance(found, Answer):
                 return found
             unread = found
-            if unread is not None:
-                if again and is_passing(unread):
-                    continue
-                return outcome
-            if not again:
+            if unread is not None and again and is_passing(unread):
+                continue
+            if unread is not None and isinstance(unread.error, PreconditionFailedError):
+                return unread
+            if unread is not None or not again:
                 return outcome
             if is_charged(outcome) and not budget.spend(loop.time()):
                 return explain_budget(outcome)
@@ -125,7 +125,8 @@ class Pipeline:
         if not budget.spend(loop.time()):
             call.unread = BUDGET_SPENT
             return Failure(TransportError(call.unread), "final")
-        proof = build_proof()
+        proof, precondition = build_proof(), call.request.precondition
+        read_at = 0.0 if precondition is None else precondition.now()
         found = await self._read_back(call, proof.request, loop)
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
@@ -136,7 +137,10 @@ class Pipeline:
             return Failure(TransportError(call.unread), "final")
         self._announcer.tell(Reconciled(self._location_id, call.name, call.attempts, applied))
         call.settle(applied=applied)
-        return structs.replace(found, attempts=call.attempts, reconciled=True) if applied else None
+        if applied:
+            return structs.replace(found, attempts=call.attempts, reconciled=True)
+        changed = None if precondition is None else precondition.check_shown(found.value, read_at)
+        return None if changed is None else Failure(changed, "final")
 
     async def _read_back(
         self, call: Call[T], request: Request[T], loop: asyncio.AbstractEventLoop

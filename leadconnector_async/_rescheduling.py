@@ -8,14 +8,21 @@ Knows the plan (`reschedule`) and, as a protocol, the two operations that it nee
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias, TypeVar
+
+from msgspec import structs
 
 from ._checks import check_update
 from ._compare import compare_update, name_other_location
+from ._precondition import MOST_READINGS, StaleReadingError
 from .exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
 from .models import Appointment, AppointmentUpdate
 from .reschedule import Change, Changes, Scope, check_series_move, decide_times, plan_change
+
+T = TypeVar("T")
+Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
 
 
 class Operations(Protocol):
@@ -70,12 +77,14 @@ async def prepare(
     return change
 
 
-async def carry_out(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
-    """Send what was planned. Raises what `update_appointment` raises, and `VerificationError`."""
-    shown, event_id = None, planned.event_id
+async def carry_out(
+    client: Operations, planned: Planned, *, verify: bool, send: Update | None = None
+) -> Appointment:
+    """Send what was planned, by `send` if it is given. Raises what that raises, and `VerificationError`."""
+    shown, event_id, send = None, planned.event_id, send or client.update_appointment
     for number, update in enumerate(planned.updates):
         try:
-            shown = await client.update_appointment(event_id, update)
+            shown = await send(event_id, update)
         except BaseException as error:
             if number:
                 await _undo(client, event_id, planned, error)
@@ -84,6 +93,27 @@ async def carry_out(client: Operations, planned: Planned, *, verify: bool) -> Ap
     if shown is None:
         return planned.before
     return await _verify(client, event_id, planned) if verify else shown
+
+
+async def retry_stale(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Read, and write what relies on it; both again if the write's turn came when the reading was too old.
+
+    Raises what `attempt` raises, and `PreconditionFailedError` if its turn always comes too late.
+    """
+    for remaining in reversed(range(MOST_READINGS)):
+        try:
+            return await attempt()
+        except StaleReadingError as error:
+            if not remaining or error.outcome != "not_applied":
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def list_expected(before: Appointment, updates: Sequence[AppointmentUpdate]) -> list[Appointment]:
+    """How an appointment may look while its updates are on their way: as it was, and after the first of two."""
+    if len(updates) < 2:
+        return [before]
+    return [before, structs.replace(before, assigned_user_id=updates[0].assigned_user_id)]
 
 
 async def _read(client: Operations, event_id: str) -> Appointment:

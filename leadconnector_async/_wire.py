@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Mapping
 from functools import partial
-from typing import Final, Generic, TypeAlias, TypeVar, Union
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar, Union
 from urllib.parse import quote
 
 import msgspec
@@ -23,10 +23,11 @@ from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
 from ._wire_models import MisspeltStatus, WireUpdate
-from .exceptions import DecodeError
+from .exceptions import DecodeError, LeadConnectorError
 from .models import Appointment, AppointmentUpdate
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 JsonValue: TypeAlias = Union[None, bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]"]
 """Anything that JSON can say."""
@@ -42,6 +43,16 @@ class Read(Struct, Generic[T], frozen=True):
     unread: tuple[str, ...] = ()
 
 
+class Guard(Protocol[T_contra]):
+    """What a write relies on: see `_precondition`."""
+
+    def now(self) -> float: ...
+
+    def check_age(self) -> LeadConnectorError | None: ...
+
+    def check_shown(self, shown: T_contra, read_at: float) -> LeadConnectorError | None: ...
+
+
 class Request(Struct, Generic[T], frozen=True):
     """One request, ready to be sent as often as it takes."""
 
@@ -54,6 +65,8 @@ class Request(Struct, Generic[T], frozen=True):
     query: Query | None = None
     build_proof: Callable[[], Proof[T]] | None = None
     """How to find out whether it was applied; `None` if there is no way."""
+    precondition: Guard[T] | None = None
+    """What must hold right before each attempt is sent."""
 
 
 class Proof(Struct, Generic[T], frozen=True):

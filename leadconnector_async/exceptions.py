@@ -9,6 +9,7 @@
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                an answer that cannot be read
     ├── VerificationError          a success was answered, and the event shows otherwise
+    ├── PreconditionFailedError    somebody else has changed the event since it was read
     ├── DeadlineExceededError      RetryPolicy.deadline has passed
     ├── WebhookError               a webhook that must not be acted on
     │   ├── WebhookSignatureError    its signature is missing or wrong
@@ -165,6 +166,13 @@ class OutcomeUnknownError(LeadConnectorError):
 
 class DecodeError(LeadConnectorError):
     """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`."""
+
+
+class PreconditionFailedError(LeadConnectorError):
+    """Somebody else has changed the event since it was read, so the update was not sent, or not sent again.
+
+    Only safe changes read first: `reschedule_appointment`, `update_many` and jobs.
+    """
 
 
 class VerificationError(LeadConnectorError):

@@ -24,6 +24,7 @@ FLOORS = [
     ["_queue"],
     ["answer", "_retry", "_siblings", "webhooks", "reschedule"],
     ["_wire"],
+    ["_precondition"],
     ["_checks", "_errors", "_operations", "_compare", "_slots", "_daily", "_budget"],
     ["_limit", "_wire_models"],
     ["_address", "_file_lock", "tokens", "events", "policy", "_quota", "_pace", "models", "recurrence"],
