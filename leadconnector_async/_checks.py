@@ -25,12 +25,14 @@ from .models import (
     AppointmentFields,
     AppointmentStatus,
     AppointmentUpdate,
-    BlockSlotFields,
+    BlockSlotCreate,
+    BlockSlotUpdate,
     MeetingLocationType,
 )
 
 W = TypeVar("W", bound=Struct)
 A = TypeVar("A", bound=AppointmentFields)
+P = TypeVar("P", WireCreate, WireBlockSlot)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = tuple(
@@ -59,19 +61,62 @@ def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
     return _derive_override(wire)
 
 
-def check_create(appointment: AppointmentCreate, version: str = "") -> WireCreate:
-    """Turn a new appointment into what goes on the wire, or raise `InvalidRequestError`."""
-    wire = _check(appointment, AppointmentCreate, WireCreate)
-    for name in ("calendar_id", "location_id", "contact_id"):
-        if not getattr(wire, name).strip():
-            raise refuse(name, getattr(wire, name), "it is no id", "pass the id as the API shows it")
+def check_create(
+    appointment: AppointmentCreate, version: str = "", *, location_id: str | None = None
+) -> WireCreate:
+    """Turn a new appointment into what goes on the wire, or raise `InvalidRequestError`.
+
+    `location_id` stands in for one that is left out.
+    """
+    wire = _fill_location(_check(appointment, AppointmentCreate, WireCreate), location_id)
+    for name in ("calendar_id", "contact_id"):
+        check_id(name, getattr(wire, name))
     _check_appointment(wire, version)
     return _derive_override(wire)
 
 
-def check_block_slot(block_slot: BlockSlotFields, expected: type[BlockSlotFields]) -> WireBlockSlot:
-    """Turn a block slot into what goes on the wire, or raise `InvalidRequestError`."""
-    return _check(block_slot, expected, WireBlockSlot)
+def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None = None) -> WireBlockSlot:
+    """Turn a new block slot into what goes on the wire, or raise `InvalidRequestError`.
+
+    `location_id` stands in for one that is left out.
+    """
+    wire = _fill_location(_check(block_slot, BlockSlotCreate, WireBlockSlot), location_id)
+    owners = {"calendar_id": wire.calendar_id, "assigned_user_id": wire.assigned_user_id}
+    given = {name: value for name, value in owners.items() if value is not None and value is not UNSET}
+    if len(given) != 1:
+        mend = "give either calendar_id or assigned_user_id, not both"
+        raise refuse("calendar_id", given or None, "it is not clear whose time is blocked", mend)
+    for name, value in given.items():
+        check_id(name, value)
+    return wire
+
+
+def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None = None) -> WireBlockSlot:
+    """Turn the change of a block slot into what goes on the wire, or raise `InvalidRequestError`.
+
+    `location_id` stands in for one that is left out.
+    """
+    wire = _fill_location(_check(block_slot, BlockSlotUpdate, WireBlockSlot), location_id)
+    if wire.calendar_id is None or wire.calendar_id is UNSET:
+        mend = "set it, also if the calendar stays the same"
+        raise refuse("calendar_id", None, "every change of a block slot needs it", mend)
+    check_id("calendar_id", wire.calendar_id)
+    return wire
+
+
+def check_id(name: str, value: object) -> str:
+    """An id of anything. Raises `InvalidRequestError` for what cannot be one."""
+    if not isinstance(value, str) or not value.strip():
+        raise refuse(name, value, "it is not a valid id", "pass the id as the API shows it")
+    return value
+
+
+def check_location(location_id: str | None) -> str:
+    """The location of a call. Raises `InvalidRequestError` if neither the call nor its client names one."""
+    if location_id is None:
+        mend = "make the client with location_id=…, or pass it to the call"
+        raise refuse("location_id", location_id, "it is not known whose calendars are meant", mend)
+    return check_id("location_id", location_id)
 
 
 def check_range(
@@ -114,6 +159,13 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
         raise refuse("payload", payload, "it has no field at all", "set at least one field")
     _render_times(fields)
     return _check_types(fields, wire_type, expected.__name__)
+
+
+def _fill_location(wire: P, location_id: str | None) -> P:
+    if wire.location_id is UNSET:
+        return msgspec.structs.replace(wire, location_id=check_location(location_id))
+    check_id("location_id", wire.location_id)
+    return wire
 
 
 def _list_fields(payload: Struct) -> dict[str, object]:

@@ -21,6 +21,7 @@ from ._precondition import Precondition, ReadingClock
 from ._rescheduling import Update, carry_out, list_expected, prepare, retry_stale
 from ._siblings import (
     FreeSlots,
+    UserIdsForm,
     build_create_appointment,
     build_create_block_slot,
     build_create_note,
@@ -148,9 +149,10 @@ class CalendarMethods:
         """Book an appointment [doc: Create Appointment].
 
         It is sent once: after a lost answer or a 5xx `OutcomeUnknownError` is raised, because a second request
-        could book twice. List the events of that time before you try again.
+        could book twice. List the events of that time before you try again. A `location_id` that is left out is
+        the client's own.
         """
-        return await self._call(build_create_appointment(appointment, self._version))
+        return await self._call(build_create_appointment(appointment, self._version, self._location_id))
 
     async def delete_event(self, event_id: str) -> bool:
         """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server says that it succeeded.
@@ -177,7 +179,7 @@ class CalendarMethods:
         return await self._call(
             build_list_events(
                 LIST_EVENTS,
-                location_id or self._location_id,
+                self._choose_location(location_id),
                 start,
                 end,
                 user_id=user_id,
@@ -200,7 +202,7 @@ class CalendarMethods:
         return await self._call(
             build_list_events(
                 LIST_BLOCKED_SLOTS,
-                location_id or self._location_id,
+                self._choose_location(location_id),
                 start,
                 end,
                 user_id=user_id,
@@ -210,12 +212,18 @@ class CalendarMethods:
         )
 
     async def create_block_slot(self, block_slot: BlockSlotCreate) -> BlockSlot:
-        """Block a stretch of time [doc: Create Block Slot]. Sent once, as `create_appointment` is."""
-        return await self._call(build_create_block_slot(block_slot))
+        """Block a stretch of time of a calendar or of a person [doc: Create Block Slot].
+
+        Sent once, as `create_appointment` is. A `location_id` that is left out is the client's own.
+        """
+        return await self._call(build_create_block_slot(block_slot, self._location_id))
 
     async def update_block_slot(self, event_id: str, block_slot: BlockSlotUpdate) -> BlockSlot:
-        """Change a block slot [doc: Update Block Slot]. Sent again after a lost answer: nobody is told of it."""
-        return await self._call(build_update_block_slot(event_id, block_slot))
+        """Change a block slot [doc: Update Block Slot]; the server requires its `calendar_id` with every change.
+
+        Sent again after a lost answer: nobody is told of it. A `location_id` that is left out is the client's own.
+        """
+        return await self._call(build_update_block_slot(event_id, block_slot, self._location_id))
 
     async def get_free_slots(
         self,
@@ -225,14 +233,27 @@ class CalendarMethods:
         *,
         timezone: str | None = None,
         user_ids: Sequence[str] = (),
+        user_ids_form: UserIdsForm = "repeated",
+        enable_look_busy: bool | None = None,
     ) -> FreeSlots:
         """The free slots of a calendar between two aware times, by day [doc: Get Free Slots].
 
         A slot keeps the offset of its offer: pass it on as `start_time`. `timezone` is the IANA name of the zone
         in which days and offsets are rendered, the calendar's own if left out. `user_ids` keeps to those people.
-        A range of more than 31 days takes several requests, one after the other, which are joined.
+        Several of them repeat the key `userIds`, as the reference says; should that not filter on your account,
+        `user_ids_form` sends `userIds[]=` (`"brackets"`) or one text (`"commas"`), as other clients do [field].
+        `enable_look_busy=True` hides slots as the calendar's own "look busy" setting does. A range of more than 31
+        days takes several requests, one after the other, which are joined.
         """
-        requests = build_get_free_slots(calendar_id, start, end, timezone=timezone, user_ids=tuple(user_ids))
+        requests = build_get_free_slots(
+            calendar_id,
+            start,
+            end,
+            timezone=timezone,
+            user_ids=user_ids,
+            user_ids_form=user_ids_form,
+            enable_look_busy=enable_look_busy,
+        )
         return join_free_slots([await self._call(request) for request in list(requests)])
 
     async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
@@ -250,7 +271,10 @@ class CalendarMethods:
             offset += len(page.notes)
 
     async def create_note(self, event_id: str, body: str, *, user_id: str | None = None) -> Note:
-        """Write a note on an appointment [doc: Create Note]. Sent once, as `create_appointment` is."""
+        """Write a note of at most 5,000 characters on an appointment [doc: Create Note].
+
+        Sent once, as `create_appointment` is.
+        """
         return await self._call(build_create_note(event_id, body, user_id))
 
     async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
@@ -265,9 +289,18 @@ class CalendarMethods:
         """Read a calendar: its team and its meeting places [doc: Get Calendar]. Scope `calendars.readonly`."""
         return await self._call(build_get_calendar(calendar_id))
 
-    async def list_calendars(self, *, location_id: str | None = None) -> list[Calendar]:
-        """All calendars of a location, the client's own if left out [doc: Get Calendars]."""
-        return await self._call(build_list_calendars(location_id or self._location_id))
+    async def list_calendars(
+        self, *, group_id: str | None = None, show_drafted: bool | None = None, location_id: str | None = None
+    ) -> list[Calendar]:
+        """The calendars of a location, the client's own if left out, or of one of its groups [doc: Get Calendars].
+
+        `show_drafted=False` leaves out those that are not active; the server shows them by default.
+        """
+        location = self._choose_location(location_id)
+        return await self._call(build_list_calendars(location, group_id=group_id, show_drafted=show_drafted))
+
+    def _choose_location(self, location_id: str | None) -> str | None:
+        return self._location_id if location_id is None else location_id
 
     async def _call(self, request: Request[T]) -> T:
         return (await self._pipeline.call(request)).value

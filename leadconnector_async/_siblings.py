@@ -8,16 +8,24 @@ Pure. Must not import anything that awaits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 from msgspec import Raw, Struct
 
 from . import _operations as operations
-from ._checks import check_block_slot, check_create, check_range, refuse
+from ._checks import (
+    check_block_slot_create,
+    check_block_slot_update,
+    check_create,
+    check_id,
+    check_location,
+    check_range,
+    refuse,
+)
 from ._errors import UNREADABLE
 from ._operations import Operation
 from ._wire import Proof, Query, Read, Request, encode_id, encode_payload, read_appointment
@@ -35,18 +43,24 @@ from .models import (
 
 T = TypeVar("T")
 FreeSlots = dict[date, tuple[datetime, ...]]
+UserIdsForm: TypeAlias = Literal["repeated", "brackets", "commas"]
+"""How a query lists several users: `userIds=a&userIds=b`, `userIds[]=a&userIds[]=b`, or `userIds=a,b`."""
 
 LONGEST_FREE_SLOTS: Final = timedelta(days=31)
 """The longest range that the server answers free slots for [doc]."""
 NOTES_ON_A_PAGE: Final = 20
 """The most notes that one answer holds [doc]."""
+LONGEST_NOTE: Final = 5000
+"""The most characters of a note [doc]."""
 _EMPTY: Final = b"{}"
 _ENVELOPES: Final = ("event", "appointment", "note", "calendar")
 
 
-def build_create_appointment(appointment: AppointmentCreate, version: str) -> Request[Appointment]:
+def build_create_appointment(
+    appointment: AppointmentCreate, version: str, location_id: str | None = None
+) -> Request[Appointment]:
     """Check and encode a new appointment. Raises `InvalidRequestError`."""
-    body = encode_payload(check_create(appointment, version))
+    body = encode_payload(check_create(appointment, version, location_id=location_id))
     return Request(operations.CREATE_APPOINTMENT, operations.CREATE_APPOINTMENT.path, body, _read_created)
 
 
@@ -72,44 +86,50 @@ def build_list_events(
     if len(chosen) != 1:
         mend = "give exactly one of user_id, calendar_id and group_id"
         raise refuse("user_id", chosen, "it is not clear whose events are wanted", mend)
-    location_id = _check_location(location_id)
+    location_id = check_location(location_id)
     first, last = check_range(start, end)
     query: Query = {"locationId": location_id, "startTime": first, "endTime": last, **chosen}
     return Request(operation, operation.path, None, _read_events, query)
 
 
-def build_create_block_slot(block_slot: BlockSlotCreate) -> Request[BlockSlot]:
+def build_create_block_slot(block_slot: BlockSlotCreate, location_id: str | None) -> Request[BlockSlot]:
     """Check and encode a new block slot."""
     operation = operations.CREATE_BLOCK_SLOT
-    body = encode_payload(check_block_slot(block_slot, BlockSlotCreate))
+    body = encode_payload(check_block_slot_create(block_slot, location_id))
     return Request(operation, operation.path, body, partial(_read_inner, BlockSlot))
 
 
-def build_update_block_slot(event_id: str, block_slot: BlockSlotUpdate) -> Request[BlockSlot]:
+def build_update_block_slot(
+    event_id: str, block_slot: BlockSlotUpdate, location_id: str | None
+) -> Request[BlockSlot]:
     """Check and encode the change of a block slot."""
     operation = operations.UPDATE_BLOCK_SLOT
-    body = encode_payload(check_block_slot(block_slot, BlockSlotUpdate))
+    body = encode_payload(check_block_slot_update(block_slot, location_id))
     return Request(operation, operation.path.format(encode_id(event_id)), body, partial(_read_inner, BlockSlot))
 
 
 def build_get_free_slots(
-    calendar_id: str, start: datetime, end: datetime, *, timezone: str | None, user_ids: tuple[str, ...]
+    calendar_id: str,
+    start: datetime,
+    end: datetime,
+    *,
+    timezone: str | None,
+    user_ids: Sequence[str],
+    user_ids_form: UserIdsForm = "repeated",
+    enable_look_busy: bool | None = None,
 ) -> Iterator[Request[FreeSlots]]:
     """Check the range, and split it into parts that the server answers."""
     check_range(start, end, ("start", "end"))
     operation = operations.GET_FREE_SLOTS
     path = operation.path.format(encode_id(calendar_id, "calendar_id"))
-    whose = (
-        {} if not user_ids else {"userId": user_ids[0]} if len(user_ids) == 1 else {"userIds": ",".join(user_ids)}
-    )
-    where = {} if timezone is None else {"timezone": timezone}
+    options = _list_users(user_ids, user_ids_form) | _tell("enableLookBusy", "enable_look_busy", enable_look_busy)
+    if timezone is not None:
+        options["timezone"] = timezone
     start, end = _floor(start), _floor(end)
     while start < end:
         until = min(start + LONGEST_FREE_SLOTS, end)
         first, last = check_range(start, until)
-        yield Request(
-            operation, path, None, _read_free_slots, {"startDate": first, "endDate": last, **where, **whose}
-        )
+        yield Request(operation, path, None, _read_free_slots, {"startDate": first, "endDate": last, **options})
         start = until
 
 
@@ -155,10 +175,15 @@ def build_get_calendar(calendar_id: str) -> Request[Calendar]:
     return Request(operations.GET_CALENDAR, path, None, partial(_read_inner, Calendar))
 
 
-def build_list_calendars(location_id: str | None) -> Request[list[Calendar]]:
-    """All calendars of a location."""
+def build_list_calendars(
+    location_id: str | None, *, group_id: str | None = None, show_drafted: bool | None = None
+) -> Request[list[Calendar]]:
+    """The calendars of a location, or of one of its groups."""
     operation = operations.LIST_CALENDARS
-    return Request(operation, operation.path, None, _read_calendars, {"locationId": _check_location(location_id)})
+    query: Query = {"locationId": check_location(location_id)} | _tell("showDrafted", "show_drafted", show_drafted)
+    if group_id is not None:
+        query = {**query, "groupId": check_id("group_id", group_id)}
+    return Request(operation, operation.path, None, _read_calendars, query)
 
 
 class NotePage(Struct, frozen=True):
@@ -262,14 +287,41 @@ def _floor(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def _check_location(location_id: str | None) -> str:
-    if not location_id:
-        mend = "make the client with location_id=…, or pass it to the call"
-        raise refuse("location_id", location_id, "it is not known whose calendars are meant", mend)
-    return location_id
+def _list_users(user_ids: Sequence[str], form: UserIdsForm) -> dict[str, str | int | Sequence[str]]:
+    """One user has a parameter of its own, whose form nobody doubts [doc]."""
+    if isinstance(user_ids, str) or not isinstance(user_ids, Sequence):
+        raise refuse("user_ids", user_ids, "it is not a list of ids", "give a list, also of one user: [user_id]")
+    if form not in get_args(UserIdsForm):
+        raise refuse(
+            "user_ids_form", form, "it is not a known form", f"use one of {', '.join(get_args(UserIdsForm))}"
+        )
+    ids = [check_id("user_ids", user_id) for user_id in user_ids]
+    match form if len(ids) > 1 else len(ids):
+        case 0:
+            return {}
+        case 1:
+            return {"userId": ids[0]}
+        case "repeated":
+            return {"userIds": ids}
+        case "brackets":
+            return {"userIds[]": ids}
+        case _:
+            return {"userIds": ",".join(ids)}
+
+
+def _tell(wire_name: str, name: str, value: bool | None) -> dict[str, str | int | Sequence[str]]:
+    """A truth value as a query has it; nothing if it is left out."""
+    if value is None:
+        return {}
+    if not isinstance(value, bool):
+        raise refuse(name, value, "it is not a truth value", "give True or False, or leave it out")
+    return {wire_name: str(value).lower()}
 
 
 def _encode_note(body: str, user_id: str | None) -> bytes:
     if not isinstance(body, str) or not body.strip():
         raise refuse("body", body, "it says nothing", "give the text of the note")
+    if len(body) > LONGEST_NOTE:
+        mend = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
+        raise refuse("body", body, f"the note has {len(body)} characters", mend)
     return encode_payload(NoteText(body=body, user_id=user_id))

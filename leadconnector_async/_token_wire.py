@@ -56,6 +56,7 @@ def build_stored_token(
         user_type=_read_text(answer.user_type) or (known.user_type if known else "Location"),
         location_id=_read_text(answer.location_id) or (known.location_id if known else None),
         company_id=_read_text(answer.company_id) or (known.company_id if known else None),
+        user_id=_read_text(answer.user_id) or (known.user_id if known else None),
         scope=_read_text(answer.scope) or (known.scope if known else ""),
         client_id=client_id,
     )

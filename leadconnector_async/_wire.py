@@ -10,7 +10,7 @@ Pure. Must not import anything that awaits.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, Union
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ._checks import check_update, refuse, refuse_text
+from ._checks import check_id, check_update, refuse, refuse_text
 from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
@@ -32,8 +32,8 @@ T_contra = TypeVar("T_contra", contravariant=True)
 JsonValue: TypeAlias = Union[None, bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]"]
 """Anything that JSON can say."""
 
-Query: TypeAlias = Mapping[str, str | int]
-"""Parameters of a query."""
+Query: TypeAlias = Mapping[str, str | int | Sequence[str]]
+"""Parameters of a query; a list repeats its key."""
 
 
 class Read(Struct, Generic[T], frozen=True):
@@ -138,8 +138,7 @@ def encode_payload(wire: Struct) -> bytes:
 
 def encode_id(value: str, name: str = "event_id") -> str:
     """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
-    if not isinstance(value, str) or not value.strip():
-        raise refuse(name, value, "it is no id", "pass the id as the API shows it")
+    check_id(name, value)
     if value in (".", ".."):
         raise refuse(name, value, "it would change the path", "pass the id as the API shows it")
     try:
@@ -191,8 +190,10 @@ def _prove_update(event_id: str, sent: WireUpdate) -> Proof[Appointment]:
 
 def _check_query(query: Query | None) -> None:
     for name, value in (query or {}).items():
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise refuse(f"query[{name!r}]", value, "it is no text and no whole number", "write it as text")
+        texts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(one, bool) or not isinstance(one, str | int) for one in texts):
+            mend = "write it as text, or as a list of texts"
+            raise refuse(f"query[{name!r}]", value, "it is neither text nor a whole number", mend)
 
 
 def _encode_body(body: object) -> bytes:

@@ -24,7 +24,7 @@ class WireCreate(AppointmentFields, frozen=True, kw_only=True):
     """An `AppointmentCreate` as its JSON text has it."""
 
     calendar_id: str
-    location_id: str
+    location_id: str | UnsetType = UNSET
     contact_id: str
     start_time: str
     end_time: str | None | UnsetType = UNSET
@@ -33,7 +33,6 @@ class WireCreate(AppointmentFields, frozen=True, kw_only=True):
 class WireBlockSlot(BlockSlotFields, frozen=True, kw_only=True):
     """A block slot as its JSON text has it."""
 
-    location_id: str | None | UnsetType = UNSET
     start_time: str | None | UnsetType = UNSET
     end_time: str | None | UnsetType = UNSET
 
@@ -86,6 +85,7 @@ class TokenAnswer(Struct, frozen=True, rename="camel"):
     user_type: Raw = Raw()
     location_id: Raw = Raw()
     company_id: Raw = Raw()
+    user_id: Raw = Raw()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

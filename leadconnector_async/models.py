@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 AppointmentStatus: TypeAlias = Literal[
     "new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed", "active"
@@ -91,8 +91,8 @@ class AppointmentCreate(AppointmentFields, frozen=True, kw_only=True):
 
     calendar_id: str
     """The calendar to book."""
-    location_id: str
-    """The Sub-Account that owns the calendar."""
+    location_id: str | UnsetType = UNSET
+    """The Sub-Account that owns the calendar; the client's own if left out."""
     contact_id: str
     """Whom the appointment is with."""
     start_time: datetime | str
@@ -106,24 +106,29 @@ class BlockSlotFields(Struct, frozen=True, kw_only=True, rename="camel"):
 
     title: str | None | UnsetType = UNSET
     calendar_id: str | None | UnsetType = UNSET
-    """The calendar that cannot be booked meanwhile; give this or `assigned_user_id`."""
+    """The calendar that cannot be booked meanwhile."""
     assigned_user_id: str | None | UnsetType = UNSET
     """The person who cannot be booked meanwhile."""
+    location_id: str | UnsetType = UNSET
+    """The Sub-Account; the client's own if left out."""
 
 
 class BlockSlotUpdate(BlockSlotFields, frozen=True, kw_only=True):
-    """What `update_block_slot` sends. Source: Update Block Slot [doc]."""
+    """What `update_block_slot` sends. `calendar_id` is required, whatever else changes.
 
-    location_id: str | None | UnsetType = UNSET
+    Source: Update Block Slot [doc].
+    """
+
     start_time: datetime | str | None | UnsetType = UNSET
     end_time: datetime | str | None | UnsetType = UNSET
 
 
 class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
-    """What `create_block_slot` sends. Source: Create Block Slot [doc]."""
+    """What `create_block_slot` sends. Give either `calendar_id` or `assigned_user_id`, not both.
 
-    location_id: str
-    """The Sub-Account."""
+    Source: Create Block Slot [doc].
+    """
+
     start_time: datetime | str
     """When it begins."""
     end_time: datetime | str
@@ -202,6 +207,13 @@ class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel"):
     end_time: AwareDatetime | None = None
 
 
+class NoteAuthor(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who wrote a note."""
+
+    id: str | None = None
+    name: str | None = None
+
+
 class Note(Struct, frozen=True, kw_only=True, rename="camel"):
     """A note on an appointment. Any field can be missing. Source: Appointment Notes [doc]."""
 
@@ -210,6 +222,8 @@ class Note(Struct, frozen=True, kw_only=True, rename="camel"):
     user_id: str | None = None
     """Who wrote it."""
     contact_id: str | None = None
+    created_by: NoteAuthor | None = None
+    """Who wrote it, by name."""
     date_added: AwareDatetime | None = None
 
 
@@ -233,8 +247,28 @@ class TeamMember(Struct, frozen=True, kw_only=True, rename="camel"):
     location_configurations: tuple[LocationConfiguration, ...] | None = None
 
 
+class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A stretch of a day in which a calendar is open, by the wall clock of its time zone."""
+
+    open_hour: int | None = None
+    open_minute: int | None = None
+    close_hour: int | None = None
+    close_minute: int | None = None
+
+
+class OpenHours(Struct, frozen=True, kw_only=True, rename="camel"):
+    """When a calendar is open on some days of the week."""
+
+    days_of_the_week: tuple[int, ...] | None = None
+    """From 0 to 6 [doc]; 0 is Sunday [guess]."""
+    hours: tuple[OpenInterval, ...] | None = None
+
+
 class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A calendar: who is in its team, and where one meets. Any field can be missing. Source: Get Calendar [doc]."""
+    """A calendar: its team, where one meets, and what can be booked. Any field can be missing.
+
+    These are the fields that matter for rescheduling; the server has more. Source: Get Calendar [doc].
+    """
 
     id: str | None = None
     location_id: str | None = None
@@ -244,8 +278,39 @@ class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
     calendar_type: str | None = None
     """Such as `event`, `round_robin`, `class_booking`, `collective`, `service_booking`, `personal`."""
     is_active: bool | None = None
+    """`False` for a draft."""
     slot_duration: float | None = None
+    """The length of an appointment."""
     slot_duration_unit: str | None = None
-    """`mins` or `hours`."""
+    """`mins` or `hours`; so for the interval and the buffers."""
+    slot_interval: float | None = None
+    """The time between the starts of two slots that are offered."""
+    slot_interval_unit: str | None = None
+    slot_buffer: float | None = None
+    """Kept free after an appointment."""
+    slot_buffer_unit: str | None = None
+    pre_buffer: float | None = None
+    """Kept free before an appointment."""
+    pre_buffer_unit: str | None = None
+    allow_booking_after: float | None = None
+    """The minimum notice."""
+    allow_booking_after_unit: str | None = None
+    """`hours`, `days`, `weeks` or `months`."""
+    allow_booking_for: float | None = None
+    """How far ahead it can be booked."""
+    allow_booking_for_unit: str | None = None
+    """`days`, `weeks` or `months`."""
+    appointment_per_slot: float | None = field(name="appoinmentPerSlot", default=None)
+    """The most bookings of a slot, per person; the seats of a class. Its key is misspelt: `appoinmentPerSlot`."""
+    appointment_per_day: float | None = field(name="appoinmentPerDay", default=None)
+    """The most bookings of a day. Its key is misspelt: `appoinmentPerDay`."""
+    open_hours: tuple[OpenHours, ...] | None = None
+    """When it can be booked."""
+    auto_confirm: bool | None = None
+    """Whether a booking is confirmed at once."""
+    allow_reschedule: bool | None = None
+    """Whether contacts may move their own appointments."""
+    allow_cancellation: bool | None = None
+    """Whether contacts may cancel their own appointments."""
     team_members: tuple[TeamMember, ...] | None = None
     location_configurations: tuple[LocationConfiguration, ...] | None = None

@@ -28,8 +28,8 @@ from .tokens import StoredToken
 UserType: TypeAlias = Literal["Location", "Company"]
 """Whose token it is: a Sub-Account's or an agency's [doc]."""
 
-AUTHORIZE_URL: Final = "https://marketplace.gohighlevel.com/oauth/chooselocation"
-"""Where a user chooses the Sub-Account to connect [doc]."""
+AUTHORIZE_URL: Final = "https://marketplace.gohighlevel.com/v2/oauth/chooselocation"
+"""Where a user chooses the Sub-Account to connect [doc: since May 2026]."""
 _TIMEOUTS: Final = Timeouts(connect=5.0, read=8.0)
 """Three tries of that length stay within the grace of a refresh token."""
 _LONGEST_READ: Final = 9.0

@@ -29,6 +29,8 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     """`Location`, or `Company` for an agency."""
     location_id: str | None = None
     company_id: str | None = None
+    user_id: str | None = None
+    """The user who connected the app."""
     scope: str = ""
     """The scopes it was granted, with blanks between them."""
     client_id: str = ""

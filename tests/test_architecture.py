@@ -100,9 +100,9 @@ def test_the_pure_floors_do_not_await(room: str, path: Path) -> None:
 
 @pytest.mark.parametrize(("room", "path"), rooms(), ids=lambda value: str(value).rpartition("/")[2])
 def test_files_and_functions_stay_small(room: str, path: Path) -> None:
-    """A file is one idea of fewer than 300 lines; a function fits on a screen."""
+    """A file is one idea of at most 400 lines; a function fits on a screen."""
     source = path.read_text()
-    assert len(source.splitlines()) < 300
+    assert len(source.splitlines()) <= 400
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
             described = (ast.get_docstring(node) or "").count("\n")

@@ -59,9 +59,9 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
     """One call of the row's operation, with arguments that the sandbox accepts."""
     event_id = sandbox.appointment_ids[0]
     event, start = sandbox.appointment(event_id), datetime(2027, 6, 1, 14, tzinfo=UTC)
-    end, calendar, location = start + timedelta(hours=1), event.calendar_id, sandbox.location_id
-    booking = AppointmentCreate(calendar_id=calendar, location_id=location, contact_id="c", start_time=start)
-    block = BlockSlotCreate(location_id=location, calendar_id=calendar, start_time=start, end_time=end)
+    end, calendar = start + timedelta(hours=1), event.calendar_id
+    booking = AppointmentCreate(calendar_id=calendar, contact_id=event.contact_id, start_time=start)
+    block = BlockSlotCreate(calendar_id=calendar, start_time=start, end_time=end)
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "update_appointment": lambda: client.update_appointment(
             event_id, build_change(sandbox, event_id, row["change"])
@@ -72,7 +72,9 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
         "list_events": lambda: client.list_events(start, end, calendar_id=calendar),
         "list_blocked_slots": lambda: client.list_blocked_slots(start, end, calendar_id=calendar),
         "create_block_slot": lambda: client.create_block_slot(block),
-        "update_block_slot": lambda: client.update_block_slot(event_id, BlockSlotUpdate(title="x")),
+        "update_block_slot": lambda: client.update_block_slot(
+            event_id, BlockSlotUpdate(title="x", calendar_id=calendar)
+        ),
         "get_free_slots": lambda: client.get_free_slots(calendar, start, end),
         "list_notes": lambda: list_all_notes(client, event_id),
         "create_note": lambda: client.create_note(event_id, "x"),

@@ -138,7 +138,7 @@ def test_a_user_is_sent_to_the_vendor_with_scopes_and_state(make_app: MakeApp) -
     """Everything is in the address, percent-encoded; without redirect_uri or state there is none."""
     app = make_app(redirect_uri="https://example.com/back?x=1")
     url = app.authorize_url(["calendars/events.write", "calendars.readonly"], state="a b&c")
-    assert url.startswith("https://marketplace.gohighlevel.com/oauth/chooselocation?response_type=code&")
+    assert url.startswith("https://marketplace.gohighlevel.com/v2/oauth/chooselocation?response_type=code&")
     for part in ("scope=calendars/events.write", "calendars.readonly", "state=a+b%26c", "client_id="):
         assert part in url
     assert "redirect_uri=https://example.com/back?x%3D1&" in url

@@ -77,13 +77,15 @@ async def test_an_appointment_is_created_read_listed_and_deleted(
         await client.update_appointment(made.id, AppointmentUpdate(title="x"))
 
 
-async def test_of_identical_creations_one_wins(client: LeadConnector, booking: AppointmentCreate) -> None:
+async def test_of_identical_creations_one_wins(
+    client: LeadConnector, sandbox: Sandbox, booking: AppointmentCreate
+) -> None:
     """A slot of one person is booked once."""
     event = await client.create_appointment(booking)
     again = AppointmentCreate(
         calendar_id=booking.calendar_id,
         location_id=booking.location_id,
-        contact_id="somebody else",
+        contact_id=sandbox.appointment(sandbox.appointment_ids[1]).contact_id,
         start_time=booking.start_time,
         assigned_user_id=event.assigned_user_id,
     )
@@ -156,7 +158,7 @@ async def test_an_instance_of_a_series_takes_its_time(client: LeadConnector, san
             AppointmentCreate(
                 calendar_id=master.calendar_id,
                 location_id=sandbox.location_id,
-                contact_id="c",
+                contact_id=master.contact_id,
                 assigned_user_id=user,
                 start_time=second,
             )
@@ -203,7 +205,9 @@ async def test_time_is_blocked_and_the_block_is_moved(
     assert await client.list_events(DAY, DAY + timedelta(days=1), user_id=user) == []
     slots = await client.get_free_slots(booking.calendar_id, DAY, DAY + timedelta(days=1), user_ids=[user])
     assert DAY.replace(hour=9, minute=45) not in slots[DAY.date()]
-    moved = BlockSlotUpdate(start_time=DAY.replace(hour=12), end_time=DAY.replace(hour=13))
+    moved = BlockSlotUpdate(
+        calendar_id=booking.calendar_id, start_time=DAY.replace(hour=12), end_time=DAY.replace(hour=13)
+    )
     sandbox.faults.plan("update_block_slot", ["lose-answer"])
     assert (await client.update_block_slot(block.id, moved)).end_time == DAY.replace(hour=13)
     slots = await client.get_free_slots(booking.calendar_id, DAY, DAY + timedelta(days=1), user_ids=[user])
@@ -221,7 +225,7 @@ async def test_free_slots_are_booked_as_they_were_offered(
         AppointmentCreate(
             calendar_id=booking.calendar_id,
             location_id=booking.location_id,
-            contact_id="c",
+            contact_id=booking.contact_id,
             start_time=first,
         )
     )
@@ -302,14 +306,15 @@ def list_calls(client: LeadConnector, event_id: str, calendar_id: str, location_
         client.delete_event(event_id),
         client.list_events(DAY, end, user_id="u", location_id=location_id),
         client.list_blocked_slots(DAY, end, user_id="u", location_id=location_id),
-        client.create_block_slot(BlockSlotCreate(**times)),  # type: ignore[arg-type]
-        client.update_block_slot(event_id, BlockSlotUpdate(title="x")),
+        client.create_block_slot(BlockSlotCreate(calendar_id=calendar_id, **times)),  # type: ignore[arg-type]
+        client.update_block_slot(event_id, BlockSlotUpdate(title="x", calendar_id=calendar_id)),
         client.get_free_slots(calendar_id, DAY, end),
         anext(client.list_notes(event_id)),
         client.create_note(event_id, "x"),
         client.update_note(event_id, "n", "x"),
         client.delete_note(event_id, "n"),
         client.get_calendar(calendar_id),
+        client.list_calendars(location_id=location_id),
     ]
 
 

@@ -14,21 +14,27 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from .book import Book, BookedAppointment, BookedNote, Calendar
+from .book import SEED_DAY, Book, BookedAppointment, BookedNote, Calendar
 from .quirks import Quirks
 
 Fields: TypeAlias = dict[str, object]
+_NAMES: Final = ("Ada", "Ben", "Cleo", "Dev", "Eva", "Finn", "Gita", "Hugo")
+_SURNAMES: Final = ("Abbott", "Barnes", "Cohen", "Desai", "Ellis", "Flores", "Grant")
 encode: Final = msgspec.json.Encoder().encode
 
 
-def render_update(book: Book, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
-    """The flat answer of an update."""
+def render_update(
+    book: Book, event: BookedAppointment, quirks: Quirks, trace_id: str, *, version: str = ""
+) -> bytes:
+    """The flat answer of an update; when it was added and changed, only version v3 says here."""
     if quirks.empty_answer:
         return b"{}"
     fields = _render_head(event)
     fields |= _render_times(book, event, quirks) | _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "address": event.address}
     fields |= _render_recurrence(event, quirks)
+    if version == "v3":
+        fields |= _render_stamps(book, event)
     return encode(fields | {"traceId": trace_id})
 
 
@@ -39,13 +45,14 @@ def render_event(book: Book, event: BookedAppointment, quirks: Quirks, trace_id:
 
 def render_fields(book: Book, event: BookedAppointment, quirks: Quirks) -> Fields:
     """An event as get and lists show it."""
-    fields = _render_head(event) | {"groupId": ""} | _render_status(event, quirks)
+    fields = _render_head(event) | {"groupId": book.groups.get(event.calendar_id, "")}
+    fields |= _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "users": [], "notes": ""}
     fields |= {"address": event.address, "description": event.description}
     fields |= _render_recurrence(event, quirks)
     fields |= {"createdBy": {"userId": None, "source": "booking_widget"}}
     fields |= _render_times(book, event, quirks)
-    fields |= {"dateAdded": "2027-03-01T16:04:11.201Z", "dateUpdated": "2027-03-02T08:30:02.884Z"}
+    fields |= _render_stamps(book, event)
     if event.deleted:
         fields["deleted"] = True
     return fields
@@ -58,18 +65,21 @@ def render_block_slot(book: Book, block: BookedAppointment, quirks: Quirks) -> b
     return encode(fields | owner | _render_times(book, block, quirks))
 
 
-def render_note(note: BookedNote) -> Fields:
-    """A note as lists show it."""
-    return {
+def render_note(book: Book, note: BookedNote) -> Fields:
+    """A note as lists show it; its author is left out where nobody was named [guess]."""
+    shown: Fields = {
         "id": note.id,
         "body": note.body,
         "userId": note.user_id,
         "contactId": note.contact_id,
-        "dateAdded": "2027-03-03T09:12:44.120Z",
+        "dateAdded": _render_stamp(note.date_added or SEED_DAY),
     }
+    if note.user_id is not None:
+        shown["createdBy"] = {"id": note.user_id, "name": _name_person(note.user_id)}
+    return shown
 
 
-def render_calendar(calendar: Calendar) -> Fields:
+def render_calendar(book: Book, calendar: Calendar) -> Fields:
     """A calendar with its team; everybody meets in the first of the places."""
     places = [{"kind": "custom", "location": "Front desk", "meetingId": "custom_0"}]
     team = [
@@ -79,11 +89,25 @@ def render_calendar(calendar: Calendar) -> Fields:
     return {
         "id": calendar.id,
         "locationId": calendar.location_id,
+        "groupId": book.groups.get(calendar.id, ""),
         "name": calendar.name,
         "calendarType": "round_robin",
-        "isActive": True,
+        "isActive": calendar.is_active,
         "slotDuration": calendar.slot_minutes,
         "slotDurationUnit": "mins",
+        "slotInterval": calendar.slot_minutes,
+        "slotIntervalUnit": "mins",
+        "slotBuffer": 0,
+        "preBuffer": 0,
+        "allowBookingAfter": 0,
+        "allowBookingAfterUnit": "hours",
+        "allowBookingFor": 24,
+        "allowBookingForUnit": "months",
+        "appoinmentPerSlot": 1,
+        "openHours": [_render_open_hours(calendar)],
+        "autoConfirm": True,
+        "allowReschedule": True,
+        "allowCancellation": True,
         "teamMembers": team,
         "locationConfigurations": places,
     }
@@ -108,6 +132,26 @@ def render_page(status: int) -> bytes:
     """A page of the edge."""
     title = f"{status} {HTTPStatus(status).phrase}"
     return f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>".encode()
+
+
+def _name_person(user_id: str) -> str:
+    """A name for anybody, always the same."""
+    number = sum(user_id.encode())
+    return f"{_NAMES[number % len(_NAMES)]} {_SURNAMES[number % len(_SURNAMES)]}"
+
+
+def _render_open_hours(calendar: Calendar) -> Fields:
+    hours = {"openHour": calendar.opens, "openMinute": 0, "closeHour": calendar.closes, "closeMinute": 0}
+    return {"daysOfTheWeek": list(range(7)), "hours": [hours]}
+
+
+def _render_stamps(book: Book, event: BookedAppointment) -> Fields:
+    stamps = book.find_stamps(event)
+    return {"dateAdded": _render_stamp(stamps.added), "dateUpdated": _render_stamp(stamps.updated)}
+
+
+def _render_stamp(moment: datetime) -> str:
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def _render_head(event: BookedAppointment) -> Fields:

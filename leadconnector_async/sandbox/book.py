@@ -18,6 +18,9 @@ from msgspec import Struct
 
 from ..recurrence import Instance, expand_series, parse_instance_id
 
+SEED_DAY: Final = datetime(2027, 3, 3, tzinfo=UTC)
+"""When a sandbox's own calendar begins: a week before its first appointments."""
+_TICK: Final = timedelta(milliseconds=1)
 _FREES_ITS_SLOT: Final = frozenset({"cancelled", "invalid"})
 
 
@@ -29,7 +32,7 @@ class User(Struct, frozen=True):
     """IANA name of the time zone that answers render times in."""
 
 
-class Calendar(Struct, frozen=True):
+class Calendar(Struct, frozen=True, omit_defaults=True):
     """A calendar and when it can be booked."""
 
     id: str
@@ -44,6 +47,18 @@ class Calendar(Struct, frozen=True):
     closes: int
     """Hour at which it closes."""
     location_id: str = ""
+    is_active: bool = True
+    """`False` for a draft."""
+
+
+class Stamps(Struct, frozen=True):
+    """When an event was added, and when it was last changed; in UTC, to the millisecond."""
+
+    added: datetime
+    updated: datetime
+
+
+_SEEDED: Final = Stamps(datetime(2027, 3, 1, 16, 4, 11, 201_000, UTC), datetime(2027, 3, 2, 8, 30, 2, 884_000, UTC))
 
 
 class BookedAppointment(Struct, frozen=True, kw_only=True):
@@ -83,6 +98,8 @@ class BookedNote(Struct, frozen=True):
     body: str
     user_id: str | None
     contact_id: str
+    date_added: datetime | None = None
+    """In UTC; of the seed if `None`."""
 
 
 class Book:
@@ -91,6 +108,13 @@ class Book:
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
         self.calendars: dict[str, Calendar] = {}
+        self.groups: dict[str, str] = {}
+        """The group of each calendar that is in one, by the calendar's id."""
+        self.contacts: dict[str, str] = {}
+        """The location of each contact, by its id."""
+        self.now: datetime | None = None
+        """The time that changes are stamped with; `None` while the seed is laid."""
+        self._stamps: dict[str, Stamps] = {}
         self._events: dict[str, BookedAppointment] = {}
         self.notes: defaultdict[str, list[BookedNote]] = defaultdict(list)
         self._busy: defaultdict[tuple[str, str, date], set[str]] = defaultdict(set)
@@ -115,6 +139,20 @@ class Book:
             self._days[event.location_id, day].add(event.id)
             if event.is_busy:
                 self._busy[event.location_id, _name_owner(event), day].add(event.id)
+        if self.now is not None:
+            self._stamp(event, self.now, is_new=known is None)
+
+    def find_stamps(self, event: BookedAppointment) -> Stamps:
+        """When an event was added and last changed; an instance that was never changed has those of its series."""
+        return self._stamps.get(event.id) or self._stamps.get(event.master_event_id or "") or _SEEDED
+
+    def _stamp(self, event: BookedAppointment, now: datetime, *, is_new: bool) -> None:
+        """Every change has a later time than the one before, however fast they follow each other."""
+        if is_new and event.master_event_id is None:
+            self._stamps[event.id] = Stamps(now, now)
+        else:
+            known = self.find_stamps(event)
+            self._stamps[event.id] = Stamps(known.added, max(now, known.updated + _TICK))
 
     def find(self, event_id: str) -> BookedAppointment | None:
         """An appointment, or an instance of a series, by its id."""

@@ -19,6 +19,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from .answers import encode, render_page, render_refusal, render_token_refusal
+from .book import SEED_DAY
 from .faults import Fault, FaultScript
 from .handlers import HANDLERS, Visit
 from .limits import Gate, Limits, Verdict
@@ -73,9 +74,10 @@ class Desk:
         self._gates: dict[str, Gate] = {}
         self._traces = self._made = 0
         self._ahead = 0.0
+        self._began: float | None = None
 
     def advance(self, seconds: float) -> None:
-        """Set the clock of limits and tokens forward."""
+        """Set the clock of limits, tokens and dates forward."""
         self._ahead += seconds
 
     def limit(self, location_id: str, limits: Limits | None) -> None:
@@ -97,7 +99,9 @@ class Desk:
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
         """Answer one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
+        self._began = now if self._began is None else self._began
         now += self._ahead
+        self.clinic.book.now = _read_calendar(now - self._began)
         path, _, query = path.partition("?")
         route = find_route(method, path)
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
@@ -178,7 +182,7 @@ class Desk:
             location_id=entry.location_id or "",
             version=version,
             ids=route.ids,
-            query=dict(parse_qsl(entry.query)),
+            pairs=parse_qsl(entry.query),
             body=body,
             new_id=self._make_id,
             trace_id=self._trace_id(),
@@ -209,6 +213,11 @@ class Desk:
 
     def _trace_id(self) -> str:
         return str(UUID(int=self._traces))
+
+
+def _read_calendar(seconds: float) -> datetime:
+    """The sandbox's own date, so many seconds after it began; to the millisecond, as the server writes it."""
+    return SEED_DAY + timedelta(milliseconds=round(seconds * 1000))
 
 
 def _reject(verdict: Verdict, limits: Limits) -> Reply:

@@ -8,7 +8,8 @@ Pure but for the book that it changes. Knows the book, the rules and the answers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 from zoneinfo import available_timezones
@@ -19,11 +20,23 @@ from msgspec import Struct
 from . import answers
 from .book import Book, BookedAppointment, BookedNote
 from .quirks import Quirks
-from .rules import INVALID_EVENT, Refusal, apply_block_slot, apply_update, create_appointment, find_calendar
+from .rules import (
+    INVALID_EVENT,
+    Refusal,
+    apply_update,
+    check_location,
+    create_appointment,
+    create_block_slot,
+    find_calendar,
+    update_block_slot,
+)
 from .slots import list_free_slots
 
 _LONGEST_RANGE: Final = timedelta(days=31)
 _NOTES_ON_A_PAGE: Final = 20
+_LONGEST_NOTE: Final = 5000
+_USER_IDS: Final = re.compile(r"userIds(?:\[\d*\])?")
+"""Whether a list repeats its key, with or without brackets, is not known: all are understood."""
 
 
 class Visit(Struct, frozen=True, kw_only=True):
@@ -36,10 +49,16 @@ class Visit(Struct, frozen=True, kw_only=True):
     """Of the token."""
     version: str
     ids: Mapping[str, str]
-    query: Mapping[str, str]
+    pairs: Sequence[tuple[str, str]]
+    """Of the query, in order."""
     body: bytes
     new_id: Callable[[], str]
     trace_id: str
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The last value of each parameter."""
+        return dict(self.pairs)
 
 
 class Served(Struct, frozen=True):
@@ -71,7 +90,7 @@ def update_appointment(visit: Visit) -> Served:
         visit.book, event.id, wanted, version=visit.version, quirks=visit.quirks, strict=visit.strict
     )
     visit.book.put(changed)
-    return Served(answers.render_update(visit.book, changed, visit.quirks, visit.trace_id), changed=changed.id)
+    return _show_written(visit, changed)
 
 
 def create(visit: Visit) -> Served:
@@ -85,7 +104,7 @@ def create(visit: Visit) -> Served:
         strict=visit.strict,
     )
     visit.book.put(event)
-    return Served(answers.render_update(visit.book, event, visit.quirks, visit.trace_id), changed=event.id)
+    return _show_written(visit, event)
 
 
 def delete_event(visit: Visit) -> Served:
@@ -109,8 +128,11 @@ def list_blocked_slots(visit: Visit) -> Served:
 
 def write_block_slot(visit: Visit) -> Served:
     """Create one, or change the one that the path names."""
-    known = _find(visit) if "event_id" in visit.ids else None
-    block = apply_block_slot(known, _decode(visit.body), visit.location_id, visit.new_id)
+    if "event_id" in visit.ids:
+        block = update_block_slot(visit.book, _find(visit), _decode(visit.body), location_id=visit.location_id)
+    else:
+        event_id = visit.new_id()
+        block = create_block_slot(visit.book, event_id, _decode(visit.body), location_id=visit.location_id)
     visit.book.put(block)
     return Served(answers.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
 
@@ -123,7 +145,8 @@ def get_free_slots(visit: Visit) -> Served:
         raise Refusal(400, "The date range must not be longer than 31 days.")  # the text is a guess
     if visit.query.get("timezone", "UTC") not in available_timezones():
         raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
-    users = [*filter(None, visit.query.get("userIds", visit.query.get("userId", "")).split(","))]
+    _read_flag(visit, "enableLookBusy")
+    users = _read_users(visit)
     days = list_free_slots(
         visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users or calendar.team
     )
@@ -134,9 +157,10 @@ def get_free_slots(visit: Visit) -> Served:
 def list_notes(visit: Visit) -> Served:
     """A page of at most 20."""
     notes = visit.book.notes[_find(visit).id]
-    offset = _read_number(visit, "offset", 0)
-    most = min(_read_number(visit, "limit", _NOTES_ON_A_PAGE), _NOTES_ON_A_PAGE)
-    page = [answers.render_note(note) for note in notes[offset : offset + most]]
+    offset, most = _read_number(visit, "offset"), _read_number(visit, "limit")
+    if most > _NOTES_ON_A_PAGE:
+        raise Refusal(422, [f"limit must not be greater than {_NOTES_ON_A_PAGE}"])
+    page = [answers.render_note(visit.book, note) for note in notes[offset : offset + most]]
     return Served(answers.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": visit.trace_id}))
 
 
@@ -144,9 +168,9 @@ def create_note(visit: Visit) -> Served:
     """At the end of the list."""
     event = _find(visit)
     text, user_id = _read_note(visit)
-    note = BookedNote(visit.new_id(), text, user_id, event.contact_id)
+    note = BookedNote(visit.new_id(), text, user_id, event.contact_id, visit.book.now)
     visit.book.notes[event.id].append(note)
-    return Served(answers.encode({"note": answers.render_note(note), "traceId": visit.trace_id}), 201, event.id)
+    return _show_note(visit, note, 201, event.id)
 
 
 def update_note(visit: Visit) -> Served:
@@ -156,7 +180,7 @@ def update_note(visit: Visit) -> Served:
     known = visit.book.notes[event.id][position]
     note = msgspec.structs.replace(known, body=text, user_id=user_id or known.user_id)
     visit.book.notes[event.id][position] = note
-    return Served(answers.encode({"note": answers.render_note(note), "traceId": visit.trace_id}), changed=event.id)
+    return _show_note(visit, note, 200, event.id)
 
 
 def delete_note(visit: Visit) -> Served:
@@ -169,16 +193,20 @@ def delete_note(visit: Visit) -> Served:
 def get_calendar(visit: Visit) -> Served:
     """With its team and its meeting places."""
     calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
-    shown = answers.render_calendar(calendar)
+    shown = answers.render_calendar(visit.book, calendar)
     return Served(answers.encode({"calendar": shown, "traceId": visit.trace_id}))
 
 
 def list_calendars(visit: Visit) -> Served:
-    """All of the location."""
+    """Those of the location that is named, or of one of its groups; drafts too, unless it says otherwise [doc]."""
+    _check_query_location(visit)
+    group_id, drafted = visit.query.get("groupId"), _read_flag(visit, "showDrafted", default=True)
     calendars = [
-        answers.render_calendar(calendar)
+        answers.render_calendar(visit.book, calendar)
         for calendar in visit.book.calendars.values()
         if calendar.location_id == visit.location_id
+        and group_id in (None, visit.book.groups.get(calendar.id))
+        and (drafted or calendar.is_active)
     ]
     return Served(answers.encode({"calendars": calendars, "traceId": visit.trace_id}))
 
@@ -206,9 +234,18 @@ def _find(visit: Visit) -> BookedAppointment:
     event = visit.book.find(visit.ids["event_id"])
     if event is None or (event.deleted and not visit.quirks.deleted_readable):
         raise Refusal(400, INVALID_EVENT)
-    if event.location_id != visit.location_id:
-        raise Refusal(403, "The token does not have access to this location.")
+    check_location(event.location_id, visit.location_id)
     return event
+
+
+def _show_written(visit: Visit, event: BookedAppointment) -> Served:
+    body = answers.render_update(visit.book, event, visit.quirks, visit.trace_id, version=visit.version)
+    return Served(body, changed=event.id)
+
+
+def _show_note(visit: Visit, note: BookedNote, status: int, event_id: str) -> Served:
+    shown = {"note": answers.render_note(visit.book, note), "traceId": visit.trace_id}
+    return Served(answers.encode(shown), status, event_id)
 
 
 def _find_note(visit: Visit) -> int:
@@ -220,8 +257,7 @@ def _find_note(visit: Visit) -> int:
 
 
 def _list(visit: Visit, *, blocks: bool) -> Served:
-    if visit.query.get("locationId") != visit.location_id:
-        raise Refusal(403, "The token does not have access to this location.")
+    _check_query_location(visit)
     chosen = {name: visit.query[name] for name in ("userId", "calendarId", "groupId") if name in visit.query}
     if not chosen:
         raise Refusal(422, "Either of userId, calendarId or groupId is required")  # the text is a guess
@@ -229,13 +265,34 @@ def _list(visit: Visit, *, blocks: bool) -> Served:
     events = [
         answers.render_fields(visit.book, event, visit.quirks)
         for event in visit.book.list_between(visit.location_id, start, end)
-        if event.is_block is blocks and _is_of(event, chosen)
+        if event.is_block is blocks and _is_of(visit.book, event, chosen)
     ]
     return Served(answers.encode({"events": events, "traceId": visit.trace_id}))
 
 
-def _is_of(event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
-    own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": ""}
+def _check_query_location(visit: Visit) -> None:
+    location_id = visit.query.get("locationId")
+    if location_id is None:
+        raise Refusal(422, ["locationId should not be empty"])
+    check_location(location_id, visit.location_id)
+
+
+def _read_users(visit: Visit) -> list[str]:
+    """The users that are asked for, in any of the forms that clients use for a list."""
+    texts = [text for name, text in visit.pairs if name == "userId" or _USER_IDS.fullmatch(name)]
+    return [user for text in texts for user in text.split(",") if user]
+
+
+def _read_flag(visit: Visit, name: str, *, default: bool = False) -> bool:
+    text = visit.query.get(name)
+    if text not in (None, "true", "false"):
+        raise Refusal(422, [f"{name} must be a boolean value"])
+    return default if text is None else text == "true"
+
+
+def _is_of(book: Book, event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
+    group_id = book.groups.get(event.calendar_id)
+    own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": group_id}
     return all(own[name] == value for name, value in chosen.items())
 
 
@@ -246,10 +303,8 @@ def _read_range(visit: Visit, first: str, last: str) -> tuple[datetime, datetime
     return start, end
 
 
-def _read_number(visit: Visit, name: str, default: int | None = None) -> int:
+def _read_number(visit: Visit, name: str) -> int:
     text = visit.query.get(name)
-    if text is None and default is not None:
-        return default
     if text is None or not text.isdigit() or len(text) > 14:
         raise Refusal(422, [f"{name} must be a number string"])
     return int(text)
@@ -262,6 +317,8 @@ def _read_note(visit: Visit) -> tuple[str, str | None]:
         note = _NoteFields()
     if not note.body.strip():
         raise Refusal(422, ["body should not be empty"])
+    if len(note.body) > _LONGEST_NOTE:
+        raise Refusal(422, [f"body must be shorter than or equal to {_LONGEST_NOTE} characters"])
     return note.body, note.user_id
 
 

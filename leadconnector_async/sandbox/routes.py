@@ -33,7 +33,7 @@ _TABLE: Final = (
     ("update_note", WRITE, "PUT", rf"{_NOTES}/{_ID.format('note_id')}"),
     ("delete_note", WRITE, "DELETE", rf"{_NOTES}/{_ID.format('note_id')}"),
     ("get_free_slots", CALENDARS, "GET", rf"/calendars/{_CALENDAR}/free-slots"),
-    ("list_calendars", CALENDARS, "GET", "/calendars/"),
+    ("list_calendars", CALENDARS, "GET", "/calendars/?"),
     ("get_calendar", CALENDARS, "GET", rf"/calendars/{_CALENDAR}"),
 )
 _COMPILED: Final = tuple((name, scope, method, re.compile(pattern)) for name, scope, method, pattern in _TABLE)

@@ -9,7 +9,7 @@ Pure. Knows the book and the quirks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -35,6 +35,8 @@ _STRINGS: Final = {
 }
 _CREATE_STRINGS: Final = _STRINGS | {"locationId": "location_id", "contactId": "contact_id"}
 _REQUIRED: Final = ("calendarId", "locationId", "contactId", "startTime")
+_BLOCK_REQUIRED: Final = ("locationId", "startTime", "endTime")
+_BLOCK_UPDATE_REQUIRED: Final = ("calendarId", "locationId")
 _BLOCK_STRINGS: Final = {
     name: field
     for name, field in _CREATE_STRINGS.items()
@@ -49,6 +51,8 @@ _RESET: Final = frozenset({"showed", "noshow"})
 
 SLOT_TAKEN: Final = "The slot you have selected is no longer available."
 INVALID_EVENT: Final = "The event id is invalid."
+INVALID_CONTACT: Final = "The contact id is invalid."  # the text is a guess
+FOREIGN: Final = "The token does not have access to this location."
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
@@ -89,13 +93,12 @@ def create_appointment(
 ) -> BookedAppointment:
     """A new appointment. Raises `Refusal`. Without an assignee, the first who is free has it [guess]."""
     wish = _read_wish(body, version, _CREATE_STRINGS)
-    missing = [name for name in _REQUIRED if not wish.fields.get(_CREATE_STRINGS[name])]
-    if missing:
-        raise Refusal(422, [f"{name} should not be empty" for name in missing])
+    _require(wish, _REQUIRED)
     texts = dict(wish.fields)
-    if texts["location_id"] != location_id:
-        raise Refusal(403, "The token does not have access to this location.")
+    check_location(texts["location_id"], location_id)
     calendar = find_calendar(book, texts["calendar_id"], location_id)
+    if strict and book.contacts.get(texts["contact_id"]) != location_id:
+        raise Refusal(400, INVALID_CONTACT)
     start = _read_time(texts["start_time"])
     length = timedelta(minutes=calendar.slot_minutes)
     start, end = _read_times(start, start + length, texts.pop("start_time"), texts.pop("end_time", None))
@@ -128,30 +131,28 @@ def find_calendar(book: Book, calendar_id: str, location_id: str) -> Calendar:
     calendar = book.calendars.get(calendar_id)
     if calendar is None:
         raise Refusal(400, "The calendar is not an event calendar.")
-    if calendar.location_id != location_id:
-        raise Refusal(403, "The token does not have access to this location.")
+    check_location(calendar.location_id, location_id)
     return calendar
 
 
-def apply_block_slot(
-    known: BookedAppointment | None, body: object, location_id: str, new_id: Callable[[], str]
-) -> BookedAppointment:
-    """A new block slot, or the new state of one. Raises `Refusal`."""
-    texts = dict(_read_wish(body, "", _BLOCK_STRINGS).fields)
-    if texts.setdefault("location_id", location_id) != location_id:
-        raise Refusal(403, "The token does not have access to this location.")
-    start, end = texts.pop("start_time", None), texts.pop("end_time", None)
-    known = known or _begin_block(new_id(), start, end)
-    new_start, new_end = _read_times(known.start_time, known.end_time, start, end)
-    return msgspec.structs.replace(known, **texts, start_time=new_start, end_time=new_end)
+def check_location(location_id: str, own: str) -> None:
+    """What belongs to another location than the token's is not shown. Raises `Refusal`."""
+    if location_id != own:
+        raise Refusal(403, FOREIGN)
 
 
-def _begin_block(event_id: str, start: str | None, end: str | None) -> BookedAppointment:
-    if start is None or end is None:
-        raise Refusal(422, ["startTime and endTime should not be empty"])
-    return BookedAppointment(
+def create_block_slot(book: Book, event_id: str, body: object, *, location_id: str) -> BookedAppointment:
+    """A new block slot, of a calendar or of a person. Raises `Refusal`."""
+    wish = _read_wish(body, "", _BLOCK_STRINGS)
+    _require(wish, _BLOCK_REQUIRED)
+    texts = dict(wish.fields)
+    if bool(texts.get("calendar_id")) is bool(texts.get("assigned_user_id")):
+        raise Refusal(422, "Either calendarId or assignedUserId can be set, not both.")  # the text is a guess
+    _check_block_place(book, texts, location_id)
+    start, end = texts.pop("start_time"), texts.pop("end_time")
+    block = BookedAppointment(
         id=event_id,
-        location_id="",
+        location_id=location_id,
         calendar_id="",
         contact_id="",
         title="",
@@ -161,6 +162,36 @@ def _begin_block(event_id: str, start: str | None, end: str | None) -> BookedApp
         end_time=_read_time(end),
         is_block=True,
     )
+    return _move_block(block, texts, start, end)
+
+
+def update_block_slot(book: Book, known: BookedAppointment, body: object, *, location_id: str) -> BookedAppointment:
+    """The new state of a block slot. Raises `Refusal`."""
+    wish = _read_wish(body, "", _BLOCK_STRINGS)
+    _require(wish, _BLOCK_UPDATE_REQUIRED)
+    texts = dict(wish.fields)
+    _check_block_place(book, texts, location_id)
+    start, end = texts.pop("start_time", None), texts.pop("end_time", None)
+    return _move_block(known, texts, start, end)
+
+
+def _require(wish: Wish, names: Iterable[str]) -> None:
+    missing = [name for name in names if not wish.fields.get(_CREATE_STRINGS[name])]
+    if missing:
+        raise Refusal(422, [f"{name} should not be empty" for name in missing])
+
+
+def _check_block_place(book: Book, texts: Mapping[str, str], location_id: str) -> None:
+    check_location(texts["location_id"], location_id)
+    if calendar_id := texts.get("calendar_id"):
+        find_calendar(book, calendar_id, location_id)
+
+
+def _move_block(
+    block: BookedAppointment, texts: dict[str, str], start: str | None, end: str | None
+) -> BookedAppointment:
+    new_start, new_end = _read_times(block.start_time, block.end_time, start, end)
+    return msgspec.structs.replace(block, **texts, start_time=new_start, end_time=new_end)
 
 
 def _assign(book: Book, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from .book import Book, BookedAppointment, Calendar, User
+from .book import SEED_DAY, Book, BookedAppointment, Calendar, User
 
 FIRST_DAY: Final = datetime(2027, 3, 10)
 """The first day with single appointments; wall-clock time, placed in each calendar's own zone."""
@@ -31,6 +31,7 @@ _PRACTICES: Final = (
 )
 _USER_ZONES: Final = ("America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Europe/London")
 _DOCTORS_EACH: Final = 4
+_GROUPS: Final = 2
 _OPENS: Final = 8
 _CLOSES: Final = 18
 _TITLES: Final = ("Check-up", "Follow-up", "First visit", "Vaccination", "Consultation", "X-ray review")
@@ -76,6 +77,10 @@ class _Plot(Struct, frozen=True):
     def build_id(self, kind: str, number: int) -> str:
         return build_id(self.seed, f"{kind} of {self.number}" if self.number else kind, number)
 
+    def put(self, event: BookedAppointment) -> None:
+        self.book.put(event)
+        self.book.contacts[event.contact_id] = event.location_id
+
     @property
     def location_id(self) -> str:
         return build_id(self.seed, "location", self.number)
@@ -95,6 +100,7 @@ def build_clinic(seed: int, appointments: int, locations: int = 1) -> Clinic:
     """Make a book of so many locations, each with so many single appointments, and a few series."""
     book = Book()
     built = [_build_location(_Plot(book, seed, number), appointments) for number in range(locations)]
+    book.now = SEED_DAY
     return Clinic(book, {location.id: location for location in built})
 
 
@@ -115,6 +121,7 @@ def _build_calendar(plot: _Plot, location_id: str, number: int) -> Calendar:
     calendar = Calendar(
         plot.build_id("calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES, location_id
     )
+    plot.book.groups[calendar.id] = plot.build_id("group", number % _GROUPS)
     plot.book.calendars[calendar.id] = calendar
     return calendar
 
@@ -141,7 +148,7 @@ def _put_single(plot: _Plot, calendars: list[Calendar], number: int) -> str:
         meeting_location_type="custom",
         meeting_location_id="custom_0",
     )
-    plot.book.put(event)
+    plot.put(event)
     return event.id
 
 
@@ -161,7 +168,7 @@ def _put_series(plot: _Plot, calendars: list[Calendar], number: int) -> str:
         address="Course room",
         rrule=_RULES[number % len(_RULES)],
     )
-    plot.book.put(event)
+    plot.put(event)
     return event.id
 
 

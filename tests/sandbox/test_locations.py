@@ -169,7 +169,7 @@ async def test_a_reset_brings_all_locations_back(call: Caller, many: Sandbox) ->
     """And what is created after it has the same ids again."""
     before, made = many.snapshot(), []
     event = many.appointment(many.appointment_ids[0])
-    wish = {"calendarId": event.calendar_id, "locationId": many.location_id, "contactId": "c"}
+    wish = {"calendarId": event.calendar_id, "locationId": many.location_id, "contactId": event.contact_id}
     for _ in range(2):
         status, answer = await read_as(
             call, many.location_id, PATH.rstrip("/"), "POST", {**wish, "startTime": "2027-03-22T14:00:00Z"}

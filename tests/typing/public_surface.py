@@ -13,6 +13,9 @@ from leadconnector_async import (
     Appointment,
     AppointmentCreate,
     AppointmentUpdate,
+    BlockSlot,
+    BlockSlotCreate,
+    BlockSlotUpdate,
     Calendar,
     Change,
     Event,
@@ -30,6 +33,7 @@ from leadconnector_async import (
     TokenStore,
     answer_of,
 )
+from leadconnector_async.models import NoteAuthor
 from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.webhooks import AppointmentEvent, WebhookVerifier
 
@@ -138,9 +142,24 @@ async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, wh
     assert_type(await client.delete_event("id"), bool)
     assert_type(await client.list_events(when, when, user_id="u"), list[Appointment])
     assert_type(await client.get_free_slots("id", when, when), dict[date, tuple[datetime, ...]])
+    await client.get_free_slots("id", when, when, user_ids=["u"], user_ids_form="brackets", enable_look_busy=True)
+    await client.get_free_slots("id", when, when, user_ids_form="pipes")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(await client.list_calendars(group_id="g", show_drafted=False), list[Calendar])
+    assert_type(await client.request("GET", "/x", query={"ids": ["a", "b"], "limit": 5}), JsonValue)
+    block = BlockSlotCreate(calendar_id="c", start_time=when, end_time=when)
+    assert_type(await client.create_block_slot(block), BlockSlot)
+    assert_type(await client.update_block_slot("id", BlockSlotUpdate(calendar_id="c")), BlockSlot)
+    BlockSlotCreate(location_id=None, start_time=when, end_time=when)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    booking = AppointmentCreate(calendar_id="c", contact_id="c", start_time=when)
     async for note in client.list_notes("id"):
         assert_type(note, Note)
-    assert_type(await client.get_calendar("id"), Calendar)
+        assert_type(note.created_by, NoteAuthor | None)
+    calendar = await client.get_calendar("id")
+    assert_type(calendar, Calendar)
+    assert_type(calendar.allow_booking_after, float | None)
+    assert_type(calendar.allow_reschedule, bool | None)
+    for week in calendar.open_hours or ():
+        assert_type(week.days_of_the_week, tuple[int, ...] | None)
     assert_type(await client.plan_reschedule("id", shift=timedelta(days=1)), Change)
     moved = await client.reschedule_appointment("id", start_time=when, title="x", verify=True)
     assert_type(moved, Appointment)
