@@ -1,8 +1,8 @@
-"""One attempt: its turn, its token, its request, its answer.
+"""One attempt: its token, its turn, its request, its answer.
 
-Rule: each attempt takes a slot of its own and gives it back whatever happens; the headers of every answer
-reach the limiter, errors included. Failures are values here, not exceptions, so that none of them carries the
-context of an attempt along.
+Rule: each attempt takes a slot of its own and gives it back whatever happens, and holds none while it waits for
+anything but its answer; the headers of every answer reach the limiter, errors included. Failures
+are values here, not exceptions, so that none of them carries the context of an attempt along.
 
 Knows the throttle, the transport and the tokens. Must not know any single operation, nor what follows a failure.
 """
@@ -10,17 +10,18 @@ Knows the throttle, the transport and the tokens. Must not know any single opera
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
 from multidict import CIMultiDict
 
 from ._announce import Announcer
-from ._call import Call, read_broken_success, read_unanswered, refuse_wait
+from ._call import Call, fail_token, read_broken_success, read_unanswered, refuse_wait
 from ._errors import read_error
 from ._quota import read_quota
 from ._retry import Failure, read_hint
+from ._secret import Secret
 from ._slots import Ticket
 from ._throttle import Lane, Throttle
 from ._transport import Reply, Transport, Unanswered, build_timeout, describe_cut
@@ -41,6 +42,7 @@ class Shared(Struct, frozen=True):
     transport: Transport
     throttle: Throttle
     tokens: TokenSource
+    watch: Watch
 
 
 class Attempts:
@@ -51,11 +53,11 @@ class Attempts:
         "_bulk",
         "_headers",
         "_location_id",
+        "_seconds",
         "_shared",
         "_static_headers",
         "_timeout",
         "_token",
-        "_watch",
     )
 
     def __init__(
@@ -72,7 +74,7 @@ class Attempts:
         self._location_id = location_id
         self._static_headers = headers
         self._timeout = build_timeout(timeouts)
-        self._watch = Watch(timeouts.read)
+        self._seconds = timeouts.read
         self._announcer = announcer
         self._bulk = bulk
         self._token = ""
@@ -83,40 +85,38 @@ class Attempts:
         return self._shared.throttle.find_lane(self._location_id, loop)
 
     async def make(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
-        """Wait for a slot, send the request once, and read what comes back."""
-        self._shared.transport.open(loop)
+        """Get a token, wait for a slot, send the request once, and read what comes back."""
+        shared = self._shared
+        session = shared.transport.open(loop)
         lane = self.find_lane(loop)
-        ticket = lane.try_take(bulk=self._bulk) or await self._wait_for_slot(call, lane, loop)
+        free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
+        ticket = free or await self._take_slot(call, lane, loop)
         if isinstance(ticket, Failure):
             return ticket
         call.left = False  # what the last attempt left there would keep this slot taken
         try:
-            session = self._shared.transport.open(loop)
-            headers = await self._build_headers()
+            headers = self._build_headers(call)
             precondition = call.request.precondition
             if precondition is not None and (stale := precondition.check_age()) is not None:
                 lane.free(ticket, left=False)
                 return Failure(stale, "final")
-            call.begin(self._token)
+            call.begin()
             sent_at = loop.time()
-            bound = self._watch.begin(loop)
+            bound = shared.watch.begin(loop, self._seconds)
             try:
                 self._announce_request(call)
-                reply = await self._shared.transport.send(session, call.request, headers, self._timeout, call)
+                reply = await shared.transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
                 if not bound.claim():
                     raise
-                reply = describe_cut(call, f"no whole answer within {self._watch.seconds:g} s")
+                reply = describe_cut(call, f"no whole answer within {self._seconds:g} s")
             finally:
-                self._watch.end(bound)
+                shared.watch.end(bound)
             call.under_way = False
             self._announce_reply(call, reply, loop.time() - sent_at)
         except BaseException:
             lane.free(ticket, left=call.left)
             raise
-        if isinstance(reply, Unanswered):
-            lane.free(ticket, left=call.left)
-            return read_unanswered(call, reply)
         return self._read_reply(call, lane, reply, ticket)
 
     async def make_with_new_token(
@@ -126,12 +126,21 @@ class Attempts:
         if call.refreshed or self._shared.tokens.fixed is not None:
             return failure
         call.refreshed = True
-        if await self._shared.tokens.replace(call.token) == call.token:
+        rejected = call.token
+        unfetched = await self._fetch(call, loop, self._shared.tokens.replace(rejected))
+        if unfetched is not None:
+            return unfetched
+        if call.token == rejected:
             return failure
         self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
         return await self.make(call, loop)
 
-    def _read_reply(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Answer[T] | Failure:
+    def _read_reply(
+        self, call: Call[T], lane: Lane, reply: Reply | Unanswered, ticket: Ticket
+    ) -> Answer[T] | Failure:
+        if isinstance(reply, Unanswered):
+            lane.free(ticket, left=call.left)
+            return read_unanswered(call, reply)
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
         lane.finish(ticket, reply.answered_at, reply.headers)
@@ -162,25 +171,67 @@ class Attempts:
             self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
         return lane.measure_pause()
 
-    async def _wait_for_slot(self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> Ticket | Failure:
+    async def _take_slot(self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> Ticket | Failure:
+        """A token, and then a slot: nobody holds one while a token is fetched, which may take for ever."""
+        tokens, returned = self._shared.tokens, False
+        if tokens.fixed is not None:
+            return await self._wait_for_slot(call, lane, loop)
+        failure = await self._fetch(call, loop, tokens.fetch())
+        while failure is None:
+            self._shared.transport.open(loop)  # it may have been closed meanwhile; this says so
+            free = lane.try_take(bulk=self._bulk)
+            if free is not None:
+                return free
+            ticket = await self._wait_for_slot(call, lane, loop, returned=returned)
+            if isinstance(ticket, Failure):
+                return ticket
+            if (newest := tokens.find_newest(loop.time())) is not None:
+                call.token = newest
+                return ticket
+            check = tokens.check(loop)
+            if await _is_answered_at_once(check, lane, ticket):
+                call.token = check.result()
+                return ticket
+            returned = True
+            failure = await self._fetch(call, loop, tokens.join(check, call.token))
+        return failure
+
+    async def _fetch(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, fetching: Awaitable[str]
+    ) -> Failure | None:
+        """Wait for a token, as long as for an answer."""
+        bound = self._shared.watch.begin(loop, self._seconds)
+        try:
+            call.token = await fetching
+        except asyncio.CancelledError:
+            if not bound.claim():
+                raise
+            return fail_token(self._seconds)
+        finally:
+            self._shared.watch.end(bound)
+        return None
+
+    async def _wait_for_slot(
+        self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, returned: bool = False
+    ) -> Ticket | Failure:
         began = loop.time()
-        ticket = await lane.take(bulk=self._bulk, deadline=call.deadline)
+        ticket = await lane.take(bulk=self._bulk, deadline=call.deadline, returned=returned)
         if not isinstance(ticket, Ticket):
             return refuse_wait(ticket.reason, ticket.seconds)
         try:
             if (seconds := lane.claim_resumption()) is not None:
                 self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
             self._announcer.tell(Waited(self._location_id, call.name, call.attempts, loop.time() - began))
+            self._shared.transport.open(loop)
         except BaseException:
             lane.free(ticket, left=False)
             raise
         return ticket
 
-    async def _build_headers(self) -> CIMultiDict[str]:
-        tokens = self._shared.tokens
-        token = tokens.fixed if tokens.fixed is not None else await tokens.fetch()
+    def _build_headers(self, call: Call[T]) -> CIMultiDict[str]:
+        token = call.token = self._shared.tokens.fixed or call.token
         if token != self._token:
-            self._headers = CIMultiDict({"Authorization": f"Bearer {token}", **self._static_headers})
+            self._headers = CIMultiDict({"Authorization": Secret(f"Bearer {token}"), **self._static_headers})
             self._token = token
         return self._headers
 
@@ -196,3 +247,16 @@ class Attempts:
         fault = reply.reason if isinstance(reply, Unanswered) else reply.fault
         if fault:
             self._announcer.tell(Broken(self._location_id, call.name, call.attempts, call.hide(fault), call.left))
+
+
+async def _is_answered_at_once(check: asyncio.Task[str], lane: Lane, ticket: Ticket) -> bool:
+    """Whether the provider has its token at hand; if it takes its time, the slot is returned."""
+    try:
+        await asyncio.sleep(0)
+    except BaseException:
+        lane.free(ticket, left=False)
+        raise
+    if check.done() and not check.cancelled() and check.exception() is None:
+        return True
+    lane.free(ticket, left=False)
+    return False

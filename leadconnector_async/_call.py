@@ -62,10 +62,9 @@ class Call(Progress, Generic[T], kw_only=True):
         """Cut the token out of a text that the server may have had a hand in."""
         return redact(text, self.token)
 
-    def begin(self, token: str) -> None:
+    def begin(self) -> None:
         """An attempt begins."""
         self.attempts += 1
-        self.token = token
         self.under_way = True
 
     def note(self, failure: Failure) -> None:
@@ -117,6 +116,12 @@ def refuse_wait(reason: str, seconds: float) -> Failure:
         return Failure(DailyLimitError(text, hint_seconds=seconds), "final", seconds)
     text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
     return Failure(DeadlineExceededError(text), "final")
+
+
+def fail_token(seconds: float) -> Failure:
+    """The token did not come in time: like a connection that could not be had."""
+    text = f"The request was never sent: no token came within {seconds:g} s; see what the token provider waits for."
+    return Failure(TransportError(text), "never_sent")
 
 
 def explain_budget(failure: Failure) -> Failure:

@@ -32,10 +32,12 @@ Waiter: TypeAlias = "asyncio.Future[Ticket | Refused]"
 class Queue:
     """The waiters of one class, first come first. Cancelled ones are swept."""
 
-    __slots__ = ("_waiters", "live")
+    __slots__ = ("_returned", "_waiters", "live")
 
     def __init__(self) -> None:
         self._waiters: deque[Waiter] = deque()
+        self._returned = 0
+        """How many at the head, or a few more, have had a slot before."""
         self.live = 0
 
     def add(self, waiter: Waiter) -> None:
@@ -44,14 +46,24 @@ class Queue:
         self._waiters.append(waiter)
         self.live += 1
 
+    def add_first(self, waiter: Waiter) -> None:
+        """One that has had its turn and returned its slot: before all but those who did so earlier."""
+        self._waiters.insert(self._returned, waiter)
+        self._returned += 1
+        self.live += 1
+
     def has_next(self) -> bool:
         """Drop who was cancelled; tell whether somebody is left."""
         waiters = self._waiters
         while waiters and waiters[0].done():
-            waiters.popleft()
+            self._pop()
         return bool(waiters)
 
     def serve(self, result: Ticket | Refused) -> None:
         """Only after `has_next`."""
-        self._waiters.popleft().set_result(result)
+        self._pop().set_result(result)
         self.live -= 1
+
+    def _pop(self) -> Waiter:
+        self._returned = max(0, self._returned - 1)
+        return self._waiters.popleft()

@@ -72,17 +72,23 @@ class Lane:
             return None
         return self._take(self._loop.time())
 
-    async def take(self, *, bulk: bool = False, deadline: float | None = None) -> Ticket | Refused:
+    async def take(
+        self, *, bulk: bool = False, deadline: float | None = None, returned: bool = False
+    ) -> Ticket | Refused:
         """Wait for a slot behind all of the same class who wait already; refused if that cannot end well.
 
-        `deadline` is a moment of the loop's clock.
+        `deadline` is a moment of the loop's clock. `returned`: this call has had a slot and given it back unused,
+        so it goes before the others.
         """
-        refused = self._foresee(bulk, deadline)
+        refused = self._foresee(bulk, deadline, returned)
         if refused is not None:
             return refused
         queue = self._bulk if bulk else self._interactive
         waiter: Waiter = self._loop.create_future()
-        queue.add(waiter)
+        if returned:
+            queue.add_first(waiter)
+        else:
+            queue.add(waiter)
         self._hand_out()
         try:
             return await waiter
@@ -176,14 +182,14 @@ class Lane:
             self.daily.take(now)
         return ticket
 
-    def _foresee(self, bulk: bool, deadline: float | None) -> Refused | None:
+    def _foresee(self, bulk: bool, deadline: float | None, returned: bool) -> Refused | None:
         now = self._loop.time()
         seconds = self.daily.compute_wait(now, self._reserve if bulk else 0)
         if seconds is not None:
             return Refused("daily", seconds)
         if deadline is None:
             return None
-        seconds = self.slots.compute_wait(now, self._count_ahead(bulk))
+        seconds = self.slots.compute_wait(now, 0 if returned else self._count_ahead(bulk))
         return Refused("deadline", seconds) if now + seconds >= deadline else None
 
     def _count_ahead(self, bulk: bool) -> int:

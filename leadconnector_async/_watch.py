@@ -1,7 +1,8 @@
 """Bounding attempts: one timer for all that are under way.
 
-All attempts of a client have the same bound, so the first to begin is the first to expire, and a queue with a
-single timer at its head does what a timer for each attempt would do at many times the cost.
+A heap with a single timer for its head does what a timer for each attempt would do at many times the cost. All
+copies of a client share it, so that none of them leaves a timer of its own behind. Where all bounds are equal, the
+first to begin is the first to expire, and the heap is a queue.
 
 Rule: an attempt that expires is cancelled from inside, and that cancellation is told apart from one that came
 from outside, which always wins.
@@ -12,17 +13,17 @@ Must not import anything of the package.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from heapq import heappop, heappush
+from itertools import count
 
 
 class Bound:
     """One attempt under way."""
 
-    __slots__ = ("_cancelling", "_expired", "expires_at", "task")
+    __slots__ = ("_cancelling", "_expired", "task")
 
-    def __init__(self, task: asyncio.Task[object], expires_at: float) -> None:
+    def __init__(self, task: asyncio.Task[object]) -> None:
         self.task: asyncio.Task[object] | None = task
-        self.expires_at = expires_at
         self._cancelling = task.cancelling()
         self._expired = False
 
@@ -34,45 +35,63 @@ class Bound:
 
     def claim(self) -> bool:
         """Tell whether the cancellation at hand is this bound's own, and if so take it back."""
-        return self._expired and self.task is not None and self.task.uncancel() <= self._cancelling
+        if not self._expired or self.task is None:
+            return False
+        self._expired = False
+        return self.task.uncancel() <= self._cancelling
 
 
 class Watch:
-    """The bound of all attempts of a client: `seconds` from their beginning."""
+    """The bounds of all attempts of a client and of its copies."""
 
-    __slots__ = ("_loop", "_queue", "_timer", "seconds")
+    __slots__ = ("_bounds", "_loop", "_numbers", "_timer", "_timer_at")
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._queue: deque[Bound] = deque()
+        self._bounds: list[tuple[float, int, Bound]] = []
+        self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> Bound:
-        """Watch over the current task until `end`."""
+    def begin(self, loop: asyncio.AbstractEventLoop, seconds: float) -> Bound:
+        """Watch over the current task until `end`, or for so many seconds."""
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a call must be awaited inside a task")
-        bound = Bound(task, loop.time() + self.seconds)
-        self._queue.append(bound)
-        if self._timer is None:
+        bound = Bound(task)
+        expires_at = loop.time() + seconds
+        heappush(self._bounds, (expires_at, next(self._numbers), bound))
+        if self._timer is None or expires_at < self._timer_at:
             self._loop = loop
-            self._timer = loop.call_at(bound.expires_at, self._sweep)
+            self._set_timer(loop, expires_at)
         return bound
 
     def end(self, bound: Bound) -> None:
-        """The attempt is over."""
+        """The attempt is over. A cancellation that it has swallowed is taken back."""
+        bound.claim()
         bound.task = None
-        queue = self._queue
-        while queue and queue[0].task is None:
-            queue.popleft()
+        bounds = self._bounds
+        while bounds and bounds[0][2].task is None:
+            heappop(bounds)
+
+    def close(self) -> None:
+        """Leave no timer behind, unless an attempt is under way."""
+        if self._timer is not None and not self._bounds:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = loop.call_at(when, self._sweep)
 
     def _sweep(self) -> None:
         self._timer = None
-        if self._loop is None:
+        loop, bounds = self._loop, self._bounds
+        if loop is None:
             return
-        queue = self._queue
-        while queue and queue[0].expires_at <= self._loop.time():
-            queue.popleft().expire()
-        if queue:
-            self._timer = self._loop.call_at(queue[0].expires_at, self._sweep)
+        while bounds and bounds[0][0] <= loop.time():
+            heappop(bounds)[2].expire()
+        if bounds:
+            self._set_timer(loop, bounds[0][0])

@@ -7,15 +7,19 @@ Must not import the pipeline or the client.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
+from ._secret import Secret
 from .exceptions import ConfigurationError
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
-"""An async function that returns a valid token. It is called for every attempt, so it should remember its
-token; after `401 Invalid JWT` it is asked once more, and a new token is tried once."""
+"""An async function that returns a valid token. It is called for every attempt, before the wait for a slot and
+again after it, so it should remember its token. Each call of it is bounded by `Timeouts.read`, and no slot is held
+while it takes its time. After `401 Invalid JWT` it is asked once more, and a new token is tried once."""
 
 
 @runtime_checkable
@@ -41,6 +45,8 @@ class LocationProvider(Protocol):
 
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+_MOMENT: Final = 0.1
+"""Seconds after which a call that has waited for its slot has the provider asked again."""
 
 
 def check_token(token: object) -> str:
@@ -62,12 +68,15 @@ def check_token(token: object) -> str:
 class TokenSource:
     """A fixed token, or a provider of tokens."""
 
-    __slots__ = ("_provider", "_refreshing", "fixed")
+    __slots__ = ("_check", "_newest", "_newest_at", "_provider", "_refreshing", "fixed")
 
     def __init__(self, token: str | TokenProvider) -> None:
         self._provider = token if callable(token) else None
         self._refreshing = _find_refreshing(token)
-        self.fixed = None if callable(token) else check_token(token)
+        self.fixed = None if callable(token) else Secret(check_token(token))
+        self._newest = self.fixed or Secret()
+        self._newest_at = -math.inf
+        self._check: asyncio.Task[str] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'fixed' if self.fixed is not None else 'provider'}>"
@@ -76,13 +85,38 @@ class TokenSource:
         """The token to use now."""
         if self._provider is None:
             return check_token(self.fixed)
-        return check_token(await self._provider())
+        return self._note(await self._provider())
 
     async def replace(self, rejected: str) -> str:
         """The token to use now that the server has refused this one; it may be the same again."""
         if self._refreshing is None:
             return await self.fetch()
-        return check_token(await self._refreshing.refresh(rejected))
+        return self._note(await self._refreshing.refresh(rejected))
+
+    def find_newest(self, now: float) -> str | None:
+        """The newest token that the provider gave, by whichever call, if that was a moment ago."""
+        return self._newest if now - self._newest_at < _MOMENT else None
+
+    def check(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[str]:
+        """Have the provider asked again, once for all calls that want it at this time.
+
+        A provider that has its token at hand is done within one turn of the loop.
+        """
+        if self._check is None or self._check.done():
+            self._check = loop.create_task(self.fetch())
+            self._check.add_done_callback(_see)
+        return self._check
+
+    async def join(self, check: asyncio.Task[str], known: str) -> str:
+        """Wait for a `check`. Who leaves ends it, as it may hang: the others keep what they know, and ask again."""
+        try:
+            await asyncio.wait([check])
+        except asyncio.CancelledError:
+            check.cancel()
+            raise
+        if check.cancelled():
+            return known
+        return await self.fetch() if check.exception() else check.result()
 
     def for_location(self, location_id: str) -> TokenSource:
         """The tokens of another location. Raises `ConfigurationError` where only one location's are known."""
@@ -93,6 +127,17 @@ class TokenSource:
             )
         return TokenSource(provider.for_location(location_id))
 
+    def _note(self, token: object) -> str:
+        self._newest = Secret(check_token(token))
+        self._newest_at = asyncio.get_running_loop().time()
+        return self._newest
+
 
 def _find_refreshing(provider: object) -> RefreshingProvider | None:
     return provider if isinstance(provider, RefreshingProvider) else None
+
+
+def _see(check: asyncio.Task[str]) -> None:
+    """Who waits for it asks again by itself where it failed; nobody has to be told of it twice."""
+    if not check.cancelled():
+        check.exception()

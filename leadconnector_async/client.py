@@ -28,6 +28,7 @@ from ._quota import LocationQuota
 from ._throttle import Throttle
 from ._transport import Transport
 from ._version import __version__
+from ._watch import Watch
 from ._wire import JsonValue, Query, build_request
 from .auth import TokenProvider, TokenSource
 from .events import EventHandler
@@ -95,7 +96,7 @@ class LeadConnector(CalendarMethods):
         self._location_id = location_id
         self._base_url = check_base_url(base_url)
         self._shared = Shared(
-            Transport(self._base_url, session), Throttle(rate_limit or RateLimit()), TokenSource(token)
+            Transport(self._base_url, session), Throttle(rate_limit or RateLimit()), TokenSource(token), Watch()
         )
         self._owner = True
         self._settings = _Settings(
@@ -144,6 +145,7 @@ class LeadConnector(CalendarMethods):
     async def aclose(self) -> None:
         """Close the connections. A copy closes nothing, nor is a borrowed session closed."""
         if self._owner:
+            self._shared.watch.close()
             await self._shared.transport.close()
 
     def with_options(self, **options: Unpack[Options]) -> Self:

@@ -25,8 +25,8 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     """To get a connection: waiting for a free one, name lookup and TLS included."""
     read: float = 30.0
-    """For each attempt as a whole, from when its token is at hand to the last byte of the answer, getting a
-    connection included."""
+    """For each attempt as a whole, from when it has its token and its slot to the last byte of the answer, getting
+    a connection included. Bounds each call of the token provider as well."""
 
     def __post_init__(self) -> None:
         _check_positive("Timeouts.connect", self.connect)
