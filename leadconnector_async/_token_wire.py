@@ -19,7 +19,7 @@ import msgspec
 from ._errors import UNREADABLE, read_error, redact
 from ._operations import Operation
 from ._wire import Read, Request
-from ._wire_models import TokenAnswer
+from ._wire_models import CamelTokenAnswer, TokenAnswer
 from .exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
 from .tokens import StoredToken
 
@@ -31,6 +31,7 @@ _GRANT: Final = re.compile(
 )
 _CLIENT: Final = re.compile(rb"invalid[_ ]client|unauthorized_client", re.I)
 _decode: Final = msgspec.json.Decoder(TokenAnswer).decode
+_decode_camel: Final = msgspec.json.Decoder(CamelTokenAnswer).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_number: Final = msgspec.json.Decoder(float, strict=False).decode
 
@@ -126,6 +127,7 @@ def _read_lifetime(value: msgspec.Raw) -> float:
 
 def _read(body: bytes) -> Read[TokenAnswer]:
     answer = _decode(body)
+    answer = answer if answer.access_token else _decode_camel(body)
     if not answer.access_token:
         raise ValueError
     return Read(answer)

@@ -78,7 +78,7 @@ class TokenAnswer(Struct, frozen=True, rename="camel"):
     The tokens are decoded, and the rest is not: no oddity there may throw them away, for they come once.
     """
 
-    access_token: str = field(name="access_token")
+    access_token: str = field(name="access_token", default="")
     refresh_token: str | None = field(name="refresh_token", default=None)
     expires_in: Raw = field(name="expires_in", default_factory=Raw)
     scope: Raw = Raw()
@@ -92,3 +92,11 @@ class TokenAnswer(Struct, frozen=True, rename="camel"):
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return []
+
+
+class CamelTokenAnswer(TokenAnswer, frozen=True, rename="camel"):
+    """The same under version v3 [doc], which is read wherever it comes: a pair that is not read is lost."""
+
+    access_token: str = ""
+    refresh_token: str | None = None
+    expires_in: Raw = Raw()

@@ -59,6 +59,7 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
     """One call of the row's operation, with arguments that the sandbox accepts."""
     event_id = sandbox.appointment_ids[0]
     event, start = sandbox.appointment(event_id), datetime(2027, 6, 1, 14, tzinfo=UTC)
+    team, group = sandbox.book.calendars[event.calendar_id].team, sandbox.book.groups[event.calendar_id]
     end, calendar = start + timedelta(hours=1), event.calendar_id
     booking = AppointmentCreate(calendar_id=calendar, contact_id=event.contact_id, start_time=start)
     block = BlockSlotCreate(calendar_id=calendar, start_time=start, end_time=end)
@@ -75,13 +76,13 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
         "update_block_slot": lambda: client.update_block_slot(
             event_id, BlockSlotUpdate(title="x", calendar_id=calendar)
         ),
-        "get_free_slots": lambda: client.get_free_slots(calendar, start, end),
+        "get_free_slots": lambda: client.get_free_slots(calendar, start, end, user_ids=team[:2]),
         "list_notes": lambda: list_all_notes(client, event_id),
-        "create_note": lambda: client.create_note(event_id, "x"),
-        "update_note": lambda: client.update_note(event_id, "n", "x"),
+        "create_note": lambda: client.create_note(event_id, "x" * 5000, user_id=team[0]),
+        "update_note": lambda: client.update_note(event_id, "n", "x", user_id=team[0]),
         "delete_note": lambda: client.delete_note(event_id, "n"),
         "get_calendar": lambda: client.get_calendar(calendar),
-        "list_calendars": client.list_calendars,
+        "list_calendars": lambda: client.list_calendars(group_id=group, show_drafted=False),
     }
     return calls[row["operation"]]()
 

@@ -32,6 +32,7 @@ def render_update(
     fields = _render_head(event)
     fields |= _render_times(book, event, quirks) | _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "address": event.address}
+    fields |= {"meetingLocationType": event.meeting_location_type or "default"}
     fields |= _render_recurrence(event, quirks)
     if version == "v3":
         fields |= _render_stamps(book, event)
@@ -47,7 +48,7 @@ def render_fields(book: Book, event: BookedAppointment, quirks: Quirks) -> Field
     """An event as get and lists show it."""
     fields = _render_head(event) | {"groupId": book.groups.get(event.calendar_id, "")}
     fields |= _render_status(event, quirks)
-    fields |= {"assignedUserId": event.assigned_user_id, "users": [], "notes": ""}
+    fields |= {"assignedUserId": event.assigned_user_id, "users": [], "assignedResources": [], "notes": ""}
     fields |= {"address": event.address, "description": event.description}
     fields |= _render_recurrence(event, quirks)
     fields |= {"createdBy": {"userId": None, "source": "booking_widget"}}

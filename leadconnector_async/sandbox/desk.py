@@ -24,14 +24,19 @@ from .faults import Fault, FaultScript
 from .handlers import HANDLERS, Visit
 from .limits import Gate, Limits, Verdict
 from .log import LoggedRequest, RequestLog
-from .oauth import Office, TokenRefusal, describe_form, read_form
+from .oauth import Office, TokenRefusal, describe_form, read_form, render_tokens
 from .quirks import Quirks
 from .routes import Route, find_route
 from .rules import Refusal
 from .seed import Clinic, build_id
 from .tokens import TokenBook
 
-_TOKEN_ROUTES: Final = {"/oauth/token": "oauth_token", "/oauth/locationToken": "oauth_location_token"}
+_TOKEN_ROUTES: Final = {
+    "/oauth/token": "oauth_token",
+    "/oauth/locationToken": "oauth_location_token",
+    "/oauth/location-token": "oauth_location_token",
+}
+_V3_ROUTE: Final = "/oauth/location-token"
 _VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
 _REFUSED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
@@ -107,7 +112,7 @@ class Desk:
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
         operation = oauth or (route.operation if route else None)
         event_id = route.ids.get("event_id") if route is not None else None
-        text = describe_form(body) if oauth else body.decode("utf-8", "replace")
+        text = describe_form(read_form(body, headers)) if oauth else body.decode("utf-8", "replace")
         entry = LoggedRequest(operation, method, path, event_id, now, text, query)
         self.requests.add(entry)
         self._traces += 1
@@ -129,7 +134,7 @@ class Desk:
         if self.strict and _REFUSED_AGENT.match(headers.get("user-agent", "")):
             return Reply(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
         if entry.operation in _TOKEN_ROUTES.values():
-            return self._serve_token(entry, headers, read_form(body), now)
+            return self._serve_token(entry, headers, read_form(body, headers), now)
         if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
         grant = self.tokens.check(headers.get("authorization"), route.scope, now)
@@ -155,11 +160,13 @@ class Desk:
             content = self.office.exchange(form, now)
         else:
             grant = self.tokens.check_agency(headers.get("authorization"), now)
-            _check_version(headers)
+            if _check_version(headers) != "v3" and entry.path == _V3_ROUTE:
+                raise Refusal(401, "version header is invalid")
             content = self.office.exchange_for_location(form, grant, now)
         if fault.kind == "after-apply":
             return self._spoil(fault, _UNLIMITED)
-        return Reply(200, _JSON, encode(content | {"traceId": self._trace_id()}), fault)
+        shown = render_tokens(content, headers)
+        return Reply(200, _JSON, encode(shown | {"traceId": self._trace_id()}), fault)
 
     def _fail(self, fault: Fault, verdict: Verdict) -> Reply | None:
         """The answer of a fault that comes instead of any work."""

@@ -13,11 +13,28 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
+import msgspec
 from msgspec import Struct
 
 from .rules import Refusal
 from .tokens import Grant, TokenBook, UserType
 
+_SNAKE: Final = {
+    "clientId": "client_id",
+    "clientSecret": "client_secret",
+    "grantType": "grant_type",
+    "refreshToken": "refresh_token",
+    "userType": "user_type",
+    "redirectUri": "redirect_uri",
+}
+"""The names of version v3, and what the older versions say instead."""
+_CAMEL: Final = {
+    "access_token": "accessToken",
+    "refresh_token": "refreshToken",
+    "expires_in": "expiresIn",
+    "token_type": "tokenType",
+}
+"""Of an answer: the names of the older versions, and what v3 says instead."""
 _PLAIN: Final = frozenset({"grant_type", "user_type", "companyId", "locationId", "client_id", "redirect_uri"})
 """What of a form may be logged."""
 _SECRET: Final = frozenset({"client_secret", "code", "refresh_token"})
@@ -63,10 +80,15 @@ class _Answered(Struct, frozen=True):
 class Office:
     """The token endpoints without their sockets."""
 
-    def __init__(self, seed: int, tokens: TokenBook, company_id: str, rules: TokenRules) -> None:
+    def __init__(
+        self, seed: int, tokens: TokenBook, company_id: str, rules: TokenRules, location_ids: Iterable[str] = ()
+    ) -> None:
         self.client_id = f"{_hash(seed, 'client', 0)[:24]}-sandbox"
         self.client_secret = _hash(seed, "secret", 0)[:36]
         self.company_id = company_id
+        self.user_id = _hash(seed, "user", 0)[:20]
+        """The user who connects the app."""
+        self._location_ids = tuple(location_ids)
         self.rules = rules
         self._seed = seed
         self._tokens = tokens
@@ -113,7 +135,8 @@ class Office:
             raise Refusal(400, "Bad Request")
         right = _Right(location_id, "Location", tuple(sorted(grant.scopes)))
         content = self._issue(right, now, renewable=self.rules.location_refresh)
-        del content["companyId"]
+        for name in ("companyId", "approvedLocations", "isBulkInstallation", "installToFutureLocations"):
+            del content[name]
         return content
 
     def _rotate(self, refresh_token: str, now: float) -> Content:
@@ -136,6 +159,11 @@ class Office:
             "scope": " ".join(right.scopes),
             "userType": right.user_type,
             "companyId": self.company_id,
+            "userId": self.user_id,
+            "planId": f"{_hash(self._seed, 'plan', 0)[:24]}",
+            "isBulkInstallation": right.user_type == "Company",
+            "installToFutureLocations": right.user_type == "Company",
+            "approvedLocations": self._list_approved(right),
         }
         if right.user_type == "Location":
             content["locationId"] = right.owner_id
@@ -143,21 +171,44 @@ class Office:
             refresh_token = self._make("refresh")
             self._refresh[refresh_token] = right
             content["refresh_token"] = refresh_token
+            content["refreshTokenId"] = _hash(self._seed, "refresh id", self._issued)[:24]
         return content
+
+    def _list_approved(self, right: _Right) -> list[str]:
+        return [right.owner_id] if right.user_type == "Location" else list(self._location_ids)
 
     def _make(self, kind: str) -> str:
         self._issued += 1
         return _hash(self._seed, kind, self._issued)
 
 
-def read_form(body: bytes) -> dict[str, str]:
-    """Read a form."""
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+def read_form(body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+    """Read a form, or the JSON of version v3, whose names become those of the older versions."""
+    is_v3 = headers.get("version") == "v3"
+    if is_v3 and "json" in headers.get("content-type", ""):
+        fields = _read_json(body)
+    else:
+        fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+    return {_SNAKE.get(name, name): value for name, value in fields.items()} if is_v3 else fields
 
 
-def describe_form(body: bytes) -> str:
+def render_tokens(content: Content, headers: Mapping[str, str]) -> Content:
+    """An answer by the names of the version that was asked for."""
+    if headers.get("version") != "v3":
+        return content
+    return {_CAMEL.get(name, name): value for name, value in content.items()}
+
+
+def describe_form(form: Mapping[str, str]) -> str:
     """A form for the log, without its secrets. A name that nobody knows may be one: a body that is no form."""
-    return "&".join(_describe_field(name, value) for name, value in read_form(body).items())
+    return "&".join(_describe_field(name, value) for name, value in form.items())
+
+
+def _read_json(body: bytes) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, str])
+    except (msgspec.MsgspecError, ValueError):
+        return {}
 
 
 def _describe_field(name: str, value: str) -> str:

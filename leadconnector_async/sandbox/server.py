@@ -65,11 +65,12 @@ class Sandbox:
         self._sizes = appointments, locations
         self._faults = dict(faults or {})
         self._host = host
-        tokens = TokenBook(seed)
+        tokens, clinic = TokenBook(seed), build_clinic(seed, *self._sizes)
+        company_id, rules = build_id(seed, "company", 0), token_rules or TokenRules()
         self._desk = Desk(
-            build_clinic(seed, *self._sizes),
+            clinic,
             tokens,
-            Office(seed, tokens, build_id(seed, "company", 0), token_rules or TokenRules()),
+            Office(seed, tokens, company_id, rules, clinic.locations),
             quirks=quirks or Quirks(),
             limits=limits or Limits(),
             strict=strict,
