@@ -9,17 +9,19 @@ Pure. Knows models, _rules and exceptions; must not import anything that awaits.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from enum import Enum
 from typing import Final, NoReturn, TypeVar, cast, get_args
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from ._shown import show
+from ._arguments import check_id, check_location, check_text, refuse
+from ._moments import NAME_AN_INSTANT, QUARTERS, BadMoment, check_zone, read_offset, refuse_offset, to_datetime
+from ._values import to_text
 from ._wire_models import WireBlockSlot, WireCreate, WireUpdate
-from .exceptions import InvalidRequestError
 from .models import (
     AppointmentCreate,
     AppointmentFields,
@@ -34,7 +36,6 @@ W = TypeVar("W", bound=Struct)
 A = TypeVar("A", bound=AppointmentFields)
 P = TypeVar("P", WireCreate, WireBlockSlot)
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = tuple(
     {
         field.name: field.encode_name
@@ -45,9 +46,11 @@ _NAMES: Final = tuple(
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
 _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
 """Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
-_FAULT: Final = re.compile(r"(?P<reason>.*) - at `\$\.(?P<field>\w+)")
+_LINES: Final = frozenset({"description", "address", "rrule"})
+"""Texts that may have line breaks."""
+_FAULT: Final = re.compile(r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
+_REASON_LENGTH: Final = 200
 _WIRE_LENGTH: Final = len("2021-06-23T03:30:00+05:30")
-_TIME_MEND: Final = "give an aware datetime, or ISO 8601 such as '2021-06-23T03:30:00+05:30'"
 _MENDS: Final = {
     "appointment_status": f"use one of {', '.join(get_args(AppointmentStatus))}",
     "meeting_location_type": f"use one of {', '.join(get_args(MeetingLocationType))}",
@@ -104,52 +107,6 @@ def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None
     return wire
 
 
-def check_id(name: str, value: object) -> str:
-    """An id of anything. Raises `InvalidRequestError` for what cannot be one."""
-    if not isinstance(value, str) or not value.strip():
-        raise refuse(name, value, "it is not a valid id", "pass the id as the API shows it")
-    return value
-
-
-def check_location(location_id: str | None) -> str:
-    """The location of a call. Raises `InvalidRequestError` if neither the call nor its client names one."""
-    if location_id is None:
-        mend = "make the client with location_id=…, or pass it to the call"
-        raise refuse("location_id", location_id, "it is not known whose calendars are meant", mend)
-    return check_id("location_id", location_id)
-
-
-def check_range(
-    start: datetime, end: datetime, names: tuple[str, str] = ("start_time", "end_time")
-) -> tuple[int, int]:
-    """Turn a range of aware times into epoch milliseconds, or raise `InvalidRequestError`."""
-    for name, value in zip(names, (start, end), strict=True):
-        if not isinstance(value, datetime) or value.utcoffset() is None:
-            raise refuse(name, value, "it is not an aware datetime", "give it a time zone")
-    first, last = _count_milliseconds(start), _count_milliseconds(end)
-    if last <= first:
-        raise refuse(names[1], end, f"it is not after {names[0]} ({start})", "move it later")
-    return first, last
-
-
-def refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
-    """Make the error that names field, value, reason and mend."""
-    # What a payload holds may be personal, and its fields that are not set say nothing.
-    shown = "" if isinstance(value, Struct) else f" = {show(value)}"
-    return InvalidRequestError(
-        f"{field}{shown}: {reason}; {mend}. Nothing was sent.", field=field, value=value, mend=mend
-    )
-
-
-def refuse_text(wire: Struct) -> InvalidRequestError:
-    """Make the error for the field that holds half a character, which no encoding can carry."""
-    for name in wire.__struct_fields__:
-        value = getattr(wire, name)
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-            return refuse(name, value, "it holds half of a character (a lone surrogate)", "read the text as UTF-8")
-    return refuse("payload", wire, "it cannot be encoded", "read its texts as UTF-8")
-
-
 def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     if not isinstance(payload, expected):
         mend = f"pass {expected.__name__}(…)"
@@ -158,7 +115,11 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     if not fields:
         raise refuse("payload", payload, "it has no field at all", "set at least one field")
     _render_times(fields)
-    return _check_types(fields, wire_type, expected.__name__)
+    wire = _check_types(fields, wire_type, expected.__name__)
+    for camel, value in fields.items():
+        if type(value) is str and not value.isprintable():
+            check_text(_SNAKE[camel], value, lines=camel in _LINES)
+    return wire
 
 
 def _fill_location(wire: P, location_id: str | None) -> P:
@@ -172,9 +133,21 @@ def _list_fields(payload: Struct) -> dict[str, object]:
     """The fields that are set, by their names on the wire, as they are."""
     try:
         return cast("dict[str, object]", msgspec.to_builtins(payload, builtin_types=_KEPT))
-    except (TypeError, ValueError, RecursionError):
+    except Exception:
         # Something that no codec knows: whose fault it is, the check of the types will say.
-        return {camel: value for snake, camel in _NAMES if (value := getattr(payload, snake, UNSET)) is not UNSET}
+        return {
+            camel: _simplify(value)
+            for snake, camel in _NAMES
+            if (value := getattr(payload, snake, UNSET)) is not UNSET
+        }
+
+
+def _simplify(value: object) -> object:
+    """Text as plain text, whatever its class; the member of an enumeration as its value."""
+    if isinstance(value, Enum):
+        value = value.value
+    text = to_text(value)
+    return value if text is None else text
 
 
 def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str) -> W:
@@ -187,7 +160,8 @@ def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str)
         camel = match["field"]
         snake = _SNAKE[camel]
         mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
-        raise refuse(snake, fields[camel], match["reason"], mend) from None
+        reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
+        raise refuse(snake, fields[camel], reason, mend) from None
 
 
 def _check_appointment(wire: AppointmentFields, version: str) -> None:
@@ -223,10 +197,6 @@ def _derive_override(wire: A) -> A:
     return msgspec.structs.replace(wire, override_location_config=has_type)
 
 
-def _count_milliseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
 def _render_times(fields: dict[str, object]) -> None:
     start = _render_time(fields, "startTime")
     end = _render_time(fields, "endTime")
@@ -241,7 +211,11 @@ def _render_times(fields: dict[str, object]) -> None:
         )
     style = str(fields["startTime"])[19:]
     if style != str(fields["endTime"])[19:]:
-        fields["endTime"] = _format(end, start.tzinfo, style)
+        try:
+            fields["endTime"] = _format(end, start.tzinfo, style)
+        except OverflowError:
+            reason = "at the offset of the start it is outside the years 1 to 9999"
+            raise refuse("end_time", fields["endTime"], reason, "give a time within them") from None
 
 
 def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
@@ -249,12 +223,17 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
     value = fields.get(camel)
     if value is None:
         return None
-    instant = _parse(_SNAKE[camel], value)
-    text = instant.isoformat()
-    if len(text) != _WIRE_LENGTH:
-        _refuse_instant(_SNAKE[camel], value, instant)
+    try:
+        instant = _parse(_SNAKE[camel], value)
+        text = instant.isoformat()
+        if len(text) != _WIRE_LENGTH or text[-2:] not in QUARTERS:
+            _refuse_instant(instant)
+        if type(instant.tzinfo) is not timezone:
+            check_zone(instant)
+    except BadMoment as bad:
+        raise refuse(_SNAKE[camel], value, bad.reason, bad.mend) from None
     # A free slot is sent back exactly as it was offered, so text that the server understands stays as it is.
-    if value not in (text, f"{text[:19]}Z"):
+    if type(value) is not str or value not in (text, f"{text[:19]}Z"):
         fields[camel] = text
     if isinstance(instant.tzinfo, timezone):
         return instant
@@ -262,23 +241,28 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
     return instant.replace(tzinfo=timezone(instant.utcoffset() or timedelta()))
 
 
-def _refuse_instant(field: str, value: object, instant: datetime) -> NoReturn:
-    if instant.utcoffset() is None:
-        raise refuse(field, value, "it has no offset", _TIME_MEND)
+def _refuse_instant(instant: datetime) -> NoReturn:
+    offset = instant.utcoffset()
+    if offset is None:
+        raise BadMoment("it has no offset", NAME_AN_INSTANT)
     if instant.microsecond:
-        raise refuse(field, value, "the server refuses fractions of a second", "use .replace(microsecond=0)")
-    raise refuse(field, value, "its offset is not in whole minutes", _TIME_MEND)
+        raise BadMoment("the server refuses fractions of a second", "use .replace(microsecond=0)")
+    raise refuse_offset(offset)
 
 
 def _parse(field: str, value: object) -> datetime:
-    if isinstance(value, datetime):
+    if type(value) is datetime and (value.tzinfo is None or type(value.tzinfo) is timezone):
         return value
+    if isinstance(value, datetime):
+        moment = to_datetime(value)
+        read_offset(moment)
+        return moment
     if not isinstance(value, str):
-        raise refuse(field, value, f"it is a {type(value).__name__}, not a time", _TIME_MEND)
+        raise refuse(field, value, f"it is a {type(value).__name__}, not a time", NAME_AN_INSTANT)
     try:
         return datetime.fromisoformat(value)
     except ValueError:
-        raise refuse(field, value, "it is not a time in ISO 8601", _TIME_MEND) from None
+        raise refuse(field, value, "it is not a time in ISO 8601", NAME_AN_INSTANT) from None
 
 
 def _format(instant: datetime, zone: tzinfo | None, style: str) -> str:

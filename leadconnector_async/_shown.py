@@ -12,15 +12,32 @@ MOST: Final = 80
 
 
 def show(value: object, most: int = MOST) -> str:
-    """The `repr` of a value, cut to `most` characters. Never raises."""
+    """The `repr` of a value, cut to `most` printable characters. Never raises."""
     if isinstance(value, str):
         value = str.__str__(value)[:most]  # a subclass can render itself as anything
     elif isinstance(value, bytes | bytearray):
         value = bytes(value[:most])
     try:
-        return shorten(repr(value), most)
+        return shorten(escape(repr(value)[: most + 1]), most)
     except Exception:  # whatever its `repr` does, the message is about something else
         return f"<{type(value).__name__}>"
+
+
+def show_error(error: BaseException, most: int = 200) -> str:
+    """What an error of code that is not ours says, on one short line. Never raises."""
+    try:
+        text = str(error)[:most]
+    except Exception:
+        text = ""
+    text = " ".join(escape(" ".join(text.split())).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def escape(text: str) -> str:
+    """A text without anything that a terminal or a log could take for more than text."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def shorten(text: str, most: int = MOST) -> str:

@@ -17,15 +17,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from . import _operations as operations
-from ._checks import (
-    check_block_slot_create,
-    check_block_slot_update,
-    check_create,
+from ._arguments import (
+    check_choice,
+    check_flag,
     check_id,
     check_location,
     check_range,
+    check_text,
+    check_zone_name,
     refuse,
 )
+from ._checks import check_block_slot_create, check_block_slot_update, check_create
 from ._errors import UNREADABLE
 from ._operations import Operation
 from ._wire import Proof, Query, Read, Request, encode_id, encode_payload, read_appointment
@@ -81,8 +83,12 @@ def build_list_events(
     group_id: str | None,
 ) -> Request[list[Appointment]]:
     """Check the range and whose events are wanted; for the blocked slots as well."""
-    given = {"userId": user_id, "calendarId": calendar_id, "groupId": group_id}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    given = (
+        ("userId", "user_id", user_id),
+        ("calendarId", "calendar_id", calendar_id),
+        ("groupId", "group_id", group_id),
+    )
+    chosen = {wire_name: check_id(name, value) for wire_name, name, value in given if value is not None}
     if len(chosen) != 1:
         mend = "give exactly one of user_id, calendar_id and group_id"
         raise refuse("user_id", chosen, "it is not clear whose events are wanted", mend)
@@ -120,6 +126,7 @@ def build_get_free_slots(
 ) -> Iterator[Request[FreeSlots]]:
     """Check the range, and split it into parts that the server answers."""
     check_range(start, end, ("start", "end"))
+    timezone = None if timezone is None else check_text("timezone", timezone)
     operation = operations.GET_FREE_SLOTS
     path = operation.path.format(encode_id(calendar_id, "calendar_id"))
     options = _list_users(user_ids, user_ids_form) | _tell("enableLookBusy", "enable_look_busy", enable_look_busy)
@@ -129,6 +136,8 @@ def build_get_free_slots(
     while start < end:
         until = min(start + LONGEST_FREE_SLOTS, end)
         first, last = check_range(start, until)
+        if timezone is not None:
+            check_zone_name(timezone, start, until)
         yield Request(operation, path, None, _read_free_slots, {"startDate": first, "endDate": last, **options})
         start = until
 
@@ -289,12 +298,9 @@ def _floor(moment: datetime) -> datetime:
 
 def _list_users(user_ids: Sequence[str], form: UserIdsForm) -> dict[str, str | int | Sequence[str]]:
     """One user has a parameter of its own, whose form nobody doubts [doc]."""
-    if isinstance(user_ids, str) or not isinstance(user_ids, Sequence):
+    if isinstance(user_ids, str | bytes | bytearray) or not isinstance(user_ids, Sequence):
         raise refuse("user_ids", user_ids, "it is not a list of ids", "give a list, also of one user: [user_id]")
-    if form not in get_args(UserIdsForm):
-        raise refuse(
-            "user_ids_form", form, "it is not a known form", f"use one of {', '.join(get_args(UserIdsForm))}"
-        )
+    check_choice("user_ids_form", form, get_args(UserIdsForm))
     ids = [check_id("user_ids", user_id) for user_id in user_ids]
     match form if len(ids) > 1 else len(ids):
         case 0:
@@ -313,15 +319,15 @@ def _tell(wire_name: str, name: str, value: bool | None) -> dict[str, str | int 
     """A truth value as a query has it; nothing if it is left out."""
     if value is None:
         return {}
-    if not isinstance(value, bool):
-        raise refuse(name, value, "it is not a truth value", "give True or False, or leave it out")
+    check_flag(name, value)
     return {wire_name: str(value).lower()}
 
 
 def _encode_note(body: str, user_id: str | None) -> bytes:
-    if not isinstance(body, str) or not body.strip():
+    text = check_text("body", body, lines=True)
+    if not text.strip():
         raise refuse("body", body, "it says nothing", "give the text of the note")
-    if len(body) > LONGEST_NOTE:
+    if len(text) > LONGEST_NOTE:
         mend = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
-        raise refuse("body", body, f"the note has {len(body)} characters", mend)
-    return encode_payload(NoteText(body=body, user_id=user_id))
+        raise refuse("body", body, f"the note has {len(text)} characters", mend)
+    return encode_payload(NoteText(body=text, user_id=None if user_id is None else check_id("user_id", user_id)))

@@ -9,7 +9,6 @@ Pure. Must not import anything that awaits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, Union
@@ -18,10 +17,12 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from ._checks import check_id, check_update, refuse, refuse_text
+from ._arguments import check_flag, check_id, check_method, check_path, check_query, refuse
+from ._checks import check_update
 from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
+from ._shown import show_error
 from ._wire_models import MisspeltStatus, WireUpdate
 from .exceptions import DecodeError, LeadConnectorError
 from .models import Appointment, AppointmentUpdate
@@ -90,7 +91,7 @@ _decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _APPOINTMENT_FIELDS: Final = msgspec.structs.fields(Appointment)
 _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
-_BAD_IN_PATH: Final = re.compile(r"[\x00-\x20\x7f?#\\]|//|(?:^|/)\.{1,2}(?:/|\Z)")
+_QUICK_ID: Final = 100
 
 
 def build_update_appointment(event_id: str, update: AppointmentUpdate, version: str = "") -> Request[Appointment]:
@@ -117,34 +118,30 @@ def build_request(
     repeatable: bool | None = None,
 ) -> Request[T]:
     """Check and encode a request for any path. Raises `InvalidRequestError`."""
-    if not re.fullmatch(r"[A-Za-z]{1,20}", method):
-        raise refuse("method", method, "it is not an HTTP method", "use GET, POST, PUT, PATCH or DELETE")
-    if not path.startswith("/") or _BAD_IN_PATH.search(path):
-        mend = "give a path such as '/calendars/groups', and parameters as query={…}"
-        raise refuse("path", path, "it is not a plain absolute path", mend)
-    _check_query(query)
-    operation = build_operation(method.upper(), path, repeatable=repeatable)
+    method = check_method(method)
+    path = check_path(path)
+    query = check_query(query)
+    if repeatable is not None:
+        check_flag("repeatable", repeatable)
+    read = partial(_read_as, _make_decoder(answer_type))
+    operation = build_operation(method, path, repeatable=repeatable)
     content = None if body is UNSET else _encode_body(body)
-    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, partial(_read_as, answer_type), query)
+    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, read, query)
 
 
 def encode_payload(wire: Struct) -> bytes:
-    """Encode a payload that was checked. Raises `InvalidRequestError` for text that no encoding can carry."""
-    try:
-        return _encode(wire)
-    except UnicodeEncodeError:
-        raise refuse_text(wire) from None
+    """Encode a payload that was checked."""
+    return _encode(wire)
 
 
 def encode_id(value: str, name: str = "event_id") -> str:
     """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
-    check_id(name, value)
-    if value in (".", ".."):
+    if type(value) is str and value.isascii() and value.isalnum() and len(value) < _QUICK_ID:
+        return value
+    text = check_id(name, value)
+    if text in (".", ".."):
         raise refuse(name, value, "it would change the path", "pass the id as the API shows it")
-    try:
-        return value if value.isascii() and value.isalnum() else quote(value, safe="")
-    except UnicodeEncodeError:
-        raise refuse(name, value, "it is not valid text", "pass the id as the API shows it") from None
+    return quote(text, safe="")
 
 
 def read_appointment(event_id: str, body: bytes) -> Read[Appointment]:
@@ -188,23 +185,23 @@ def _prove_update(event_id: str, sent: WireUpdate) -> Proof[Appointment]:
     return Proof(build_get_appointment(event_id), partial(compare_update, sent))
 
 
-def _check_query(query: Query | None) -> None:
-    for name, value in (query or {}).items():
-        texts = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(one, bool) or not isinstance(one, str | int) for one in texts):
-            mend = "write it as text, or as a list of texts"
-            raise refuse(f"query[{name!r}]", value, "it is neither text nor a whole number", mend)
-
-
 def _encode_body(body: object) -> bytes:
     try:
         return _encode(body)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise refuse("body", body, str(error), "pass what JSON can say, or a msgspec Struct") from None
+    except Exception as error:
+        raise refuse("body", body, show_error(error), "pass what JSON can say, or a msgspec Struct") from None
 
 
-def _read_as(answer_type: type[T], body: bytes) -> Read[T]:
-    return Read(msgspec.json.decode(body or b"null", type=answer_type, strict=False))
+def _make_decoder(answer_type: type[T]) -> msgspec.json.Decoder[T]:
+    try:
+        return msgspec.json.Decoder(answer_type, strict=False)
+    except Exception as error:
+        mend = "give a type that msgspec can decode"
+        raise refuse("answer_type", answer_type, show_error(error), mend) from None
+
+
+def _read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
+    return Read(decoder.decode(body or b"null"))
 
 
 def _unwrap(content: bytes | Raw) -> Raw | None:

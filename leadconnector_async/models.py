@@ -23,8 +23,11 @@ AppointmentStatus: TypeAlias = Literal[
 """The statuses that can be set: six of version 2021-04-15 [doc]; `completed`, which is kept as `showed` [field];
 `active`, with `version="v3"` only [doc]."""
 
-MeetingLocationType: TypeAlias = Literal["custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google"]
-"""The kinds of meeting place that an update may set [doc]."""
+MeetingLocationType: TypeAlias = Literal[
+    "custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google", "default"
+]
+"""The kinds of meeting place that can be set: seven of the reference [doc], and `default`, which answers show and
+which is sent in production [field]."""
 
 
 AwareDatetime: TypeAlias = Annotated[datetime, Meta(tz=True)]

@@ -28,7 +28,8 @@ Scope: TypeAlias = Literal["instance", "series"]
 
 _KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
 """`active` cannot be sent by every version, and is not what an update resets."""
-_PLACES: Final = frozenset(get_args(MeetingLocationType))
+_PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
+"""`default` says nothing about the place, so nothing is lost with it."""
 _FIXED_TO_TIMES: Final = re.compile(r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
 _FIXED_TO_DAYS: Final = re.compile(r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
 _SWITCHES: Final = frozenset(

@@ -28,7 +28,9 @@ FLOORS = [
     ["_checks", "_errors", "_operations", "_compare", "_slots", "_daily", "_budget"],
     ["_limit", "_wire_models"],
     ["_address", "_file_lock", "tokens", "events", "policy", "_quota", "_pace", "models", "recurrence"],
-    ["exceptions", "_version", "_rules", "_shown", "_secret"],
+    ["_arguments"],
+    ["_values"],
+    ["exceptions", "_version", "_rules", "_shown", "_secret", "_moments"],
 ]
 SANDBOX_MAY_USE = {"recurrence", "sandbox"}
 MAY_USE_SANDBOX = {"cli", "sandbox"}

@@ -9,9 +9,18 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from leadconnector_async import AppointmentStatus, AppointmentUpdate, InvalidRequestError, MeetingLocationType
-from leadconnector_async._checks import check_update
+from leadconnector_async import (
+    AppointmentStatus,
+    AppointmentUpdate,
+    BlockSlotCreate,
+    BlockSlotUpdate,
+    InvalidRequestError,
+    MeetingLocationType,
+)
+from leadconnector_async._checks import check_block_slot_create, check_block_slot_update, check_update
 from leadconnector_async._wire import build_get_appointment, build_request, build_update_appointment
+
+from .stand_ins import NumpyText, OldStatus, PlainStatus, SafeString, Status
 
 IST = timezone(timedelta(hours=5, minutes=30))
 START, END = "2021-06-23T03:30:00+05:30", "2021-06-23T04:30:00+05:30"
@@ -92,7 +101,7 @@ def test_active_is_refused_where_the_version_does_not_know_it() -> None:
 
 @pytest.mark.parametrize("place", get_args(MeetingLocationType))
 def test_every_meeting_location_type_is_sent(place: str) -> None:
-    """Each of the seven types is accepted; alone, it overrides the calendar's configuration."""
+    """Each of the seven types, and `default`, is accepted; alone, it overrides the calendar's configuration."""
     assert send(meeting_location_type=place) == {"meetingLocationType": place, "overrideLocationConfig": True}
 
 
@@ -145,6 +154,83 @@ def test_half_a_character_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequestError, match="surrogate") as caught:
         send(**{name: "a\ud83d"})
     assert caught.value.field == name
+
+
+LINE_BREAKS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+ONE_LINE = ["title", "meeting_location_id", "assigned_user_id", "calendar_id"]
+
+
+@pytest.mark.parametrize("end", LINE_BREAKS)
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_a_line_break_in_a_single_line_is_refused(name: str, end: str) -> None:
+    """The server answers a title with one by 422; the message says where it is."""
+    with pytest.raises(
+        InvalidRequestError, match=r"it holds a line break \(U\+[0-9A-F]{4} at character 6\)"
+    ) as caught:
+        send(**{name: f"Botox{end}follow up"})
+    assert caught.value.field == name
+    with pytest.raises(InvalidRequestError, match="line break"):
+        check_block_slot_create(
+            BlockSlotCreate(title=f"a{end}b", location_id="l", calendar_id="c", start_time=START, end_time=END)
+        )
+    with pytest.raises(InvalidRequestError, match="line break"):
+        check_block_slot_update(BlockSlotUpdate(title=f"a{end}b", calendar_id="c", location_id="l"))
+
+
+@pytest.mark.parametrize("character", ["\0", "\x01", "\x1b", "\x7f", "\x9b"])
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_a_control_character_in_a_single_line_is_refused(name: str, character: str) -> None:
+    """NUL and escapes among them, and the message shows none."""
+    with pytest.raises(InvalidRequestError, match="it holds a control character") as caught:
+        send(**{name: f"a{character}b"})
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["description", "address"])
+def test_texts_of_several_lines_keep_their_lines(name: str) -> None:
+    """An address has several lines; NUL is in no text."""
+    text = "12 Main Street\r\nSpringfield\n\tUSA\u2028"
+    assert send(**{name: text})[ALL_FIELDS[name]] == text
+    with pytest.raises(InvalidRequestError, match=r"U\+0000"):
+        send(**{name: "a\0b"})
+
+
+@pytest.mark.parametrize(
+    "title", ["Zoë\u00a0Ünal 診察", "👩\u200d⚕️ check-up", "a\tb", "\u202bעברית\u202c", "soft\u00adhyphen", ""]
+)
+def test_a_title_in_any_script_is_sent_as_it_is(title: str) -> None:
+    """Characters that are not printable by Python's measure but right in a text: joiners, marks, the tab."""
+    assert send(title=title) == {"title": title}
+
+
+@pytest.mark.parametrize("text", [SafeString("x"), NumpyText("x")])
+@pytest.mark.parametrize("name", TEXT_FIELDS)
+def test_a_subclass_of_text_is_text(name: str, text: str) -> None:
+    """What templates and arrays hold: each is sent as the text that it is."""
+    assert send(**{name: text})[TEXT_FIELDS[name]] == "x"
+    assert send(start_time=type(text)(START)) == {"startTime": START}
+    assert send(rrule=type(text)("RRULE:FREQ=DAILY"), **FREE)["rrule"] == "RRULE:FREQ=DAILY"
+    with pytest.raises(InvalidRequestError, match="line break"):
+        send(title=type(text)("a\nb"))
+    assert build_get_appointment(type(text)("ev1")).path.endswith("/ev1")
+
+
+@pytest.mark.parametrize("status", [Status.CONFIRMED, OldStatus.CONFIRMED, PlainStatus.CONFIRMED])
+def test_a_member_of_an_enumeration_is_its_value(status: object) -> None:
+    """Also beside a text that no codec knows."""
+    assert send(appointment_status=status) == {"appointmentStatus": "confirmed"}
+    assert send(appointment_status=status, title=SafeString("x")) == {
+        "appointmentStatus": "confirmed",
+        "title": "x",
+    }
+
+
+def test_a_value_of_three_megabytes_is_not_shown() -> None:
+    """Neither as the value nor as the reason."""
+    with pytest.raises(InvalidRequestError) as caught:
+        send(appointment_status="x" * 3_000_000)
+    assert len(str(caught.value)) < 500
+    assert caught.value.field == "appointment_status"
 
 
 def test_an_empty_update_is_refused() -> None:
@@ -284,11 +370,11 @@ def test_an_id_stays_one_segment_of_the_path(event_id: str, segment: str) -> Non
     assert build_get_appointment(event_id).path == f"/calendars/events/appointments/{segment}"
 
 
-@pytest.mark.parametrize("event_id", ["", "  ", ".", "..", "\ud800"])
-def test_an_id_that_cannot_be_one_is_refused(event_id: str) -> None:
-    """Empty ids and dots alone are refused."""
+@pytest.mark.parametrize("event_id", ["", "  ", ".", "..", "\ud800", "a\0b", "a\nb", "a" * 2000, None, 5, b"ev"])
+def test_an_id_that_cannot_be_one_is_refused(event_id: object) -> None:
+    """Empty ids, dots alone, control characters and what is no text."""
     with pytest.raises(InvalidRequestError, match="event_id"):
-        build_update_appointment(event_id, AppointmentUpdate(title="x"))
+        build_update_appointment(event_id, AppointmentUpdate(title="x"))  # type: ignore[arg-type]
 
 
 def test_an_id_must_be_text() -> None:
@@ -298,12 +384,104 @@ def test_an_id_must_be_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["calendars", "//evil.example", "/a?b=c", "/a#b", "/a/../b", "/a b", "/a\nb", "/..", "/a\\b"]
+    "path",
+    [
+        *[
+            "calendars",
+            "//evil.example",
+            "/a?b=c",
+            "/a#b",
+            "/a/../b",
+            "/a b",
+            "/a\nb",
+            "/..",
+            "/a\\b",
+            "/a//b",
+            "/./a",
+        ],
+        *[
+            "/x/%2e%2e/y",
+            "/x/%2E%2E/y",
+            "/x/.%2e/y",
+            "/x/%2e/y",
+            "/x/%252e%252e/y",
+            "/x/%25252e%25252E/y",
+            "/x/%2e%2e",
+        ],
+        *["/x/..%2fy", "/x%2f..%2fy", "/x/%2e%2e%5cy", "/x%5c..%5cy", "/x/..;a/y", "/x/%2e%2e%3b/y", "/x/..%20/y"],
+        *[
+            "/%2fevil.example",
+            "/a%00b",
+            "/a%0d%0ab",
+            "/a%",
+            "/a%zz",
+            "/a%c0%ae%c0%ae/b",
+            "/a\x7f",
+            "/\ud800",
+            "/a\u2028b",
+        ],
+        *["", "a" * 10_000, "/" + "a" * 10_000, None, 5, b"/a", ["/a"], "/%" + "25" * 20 + "2e%2e/"],
+    ],
 )
 def test_a_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
-    """`request` takes plain absolute paths only."""
-    with pytest.raises(InvalidRequestError, match="path"):
+    """`request` takes plain absolute paths only, however often they are decoded on the way."""
+    with pytest.raises(InvalidRequestError, match=r"^path = "):
         build_request("GET", path, object)
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/calendars/", "/calendars/"),
+        ("/a/b%20c", "/a/b%20c"),
+        ("/a/b%2Fc", "/a/b%2Fc"),
+        ("/a/ä", "/a/%C3%A4"),
+        ("/a/...", "/a/..."),
+        ("/a/.well-known/b..c", "/a/.well-known/b..c"),
+        ("/a/100%25", "/a/100%25"),
+        (SafeString("/a"), "/a"),
+    ],
+)
+def test_a_plain_path_is_sent_as_it_is(path: str, sent: str) -> None:
+    """With what is encoded in it, and with dots that are no segment of their own."""
+    assert build_request("GET", path, object).path == sent
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"query": "a=b"},
+        {"query": {"a": None}},
+        {"query": {"a": True}},
+        {"query": {"a": 10**5000}},
+        {"query": {"a": "\ud800"}},
+        {"query": {"\ud800": "a"}},
+        {"query": {5: "a"}},
+        {"repeatable": "yes"},
+        {"body": {"a": "\ud800"}},
+        {"body": {"a": 10**5000}},
+    ],
+)
+def test_a_request_that_cannot_be_sent_is_refused(wrong: dict[str, object]) -> None:
+    """Whatever is wrong with its query, its body or its flag."""
+    with pytest.raises(InvalidRequestError) as caught:
+        build_request("POST", "/a", object, **wrong)  # type: ignore[arg-type]
+    assert str(caught.value).isascii() or str(caught.value).encode()
+
+
+def test_an_answer_type_that_cannot_be_decoded_is_refused_before_anything_is_sent() -> None:
+    """After the answer it would be too late."""
+    for answer_type in (5, "int", dict[int, set[object]] | list[int] | set[int], lambda: None):
+        with pytest.raises(InvalidRequestError, match="answer_type"):
+            build_request("PUT", "/a", answer_type)  # type: ignore[arg-type]
+
+
+def test_query_values_that_have_one_meaning_are_taken() -> None:
+    """Texts and whole numbers of any class, as plain ones."""
+    query = build_request("GET", "/a", object, query={SafeString("a"): NumpyText("b"), "c": Status.CONFIRMED}).query
+    assert query == {"a": "b", "c": "confirmed"}
+    assert query is not None
+    assert {type(one) for pair in query.items() for one in pair} == {str}
 
 
 def test_a_method_that_is_none_is_refused() -> None:

@@ -21,8 +21,9 @@ from leadconnector_async._wire import Read, build_update_appointment, read_succe
 from leadconnector_async._wire_models import WireUpdate
 
 text = st.text(st.characters(codec="utf-8"))
+line = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]))
 flag = st.booleans()
-offset = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+offset = st.integers(-14 * 4, 14 * 4).map(lambda quarters: timezone(timedelta(minutes=15 * quarters)))
 moment = st.builds(
     lambda naive, zone: naive.replace(microsecond=0, tzinfo=zone),
     st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),
@@ -37,8 +38,12 @@ def optional(values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 
 @st.composite
 def updates(draw: st.DrawFn) -> AppointmentUpdate:
-    names = ("title", "meeting_location_id", "assigned_user_id", "description", "address", "calendar_id")
-    fields = {name: draw(optional(text)) for name in names}
+    fields = {
+        name: draw(optional(line)) for name in ("title", "meeting_location_id", "assigned_user_id", "calendar_id")
+    }
+    fields |= {
+        name: draw(optional(text.filter(lambda one: "\0" not in one))) for name in ("description", "address")
+    }
     for name in ("override_location_config", "ignore_date_range", "to_notify", "ignore_free_slot_validation"):
         fields[name] = draw(optional(flag))
     fields["appointment_status"] = draw(optional(st.sampled_from(get_args(AppointmentStatus))))

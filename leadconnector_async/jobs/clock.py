@@ -6,7 +6,7 @@ passes.
 
 Rule: a time that the clock skips, or shows twice, is an error and not a guess.
 
-Pure. Must not import anything of the package.
+Pure. Knows the checks of moments only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
+
+from .._moments import BadMoment, check_name
+from .._shown import show
+from .._values import to_text
+from ..exceptions import InvalidRequestError
 
 _SHIFT: Final = re.compile(
     r"(?P<sign>[+-])?(?:(?P<weeks>\d{1,4})w)?(?:(?P<days>\d{1,4})d)?(?:(?P<hours>\d{1,5})h)?(?:(?P<minutes>\d{1,6})m)?"
@@ -42,11 +47,18 @@ class Shift(Struct, frozen=True):
         return sign + ("".join(f"{count}{unit}" for count, unit in parts if count) or "0m")
 
 
+class BadZone(BadMoment):
+    """A zone that is unknown, or usually not the one that is meant."""
+
+
 def parse_shift(text: str) -> Shift:
-    """Read a shift: a sign, then weeks, days, hours and minutes, each if needed. Raises `ValueError`."""
-    match = _SHIFT.fullmatch(text.strip())
+    """Read a shift: a sign, then weeks, days, hours and minutes, each if needed.
+
+    Raises `InvalidRequestError`, a `ValueError`.
+    """
+    match = _SHIFT.fullmatch((to_text(text) or "").strip())
     if match is None or not any(match[unit] for unit in ("weeks", "days", "hours", "minutes")):
-        raise ValueError(f"{text!r} is no shift such as +2d, -90m or 1w2d")
+        raise InvalidRequestError(f"{show(text)} is no shift such as +2d, -90m or 1w2d", field="shift", value=text)
     sign = -1 if match["sign"] == "-" else 1
     weeks, days, hours, minutes = (int(match[unit] or 0) for unit in ("weeks", "days", "hours", "minutes"))
     return Shift(sign * (weeks * 7 + days), sign * (hours * 60 + minutes))
@@ -57,6 +69,7 @@ def apply_shift(moment: datetime, shift: Shift, zone: str | None) -> datetime:
     if shift.days:
         if zone is None:
             raise ValueError("a shift by days keeps the time of day, and so needs a time zone")
+        check_zone(zone, moment)
         wall = moment.astimezone(find_zone(zone)).replace(tzinfo=None) + timedelta(days=shift.days)
         moment = place(wall, zone)
     moved = moment.astimezone(UTC) + timedelta(minutes=shift.minutes)
@@ -64,8 +77,12 @@ def apply_shift(moment: datetime, shift: Shift, zone: str | None) -> datetime:
 
 
 def place(wall: datetime, zone: str) -> datetime:
-    """Give a wall-clock time the offset of its zone. Raises `ValueError` for a time in a gap or an overlap."""
+    """Give a wall-clock time the offset of its zone. Raises `ValueError` for a time in a gap or an overlap.
+
+    Raises `BadZone` for a zone that is unknown, or without the summer time that is usually meant.
+    """
     local = wall.replace(tzinfo=find_zone(zone), fold=0)
+    check_zone(zone, local)
     if local.utcoffset() == local.replace(fold=1).utcoffset():
         return local
     exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == wall
@@ -73,13 +90,21 @@ def place(wall: datetime, zone: str) -> datetime:
     raise ValueError(f"{wall.isoformat()} {kind} in {zone}; write it with an offset")
 
 
+def check_zone(zone: str, moment: datetime) -> None:
+    """Refuse a zone without the summer time that is usually meant at an aware moment. Raises `BadZone`."""
+    try:
+        check_name(zone, moment)
+    except BadMoment as bad:
+        raise BadZone(bad.reason, bad.mend) from None
+
+
 @lru_cache(maxsize=64)
 def find_zone(zone: str) -> ZoneInfo:
-    """The zone of an IANA name. Raises `ValueError`."""
+    """The zone of an IANA name. Raises `BadZone`, a `ValueError`."""
     try:
         return ZoneInfo(zone)
     except (KeyError, OSError, ValueError):
-        raise ValueError(f"{zone!r} is not an IANA time zone such as America/New_York") from None
+        raise BadZone(f"{show(zone)} is not an IANA time zone", "name one such as America/New_York") from None
 
 
 def _fix(moment: datetime) -> timezone:

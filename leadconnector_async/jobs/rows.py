@@ -19,7 +19,7 @@ from .._checks import check_update
 from .._wire import encode_id
 from ..exceptions import InvalidRequestError, RowFault
 from ..models import AppointmentUpdate
-from .clock import Shift, parse_shift, place
+from .clock import BadZone, Shift, parse_shift, place
 
 BEFORE: Final = ("start_time", "end_time", "appointment_status", "assigned_user_id", "calendar_id", "title")
 """What a plan may say of the state before, in columns that begin with `before_`."""
@@ -198,8 +198,10 @@ def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
         raise BadRow(name, f"{text} has no offset", mend)
     try:
         return place(moment, zone)
+    except BadZone as bad:
+        raise BadRow("timezone", bad.reason, bad.mend) from None
     except ValueError as error:
-        raise BadRow(name if "IANA" not in str(error) else "timezone", str(error)) from None
+        raise BadRow(name, str(error)) from None
 
 
 def _read_before(name: str, cell: object) -> object:
@@ -225,8 +227,10 @@ def _read_shift(others: Mapping[str, str], values: Mapping[str, object], zone: s
         shift = parse_shift(text)
         if shift.days and zone is not None:
             place(datetime(2027, 1, 1, 12), zone)
+    except BadZone as bad:
+        raise BadRow("timezone", bad.reason, bad.mend) from None
     except ValueError as error:
-        raise BadRow("shift" if "IANA" not in str(error) else "timezone", str(error)) from None
+        raise BadRow("shift", str(error)) from None
     if shift.days and zone is None:
         mend = "name it in a column timezone, or give hours"
         raise BadRow("shift", "a shift by days keeps the time of day, and so needs a time zone", mend)

@@ -44,7 +44,7 @@ _BLOCK_STRINGS: Final = {
 }
 _BOOLEANS: Final = frozenset({"overrideLocationConfig", "ignoreDateRange", "toNotify", "ignoreFreeSlotValidation"})
 _STATUSES: Final = frozenset({"new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed"})
-_PLACES: Final = frozenset({"custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google"})
+_PLACES: Final = frozenset({"custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google", "default"})
 _KEPT_AS: Final = {"completed": "showed", "active": "confirmed"}
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?P<offset>Z|[+-]\d\d:\d\d)", re.ASCII)
 _RESET: Final = frozenset({"showed", "noshow"})

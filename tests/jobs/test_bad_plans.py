@@ -65,6 +65,22 @@ CSV = {
     "a shift without a unit": ("event_id,shift\na,+2\n", {2: "no shift"}),
     "an empty shift": ("event_id,shift\na,+\n", {2: "no shift"}),
     "a shift by days without a zone": ("event_id,shift\na,+2d\n", {2: "time zone"}),
+    "a zone without summer time, in summer": (
+        "event_id,start_time,timezone\na,2027-07-09T09:00,EST\nb,2027-01-09T09:00,EST\nc,2027-07-09T09:00,MST\n",
+        {
+            2: "name America/New_York (with summer time) or America/Panama (without)",
+            4: "name America/Denver (with summer time) or America/Phoenix (without)",
+        },
+    ),
+    "a zone that is right all year": ("event_id,start_time,timezone\na,2027-07-09T09:00,HST\n,x,\n", {3: "empty"}),
+    "an offset off the quarter hour": (
+        "event_id,start_time,end_time\na,2027-07-09T09:00:00-04:56,2027-07-09T09:30:00-04:56\n",
+        {2: "its offset is -04:56, and all offsets in use are multiples of 15 minutes"},
+    ),
+    "a title of two lines": (
+        'event_id,title\na,"Botox\nfollow up"\n',
+        {3: "it holds a line break (U+000A at character 6)"},
+    ),
     "a shift by days with a bad zone": ("event_id,shift,timezone\na,+2d,Mars/Base\n", {2: "IANA"}),
     "a shift and a time": (f"event_id,shift,start_time\na,+2h,{TIME}\n", {2: "new times as well"}),
     "an unknown status": ("event_id,appointment_status\na,no_show\n", {2: "appointment_status"}),
@@ -81,7 +97,7 @@ CSV = {
         "event_id,appointment_status\na,x\nb,new\n,new\nc,y\nb,new\n",
         {2: "appointment_status", 4: "empty", 5: "appointment_status", 6: "line 3 already"},
     ),
-    "a bad row behind a text of two lines": ('event_id,title\na,"one\ntwo"\n,x\n', {4: "empty"}),
+    "a bad row behind a text of two lines": ('event_id,description\na,"one\ntwo"\n,x\n', {4: "empty"}),
     "semicolons, and a bad row": ("event_id;to_notify\na;maybe\n", {2: "neither true nor false"}),
     "a quote that never ends": ('event_id,title\na,"x\nb,y\n,z\n', {4: "no CSV"}),
 }
