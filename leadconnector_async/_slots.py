@@ -6,7 +6,8 @@ its answer came. The server counts the request at some moment inside that stay, 
 least T apart *at the server*; hence no window of length T there holds more than N, whatever the latency, and
 with no clock in common. A fixed window of any phase and a token bucket of size N are satisfied by the same
 stream. A request that was cut off may still be on its way: its slot stays a margin longer. A request that
-never left gives its slot back at once.
+never left gives its slot back at once. A clock that is read late, or in coarse steps, would stamp an answer
+earlier than it came: `lag` is added to every stamp.
 
 That is safe as long as nobody else uses the location; what is known of others is kept in `_pace`, what N and T
 are in `_limit`. A request that is under way for longer than half an interval keeps its slot, but nobody waits
@@ -47,12 +48,13 @@ class Ticket(Struct, frozen=True, gc=False):
 
 
 class Slots:
-    """The slots of one location. All times are seconds of one monotonic clock."""
+    """The slots of one location. All times are seconds of one monotonic clock, which is behind by `lag` at most."""
 
     __slots__ = (
         "_cooling",
         "_freed",
         "_fresh",
+        "_lag",
         "_last_paused",
         "_rejected",
         "_stall_at",
@@ -65,8 +67,9 @@ class Slots:
         "sent",
     )
 
-    def __init__(self, max_requests: int, interval: float) -> None:
+    def __init__(self, max_requests: int, interval: float, lag: float = 0.0) -> None:
         self.limit = Limit(max_requests, interval)
+        self._lag = lag
         self.pace = Pace()
         self.in_flight = 0
         """Requests under way: `_fresh` ones by their number, and `_stalled` ones."""
@@ -149,7 +152,7 @@ class Slots:
         `refused`: for the rate; `pause` follows.
         """
         self._leave(ticket)
-        self._cooling.append((answered_at, ticket.sent_at))
+        self._cooling.append((answered_at + self._lag, ticket.sent_at))
         self.limit.learn(ticket.number, headers)
         remaining = read_remaining(headers)
         if remaining is not None:

@@ -11,7 +11,9 @@ Knows the arithmetic (`_slots`, `_daily`, `_budget`); must not import the pipeli
 from __future__ import annotations
 
 import asyncio
+import math
 import random
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,6 +31,8 @@ _JITTER: Final = 0.05
 _SHORTEST_PAUSE: Final = 0.1
 """As a part of the interval: a hint of nothing would have the location hammered."""
 _PAUSE_REASON: Final = "the server refused a request for its rate (429)"
+CLOCK_LAG: Final = 0.002 + time.get_clock_info("monotonic").resolution
+"""By how many seconds a loop's clock may be behind: uvloop's counts in milliseconds, that of Windows in ticks."""
 _SWEEP_AT: Final = 64
 """From how many lanes on idle ones are looked for."""
 
@@ -44,13 +48,14 @@ class Lane:
         "_reserve",
         "_resumed",
         "_timer",
+        "_timer_at",
         "budget",
         "daily",
         "slots",
     )
 
-    def __init__(self, limit: RateLimit, loop: asyncio.AbstractEventLoop) -> None:
-        self.slots = Slots(limit.max_requests, limit.interval)
+    def __init__(self, limit: RateLimit, loop: asyncio.AbstractEventLoop, lag: float = 0.0) -> None:
+        self.slots = Slots(limit.max_requests, limit.interval, lag)
         self.daily = Daily(limit.daily)
         self.budget = RetryBudget()
         self._reserve = limit.daily_reserve
@@ -58,7 +63,8 @@ class Lane:
         self._interactive = Queue()
         self._bulk = Queue()
         self._overtaken = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = math.inf
         self._resumed = True
 
     @property
@@ -238,10 +244,12 @@ class Lane:
         """A timer that fires early does no harm, so it is moved only to an earlier moment."""
         when = self.slots.compute_next(now) if self.waiting else None
         if self._timer is not None:
-            if when is not None and self._timer.when() <= when:
+            if when is not None and self._timer_at <= when:
                 return
             self._timer.cancel()
-        self._timer = None if when is None else self._loop.call_at(when, self._on_timer)
+            self._timer = None
+        if when is not None:
+            self._timer, self._timer_at = self._loop.call_at(when, self._on_timer), when
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -249,12 +257,16 @@ class Lane:
 
 
 class Throttle:
-    """The lanes of all locations: a busy one never delays an idle one, and an idle one costs nothing."""
+    """The lanes of all locations: a busy one never delays an idle one, and an idle one costs nothing.
 
-    __slots__ = ("_lanes", "_limit", "_sweep_at")
+    `lag`: by how many seconds the loop's clock may be behind.
+    """
 
-    def __init__(self, limit: RateLimit) -> None:
+    __slots__ = ("_lag", "_lanes", "_limit", "_sweep_at")
+
+    def __init__(self, limit: RateLimit, lag: float = 0.0) -> None:
         self._limit = limit
+        self._lag = lag
         self._lanes: dict[str | None, Lane] = {}
         self._sweep_at = _SWEEP_AT
 
@@ -264,7 +276,7 @@ class Throttle:
         if lane is None:
             if len(self._lanes) >= self._sweep_at:
                 self._sweep()
-            lane = self._lanes[location_id] = Lane(self._limit, loop)
+            lane = self._lanes[location_id] = Lane(self._limit, loop, self._lag)
         return lane
 
     def get_lane(self, location_id: str | None) -> Lane | None:

@@ -50,7 +50,7 @@ class Watch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._bounds: list[tuple[float, int, Bound]] = []
         self._numbers = count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
 
     def begin(self, loop: asyncio.AbstractEventLoop, seconds: float) -> Bound:

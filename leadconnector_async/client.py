@@ -25,7 +25,7 @@ from ._attempt import Attempts, Shared
 from ._methods import CalendarMethods
 from ._pipeline import Pipeline
 from ._quota import LocationQuota
-from ._throttle import Throttle
+from ._throttle import CLOCK_LAG, Throttle
 from ._transport import Transport
 from ._version import __version__
 from ._watch import Watch
@@ -96,7 +96,10 @@ class LeadConnector(CalendarMethods):
         self._location_id = location_id
         self._base_url = check_base_url(base_url)
         self._shared = Shared(
-            Transport(self._base_url, session), Throttle(rate_limit or RateLimit()), TokenSource(token), Watch()
+            Transport(self._base_url, session),
+            Throttle(rate_limit or RateLimit(), CLOCK_LAG),
+            TokenSource(token),
+            Watch(),
         )
         self._owner = True
         self._settings = _Settings(

@@ -8,10 +8,19 @@ import pytest
 from leadconnector_async import LeadConnector, RetryPolicy
 from leadconnector_async.sandbox import Limits, Sandbox
 
+from . import loops
+
 QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.002)
 WIDE = Limits(max_requests=10_000, interval=0.5)
 
 MakeClient = Callable[..., LeadConnector]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests run on asyncio's own loop, or on the one that `TEST_LOOP` names."""
+    loops.install()
+    if loops.NAME != "asyncio":
+        config.pluginmanager.register(loops.VirtualTime())
 
 
 @pytest.fixture(scope="session", autouse=True)

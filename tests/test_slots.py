@@ -1,6 +1,8 @@
 """The limiter's arithmetic, without a clock."""
 
 import math
+import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,3 +223,17 @@ def end_all(
         else:
             slots.give_back(ticket)
     return [one for one in under_way if one[0] > now]
+
+
+def test_a_clock_that_is_behind_frees_no_slot_early() -> None:
+    """One that counts whole milliseconds may stamp an answer before the server has counted its request."""
+    dice, slots, counted, instant = random.Random(5), Slots(1, 0.1, lag=0.001), [], 0.0
+    slots.pace.open(-1.0, 0.1)
+    while len(counted) < 50:
+        ticket = slots.take(math.floor(instant * 1000) / 1000)
+        if ticket is not None:
+            instant += dice.uniform(0.0001, 0.003)
+            counted.append(instant)
+            slots.finish(ticket, math.floor((instant + 0.0001) * 1000) / 1000, {})
+        instant += 0.00001
+    assert min(later - earlier for earlier, later in pairwise(counted)) >= 0.1
