@@ -29,6 +29,7 @@ IN_VIRTUAL_TIME = {
     "simulation/test_outage.py",
     "simulation/test_schedules.py",
     "simulation/test_soak.py",
+    "test_attempt.py",
     "test_throttle.py",
     "test_watch.py",
 }
