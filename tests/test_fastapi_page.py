@@ -1,0 +1,214 @@
+"""The how-to for FastAPI is run as it says: under uvicorn with two workers, and with a restart in the middle."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from leadconnector_async.jobs import read_status
+from leadconnector_async.sandbox import Limits, Sandbox
+
+from .cli.shell import build_environment
+
+PAGE = Path(__file__).parent.parent / "docs" / "pages" / "how-to" / "run-in-fastapi.md"
+SERVED = """
+import os
+from clinic import app
+
+@app.middleware("http")
+async def sign(request, call_next):
+    response = await call_next(request)
+    response.headers["x-worker"] = str(os.getpid())
+    return response
+"""
+"""The page's application, whose answers say which worker they are of."""
+SLOW = Limits(max_requests=10, interval=0.25)
+ROWS = 60
+Row = dict[str, object]
+pytestmark = pytest.mark.timeout(180)
+
+
+def read_page() -> str:
+    """The application of the page."""
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    return str(block)
+
+
+def take_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Clinic:
+    """The page's application under `uvicorn --workers 2`, in a process group of its own."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder, self.sandbox, self.port = folder, sandbox, take_port()
+        self.workers: set[int] = set()
+        self.last_worker = self.owner = 0
+        self._server: asyncio.subprocess.Process | None = None
+        (folder / "clinic.py").write_text(read_page())
+        (folder / "served.py").write_text(SERVED)
+
+    async def start(self) -> None:
+        """Until both workers have answered."""
+        options = ["--workers", "2", "--port", str(self.port), "--log-level", "warning"]
+        environment = build_environment(self.sandbox, JOBS_FOLDER=str(self.folder / "jobs"))
+        self._server = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "uvicorn", "served:app", *options),
+            cwd=self.folder,
+            env=environment,
+            start_new_session=True,
+        )
+        self.workers.clear()
+        await see(self.have_both_answered)
+
+    async def end(self, number: signal.Signals) -> None:
+        """End the server and all its workers."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if number == signal.SIGKILL:
+            os.killpg(server.pid, number)
+        else:
+            server.send_signal(number)
+        await server.wait()
+
+    async def have_both_answered(self) -> bool:
+        try:
+            await self.ask("nothing")
+        except httpx.TransportError:
+            return False
+        return len(self.workers) >= 2
+
+    async def ask(self, name: str) -> tuple[int, Any]:
+        return await self.send("GET", name)
+
+    async def send(self, method: str, name: str, rows: object = None) -> tuple[int, Any]:
+        """On a new connection each time, so that either worker may answer."""
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as browser:
+            answer = await browser.request(method, f"/jobs/{name}", json=rows, timeout=30)
+        self.last_worker = int(answer.headers["x-worker"])
+        self.workers.add(self.last_worker)
+        return answer.status_code, answer.json()
+
+    async def is_under_way(self) -> bool:
+        """And both workers have said so."""
+        status = (await self.ask("online"))[1]
+        assert status["left"] > 0, "the job is too short to be met under way by both workers"
+        return status["counts"].get("applied", 0) >= 5 and len(self.workers) >= 2
+
+    async def is_finished(self) -> bool:
+        try:
+            return bool((await self.ask("online"))[1]["finished"])
+        except httpx.TransportError:
+            return False
+
+
+async def see(what: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for something that must come."""
+    async with asyncio.timeout(60):
+        while not await what():
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def clinic(tmp_path: Path) -> AsyncIterator[Clinic]:
+    async with Sandbox(limits=SLOW) as sandbox:
+        clinic = Clinic(tmp_path, sandbox)
+        try:
+            await clinic.start()
+            yield clinic
+        finally:
+            await clinic.end(signal.SIGKILL)
+
+
+def plan(clinic: Clinic) -> list[Row]:
+    """Titles with all that glueing rows into CSV would break."""
+    titles = ['Moved, "online"', "=1+1", "Ünïcode; 1"]
+    return [
+        {"event_id": event_id, "title": titles[number % 3]}
+        for number, event_id in enumerate(clinic.sandbox.appointment_ids[:ROWS])
+    ]
+
+
+async def end_all_cleanly(clinic: Clinic) -> None:
+    await clinic.end(signal.SIGTERM)
+    status = read_status(clinic.folder / "jobs" / "online.job")
+    assert status.summary.left > 0
+    assert "sent" not in status.summary.counts
+    await clinic.start()
+
+
+async def end_all_hard(clinic: Clinic) -> None:
+    await clinic.end(signal.SIGKILL)
+    await clinic.start()
+
+
+async def end_the_jobs_worker(clinic: Clinic) -> None:
+    os.kill(clinic.owner, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [end_all_cleanly, end_all_hard, end_the_jobs_worker])
+async def test_a_job_survives_whatever_ends_its_worker(
+    clinic: Clinic, end: Callable[[Clinic], Awaitable[None]]
+) -> None:
+    """Both workers say how far it is, meanwhile and when it has finished; each row is applied once."""
+    rows = plan(clinic)
+    status, begun = await clinic.send("POST", "online", rows)
+    assert (status, begun) == (202, {"rows": ROWS})
+    clinic.owner = clinic.last_worker
+    clinic.workers.clear()
+    await see(clinic.is_under_way)
+    await end(clinic)
+    clinic.workers.clear()
+    await see(clinic.is_finished)
+    await see(clinic.have_both_answered)
+    for _ in range(10):
+        status, told = await clinic.ask("online")
+        assert (status, told["finished"], told["counts"]) == (200, True, {"applied": ROWS})
+    for row in rows:
+        assert clinic.sandbox.appointment(str(row["event_id"])).title == row["title"]
+    applied = [one.event_id for one in clinic.sandbox.requests.of("update_appointment") if one.applied]
+    assert sorted(map(str, applied)) == sorted(str(row["event_id"]) for row in rows)
+
+
+async def test_a_request_that_begins_nothing_says_why(clinic: Clinic) -> None:
+    """A bad plan is a 422 with row, field and reason of each, and its name can be given again.
+
+    A name that is taken is a 409, one that is unknown a 404, one that is a path, or no rows, a 422.
+    """
+    first, second = clinic.sandbox.appointment_ids[:2]
+    bad: list[Row] = [
+        {"event_id": first, "title": "x"},
+        {"event_id": first, "title": "y"},
+        {"event_id": second, "start_time": "tomorrow"},
+        {"event_id": second, "colour": "red"},
+        {"title": "nobody's"},
+    ]
+    status, answer = await clinic.send("POST", "online", bad)
+    assert status == 422
+    told = [(fault["row"], fault["field"]) for fault in answer["detail"]]
+    assert [row for row, _ in told] == [2, 3, 4, 5]
+    assert all(fault["reason"] for fault in answer["detail"])
+    assert (await clinic.ask("online"))[0] == 404
+    assert len(clinic.sandbox.requests) == 0
+    good: list[Row] = [{"event_id": first, "title": "x"}, {"event_id": "nowhere", "title": "x"}]
+    assert (await clinic.send("POST", "online", good))[0] == 202
+    await see(clinic.is_finished)
+    assert (await clinic.ask("online"))[1]["counts"] == {"applied": 1, "refused": 1}
+    for _ in range(6):
+        assert (await clinic.send("POST", "online", good))[0] == 409
+    assert (await clinic.ask("unknown"))[0] == 404
+    assert (await clinic.ask("..%5C..%5Cetc"))[0] == 422
+    assert (await clinic.send("POST", "other", {"event_id": "x"}))[0] == 422
+    assert [path.name for path in (clinic.folder / "jobs").iterdir()] == ["online.job"]
