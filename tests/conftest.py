@@ -1,6 +1,7 @@
 """What all tests share: a sandbox, a client for it, and nothing that leaves the machine."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -10,6 +11,8 @@ from leadconnector_async.sandbox import Limits, Sandbox
 
 from . import loops
 
+MOST_SECONDS_IN_CI = 60
+"""What a campaign may take there."""
 QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.002)
 WIDE = Limits(max_requests=10_000, interval=0.5)
 
@@ -21,6 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
     loops.install()
     if loops.NAME != "asyncio":
         config.pluginmanager.register(loops.VirtualTime())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In CI a campaign that does not keep to its time is a failure; elsewhere a slow machine may take longer."""
+    for item in items:
+        if os.environ.get("CI") and item.get_closest_marker("campaign") is not None:
+            item.add_marker(pytest.mark.timeout(MOST_SECONDS_IN_CI), append=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
