@@ -12,6 +12,8 @@ from typing import Final
 
 from yarl import URL
 
+from ._shown import show_error
+from ._values import check_line
 from .exceptions import ConfigurationError
 
 BASE_URL: Final = "https://services.leadconnectorhq.com"
@@ -20,11 +22,8 @@ BASE_URL: Final = "https://services.leadconnectorhq.com"
 
 def check_base_url(text: str) -> URL:
     """Read a base address. Raises `ConfigurationError` for one that tokens must not be sent to."""
-    try:
-        url = URL(text)
-        host, port = url.host, url.port
-    except ValueError as error:
-        raise ConfigurationError(f"base_url is not an address: {error}") from None
+    url = read_url("base_url", text)
+    host, port = url.host, url.port
     if not host or url.scheme not in ("http", "https") or port is None:
         raise ConfigurationError(f"base_url must look like {BASE_URL!r}")
     if url.user is not None or url.password is not None:
@@ -33,6 +32,17 @@ def check_base_url(text: str) -> URL:
         raise ConfigurationError("base_url must not hold a query or a fragment")
     if url.scheme == "http" and not _is_loopback(host):
         raise ConfigurationError(f"base_url is http:// to {host}; use https://, as http:// is for loopback only")
+    return url
+
+
+def read_url(name: str, value: object) -> URL:
+    """An address of any kind. Raises `ConfigurationError` for what is not one."""
+    text = check_line(name, value)
+    try:
+        url = URL(text)
+        _ = url.host, url.port
+    except Exception as error:
+        raise ConfigurationError(f"{name} is not an address: {show_error(error)}") from None
     return url
 
 

@@ -7,8 +7,10 @@ Knows events only.
 
 from __future__ import annotations
 
+import inspect
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 from .events import Event, EventHandler
 
@@ -34,6 +36,9 @@ class Announcer:
         if self._handler is None:
             return
         try:
-            self._handler(event)
+            answer = cast("Callable[[Event], object]", self._handler)(event)
+            if inspect.iscoroutine(answer):
+                answer.close()
+                LOGGER.error("on_event returned a coroutine, which nobody awaits: pass a plain function")
         except Exception:
             LOGGER.exception("on_event failed on %s", type(event).__name__)

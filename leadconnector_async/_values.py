@@ -12,8 +12,9 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Iterable
-from typing import Final, TypeVar, cast
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, TypeGuard, TypeVar, cast
 
 from ._shown import show, show_error
 from .exceptions import ConfigurationError
@@ -98,7 +99,7 @@ def check_count(name: str, value: object, least: int) -> None:
 
 def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> None:
     """A setting that is a finite number of seconds. Raises `ConfigurationError`."""
-    if not (_is_finite(value) and (value > 0 or (may_be_zero and value == 0))):  # type: ignore[operator]
+    if not (_is_finite(value) and (value > 0 or (may_be_zero and value == 0))):
         least = "0 or greater" if may_be_zero else "greater than 0"
         raise ConfigurationError(f"{name} is {show(value)}; it must be a number of seconds {least}")
 
@@ -124,6 +125,24 @@ def is_async(function: object) -> bool:
     return any(kind(one) for kind in kinds for one in (function, type(function).__call__))
 
 
+def check_clock(clock: Callable[[], float]) -> Callable[[], float]:
+    """A clock of the user's that can be relied on. Raises `ConfigurationError`, and so does the clock itself."""
+    check_kind("clock", clock, Callable, "a function that returns the seconds since the epoch")  # type: ignore[arg-type]
+    check_callback("clock", clock)
+    return partial(_read_clock, clock)
+
+
+def _read_clock(clock: Callable[[], float]) -> float:
+    now: object = clock()
+    if not _is_finite(now):
+        if inspect.iscoroutine(now):
+            now.close()
+        raise ConfigurationError(
+            f"clock returned a {type(now).__name__}; it must return the seconds since the epoch"
+        )
+    return now
+
+
 def check_path(name: str, value: object) -> str:
     """A setting that is the path of a file or a folder. Raises `ConfigurationError`."""
     try:
@@ -141,7 +160,7 @@ def _is_refused(character: str, lines: bool) -> bool:
     return not lines or character == "\0" or "\ud800" <= character <= "\udfff"
 
 
-def _is_finite(value: object) -> bool:
+def _is_finite(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

@@ -8,10 +8,11 @@ Must not import the pipeline or the client.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from ._secret import Secret
 from .exceptions import ConfigurationError
@@ -62,7 +63,7 @@ def check_token(token: object) -> str:
         )
     if token.lower().startswith("bearer"):
         raise ConfigurationError("the token begins with 'Bearer'; pass the token alone")
-    return token
+    return token if isinstance(token, Secret) else str.__str__(token)
 
 
 class TokenSource:
@@ -71,7 +72,7 @@ class TokenSource:
     __slots__ = ("_check", "_newest", "_newest_at", "_provider", "_refreshing", "fixed")
 
     def __init__(self, token: str | TokenProvider) -> None:
-        self._provider = token if callable(token) else None
+        self._provider = _check_provider(token) if callable(token) else None
         self._refreshing = _find_refreshing(token)
         self.fixed = None if callable(token) else Secret(check_token(token))
         self._newest = self.fixed or Secret()
@@ -85,13 +86,13 @@ class TokenSource:
         """The token to use now."""
         if self._provider is None:
             return check_token(self.fixed)
-        return self._note(await self._provider())
+        return self._note(await _take(self._provider()))
 
     async def replace(self, rejected: str) -> str:
         """The token to use now that the server has refused this one; it may be the same again."""
         if self._refreshing is None:
             return await self.fetch()
-        return self._note(await self._refreshing.refresh(rejected))
+        return self._note(await _take(self._refreshing.refresh(rejected)))
 
     def find_newest(self, now: float) -> str | None:
         """The newest token that the provider gave, by whichever call, if that was a moment ago."""
@@ -131,6 +132,30 @@ class TokenSource:
         self._newest = Secret(check_token(token))
         self._newest_at = asyncio.get_running_loop().time()
         return self._newest
+
+
+def _check_provider(provider: TokenProvider) -> TokenProvider:
+    """Raise `ConfigurationError` for one that cannot be called without arguments."""
+    try:
+        inspect.signature(provider).bind()
+    except TypeError:
+        raise ConfigurationError(
+            "the token provider takes arguments; it must be an async function without"
+        ) from None
+    except ValueError:  # not every function in C tells
+        pass
+    return provider
+
+
+async def _take(given: object) -> object:
+    """Await what a provider gave. A plain function gives the token itself, which is not shown."""
+    if not inspect.isawaitable(given):
+        kind = type(given).__name__
+        del given  # or the traceback would hold it
+        raise ConfigurationError(
+            f"the token provider returned a {kind}, which cannot be awaited; make it an async function"
+        )
+    return await cast("Awaitable[object]", given)
 
 
 def _find_refreshing(provider: object) -> RefreshingProvider | None:

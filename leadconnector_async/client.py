@@ -25,8 +25,10 @@ from ._attempt import Attempts, Shared
 from ._methods import CalendarMethods
 from ._pipeline import Pipeline
 from ._quota import LocationQuota
+from ._shown import show
 from ._throttle import CLOCK_LAG, Throttle
 from ._transport import Transport
+from ._values import check_callback, check_kind, check_line, to_text
 from ._version import __version__
 from ._watch import Watch
 from ._wire import JsonValue, Query, build_request
@@ -93,24 +95,29 @@ class LeadConnector(CalendarMethods):
         app_info: str | None = None,
         on_event: EventHandler | None = None,
     ) -> None:
-        self._location_id = location_id
+        self._location_id = None if location_id is None else check_line("location_id", location_id)
         self._base_url = check_base_url(base_url)
+        limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
+        if session is not None:
+            check_kind("session", session, aiohttp.ClientSession, "an aiohttp.ClientSession")
         self._shared = Shared(
             Transport(self._base_url, session),
-            Throttle(rate_limit or RateLimit(), CLOCK_LAG),
+            Throttle(limit, CLOCK_LAG),
             TokenSource(token),
             Watch(),
         )
         self._owner = True
-        self._settings = _Settings(
-            version=version,
-            timeouts=timeouts or Timeouts(),
-            retry=retry or RetryPolicy(),
-            priority=priority,
-            app_info=app_info,
-            on_event=on_event,
+        self._settings = _check_settings(
+            _Settings(
+                version=version,
+                timeouts=Timeouts() if timeouts is None else timeouts,
+                retry=RetryPolicy() if retry is None else retry,
+                priority=priority,
+                app_info=app_info,
+                on_event=on_event,
+            )
         )
-        self._version = version
+        self._version = self._settings.version
         self._pipeline = self._build_pipeline()
 
     @classmethod
@@ -158,7 +165,7 @@ class LeadConnector(CalendarMethods):
         """
         other = copy(self)
         other._owner = False
-        other._settings = structs.replace(self._settings, **options)
+        other._settings = _check_settings(structs.replace(self._settings, **options))
         other._version = other._settings.version
         other._pipeline = other._build_pipeline()
         return other
@@ -169,6 +176,7 @@ class LeadConnector(CalendarMethods):
         Without `token`, the app whose provider this client was made with gives it. Raises `ConfigurationError`
         where there is no such app.
         """
+        location_id = check_line("location_id", location_id)
         tokens = self._shared.tokens.for_location(location_id) if token is None else TokenSource(token)
         other = copy(self)
         other._owner = False
@@ -241,7 +249,6 @@ class LeadConnector(CalendarMethods):
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
-        check_priority(settings.priority)
         announcer = Announcer(settings.on_event)
         attempts = Attempts(
             self._shared,
@@ -254,10 +261,24 @@ class LeadConnector(CalendarMethods):
         return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, announcer=announcer)
 
 
+def _check_settings(settings: _Settings) -> _Settings:
+    """The same settings, their texts as plain ones. Raises `ConfigurationError`."""
+    check_kind("timeouts", settings.timeouts, Timeouts)
+    check_kind("retry", settings.retry, RetryPolicy)
+    check_priority(settings.priority)
+    check_callback("on_event", settings.on_event)
+    app_info = None if settings.app_info is None else _check_header("app_info", settings.app_info)
+    return structs.replace(settings, version=_check_header("version", settings.version), app_info=app_info)
+
+
+def _check_header(name: str, value: object) -> str:
+    text = to_text(value)
+    if text is None or not _PLAIN.fullmatch(text) or text != text.strip():
+        raise ConfigurationError(f"{name} is {show(value)}; it must be one line of plain ASCII text")
+    return text
+
+
 def _build_headers(version: str, app_info: str | None) -> dict[str, str]:
-    for name, value in (("version", version), ("app_info", app_info)):
-        if value is not None and not _PLAIN.fullmatch(value):
-            raise ConfigurationError(f"{name} is {value!r}; it must be one line of plain ASCII text")
     agent = f"leadconnector_async/{__version__}"
     return {
         "Version": version,

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import aiohttp
 from msgspec import structs
 from yarl import URL
 
-from ._address import BASE_URL, check_base_url
+from ._address import BASE_URL, check_base_url, read_url
 from ._renewal import Renewals
+from ._secret import Secret
+from ._shown import show
 from ._token_endpoint import AppKeys, TokenEndpoint
 from ._token_wire import build_stored_token
+from ._values import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
 from .exceptions import ConfigurationError, DecodeError, ReconnectRequiredError, TokenExpiredError
 from .policy import Timeouts
 from .token_stores import MemoryTokenStore, TokenStore
@@ -57,7 +60,7 @@ class AppTokens:
 
     def for_location(self, location_id: str) -> AppTokens:
         """The tokens of another location of the same app."""
-        return AppTokens(self._renewals, location_id)
+        return AppTokens(self._renewals, check_line("location_id", location_id))
 
 
 class OAuthApp:
@@ -91,14 +94,20 @@ class OAuthApp:
         session: aiohttp.ClientSession | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_text("client_id", client_id)
-        _check_text("client_secret", client_secret)
+        client_id = check_line("client_id", client_id)
+        client_secret = _check_secret("client_secret", client_secret)
+        check_kind("timeouts", timeouts, Timeouts)
+        check_seconds("refresh_ahead", refresh_ahead, may_be_zero=True)
+        if session is not None:
+            check_kind("session", session, aiohttp.ClientSession, "an aiohttp.ClientSession")
+        if store is not None:
+            _check_store(store)
         if timeouts.read > _LONGEST_READ:
             raise ConfigurationError(f"timeouts.read is {timeouts.read}; it must be at most {_LONGEST_READ} s")
         self._client_id = client_id
-        self._redirect_uri = redirect_uri
-        self._authorize_at = URL(authorize_at)
-        self._clock = clock
+        self._redirect_uri = None if redirect_uri is None else _check_redirect(redirect_uri)
+        self._authorize_at = _check_page(authorize_at)
+        self._clock = clock = check_clock(clock)
         keys = AppKeys(client_id, client_secret)
         self._endpoint = TokenEndpoint(check_base_url(base_url), keys, timeouts=timeouts, session=session)
         self._renewals = Renewals(
@@ -120,12 +129,13 @@ class OAuthApp:
         """
         if self._redirect_uri is None:
             raise ConfigurationError("authorize_url needs a redirect_uri: OAuthApp(…, redirect_uri=…)")
-        _check_text("state", state)
+        state = check_line("state", state)
+        chosen = [scopes] if isinstance(scopes, str) else check_kind("scopes", scopes, Iterable, "a list of scopes")
         query = {
             "response_type": "code",
             "redirect_uri": self._redirect_uri,
             "client_id": self._client_id,
-            "scope": " ".join([scopes] if isinstance(scopes, str) else scopes),
+            "scope": " ".join(check_line("scopes", scope) for scope in chosen),
             "state": state,
         }
         return str(self._authorize_at.update_query(query))
@@ -137,9 +147,10 @@ class OAuthApp:
         `ReconnectRequiredError` for a code that is used or too old. A code works once: after a `TokenStoreError`
         the token is remembered, and stored by the next call that needs a token of this location.
         """
+        user_type = check_choice("user_type", user_type, get_args(UserType))  # type: ignore[assignment]
         form = {
             "grant_type": "authorization_code",
-            "code": code,
+            "code": _check_secret("code", code),
             "user_type": user_type,
             "redirect_uri": self._redirect_uri,
         }
@@ -154,13 +165,14 @@ class OAuthApp:
 
     def provider(self, location_id: str) -> AppTokens:
         """The tokens of a location, or of an agency by its id, for `LeadConnector(token=…)`. Asks nobody yet."""
-        return AppTokens(self._renewals, location_id)
+        return AppTokens(self._renewals, check_line("location_id", location_id))
 
     async def location_token(self, company_id: str, location_id: str) -> StoredToken:
         """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].
 
         Where the answer has no refresh token, the next token comes from the agency's in the same way.
         """
+        company_id, location_id = check_line("company_id", company_id), check_line("location_id", location_id)
 
         async def ask() -> tuple[str, StoredToken]:
             return location_id, await self._ask_agency(company_id, location_id)
@@ -214,6 +226,27 @@ def _choose_key(token: StoredToken) -> str:
     return key
 
 
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip() or value != value.strip():
-        raise ConfigurationError(f"{name} must be a text without blanks around it")
+def _check_secret(name: str, value: object) -> str:
+    """As `check_line`, without showing the value."""
+    if not isinstance(value, str) or not value or value != value.strip() or find_text_fault(value):
+        raise ConfigurationError(f"{name} must be a line of text without blanks around it")
+    return value if isinstance(value, Secret) else str.__str__(value)
+
+
+def _check_redirect(address: object) -> str:
+    """An address of any scheme, letter by letter as it was given: the vendor compares it."""
+    read_url("redirect_uri", address)
+    return check_line("redirect_uri", address)
+
+
+def _check_page(address: object) -> URL:
+    url = read_url("authorize_at", address)
+    if not url.host or url.scheme not in ("http", "https"):
+        raise ConfigurationError(f"authorize_at is {show(address)}; it must look like {AUTHORIZE_URL!r}")
+    return url
+
+
+def _check_store(store: object) -> None:
+    missing = [name for name in ("load", "save", "lock") if not callable(getattr(store, name, None))]
+    if isinstance(store, type) or missing:
+        raise ConfigurationError(f"store is {show(store)}; it must be a TokenStore, such as FileTokenStore(path)")

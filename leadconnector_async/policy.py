@@ -5,11 +5,11 @@ Pure. Must not import anything of the package but its errors.
 
 from __future__ import annotations
 
-import math
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from ._values import check_choice, check_count, check_seconds
 from .exceptions import ConfigurationError
 
 OnAmbiguous: TypeAlias = Literal["reconcile", "retry", "raise"]
@@ -29,8 +29,8 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     a connection included. Bounds each call of the token provider as well."""
 
     def __post_init__(self) -> None:
-        _check_positive("Timeouts.connect", self.connect)
-        _check_positive("Timeouts.read", self.read)
+        check_seconds("Timeouts.connect", self.connect)
+        check_seconds("Timeouts.read", self.read)
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -53,15 +53,12 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     twice. `"raise"`: `OutcomeUnknownError` at once. What creates something is never sent twice."""
 
     def __post_init__(self) -> None:
-        _check_count("RetryPolicy.max_attempts", self.max_attempts, 1)
+        check_count("RetryPolicy.max_attempts", self.max_attempts, 1)
         if self.deadline is not None:
-            _check_positive("RetryPolicy.deadline", self.deadline)
-        _check_positive("RetryPolicy.backoff_base", self.backoff_base)
-        _check_positive("RetryPolicy.backoff_cap", self.backoff_cap)
-        if self.on_ambiguous not in ("reconcile", "retry", "raise"):
-            raise ConfigurationError(
-                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; it must be 'reconcile', 'retry' or 'raise'"
-            )
+            check_seconds("RetryPolicy.deadline", self.deadline)
+        check_seconds("RetryPolicy.backoff_base", self.backoff_base)
+        check_seconds("RetryPolicy.backoff_cap", self.backoff_cap)
+        check_choice("RetryPolicy.on_ambiguous", self.on_ambiguous, get_args(OnAmbiguous))
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
@@ -81,10 +78,10 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     """Of these, what bulk calls leave to interactive ones."""
 
     def __post_init__(self) -> None:
-        _check_count("RateLimit.max_requests", self.max_requests, 1)
-        _check_positive("RateLimit.interval", self.interval)
-        _check_count("RateLimit.daily", self.daily, 1)
-        _check_count("RateLimit.daily_reserve", self.daily_reserve, 0)
+        check_count("RateLimit.max_requests", self.max_requests, 1)
+        check_seconds("RateLimit.interval", self.interval)
+        check_count("RateLimit.daily", self.daily, 1)
+        check_count("RateLimit.daily_reserve", self.daily_reserve, 0)
         if self.daily_reserve >= self.daily:
             raise ConfigurationError(
                 f"RateLimit.daily_reserve is {self.daily_reserve}; it must be less than daily, {self.daily}"
@@ -92,16 +89,5 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 def check_priority(value: object) -> None:
-    """Raise `ConfigurationError` if it is no priority."""
-    if value not in ("interactive", "bulk"):
-        raise ConfigurationError(f"priority is {value!r}; it must be 'interactive' or 'bulk'")
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"{name} is {value!r}; it must be a whole number of at least {least}")
-
-
-def _check_positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{name} is {value!r}; it must be a number of seconds greater than 0")
+    """Raise `ConfigurationError` if it is not a priority."""
+    check_choice("priority", value, get_args(Priority))

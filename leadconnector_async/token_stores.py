@@ -19,6 +19,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ._file_lock import close_lock, open_lock, try_lock
+from ._values import check_kind, check_line, check_path, check_seconds
 from .exceptions import TokenStoreError
 from .tokens import StoredToken
 
@@ -66,15 +67,15 @@ class MemoryTokenStore:
 
     async def load(self, key: str) -> StoredToken | None:
         """The newest token that was saved."""
-        return self._tokens.get(key)
+        return self._tokens.get(check_line("key", key))
 
     async def save(self, key: str, token: StoredToken) -> None:
         """Keep a token."""
-        self._tokens[key] = token
+        self._tokens[check_line("key", key)] = check_kind("token", token, StoredToken)
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Excludes the other tasks of this process."""
-        return self._locks.setdefault(key, asyncio.Lock())
+        return self._locks.setdefault(check_line("key", key), asyncio.Lock())
 
 
 class FileTokenStore:
@@ -86,7 +87,8 @@ class FileTokenStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, lock_seconds: float = 60.0) -> None:
-        self._path = os.path.realpath(path)
+        check_seconds("lock_seconds", lock_seconds)
+        self._path = os.path.realpath(check_path("path", path))
         self._folder = f"{self._path}.locks"
         self._lock_seconds = lock_seconds
 
@@ -95,16 +97,18 @@ class FileTokenStore:
 
     async def load(self, key: str) -> StoredToken | None:
         """The newest token that was saved, by whichever process."""
+        key = check_line("key", key)
         return (await asyncio.to_thread(self._read)).get(key)
 
     async def save(self, key: str, token: StoredToken) -> None:
         """Keep a token: it is on the disk when this returns. The tokens of other keys stay as they are."""
-        await asyncio.to_thread(self._add, key, token)
+        check_kind("token", token, StoredToken)
+        await asyncio.to_thread(self._add, check_line("key", key), token)
 
     @asynccontextmanager
     async def lock(self, key: str) -> AsyncGenerator[None]:
         """Excludes all other tasks and processes. Waiting blocks nobody else."""
-        descriptor = self._open_lock(hashlib.sha256(key.encode()).hexdigest()[:32])
+        descriptor = self._open_lock(hashlib.sha256(check_line("key", key).encode()).hexdigest()[:32])
         try:
             for seconds in self._look():
                 if self._try_lock(descriptor):

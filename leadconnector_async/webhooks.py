@@ -27,12 +27,14 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw, Struct
 
 from ._errors import UNREADABLE
+from ._shown import show, show_error
+from ._values import check_clock, check_flag, to_text
 from ._wire import read_appointment
 from ._wire_models import WireEvent
 from .exceptions import ConfigurationError, StaleWebhookError, UnreadableWebhookError, WebhookSignatureError
@@ -117,13 +119,16 @@ class WebhookVerifier:
         require_timestamp: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not (isinstance(max_age_seconds, int | float) and max_age_seconds > 0):
-            raise ConfigurationError(f"max_age_seconds is {max_age_seconds!r}; it must be more than 0")
+        if isinstance(max_age_seconds, bool) or not isinstance(max_age_seconds, int | float):
+            raise ConfigurationError(f"max_age_seconds is {show(max_age_seconds)}; it must be a number")
+        if not max_age_seconds > 0:
+            raise ConfigurationError(f"max_age_seconds is {show(max_age_seconds)}; it must be more than 0")
+        check_flag("require_timestamp", require_timestamp)
         self._check_new = _load_ed25519(ed25519_key)
         self._check_old = None if rsa_key is None else _load_rsa(rsa_key)
         self._max_age = max_age_seconds
         self._require_timestamp = require_timestamp
-        self._clock = clock
+        self._clock = check_clock(clock)
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> AppointmentEvent:
         """Check a delivery and read its event.
@@ -149,7 +154,7 @@ class WebhookVerifier:
         return event
 
     def _check_signature(self, body: bytes, headers: Mapping[str, str]) -> None:
-        sent = {name.lower(): text for name, text in headers.items()}
+        sent = _list_headers(headers)
         if _NEW_HEADER in sent:
             _compare(self._check_new, _NEW_HEADER, sent[_NEW_HEADER], body)
         elif _OLD_HEADER not in sent:
@@ -184,6 +189,34 @@ class WebhookVerifier:
             raise StaleWebhookError(f"The event comes from {-age:.0f} seconds in the future: set your clock.")
 
 
+def _list_headers(headers: object) -> dict[str, str]:
+    """The headers by their names in lower case. One of `None` did not come; bytes are as ASGI servers have them.
+
+    Raises `WebhookSignatureError` for what cannot be headers: whatever a request held, the answer is a refusal.
+    """
+    if not isinstance(headers, Mapping):
+        raise WebhookSignatureError(
+            f"The headers are a {type(headers).__name__}; pass those of the request, names with their values."
+        )
+    try:
+        pairs = [(_decode_header(name), value) for name, value in cast("Mapping[object, object]", headers).items()]
+    except Exception as error:
+        raise WebhookSignatureError(f"The headers cannot be read ({show_error(error)}).") from None
+    listed: dict[str, str] = {}
+    for name, value in pairs:
+        if name is None or value is None or name.lower() not in (_NEW_HEADER, _OLD_HEADER):
+            continue
+        text = _decode_header(value)
+        if text is None:
+            raise WebhookSignatureError(f"The {name} header is a {type(value).__name__}; pass its text.")
+        listed[name.lower()] = text
+    return listed
+
+
+def _decode_header(value: object) -> str | None:
+    return value.decode("latin-1") if isinstance(value, bytes) else to_text(value)
+
+
 def _load_ed25519(pem: str | bytes) -> _Check:
     key = _load_key(pem)
     if not isinstance(key, Ed25519PublicKey):
@@ -201,7 +234,7 @@ def _load_rsa(pem: str | bytes) -> _Check:
 def _load_key(pem: str | bytes) -> object:
     try:
         return load_pem_public_key(pem.encode() if isinstance(pem, str) else pem)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError):
         return None
 
 

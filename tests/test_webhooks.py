@@ -94,6 +94,48 @@ def test_a_good_signature_is_believed(name: str) -> None:
     assert make_verifier(old=False).verify(BODY, {"Host": "x", name: sign(BODY)}).webhook_id == "wh-1"
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {NEW: None},
+        {NEW: None, OLD: None},
+        {NEW: 5},
+        {NEW: [sign(BODY)]},
+        {NEW: "\ud800"},
+        {NEW: "x" * 1_000_000},
+        {NEW: b"\xff\x00"},
+        {None: None, 5: "x"},
+        {},
+        None,
+        5,
+        "x-ghl-signature",
+        [(NEW, sign(BODY))],
+    ],
+    ids=lambda headers: type(headers).__name__,
+)
+def test_headers_of_any_shape_are_refused_and_never_a_500(headers: object) -> None:
+    """Anybody can leave the header out, and `{name: request.headers.get(name)}` then holds `None`."""
+    with pytest.raises(WebhookSignatureError) as caught:
+        make_verifier().verify(BODY, headers)  # type: ignore[arg-type]
+    assert len(str(caught.value)) < 400
+
+
+def test_headers_as_bytes_are_read() -> None:
+    """As ASGI servers have them; one of `None` beside a good one did not come."""
+    headers: dict[object, object] = {b"host": b"x", NEW.encode(): sign(BODY).encode(), OLD: None}
+    assert make_verifier().verify(BODY, headers).webhook_id == "wh-1"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"clock": None}, {"clock": lambda: None}, {"require_timestamp": "no"}])
+@pytest.mark.parametrize("number", [None, "300", True, float("nan"), 0, -1])
+def test_settings_of_a_verifier_that_cannot_work_are_our_error(wrong: dict[str, object], number: object) -> None:
+    """When it is made, or when the clock is first asked."""
+    with pytest.raises(ConfigurationError):
+        verify(BODY, **wrong)
+    with pytest.raises(ConfigurationError, match="max_age_seconds"):
+        make_verifier(max_age_seconds=number)
+
+
 @pytest.mark.parametrize("name", [OLD, OLD.lower(), OLD.upper()])
 def test_the_older_signature_is_believed_where_a_key_was_given(name: str) -> None:
     """RSA with PKCS#1 v1.5 and SHA-256, in whatever case."""
