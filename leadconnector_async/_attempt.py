@@ -84,13 +84,18 @@ class Attempts:
         """The lane that all attempts wait in."""
         return self._shared.throttle.find_lane(self._location_id, loop)
 
-    async def make(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
-        """Get a token, wait for a slot, send the request once, and read what comes back."""
+    async def make(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, *, renewed: bool = False
+    ) -> Answer[T] | Failure:
+        """Get a token, wait for a slot, send the request once, and read what comes back.
+
+        `renewed`: the call has its token already.
+        """
         shared = self._shared
         session = shared.transport.open(loop)
         lane = self.find_lane(loop)
         free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
-        ticket = free or await self._take_slot(call, lane, loop)
+        ticket = free or await self._take_slot(call, lane, loop, renewed=renewed)
         if isinstance(ticket, Failure):
             return ticket
         call.left = False  # what the last attempt left there would keep this slot taken
@@ -119,21 +124,18 @@ class Attempts:
             raise
         return self._read_reply(call, lane, reply, ticket)
 
-    async def make_with_new_token(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, failure: Failure
-    ) -> Answer[T] | Failure:
-        """`Invalid JWT`: once per call, and only if there is another token to be had."""
-        if call.refreshed or self._shared.tokens.fixed is not None:
-            return failure
-        call.refreshed = True
+    async def renew_token(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
+        """Ask for another token than the one that was refused; tells whether there is one."""
+        if self._shared.tokens.fixed is not None:
+            return False
         rejected = call.token
         unfetched = await self._fetch(call, loop, self._shared.tokens.replace(rejected))
         if unfetched is not None:
             return unfetched
         if call.token == rejected:
-            return failure
+            return False
         self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
-        return await self.make(call, loop)
+        return True
 
     def _read_reply(
         self, call: Call[T], lane: Lane, reply: Reply | Unanswered, ticket: Ticket
@@ -171,12 +173,14 @@ class Attempts:
             self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
         return lane.measure_pause()
 
-    async def _take_slot(self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> Ticket | Failure:
+    async def _take_slot(
+        self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, renewed: bool
+    ) -> Ticket | Failure:
         """A token, and then a slot: nobody holds one while a token is fetched, which may take for ever."""
         tokens, returned = self._shared.tokens, False
         if tokens.fixed is not None:
             return await self._wait_for_slot(call, lane, loop)
-        failure = await self._fetch(call, loop, tokens.fetch())
+        failure = None if renewed else await self._fetch(call, loop, tokens.fetch())
         while failure is None:
             self._shared.transport.open(loop)  # it may have been closed meanwhile; this says so
             free = lane.try_take(bulk=self._bulk)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar
 
 from ._errors import redact
+from ._recovery import Recovery
 from ._retry import Failure, is_ambiguous, may_run_late, says_nothing
 from ._transport import Progress, Reply, Unanswered
 from ._wire import Request
@@ -50,8 +51,8 @@ class Call(Progress, Generic[T], kw_only=True):
     """How long the server asked to wait, the last time that it did."""
     unread: str = ""
     """Why the event could not be read back, or could not tell."""
-    refreshed: bool = False
-    """A new token was asked for."""
+    recovery: Recovery | None = None
+    """What was tried after refusals of the token; `None` if there were none."""
 
     @property
     def name(self) -> str:

@@ -16,15 +16,17 @@ from msgspec import structs
 
 from ._announce import Announcer
 from ._attempt import Attempts
-from ._budget import RetryBudget
 from ._call import BUDGET_SPENT, Call, conclude, decide_reading_back, explain_budget, fail_deadline
+from ._errors import judge_token_refusal
+from ._recovery import Recovery
 from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
 from .answer import Answer
 from .events import Reconciled, Retrying
-from .exceptions import LeadConnectorError, PreconditionFailedError, TokenExpiredError, TransportError
+from .exceptions import LeadConnectorError, PreconditionFailedError, TransportError
 from .policy import RetryPolicy
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -76,12 +78,12 @@ class Pipeline:
         back_off = BackOff(call.request, self._policy, call.deadline, loop.time)
         unread: Failure | None = None
         while True:
-            outcome = await self._renew(call, loop, outcome)
+            outcome = await self._recover(call, loop, back_off, outcome)
             if isinstance(outcome, Answer):
                 return outcome
             call.note(outcome)
             again = await self._wait(call, back_off, unread or outcome)
-            found = await self._reconcile(call, loop, budget, outcome)
+            found = await self._reconcile(call, loop, back_off, outcome)
             if isinstance(found, Answer):
                 return found
             unread = found
@@ -100,20 +102,50 @@ class Pipeline:
         seconds = back_off.decide(failure)
         if seconds is None:
             return False
+        await self._sleep(call, seconds, failure)
+        return True
+
+    async def _sleep(self, call: Call[T], seconds: float, failure: Failure) -> None:
         reason = str(failure.error.args[0])
         self._announcer.tell(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
         await asyncio.sleep(seconds)
-        return True
 
-    async def _renew(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, outcome: Answer[T] | Failure
+    async def _recover(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, outcome: Answer[T] | Failure
     ) -> Answer[T] | Failure:
-        if isinstance(outcome, Failure) and isinstance(outcome.error, TokenExpiredError):
-            return await _guard(call, self._attempts.make_with_new_token(call, loop, outcome))
+        """After a refusal of the token: what `_recovery` says, until it is believed."""
+        while isinstance(outcome, Failure) and (refusal := judge_token_refusal(outcome.error)) is not None:
+            recovery = call.recovery = call.recovery or Recovery()
+            step = recovery.choose(refusal)
+            if step == "renew":
+                if not await self._renew(call, loop, recovery):
+                    continue
+            elif step == "believe" or not await self._wait_for_stray(call, recovery, back_off, outcome):
+                return outcome if recovery.failure is None else Failure(recovery.failure, "final")
+            outcome = await _guard(call, self._attempts.make(call, loop, renewed=step == "renew"))
         return outcome
 
+    async def _renew(self, call: Call[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
+        """Ask for another token; `False` if there is none, and `recovery` knows why."""
+        recovery.asked = True
+        renewed = await _guard(call, self._attempts.renew_token(call, loop))
+        if isinstance(renewed, Failure):
+            recovery.failure = renewed.error
+            return False
+        recovery.renewed = renewed
+        return renewed
+
+    async def _wait_for_stray(self, call: Call[T], recovery: Recovery, back_off: BackOff, failure: Failure) -> bool:
+        """Wait before the request is repeated; `False` if the deadline comes first."""
+        seconds = back_off.decide_stray()
+        if seconds is None:
+            return False
+        recovery.repeated = True
+        await self._sleep(call, seconds, failure)
+        return True
+
     async def _reconcile(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, budget: RetryBudget, failure: Failure
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, failure: Failure
     ) -> Answer[T] | Failure | None:
         """Read what a write may have done: the answer if it was applied, why nobody can tell, `None` if it was not.
 
@@ -122,12 +154,12 @@ class Pipeline:
         build_proof = call.request.build_proof
         if build_proof is None or not decide_reading_back(call, self._policy, failure):
             return None
-        if not budget.spend(loop.time()):
+        if not self._attempts.find_lane(loop).budget.spend(loop.time()):
             call.unread = BUDGET_SPENT
             return Failure(TransportError(call.unread), "final")
         proof, precondition = build_proof(), call.request.precondition
         read_at = 0.0 if precondition is None else precondition.now()
-        found = await self._read_back(call, proof.request, loop)
+        found = await self._read_back(call, proof.request, loop, back_off)
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
             return found
@@ -143,23 +175,23 @@ class Pipeline:
         return None if changed is None else Failure(changed, "final")
 
     async def _read_back(
-        self, call: Call[T], request: Request[T], loop: asyncio.AbstractEventLoop
+        self, call: Call[T], request: Request[T], loop: asyncio.AbstractEventLoop, back_off: BackOff
     ) -> Answer[T] | Failure:
         reading = Call(
             request=request,
             deadline=call.deadline,
             attempts=call.attempts,
             doubt=True,
-            refreshed=call.refreshed,
+            recovery=call.recovery,
         )
         try:
             found = await _guard(reading, self._attempts.make(reading, loop))
-            return await self._renew(reading, loop, found)
+            return await self._recover(reading, loop, back_off, found)
         finally:
-            call.attempts, call.refreshed = reading.attempts, reading.refreshed
+            call.attempts, call.recovery = reading.attempts, reading.recovery
 
 
-async def _guard(call: Call[T], attempt: Awaitable[Answer[T] | Failure]) -> Answer[T] | Failure:
+async def _guard(call: Call[T], attempt: Awaitable[R | Failure]) -> R | Failure:
     """Await an attempt after a failed one: what goes wrong now must not hide that a write may be applied."""
     try:
         return await attempt

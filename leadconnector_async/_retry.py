@@ -8,6 +8,7 @@ Pure. Time comes in as a function. Must not import the pipeline.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast
 from msgspec import Struct
 
 from ._operations import Operation
+from ._statuses import find_traits
 from ._wire import Request
-from .exceptions import DailyLimitError, LeadConnectorError
+from .exceptions import ApiError, DailyLimitError, LeadConnectorError
 from .policy import RetryPolicy
 
 if TYPE_CHECKING:
@@ -31,15 +33,16 @@ Phase: TypeAlias = Literal["never_sent", "certificate", "no_answer", "status", "
 """How far a request got that failed: it never left; the certificate was refused; it left and no whole answer
 came; the server answered with an error; or nothing can follow whatever the policy says."""
 
-_EDGE: Final = range(520, 531)
 _TOO_MANY: Final = 429
-_HARMLESS: Final = frozenset({408, 425, _TOO_MANY})
-_SAYS_NOTHING: Final = _HARMLESS | {401, 403}
-_PASSED_ON: Final = frozenset({502, 504, *_EDGE})
-_AMBIGUOUS: Final = frozenset({500, 502, 503, 504, *_EDGE})
-_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
-_LARGEST_IN_SECONDS: Final = 1000
+_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _LONGEST_SECONDS: Final = 86_400.0
+"""No header makes a location or a call wait for longer, before it is asked again."""
+_DATE: Final = re.compile(r"[A-Za-z]{3,9},? [0-9A-Za-z: +-]{15,40}", re.ASCII)
+"""A day of the week, and a date and a time after it, in any of the three forms that HTTP knows."""
+_UNREADABLE: Final = (ValueError, OverflowError, TypeError, IndexError, KeyError, AttributeError)
+"""What `email.utils` raises over one date or another that is none."""
+_STRAY_SECONDS: Final = (1.0, 1.5)
+"""After how long a stray refusal is repeated: about a second, and not all who met it at once in step."""
 
 
 class Failure(Struct, frozen=True):
@@ -62,19 +65,28 @@ def may_run_late(failure: Failure) -> bool:
     """Tell whether the server may still be at work on it: nobody waits there for what it was passed on to."""
     if failure.phase == "no_answer":
         return True
-    return failure.phase == "status" and failure.error.status in _PASSED_ON
+    return failure.phase == "status" and find_traits(failure.error.status).may_still_run
 
 
 def is_charged(failure: Failure) -> bool:
     """Tell whether a repetition after it costs budget: a refusal for the rate does not."""
-    return failure.error.status != _TOO_MANY
+    return find_traits(failure.error.status).costs_budget
 
 
 def is_passing(failure: Failure) -> bool:
     """Tell whether it may be better in a moment."""
-    if failure.phase in ("certificate", "final") or isinstance(failure.error, DailyLimitError):
+    error = failure.error
+    if failure.phase in ("certificate", "final") or isinstance(error, DailyLimitError):
         return False
-    return failure.phase != "status" or failure.error.status in _HARMLESS | _AMBIGUOUS
+    if failure.phase != "status" or find_traits(error.status).is_transient:
+        return True
+    return isinstance(error, ApiError) and error.transient
+
+
+def is_pause(failure: Failure) -> bool:
+    """Tell whether it belongs to a pause of the location: waiting that out is no attempt."""
+    refused_for_rate = failure.phase == "status" and failure.error.status == _TOO_MANY
+    return (refused_for_rate or failure.pause_seconds > 0) and is_passing(failure)
 
 
 def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> bool:
@@ -95,11 +107,13 @@ def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> 
 
 def says_nothing(failure: Failure) -> bool:
     """Tell whether it leaves open what became of earlier attempts: it is about the token, the rate or the way."""
-    return failure.phase != "status" or failure.error.status in _SAYS_NOTHING
+    return failure.phase != "status" or find_traits(failure.error.status).is_inconclusive
 
 
 def _may_have_run(failure: Failure) -> bool:
-    return failure.phase == "no_answer" or (failure.phase == "status" and (failure.error.status or 0) >= 500)
+    if failure.phase == "no_answer":
+        return True
+    return failure.phase == "status" and find_traits(failure.error.status).is_ambiguous
 
 
 class BackOff:
@@ -121,6 +135,8 @@ class BackOff:
         """Seconds to wait after this failure; `None` if nothing shall follow."""
         if not decide_repeat(self._request, self._policy, failure):
             return None
+        if is_pause(failure):
+            return None if _passes(self._deadline, self._clock, failure.pause_seconds) else 0.0
         state = self._state = self._state or self._build_state()
         retrying = cast("Retrying", state.retry_object)
         state.set_result(failure)
@@ -128,6 +144,11 @@ class BackOff:
         state.prepare_for_next_attempt()
         retrying.iter_state.reset()
         return float(decision) if isinstance(decision, float) else None
+
+    def decide_stray(self) -> float | None:
+        """Seconds to wait before a refusal is repeated that may be stray; `None` if nothing shall follow."""
+        seconds = random.uniform(*_STRAY_SECONDS)  # noqa: S311 - spreads load, guards nothing
+        return None if _passes(self._deadline, self._clock, seconds) else seconds
 
     def _build_state(self) -> RetryCallState:
         import tenacity  # noqa: PLC0415 - only failures need it
@@ -144,24 +165,23 @@ class BackOff:
 
 
 def read_hint(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-    """Read how long the server asks to wait, in seconds: given as seconds, milliseconds or an HTTP date.
+    """Read how long the server asks to wait, in seconds.
 
-    Numbers of 1000 and more are milliseconds: nobody has shown which unit a 429 uses [guess], and waiting a
-    thousand times too long is worse than asking once too often. A date is held against the answer's own
-    `Date`, so that no common clock is needed. No hint is longer than a day.
+    `retry-after-ms` holds milliseconds; `Retry-After` seconds or an HTTP date (RFC 9110, section 10.2.3), whatever
+    the size of the number. A date is held against the answer's own `Date`, so that no common clock is needed. No
+    hint is longer than a day; what is neither is no hint.
     """
     seconds = _read_hint(headers, now)
     return None if seconds is None else min(seconds, _LONGEST_SECONDS)
 
 
 def _read_hint(headers: Mapping[str, str], now: datetime | None) -> float | None:
-    milliseconds = headers.get("retry-after-ms", "")
+    milliseconds = headers.get("retry-after-ms", "").strip()
     if _NUMBER.fullmatch(milliseconds):
         return float(milliseconds) / 1000
     text = headers.get("retry-after", "").strip()
     if _NUMBER.fullmatch(text):
-        value = float(text)
-        return value if value < _LARGEST_IN_SECONDS else value / 1000
+        return float(text)
     until = _parse_date(text)
     if until is None:
         return None
@@ -170,27 +190,27 @@ def _read_hint(headers: Mapping[str, str], now: datetime | None) -> float | None
 
 
 def _parse_date(text: str) -> datetime | None:
+    if not _DATE.fullmatch(text):
+        return None
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+    except _UNREADABLE:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _compute_wait(backoff: wait_random_exponential, state: RetryCallState) -> float:
-    failure = _read_failure(state)
-    if failure.pause_seconds:
-        return 0.0
-    return max(failure.hint_seconds or 0.0, backoff(state))
+    return max(_read_failure(state).hint_seconds or 0.0, backoff(state))
 
 
 def _decide_stop(
     max_attempts: int, deadline: float | None, clock: Callable[[], float], state: RetryCallState
 ) -> bool:
-    if state.attempt_number >= max_attempts:
-        return True
-    wait_seconds = max(state.upcoming_sleep, _read_failure(state).pause_seconds)
-    return deadline is not None and clock() + wait_seconds >= deadline
+    return state.attempt_number >= max_attempts or _passes(deadline, clock, state.upcoming_sleep)
+
+
+def _passes(deadline: float | None, clock: Callable[[], float], seconds: float) -> bool:
+    return deadline is not None and clock() + seconds >= deadline
 
 
 def _read_failure(state: RetryCallState) -> Failure:

@@ -23,6 +23,7 @@ from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
 from ._shown import show_error
+from ._texts import clean_trace_id
 from ._wire_models import MisspeltStatus, WireUpdate
 from .exceptions import DecodeError, LeadConnectorError
 from .models import Appointment, AppointmentUpdate
@@ -178,7 +179,7 @@ def read_trace_id(body: bytes) -> str | None:
         trace_id = msgspec.json.decode(_decode_object(body)["traceId"])
     except (KeyError, *UNREADABLE):
         return None
-    return trace_id if isinstance(trace_id, str) else None
+    return clean_trace_id(trace_id)
 
 
 def _prove_update(event_id: str, sent: WireUpdate) -> Proof[Appointment]:

@@ -63,15 +63,6 @@ class WireEvent(Struct, frozen=True, rename="camel"):
     """Where the examples of the webhook guide have the content of any event [doc]."""
 
 
-class ErrorBody(Struct, frozen=True, rename="camel"):
-    """An error answer, in either of the server's two shapes [field]."""
-
-    message: object = None
-    error: object = None
-    name: object = None
-    trace_id: object = None
-
-
 class TokenAnswer(Struct, frozen=True, rename="camel"):
     """An answer of either token endpoint [doc]. What holds secrets has no repr.
 

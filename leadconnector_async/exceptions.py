@@ -18,10 +18,10 @@
     ├── TokenStoreError            stored tokens could not be read, locked or written
     └── ApiError                   the server answered with an error
         ├── BadRequestError              400
-        │   ├── SlotUnavailableError     "The slot you have selected is no longer available."
+        │   ├── SlotUnavailableError     400 or 422 "The slot you have selected is no longer available."
         │   └── InvalidEventError        "The event id is invalid."
         ├── AuthenticationError          401
-        │   ├── TokenExpiredError        "Invalid JWT"
+        │   ├── TokenExpiredError        "Invalid JWT", "jwt expired"
         │   └── ReconnectRequiredError   no token can be had: a user must connect the app again
         ├── PermissionDeniedError        403
         ├── NotFoundError                404
@@ -210,9 +210,14 @@ class ApiError(LeadConnectorError):
     """The server answered with an error, or with a redirect, which is never followed."""
 
     messages: list[str]
-    """The server's messages, whatever the body was: JSON of either shape, text, HTML, nothing."""
+    """The server's messages, the texts alone, whatever the body was: JSON of any shape, text, HTML, nothing.
+
+    At most 20, each on one line of at most 300 letters, without anything that a terminal obeys.
+    """
     hint_seconds: float | None
     """How long the server asked to wait, in seconds."""
+    transient: bool
+    """The same request may pass later, although nothing is changed: its rate, the server or the way is at fault."""
 
     def __init__(
         self,
@@ -220,6 +225,7 @@ class ApiError(LeadConnectorError):
         *,
         messages: list[str] | None = None,
         hint_seconds: float | None = None,
+        transient: bool = False,
         operation: str | None = None,
         status: int | None = None,
         trace_id: str | None = None,
@@ -236,6 +242,7 @@ class ApiError(LeadConnectorError):
         )
         self.messages = messages if messages is not None else []
         self.hint_seconds = hint_seconds
+        self.transient = transient
 
 
 class BadRequestError(ApiError):
@@ -243,7 +250,7 @@ class BadRequestError(ApiError):
 
 
 class SlotUnavailableError(BadRequestError):
-    """400: taken, off the grid, too little notice or out of the date range; the server does not say which."""
+    """400, 422: taken, off the grid, too little notice or out of the date range; the server does not say which."""
 
 
 class InvalidEventError(BadRequestError):
@@ -255,7 +262,7 @@ class AuthenticationError(ApiError):
 
 
 class TokenExpiredError(AuthenticationError):
-    """401 `Invalid JWT`: the access token has expired."""
+    """401 `Invalid JWT`, `jwt expired`, `Invalid token: access token is invalid`: the access token has expired."""
 
 
 class ReconnectRequiredError(AuthenticationError):
@@ -266,7 +273,7 @@ class ReconnectRequiredError(AuthenticationError):
 
 
 class PermissionDeniedError(ApiError):
-    """403: the token is not for this location, or the edge refused the client."""
+    """403: the token is not for this location; or, if `transient`, the edge or a proxy stopped the request."""
 
 
 class NotFoundError(ApiError):

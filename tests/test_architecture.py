@@ -22,15 +22,15 @@ FLOORS = [
     ["_call", "_announce", "_token_endpoint"],
     ["_throttle", "_transport", "_watch", "auth", "token_stores", "_token_wire", "_finish"],
     ["_queue"],
-    ["answer", "_retry", "_siblings", "webhooks", "reschedule"],
+    ["answer", "_retry", "_recovery", "_siblings", "webhooks", "reschedule"],
     ["_wire"],
     ["_precondition"],
     ["_checks", "_errors", "_operations", "_compare", "_slots", "_daily", "_budget"],
-    ["_limit", "_wire_models"],
+    ["_limit", "_wire_models", "_error_body"],
     ["_address", "_file_lock", "tokens", "events", "policy", "_quota", "_pace", "models", "recurrence"],
     ["_arguments"],
     ["_values"],
-    ["exceptions", "_version", "_rules", "_shown", "_secret", "_moments"],
+    ["exceptions", "_version", "_rules", "_shown", "_statuses", "_texts", "_secret", "_moments"],
 ]
 SANDBOX_MAY_USE = {"recurrence", "sandbox"}
 MAY_USE_SANDBOX = {"cli", "sandbox"}

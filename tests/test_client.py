@@ -261,7 +261,7 @@ async def test_an_expired_token_is_fetched_anew_once(sandbox: Sandbox, make_clie
 
 
 async def test_an_expired_token_without_another_is_final(sandbox: Sandbox, make_client: MakeClient) -> None:
-    """A fixed token cannot be refreshed, nor one that the provider gives again."""
+    """A fixed one cannot be refreshed, nor one that the provider gives again: tried once more, it is believed."""
     stale = sandbox.issue_token("access")
     sandbox.expire_token(stale)
 
@@ -272,7 +272,7 @@ async def test_an_expired_token_without_another_is_final(sandbox: Sandbox, make_
         sandbox.requests.clear()
         with pytest.raises(TokenExpiredError, match="expired"):
             await make_client(token).get_appointment(sandbox.appointment_ids[0])
-        assert len(sandbox.requests) == 1
+        assert len(sandbox.requests) == 2
 
 
 async def test_a_provider_that_fails_costs_no_slot(sandbox: Sandbox, make_client: MakeClient) -> None:
@@ -347,12 +347,16 @@ async def test_the_daily_limit_is_no_reason_to_wait(make_client: MakeClient, san
     assert caught.value.hint_seconds == pytest.approx(86_400, abs=5)
 
 
-async def test_a_429_to_the_last_attempt_is_rate_limited(sandbox: Sandbox, client: LeadConnector) -> None:
-    """It was refused, so nothing was applied."""
-    sandbox.faults.plan("update_appointment", ["429 retry-after=0.01"] * 5)
+async def test_a_429_ends_a_call_only_at_its_deadline(sandbox: Sandbox, client: LeadConnector) -> None:
+    """Waiting out a pause is no attempt, however often; a pause that would pass the deadline is not begun."""
+    sandbox.faults.plan("update_appointment", ["429 retry-after=0.01"] * 8)
+    whole = await answer_of(client.update_appointment(sandbox.appointment_ids[0], UPDATE))
+    assert whole.attempts == 9
+    sandbox.faults.plan("update_appointment", ["429 retry-after=60"])
+    hurried = client.with_options(retry=RetryPolicy(deadline=30.0))
     with pytest.raises(RateLimitedError) as caught:
-        await client.update_appointment(sandbox.appointment_ids[0], UPDATE)
-    assert (caught.value.attempts, caught.value.outcome, caught.value.hint_seconds) == (5, "not_applied", 0.01)
+        await hurried.update_appointment(sandbox.appointment_ids[0], UPDATE)
+    assert (caught.value.attempts, caught.value.outcome, caught.value.hint_seconds) == (1, "not_applied", 60.0)
 
 
 async def test_a_client_can_be_made_outside_a_loop_and_leaves_no_task_behind(sandbox: Sandbox) -> None:

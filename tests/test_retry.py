@@ -122,6 +122,14 @@ def test_a_pause_of_the_location_does_the_waiting() -> None:
     assert run(RetryPolicy(), [failed("status", 429, pause_seconds=8.0)]) == [0.0]
 
 
+def test_a_pause_of_the_location_is_no_attempt() -> None:
+    """However often it is waited out, and whatever else fails in between."""
+    paused = failed("status", 429, pause_seconds=8.0)
+    assert run(RetryPolicy(max_attempts=1), [paused] * 50) == [0.0] * 50
+    mixed = [failed("status", 503), *[paused] * 50, failed("status", 503), failed("status", 503)]
+    assert len(run(RetryPolicy(max_attempts=3), mixed)) == 52
+
+
 @pytest.mark.parametrize("more", [{"hint_seconds": 9.0}, {"pause_seconds": 9.0}])
 def test_a_wait_that_would_pass_the_deadline_is_not_begun(more: dict[str, float]) -> None:
     """The failure is final at once."""
@@ -142,7 +150,23 @@ NOON = datetime(2026, 9, 14, 12, tzinfo=UTC)
         ({"retry-after": "0"}, 0.0),
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after": "9500"}, 9.5),
+        ({"retry-after": "1000"}, 1000.0),
+        ({"retry-after": "3600"}, 3600.0),
+        ({"retry-after": "9500"}, 9500.0),
+        ({"retry-after": "999999999"}, 86_400.0),
+        ({"retry-after-ms": " 3600000 "}, 3600.0),
+        ({"retry-after-ms": "999999999"}, 86_400.0),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after": "1e308"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "+5"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "\u0663\u0663"}, None),
+        ({"retry-after": "120 seconds"}, None),
+        ({"retry-after": "2026-09-14T12:00:30Z"}, None),
+        ({"retry-after": "Monday, 14-Sep-26 12:00:30 GMT"}, 30.0),
+        ({"retry-after": "Mon Sep 14 12:00:30 2026"}, 30.0),
         ({"retry-after-ms": "250"}, 0.25),
         ({"retry-after": "Mon, 14 Sep 2026 12:00:30 GMT"}, 30.0),
         ({"retry-after": "Mon, 14 Sep 2026 11:00:00 GMT"}, 0.0),
@@ -152,5 +176,5 @@ NOON = datetime(2026, 9, 14, 12, tzinfo=UTC)
     ],
 )
 def test_a_hint_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
-    """Seconds, milliseconds, an HTTP date against the answer's own clock; nonsense is no hint."""
+    """Seconds of any size, milliseconds, an HTTP date against the answer's own clock; nonsense is no hint."""
     assert read_hint(headers, NOON) == seconds

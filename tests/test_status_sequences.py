@@ -41,7 +41,7 @@ async def test_statuses_are_lived_through(statuses: list[int], attempts: int) ->
     assert (whole.attempts, whole.status, whole.value.id) == (attempts, statuses[-1], "ev1")
 
 
-@pytest.mark.parametrize("statuses", [[400], [401], [403], [404], [422], [503, 422], [501], [302]])
+@pytest.mark.parametrize("statuses", [[400], [401, 401], [403], [404], [422], [503, 422], [501], [302]])
 async def test_a_final_status_ends_it(statuses: list[int]) -> None:
     """Nothing is sent after it."""
     with aioresponses() as mocked:

@@ -79,6 +79,8 @@ def code_for(error: LeadConnectorError) -> int:
     """The code for a call that failed."""
     if error.outcome != "not_applied":
         return UNKNOWN
+    if isinstance(error, PermissionDeniedError) and error.transient:
+        return CAN_RESUME
     return next((code for kind, code in _ERRORS if isinstance(error, kind)), FAILED)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..exceptions import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
     DailyLimitError,
@@ -21,16 +22,29 @@ from ..exceptions import (
 from .states import Stopped
 
 _NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
-_PASSING: Final = (TransportError, RateLimitedError, ServerError)
+
+
+_ON_THE_WAY: Final = frozenset({*range(300, 400), 407})
+"""The API never redirects: a network asks for a sign-in, or its proxy for a password. No row is to blame for it."""
+
+
+def is_passing(error: LeadConnectorError) -> bool:
+    """Tell whether the same may pass later, although nothing about the rows or the token has changed."""
+    if isinstance(error, TransportError):
+        return True
+    return isinstance(error, ApiError) and (error.transient or error.status in _ON_THE_WAY)
 
 
 def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
-    """Why the location cannot go on; `None` if the error is the row's own."""
+    """Why the location cannot go on; `None` if the error is the row's own.
+
+    A page of the edge in place of an answer says nothing of the token, whatever its status is.
+    """
     reason = str(error.args[0])
     if isinstance(error, DailyLimitError):
         return Stopped("daily", reason, location or None, error.hint_seconds)
+    if is_passing(error) or isinstance(error, RateLimitedError | ServerError):
+        return Stopped("unreachable", reason, location or None)
     if isinstance(error, _NO_ACCESS):
         return Stopped("authentication", reason, location or None)
-    if isinstance(error, _PASSING):
-        return Stopped("unreachable", reason, location or None)
     return None

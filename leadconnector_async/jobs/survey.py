@@ -30,6 +30,7 @@ from ..exceptions import (
 )
 from ..models import Appointment
 from .journal import Journal
+from .stops import is_passing
 
 TO_PREPARE: Final = "state IN ('loaded', 'ready')"
 """Which rows are read before they are sent."""
@@ -136,6 +137,8 @@ class Surveyor:
         try:
             found = await self._client.get_appointment(row.event_id)
         except _REFUSALS as error:
+            if is_passing(error):
+                raise
             return Sight(row.number, row.event_id, None, _describe(error))
         return Sight(row.number, row.event_id, found)
 
@@ -153,7 +156,9 @@ class Surveyor:
                 calendar_id=calendar_id,
                 location_id=self._location or None,
             )
-        except (BadRequestError, UnprocessableError, PermissionDeniedError, NotFoundError):
+        except (BadRequestError, UnprocessableError, PermissionDeniedError, NotFoundError) as error:
+            if is_passing(error):
+                raise
             self._misses[calendar_id] = _MOST_MISSES
             return set()
         shown = {event.id: event for event in events if event.id is not None}
