@@ -17,7 +17,7 @@ from msgspec import structs
 from ._announce import Announcer
 from ._attempt import Attempts
 from ._call import BUDGET_SPENT, Call, conclude, decide_reading_back, explain_budget, fail_deadline
-from ._errors import judge_token_refusal
+from ._errors import TokenRefusal, judge_token_refusal
 from ._recovery import Recovery
 from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
@@ -114,7 +114,7 @@ class Pipeline:
         self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, outcome: Answer[T] | Failure
     ) -> Answer[T] | Failure:
         """After a refusal of the token: what `_recovery` says, until it is believed."""
-        while isinstance(outcome, Failure) and (refusal := judge_token_refusal(outcome.error)) is not None:
+        while isinstance(outcome, Failure) and (refusal := _judge(outcome)) is not None:
             recovery = call.recovery = call.recovery or Recovery()
             step = recovery.choose(refusal)
             if step == "renew":
@@ -189,6 +189,11 @@ class Pipeline:
             return await self._recover(reading, loop, back_off, found)
         finally:
             call.attempts, call.recovery = reading.attempts, reading.recovery
+
+
+def _judge(failure: Failure) -> TokenRefusal | None:
+    """What a refusal of the token means; a token that could not be had is none, whatever its status."""
+    return judge_token_refusal(failure.error) if failure.phase == "status" else None
 
 
 async def _guard(call: Call[T], attempt: Awaitable[R | Failure]) -> R | Failure:

@@ -20,7 +20,8 @@ from .exceptions import ConfigurationError
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 """An async function that returns a valid token. It is called for every attempt, before the wait for a slot and
 again after it, so it should remember its token. Each call of it is bounded by `Timeouts.read`, and no slot is held
-while it takes its time. After `401 Invalid JWT` it is asked once more, and a new token is tried once."""
+while it takes its time. After a 401 that an expired token may have caused it is asked once more, and a new token is
+tried once."""
 
 
 @runtime_checkable
@@ -32,7 +33,11 @@ class RefreshingProvider(Protocol):
         ...
 
     async def refresh(self, rejected: str) -> str:
-        """A token other than `rejected`, which the server has just called invalid."""
+        """A token other than `rejected`, which the server has just refused.
+
+        What it returns is used, without calling the provider again. Calls that were refused with the same token
+        share one renewal.
+        """
         ...
 
 
@@ -69,7 +74,17 @@ def check_token(token: object) -> str:
 class TokenSource:
     """A fixed token, or a provider of tokens."""
 
-    __slots__ = ("_check", "_newest", "_newest_at", "_provider", "_refreshing", "fixed")
+    __slots__ = (
+        "_check",
+        "_newest",
+        "_newest_at",
+        "_provider",
+        "_refreshing",
+        "_rejected",
+        "_renewing",
+        "_replacement",
+        "fixed",
+    )
 
     def __init__(self, token: str | TokenProvider) -> None:
         self._provider = _check_provider(token) if callable(token) else None
@@ -78,6 +93,9 @@ class TokenSource:
         self._newest = self.fixed or Secret()
         self._newest_at = -math.inf
         self._check: asyncio.Task[str] | None = None
+        self._renewing = asyncio.Lock()
+        self._rejected, self._replacement = Secret(), Secret()
+        """The last token that was renewed, and what it was renewed to."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'fixed' if self.fixed is not None else 'provider'}>"
@@ -89,10 +107,20 @@ class TokenSource:
         return self._note(await _take(self._provider()))
 
     async def replace(self, rejected: str) -> str:
-        """The token to use now that the server has refused this one; it may be the same again."""
+        """The token to use now that the server has refused this one; it may be the same again.
+
+        What `refresh` returns is used, whatever the provider gives meanwhile, and calls that were refused with the
+        same token share one renewal.
+        """
         if self._refreshing is None:
             return await self.fetch()
-        return self._note(await _take(self._refreshing.refresh(rejected)))
+        async with self._renewing:
+            if rejected == self._rejected:
+                return self._note(self._replacement)
+            token = self._note(await _take(self._refreshing.refresh(rejected)))
+            if token != rejected:
+                self._rejected, self._replacement = Secret(rejected), Secret(token)
+            return token
 
     def find_newest(self, now: float) -> str | None:
         """The newest token that the provider gave, by whichever call, if that was a moment ago."""
@@ -129,7 +157,8 @@ class TokenSource:
         return TokenSource(provider.for_location(location_id))
 
     def _note(self, token: object) -> str:
-        self._newest = Secret(check_token(token))
+        newest = check_token(token)
+        self._newest = self._replacement if newest == self._rejected else Secret(newest)
         self._newest_at = asyncio.get_running_loop().time()
         return self._newest
 

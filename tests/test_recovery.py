@@ -1,5 +1,6 @@
 """What follows a refusal of the token, step by step and on the wire."""
 
+import asyncio
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from leadconnector_async import LeadConnector, ReconnectRequiredError, RetryPoli
 from leadconnector_async._errors import TokenRefusal, judge_token_refusal, read_error
 from leadconnector_async._recovery import Recovery, Step
 from leadconnector_async.exceptions import AuthenticationError, PermissionDeniedError, TokenExpiredError
+from leadconnector_async.sandbox import Sandbox
 
 from .raw_server import answer, raw_server
 
@@ -229,3 +231,27 @@ async def test_a_403_of_the_api_is_final(message: str) -> None:
         with pytest.raises(PermissionDeniedError) as caught:
             await client.get_appointment("e")
         assert (caught.value.transient, len(server.requests)) == (False, 1)
+
+
+async def test_a_renewed_token_is_kept_while_the_provider_gives_the_old_one() -> None:
+    """One renewal for all calls that were refused with the same token, now and later."""
+    asked: list[str] = []
+    async with Sandbox(appointments=20) as sandbox:
+        old, new = (sandbox.issue_token("access") for _ in range(2))
+
+        class Provider:
+            async def __call__(self) -> str:
+                return old
+
+            async def refresh(self, rejected: str) -> str:
+                asked.append(rejected)
+                await asyncio.sleep(0.01)
+                return new
+
+        sandbox.expire_token(old)
+        async with LeadConnector(Provider(), base_url=sandbox.url, location_id=sandbox.location_id) as client:
+            async with asyncio.TaskGroup() as group:
+                for event_id in sandbox.appointment_ids[:16]:
+                    group.create_task(client.get_appointment(event_id))
+            await client.get_appointment(sandbox.appointment_ids[0])
+        assert asked == [old]
