@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks call`, `import`, `limiter`, `bulk` or `faults`."""
+"""`python -m tests.benchmarks call`, `import`, `limiter`, `bulk` or `faults`; `against` compares two checkouts."""
 
 import asyncio
 import sys
@@ -6,8 +6,12 @@ import sys
 KINDS = ("call", "import", "limiter", "bulk", "faults")
 
 if __name__ == "__main__":
-    kind = sys.argv[1] if len(sys.argv) == 2 else ""
+    kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] == ["against"] else ""
     match kind:
+        case "against":
+            from . import against
+
+            against.run(sys.argv[2:])
         case "call":
             from . import call
 
@@ -29,4 +33,4 @@ if __name__ == "__main__":
 
             limiter.run()
         case _:
-            sys.exit(f"usage: python -m tests.benchmarks {{{'|'.join(KINDS)}}}")
+            sys.exit(f"usage: python -m tests.benchmarks {{{'|'.join(KINDS)}}} | against CHECKOUT")
