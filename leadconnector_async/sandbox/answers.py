@@ -61,9 +61,10 @@ def render_fields(book: Book, event: BookedAppointment, quirks: Quirks) -> Field
 
 def render_block_slot(book: Book, block: BookedAppointment, quirks: Quirks) -> bytes:
     """The flat answer of a block slot."""
-    fields = {name: value for name, value in _render_head(block).items() if name != "contactId"}
-    owner: Fields = {"assignedUserId": block.assigned_user_id} if block.assigned_user_id else {}
-    return encode(fields | owner | _render_times(book, block, quirks))
+    fields: Fields = {"id": block.id, "locationId": block.location_id, "title": block.title}
+    owners = {"calendarId": block.calendar_id, "assignedUserId": block.assigned_user_id}
+    fields |= {name: owner for name, owner in owners.items() if owner}
+    return encode(fields | _render_times(book, block, quirks))
 
 
 def render_note(book: Book, note: BookedNote) -> Fields:

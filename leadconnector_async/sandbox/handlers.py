@@ -28,6 +28,7 @@ from .rules import (
     create_appointment,
     create_block_slot,
     find_calendar,
+    read_texts,
     update_block_slot,
 )
 from .slots import list_free_slots
@@ -35,6 +36,7 @@ from .slots import list_free_slots
 _LONGEST_RANGE: Final = timedelta(days=31)
 _NOTES_ON_A_PAGE: Final = 20
 _LONGEST_NOTE: Final = 5000
+_NOTE_STRINGS: Final = {"body": "body", "userId": "user_id"}
 _USER_IDS: Final = re.compile(r"userIds(?:\[\d*\])?")
 """Whether a list repeats its key, with or without brackets, is not known: all are understood."""
 
@@ -68,11 +70,6 @@ class Served(Struct, frozen=True):
     status: int = 200
     changed: str | None = None
     """Id of the event that was changed."""
-
-
-class _NoteFields(Struct, frozen=True, rename="camel"):
-    body: str = ""
-    user_id: str | None = None
 
 
 Handler: TypeAlias = Callable[[Visit], Served]
@@ -138,7 +135,7 @@ def write_block_slot(visit: Visit) -> Served:
 
 
 def get_free_slots(visit: Visit) -> Served:
-    """By day, in the zone that was asked for or the calendar's."""
+    """By day, in the zone that was asked for or the calendar's; whoever is not in the team has none [guess]."""
     calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
     start, end = _read_range(visit, "startDate", "endDate")
     if end - start > _LONGEST_RANGE:
@@ -146,10 +143,9 @@ def get_free_slots(visit: Visit) -> Served:
     if visit.query.get("timezone", "UTC") not in available_timezones():
         raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
     _read_flag(visit, "enableLookBusy")
-    users = _read_users(visit)
-    days = list_free_slots(
-        visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users or calendar.team
-    )
+    asked = _read_users(visit)
+    users = [user for user in calendar.team if user in asked] if asked else calendar.team
+    days = list_free_slots(visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users)
     shown = {day: {"slots": slots} for day, slots in days.items()}
     return Served(answers.encode({**shown, "traceId": visit.trace_id}))
 
@@ -311,15 +307,13 @@ def _read_number(visit: Visit, name: str) -> int:
 
 
 def _read_note(visit: Visit) -> tuple[str, str | None]:
-    try:
-        note = msgspec.convert(_decode(visit.body), _NoteFields)
-    except msgspec.ValidationError:
-        note = _NoteFields()
-    if not note.body.strip():
+    fields = read_texts(_decode(visit.body), _NOTE_STRINGS)
+    body = fields.get("body", "")
+    if not body.strip():
         raise Refusal(422, ["body should not be empty"])
-    if len(note.body) > _LONGEST_NOTE:
+    if len(body) > _LONGEST_NOTE:
         raise Refusal(422, [f"body must be shorter than or equal to {_LONGEST_NOTE} characters"])
-    return note.body, note.user_id
+    return body, fields.get("user_id")
 
 
 def _decode(body: bytes) -> object:

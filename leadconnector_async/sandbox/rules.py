@@ -93,7 +93,7 @@ def create_appointment(
 ) -> BookedAppointment:
     """A new appointment. Raises `Refusal`. Without an assignee, the first who is free has it [guess]."""
     wish = _read_wish(body, version, _CREATE_STRINGS)
-    _require(wish, _REQUIRED)
+    _require(wish.fields, _REQUIRED)
     texts = dict(wish.fields)
     check_location(texts["location_id"], location_id)
     calendar = find_calendar(book, texts["calendar_id"], location_id)
@@ -143,9 +143,8 @@ def check_location(location_id: str, own: str) -> None:
 
 def create_block_slot(book: Book, event_id: str, body: object, *, location_id: str) -> BookedAppointment:
     """A new block slot, of a calendar or of a person. Raises `Refusal`."""
-    wish = _read_wish(body, "", _BLOCK_STRINGS)
-    _require(wish, _BLOCK_REQUIRED)
-    texts = dict(wish.fields)
+    texts = read_texts(body, _BLOCK_STRINGS)
+    _require(texts, _BLOCK_REQUIRED)
     if bool(texts.get("calendar_id")) is bool(texts.get("assigned_user_id")):
         raise Refusal(422, "Either calendarId or assignedUserId can be set, not both.")  # the text is a guess
     _check_block_place(book, texts, location_id)
@@ -167,16 +166,15 @@ def create_block_slot(book: Book, event_id: str, body: object, *, location_id: s
 
 def update_block_slot(book: Book, known: BookedAppointment, body: object, *, location_id: str) -> BookedAppointment:
     """The new state of a block slot. Raises `Refusal`."""
-    wish = _read_wish(body, "", _BLOCK_STRINGS)
-    _require(wish, _BLOCK_UPDATE_REQUIRED)
-    texts = dict(wish.fields)
+    texts = read_texts(body, _BLOCK_STRINGS)
+    _require(texts, _BLOCK_UPDATE_REQUIRED)
     _check_block_place(book, texts, location_id)
     start, end = texts.pop("start_time", None), texts.pop("end_time", None)
     return _move_block(known, texts, start, end)
 
 
-def _require(wish: Wish, names: Iterable[str]) -> None:
-    missing = [name for name in names if not wish.fields.get(_CREATE_STRINGS[name])]
+def _require(texts: Mapping[str, str], names: Iterable[str]) -> None:
+    missing = [name for name in names if not texts.get(_CREATE_STRINGS[name])]
     if missing:
         raise Refusal(422, [f"{name} should not be empty" for name in missing])
 
@@ -199,7 +197,14 @@ def _assign(book: Book, calendar: Calendar, event: BookedAppointment) -> BookedA
     return next((option for option in options if book.is_free(option)), options[0])
 
 
-def _read_wish(body: object, version: str, strings: Mapping[str, str] = _STRINGS) -> Wish:
+def read_texts(body: object, strings: Mapping[str, str]) -> dict[str, str]:
+    """The fields of a body that may hold texts only, by their names here. Raises `Refusal`."""
+    return _read_wish(body, "", strings, frozenset()).fields
+
+
+def _read_wish(
+    body: object, version: str, strings: Mapping[str, str] = _STRINGS, booleans: frozenset[str] = _BOOLEANS
+) -> Wish:
     if not isinstance(body, dict):
         raise Refusal(400, "Bad Request")
     fields: dict[str, str] = {}
@@ -211,7 +216,7 @@ def _read_wish(body: object, version: str, strings: Mapping[str, str] = _STRINGS
         if name in strings:
             faults += [] if isinstance(value, str) else [f"{name} must be a string"]
             fields[strings[name]] = str(value)
-        elif name in _BOOLEANS:
+        elif name in booleans:
             faults += [] if isinstance(value, bool) else [f"{name} must be a boolean value"]
             flags |= {name} if value is True else set()
         else:

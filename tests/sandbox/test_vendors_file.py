@@ -46,6 +46,8 @@ BLOCKS_REFUSED: list[tuple[str, Body, int, Any]] = [
     ("POST", {"assignedUserId": "u"}, 422, "Either calendarId or assignedUserId can be set, not both."),
     ("POST", {"calendarId": "nowhere"}, 400, "The calendar is not an event calendar."),
     ("POST", {"contactId": "c"}, 422, ["property contactId should not exist"]),
+    ("POST", {"toNotify": False}, 422, ["property toNotify should not exist"]),
+    ("POST", {"title": 5}, 422, ["title must be a string"]),
     ("PUT", {"locationId": None}, 422, ["locationId should not be empty"]),
     ("PUT", {"locationId": "elsewhere"}, 403, FOREIGN),
     ("PUT", {"calendarId": None}, 422, ["calendarId should not be empty"]),
@@ -96,8 +98,10 @@ async def test_block_slots_are_answered_with_201_and_the_files_fields(call: Call
     assert (status, made["assignedUserId"], made["title"]) == (201, user_id, "Lunch")
     status, changed, _ = await call("PUT", f"{BLOCKS}/{made['id']}", {**body, "calendarId": calendar_id})
     assert (status, changed["id"]) == (201, made["id"])
-    fields = {"id", "locationId", "title", "startTime", "endTime", "calendarId", "assignedUserId"}
-    assert fields >= of_calendar.keys() | changed.keys()
+    required = {"id", "locationId", "title", "startTime", "endTime"}
+    assert of_calendar.keys() == required | {"calendarId"}
+    assert made.keys() == required | {"assignedUserId"}
+    assert changed.keys() == required | {"calendarId", "assignedUserId"}
 
 
 async def test_a_booking_of_an_unknown_contact_is_refused(call: Caller) -> None:
@@ -123,6 +127,23 @@ async def test_a_note_of_more_than_5000_characters_is_refused(call: Caller, meth
     status, answer, _ = await call(method, path, {"body": "x" * 5001})
     assert (status, answer["message"]) == (422, ["body must be shorter than or equal to 5000 characters"])
     assert (await call(method, path, {"body": "é" * 5000}))[0] == (201 if method == "POST" else 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "body should not be empty"),
+        ({"body": " "}, "body should not be empty"),
+        ({"body": 5}, "body must be a string"),
+        ({"body": "x", "userId": 5}, "userId must be a string"),
+        ({"body": "x", "colour": "red"}, "property colour should not exist"),
+    ],
+)
+async def test_a_note_that_the_file_forbids_is_refused(call: Caller, body: Body, message: str) -> None:
+    """By the field that is at fault."""
+    notes = f"/calendars/appointments/{call.sandbox.appointment_ids[0]}/notes"
+    status, answer, _ = await call("POST", notes, body)
+    assert (status, answer["message"]) == (422, [message])
 
 
 @pytest.mark.parametrize(
@@ -221,6 +242,15 @@ async def test_free_slots_of_several_users_are_understood_in_every_form(call: Ca
     assert await is_offered()
     await call("POST", BLOCKS, {**body, "assignedUserId": second})
     assert not await is_offered()
+
+
+async def test_nobody_outside_the_team_has_free_slots(call: Caller) -> None:
+    """A list that is taken for one id asks for somebody whom the calendar does not know."""
+    calendar = call.sandbox.book.calendars[get_calendar_id(call.sandbox)]
+    span = f"startDate={in_milliseconds(DAY)}&endDate={in_milliseconds(DAY + timedelta(days=1))}"
+    path = f"/calendars/{calendar.id}/free-slots?{span}"
+    assert (await call("GET", f"{path}&userIds=a;b"))[1].keys() == {"traceId"}
+    assert "2027-06-01" in (await call("GET", f"{path}&userIds=stranger,{calendar.team[0]}"))[1]
 
 
 async def test_notes_say_who_wrote_them(call: Caller) -> None:
