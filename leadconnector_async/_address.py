@@ -30,7 +30,7 @@ def check_base_url(text: str) -> URL:
         raise ConfigurationError("base_url must not hold a user name or a password")
     if url.query_string or url.fragment:
         raise ConfigurationError("base_url must not hold a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"base_url is http:// to {host}; use https://, as http:// is for loopback only")
     return url
 
@@ -46,7 +46,8 @@ def read_url(name: str, value: object) -> URL:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether what is sent to a host stays on this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

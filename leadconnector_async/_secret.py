@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Final, SupportsIndex
 
-from msgspec import Struct
-
 _MASK: Final = "'[redacted]'"
 
 
@@ -39,8 +37,10 @@ class SecretBytes(bytes):
         return f"b{_MASK}"
 
 
-class Masked(Struct):
-    """A Struct that holds secrets, or what a server may have echoed them in: its repr shows none of its fields."""
+class Masked:
+    """Goes before `Struct` where one holds secrets, or what a server may have echoed them in: nothing is shown."""
+
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ._operations import OAUTH_LOCATION_TOKEN, OAUTH_TOKEN, Operation
+from ._proxy import find_way
 from ._token_wire import build_token_request, hide, read_token, read_token_refusal
 from ._transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
 from ._version import __version__
@@ -70,6 +71,7 @@ class TokenEndpoint:
         self._keys = keys
         self._timeouts = timeouts
         self._session = session
+        self._way = find_way(base_url, session)
 
     async def ask(self, owner: str, form: Mapping[str, str | None]) -> TokenAnswer:
         """Exchange a code or a refresh token. `owner` says whose it is, for errors."""
@@ -94,7 +96,7 @@ class TokenEndpoint:
         secrets = [*secrets, self._keys.client_secret]
         headers = CIMultiDict(_HEADERS if token is None else {**_HEADERS, "Authorization": f"Bearer {token}"})
         request = build_token_request(operation, form)
-        transport = Transport(self._base_url, self._session)
+        transport = Transport(self._base_url, self._session, self._way)
         try:
             error = await self._repeat(transport, request, headers, owner, secrets)
         finally:

@@ -9,6 +9,8 @@ This is the first floor with input and output. Must not import the pipeline.
 from __future__ import annotations
 
 import asyncio
+from copy import copy
+from types import SimpleNamespace
 from typing import Final, TypeVar
 
 import aiohttp
@@ -18,21 +20,37 @@ from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from ._proxy import Way
+from ._secret import Masked
 from ._wire import Request
 from .exceptions import ConfigurationError
 from .policy import Timeouts
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 _MOST_CONNECTIONS: Final = 1000
 """Far above what a location's limit keeps in flight, far below what a process may open."""
 _LARGEST_BODY: Final = 32 * 1024 * 1024
-_FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
-_NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+_NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+_RESPECTED: Final = (
+    "trace_configs",
+    "middlewares",
+    "read_bufsize",
+    "max_line_size",
+    "max_field_size",
+    "max_headers",
+    "skip_auto_headers",
+    "version",
+    "request_class",
+    "response_class",
+)
+"""Settings of a borrowed session that say how bytes travel. What it says with them stays its own: headers,
+cookies, credentials; and its time limits, as ours bound each attempt."""
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 
 
-class Progress(Struct):
+class Progress(Masked, Struct):
     """How far a request got; readable at any moment, even after a cancellation."""
 
     left: bool = False
@@ -43,7 +61,7 @@ class Progress(Struct):
     """That moment, by the loop's clock."""
 
 
-class Reply(Struct, frozen=True):
+class Reply(Masked, Struct, frozen=True):
     """An answer as it came."""
 
     status: int
@@ -55,7 +73,7 @@ class Reply(Struct, frozen=True):
     """Why the body is not whole; empty if it is."""
 
 
-class Unanswered(Struct, frozen=True):
+class Unanswered(Masked, Struct, frozen=True):
     """No answer came."""
 
     reason: str
@@ -78,12 +96,13 @@ class _TrackedBody(BytesPayload):
 class Transport:
     """The connections of a client and of all its copies. Opened on first use, in the loop that uses it."""
 
-    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_session")
+    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_session", "_way")
 
-    def __init__(self, base_url: URL, borrowed: aiohttp.ClientSession | None) -> None:
+    def __init__(self, base_url: URL, borrowed: aiohttp.ClientSession | None, way: Way | None = None) -> None:
         self._base = base_url
         self._prefix = base_url.raw_path.rstrip("/")
         self._borrowed = borrowed
+        self._way = way or Way()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -95,8 +114,10 @@ class Transport:
         if self._session is None:
             if self._closed:
                 raise ConfigurationError("the client is closed; make a new one, or keep it open for longer")
-            self._session = _borrow(self._borrowed) if self._borrowed is not None else _make_session()
+            self._session = _make_session() if self._borrowed is None else _borrow(self._borrowed)
             self._loop = loop
+            if self._way:
+                self._session.trace_configs.append(_note_headers())
         elif self._loop is not loop:
             raise ConfigurationError("the client was first used in another event loop; make one client per loop")
         return self._session
@@ -118,26 +139,40 @@ class Transport:
     ) -> Reply | Unanswered:
         """Send one request and read its answer whole. `progress` tells how far that got."""
         url = self._base.with_path(self._prefix + request.path, encoded=True)
-        body = request.body
-        progress.left = body is None
+        progress.left = request.body is None
+        way = _trace(self._way, progress) if self._way else self._way
         progress.response = None
         try:
             response = await session.request(
                 request.operation.method,
                 url.with_query(request.query) if request.query else url,
-                data=None if body is None else _TrackedBody(body, progress),
+                data=None if request.body is None else _TrackedBody(request.body, progress),
                 headers=headers,
                 timeout=bounds,
                 allow_redirects=False,
+                **way,
             )
             progress.response = response
             progress.answered_at = asyncio.get_running_loop().time()
             arrived = response.content.is_eof()
             content = response.content.read_nowait() if arrived else await _read_bounded(response)
-        except _FAILURES as error:
+        except Exception as error:
             progress.left = progress.left and not isinstance(error, _NEVER_SENT)
             return describe_cut(progress, _describe(error), certificate=isinstance(error, _CERTIFICATE))
-        return Reply(response.status, response.headers, content, progress.answered_at)
+        except BaseException as error:
+            ended = error
+        else:
+            return Reply(response.status, response.headers, content, progress.answered_at)
+        try:
+            raise strip(ended)
+        finally:
+            del ended  # or it and the traceback would hold each other
+
+
+def strip(error: E) -> E:
+    """Cut off where an error comes from: the frames of aiohttp hold the request, and with it secrets."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> Reply | Unanswered:
@@ -190,10 +225,29 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
             connector=session.connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=session.trust_env,
-            trace_configs=session.trace_configs,
+            **{name: copy(getattr(session, f"_{name}")) for name in _RESPECTED},
         )
     )
+
+
+def _trace(way: Way, progress: Progress) -> Way:
+    """Nothing of the request leaves before a tunnel stands; `_note_headers` tells when."""
+    progress.left = False
+    traced = way.copy()
+    traced["trace_request_ctx"] = progress
+    return traced
+
+
+def _note_headers() -> aiohttp.TraceConfig:
+    """Notes when the headers of a request leave: through a proxy, long after it has begun."""
+
+    async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.left = True
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(note)
+    config.freeze()
+    return config
 
 
 def _quiet(session: aiohttp.ClientSession) -> aiohttp.ClientSession:

@@ -24,6 +24,7 @@ from ._announce import LOGGER, Announcer
 from ._attempt import Attempts, Shared
 from ._methods import CalendarMethods
 from ._pipeline import Pipeline
+from ._proxy import find_way
 from ._quota import LocationQuota
 from ._shown import show
 from ._throttle import CLOCK_LAG, Throttle
@@ -98,10 +99,8 @@ class LeadConnector(CalendarMethods):
         self._location_id = None if location_id is None else check_line("location_id", location_id)
         self._base_url = check_base_url(base_url)
         limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
-        if session is not None:
-            check_kind("session", session, aiohttp.ClientSession, "an aiohttp.ClientSession")
         self._shared = Shared(
-            Transport(self._base_url, session),
+            Transport(self._base_url, session, find_way(self._base_url, session)),
             Throttle(limit, CLOCK_LAG),
             TokenSource(token),
             Watch(),

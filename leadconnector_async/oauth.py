@@ -98,8 +98,6 @@ class OAuthApp:
         client_secret = _check_secret("client_secret", client_secret)
         check_kind("timeouts", timeouts, Timeouts)
         check_seconds("refresh_ahead", refresh_ahead, may_be_zero=True)
-        if session is not None:
-            check_kind("session", session, aiohttp.ClientSession, "an aiohttp.ClientSession")
         if store is not None:
             _check_store(store)
         if timeouts.read > _LONGEST_READ:

@@ -21,7 +21,7 @@ FLOORS = [
     ["_attempt"],
     ["_call", "_announce", "_token_endpoint"],
     ["_throttle", "_transport", "_watch", "auth", "token_stores", "_token_wire", "_finish"],
-    ["_queue"],
+    ["_queue", "_proxy"],
     ["answer", "_retry", "_recovery", "_siblings", "webhooks", "reschedule"],
     ["_wire"],
     ["_precondition"],
