@@ -162,8 +162,9 @@ async def test_a_body_without_end_is_cut() -> None:
 async def test_the_deadline_is_hard(sandbox: Sandbox, make_client: MakeClient, deadline: float) -> None:
     """It is over long before the answer comes, with the outcome open."""
     sandbox.faults.plan("update_appointment", ["stall 2"])
-    client = make_client(retry=RetryPolicy(deadline=deadline))
+    client = make_client()
     await client.get_appointment(sandbox.appointment_ids[0])
+    client = client.with_options(retry=RetryPolicy(deadline=deadline))
     loop = asyncio.get_running_loop()
     began = loop.time()
     with pytest.raises(DeadlineExceededError) as caught:

@@ -18,6 +18,8 @@ from ..events import Answered, Broken, Event, EventHandler, Paused, Resumed, Sen
 
 _WRITE: Final = "update_appointment"
 _PAUSES: Final = (Paused, Resumed)
+_SHORTEST: Final = 0.0001
+"""What a loop whose clock counts in milliseconds takes for nothing; 0 says that nothing was answered."""
 
 
 class Flight(Struct, gc=False):
@@ -31,7 +33,7 @@ class Flight(Struct, gc=False):
     repeated: bool = False
     """It was sent again after that."""
     seconds: float = 0.0
-    """What the last answer took."""
+    """What the last answer took; 0 if there was none."""
     placed: bool = False
     """It has one of the places of those that are at the server at once."""
 
@@ -75,7 +77,7 @@ def _note(flight: Flight, event: Event) -> None:
                 flight.left = True
                 flight.repeated |= flight.doubtful
         case Answered(operation=operation, seconds=seconds, status=status):
-            flight.seconds = seconds
+            flight.seconds = max(seconds, _SHORTEST)
             flight.doubtful |= operation == _WRITE and status >= 500
         case Broken(operation=operation, sent=sent):
             flight.doubtful |= operation == _WRITE and sent

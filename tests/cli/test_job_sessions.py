@@ -131,7 +131,7 @@ async def test_the_first_rows_are_read_again_shown_and_asked_about(
     assert writes(clinic) == [*clinic.appointment_ids[:2]]
     assert clinic.appointment_ids[1] in [one.event_id for one in clinic.requests.of("get_appointment")]
     assert await resume("day.job") == 0
-    assert writes(clinic) == [*clinic.appointment_ids[:8]]
+    assert sorted(writes(clinic)) == sorted(clinic.appointment_ids[:8])
     assert clinic.appointment_ids[7] not in [one.event_id for one in clinic.requests.of("get_appointment")]
 
 
