@@ -19,7 +19,7 @@ from multidict import CIMultiDict
 from ._announce import Announcer
 from ._call import Call, fail_token, read_broken_success, read_unanswered, refuse_wait
 from ._errors import read_error
-from ._quota import read_quota
+from ._quota import read_daily_limit, read_daily_remaining
 from ._retry import Failure, read_hint
 from ._secret import Secret
 from ._slots import Ticket
@@ -155,14 +155,14 @@ class Attempts:
         return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
 
     def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
-        quota = read_quota(reply.headers)
-        daily_spent = quota.daily_remaining == 0
-        hint = quota.daily_reset if reply.status == 429 and daily_spent else read_hint(reply.headers)
-        pause_seconds = 0.0
+        daily_spent = reply.status == 429 and read_daily_remaining(reply.headers) == 0
+        hint, pause_seconds = read_hint(reply.headers), 0.0
         if reply.status == 429 and not daily_spent:
             pause_seconds = self._pause(call, lane, reply, ticket, hint)
         else:
             lane.finish(ticket, reply.answered_at, reply.headers, success=False)
+        if daily_spent:
+            hint = lane.measure_daily_wait() or read_daily_limit(reply.headers)[1]
         error = read_error(reply.status, reply.body, daily_spent=daily_spent, secret=call.token, hint_seconds=hint)
         return Failure(error, "status", hint, pause_seconds)
 

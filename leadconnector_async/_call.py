@@ -112,8 +112,10 @@ def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) ->
 
 def refuse_wait(reason: str, seconds: float) -> Failure:
     """The wait for a slot was refused before it began, or was broken off."""
-    if reason == "daily":
-        text = f"The daily budget of the location is spent; it is back in {seconds:.0f} s."
+    if reason != "deadline":
+        back = f"it is back in {seconds:.0f} s"
+        unknown = f"the server did not say until when: the next request looks again in {seconds:.0f} s"
+        text = f"The daily budget of the location is spent; {back if reason == 'daily' else unknown}."
         return Failure(DailyLimitError(text, hint_seconds=seconds), "final", seconds)
     text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
     return Failure(DeadlineExceededError(text), "final")

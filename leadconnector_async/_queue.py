@@ -21,9 +21,10 @@ _SWEEP_AT: Final = 64
 class Refused(Struct, frozen=True):
     """A wait that is not worth beginning, or going on with."""
 
-    reason: Literal["daily", "deadline"]
+    reason: Literal["daily", "daily_unknown", "deadline"]
+    """`daily_unknown`: the day's budget is spent, and the server did not say until when."""
     seconds: float
-    """Until the daily budget is back, or until a slot would have been free."""
+    """Until the daily budget is back, or one may look, or until a slot would have been free."""
 
 
 Waiter: TypeAlias = "asyncio.Future[Ticket | Refused]"

@@ -19,8 +19,11 @@ _DAILY_LIMIT: Final = "x-ratelimit-limit-daily"
 _DAILY_REMAINING: Final = "x-ratelimit-daily-remaining"
 _DAILY_RESET: Final = "x-ratelimit-daily-reset"
 _SHORTEST_INTERVAL: Final = 0.05
-_LONGEST_INTERVAL: Final = 3600.0
+_LONGEST_INTERVAL: Final = 60.0
 """A header that claims a shorter or a longer window is not believed: it would open a location, or stop it."""
+_DAY: Final = 86_400.0
+_LONGEST_DAY: Final = 90_000.0
+"""No day is longer, not even one in which the clocks are set back. A later reset is not believed."""
 
 
 class Quota(Struct, frozen=True):
@@ -68,14 +71,13 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
 
 def read_quota(headers: Mapping[str, str]) -> Quota:
     """Read the six headers; what is missing or not a number is `None`."""
-    daily_limit, daily_reset = read_daily_limit(headers)
     return Quota(
         _read_count(headers, MAX),
         read_remaining(headers),
         _read_seconds(headers, INTERVAL),
-        daily_limit,
+        _read_count(headers, _DAILY_LIMIT),
         read_daily_remaining(headers),
-        daily_reset,
+        _read_seconds(headers, _DAILY_RESET),
     )
 
 
@@ -97,8 +99,10 @@ def read_daily_remaining(headers: Mapping[str, str]) -> int | None:
 
 
 def read_daily_limit(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
-    """Requests allowed in a day, and the seconds until they are back."""
-    return _read_count(headers, _DAILY_LIMIT), _read_seconds(headers, _DAILY_RESET)
+    """Requests allowed in a day, and the seconds until they are back, at most a day, where that can be meant."""
+    reset = _read_seconds(headers, _DAILY_RESET)
+    meant = reset is not None and 0 < reset <= _LONGEST_DAY
+    return _read_count(headers, _DAILY_LIMIT), min(reset, _DAY) if reset is not None and meant else None
 
 
 def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:

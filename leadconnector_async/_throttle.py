@@ -107,7 +107,7 @@ class Lane:
     ) -> None:
         """An answer came: its slot cools down, its headers correct the limits."""
         self.slots.finish(ticket, answered_at, headers, success=success)
-        self.daily.learn(ticket.number, self.slots.sent, headers, answered_at)
+        self.daily.learn(ticket.number, self.slots.sent, headers, answered_at, success=success)
         if success:
             self.budget.earn()
         self._hand_out()
@@ -124,7 +124,7 @@ class Lane:
         Returns for how many seconds; `None` if it belongs to a pause that was said already.
         """
         self.slots.finish(ticket, answered_at, headers, success=False, refused=True)
-        self.daily.learn(ticket.number, self.slots.sent, headers, answered_at)
+        self.daily.learn(ticket.number, self.slots.sent, headers, answered_at, success=False)
         seconds = self._draw_pause(hint_seconds)
         paused = self.slots.pause(ticket, self._loop.time(), seconds)
         if paused:
@@ -144,6 +144,10 @@ class Lane:
     def measure_pause(self) -> float:
         """Seconds that the location still pauses."""
         return max(0.0, self.slots.paused_until - self._loop.time())
+
+    def measure_daily_wait(self) -> float | None:
+        """Seconds until it is worth asking again, where the day is spent; else `None`."""
+        return self.daily.compute_wait(self._loop.time(), 0)
 
     def claim_resumption(self) -> float | None:
         """The seconds that the last pause took, to the first who asks after its end; `None` to all others."""
@@ -192,11 +196,14 @@ class Lane:
         now = self._loop.time()
         seconds = self.daily.compute_wait(now, self._reserve if bulk else 0)
         if seconds is not None:
-            return Refused("daily", seconds)
+            return self._refuse_day(seconds)
         if deadline is None:
             return None
         seconds = self.slots.compute_wait(now, 0 if returned else self._count_ahead(bulk))
         return Refused("deadline", seconds) if now + seconds >= deadline else None
+
+    def _refuse_day(self, seconds: float) -> Refused:
+        return Refused("daily" if self.daily.knows_reset else "daily_unknown", seconds)
 
     def _count_ahead(self, bulk: bool) -> int:
         """How many are served before one that comes now, at least."""
@@ -229,7 +236,7 @@ class Lane:
             return
         seconds = self.daily.compute_wait(now, reserve)
         while seconds is not None and queue.has_next():
-            queue.serve(Refused("daily", seconds))
+            queue.serve(self._refuse_day(seconds))
 
     def _choose(self, now: float) -> Queue | None:
         """Interactive before bulk, but not for ever."""

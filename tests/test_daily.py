@@ -1,5 +1,7 @@
 """The daily budget, without a clock."""
 
+import pytest
+
 from leadconnector_async._daily import Daily
 
 
@@ -65,9 +67,78 @@ def test_what_never_left_is_not_counted_as_sent_since_an_answer() -> None:
     assert daily.remaining == 3
 
 
-def test_a_reset_that_nobody_can_mean_is_bounded() -> None:
-    """No day is longer than a day."""
-    daily = Daily(10)
+@pytest.mark.parametrize("reset", [None, "0", "-5", "soon", "1e9", "90000001", "999999999999", "9" * 400, "\u0663"])
+def test_a_budget_that_is_spent_nobody_knows_until_when_is_looked_at_again(reset: str | None) -> None:
+    """After a minute, then after two, four and so on, up to an hour; by one request each time."""
+    daily = Daily(200_000)
     daily.take(0.0)
-    daily.learn(1, 1, headers(0, 999_999_999_999), 0.0)
-    assert daily.compute_wait(0.0, 0) == 86_400.0
+    spent = {"x-ratelimit-daily-remaining": "0"} | ({} if reset is None else {"x-ratelimit-daily-reset": reset})
+    daily.learn(1, 1, spent, 0.0)
+    now, waits = 0.0, []
+    for number in range(2, 12):
+        seconds = daily.compute_wait(now, 0)
+        assert seconds is not None
+        assert daily.measure_reset(now) == seconds
+        waits.append(seconds)
+        now += seconds
+        assert daily.compute_wait(now, 0) is None
+        daily.take(now)
+        assert daily.compute_wait(now, 0) is not None
+        daily.learn(number, number, spent, now)
+    assert waits == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0, 3600.0, 3600.0]
+
+
+def test_a_probe_that_shows_a_budget_opens_the_location_again() -> None:
+    """By its header, or by passing without one; and the next time it begins with a minute."""
+    for answer in ({"x-ratelimit-daily-remaining": "500"}, {}):
+        daily = Daily(1000)
+        daily.take(0.0)
+        daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 0.0)
+        assert daily.compute_wait(60.0, 0) is None
+        daily.take(60.0)
+        daily.learn(2, 2, answer, 60.0)
+        assert daily.remaining in (500, 1000)
+        assert daily.compute_wait(60.0, 0) is None
+        daily.take(61.0)
+        daily.learn(3, 3, {"x-ratelimit-daily-remaining": "0"}, 61.0)
+        assert daily.compute_wait(61.0, 0) in (59.0, 60.0)
+
+
+def test_a_refused_probe_without_a_header_opens_nothing() -> None:
+    """It says nothing of the day."""
+    daily = Daily(1000)
+    daily.take(0.0)
+    daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 0.0)
+    assert daily.compute_wait(60.0, 0) is None
+    daily.take(60.0)
+    daily.learn(2, 2, {}, 60.0, success=False)
+    assert daily.compute_wait(60.0, 0) == 120.0
+
+
+def test_a_few_that_are_left_by_one_header_lock_nothing_when_they_are_used_up() -> None:
+    """Our own count of what one answer said is as old as that answer."""
+    daily = Daily(1000)
+    daily.take(0.0)
+    daily.learn(1, 1, {"x-ratelimit-daily-remaining": "2", "x-ratelimit-limit-daily": "1"}, 0.0)
+    daily.take(10.0)
+    daily.take(10.0)
+    assert daily.compute_wait(10.0, 0) == 50.0
+
+
+def test_what_is_left_below_a_reserve_is_looked_at_again_too() -> None:
+    """By bulk work, which may not use it up."""
+    daily = Daily(1000)
+    daily.take(0.0)
+    daily.learn(1, 1, {"x-ratelimit-daily-remaining": "30"}, 0.0)
+    assert daily.compute_wait(0.0, 50) == 60.0
+    assert daily.compute_wait(0.0, 0) is None
+    assert daily.compute_wait(60.0, 50) is None
+
+
+def test_a_reset_of_a_day_is_believed_and_bounded() -> None:
+    """Also of one on which the clocks are set back; no wait is longer than a day."""
+    for milliseconds, seconds in ((1, 0.001), (86_400_000, 86_400.0), (90_000_000, 86_400.0)):
+        daily = Daily(10)
+        daily.take(0.0)
+        daily.learn(1, 1, headers(0, milliseconds), 0.0)
+        assert daily.compute_wait(0.0, 0) == seconds
