@@ -13,14 +13,20 @@ MOST: Final = 80
 
 def show(value: object, most: int = MOST) -> str:
     """The `repr` of a value, cut to `most` printable characters. Never raises."""
-    if isinstance(value, str):
-        value = str.__str__(value)[:most]  # a subclass can render itself as anything
-    elif isinstance(value, bytes | bytearray):
+    if isinstance(value, str):  # a subclass can render itself as anything
+        return _show_text(str.__str__(value), most)
+    if isinstance(value, bytes | bytearray):
         value = bytes(value[:most])
     try:
         return shorten(escape(repr(value)[: most + 1]), most)
     except Exception:  # whatever its `repr` does, the message is about something else
         return f"<{type(value).__name__}>"
+
+
+def _show_text(text: str, most: int) -> str:
+    """Both quotation marks stay, so that whoever looks for a text finds where it ends."""
+    shown = repr(shorten(text, most))
+    return shown if len(shown) <= most + 2 else f"{shown[:most]}…{shown[-1]}"
 
 
 def show_error(error: BaseException, most: int = 200) -> str:

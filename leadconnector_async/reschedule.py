@@ -20,6 +20,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from ._shown import show
 from .exceptions import InvalidRequestError
 from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
 
@@ -213,7 +214,7 @@ def _differs(before: str | None, wanted: object) -> bool:
 
 
 def _show(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else repr(value)
+    return value.isoformat() if isinstance(value, datetime) else show(value)
 
 
 def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:

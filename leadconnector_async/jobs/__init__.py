@@ -1,9 +1,10 @@
 """Moving many appointments at once: a plan, checked whole, carried out with a journal, and undone if need be."""
 
 from ..exceptions import RowFault
+from .any_rows import AnyRow
 from .clock import Shift, parse_shift
 from .job import BulkJob
-from .many import AnyRow, update_many
+from .many import update_many
 from .plan import iterate_plan, read_plan
 from .preview import Preview
 from .review import Undo, Verification

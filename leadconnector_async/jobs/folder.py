@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 
 from .._file_lock import close_lock, open_lock, try_lock
-from ..exceptions import ConfigurationError, JournalError, RowFault
+from ..exceptions import ConfigurationError, JournalError
+from .any_rows import AnyRow
 from .intake import take_in
 from .journal import JOURNAL, Connect, Journal
-from .rows import PlanRow
 from .states import JobOptions
 from .whole_file import settle_name
 
@@ -105,13 +105,18 @@ def reopen_journal(path: str, location: str, connect: Connect | None) -> Journal
 
 
 def fill_journal(
-    path: str, rows: Iterable[PlanRow | RowFault], location: str, options: JobOptions, connect: Connect | None
+    path: str,
+    timezone: str | None,
+    location: str,
+    options: JobOptions,
+    connect: Connect | None,
+    rows: Iterable[AnyRow],
 ) -> Journal:
     """Take a plan into a new journal. Raises `PlanError`."""
     filling = os.path.join(path, _FILLING)
     journal = Journal.create(filling, connect)
     try:
-        take_in(journal, rows, location)
+        take_in(journal, rows, location, timezone)
         journal.set_fact("options", msgspec.json.encode(options).decode())
         journal.set_fact("location", location)
         journal.set_fact("made_at", str(time.time()))

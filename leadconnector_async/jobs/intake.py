@@ -17,10 +17,11 @@ from msgspec import Struct
 from .._wire_models import WireUpdate
 from ..exceptions import RowFault
 from ..models import AppointmentUpdate
+from .any_rows import AnyRow, read_any
 from .clock import Shift
 from .journal import Journal, Record
 from .plan import PlanRows, build_plan_error, describe_duplicate
-from .rows import Before, PlanRow, check_row_of_code
+from .rows import Before, PlanRow
 
 MOST_NAMED: Final = 1000
 """Bad rows that an error names; the others are counted."""
@@ -55,12 +56,12 @@ class _WireWanted(Struct, frozen=True, array_like=True):
 _decode_wanted: Final = msgspec.json.Decoder(_WireWanted).decode
 
 
-def take_in(journal: Journal, rows: Iterable[PlanRow | RowFault], default_location: str) -> int:
+def take_in(journal: Journal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None) -> int:
     """Write all rows, and look for events that stand twice. Returns how many; raises `PlanError`."""
     faults = _Faults()
     counter = _Counter()
     with journal.commit():
-        journal.write_all(_INSERT, _build_records(rows, default_location, faults, counter))
+        journal.write_all(_INSERT, _build_records(_check_all(rows, timezone), default_location, faults, counter))
     journal.script(_INDEXES)
     for fault in _find_duplicates(journal):
         faults.add(fault)
@@ -101,7 +102,7 @@ class _Counter:
 def _build_records(
     rows: Iterable[PlanRow | RowFault], default_location: str, faults: _Faults, counter: _Counter
 ) -> Iterator[Record]:
-    for row in rows if isinstance(rows, PlanRows) else map(_check, rows):
+    for row in rows:
         if isinstance(row, RowFault):
             faults.add(row)
             continue
@@ -113,9 +114,11 @@ def _build_records(
         yield counter.number, row.line, location, row.event_id, key, wanted
 
 
-def _check(row: PlanRow | RowFault) -> PlanRow | RowFault:
+def _check_all(rows: Iterable[AnyRow], timezone: str | None) -> Iterator[PlanRow | RowFault]:
     """Rows that were made in Python were not looked at yet."""
-    return row if isinstance(row, RowFault) else check_row_of_code(row)
+    if isinstance(rows, PlanRows):
+        return rows
+    return (read_any(line, row, timezone) for line, row in enumerate(rows, start=1))
 
 
 def _find_duplicates(journal: Journal) -> Iterator[RowFault]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,8 @@ import msgspec
 
 from .._file_lock import close_lock
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError, RowFault
+from ..exceptions import ConfigurationError
+from .any_rows import RowSource, check_source
 from .files import write_files
 from .folder import enter, fill_journal, remove_files, reopen_journal
 from .forecast import Load, forecast_location
@@ -30,11 +31,11 @@ from .plan import build_plan_error
 from .preparation import Preparation, forget_old_readings
 from .preview import Preview, list_faults, read_preview
 from .review import Reviewer, Undo, Verification
-from .rows import PlanRow
 from .runner import Runner
 from .scribe import Scribe, make_thread
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 from .status import summarize
+from .stream import hand_over
 from .turns import count_open, try_again
 
 _TICK: Final = 0.2
@@ -72,23 +73,26 @@ class BulkJob:
         cls,
         folder: str | os.PathLike[str],
         client: LeadConnector,
-        rows: Iterable[PlanRow | RowFault],
+        rows: RowSource,
         *,
+        timezone: str | None = None,
         options: JobOptions | None = None,
         connect: Connect | None = None,
         thread: Executor | None = None,
     ) -> Self:
         """Begin a job in a new folder: check all rows by themselves. Nothing is asked of the server yet.
 
-        Raises `PlanError` with every bad row; the folder is gone then. Raises `ConfigurationError` if the folder
-        holds a job already.
+        `rows` are those of `iterate_plan`, or what `update_many` takes; `timezone` is for wall-clock times in
+        mappings. Raises `PlanError` with every bad row; the folder is gone then. Raises `ConfigurationError` if
+        the folder holds a job already.
         """
+        check_source(rows)
         path = os.fspath(folder)
         chosen, thread = options or JobOptions(), thread or make_thread()
         lock = enter(path, new=True)
         try:
-            fill = partial(fill_journal, path, rows, client.location_id or "", chosen, connect)
-            journal = await asyncio.get_running_loop().run_in_executor(thread, fill)
+            fill = partial(fill_journal, path, timezone, client.location_id or "", chosen, connect)
+            journal = await hand_over(rows, fill, thread)
         except BaseException:
             remove_files(path)
             close_lock(lock)

@@ -1,6 +1,7 @@
 """`update_many`: many changes out of any stream, results as they finish, and no file.
 
 Rule: no more rows are held than are under way, whatever the length of the stream; a row that fails stops nobody.
+Whatever ends the stream, a row that was begun is finished and told.
 
 Knows the client and the rows. Must not know the journal.
 """
@@ -8,39 +9,41 @@ Knows the client and the rows. Must not know the journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
 
 from msgspec import structs
 
 from .._compare import name_other_location
 from .._rescheduling import carry_out
+from .._shown import shorten
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError, LeadConnectorError, RowFault
-from ..models import AppointmentUpdate
 from ..reschedule import Change
+from .any_rows import AnyRow, RowSource, check_source, name_event, read_any
 from .flight import FLIGHT, Flight, listen
 from .intake import Wanted
 from .preflight import Rules, check_row
-from .rows import BadRow, PlanRow, check_row_of_code, name_column, read_row
+from .rows import PlanRow
 from .states import RowOutcome, RowState
 
-AnyRow: TypeAlias = PlanRow | RowFault | tuple[str, AppointmentUpdate] | Mapping[str, object]
-"""A row of a plan, an event id with an update, or cells by their field as in a plan's file."""
+OnOutcome = Callable[[RowOutcome], None]
 
-_END: Final = object()
+
+def _ignore(outcome: RowOutcome) -> None:
+    """Nobody wants to be told."""
 
 
 async def update_many(
     client: LeadConnector,
-    rows: Iterable[AnyRow] | AsyncIterable[AnyRow],
+    rows: RowSource,
     *,
     concurrency: int = 16,
     keep: bool = True,
     allow_past: bool = False,
     timezone: str | None = None,
-) -> AsyncIterator[RowOutcome]:
+    on_outcome: OnOutcome = _ignore,
+) -> AsyncGenerator[RowOutcome]:
     """Change many appointments; yields what came of each row as it finishes.
 
         async for outcome in update_many(client, rows):
@@ -48,74 +51,117 @@ async def update_many(
 
     `rows` may be endless. `keep=True` reads each appointment first and keeps what an update would reset, as
     `reschedule_appointment` does; `False` sends updates as they are. `concurrency` rows are under way at once.
-    `timezone` is for wall-clock times in mappings. A bad row comes out as `refused`. A row that names a location
-    goes through `client.for_location`. There is no journal: a stream that must survive its process is a `BulkJob`.
-    Raises only what `rows` itself raises, and `ConfigurationError`.
+    `timezone` is for wall-clock times in mappings. A bad row, whatever is wrong with it, comes out as `refused`. A
+    row that names a location goes through `client.for_location`. There is no journal: a stream that must survive
+    its process is a `BulkJob`.
+
+    `on_outcome` is told of every row as it finishes, also of those that nobody takes any more: after a `break`, use
+    `contextlib.aclosing` or call `aclose()`. No further row starts then, and it returns when those under way have
+    ended. What is cancelled twice ends at once, and rows whose write has left are told as `unknown`.
+
+    Raises only what `rows` or `on_outcome` raises, and `ConfigurationError`.
     """
     if concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
-    crowd = _Crowd(client, rows, concurrency, keep, Rules(datetime.now(UTC), allow_past, client.version), timezone)
+    check_source(rows)
+    rules = Rules(datetime.now(UTC), allow_past, client.version)
+    crowd = _Crowd(rows, concurrency, _Changer(client, rules, keep=keep, timezone=timezone), on_outcome)
     try:
-        async for outcome in crowd.run():
+        while (outcome := await crowd.take()) is not None:
             yield outcome
     finally:
         await crowd.stop()
 
 
 class _Crowd:
-    def __init__(
-        self,
-        client: LeadConnector,
-        rows: Iterable[AnyRow] | AsyncIterable[AnyRow],
-        concurrency: int,
-        keep: bool,
-        rules: Rules,
-        timezone: str | None,
-    ) -> None:
+    """Workers that take rows one after the other, and tell what came of them."""
+
+    def __init__(self, rows: RowSource, concurrency: int, changer: _Changer, on_outcome: OnOutcome) -> None:
+        self._rows = _number(rows)
+        self._changer = changer
+        self._on_outcome = on_outcome
+        self._turn = asyncio.Lock()
+        self._outcomes: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(2 * concurrency)  # of rows under way, and of outcomes that wait to be taken
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._changing: set[int] = set()
+        """Workers that have begun a row."""
+        self._working = concurrency
+        self._tasks = [asyncio.create_task(self._work(number)) for number in range(concurrency)]
+
+    async def take(self) -> RowOutcome | None:
+        """The next outcome; `None` after the last. Raises what ended the stream."""
+        while self._working or not self._outcomes.empty():
+            outcome = await self._outcomes.get()
+            if outcome is not None:
+                self._room.release()
+                return outcome
+        if self._failure is not None:
+            raise self._failure
+        return None
+
+    async def stop(self) -> None:
+        """Start nothing more, and wait for the rows that were begun; at a second cancellation, for none."""
+        self._stopping = True
+        known = self._failure
+        for number, task in enumerate(self._tasks):
+            if number not in self._changing:
+                task.cancel()
+        try:
+            await asyncio.wait(self._tasks)
+        except asyncio.CancelledError:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            raise
+        if self._failure is not None and self._failure is not known:
+            raise self._failure
+
+    async def _work(self, number: int) -> None:
+        try:
+            while (row := await self._begin()) is not None:
+                self._changing.add(number)
+                outcome = await self._changer.change(*row)
+                self._changing.discard(number)
+                self._outcomes.put_nowait(outcome)
+                self._on_outcome(outcome)
+        except StopAsyncIteration:
+            pass
+        except asyncio.CancelledError as error:
+            if not _is_cancelled():  # but the stream was
+                self._failure = self._failure or error
+        except Exception as error:
+            self._failure = self._failure or error
+        finally:
+            self._working -= 1
+            self._outcomes.put_nowait(None)
+
+    async def _begin(self) -> tuple[int, AnyRow] | None:
+        await self._room.acquire()
+        async with self._turn:
+            if self._stopping or self._failure is not None or _is_cancelled():
+                return None
+            return await anext(self._rows)
+
+
+class _Changer:
+    """Changes one appointment after the other, in as many locations as rows name."""
+
+    def __init__(self, client: LeadConnector, rules: Rules, *, keep: bool, timezone: str | None) -> None:
         handler = listen("", lambda moment: None, client.on_event)
         self._own = client.with_options(priority="bulk", on_event=handler)
         self._clients: dict[str | None, LeadConnector] = {None: self._own, client.location_id: self._own}
-        self._rows = _number(rows)
-        self._turn = asyncio.Lock()
-        self._outcomes: asyncio.Queue[object] = asyncio.Queue(concurrency)
-        self._keep = keep
         self._rules = rules
+        self._keep = keep
         self._timezone = timezone
-        self._tasks = [asyncio.create_task(self._work()) for _ in range(concurrency)]
-        self._failure: BaseException | None = None
 
-    async def run(self) -> AsyncIterator[RowOutcome]:
-        ended = 0
-        while ended < len(self._tasks):
-            outcome = await self._outcomes.get()
-            if isinstance(outcome, RowOutcome):
-                yield outcome
-            else:
-                ended += 1
-        if self._failure is not None:
-            raise self._failure
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _work(self) -> None:
-        try:
-            while self._failure is None:
-                async with self._turn:
-                    line, row = await anext(self._rows)
-                await self._outcomes.put(await self._change(line, row))
-        except StopAsyncIteration:
-            pass
-        except Exception as error:
-            self._failure = self._failure or error
-        await self._outcomes.put(_END)
-
-    async def _change(self, line: int, row: AnyRow) -> RowOutcome:
-        planned = _read(line, row, self._timezone)
+    async def change(self, line: int, row: AnyRow) -> RowOutcome:
+        """Whatever goes wrong is what came of this row, and of no other."""
+        planned = read_any(line, row, self._timezone)
         if isinstance(planned, RowFault):
-            return RowOutcome(line=line, event_id="", state="refused", reason=f"{planned.reason}; {planned.mend}")
+            reason = f"{planned.reason}{'; ' if planned.mend else ''}{planned.mend}"
+            return RowOutcome(line=planned.line, event_id=name_event(row), state="refused", reason=reason)
         flight = Flight()
         FLIGHT.set(flight)
         new_id, error = None, None
@@ -127,6 +173,9 @@ class _Crowd:
             state = "unknown" if raised.outcome == "unknown" else "failed"
             state = "applied" if raised.outcome == "applied" else state
             reason = " ".join([str(raised.args[0]), *getattr(raised, "__notes__", ())])
+        except (Exception, asyncio.CancelledError) as raised:
+            state = "unknown" if flight.left else "failed"
+            reason = f"it was cut short ({shorten(repr(raised))})"
         return RowOutcome(
             line=line,
             event_id=planned.event_id,
@@ -160,19 +209,13 @@ class _Crowd:
         return client
 
 
-def _read(line: int, row: AnyRow, timezone: str | None) -> PlanRow | RowFault:
-    if isinstance(row, RowFault):
-        return row
-    if isinstance(row, PlanRow | tuple):
-        return check_row_of_code(row if isinstance(row, PlanRow) else PlanRow(line, row[0], row[1]))
-    try:
-        named = {name_column(spelling): cell for spelling, cell in row.items() if cell not in (None, "")}
-    except BadRow as bad:
-        return RowFault(line, bad.column, bad.reason, bad.mend)
-    return read_row(line, {name: cell for name, cell in named.items() if name is not None}, timezone)
+def _is_cancelled() -> bool:
+    """Whether it is this task that was cancelled, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
-async def _number(rows: Iterable[AnyRow] | AsyncIterable[AnyRow]) -> AsyncIterator[tuple[int, AnyRow]]:
+async def _number(rows: RowSource) -> AsyncGenerator[tuple[int, AnyRow]]:
     line = 0
     if isinstance(rows, AsyncIterable):
         async for row in rows:

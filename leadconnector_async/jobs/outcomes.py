@@ -24,7 +24,7 @@ The keys of `summary.json`, all of them always there:
 
 Rule: a file is there whole or not at all, and one that would be empty is removed. What a plan set goes out as it
 came in; what a row set that a plan cannot say (null, or text with blanks around it) is named in the column
-`left_out`, which is refused when it comes back. Columns that begin `outcome_` are ignored then, and hold no
+`left_out`, which is refused when it comes back. Columns that begin `outcome_` are ignored then. No cell holds a
 formula.
 
 Knows the journal. Must not import the client.
@@ -39,6 +39,7 @@ from typing import Final, get_args
 
 import msgspec
 
+from .._shown import shorten
 from .cells import COLUMNS, render_wanted
 from .intake import read_wanted
 from .journal import Journal, Record
@@ -59,7 +60,6 @@ _FILES: Final = {
 }
 _TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows"
 _OUTCOME: Final = tuple(f"outcome_{name}" for name in ("state", "reason", "line", "attempts", "trace_id"))
-_FORMULA: Final = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _LONGEST_TEXT: Final = 2000
 """Of a server's words: a cell that is much longer could not be read again."""
 
@@ -128,15 +128,15 @@ def _build_row(record: Record, default: str) -> Mapping[str, str]:
         row["location_id"] = str(location)
     row |= render_wanted(read_wanted(wanted if isinstance(wanted, bytes) else b""), decode_updates(updates))
     values = (state, reason, line, attempts, trace_id)
-    outcome = {name: _defuse(str(value)) for name, value in zip(_OUTCOME, values, strict=True) if value is not None}
+    outcome = {
+        name: _shorten(str(value)) for name, value in zip(_OUTCOME, values, strict=True) if value is not None
+    }
     return row | outcome
 
 
-def _defuse(text: str) -> str:
-    """A server's words, on one line; they must not be a formula to a spreadsheet."""
-    words = " ".join(text.split())
-    words = words if len(words) <= _LONGEST_TEXT else f"{words[: _LONGEST_TEXT - 1]}…"
-    return f"'{words}" if words.startswith(_FORMULA) else words
+def _shorten(text: str) -> str:
+    """A server's words, on one line."""
+    return shorten(" ".join(text.split()), _LONGEST_TEXT)
 
 
 def _render_time(seconds: object) -> str | None:

@@ -3,7 +3,7 @@
 Rule: whatever comes in is text and is escaped here; only what was made here is HTML. The page refers to nothing
 outside of itself, is read on a phone, on paper, in light and in dark, and by ear.
 
-Pure. Must not import anything of the package.
+Pure. Must not import the client.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
+
+from .texts import defuse
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #22303c; --soft: #5b6b7c; --line: #d9dfe5; --page: #fff;
@@ -136,4 +138,4 @@ def _mark(is_number: bool) -> str:
 
 
 def _show(value: object, is_number: bool) -> str:
-    return f"{value:,}" if is_number else escape("" if value is None else value)
+    return f"{value:,}" if is_number else escape("" if value is None else defuse(str(value)))

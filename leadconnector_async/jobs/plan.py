@@ -11,22 +11,26 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
-import msgspec
-
-from ..exceptions import PlanError, RowFault
-from .rows import BadRow, PlanRow, name_column, read_row
+from .._shown import shorten
+from ..exceptions import InvalidRequestError, PlanError, RowFault
+from .csv_reading import iterate_csv
+from .json_reading import iterate_json
+from .rows import PlanRow
+from .texts import defuse
 
 PlanFormat: TypeAlias = Literal["csv", "jsonl"]
-"""A table with a header, or one JSON object a line."""
+"""A table with a heading, or JSON: one object a line, or one array of objects."""
 
 _MOST_SHOWN: Final = 20
 _CRLF: Final = "\r\n"
-_decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def read_plan(lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str | None = None) -> list[PlanRow]:
+def read_plan(
+    lines: Iterable[str], *, format: PlanFormat | None = None, timezone: str | None = None
+) -> list[PlanRow]:
     """Read a plan and check all of it.
 
     Columns are `event_id`, any field of `AppointmentUpdate` in snake or camel case, `shift`, `location_id`,
@@ -59,14 +63,21 @@ class PlanRows(Iterator[PlanRow | RowFault]):
         return next(self._rows)
 
 
-def iterate_plan(lines: Iterable[str], *, format: PlanFormat = "csv", timezone: str | None = None) -> PlanRows:
-    """The rows of a plan as they come, good and bad. Whether an event stands twice is not looked at."""
-    return PlanRows(_iterate_csv(lines, timezone) if format == "csv" else _iterate_jsonl(lines, timezone))
+def iterate_plan(
+    lines: Iterable[str], *, format: PlanFormat | None = None, timezone: str | None = None
+) -> PlanRows:
+    """The rows of a plan as they come, good and bad. Whether an event stands twice is not looked at.
+
+    Without a `format`, the first character tells: JSON begins with a brace or a bracket, and no table does.
+    """
+    return PlanRows(_iterate(lines, format, timezone))
 
 
 def describe_duplicate(line: int, event_id: str, first: int) -> RowFault:
     """The fault of a row whose event stands in an earlier line already."""
-    return RowFault(line, "event_id", f"{event_id} stands in line {first} already", "keep one of the two rows")
+    return RowFault(
+        line, "event_id", f"{shorten(event_id)} stands in line {first} already", "keep one of the two rows"
+    )
 
 
 def build_plan_error(faults: Iterable[RowFault], count: int) -> PlanError:
@@ -81,7 +92,7 @@ def build_plan_error(faults: Iterable[RowFault], count: int) -> PlanError:
 
 
 def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iterator[str]:
-    """The lines of a CSV file, header first."""
+    """The lines of a CSV file, heading first. A spreadsheet runs none of its cells as a formula."""
     text = io.StringIO()
     # Only characters of its line's end make this writer quote a cell, so it is given both.
     writer = csv.DictWriter(text, tuple(columns), lineterminator=_CRLF, restval="")
@@ -90,80 +101,26 @@ def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iter
     for row in rows:
         text.seek(0)
         text.truncate()
-        writer.writerow(row)
+        writer.writerow({name: defuse(cell) for name, cell in row.items()})
         yield text.getvalue().removesuffix(_CRLF) + "\n"
 
 
-def _iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:
-    iterator = iter(lines)
-    header = next(iterator, "").removeprefix("\ufeff")
-    delimiter = ";" if header.count(";") > header.count(",") else ","
-    reader = csv.reader(_chain(header, iterator), delimiter=delimiter, strict=True)
-    nothing: list[str] = []
-    names, faults = _read_header(next(reader, nothing))
-    if faults:
-        yield from faults
-        return
-    width = len(names)
-    while True:
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield RowFault(reader.line_num, "", f"it is no CSV: {error}", "look for a quotation mark too many")
-            continue
-        if cells is None:
-            return
-        if len(cells) > width:
-            yield RowFault(
-                reader.line_num, "", "there are more cells than columns", "put texts with commas in quotes"
-            )
-        elif cells:
-            filled = {
-                name: text for name, cell in zip(names, cells, strict=False) if name and (text := cell.strip())
-            }
-            yield read_row(reader.line_num, filled, timezone)
+def _iterate(lines: Iterable[str], format: PlanFormat | None, timezone: str | None) -> Iterator[PlanRow | RowFault]:
+    """Without a format, by the first character: no heading of a table begins as JSON does."""
+    source = iter(io.StringIO(lines, newline="") if isinstance(lines, str) else lines)
+    seen: list[str] = []
+    for line in source:
+        if not isinstance(line, str):
+            raise _refuse_lines(line)
+        seen.append(line)
+        if content := line.strip("\ufeff \t\r\n"):
+            format = format or ("jsonl" if content.startswith(("{", "[")) else "csv")
+            break
+    everything = chain(seen, source)
+    yield from iterate_json(everything, timezone) if format == "jsonl" else iterate_csv(everything, timezone)
 
 
-def _chain(header: str, lines: Iterator[str]) -> Iterator[str]:
-    if header:
-        yield header
-    yield from lines
-
-
-def _read_header(cells: Iterable[str]) -> tuple[list[str | None], list[RowFault]]:
-    names: list[str | None] = []
-    faults: list[RowFault] = []
-    for cell in cells:
-        try:
-            name = name_column(cell)
-        except BadRow as bad:
-            faults.append(RowFault(1, bad.column, bad.reason, bad.mend))
-            continue
-        if name is not None and name in names:
-            faults.append(RowFault(1, name, "there are two such columns", "remove one"))
-        names.append(name)
-    if not faults and "event_id" not in names:
-        faults.append(RowFault(1, "event_id", "there is no column event_id", "add it, as the first line's heading"))
-    return names, faults
-
-
-def _iterate_jsonl(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:
-    for line, text in enumerate(lines, start=1):
-        content = text.removeprefix("\ufeff").strip() if line == 1 else text.strip()
-        if not content:
-            continue
-        try:
-            cells = {name: cell for name, cell in _name_cells(_decode(content)) if cell is not None}
-        except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
-            yield RowFault(line, "", f"it is no JSON object: {error}", "write one object a line")
-        except BadRow as bad:
-            yield RowFault(line, bad.column, bad.reason, bad.mend)
-        else:
-            yield read_row(line, cells, timezone)
-
-
-def _name_cells(cells: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    for spelling, cell in cells.items():
-        name = name_column(spelling)
-        if name is not None:
-            yield name, cell.strip() or None if isinstance(cell, str) else cell
+def _refuse_lines(line: object) -> InvalidRequestError:
+    mend = "open the file with encoding='utf-8-sig' and newline=''"
+    text = f"The lines of the plan are {type(line).__name__}, not text; {mend}. Nothing was sent."
+    return InvalidRequestError(text, field="lines", value=line, mend=mend)

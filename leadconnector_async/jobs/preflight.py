@@ -16,6 +16,7 @@ from msgspec import UNSET, Struct, structs
 
 from .._checks import check_update
 from .._compare import name_other_location
+from .._shown import show
 from ..exceptions import InvalidRequestError
 from ..models import Appointment, AppointmentUpdate
 from ..recurrence import parse_instance_id
@@ -167,7 +168,7 @@ def _name_first(changes: list[str]) -> str:
 
 
 def _show(value: object) -> str:
-    return value.isoformat(timespec="minutes") if isinstance(value, datetime) else repr(value)
+    return value.isoformat(timespec="minutes") if isinstance(value, datetime) else show(value)
 
 
 def iterate_texts(differences: tuple[Difference, ...]) -> Iterator[tuple[str, str, str]]:

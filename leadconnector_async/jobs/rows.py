@@ -8,7 +8,7 @@ Pure. Knows models, checks and exceptions; must not import the client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -16,10 +16,12 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from .._checks import check_update
+from .._shown import shorten, show
 from .._wire import encode_id
 from ..exceptions import InvalidRequestError, RowFault
 from ..models import AppointmentUpdate
 from .clock import BadZone, Shift, parse_shift, place
+from .texts import find_unseen, strip_unseen
 
 BEFORE: Final = ("start_time", "end_time", "appointment_status", "assigned_user_id", "calendar_id", "title")
 """What a plan may say of the state before, in columns that begin with `before_`."""
@@ -31,6 +33,11 @@ _BOOLEANS: Final = frozenset(
     {"override_location_config", "ignore_date_range", "to_notify", "ignore_free_slot_validation"}
 )
 _TIMES: Final = frozenset({"start_time", "end_time"})
+_FREE_TEXTS: Final = frozenset({"title", "address", "description", "before_title"})
+_IDS: Final = frozenset(
+    {"calendar_id", "assigned_user_id", "location_id", "before_calendar_id", "before_assigned_user_id"}
+)
+_ZONE_MEND: Final = "write it with an offset, or name a zone in a column timezone"
 _TRUTH: Final = {"true": True, "false": False}
 _OTHERS: Final = ("event_id", "location_id", "shift", "timezone", *(f"before_{name}" for name in BEFORE))
 _KNOWN: Final = {
@@ -79,18 +86,34 @@ class BadRow(ValueError):  # noqa: N818 - it never leaves the reading of a row
         self.mend = mend
 
 
-def name_column(spelling: str) -> str | None:
+def name_column(spelling: object) -> str | None:
     """The field that a column's header means, in snake or camel case; `None` for a column that is ignored.
 
     Raises `BadRow` for an unknown one.
     """
-    spelling = spelling.strip()
-    if spelling.startswith(IGNORED) or not spelling:
+    seen = strip_unseen(spelling) if isinstance(spelling, str) else show(spelling)
+    if seen.startswith(IGNORED) or not seen:
         return None
-    name = _KNOWN.get(spelling)
+    name = _KNOWN.get(seen)
     if name is None:
-        raise BadRow(spelling, "unknown column", "use event_id, shift, or a field of AppointmentUpdate")
+        raise BadRow(shorten(seen), "unknown column", "use event_id, shift, or a field of AppointmentUpdate")
     return name
+
+
+def name_cells(cells: Iterable[tuple[object, object]]) -> dict[str, object]:
+    """Cells by their field. Raises `BadRow` for unknown names, and for two names of one field."""
+    named: dict[str, object] = {}
+    spellings: dict[str, object] = {}
+    for spelling, cell in cells:
+        name = name_column(spelling)
+        if name is None:
+            continue
+        first = spellings.setdefault(name, spelling)
+        if name in named:
+            both = f"{first} and {spelling} are the same field" if first != spelling else f"{first} is given twice"
+            raise BadRow(name, both, "keep one of them")
+        named[name] = cell
+    return named
 
 
 def read_row(line: int, cells: Mapping[str, object], timezone: str | None = None) -> PlanRow | RowFault:
@@ -104,12 +127,16 @@ def read_row(line: int, cells: Mapping[str, object], timezone: str | None = None
 def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
     """Check a row that was made in Python, as one of a file is checked."""
     try:
+        _check_types(row)
         values = {
             name: value
             for name in row.update.__struct_fields__
             if (value := getattr(row.update, name)) is not UNSET
         }
         _check_id(row.event_id)
+        for name, value in (("location_id", row.location_id), *values.items()):
+            if name in _IDS:
+                _check_is_seen(name, value)
         return msgspec.structs.replace(row, update=_check(values, row.shift))
     except (BadRow, InvalidRequestError) as error:
         return _build_fault(row.line, error)
@@ -118,14 +145,29 @@ def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
 def _build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
     if isinstance(error, BadRow):
         return RowFault(line, error.column, error.reason, error.mend)
-    ending = f"; {error.mend}. Nothing was sent."
-    return RowFault(line, error.field or "", str(error.args[0]).removesuffix(ending), error.mend)
+    reason = str(error.args[0]).removesuffix(f"; {error.mend}. Nothing was sent.")
+    return RowFault(line, error.field or "", reason.removeprefix(f"{error.field}: "), error.mend)
 
 
 def _check_id(event_id: str) -> None:
     if not event_id:
         raise BadRow("event_id", "it is empty", "give the id of an event or of an instance")
+    _check_is_seen("event_id", event_id)
     encode_id(event_id)
+
+
+def _check_types(row: PlanRow) -> None:
+    """Nothing checks the types of a Struct that is made in Python."""
+    if not isinstance(row.update, AppointmentUpdate):
+        raise BadRow("update", f"{show(row.update)} is not an AppointmentUpdate", "pass AppointmentUpdate(…)")
+    if row.location_id is not None and not (isinstance(row.location_id, str) and row.location_id.strip()):
+        raise BadRow("location_id", f"{show(row.location_id)} is not an id", "pass the id as the API shows it")
+
+
+def _check_is_seen(name: str, value: object) -> None:
+    """An id with a character that nobody sees is not the id that it looks like."""
+    if isinstance(value, str) and (unseen := find_unseen(value)):
+        raise BadRow(name, f"{show(value)} holds {unseen}, which cannot be seen", "remove that character")
 
 
 def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> PlanRow:
@@ -170,16 +212,40 @@ def _read_cell(name: str, cell: object, zone: str | None) -> object:
     if name in _BOOLEANS:
         truth = cell if isinstance(cell, bool) else _TRUTH.get(str(cell).lower())
         if truth is None:
-            raise BadRow(name, f"{cell!r} is neither true nor false", "write true or false")
+            raise BadRow(name, f"{show(cell)} is neither true nor false", "write true or false")
         return truth
+    if name in _TIMES and isinstance(cell, datetime):
+        return _read_moment(name, cell, zone)
     text = _read_text(name, cell)
     return _read_time(name, text, zone) if name in _TIMES else text
 
 
 def _read_text(name: str, cell: object) -> str:
     if not isinstance(cell, str):
-        raise BadRow(name, f"{cell!r} is no text", "write it in quotation marks")
-    return cell
+        raise BadRow(name, f"{show(cell)} is no text", "write it in quotation marks")
+    text = cell if type(cell) is str else str.__str__(cell)
+    if name in _FREE_TEXTS:
+        return text
+    text = strip_unseen(text)
+    if name in _IDS:
+        _check_is_seen(name, text)
+    return text
+
+
+def _read_moment(name: str, moment: datetime, zone: str | None) -> datetime:
+    """A time of Python: on the clock of the row's zone, unless it has an offset."""
+    if moment.tzinfo is not None:
+        return moment
+    if moment != moment:  # noqa: PLR0124 - pandas.NaT, which is a datetime that is missing
+        raise BadRow(name, f"{show(moment)} is not a time", "leave it out to keep it")
+    if zone is None:
+        raise BadRow(name, f"{shorten(str(moment))} has no offset", _ZONE_MEND)
+    try:
+        return place(moment, zone)
+    except BadZone as bad:
+        raise BadRow("timezone", bad.reason, bad.mend) from None
+    except ValueError as error:
+        raise BadRow(name, str(error)) from None
 
 
 def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
@@ -189,31 +255,23 @@ def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
         return text  # the check of the update says what is wrong
     if "T" not in text and " " not in text:
         raise BadRow(
-            name, f"{text} has no time of day", "write it as 2027-03-17T09:00:00, with an offset or a zone"
+            name, f"{shorten(text)} has no time of day", "write it as 2027-03-17T09:00:00, with an offset or a zone"
         )
-    if moment.tzinfo is not None:
-        return text
-    if zone is None:
-        mend = "write it with an offset, or name a zone in a column timezone"
-        raise BadRow(name, f"{text} has no offset", mend)
-    try:
-        return place(moment, zone)
-    except BadZone as bad:
-        raise BadRow("timezone", bad.reason, bad.mend) from None
-    except ValueError as error:
-        raise BadRow(name, str(error)) from None
+    return text if moment.tzinfo is not None else _read_moment(name, moment, zone)
 
 
 def _read_before(name: str, cell: object) -> object:
-    text = _read_text(name, cell)
-    if not name.endswith("_time"):
+    is_time = name.endswith("_time")
+    text = _read_text(name, cell.isoformat() if is_time and isinstance(cell, datetime) else cell)
+    if not is_time:
         return text
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise BadRow(name, f"{text!r} is not a time in ISO 8601", "leave the column as it was planned") from None
+        reason = f"{show(text)} is not a time in ISO 8601"
+        raise BadRow(name, reason, "leave the column as it was planned") from None
     if moment.tzinfo is None:
-        raise BadRow(name, f"{text} has no offset", "leave the column as it was planned")
+        raise BadRow(name, f"{shorten(text)} has no offset", "leave the column as it was planned")
     return moment
 
 

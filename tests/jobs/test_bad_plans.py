@@ -99,7 +99,29 @@ CSV = {
     ),
     "a bad row behind a text of two lines": ('event_id,description\na,"one\ntwo"\n,x\n', {4: "empty"}),
     "semicolons, and a bad row": ("event_id;to_notify\na;maybe\n", {2: "neither true nor false"}),
-    "a quote that never ends": ('event_id,title\na,"x\nb,y\n,z\n', {4: "no CSV"}),
+    "a quote that never ends": ('event_id,title\na,"x\nb,y\n,z\n', {2: "title: it is no CSV: the quotation mark"}),
+    "a quote that never ends, behind one that does": (
+        'event_id,title,address\nb,y,\na,"one, ""two""\nthree","x\nc,y\n',
+        {4: "address: it is no CSV: the quotation mark that opens"},
+    ),
+    "a quote that never ends, behind quotes in a text": (
+        'event_id,title,address\na,5" and 6" nails,"x\nc,y\n',
+        {2: "address: it is no CSV"},
+    ),
+    "a quote that ends in the next row": (
+        'event_id,title\na,"x\nb,"y"\nc,z\n',
+        {2: "in line 3 before 'y"},
+    ),
+    "a quote that never ends, of a long plan": (
+        'event_id,title\na,"x\n' + "b,some title\n" * 11_000,
+        {2: "title: it is no CSV: the quotation mark that opens"},
+    ),
+    "a quote that never ends in the heading": ('event_id,"title\na,x\n', {1: "never closed"}),
+    "a text behind a quote in the heading": ('event_id,"title"s\na,x\n', {1: "ends before 's"}),
+    "a quote in the heading, below the delimiter": ('sep=;\nevent_id;"title\na;x\n', {2: "never closed"}),
+    "JSON, where CSV is named": ('[{"event_id": "a"}]\n', {1: "this is JSON"}),
+    "an id with a character that nobody sees": ("event_id,title\na\u200bb,x\n", {2: "U+200B (ZERO WIDTH SPACE)"}),
+    "a calendar with such a character": ("event_id,calendar_id\na,b\u2060c\n", {2: "U+2060 (WORD JOINER)"}),
 }
 
 JSONL = {
@@ -111,6 +133,23 @@ JSONL = {
     "a time that is a number": ('{"event_id": "a", "start_time": 1804500000}\n', {1: "no text"}),
     "a truth that is a number": ('{"event_id": "a", "to_notify": 1}\n', {1: "neither true nor false"}),
     "all empty": ('{"event_id": "a", "title": null}\n', {1: "no field at all"}),
+    "one field in two spellings": (
+        '{"eventId": "a", "event_id": "b", "title": "x"}\n',
+        {1: "eventId and event_id"},
+    ),
+    "a time in two spellings": (
+        f'{{"event_id": "a", "startTime": "{TIME}", "start_time": "{TIME}"}}\n',
+        {1: "same"},
+    ),
+    "a key twice": ('{"event_id": "a", "title": "x", "title": "y"}\n', {1: "title is given twice"}),
+    "an array that never ends": ('[{"event_id": "a", "title": "x"},\n', {1: "never closed"}),
+    "more behind an array": ('[{"event_id": "a", "title": "x"}]\n\n{"event_id": "b"}\n', {3: "more text after"}),
+    "an array with bad elements": (
+        '[{"event_id": "a", "title": "x"},\n7, {"event_id": "b", "colour": "red"},\n{"event_id": "c"}]\n',
+        {2: "unknown column", 3: "element 4: it has no field"},
+    ),
+    "half an element": ('[{"event_id": "a", "title": "x"},\n{"event_id": "b"]\n', {1: "never closed"}),
+    "an array that is empty": ("[]\n", {1: "no rows"}),
     "nothing at all": ("\n\n", {1: "no rows"}),
     "half of a character": ('{"event_id": "a", "title": "\\ud800"}\n', {1: ""}),
 }

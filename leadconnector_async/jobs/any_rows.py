@@ -1,0 +1,94 @@
+"""Rows as programs give them: a row of a plan, an event id with an update, or a mapping of cells.
+
+Rule: whatever a row is, it becomes a `PlanRow`, or a `RowFault` that says what it should have been. One odd row
+never ends the reading of the others.
+
+Pure. Must not import the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import suppress
+from typing import Final, TypeAlias, cast
+
+from .._shown import shorten, show
+from ..exceptions import ConfigurationError, RowFault
+from ..models import AppointmentUpdate
+from .clock import Shift
+from .rows import BadRow, PlanRow, check_row_of_code, name_cells, read_row
+from .texts import is_blank
+
+AnyRow: TypeAlias = PlanRow | RowFault | tuple[str, AppointmentUpdate] | Mapping[str, object]
+"""A row of a plan, an event id with an update, or cells by their field as in a plan's file.
+
+Times in a mapping may be datetimes. `None` leaves a field as it is; an empty text is refused.
+"""
+RowSource: TypeAlias = Iterable[AnyRow] | AsyncIterable[AnyRow]
+"""Where rows come from, one after the other; it may be endless."""
+
+_FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
+_KINDS: Final = "give a mapping of cells, a PlanRow, or an event id with an AppointmentUpdate"
+_SOURCES: Final = (Iterable, AsyncIterable)
+_NO_SOURCES: Final = (str, bytes, Mapping)
+_IDS: Final = ("event_id", "eventId")
+
+
+def check_source(rows: object) -> None:
+    """Raise `ConfigurationError` for what no rows can come from."""
+    if not _is_source(rows):
+        raise ConfigurationError(f"rows is {show(rows)}; give an iterable, or an async iterable, of rows")
+
+
+def read_any(line: int, row: object, timezone: str | None) -> PlanRow | RowFault:
+    """Check a row. `timezone` is for wall-clock times of mappings that name none."""
+    try:
+        read = _read(line, row, timezone)
+        return read if read is not None else RowFault(line, "", f"{show(row)} is not a row", _KINDS)
+    except BadRow as bad:
+        return RowFault(line, bad.column, bad.reason, bad.mend)
+    except Exception as error:  # whatever a foreign mapping raises, the other rows go on
+        reason = f"the row cannot be read: {type(error).__name__}: {shorten(str(error))}"
+        return RowFault(line, "", reason, _KINDS)
+
+
+def name_event(row: object) -> str:
+    """The event that a row is about, as far as it can be told."""
+    named: list[object] = []
+    if isinstance(row, PlanRow):
+        named = [row.event_id]
+    elif isinstance(row, tuple):
+        named = list(cast("tuple[object, ...]", row)[:1])
+    elif isinstance(row, Mapping):
+        with suppress(Exception):  # as above
+            named = [cast("Mapping[str, object]", row).get(name) for name in _IDS]
+    return next((name for name in named if isinstance(name, str)), "")
+
+
+def _is_source(rows: object) -> bool:
+    return isinstance(rows, _SOURCES) and not isinstance(rows, _NO_SOURCES)
+
+
+def _read(line: int, row: object, timezone: str | None) -> PlanRow | RowFault | None:
+    """`None` for what is not a row at all."""
+    if isinstance(row, RowFault):
+        return row
+    if isinstance(row, PlanRow):
+        return check_row_of_code(row)
+    if isinstance(row, tuple) and len(pair := cast("tuple[object, ...]", row)) == 2:
+        return check_row_of_code(PlanRow(line, *pair))  # type: ignore[arg-type] # that checks the types
+    if isinstance(row, Mapping):
+        return read_row(line, _list_cells(cast("Mapping[str, object]", row)), timezone)
+    return None
+
+
+def _list_cells(row: Mapping[str, object]) -> dict[str, object]:
+    """What is filled in. An empty text would empty the field at the server, which is seldom meant."""
+    filled: dict[str, object] = {}
+    given = [(spelling, cell) for spelling, cell in row.items() if cell is not None]
+    for name, cell in name_cells(given).items():
+        if not (isinstance(cell, str) and is_blank(cell)):
+            filled[name] = str(cell) if isinstance(cell, Shift) else cell
+        elif name in _FIELDS:
+            raise BadRow(name, f"{name} is empty", "leave it out to keep it")
+    return filled
