@@ -20,7 +20,7 @@ from yarl import URL
 
 from ._operations import OAUTH_LOCATION_TOKEN, OAUTH_TOKEN, Operation
 from ._proxy import find_way
-from ._token_wire import build_token_request, hide, read_token, read_token_refusal
+from ._token_wire import build_token_request, hide, is_stray, read_token, read_token_refusal
 from ._transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
 from ._version import __version__
 from ._wire import Request
@@ -29,6 +29,8 @@ from .exceptions import LeadConnectorError, TransportError
 from .policy import Timeouts
 
 _MOST_TRIES: Final = 3
+_STRAY_PAUSE: Final = 1.0
+"""Seconds before a refusal is repeated that may be stray."""
 _PAUSE: Final = 0.5
 """Seconds before a repetition that may meet a server in trouble; the first lost answer is asked for at once."""
 _VERSION: Final = "2021-07-28"
@@ -59,6 +61,8 @@ class _Trouble(Struct, frozen=True):
     """The answer is lost, or not to be read: the server may have used the grant up."""
     passing: bool = False
     """It may be better in a moment."""
+    stray: bool = False
+    """It is worth one more try."""
 
 
 class TokenEndpoint:
@@ -122,10 +126,12 @@ class TokenEndpoint:
             outcome = _read_reply(request, reply, owner, secrets)
             if isinstance(outcome, TokenAnswer):
                 return outcome
-            if not outcome.passing or tries == _MOST_TRIES:
+            worth_it = tries < _MOST_TRIES if outcome.passing else outcome.stray and tries == 1
+            if not worth_it:
                 outcome.error.attempts = tries
                 return outcome.error
-            await asyncio.sleep(0 if outcome.lost and tries == 1 else _PAUSE * tries)
+            pause = _STRAY_PAUSE if outcome.stray else _PAUSE * tries
+            await asyncio.sleep(0 if outcome.lost and tries == 1 else pause)
 
     async def _send(
         self, transport: Transport, request: Request[TokenAnswer], headers: CIMultiDict[str]
@@ -151,7 +157,9 @@ def _read_reply(
         return _Trouble(error, lost=True, passing=not reply.certificate)
     if not 200 <= reply.status < 300:
         refusal = read_token_refusal(reply.status, reply.body, owner, secrets)
-        return _Trouble(refusal, passing=reply.status >= 500 or reply.status == 429)
+        passing = refusal.transient or reply.status >= 500
+        renewable = request.operation is OAUTH_LOCATION_TOKEN
+        return _Trouble(refusal, passing=passing, stray=is_stray(refusal, reply.body, renewable=renewable))
     if reply.fault:
         reason = f"The token endpoint's answer (HTTP {reply.status}) for {owner} broke off: {reply.fault}. {_KEPT}"
         return _Trouble(TransportError(reason, status=reply.status), lost=True, passing=True)

@@ -16,7 +16,8 @@ from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
-from ._errors import UNREADABLE, read_error, redact
+from ._error_body import LARGEST_READ
+from ._errors import UNREADABLE, judge_token_refusal, read_error, redact
 from ._operations import Operation
 from ._wire import Read, Request
 from ._wire_models import CamelTokenAnswer, TokenAnswer
@@ -74,7 +75,7 @@ def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> Token
 
 def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
     """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
-    clean = _hide_all(body.decode("latin-1"), secrets).encode("latin-1")
+    clean = _hide_all(body[:LARGEST_READ].decode("latin-1"), secrets).encode("latin-1")
     error = read_error(status, clean)
     if status in _REFUSES and _GRANT.search(clean):
         mend = (
@@ -86,6 +87,17 @@ def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[s
         mend = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
         return _retell(AuthenticationError, error, mend)
     return error
+
+
+def is_stray(error: ApiError, body: bytes, *, renewable: bool) -> bool:
+    """Tell whether a refusal blames neither the grant nor the app, nor says what to fix: it may be stray.
+
+    `renewable`: the request carries a token, and another one is asked for where this one may have expired.
+    """
+    start = body[:LARGEST_READ]
+    refusal = judge_token_refusal(error)
+    may_be = refusal == "stray" or (refusal == "expired" and not renewable)
+    return may_be and not (_GRANT.search(start) or _CLIENT.search(start))
 
 
 def hide(error: LeadConnectorError, secrets: Iterable[str]) -> None:

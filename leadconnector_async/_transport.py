@@ -22,6 +22,7 @@ from yarl import URL
 
 from ._proxy import Way
 from ._secret import Masked
+from ._shown import show_error
 from ._wire import Request
 from .exceptions import ConfigurationError
 from .policy import Timeouts
@@ -158,7 +159,7 @@ class Transport:
             content = response.content.read_nowait() if arrived else await _read_bounded(response)
         except Exception as error:
             progress.left = progress.left and not isinstance(error, _NEVER_SENT)
-            return describe_cut(progress, _describe(error), certificate=isinstance(error, _CERTIFICATE))
+            return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
         except BaseException as error:
             ended = error
         else:
@@ -254,8 +255,3 @@ def _quiet(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     # aiohttp sends a PUT again by itself when a kept connection drops; only we may decide that.
     session._retry_connection = False  # pyright: ignore[reportPrivateUsage] - no public switch
     return session
-
-
-def _describe(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -23,7 +23,7 @@ from ._compare import compare_update
 from ._errors import UNREADABLE
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
 from ._shown import show_error
-from ._texts import clean_trace_id
+from ._texts import clean_line, clean_trace_id
 from ._wire_models import MisspeltStatus, WireUpdate
 from .exceptions import DecodeError, LeadConnectorError
 from .models import Appointment, AppointmentUpdate
@@ -165,7 +165,7 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
     try:
         return request.read(body)
     except UNREADABLE as error:
-        reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else clean_line(str(error))
     return DecodeError(
         f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}.",
         status=status,

@@ -17,13 +17,14 @@ from msgspec import structs
 from yarl import URL
 
 from ._address import BASE_URL, check_base_url, read_url
+from ._errors import judge_token_refusal
 from ._renewal import Renewals
 from ._secret import Secret
 from ._shown import show
 from ._token_endpoint import AppKeys, TokenEndpoint
 from ._token_wire import build_stored_token
 from ._values import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
-from .exceptions import ConfigurationError, DecodeError, ReconnectRequiredError, TokenExpiredError
+from .exceptions import AuthenticationError, ConfigurationError, DecodeError, ReconnectRequiredError
 from .policy import Timeouts
 from .token_stores import MemoryTokenStore, TokenStore
 from .tokens import StoredToken
@@ -204,7 +205,9 @@ class OAuthApp:
         asked_at = self._clock()
         try:
             answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
-        except TokenExpiredError:
+        except AuthenticationError as error:
+            if judge_token_refusal(error) != "expired":
+                raise
             agency_token = await agency.refresh(agency_token)
             asked_at = self._clock()
             answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)

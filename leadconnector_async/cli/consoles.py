@@ -15,6 +15,8 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
+from .._shown import escape
+
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
@@ -46,8 +48,8 @@ def print_json(value: object) -> None:
 
 
 def print_line(console: Console, text: str, indent: int = 0) -> None:
-    """A line; on a terminal it is broken between words, and goes on a little further in."""
-    start = " " * indent
+    """A line, which steers no terminal; on one it is broken between words, and goes on a little further in."""
+    start, text = " " * indent, "\n".join(map(escape, text.split("\n")))
     if not console.is_terminal or len(start) + len(text) <= console.width:
         console.print(Text(start + text), soft_wrap=True)
         return
