@@ -19,7 +19,7 @@ from .server import serve
 
 HERE = Path(__file__).parents[2]
 WORKER = Path("tests", "benchmarks", "worker.py")
-ROUNDS = {"call": 15, "cost": 9, "import": 15, "limiter": 4, "bulk": 9, "job": 5}
+ROUNDS = {"call": 60, "cost": 9, "import": 30, "limiter": 4, "bulk": 9, "job": 5}
 """The limiter is played in virtual time: there a round is a seed."""
 Figures = dict[str, float]
 

@@ -18,6 +18,8 @@ from tests.benchmarks import bulk, call, imports, limiter, limiters, pace, promi
 from tests.benchmarks.made import build_location_id
 from tests.simulation.virtual import run as run_virtually
 
+CALLS = 200
+"""In a round: short rounds, and many of them, so that both sides meet the same moods of the machine."""
 ROWS = 10_000
 """Of a job in a process of its own."""
 Figures = dict[str, float]
@@ -50,8 +52,8 @@ class Worker:
     async def _time_candidate(self, name: str, concurrency: int) -> float:
         candidate = self._kept["candidates"][name]
         if (name, concurrency) not in self._kept:
-            self._kept[name, concurrency] = await call.measure(candidate, concurrency, 200)
-        return await call.measure(candidate, concurrency, call.CALLS)
+            self._kept[name, concurrency] = await call.measure(candidate, concurrency, CALLS)
+        return await call.measure(candidate, concurrency, CALLS)
 
     def measure_cost(self, number: int) -> Figures:
         """What limiter and retry add to a call."""
