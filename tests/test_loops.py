@@ -25,6 +25,7 @@ IN_VIRTUAL_TIME = {
     "simulation/test_bulk.py",
     "simulation/test_cancellation.py",
     "simulation/test_delivery.py",
+    "simulation/test_hostile_headers.py",
     "simulation/test_mistakes.py",
     "simulation/test_outage.py",
     "simulation/test_schedules.py",
