@@ -18,6 +18,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
+from ._shown import show
 from ._wire_models import WireUpdate
 from .models import Appointment
 
@@ -43,12 +44,11 @@ _WATCHED: Final = (
     "title",
     "address",
     "description",
-    "meeting_location_type",
-    "meeting_location_id",
     "rrule",
 )
-"""What somebody else may have changed: all that an update can overwrite, and an event can show."""
-_LONGEST_SHOWN: Final = 80
+"""What somebody else may have changed: all that an update can overwrite and every reading of an event shows.
+
+Answers to updates show the kind of meeting too, events do not [doc]."""
 
 
 class FieldChange(Struct, frozen=True):
@@ -62,19 +62,18 @@ class FieldChange(Struct, frozen=True):
         return f"{self.name} was {_show(self.before)}, is {_show(self.now)}"
 
 
-def list_changes(before: object, now: Appointment) -> list[FieldChange]:
-    """What is not as it was. `before` is an appointment, or a part of one: what it does not have is not compared.
+def list_changes(before: object, now: Appointment, *, whole: bool = True) -> list[FieldChange]:
+    """What is not as it was.
 
-    An event that is deleted, or that shows something where nothing was, has changed too. A text that is empty and
-    one that is missing are the same.
+    `before` has the names of an appointment; what it lacks was empty, unless it is not the `whole` of it: then that
+    is not compared. A deletion is a change. A text that is empty and one that is missing are the same.
     """
     if now.deleted and not getattr(before, "deleted", None):
         return [FieldChange("deleted", None, True)]
-    is_whole = isinstance(before, Appointment)
     return [
         FieldChange(name, old, new)
         for name in _WATCHED
-        if (old := getattr(before, name, None)) is not None or is_whole
+        if (old := getattr(before, name, None)) is not None or whole
         if (new := getattr(now, name)) != old and (old or new)
     ]
 
@@ -82,8 +81,7 @@ def list_changes(before: object, now: Appointment) -> list[FieldChange]:
 def _show(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="minutes")
-    text = "empty" if value is None else repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+    return show(value) if value or value is False else "empty"
 
 
 def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] = ()) -> bool | None:

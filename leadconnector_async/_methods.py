@@ -113,7 +113,7 @@ class CalendarMethods:
             change = await self.plan_reschedule(
                 event_id, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
             )
-            precondition = Precondition(list_expected(change.before, change.updates), read_at, clock)
+            precondition = Precondition(partial(list_expected, change.before, change.updates), read_at, clock)
             return await carry_out(self, change, verify=verify, send=guard_updates(self, precondition))
 
         return await retry_stale(attempt)

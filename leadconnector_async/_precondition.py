@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ._compare import list_changes
@@ -58,18 +58,23 @@ class ReadingClock:
 class Precondition:
     """One write and the reading that it relies on.
 
-    `expected` is how the appointment may look without anybody else having touched it: as it was read, or as an
-    earlier step of ours has left it.
+    `list_expected` tells how the appointment may look without anybody else having touched it: as it was read, or as
+    an earlier step of ours has left it.
     """
 
-    __slots__ = ("_clock", "_expected", "_max_age", "read_at")
+    __slots__ = ("_clock", "_list_expected", "max_age", "read_at")
 
     def __init__(
-        self, expected: Sequence[Appointment], read_at: float, clock: ReadingClock, max_age: float = MAX_READING_AGE
+        self,
+        list_expected: Callable[[], Sequence[Appointment]],
+        read_at: float,
+        clock: ReadingClock,
+        max_age: float = MAX_READING_AGE,
     ) -> None:
-        self._expected = tuple(expected)
+        self._list_expected = list_expected
         self._clock = clock
-        self._max_age = max_age
+        self.max_age = max_age
+        """Seconds."""
         self.read_at = read_at
         """By `clock`, when the request that read it was sent."""
 
@@ -77,25 +82,20 @@ class Precondition:
         """By its clock: taken before a request that reads the appointment again."""
         return self._clock.now()
 
-    def expect(self, *expected: Appointment) -> None:
-        """A step of ours was applied: the appointment may look like this, too."""
-        self._expected = (*self._expected, *expected)
-
     def check_age(self) -> StaleReadingError | None:
         """Why the write must not be sent now; `None` if it may."""
-        if self._clock.is_fresh(self.read_at, self._max_age):
+        if self._clock.is_fresh(self.read_at, self.max_age):
             return None
         age = self._clock.now() - self.read_at
         return StaleReadingError(
             f"The appointment was read {age:.1f} s before its update could be sent; "
-            f"at most {self._max_age:g} s are allowed. It was not sent."
+            f"at most {self.max_age:g} s are allowed. It was not sent."
         )
 
     def check_shown(self, shown: Appointment, read_at: float) -> PreconditionFailedError | None:
         """Whether somebody else has changed what was read; a reading that shows nobody's work counts as new."""
-        changes = [list_changes(before, shown) for before in self._expected]
+        changes = [list_changes(before, shown) for before in self._list_expected()]
         if all(changes):
-            told = ", ".join(map(str, changes[0]))
-            return PreconditionFailedError(f"Changed by somebody else: {told}. The update was not sent again.")
+            return PreconditionFailedError(f"Changed by somebody else: {', '.join(map(str, changes[0]))}")
         self.read_at = read_at
         return None

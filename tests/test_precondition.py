@@ -173,7 +173,7 @@ async def test_what_is_shown_again_as_expected_counts_as_a_new_reading() -> None
     """And what is shown otherwise says which field, and what it was and is."""
     clock = ReadingClock(asyncio.get_running_loop())
     before = Appointment(title="Check-up", description=None)
-    precondition = Precondition([before], 0.0, clock)
+    precondition = Precondition(lambda: [before], 0.0, clock)
     assert precondition.check_age() is not None
     assert precondition.check_shown(Appointment(title="Check-up", description=""), clock.now()) is None
     assert precondition.check_age() is None

@@ -155,7 +155,7 @@ async def undo(
             made = await BulkJob.create(os.path.join(job, "undo"), client, chain([first], rows), options=options)
             async with discard_unless_begun(made) as begin:
                 session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=way_back.kept)
-                return await session.begin("Change {ready} appointments back?", begin)
+                return await session.begin("Change {count} appointments back?", begin)
 
     return await guard(work)
 

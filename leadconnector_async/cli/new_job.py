@@ -17,6 +17,7 @@ from typing import Annotated, Final, TextIO
 from cyclopts import Parameter
 from msgspec import Struct
 
+from .._precondition import MAX_READING_AGE
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..jobs import BulkJob, JobOptions, iterate_plan
@@ -47,6 +48,7 @@ async def reschedule(
     verify: Switch = False,
     allow_past: Switch = False,
     skip_refused: Switch = False,
+    max_reading_age: float = MAX_READING_AGE,
     timezone: str | None = None,
     format: PlanFormat | None = None,
     json_output: Json = False,
@@ -82,6 +84,8 @@ async def reschedule(
         Take times that have passed.
     skip_refused
         Go on with the good rows if some cannot be carried out.
+    max_reading_age
+        Seconds that the reading of an appointment may be old when its change is sent; 0 reads each right before.
     timezone
         IANA name of the zone for times without an offset, and for shifts by days.
     format
@@ -96,7 +100,9 @@ async def reschedule(
     def build_options() -> JobOptions:
         errors = read_max_errors(max_errors)
         check_flags(canary, timezone)
-        return JobOptions(on_conflict, concurrency, rate, *errors, verify, allow_past, skip_refused)
+        return JobOptions(
+            on_conflict, concurrency, rate, *errors, verify, allow_past, skip_refused, max_reading_age
+        )
 
     folder, chosen = job or choose_folder(plan), format or guess_format(plan)
     wish = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
@@ -124,7 +130,7 @@ async def begin(wish: NewJob, build_options: Callable[[], JobOptions]) -> int:
         made = await take_in(wish, client, options)
         async with discard_unless_begun(made) as begun:
             session = JobSession(made, yes=wish.yes, as_json=wish.as_json, dry_run=wish.dry_run)
-            return await session.begin("Change {ready} appointments?", begun, wish.canary)
+            return await session.begin("Change {count} appointments?", begun, wish.canary)
 
 
 async def take_in(wish: NewJob, client: LeadConnector, options: JobOptions) -> BulkJob:

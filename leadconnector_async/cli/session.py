@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 from msgspec import structs
@@ -30,6 +31,8 @@ from .job_report import (
     print_summary,
 )
 from .job_screen import JobScreen
+
+T = TypeVar("T")
 
 _GOOD = ("applied", "in_place")
 
@@ -60,7 +63,7 @@ class JobSession:
         if self._dry_run:
             return await self._end_dry_run(summary)
         ready = summary.counts.get("ready", 0)
-        if ready and not self.ask(question.format(ready=ready)):
+        if ready and not await self._agree(question, ready):
             return USAGE
         begin()
         if summary.stopped and not ready:
@@ -69,7 +72,7 @@ class JobSession:
 
     async def resume(self) -> int:
         """A job that was begun: read what is not known yet, and go on."""
-        summary = await self._read()
+        summary = await self._read(self._job.prepare)
         if summary.stopped and not (summary.counts.get("ready") or summary.counts.get("sent")):
             return self._report(summary)
         return await self._run_all(None)
@@ -81,7 +84,7 @@ class JobSession:
     async def _prepare(self) -> JobSummary:
         """Read the calendar, and show what would change."""
         try:
-            summary = await self._read()
+            summary = await self._read(self._job.prepare)
         except PlanError:
             print_preview(self._err, await self._job.preview(), _now())
             raise
@@ -91,10 +94,26 @@ class JobSession:
         print_stops(self._err, summary, _now())
         return summary
 
-    async def _read(self) -> JobSummary:
+    async def _agree(self, question: str, count: int) -> bool:
+        """Ask; and ask again, without them, if somebody has changed appointments while the question stood."""
+        is_first = True
+        while self.ask(question.format(count=count)):
+            changed = () if self._yes else await self._read(self._job.recheck)
+            if not changed:
+                if not is_first:
+                    await self._job.leave_out_refused()
+                return True
+            print_outcomes(self._err, "These have changed while the question stood, and are left out:", changed)
+            is_first, count = False, count - len(changed)
+            if count <= 0:
+                print_line(self._err, "There is nothing left to change.")
+                return False
+        return False
+
+    async def _read(self, read: Callable[[Callable[[int], None]], Awaitable[T]]) -> T:
         self._screen.start()
         try:
-            return await self._job.prepare(self._screen.show_reading)
+            return await read(self._screen.show_reading)
         except asyncio.CancelledError:
             raise Interrupted("Interrupted before anything was changed.") from None
         finally:
@@ -121,8 +140,8 @@ class JobSession:
             if summary.stopped or not summary.left:
                 return self._report(summary)
             try:
-                if not self.ask(f"Change the other {summary.left}?"):
-                    return self._report(summary)
+                if not await self._agree("Change the other {count}?", summary.left):
+                    return self._report(structs.replace(await self._job.summarize(), stopped=summary.stopped))
             except Interrupted:
                 stopped = Stopped("interrupted", "it was interrupted")
                 return self._report(structs.replace(summary, stopped=(stopped,)))

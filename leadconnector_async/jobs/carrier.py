@@ -1,14 +1,16 @@
 """Carrying out one row: the intent on disk, the request, and what came of it.
 
-Rule: nothing is sent before its intent is on the disk. A row whose intent was found on the disk is looked at before
-it is sent again. Only what belongs to the row becomes its outcome; what belongs to the location (a token, a budget,
-the network) stops the location and gives the row back.
+Rule: nothing is sent before its intent is on the disk, nor on a reading that is too old. A row whose intent was
+found on the disk is looked at before it is sent again. Only what belongs to the row becomes its outcome; what
+belongs to the location (a token, a budget, the network) stops the location and gives the row back.
 
 Knows the client and the journal. Must not know other rows.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,18 +20,28 @@ from msgspec import Struct, structs
 
 from .._checks import check_update
 from .._compare import compare_update
-from .._rescheduling import carry_out
+from .._methods import guard_updates
+from .._precondition import BACK_TO_BACK, MOST_READINGS, Precondition, ReadingClock, StaleReadingError
+from .._rescheduling import carry_out, list_expected
 from ..client import LeadConnector
-from ..exceptions import LeadConnectorError, SlotUnavailableError
+from ..exceptions import (
+    InvalidEventError,
+    LeadConnectorError,
+    NotFoundError,
+    PreconditionFailedError,
+    SlotUnavailableError,
+)
 from ..models import Appointment, AppointmentUpdate
 from . import ledger
 from .flight import Flight
 from .ledger import OpenRow
-from .preflight import list_changes
+from .preflight import show_sent
 from .scribe import Scribe
 from .states import JobOptions, RowOutcome, RowState, Stopped
 from .stops import describe_stop
 
+_MOST_READING: Final = 3
+"""Rows of a location that read for themselves at once: with more, their writes would wait behind others' GETs."""
 LAST: Final = 1_000_000
 """The rank of rows that are tried again after all others."""
 
@@ -61,17 +73,19 @@ class Result(Struct, frozen=True, gc=False):
 class Carrier:
     """Carries out rows of one location."""
 
-    def __init__(self, client: LeadConnector, scribe: Scribe, options: JobOptions, version: str) -> None:
+    def __init__(self, client: LeadConnector, scribe: Scribe, options: JobOptions, clock: ReadingClock) -> None:
         self._client = client
         self._scribe = scribe
         self._options = options
-        self._version = version
+        self._clock = clock
+        self._reading = asyncio.Semaphore(_MOST_READING)
 
     async def carry(self, row: OpenRow, flight: Flight, take_place: TakePlace) -> Result | None:
         """Carry out a row from its beginning: look at it where that is called for, write its intent, send it."""
+        precondition = await self._find_precondition(row)
         if row.state == "sent" or row.parks is not None:
             await take_place()
-            seen = await self._look(row, flight)
+            seen = await self._look(row, flight, precondition)
             if seen is not None:
                 return seen
             flight.repeated = row.state == "sent"
@@ -79,18 +93,63 @@ class Carrier:
             return late
         await self._scribe.write(ledger.intend(row.number, time.time(), repeated=flight.repeated))
         await take_place()
-        return await self.send(row, flight)
+        return await self.send(row, flight, precondition)
 
-    async def send(self, row: OpenRow, flight: Flight) -> Result | None:
+    async def send(self, row: OpenRow, flight: Flight, precondition: Precondition | None = None) -> Result | None:
         """Send a row whose intent is on the disk; `None` if it is put off until after all others.
 
+        Its appointment is read again first where the reading is too old, and when its turn comes too late.
         Raises `Halt` and `Passing`.
         """
+        precondition = precondition or self._build_precondition(row)
+        if precondition.check_age() is None:
+            try:
+                return await self._send_once(row, flight, precondition)
+            except StaleReadingError:
+                pass  # nothing was sent
+        async with self._reading:
+            return await self._read_and_send(row, flight, precondition)
+
+    async def _read_and_send(self, row: OpenRow, flight: Flight, precondition: Precondition) -> Result | None:
+        """A GET and its write, one right after the other, again and again if the write's turn comes too late."""
+        late: Result | None = None
+        for remaining in reversed(range(MOST_READINGS)):
+            if (seen := await self._look(row, flight, precondition)) is not None:
+                return seen
+            if not remaining and self._options.max_reading_age <= 0:
+                precondition.max_age = math.inf  # it was read right before, as close as the limit allows
+            try:
+                return await self._send_once(row, flight, precondition)
+            except StaleReadingError as error:
+                late = build_result(row, flight, "failed", _explain(error), error)
+        return late
+
+    async def _send_once(self, row: OpenRow, flight: Flight, precondition: Precondition) -> Result | None:
+        """Raises `StaleReadingError` if nothing was sent because the reading had grown too old."""
+        send = guard_updates(self._client, precondition)
         try:
-            shown = await carry_out(self._client, row, verify=self._options.verify)
+            shown = await carry_out(self._client, row, verify=self._options.verify, send=send)
         except LeadConnectorError as error:
-            return await self._judge(row, flight, error)
+            if isinstance(error, StaleReadingError) and error.outcome == "not_applied":
+                raise
+            return await self._judge(row, flight, precondition, error)
         return build_result(row, flight, "applied", shown=shown)
+
+    async def _find_precondition(self, row: OpenRow) -> Precondition:
+        """What the row relies on. An appointment that was put out of the way may stand there, too."""
+        if not row.waits_for:
+            return self._build_precondition(row)
+        return self._build_precondition(row, await self._scribe.run(partial(ledger.find_parking, row.number)))
+
+    def _build_precondition(self, row: OpenRow, parking: tuple[AppointmentUpdate, ...] = ()) -> Precondition:
+        def list_looks() -> list[Appointment]:
+            before = row.before
+            parked = [show_sent(before, parking[-1])] if parking else []
+            return [look for one in (before, *parked) for look in list_expected(one, row.updates)]
+
+        max_age = self._options.max_reading_age
+        read_at = row.read_at if max_age > 0 else -math.inf
+        return Precondition(list_looks, read_at, self._clock, max_age or BACK_TO_BACK)
 
     def find_late(self, row: OpenRow, flight: Flight) -> Result | None:
         """What becomes of a row whose new time has passed since it was checked."""
@@ -112,53 +171,63 @@ class Carrier:
         """Unless somebody else has moved it since; says what came of it."""
         was = row.before
         kept = structs.replace(row.updates[-1], start_time=was.start_time, end_time=was.end_time, to_notify=False)
+        read_at = self._clock.now()
         try:
             now = await self._client.get_appointment(row.event_id)
-            if compare_update(check_update(parking, self._version), now) is not True:
+            if compare_update(check_update(parking, self._client.version), now) is not True:
                 return f"It was moved out of the way for this; it stands at {now.start_time} now."
-            await self._client.update_appointment(row.event_id, kept)
+            precondition = Precondition(lambda: [now], read_at, self._clock)
+            await guard_updates(self._client, precondition)(row.event_id, kept)
         except LeadConnectorError as error:
             return f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
         return "It was moved out of the way for this, and is back where it was."
 
-    async def _look(self, row: OpenRow, flight: Flight) -> Result | None:
-        """What has become of a row that was on its way when the job ended; `None` if it was not applied."""
+    async def _look(self, row: OpenRow, flight: Flight, precondition: Precondition) -> Result | None:
+        """What has become of a row, by its appointment; `None` if it is to be sent."""
+        read_at, in_doubt = self._clock.now(), row.state == "sent" or flight.repeated
         try:
             now = await self._client.get_appointment(row.event_id)
         except LeadConnectorError as error:
-            self._stop_for(row, error)
-            reason = f"it was on its way when the job ended, and cannot be read: {error.args[0]}"
-            return build_result(row, flight, "unknown", reason)
-        verdict = compare_update(check_update(row.updates[-1], self._version), now)
+            return self._judge_reading(row, flight, error, in_doubt=in_doubt)
+        verdict = compare_update(check_update(row.updates[-1], self._client.version), now)
         if verdict is True:
-            return build_result(row, flight, "applied", shown=now)
-        if verdict is None:
+            done: RowState = "applied" if in_doubt or row.parks is not None else "in_place"
+            return build_result(row, flight, done, shown=now)
+        if verdict is None and in_doubt:
             reason = "it was on its way when the job ended, and the event does not show whether it was applied"
             return build_result(row, flight, "unknown", reason)
-        if changes := await self._list_foreign_changes(row, now):
-            return build_result(row, flight, "failed", f"somebody has changed it meanwhile: {', '.join(changes)}")
+        if changed := precondition.check_shown(now, read_at):
+            return build_result(row, flight, "skipped", _name_change(changed))
         return None
 
-    async def _list_foreign_changes(self, row: OpenRow, now: Appointment) -> list[str]:
-        """What is neither as it was, nor as the job itself has left it on the way."""
-        changes = list_changes(row.before, now)
-        if len(row.updates) > 1 and now.assigned_user_id == row.updates[0].assigned_user_id:
-            changes = [change for change in changes if not change.startswith("assigned_user_id ")]
-        parking = await self._scribe.run(partial(ledger.find_parking, row.number)) if changes else ()
-        if parking and compare_update(check_update(parking[-1], self._version), now) is True:
-            return []
-        return changes
+    def _judge_reading(self, row: OpenRow, flight: Flight, error: LeadConnectorError, *, in_doubt: bool) -> Result:
+        self._stop_for(row, error)
+        if in_doubt:
+            reason = f"it was on its way when the job ended, and cannot be read: {error.args[0]}"
+            return build_result(row, flight, "unknown", reason)
+        if isinstance(error, InvalidEventError | NotFoundError):
+            reason = "changed by somebody else: the event is deleted or unknown"
+            return build_result(row, flight, "skipped", reason, error)
+        return build_result(row, flight, "failed", _explain(error), error)
 
     async def _judge(
-        self, row: OpenRow, flight: Flight, error: LeadConnectorError, *, forced: bool = False
+        self,
+        row: OpenRow,
+        flight: Flight,
+        precondition: Precondition,
+        error: LeadConnectorError,
+        *,
+        forced: bool = False,
     ) -> Result | None:
         if error.outcome == "applied":
             return build_result(row, flight, "applied", _explain(error), error)
         if error.outcome == "unknown":
             return build_result(row, flight, "unknown", _explain(error), error)
         self._stop_for(row, error)
+        if isinstance(error, PreconditionFailedError):
+            return build_result(row, flight, "skipped", _name_change(error), error)
         if isinstance(error, SlotUnavailableError) and not forced:
-            return await self._settle_conflict(row, flight, error)
+            return await self._settle_conflict(row, flight, precondition, error)
         return build_result(row, flight, "failed", _explain(error), error)
 
     def _stop_for(self, row: OpenRow, error: LeadConnectorError) -> None:
@@ -173,8 +242,10 @@ class Carrier:
         if row.state != "sent":
             self._scribe.note(ledger.give_back(row.number))
 
-    async def _settle_conflict(self, row: OpenRow, flight: Flight, error: SlotUnavailableError) -> Result | None:
-        if flight.repeated and (seen := await self._look(row, flight)) is not None:
+    async def _settle_conflict(
+        self, row: OpenRow, flight: Flight, precondition: Precondition, error: SlotUnavailableError
+    ) -> Result | None:
+        if flight.repeated and (seen := await self._look(row, flight, precondition)) is not None:
             return seen  # what stands in its way is its own first request
         if self._options.on_conflict == "park" and row.rank < LAST:
             await self._scribe.write(ledger.postpone(row.number, LAST, str(error.args[0])))
@@ -184,10 +255,13 @@ class Carrier:
         *others, last = row.updates
         forced = structs.replace(last, ignore_free_slot_validation=True)
         again = structs.replace(row, updates=(*others, forced))
+        send = guard_updates(self._client, precondition)
         try:
-            shown = await carry_out(self._client, again, verify=self._options.verify)
+            shown = await carry_out(self._client, again, verify=self._options.verify, send=send)
         except LeadConnectorError as second:
-            return await self._judge(row, flight, second, forced=True)
+            if isinstance(second, StaleReadingError) and second.outcome == "not_applied":
+                raise
+            return await self._judge(row, flight, precondition, second, forced=True)
         return build_result(row, flight, "applied", "sent without the slot check", shown=shown)
 
 
@@ -212,6 +286,11 @@ def build_result(
         new_event_id=shown.id if shown is not None and shown.id != row.event_id else None,
     )
     return Result(outcome, shown, flight.seconds)
+
+
+def _name_change(error: PreconditionFailedError) -> str:
+    reason = str(error.args[0])
+    return f"{reason[:1].lower()}{reason[1:]}"
 
 
 def _explain(error: LeadConnectorError) -> str:

@@ -19,6 +19,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from .._file_lock import close_lock
+from .._precondition import ReadingClock
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from .any_rows import RowSource, check_source
@@ -28,8 +29,9 @@ from .forecast import Load, forecast_location
 from .intake import MOST_NAMED
 from .journal import Connect
 from .plan import build_plan_error
-from .preparation import Preparation, forget_old_readings
+from .preparation import Preparation, forget_readings, has_sent
 from .preview import Preview, list_faults, read_preview
+from .readings import Position
 from .review import Reviewer, Undo, Verification
 from .runner import Runner
 from .scribe import Scribe, make_thread
@@ -66,6 +68,8 @@ class BulkJob:
         self._stopped: Stopped | None = None
         self._give_up: Callable[[], object] | None = None
         self._closed = self._running = False
+        self._clock = ReadingClock(asyncio.get_running_loop())
+        self._prepared_at: float | None = None
         self._clients: dict[str, LeadConnector] = {}
 
     @classmethod
@@ -154,15 +158,46 @@ class BulkJob:
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         """Hold every row against the calendar and decide the order. Reads only; `on_read` is told how many rows.
 
-        A location that cannot be read is among `stopped`, and its rows stay `loaded`. Raises `PlanError` with all
-        rows that cannot be carried out, unless `skip_refused` is set.
+        All rows that are open are read, those too that were read before: a row whose appointment somebody has
+        changed since then is `refused`, or `skipped` once the job has sent something. A location that cannot be
+        read is among `stopped`, and its rows stay `loaded`. Raises `PlanError` with all rows that cannot be carried
+        out, unless `skip_refused` is set or the job has sent something.
         """
-        await self._scribe.run(forget_old_readings)
+        await self._scribe.run(forget_readings)
+        return await self._read_unread(on_read)
+
+    async def recheck(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[RowOutcome, ...]:
+        """Read all open rows again, as after a question that took its time; returns those that do not go any more.
+
+        They are `refused`, `skipped` or `in_place`. Before the job has sent something, `run` goes on without those
+        that are refused only after `leave_out_refused`.
+        """
+        await self._scribe.run(forget_readings)
+        preparation = self._prepare(on_read)
+        await preparation.run()
+        self._prepared_at = self._clock.now()
+        return tuple(await preparation.list_changed())
+
+    async def leave_out_refused(self) -> None:
+        """Go on without the rows that are refused, also after the job was opened again: see `skip_refused`."""
+        self.options = msgspec.structs.replace(self.options, skip_refused=True)
+        content = msgspec.json.encode(self.options).decode()
+        await self._scribe.run(lambda journal: journal.set_fact("options", content))
+
+    async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         stopped = await self._prepare(on_read).run()
+        self._prepared_at = self._clock.now()
         faults, count = await self._scribe.run(partial(list_faults, MOST_NAMED))
-        if count and not self.options.skip_refused:
+        if count and not self.options.skip_refused and not await self._scribe.run(has_sent):
             raise build_plan_error(faults, count)
         return msgspec.structs.replace(await self.summarize(), stopped=stopped)
+
+    async def _read_what_is_old(self) -> JobSummary:
+        """Before a run: all that is open, unless it was read just now. What grows old in the run is read there."""
+        read_at, self._prepared_at = self._prepared_at, None
+        if read_at is None or not self._clock.is_fresh(read_at, self.options.max_reading_age):
+            return await self.prepare()
+        return await self._read_unread()
 
     async def run(
         self,
@@ -187,9 +222,9 @@ class BulkJob:
     async def _run(self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress) -> JobSummary:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        prepared = await self._unless_stopped(self.prepare())
+        prepared = await self._unless_stopped(self._read_what_is_old())
         unread = prepared.stopped if prepared is not None else ()
-        reviewer = Reviewer(self._scribe, self._find_client)
+        reviewer = Reviewer(self._scribe, self._find_client, self._clock)
         await self._unless_stopped(reviewer.settle_unknown())
         stopped = await self._run_once(limit, on_outcome, on_progress)
         if not stopped and limit is None and await self._unless_stopped(reviewer.settle_unknown()):
@@ -211,7 +246,8 @@ class BulkJob:
             self._scribe,
             self.options,
             self._find_client,
-            refresh=self._prepare(lambda count: None).refresh,
+            self._clock,
+            refresh=self._refresh,
             on_outcome=on_outcome,
             limit=limit,
         )
@@ -254,11 +290,11 @@ class BulkJob:
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has done. Reads only."""
-        return await Reviewer(self._scribe, self._find_client).verify()
+        return await Reviewer(self._scribe, self._find_client, self._clock).verify()
 
     async def plan_undo(self) -> Undo:
         """Plan the way back: rows for another job, and what somebody has changed since. Reads only."""
-        return await Reviewer(self._scribe, self._find_client).plan_undo()
+        return await Reviewer(self._scribe, self._find_client, self._clock).plan_undo()
 
     def _add_stop(self, stopped: tuple[Stopped, ...]) -> tuple[Stopped, ...]:
         return stopped if self._stopped is None or self._stopped in stopped else (*stopped, self._stopped)
@@ -281,7 +317,10 @@ class BulkJob:
             self._give_up = None
 
     def _prepare(self, on_read: Callable[[int], None]) -> Preparation:
-        return Preparation(self._scribe, self.options, self._find_client, on_read)
+        return Preparation(self._scribe, self.options, self._find_client, self._clock, on_read)
+
+    async def _refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
+        return await self._prepare(lambda count: None).refresh(location, after, most)
 
     def _find_client(self, location: str) -> LeadConnector:
         client = self._clients.get(location)

@@ -77,6 +77,7 @@ _FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '', '')"
 _PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ?"
 _POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, reason = ? WHERE number = ?"
 _TAKE_BACK: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE parks = ? AND state = 'applied'"
+_OUTCOMES: Final = "SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows"
 _RETURN: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
 
 
@@ -105,11 +106,9 @@ class OpenRow(Struct, frozen=True, gc=False):
         return decode_found(self.found)
 
 
-def write_findings(
-    journal: Journal, findings: Iterable[tuple[int, Finding, Appointment | None]], now: float
-) -> None:
-    """Write what came of rows that were read. Inside a commit."""
-    journal.write_all(_FIND, [_build_finding(*finding, now) for finding in findings])
+def write_findings(journal: Journal, findings: Iterable[tuple[int, Finding, Appointment | None, float]]) -> None:
+    """Write what came of rows that were read, and when. Inside a commit."""
+    journal.write_all(_FIND, [_build_finding(*finding) for finding in findings])
 
 
 def write_faults(journal: Journal, faults: Iterable[RowFault]) -> None:
@@ -229,41 +228,40 @@ def list_outcomes(journal: Journal, states: Iterable[RowState]) -> Iterator[RowO
     """What has become of the rows of the plan in some states, by line."""
     wanted = tuple(states)
     marks = ",".join("?" * len(wanted))
-    query = f"""
-        SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows
-        WHERE parks IS NULL AND state IN ({marks}) ORDER BY number
-    """  # noqa: S608 - marks only
-    for line, event_id, location, state, reason, attempts, repeated, trace_id, new_id in journal.read(
-        query, wanted
-    ):
-        yield RowOutcome(
-            line=int(str(line)),
-            event_id=str(event_id),
-            location_id=str(location) or None,
-            state=msgspec.convert(state, RowState),
-            reason=str(reason),
-            attempts=int(str(attempts)),
-            repeated=bool(repeated),
-            trace_id=None if trace_id is None else str(trace_id),
-            new_event_id=None if new_id is None else str(new_id),
-        )
+    query = f"{_OUTCOMES} WHERE parks IS NULL AND state IN ({marks}) ORDER BY number"
+    for record in journal.read(query, wanted):
+        yield _build_outcome(record)
 
 
-def list_left_alone(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
-    """Of some rows, those that are finished without anything being sent."""
-    wanted = set(numbers)
-    lines = {one.line for one in find_standings(wanted, journal) if one.state in ("failed", "in_place")}
-    return [outcome for outcome in list_outcomes(journal, ("failed", "in_place")) if outcome.line in lines]
+def find_outcomes(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
+    """What has become of some rows."""
+    records = (journal.read_one(f"{_OUTCOMES} WHERE number = ?", (number,)) for number in numbers)
+    return [_build_outcome(record) for record in records if record is not None]
 
 
-def _build_finding(number: int, finding: Finding, found: Appointment | None, now: float) -> Record:
+def _build_outcome(record: Record) -> RowOutcome:
+    line, event_id, location, state, reason, attempts, repeated, trace_id, new_id = record
+    return RowOutcome(
+        line=int(str(line)),
+        event_id=str(event_id),
+        location_id=str(location) or None,
+        state=msgspec.convert(state, RowState),
+        reason=str(reason),
+        attempts=int(str(attempts)),
+        repeated=bool(repeated),
+        trace_id=None if trace_id is None else str(trace_id),
+        new_event_id=None if new_id is None else str(new_id),
+    )
+
+
+def _build_finding(number: int, finding: Finding, found: Appointment | None, read_at: float) -> Record:
     return (
         finding.state,
         None if found is None else encode_found(found),
         encode_updates(finding.updates) if finding.updates else None,
         _encode(list(iterate_texts(finding.differences))) if finding.differences else None,
         finding.reason,
-        now,
+        read_at,
         *_flatten(finding.before),
         *_flatten(finding.after),
         number,

@@ -22,9 +22,10 @@ from .carrier import LAST, Carrier, Halt, Passing, Result, build_result
 from .flight import FLIGHT, Flight
 from .ledger import OpenRow, Standing
 from .places import Places
+from .readings import Position, ReadAhead
 from .scribe import Scribe
 from .share import Share
-from .states import FRESH_SECONDS, OPEN, JobOptions, RowOutcome, Stopped
+from .states import OPEN, JobOptions, RowOutcome, Stopped
 from .stops import describe_stop
 from .trips import Trip, Trips
 
@@ -37,8 +38,8 @@ _GAP: Final = 0.5
 Report = Callable[[OpenRow, RowOutcome, float], None]
 Admit = Callable[[], bool]
 """Whether one more row may start."""
-Refresh = Callable[[tuple[int, int]], Awaitable[None]]
-"""Reads the next rows again, whose reading is no longer fresh."""
+Refresh = Callable[[Position, int], Awaitable[Position]]
+"""Reads so many rows after one again; returns the last of them."""
 
 
 class LocationRun:
@@ -55,6 +56,7 @@ class LocationRun:
         admit: Admit,
         refresh: Refresh,
         share: Share,
+        ahead: ReadAhead,
     ) -> None:
         self.location = location
         self.stopped: Stopped | None = None
@@ -65,6 +67,7 @@ class LocationRun:
         self._report = report
         self._admit = admit
         self._refresh = refresh
+        self._ahead = ahead
         self._fetched = share.fetched
         self._most = options.concurrency + share.ahead
         self._places = Places(options.concurrency)
@@ -105,8 +108,8 @@ class LocationRun:
             if row.rank >= LAST and row.rank > self._cursor[0] and self.trips:
                 await self.trips.drain()  # some of which may be put off to a place before this one
                 return
-            if row.state == "ready" and row.parks is None and row.read_at < time.time() - FRESH_SECONDS:
-                await self._read_again()
+            if self._ahead.is_due(row):
+                await self._read_again(row)
                 return
             await self.trips.wait_for(row.number)  # it may be being put off at this moment
             self._cursor = (row.rank, row.number)
@@ -282,9 +285,9 @@ class LocationRun:
         rank = max(LAST, row.rank + 1, behind + 1, self._cursor[0] + 1)
         await self._scribe.write(ledger.put_behind(row.number, rank, reason))
 
-    async def _read_again(self) -> None:
+    async def _read_again(self, row: OpenRow) -> None:
         try:
-            await self._refresh(self._cursor)
+            self._ahead.note(await self._refresh(self._cursor, self._ahead.plan(row)))
         except LeadConnectorError as error:
             stopped = describe_stop(error, self.location)
             if stopped is None:

@@ -8,14 +8,14 @@ Pure. Time comes in as an argument. Must not import the client.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final, cast
 
 from msgspec import UNSET, Struct, structs
 
 from .._checks import check_update
-from .._compare import name_other_location
+from .._compare import FieldChange, list_changes, name_other_location
 from .._shown import show
 from ..exceptions import InvalidRequestError
 from ..models import Appointment, AppointmentUpdate
@@ -23,11 +23,10 @@ from ..recurrence import parse_instance_id
 from ..reschedule import Change, Changes, Difference, plan_change
 from .clock import apply_shift
 from .intake import Wanted
-from .rows import BEFORE, BadRow, Before
+from .rows import BadRow
 from .states import RowState
 
 _FREES_ITS_TIME: Final = frozenset({"cancelled", "invalid"})
-_COMPARED: Final = (*BEFORE, "address", "description")
 _TIMES: Final = ("start_time", "end_time")
 _OTHER_LOCATION: Final = "check the token, LEADCONNECTOR_LOCATION_ID and the row's location_id"
 
@@ -83,13 +82,17 @@ def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -
     return Finding("ready", change.updates, change.differences, before, after)
 
 
-def list_changes(before: Before | Appointment, now: Appointment) -> list[str]:
-    """What is not as it was, in words. What `before` does not say is not compared."""
-    return [
-        f"{name} was {_show(old)} and is {_show(new)} now"
-        for name in _COMPARED
-        if (old := getattr(before, name, None)) is not None and (new := getattr(now, name)) != old
-    ]
+def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:
+    """The appointment as an update of ours leaves it."""
+    sent = {name: getattr(update, name) for name in update.__struct_fields__ if hasattr(before, name)}
+    values = {name: value for name, value in sent.items() if value is not UNSET}
+    values |= {name: _read_time(values[name]) for name in _TIMES if name in values}
+    return structs.replace(before, **values)
+
+
+def describe_changes(changes: Iterable[FieldChange]) -> str:
+    """Why a row is left alone."""
+    return f"changed by somebody else: {', '.join(map(str, changes))}"
 
 
 def show_after(found: Appointment, differences: tuple[Difference, ...]) -> Appointment:
@@ -112,9 +115,9 @@ def _plan(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> Ch
     if other := name_other_location(found, rules.location_id):
         raise BadRow("location_id", other, _OTHER_LOCATION)
     _check_is_single(event_id, found)
-    if wanted.before is not None and (changes := list_changes(wanted.before, found)):
-        reason = f"the appointment has changed since the plan was made: {', '.join(changes)}"
-        raise BadRow(_name_first(changes), reason, "plan it again")
+    if wanted.before is not None and (changes := list_changes(wanted.before, found, whole=False)):
+        reason = f"the appointment has changed since the plan was made: {', '.join(map(str, changes))}"
+        raise BadRow(f"before_{changes[0].name}", reason, "plan it again")
     start, end = _decide_times(wanted, found)
     change = plan_change(
         found, event_id=event_id, start_time=start, end_time=end, changes=_list_set_fields(wanted.update)
@@ -161,10 +164,6 @@ def _check_is_ahead(change: Change, rules: Rules) -> None:
         if isinstance(start, datetime) and start <= rules.now and not rules.allow_past:
             shown = start.astimezone(UTC).isoformat(timespec="minutes")
             raise BadRow("start_time", f"{shown} has passed", "give a later time, or allow past times")
-
-
-def _name_first(changes: list[str]) -> str:
-    return f"before_{changes[0].partition(' ')[0]}"
 
 
 def _show(value: object) -> str:

@@ -1,7 +1,8 @@
 """From cells to changes: every row is held against its appointment before anything is sent.
 
 Rule: what a row does is decided once, from the appointment as it was first read, and kept. When a job goes on
-later, rows are read again, and those that somebody has changed meanwhile are left alone.
+later, rows are read again, and those that somebody has changed meanwhile are left alone: refused before the first
+write of the job, skipped after it.
 
 Knows the survey, the conflicts and the journal.
 """
@@ -9,49 +10,53 @@ Knows the survey, the conflicts and the journal.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .._checks import check_update
-from .._compare import compare_update
+from .._compare import compare_update, list_changes
+from .._precondition import ReadingClock
 from ..client import LeadConnector
 from ..exceptions import LeadConnectorError, RowFault
-from ..models import Appointment
 from . import ledger
 from .conflicts import settle_conflicts
 from .intake import read_wanted
 from .journal import Journal
 from .ledger import decode_found, decode_updates
-from .preflight import Finding, Rules, check_row, list_changes
+from .preflight import Finding, Rules, check_row, describe_changes
+from .readings import Position
 from .scribe import Scribe
-from .states import FRESH_SECONDS, JobOptions, RowOutcome, RowState, Stopped
+from .states import JobOptions, RowOutcome, Stopped
 from .stops import describe_stop
 from .survey import TO_PREPARE, Sight, Surveyor, Unread
 
 _AT_ONCE: Final = 50
 """Locations that are read at once."""
 _ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE number = ?"
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL AND read_at < ?"
-_FORGET_NEXT: Final = """
-    UPDATE rows SET read_at = NULL WHERE number IN (
-        SELECT number FROM rows INDEXED BY rows_open
-        WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?)
-        ORDER BY rank, number LIMIT ?
-    ) AND state = 'ready' AND parks IS NULL
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL"
+_NEXT: Final = """
+    SELECT rank, number FROM rows INDEXED BY rows_open
+    WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?)
+    ORDER BY rank, number LIMIT ?
 """
-_AHEAD: Final = 2000
-"""Rows that are read again at once."""
+_FORGET_ONE: Final = "UPDATE rows SET read_at = NULL WHERE number = ? AND state = 'ready' AND parks IS NULL"
+_HAS_SENT: Final = "SELECT 1 FROM rows WHERE sent_at IS NOT NULL LIMIT 1"
 _LOCATIONS: Final = """
     SELECT location FROM rows WHERE read_at IS NULL AND state IN ('loaded', 'ready')
     UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM settled)
 """
 _KEEP: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
+_LEAVE_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'ready'"
+"""A row that does not go any more needs nobody out of its way."""
 _LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
+
+
+PLAN_AGAIN: Final = "plan it again, or go on without it by skip_refused"
+HasSent = Callable[[Journal], bool]
 
 
 class _Row(Struct, frozen=True):
@@ -70,13 +75,18 @@ class Preparation:
         scribe: Scribe,
         options: JobOptions,
         find_client: Callable[[str], LeadConnector],
-        note: Callable[[int], None],
+        clock: ReadingClock,
+        note: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._scribe = scribe
         self._options = options
         self._find_client = find_client
+        self._clock = clock
+        self._has_sent: bool | None = None
         self._note = note
         self._read = 0
+        self.changed: list[int] = []
+        """Rows that were ready, and are not any more."""
 
     async def run(self) -> tuple[Stopped, ...]:
         """Prepare all locations. What cannot be carried out is `refused` in the journal, and among its faults.
@@ -105,30 +115,47 @@ class Preparation:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def refresh(self, location: str, after: tuple[int, int]) -> list[RowOutcome]:
-        """Read the next rows of a location again; returns those that are left alone now."""
-        await self._scribe.run(partial(_forget_next, location, after))
-        numbers: list[int] = []
-        await self._read_location(location, numbers)
-        return await self._scribe.run(partial(ledger.list_left_alone, numbers))
+    async def refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
+        """Read the next rows of a location again; returns the last of them, and those that are left alone now."""
+        self._has_sent = True  # or is about to
+        end = await self._scribe.run(partial(_forget_next, location, after, most))
+        await self._read_location(location)
+        return end, await self.list_changed()
+
+    async def list_changed(self) -> list[RowOutcome]:
+        """What has become of the rows in `changed`."""
+        return await self._scribe.run(partial(ledger.find_outcomes, self.changed))
 
     async def _prepare(self, location: str) -> None:
-        client = await self._read_location(location, [])
+        client = await self._read_location(location)
         if not await self._scribe.run(partial(_is_settled, location)):
             await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
 
-    async def _read_location(self, location: str, numbers: list[int]) -> LeadConnector:
+    async def _read_location(self, location: str) -> LeadConnector:
         client = self._find_client(location).with_options(priority="bulk")
         rules = Rules(datetime.now(UTC), self._options.allow_past, client.version, location or client.location_id)
 
         async def keep(sights: list[Sight]) -> None:
-            await self._scribe.run(partial(_keep_sights, sights, rules))
-            numbers.extend(sight.number for sight in sights)
+            self.changed += await self._scribe.run(partial(self._keep, sights, rules))
             self._read += len(sights)
             self._note(self._read)
 
-        await Surveyor(client, location, TO_PREPARE, self._scribe.run, keep).read_all(hint)
+        await Surveyor(client, location, TO_PREPARE, self._scribe.run, keep, self._clock).read_all(hint)
         return client
+
+    def _keep(self, sights: list[Sight], rules: Rules, journal: Journal) -> list[int]:
+        rows = [(sight, _read_row(sight.number, journal)) for sight in sights]
+        with journal.commit():
+            _keep_first([one for one in rows if one[1].state == "loaded"], rules, journal)
+            return _keep_again(
+                [one for one in rows if one[1].state != "loaded"], rules, self._find_whether_sent, journal
+            )
+
+    def _find_whether_sent(self, journal: Journal) -> bool:
+        """Looked up once, and only if it matters: nothing is sent while all is prepared."""
+        if self._has_sent is None:
+            self._has_sent = has_sent(journal)
+        return self._has_sent
 
 
 def _list_locations(journal: Journal) -> list[str]:
@@ -136,13 +163,21 @@ def _list_locations(journal: Journal) -> list[str]:
     return [str(location) for (location,) in journal.read(_LOCATIONS)]
 
 
-def forget_old_readings(journal: Journal) -> None:
-    """Have rows read again whose reading is no longer fresh."""
-    journal.write(_FORGET, (time.time() - FRESH_SECONDS,))
+def forget_readings(journal: Journal) -> None:
+    """Have all rows read again that are ready: whoever read them, it was before this moment."""
+    journal.write(_FORGET)
 
 
-def _forget_next(location: str, after: tuple[int, int], journal: Journal) -> None:
-    journal.write(_FORGET_NEXT, (location, *after, _AHEAD))
+def has_sent(journal: Journal) -> bool:
+    """Whether the job has sent anything yet, or was about to."""
+    return journal.read_one(_HAS_SENT) is not None
+
+
+def _forget_next(location: str, after: Position, most: int, journal: Journal) -> Position:
+    positions = cast("list[Position]", list(journal.read(_NEXT, (location, *after, most))))
+    with journal.commit():
+        journal.write_all(_FORGET_ONE, [(number,) for _, number in positions])
+    return positions[-1] if positions else after
 
 
 def _is_settled(location: str, journal: Journal) -> bool:
@@ -157,22 +192,36 @@ def hint(row: Unread) -> tuple[str, datetime] | None:
     return before.calendar_id, before.start_time
 
 
-def _keep_sights(sights: list[Sight], rules: Rules, journal: Journal) -> None:
-    now = time.time()
-    findings: list[tuple[int, Finding, Appointment | None]] = []
-    faults: list[RowFault] = []
-    with journal.commit():
-        for sight in sights:
-            row = _read_row(sight.number, journal)
-            if row.state != "loaded":
-                _look_again(sight, row, rules, now, journal)
-                continue
-            finding = _judge(sight, row, rules)
-            findings.append((sight.number, finding, sight.found))
-            if finding.state == "refused":
-                faults.append(RowFault(row.line, finding.column, finding.reason, finding.mend))
-        ledger.write_findings(journal, findings, now)
-        ledger.write_faults(journal, faults)
+def _keep_first(sights: list[tuple[Sight, _Row]], rules: Rules, journal: Journal) -> None:
+    """Write what each row does, from its appointment as it was first read."""
+    found = [(sight, row, _judge(sight, row, rules)) for sight, row in sights]
+    refused = [(row, finding) for _, row, finding in found if finding.state == "refused"]
+    ledger.write_findings(
+        journal, [(sight.number, finding, sight.found, sight.read_at) for sight, _, finding in found]
+    )
+    ledger.write_faults(journal, [_build_fault(row, finding) for row, finding in refused])
+
+
+def _keep_again(sights: list[tuple[Sight, _Row]], rules: Rules, has_sent: HasSent, journal: Journal) -> list[int]:
+    """Leave alone what somebody has changed since it was first read; returns those that do not go any more."""
+    left: list[int] = []
+    for sight, row in sights:
+        finding = _judge_again(sight, row, rules, journal)
+        if finding is None:
+            journal.write(_KEEP, (sight.read_at, sight.number))
+            continue
+        if finding.state == "refused" and has_sent(journal):
+            finding = structs.replace(finding, state="skipped")
+        elif finding.state == "refused":
+            ledger.write_faults(journal, [_build_fault(row, finding)])
+        journal.write(_LEAVE, (finding.state, finding.reason, sight.read_at, sight.number))
+        journal.write(_LEAVE_PARKING, (sight.number,))
+        left.append(sight.number)
+    return left
+
+
+def _build_fault(row: _Row, finding: Finding) -> RowFault:
+    return RowFault(row.line, finding.column, finding.reason, finding.mend)
 
 
 def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
@@ -181,23 +230,17 @@ def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
     return check_row(sight.event_id, read_wanted(row.wanted), sight.found, rules)
 
 
-def _look_again(sight: Sight, row: _Row, rules: Rules, now: float, journal: Journal) -> None:
-    """A row that was ready is left alone if somebody has changed its appointment since."""
+def _judge_again(sight: Sight, row: _Row, rules: Rules, journal: Journal) -> Finding | None:
+    """Why a row that was ready does not go any more; `None` if it still does."""
     if sight.found is None:
-        _leave(sight.number, "failed", sight.reason, now, journal)
-    elif compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
-        _leave(sight.number, "in_place", "", now, journal)
-    elif (changes := list_changes(decode_found(row.found), sight.found)) and not _is_parked(sight, journal):
-        reason = f"somebody has changed it since it was read: {', '.join(changes)}"
-        _leave(sight.number, "failed", reason, now, journal)
-    else:
-        journal.write(_KEEP, (now, sight.number))
-
-
-def _leave(number: int, state: RowState, reason: str, now: float, journal: Journal) -> None:
-    """A row that does not go any more needs nobody out of its way."""
-    journal.write(_LEAVE, (state, reason, now, number))
-    journal.write("UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'ready'", (number,))
+        reason = f"changed by somebody else: {sight.reason}"
+        return Finding("refused", column="event_id", reason=reason, mend=PLAN_AGAIN)
+    if compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
+        return Finding("in_place")
+    changes = list_changes(decode_found(row.found), sight.found)
+    if not changes or _is_parked(sight, journal):
+        return None
+    return Finding("refused", column=changes[0].name, reason=describe_changes(changes), mend=PLAN_AGAIN)
 
 
 def _is_parked(sight: Sight, journal: Journal) -> bool:

@@ -45,10 +45,9 @@ _ROWS: Final = """
 _NOT_CHANGED: Final = "state IN ('failed', 'skipped', 'refused')"
 _UNKNOWN: Final = "state = 'unknown'"
 _REPEATED: Final = "repeated = 1"
-_PERSONAL: Final = re.compile(
-    r"\b(title|address|description) was (?P<old>None|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
-    r" and is (?P<new>None|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\") now"
-)
+_TEXT: Final = r"(?:empty|'(?:[^'\\]|\\.)*['…]|\"(?:[^\"\\]|\\.)*[\"…])"
+_PERSONAL: Final = re.compile(rf"\b(title|address|description) was {_TEXT}, is {_TEXT}")
+"""As `FieldChange` says it."""
 _WORDS: Final[Mapping[RowState, str]] = {
     "applied": "changed",
     "in_place": "as planned already",

@@ -8,7 +8,6 @@ Knows the survey and the journal. Must not change a calendar.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, Literal, TypeAlias
@@ -16,14 +15,14 @@ from typing import Final, Literal, TypeAlias
 from msgspec import UNSET, Struct
 
 from .._checks import check_update
-from .._compare import compare_update
+from .._compare import compare_update, list_changes
+from .._precondition import ReadingClock
 from ..client import LeadConnector
 from ..exceptions import LeadConnectorError
 from ..models import Appointment, AppointmentUpdate
 from . import ledger
 from .journal import Journal, Record
 from .ledger import decode_found, decode_texts, decode_updates
-from .preflight import list_changes
 from .preparation import hint
 from .rows import Before, PlanRow
 from .scribe import Scribe
@@ -78,9 +77,10 @@ class Undo(Struct, frozen=True, kw_only=True):
 class Reviewer:
     """Reads again what a job has touched."""
 
-    def __init__(self, scribe: Scribe, find_client: Callable[[str], LeadConnector]) -> None:
+    def __init__(self, scribe: Scribe, find_client: Callable[[str], LeadConnector], clock: ReadingClock) -> None:
         self._scribe = scribe
         self._find_client = find_client
+        self._clock = clock
 
     async def verify(self) -> Verification:
         """Compare every row that was applied, or may have been, with the calendar."""
@@ -116,7 +116,7 @@ class Reviewer:
         client = self._find_client(location).with_options(priority="bulk")
         keep: Callable[[list[Sight]], Awaitable[None]] = partial(self._keep, client.version)
         try:
-            await Surveyor(client, location, states, self._scribe.run, keep).read_all(hint)
+            await Surveyor(client, location, states, self._scribe.run, keep, self._clock).read_all(hint)
         except LeadConnectorError as error:
             if not leave_unread or describe_stop(error, location) is None:
                 raise
@@ -145,13 +145,12 @@ def _forget(states: str, journal: Journal) -> None:
 
 
 def _keep_verdicts(version: str, sights: list[Sight], journal: Journal) -> None:
-    now = time.time()
     with journal.commit():
         for sight in sights:
             verdict, reason = _judge(version, sight, journal.read_one(_ROW, (sight.number,)))
             seen = None if sight.found is None else ledger.encode_found(sight.found)
             journal.write(_KEEP, (sight.number, verdict, reason, seen))
-            journal.write("UPDATE rows SET read_at = ? WHERE number = ?", (now, sight.number))
+            journal.write("UPDATE rows SET read_at = ? WHERE number = ?", (sight.read_at, sight.number))
 
 
 def _judge(version: str, sight: Sight, record: Record | None) -> tuple[Verdict, str]:
@@ -161,7 +160,7 @@ def _judge(version: str, sight: Sight, record: Record | None) -> tuple[Verdict, 
     planned = decode_updates(updates)[-1]
     sent = {name for name in planned.__struct_fields__ if getattr(planned, name) is not UNSET}
     left = decode_found(shown if shown is not None else found)
-    others = [change for change in list_changes(left, sight.found) if change.partition(" ")[0] not in sent]
+    others = [one for one in list_changes(left, sight.found, whole=shown is None) if one.name not in sent]
     shows = compare_update(check_update(planned, version), sight.found)
     if shows is True and not others:
         return "as_planned", ""
@@ -170,7 +169,7 @@ def _judge(version: str, sight: Sight, record: Record | None) -> tuple[Verdict, 
         return "unclear", "the event does not show what was changed"
     if not changes:
         return "unchanged", "it is as it was before"
-    return "differs", ", ".join(others or changes)
+    return "differs", ", ".join(map(str, others or changes))
 
 
 def _list_outcomes(condition: str, journal: Journal) -> list[RowOutcome]:

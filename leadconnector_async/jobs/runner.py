@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from .._precondition import ReadingClock
 from .._quota import LocationQuota
 from ..client import LeadConnector
 from .carrier import Carrier
@@ -21,6 +22,7 @@ from .flight import Moment, listen
 from .forecast import Load, forecast
 from .ledger import OpenRow
 from .location import LocationRun
+from .readings import Position, ReadAhead
 from .scribe import Entry, Scribe
 from .share import Share, divide
 from .states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
@@ -32,8 +34,8 @@ _RATE_SECONDS: Final = 30.0
 _MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
 
 FindClient = Callable[[str], LeadConnector]
-Refresh = Callable[[str, tuple[int, int]], Awaitable[list[RowOutcome]]]
-"""Reads the next rows of a location again; returns those that are left alone now."""
+Refresh = Callable[[str, Position, int], Awaitable[tuple[Position, list[RowOutcome]]]]
+"""Reads so many rows of a location after one again; returns the last of them, and those that are left alone now."""
 
 
 class Runner:
@@ -44,6 +46,7 @@ class Runner:
         scribe: Scribe,
         options: JobOptions,
         find_client: FindClient,
+        clock: ReadingClock,
         *,
         refresh: Refresh,
         on_outcome: Callable[[RowOutcome], None],
@@ -52,6 +55,7 @@ class Runner:
         self._scribe = scribe
         self._options = options
         self._find_client = find_client
+        self._clock = clock
         self._refresh = refresh
         self._on_outcome = on_outcome
         self._left_to_start = limit
@@ -142,11 +146,13 @@ class Runner:
         handler = listen(location, self._note_moment, client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
         self._clients[location] = client
-        carrier = Carrier(client, self._scribe, self._options, client.version)
+        carrier = Carrier(client, self._scribe, self._options, self._clock)
 
-        async def refresh(after: tuple[int, int]) -> None:
-            for outcome in await self._refresh(location, after):
+        async def refresh(after: Position, most: int) -> Position:
+            end, changed = await self._refresh(location, after, most)
+            for outcome in changed:
                 self._count(location, outcome)
+            return end
 
         return LocationRun(
             location,
@@ -157,6 +163,7 @@ class Runner:
             admit=self._admit,
             refresh=refresh,
             share=share,
+            ahead=ReadAhead(self._clock, self._options.max_reading_age),
         )
 
     def _admit(self) -> bool:

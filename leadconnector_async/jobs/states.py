@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
+from .._precondition import MAX_READING_AGE
 from ..exceptions import ConfigurationError
 
 RowState: TypeAlias = Literal[
@@ -28,14 +29,11 @@ RowState: TypeAlias = Literal[
 | `applied` | done |
 | `failed` | refused by the server or given up; nothing was changed |
 | `unknown` | nobody can tell whether it was applied |
-| `skipped` | left out because of a conflict |
+| `skipped` | left out because of a conflict, or because somebody else has changed the appointment |
 """
 
 OPEN: Final[tuple[RowState, ...]] = ("loaded", "ready", "sent")
 """What a resumed job goes on with."""
-
-FRESH_SECONDS: Final = 900.0
-"""How old a reading of an appointment may be when its change is sent."""
 
 OnConflict: TypeAlias = Literal["park", "skip", "force"]
 """What to do where rows want each other's time, and where the server says that a slot is taken.
@@ -64,11 +62,19 @@ class JobOptions(Struct, frozen=True):
     """Take rows that move an appointment to a time that has passed."""
     skip_refused: bool = False
     """Go on with the good rows if some cannot be carried out. Else nothing is sent."""
+    max_reading_age: float = MAX_READING_AGE
+    """Seconds that the reading of an appointment may be old when its change is sent; older ones are read again.
+
+    0: every change is sent right after a GET of its own. An edit of somebody else between the last reading and the
+    change cannot be seen: the API has no precondition.
+    """
 
     def __post_init__(self) -> None:
         _check("concurrency", self.concurrency, self.concurrency >= 1, "at least 1")
         _check("rate", self.rate, self.rate is None or 0 < self.rate < math.inf, "greater than 0")
         _check("max_errors", self.max_errors, self.max_errors is None or self.max_errors >= 1, "at least 1")
+        age = self.max_reading_age
+        _check("max_reading_age", age, 0 <= age < math.inf, "0 or more seconds")
         percent = self.max_error_percent
         _check("max_error_percent", percent, percent is None or 0 <= percent <= 100, "from 0 to 100")
         _check("on_conflict", self.on_conflict, self.on_conflict in get_args(OnConflict), "park, skip or force")

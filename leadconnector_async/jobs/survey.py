@@ -19,6 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from .._precondition import ReadingClock
 from ..client import LeadConnector
 from ..exceptions import (
     BadRequestError,
@@ -79,6 +80,8 @@ class Sight(Struct, frozen=True):
     event_id: str
     found: Appointment | None = None
     reason: str = ""
+    read_at: float = 0.0
+    """By the clock of readings, when the request that has shown it was sent."""
 
 
 Keep = Callable[[list[Sight]], Awaitable[None]]
@@ -95,12 +98,14 @@ class Surveyor:
         states: str,
         run: Callable[[Callable[[Journal], list[Unread]]], Awaitable[list[Unread]]],
         keep: Keep,
+        clock: ReadingClock,
     ) -> None:
         self._client = client
         self._location = location
         self._states = states
         self._run = run
         self._keep = keep
+        self._clock = clock
         self._stretches: dict[str, timedelta] = {}
         self._misses: dict[str, int] = {}
 
@@ -134,13 +139,14 @@ class Surveyor:
         return bool(self._misses) and all(misses >= _MOST_MISSES for misses in self._misses.values())
 
     async def _read_one(self, row: Unread) -> Sight:
+        read_at = self._clock.now()
         try:
             found = await self._client.get_appointment(row.event_id)
         except _REFUSALS as error:
             if is_passing(error):
                 raise
-            return Sight(row.number, row.event_id, None, _describe(error))
-        return Sight(row.number, row.event_id, found)
+            return Sight(row.number, row.event_id, None, _describe(error), read_at)
+        return Sight(row.number, row.event_id, found, "", read_at)
 
     async def _list_around(self, calendar_id: str, start: datetime) -> set[str]:
         """List a stretch of a calendar; returns the ids of the rows that it has shown."""
@@ -148,7 +154,7 @@ class Surveyor:
             self._misses[calendar_id] = _MOST_MISSES
             return set()
         stretch = self._stretches.get(calendar_id, _FIRST_STRETCH)
-        begin = start.astimezone(UTC) - timedelta(days=1)
+        begin, read_at = start.astimezone(UTC) - timedelta(days=1), self._clock.now()
         try:
             events = await self._client.list_events(
                 begin,
@@ -163,7 +169,7 @@ class Surveyor:
             return set()
         shown = {event.id: event for event in events if event.id is not None}
         rows = await self._run(partial(_match, self._location, self._states, list(shown)))
-        await self._keep([Sight(row.number, row.event_id, shown[row.event_id]) for row in rows])
+        await self._keep([Sight(row.number, row.event_id, shown[row.event_id], "", read_at) for row in rows])
         self._learn(calendar_id, stretch, len(rows))
         return {row.event_id for row in rows}
 

@@ -14,7 +14,7 @@ _OPEN: Final = """
     WHERE state IN ('ready', 'sent') AND location IN (SELECT location FROM settled) GROUP BY location
 """
 _AGAIN: Final = """
-    UPDATE rows SET state = 'ready', rank = MIN(rank, 999999), reason = '', read_at = 0
+    UPDATE rows SET state = 'ready', rank = MIN(rank, 999999), reason = '', read_at = NULL
     WHERE state IN ('failed', 'skipped') AND updates IS NOT NULL AND parks IS NULL
 """
 _PARK_AGAIN: Final = """

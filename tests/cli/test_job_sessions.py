@@ -4,7 +4,8 @@ import io
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,86 @@ async def test_the_first_rows_are_read_again_shown_and_asked_about(
     assert await resume("day.job") == 0
     assert sorted(writes(clinic)) == sorted(clinic.appointment_ids[:8])
     assert clinic.appointment_ids[7] not in [one.event_id for one in clinic.requests.of("get_appointment")]
+
+
+class Desk(io.StringIO):
+    """Somebody at a terminal who answers, and somebody else who edits the calendar meanwhile."""
+
+    def __init__(self, *turns: tuple[str, Callable[[], object]]) -> None:
+        super().__init__()
+        self._turns = list(turns)
+
+    def readline(self, size: int | None = -1) -> str:  # type: ignore[override]
+        said, act = self._turns.pop(0)
+        act()
+        return f"{said}\n"
+
+
+@pytest.mark.parametrize(("second", "code", "count"), [("y", 1, 3), ("n", 2, 0)])
+async def test_what_is_edited_while_the_question_stands_is_shown_and_asked_about_again(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch, second: str, code: int, count: int
+) -> None:
+    """A yes to the first question is no yes to what has changed; the edit survives either way."""
+    plan, event_id = write_plan(*retitle(clinic, 4)), clinic.appointment_ids[1]
+    answer(monkeypatch)
+
+    def edit() -> None:
+        clinic.edit_appointment(event_id, appointment_status="cancelled")
+
+    monkeypatch.setattr("sys.stdin", Desk(("y", edit), (second, lambda: None)))
+    assert await reschedule(plan) == code
+    said = capsys.readouterr().err
+    assert (
+        f"line 3, {event_id}: changed by somebody else: appointment_status was 'confirmed', is 'cancelled'" in said
+    )
+    assert "Change 4 appointments? [y/N] " in said
+    assert "Change 3 appointments? [y/N] " in said
+    assert len(writes(clinic)) == count
+    assert clinic.appointment(event_id).appointment_status == "cancelled"
+    if count:
+        assert event_id in Path("day.job/failed.csv").read_text()
+        assert await resume("day.job") == 1
+
+
+async def test_edits_are_asked_about_again_until_there_are_none(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing remains to be changed: that is said, and nothing is sent."""
+    plan, ids = write_plan(*retitle(clinic, 2)), clinic.appointment_ids
+    answer(monkeypatch)
+    turns = [("y", partial(clinic.edit_appointment, one, title="By hand")) for one in ids[:2]]
+    monkeypatch.setattr("sys.stdin", Desk(*turns))
+    assert await reschedule(plan) == 2
+    assert "There is nothing left to change." in capsys.readouterr().err
+    assert not writes(clinic)
+
+
+async def test_the_others_are_looked_at_again_after_the_first_rows(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second question of a canary stands as long as the first: what is edited meanwhile is left out."""
+    plan, event_id = write_plan(*retitle(clinic, 5)), clinic.appointment_ids[4]
+    answer(monkeypatch)
+    edit = partial(clinic.edit_appointment, event_id, title="By hand")
+    monkeypatch.setattr("sys.stdin", Desk(("y", lambda: None), ("y", edit), ("y", lambda: None)))
+    assert await reschedule(plan, canary=2) == 1
+    said = capsys.readouterr().err
+    assert "Change the other 3? [y/N] " in said
+    assert "Change the other 2? [y/N] " in said
+    assert clinic.appointment(event_id).title == "By hand"
+    assert len(writes(clinic)) == 4
+
+
+async def test_an_undo_asks_again_too(clinic: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody edits while it asks is theirs."""
+    plan, event_id = write_plan(*retitle(clinic, 3)), clinic.appointment_ids[0]
+    assert await reschedule(plan, yes=True) == 0
+    answer(monkeypatch)
+    edit = partial(clinic.edit_appointment, event_id, title="By hand")
+    monkeypatch.setattr("sys.stdin", Desk(("y", edit), ("y", lambda: None)))
+    assert await undo("day.job") == 1
+    assert clinic.appointment(event_id).title == "By hand"
+    assert clinic.appointment(clinic.appointment_ids[1]).title != "New title"
 
 
 async def test_an_interrupt_instead_of_the_second_answer_leaves_the_rest_for_later(

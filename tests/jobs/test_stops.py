@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError, TransportError
-from leadconnector_async._rescheduling import Operations, Planned
+from leadconnector_async._rescheduling import Operations, Planned, Update
 from leadconnector_async.events import Answered, Event, Sent
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, carrier, scribe
 from leadconnector_async.jobs.journal import Journal
@@ -110,17 +110,17 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one that was put out of the way for rows that come to nothing, while others go on."""
-    send, at_server = carrier.carry_out, [0]
+    carry_out, at_server = carrier.carry_out, [0]
     ring, others = of_one_doctor(sandbox, 3), week_later(sandbox)[50:]
 
     def count(event: Event) -> None:
         if isinstance(event, Sent | Answered):
             at_server.append(at_server[-1] + (1 if isinstance(event, Sent) else -1))
 
-    async def fail_last(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
+    async def fail_last(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
         if planned.event_id == ring[2].id:
             raise BadRequestError("No.", operation="update_appointment", outcome="not_applied")
-        return await send(client, planned, verify=verify)
+        return await carry_out(client, planned, verify=verify, send=send)
 
     monkeypatch.setattr(carrier, "carry_out", fail_last)
     options = JobOptions(concurrency=32)
@@ -215,12 +215,12 @@ async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its refusal comes while the other one's turn has come already, and it stands before that in the plan."""
-    send = carrier.carry_out
+    carry_out = carrier.carry_out
     refused: set[str] = set()
 
-    async def refuse_once(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
+    async def refuse_once(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
         if planned.event_id in refused:
-            return await send(client, planned, verify=verify)
+            return await carry_out(client, planned, verify=verify, send=send)
         refused.add(planned.event_id)
         await asyncio.sleep(0.2 if planned.event_id == sandbox.appointment_ids[0] else 0.0)
         raise SlotUnavailableError("The slot is taken.", operation="update_appointment", outcome="not_applied")
@@ -235,15 +235,15 @@ async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
 ) -> None:
     """Every row waits for the next one; all are put off behind each other, and all are sent in this run."""
-    send = carrier.carry_out
+    carry_out = carrier.carry_out
     events = of_one_doctor(sandbox, 60)
     tries: list[str] = []
 
-    async def fail_twice(client: Operations, planned: Planned, *, verify: bool) -> Appointment:
+    async def fail_twice(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
         if planned.event_id == events[-1].id and len(tries) < 2:
             tries.append(planned.event_id)
             raise TransportError("No connection.", operation="update_appointment", outcome="not_applied")
-        return await send(client, planned, verify=verify)
+        return await carry_out(client, planned, verify=verify, send=send)
 
     monkeypatch.setattr(carrier, "carry_out", fail_twice)
     plan = rows(*(at(one, start=(one.start_time + timedelta(minutes=15)).isoformat()) for one in reversed(events)))
