@@ -8,7 +8,7 @@ Knows the pipeline and the codec. Must not import the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar, Unpack
@@ -108,13 +108,11 @@ class CalendarMethods:
         """
 
         async def attempt() -> Appointment:
-            clock = ReadingClock(asyncio.get_running_loop())
-            read_at = clock.now()
+            guard = begin_reading(self)
             change = await self.plan_reschedule(
                 event_id, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
             )
-            precondition = Precondition(partial(list_expected, change.before, change.updates), read_at, clock)
-            return await carry_out(self, change, verify=verify, send=guard_updates(self, precondition))
+            return await carry_out(self, change, verify=verify, send=guard(change))
 
         return await retry_stale(attempt)
 
@@ -309,3 +307,15 @@ class CalendarMethods:
 def guard_updates(client: CalendarMethods, precondition: Precondition) -> Update:
     """`update_appointment` of a client, held against a precondition right before each attempt is sent."""
     return partial(client._update_guarded, precondition)  # pyright: ignore[reportPrivateUsage] # of this module
+
+
+def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
+    """To be called right before an appointment is read: what then turns a change into updates that rely on that."""
+    clock = ReadingClock(asyncio.get_running_loop())
+    read_at = clock.now()
+
+    def guard(change: Change) -> Update:
+        expected = partial(list_expected, change.before, change.updates)
+        return guard_updates(client, Precondition(expected, read_at, clock))
+
+    return guard

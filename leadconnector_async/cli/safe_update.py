@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
-from .._rescheduling import carry_out
+from .._methods import begin_reading
+from .._rescheduling import carry_out, retry_stale
 from ..client import LeadConnector
 from ..exceptions import InvalidRequestError, RowFault
 from ..jobs import PlanRow
@@ -31,9 +33,15 @@ def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -
 
 async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
     """A safe change: read first, and what an update would reset goes along."""
+    return await retry_stale(partial(_read_and_change, client, row))
+
+
+async def _read_and_change(client: LeadConnector, row: PlanRow) -> Appointment:
+    guard = begin_reading(client)
     found = await client.get_appointment(row.event_id)
     rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
     finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
     if finding.state == "refused":
         raise InvalidRequestError(f"{finding.reason}; {finding.mend}", field=finding.column)
-    return await carry_out(client, Change(found, row.event_id, finding.updates, finding.differences), verify=False)
+    change = Change(found, row.event_id, finding.updates, finding.differences)
+    return await carry_out(client, change, verify=False, send=guard(change))

@@ -11,14 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from msgspec import structs
 
 from .._compare import name_other_location
-from .._rescheduling import carry_out
+from .._methods import begin_reading
+from .._rescheduling import carry_out, retry_stale
 from .._shown import shorten
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError, LeadConnectorError, RowFault
+from ..exceptions import ConfigurationError, LeadConnectorError, PreconditionFailedError, RowFault
 from ..reschedule import Change
 from .any_rows import AnyRow, RowSource, check_source, name_event, read_any
 from .flight import FLIGHT, Flight, listen
@@ -170,7 +172,8 @@ class _Changer:
             state, reason, new_id = await self._send(planned)
         except LeadConnectorError as raised:
             error = raised
-            state = "unknown" if raised.outcome == "unknown" else "failed"
+            state = "skipped" if isinstance(raised, PreconditionFailedError) else "failed"
+            state = "unknown" if raised.outcome == "unknown" else state
             state = "applied" if raised.outcome == "applied" else state
             reason = " ".join([str(raised.args[0]), *getattr(raised, "__notes__", ())])
         except (Exception, asyncio.CancelledError) as raised:
@@ -193,6 +196,10 @@ class _Changer:
         if not self._keep and row.shift is None:
             shown = await client.update_appointment(row.event_id, row.update)
             return "applied", name_other_location(shown, client.location_id) or "", shown.id
+        return await retry_stale(partial(self._read_and_send, client, row))
+
+    async def _read_and_send(self, client: LeadConnector, row: PlanRow) -> tuple[RowState, str, str | None]:
+        guard = begin_reading(client)
         found = await client.get_appointment(row.event_id)
         wanted = Wanted(row.update, row.shift, row.timezone, row.before)
         rules = structs.replace(self._rules, location_id=client.location_id)
@@ -200,7 +207,7 @@ class _Changer:
         if finding.state != "ready":
             return finding.state, finding.reason, None
         change = Change(found, row.event_id, finding.updates, finding.differences)
-        return "applied", "", (await carry_out(client, change, verify=False)).id
+        return "applied", "", (await carry_out(client, change, verify=False, send=guard(change))).id
 
     def _find_client(self, location_id: str | None) -> LeadConnector:
         client = self._clients.get(location_id)

@@ -14,7 +14,7 @@ from leadconnector_async._precondition import ReadingClock
 from leadconnector_async.cli.exit_codes import code_of
 from leadconnector_async.events import Answered, Sent
 from leadconnector_async.exceptions import ConfigurationError
-from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome
+from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome, update_many
 from leadconnector_async.jobs.ledger import OpenRow
 from leadconnector_async.jobs.readings import ReadAhead
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -278,6 +278,18 @@ async def test_what_is_changed_at_the_prompt_is_shown_by_recheck(
         assert [(one.event_id, one.state) for one in changed] == [(ids[1], "refused"), (ids[2], "in_place")]
         await job.leave_out_refused()
         assert (await job.run()).counts == {"applied": 3, "in_place": 1, "refused": 1}
+
+
+async def test_a_stream_of_changes_overwrites_nobody_either(sandbox: Sandbox, make_client: MakeClient) -> None:
+    """`update_many` reads each appointment first; what is edited while an answer is lost comes out as skipped."""
+    event_id = sandbox.appointment_ids[0]
+    sandbox.faults.plan(UPDATE, ["503"])
+    handler = once(Answered, UPDATE, lambda: sandbox.edit_appointment(event_id, appointment_status="cancelled"))
+    changes = [{"event_id": event_id, "title": "New"}, {"event_id": sandbox.appointment_ids[1], "title": "New"}]
+    outcomes = [one async for one in update_many(make_client(on_event=handler), changes, concurrency=1)]
+    assert [one.state for one in outcomes] == ["skipped", "applied"]
+    assert outcomes[0].reason.startswith("Changed by somebody else: appointment_status was ")
+    assert sandbox.appointment(event_id).appointment_status == "cancelled"
 
 
 @pytest.mark.parametrize("age", [-1.0, float("nan"), float("inf")])
