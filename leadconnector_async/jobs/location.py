@@ -3,8 +3,6 @@
 Rule: rows start by rank; one that waits for others stays started until they are finished, and they have always
 started before it. What stops the location leaves all rows that have not left where they were. A row that needs
 nothing but to be sent is a task only while it is at the server: on its way to the disk and back it is an entry.
-
-Knows the carrier and the journal. Must not know other locations.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from .readings import Position, ReadAhead
 from .scribe import Scribe
 from .share import Share
 from .states import OPEN, JobOptions, RowOutcome, Stopped
-from .stops import describe_stop
+from .stops import describe_stop, outlast
 from .trips import Trip, Trips
 
 _MOST_TURNS: Final = 5
@@ -175,7 +173,11 @@ class LocationRun:
         try:
             result = await (self._carrier.send(row, flight) if flight.placed else self._carry(trip))
         except Halt as halt:
-            self.close(halt.stopped)
+            flight.left = False  # it was refused, so that a stop need not wait for it
+            if not self._closed and await outlast(halt.stopped):
+                await self._put_off(row, reason=str(halt))
+            else:
+                self.close(halt.stopped)
         except Passing as passing:
             await self._note_unreachable(trip, str(passing))
         else:
@@ -292,4 +294,5 @@ class LocationRun:
             stopped = describe_stop(error, self.location)
             if stopped is None:
                 raise
-            self.close(stopped)
+            if not await outlast(stopped):
+                self.close(stopped)

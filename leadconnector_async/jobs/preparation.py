@@ -31,7 +31,7 @@ from .preflight import Finding, Rules, check_row, describe_changes
 from .readings import Position
 from .scribe import Scribe
 from .states import JobOptions, RowOutcome, Stopped
-from .stops import describe_stop
+from .stops import describe_stop, outlast
 from .survey import TO_PREPARE, Sight, Surveyor, Unread
 
 _AT_ONCE: Final = 50
@@ -98,14 +98,10 @@ class Preparation:
 
         async def prepare(location: str) -> Stopped | None:
             async with places:
-                try:
-                    await self._prepare(location)
-                except LeadConnectorError as error:
-                    stopped = describe_stop(error, location)
-                    if stopped is None:
-                        raise
-                    return stopped
-            return None
+                while (stopped := await self._try_to_prepare(location)) is not None:
+                    if not await outlast(stopped):
+                        break
+            return stopped
 
         tasks = [asyncio.ensure_future(prepare(location)) for location in locations]
         try:
@@ -125,6 +121,16 @@ class Preparation:
     async def list_changed(self) -> list[RowOutcome]:
         """What has become of the rows in `changed`."""
         return await self._scribe.run(partial(ledger.find_outcomes, self.changed))
+
+    async def _try_to_prepare(self, location: str) -> Stopped | None:
+        try:
+            await self._prepare(location)
+        except LeadConnectorError as error:
+            stopped = describe_stop(error, location)
+            if stopped is None:
+                raise
+            return stopped
+        return None
 
     async def _prepare(self, location: str) -> None:
         client = await self._read_location(location)

@@ -14,7 +14,8 @@ from leadconnector_async import (
     TransportError,
 )
 from leadconnector_async._errors import read_error
-from leadconnector_async.jobs.stops import describe_stop
+from leadconnector_async.jobs.states import Stopped
+from leadconnector_async.jobs.stops import describe_stop, outlast
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -90,3 +91,37 @@ def test_what_stops_a_location_is_told_apart_from_what_fails_a_row(
     """And the token from the way to the server."""
     stopped = describe_stop(error, "loc")
     assert (stopped.kind if stopped is not None else None) == kind
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(0.0, True), (0.01, True), (301.0, False), (None, False)])
+async def test_a_job_waits_for_a_budget_that_is_back_soon(seconds: float | None, waits: bool) -> None:
+    """Five minutes at most; for longer it stops, and says when to resume it."""
+    assert await outlast(Stopped("daily", "x", None, seconds)) is waits
+    assert not await outlast(Stopped("unreachable", "x", None, 0.0))
+
+
+@pytest.mark.parametrize("operation", [UPDATE, "get_appointment", "list_events"])
+@pytest.mark.parametrize("concurrency", [1, 16])
+async def test_one_header_that_calls_the_day_spent_stops_no_job(
+    sandbox: Sandbox,
+    make_client: MakeClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str,
+    concurrency: int,
+) -> None:
+    """Neither before the first row nor in the middle: the next request shows that it is not."""
+    monkeypatch.setattr("leadconnector_async._daily._FIRST_PROBE", 0.05)
+    receive, odd = sandbox._desk.receive, {"x-ratelimit-daily-remaining": "0", "x-ratelimit-daily-reset": "0"}
+
+    def answer(*request: object) -> object:
+        before = len(sandbox.requests.of(operation))
+        reply = receive(*request)  # type: ignore[arg-type]
+        if before == 0 < len(sandbox.requests.of(operation)):
+            reply.headers.update(odd)
+        return reply
+
+    monkeypatch.setattr(sandbox._desk, "receive", answer)
+    summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)), concurrency=concurrency)
+    assert (summary.counts, summary.stopped) == ({"applied": 60}, ())
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:60])
