@@ -17,8 +17,18 @@ from msgspec import Struct
 from multidict import CIMultiDict
 
 from ._announce import Announcer
-from ._call import Call, fail_token, read_broken_success, read_unanswered, refuse_wait
+from ._body import is_foreign
+from ._call import (
+    Call,
+    fail_token,
+    read_broken_success,
+    read_foreign_success,
+    read_unanswered,
+    read_unlike_success,
+    refuse_wait,
+)
 from ._errors import read_error
+from ._lenient import Read
 from ._quota import read_daily_limit, read_daily_remaining
 from ._retry import Failure, read_hint
 from ._secret import Secret
@@ -30,7 +40,6 @@ from ._wire import read_success
 from .answer import Answer
 from .auth import TokenSource
 from .events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, Waited
-from .exceptions import DecodeError
 from .policy import Timeouts
 
 T = TypeVar("T")
@@ -145,14 +154,16 @@ class Attempts:
             return read_unanswered(call, reply)
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
-        lane.finish(ticket, reply.answered_at, reply.headers)
+        foreign = is_foreign(reply.body)
+        lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
         if reply.fault:
             return read_broken_success(call, reply)
+        if foreign:
+            return read_foreign_success(call, reply)
         read = read_success(call.request, reply.status, reply.body)
-        if isinstance(read, DecodeError):
-            read.args = (call.hide(str(read.args[0])),)
-            return Failure(read, "final")
-        return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
+        if isinstance(read, Read):
+            return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
+        return read_unlike_success(call, read)
 
     def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
         daily_spent = reply.status == 429 and read_daily_remaining(reply.headers) == 0

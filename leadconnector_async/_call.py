@@ -10,13 +10,23 @@ from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
+from ._body import describe_foreign, is_foreign_so_far
 from ._errors import redact
 from ._recovery import Recovery
-from ._retry import Failure, is_ambiguous, may_run_late, says_nothing
+from ._retry import (
+    Failure,
+    is_ambiguous,
+    is_page,
+    is_refused_in_disguise,
+    is_sent_elsewhere,
+    may_run_late,
+    says_nothing,
+)
 from ._transport import Progress, Reply, Unanswered
 from ._wire import Request
 from .answer import Answer, keep_answer
 from .exceptions import (
+    ApiError,
     DailyLimitError,
     DeadlineExceededError,
     DecodeError,
@@ -93,11 +103,31 @@ def read_unanswered(call: Call[T], reply: Unanswered) -> Failure:
 
 
 def read_broken_success(call: Call[T], reply: Reply) -> Failure:
-    """A 2xx without its whole body: a write was applied; a read can be repeated."""
+    """A 2xx without its whole body: a write was applied if the API began to answer; a read can be repeated."""
     reason = f"The answer (HTTP {reply.status}) broke off: {call.hide(reply.fault)}."
-    if call.request.operation.writes:
-        return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
-    return Failure(TransportError(reason, status=reply.status), "no_answer")
+    if not call.request.operation.writes:
+        return Failure(TransportError(reason, status=reply.status), "no_answer")
+    if is_foreign_so_far(reply.body, reply.headers):
+        text = f"{call.hide(describe_foreign(reply.status, reply.body, reply.headers))} It broke off."
+        return Failure(DecodeError(text, status=reply.status), "foreign")
+    return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
+
+
+def read_foreign_success(call: Call[T], reply: Reply) -> Failure:
+    """A 2xx that the API has not sent: nobody knows whether it was even asked."""
+    text = call.hide(describe_foreign(reply.status, reply.body, reply.headers))
+    return Failure(DecodeError(text, status=reply.status), "foreign")
+
+
+def read_unlike_success(call: Call[T], error: DecodeError | ApiError) -> Failure:
+    """A 2xx of the API's that cannot be read, or that carries an error in its JSON."""
+    error.args = (call.hide(str(error.args[0])),)
+    if isinstance(error, DecodeError):
+        return Failure(error, "final")
+    error.messages = [call.hide(message) for message in error.messages]
+    error.trace_id = call.hide(error.trace_id) if error.trace_id else None
+    error.outcome = "not_applied"  # for now: whether it is, is found out by reading it back
+    return Failure(error, "foreign")
 
 
 def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
@@ -105,7 +135,7 @@ def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) ->
 
     A refusal may be due to the call's own earlier attempt: its slot is taken, by itself.
     """
-    if policy.on_ambiguous != "reconcile":
+    if policy.on_ambiguous != "reconcile" or is_sent_elsewhere(failure):
         return False
     return is_ambiguous(failure, call.request.operation) or (call.risked and not says_nothing(failure))
 
@@ -141,7 +171,8 @@ def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
     if not call.request.operation.writes:
         return Failure(error, "final")
     call.doubt = True
-    if call.response is not None and 200 <= call.response.status < 300:
+    response = call.response
+    if response is not None and 200 <= response.status < 300 and not is_foreign_so_far(call.head, response.headers):
         error.outcome = "applied"
     return Failure(error, "final")
 
@@ -172,10 +203,10 @@ def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadCo
 
 def _is_all_said(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
     """Whether the doubt is what there is to say, more than the last failure."""
-    if isinstance(failure.error, DeadlineExceededError):
+    if isinstance(failure.error, DeadlineExceededError) or is_refused_in_disguise(failure):
         return False
     given_up_at_once = policy.on_ambiguous == "raise" or not call.request.operation.repeatable
-    return failure.phase == "no_answer" or given_up_at_once or bool(call.unread)
+    return failure.phase == "no_answer" or is_page(failure) or given_up_at_once or bool(call.unread)
 
 
 def _doubt(call: Call[T], cause: LeadConnectorError) -> OutcomeUnknownError:

@@ -18,9 +18,9 @@ from msgspec import structs
 from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
 from ._pipeline import Pipeline
 from ._precondition import Precondition, ReadingClock
+from ._readers import FreeSlots
 from ._rescheduling import Update, carry_out, list_expected, prepare, retry_stale
 from ._siblings import (
-    FreeSlots,
     UserIdsForm,
     build_create_appointment,
     build_create_block_slot,
@@ -264,9 +264,9 @@ class CalendarMethods:
             page = await self._call(build_list_notes(event_id, offset))
             for note in page.notes:
                 yield note
-            if not (page.has_more and page.notes):
+            if not (page.has_more and page.count):
                 return
-            offset += len(page.notes)
+            offset += page.count
 
     async def create_note(self, event_id: str, body: str, *, user_id: str | None = None) -> Note:
         """Write a note of at most 5,000 characters on an appointment [doc: Create Note].

@@ -21,7 +21,7 @@ from msgspec import Struct
 from ._operations import Operation
 from ._statuses import find_traits
 from ._wire import Request
-from .exceptions import ApiError, DailyLimitError, LeadConnectorError
+from .exceptions import ApiError, DailyLimitError, DecodeError, LeadConnectorError
 from .policy import RetryPolicy
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Phase: TypeAlias = Literal["never_sent", "certificate", "no_answer", "status", "final"]
+Phase: TypeAlias = Literal["never_sent", "certificate", "no_answer", "foreign", "status", "final"]
 """How far a request got that failed: it never left; the certificate was refused; it left and no whole answer
-came; the server answered with an error; or nothing can follow whatever the policy says."""
+came; what came with a success status is no success of the API's: somebody else's page, or an error in JSON; the
+server answered with an error; or nothing can follow whatever the policy says."""
 
 _TOO_MANY: Final = 429
+_ELSEWHERE: Final = frozenset({307, 308})
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _LONGEST_SECONDS: Final = 86_400.0
 """No header makes a location or a call wait for longer, before it is asked again."""
@@ -63,9 +65,9 @@ def is_ambiguous(failure: Failure, operation: Operation) -> bool:
 
 def may_run_late(failure: Failure) -> bool:
     """Tell whether the server may still be at work on it: nobody waits there for what it was passed on to."""
-    if failure.phase == "no_answer":
+    if failure.phase == "no_answer" or is_page(failure):
         return True
-    return failure.phase == "status" and find_traits(failure.error.status).may_still_run
+    return failure.phase in ("status", "foreign") and find_traits(failure.error.status).may_still_run
 
 
 def is_charged(failure: Failure) -> bool:
@@ -78,7 +80,7 @@ def is_passing(failure: Failure) -> bool:
     error = failure.error
     if failure.phase in ("certificate", "final") or isinstance(error, DailyLimitError):
         return False
-    if failure.phase != "status" or find_traits(error.status).is_transient:
+    if failure.phase in ("never_sent", "no_answer") or is_page(failure) or find_traits(error.status).is_transient:
         return True
     return isinstance(error, ApiError) and error.transient
 
@@ -87,6 +89,23 @@ def is_pause(failure: Failure) -> bool:
     """Tell whether it belongs to a pause of the location: waiting that out is no attempt."""
     refused_for_rate = failure.phase == "status" and failure.error.status == _TOO_MANY
     return (refused_for_rate or failure.pause_seconds > 0) and is_passing(failure)
+
+
+def is_page(failure: Failure) -> bool:
+    """Tell whether somebody else than the API answered, with a success."""
+    return failure.phase == "foreign" and isinstance(failure.error, DecodeError)
+
+
+def is_refused_in_disguise(failure: Failure) -> bool:
+    """Tell whether its error came as no error should: with a success, as a redirect or a switch of protocols."""
+    if failure.phase == "status":
+        return (failure.error.status or 0) < 400
+    return failure.phase == "foreign" and not is_page(failure)
+
+
+def is_sent_elsewhere(failure: Failure) -> bool:
+    """Tell whether the server wants the same request at another address: nothing there is worth reading back."""
+    return failure.phase == "status" and failure.error.status in _ELSEWHERE
 
 
 def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> bool:
@@ -111,9 +130,9 @@ def says_nothing(failure: Failure) -> bool:
 
 
 def _may_have_run(failure: Failure) -> bool:
-    if failure.phase == "no_answer":
-        return True
-    return failure.phase == "status" and find_traits(failure.error.status).is_ambiguous
+    if failure.phase == "status":
+        return find_traits(failure.error.status).is_ambiguous
+    return failure.phase in ("no_answer", "foreign")
 
 
 class BackOff:

@@ -1,20 +1,17 @@
 """The codec of the update's siblings: create, delete, lists, block slots, free slots, notes, calendars.
 
-Rule: as in `_wire`: a function for each operation turns checked arguments into a request, whose `read` turns the
-bytes of a success into a value. What a list holds is read one by one, so that one odd entry hides no other.
+Rule: as in `_wire`: a function for each operation turns checked arguments into a request, whose `read`, one of
+`_readers`, turns the bytes of a success into a value.
 
 Pure. Must not import anything that awaits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
-
-import msgspec
-from msgspec import Raw, Struct
 
 from . import _operations as operations
 from ._arguments import (
@@ -28,14 +25,26 @@ from ._arguments import (
     refuse,
 )
 from ._checks import check_block_slot_create, check_block_slot_update, check_create
-from ._errors import UNREADABLE
 from ._operations import Operation
-from ._wire import Proof, Query, Read, Request, encode_id, encode_payload, read_appointment
+from ._readers import (
+    FreeSlots,
+    NotePage,
+    read_block_slot,
+    read_calendar,
+    read_calendars,
+    read_created,
+    read_deleted,
+    read_events,
+    read_free_slots,
+    read_note,
+    read_notes,
+    read_verdict,
+)
+from ._wire import Proof, Query, Request, encode_id, encode_payload
 from ._wire_models import NoteText
 from .models import (
     Appointment,
     AppointmentCreate,
-    AwareDatetime,
     BlockSlot,
     BlockSlotCreate,
     BlockSlotUpdate,
@@ -44,7 +53,6 @@ from .models import (
 )
 
 T = TypeVar("T")
-FreeSlots = dict[date, tuple[datetime, ...]]
 UserIdsForm: TypeAlias = Literal["repeated", "brackets", "commas"]
 """How a query lists several users: `userIds=a&userIds=b`, `userIds[]=a&userIds[]=b`, or `userIds=a,b`."""
 
@@ -55,7 +63,6 @@ NOTES_ON_A_PAGE: Final = 20
 LONGEST_NOTE: Final = 5000
 """The most characters of a note [doc]."""
 _EMPTY: Final = b"{}"
-_ENVELOPES: Final = ("event", "appointment", "note", "calendar")
 
 
 def build_create_appointment(
@@ -63,13 +70,13 @@ def build_create_appointment(
 ) -> Request[Appointment]:
     """Check and encode a new appointment. Raises `InvalidRequestError`."""
     body = encode_payload(check_create(appointment, version, location_id=location_id))
-    return Request(operations.CREATE_APPOINTMENT, operations.CREATE_APPOINTMENT.path, body, _read_created)
+    return Request(operations.CREATE_APPOINTMENT, operations.CREATE_APPOINTMENT.path, body, read_created)
 
 
 def build_delete_event(event_id: str) -> Request[bool]:
     """Check the id. That it is gone is proven by reading it as deleted; a refusal of the read proves nothing."""
     path = operations.DELETE_EVENT.path.format(encode_id(event_id))
-    return Request(operations.DELETE_EVENT, path, _EMPTY, _read_success, None, partial(_prove_deletion, event_id))
+    return Request(operations.DELETE_EVENT, path, _EMPTY, read_verdict, None, partial(_prove_deletion, event_id))
 
 
 def build_list_events(
@@ -95,14 +102,14 @@ def build_list_events(
     location_id = check_location(location_id)
     first, last = check_range(start, end)
     query: Query = {"locationId": location_id, "startTime": first, "endTime": last, **chosen}
-    return Request(operation, operation.path, None, _read_events, query)
+    return Request(operation, operation.path, None, read_events, query)
 
 
 def build_create_block_slot(block_slot: BlockSlotCreate, location_id: str | None) -> Request[BlockSlot]:
     """Check and encode a new block slot."""
     operation = operations.CREATE_BLOCK_SLOT
     body = encode_payload(check_block_slot_create(block_slot, location_id))
-    return Request(operation, operation.path, body, partial(_read_inner, BlockSlot))
+    return Request(operation, operation.path, body, read_block_slot)
 
 
 def build_update_block_slot(
@@ -111,7 +118,7 @@ def build_update_block_slot(
     """Check and encode the change of a block slot."""
     operation = operations.UPDATE_BLOCK_SLOT
     body = encode_payload(check_block_slot_update(block_slot, location_id))
-    return Request(operation, operation.path.format(encode_id(event_id)), body, partial(_read_inner, BlockSlot))
+    return Request(operation, operation.path.format(encode_id(event_id)), body, read_block_slot)
 
 
 def build_get_free_slots(
@@ -138,7 +145,7 @@ def build_get_free_slots(
         first, last = check_range(start, until)
         if timezone is not None:
             check_zone_name(timezone, start, until)
-        yield Request(operation, path, None, _read_free_slots, {"startDate": first, "endDate": last, **options})
+        yield Request(operation, path, None, read_free_slots, {"startDate": first, "endDate": last, **options})
         start = until
 
 
@@ -157,31 +164,31 @@ def build_list_notes(event_id: str, offset: int) -> Request[NotePage]:
     """One page of the notes of an appointment."""
     path = operations.LIST_NOTES.path.format(encode_id(event_id))
     query: Query = {"limit": NOTES_ON_A_PAGE, "offset": offset}
-    return Request(operations.LIST_NOTES, path, None, _read_notes, query)
+    return Request(operations.LIST_NOTES, path, None, read_notes, query)
 
 
 def build_create_note(event_id: str, body: str, user_id: str | None) -> Request[Note]:
     """Check and encode a new note."""
     path = operations.CREATE_NOTE.path.format(encode_id(event_id))
-    return Request(operations.CREATE_NOTE, path, _encode_note(body, user_id), partial(_read_inner, Note))
+    return Request(operations.CREATE_NOTE, path, _encode_note(body, user_id), read_note)
 
 
 def build_update_note(event_id: str, note_id: str, body: str, user_id: str | None) -> Request[Note]:
     """Check and encode the change of a note."""
     path = operations.UPDATE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
-    return Request(operations.UPDATE_NOTE, path, _encode_note(body, user_id), partial(_read_inner, Note))
+    return Request(operations.UPDATE_NOTE, path, _encode_note(body, user_id), read_note)
 
 
 def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
     """Check the ids."""
     path = operations.DELETE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
-    return Request(operations.DELETE_NOTE, path, None, _read_success)
+    return Request(operations.DELETE_NOTE, path, None, read_verdict)
 
 
 def build_get_calendar(calendar_id: str) -> Request[Calendar]:
     """Check the id."""
     path = operations.GET_CALENDAR.path.format(encode_id(calendar_id, "calendar_id"))
-    return Request(operations.GET_CALENDAR, path, None, partial(_read_inner, Calendar))
+    return Request(operations.GET_CALENDAR, path, None, read_calendar)
 
 
 def build_list_calendars(
@@ -192,102 +199,13 @@ def build_list_calendars(
     query: Query = {"locationId": check_location(location_id)} | _tell("showDrafted", "show_drafted", show_drafted)
     if group_id is not None:
         query = {**query, "groupId": check_id("group_id", group_id)}
-    return Request(operation, operation.path, None, _read_calendars, query)
-
-
-class NotePage(Struct, frozen=True):
-    """One page of notes."""
-
-    notes: list[Note]
-    has_more: bool
-
-
-class _More(Struct, frozen=True, rename="camel"):
-    has_more: bool | None = None
-
-
-class _Slots(Struct, frozen=True):
-    slots: list[Raw] | None = None
+    return Request(operation, operation.path, None, read_calendars, query)
 
 
 def _prove_deletion(event_id: str) -> Proof[bool]:
     path = operations.GET_APPOINTMENT.path.format(encode_id(event_id))
-    reading = Request(operations.GET_APPOINTMENT, path, None, partial(_read_deleted, event_id))
+    reading = Request(operations.GET_APPOINTMENT, path, None, partial(read_deleted, event_id))
     return Proof(reading, lambda deleted, unread: deleted)
-
-
-def _read_deleted(event_id: str, body: bytes) -> Read[bool]:
-    return Read(read_appointment(event_id, body).value.deleted is True)
-
-
-def _read_created(body: bytes) -> Read[Appointment]:
-    read = read_appointment("", body)
-    return Read(msgspec.structs.replace(read.value, id=read.value.id or None), read.unread)
-
-
-def _read_success(body: bytes) -> Read[bool]:
-    fields = msgspec.json.decode(body or _EMPTY, type=dict[str, object])
-    said = fields.get("succeeded", fields.get("success", True))
-    return Read(str(said).lower() == "true")
-
-
-def _read_events(body: bytes) -> Read[list[Appointment]]:
-    return _read_each(body, "events", _read_created)
-
-
-def _read_calendars(body: bytes) -> Read[list[Calendar]]:
-    return _read_each(body, "calendars", partial(_read_inner, Calendar))
-
-
-def _read_notes(body: bytes) -> Read[NotePage]:
-    read = _read_each(body, "notes", partial(_read_inner, Note))
-    has_more = msgspec.json.decode(body or _EMPTY, type=_More, strict=False).has_more
-    return Read(NotePage(read.value, has_more is True), read.unread)
-
-
-def _read_free_slots(body: bytes) -> Read[FreeSlots]:
-    """Days are the keys that are dates; what stands beside them, such as `traceId`, is none."""
-    slots: FreeSlots = {}
-    unread: list[str] = []
-    for name, value in msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).items():
-        if name[:1].isdigit():
-            try:
-                offered = msgspec.json.decode(value, type=_Slots | None) or _Slots()
-                times = [msgspec.json.decode(one, type=AwareDatetime) for one in offered.slots or []]
-                slots[date.fromisoformat(name)] = tuple(times)
-            except UNREADABLE:
-                unread.append(name)
-    return Read(slots, tuple(unread))
-
-
-def _read_each(body: bytes, name: str, read: Callable[[bytes], Read[T]]) -> Read[list[T]]:
-    """Read a list entry by entry; one that cannot be read is named, by its place, and hides no other."""
-    values: list[T] = []
-    unread: list[str] = []
-    for place, entry in enumerate(_list(body, name)):
-        try:
-            one = read(bytes(entry))
-        except UNREADABLE:
-            unread.append(f"{name}[{place}]")
-        else:
-            values.append(one.value)
-            unread += one.unread
-    return Read(values, tuple(unread))
-
-
-def _read_inner(answer_type: type[T], body: bytes) -> Read[T]:
-    """Read a value, alone or in its envelope."""
-    fields = msgspec.json.decode(body or _EMPTY, type=dict[str, Raw])
-    inner = next((fields[name] for name in _ENVELOPES if bytes(fields.get(name, Raw())).startswith(b"{")), body)
-    return Read(msgspec.json.decode(inner or _EMPTY, type=answer_type, strict=False))
-
-
-def _list(body: bytes, name: str) -> list[Raw]:
-    """The entries of a list, in its envelope or alone."""
-    if body.lstrip().startswith(b"["):
-        return msgspec.json.decode(body, type=list[Raw])
-    inner = msgspec.json.decode(body or _EMPTY, type=dict[str, Raw]).get(name)
-    return [] if inner is None else msgspec.json.decode(inner, type=list[Raw] | None) or []
 
 
 def _floor(moment: datetime) -> datetime:

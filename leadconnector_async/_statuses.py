@@ -8,6 +8,7 @@
 | 500, 503 | yes | yes | no | yes | no |
 | 502, 504, 520 to 530 | yes | yes | yes | yes | no |
 | other 5xx | no | yes | no | yes | no |
+| 1xx, 3xx | no | yes | no | yes | no |
 | all others | no | no | no | yes | no |
 
 Pure. Must not import anything of the package.
@@ -42,6 +43,8 @@ _RATE: Final = StatusTraits(is_transient=True, is_inconclusive=True, costs_budge
 _FAILED: Final = StatusTraits(is_transient=True, is_ambiguous=True)
 _PASSED_ON: Final = StatusTraits(is_transient=True, is_ambiguous=True, may_still_run=True)
 _OTHER_SERVER: Final = StatusTraits(is_ambiguous=True)
+_UNEXPECTED: Final = StatusTraits(is_ambiguous=True)
+"""A switch of protocols or a redirect: neither is followed, and neither says what became of a write."""
 _OTHER: Final = StatusTraits()
 _TABLE: Final[dict[int, StatusTraits]] = {
     **dict.fromkeys((401, 403), _ACCESS),
@@ -56,4 +59,6 @@ def find_traits(status: int | None) -> StatusTraits:
     """The row of a status; `None` is an error without an answer, of which the table says nothing."""
     if status is None:
         return _OTHER
+    if status < 400:
+        return _UNEXPECTED
     return _TABLE.get(status) or (_OTHER_SERVER if status >= 500 else _OTHER)

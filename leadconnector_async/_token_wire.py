@@ -18,8 +18,9 @@ import msgspec
 
 from ._error_body import LARGEST_READ
 from ._errors import UNREADABLE, judge_token_refusal, read_error, redact
+from ._lenient import Read
 from ._operations import Operation
-from ._wire import Read, Request
+from ._wire import Request
 from ._wire_models import CamelTokenAnswer, TokenAnswer
 from .exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
 from .tokens import StoredToken

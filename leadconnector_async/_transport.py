@@ -15,11 +15,13 @@ from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp import abc
+from aiohttp.http_writer import StreamWriter
 from aiohttp.payload import BytesPayload
 from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from ._kept import CarefulRequest, StaleConnectionError, make_careful
 from ._proxy import Way
 from ._secret import Masked
 from ._shown import show_error
@@ -33,6 +35,7 @@ E = TypeVar("E", bound=BaseException)
 _MOST_CONNECTIONS: Final = 1000
 """Far above what a location's limit keeps in flight, far below what a process may open."""
 _LARGEST_BODY: Final = 32 * 1024 * 1024
+_LONGEST_HEAD: Final = 1000
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _RESPECTED: Final = (
     "trace_configs",
@@ -43,7 +46,6 @@ _RESPECTED: Final = (
     "max_headers",
     "skip_auto_headers",
     "version",
-    "request_class",
     "response_class",
 )
 """Settings of a borrowed session that say how bytes travel. What it says with them stays its own: headers,
@@ -60,6 +62,8 @@ class Progress(Masked, Struct):
     """The answer, from the moment that its headers were there."""
     answered_at: float = 0.0
     """That moment, by the loop's clock."""
+    head: bytes = b""
+    """How its body begins, if it came in parts."""
 
 
 class Reply(Masked, Struct, frozen=True):
@@ -68,6 +72,7 @@ class Reply(Masked, Struct, frozen=True):
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes
+    """Only its beginning where there is a `fault`."""
     answered_at: float
     """When its headers came, by the loop's clock."""
     fault: str = ""
@@ -90,7 +95,8 @@ class _TrackedBody(BytesPayload):
         self._progress = progress
 
     async def write_with_length(self, writer: abc.AbstractStreamWriter, content_length: int | None) -> None:
-        self._progress.left = True
+        # To a connection that has ended meanwhile aiohttp writes nothing: it raises.
+        self._progress.left = not isinstance(writer, StreamWriter) or _is_open(writer.transport)
         await super().write_with_length(writer, content_length)
 
 
@@ -140,29 +146,31 @@ class Transport:
     ) -> Reply | Unanswered:
         """Send one request and read its answer whole. `progress` tells how far that got."""
         url = self._base.with_path(self._prefix + request.path, encoded=True)
-        progress.left = request.body is None
+        url = url.with_query(request.query) if request.query else url
         way = _trace(self._way, progress) if self._way else self._way
-        progress.response = None
-        try:
-            response = await session.request(
-                request.operation.method,
-                url.with_query(request.query) if request.query else url,
-                data=None if request.body is None else _TrackedBody(request.body, progress),
-                headers=headers,
-                timeout=bounds,
-                allow_redirects=False,
-                **way,
-            )
-            progress.response = response
-            progress.answered_at = asyncio.get_running_loop().time()
-            arrived = response.content.is_eof()
-            content = response.content.read_nowait() if arrived else await _read_bounded(response)
-        except Exception as error:
-            progress.left = progress.left and not isinstance(error, _NEVER_SENT)
-            return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
-        except BaseException as error:
-            ended = error
-        else:
+        while True:
+            progress.left, progress.response, progress.head = request.body is None, None, b""
+            try:
+                response = await session.request(
+                    request.operation.method,
+                    url,
+                    data=None if request.body is None else _TrackedBody(request.body, progress),
+                    headers=headers,
+                    timeout=bounds,
+                    allow_redirects=False,
+                    **way,
+                )
+                progress.response, progress.answered_at = response, asyncio.get_running_loop().time()
+                arrived = response.content.is_eof() and response.status >= 200
+                content = response.content.read_nowait() if arrived else await _read_bounded(response, progress)
+            except StaleConnectionError:
+                continue  # it is closed now, so this ends with a new one at the latest
+            except Exception as error:
+                progress.left = progress.left and not isinstance(error, _NEVER_SENT)
+                return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
+            except BaseException as error:
+                ended = error
+                break
             return Reply(response.status, response.headers, content, progress.answered_at)
         try:
             raise strip(ended)
@@ -177,11 +185,12 @@ def strip(error: E) -> E:
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> Reply | Unanswered:
-    """What is known of an exchange that ended early: a reply without its body, if the headers were there."""
+    """What is known of an exchange that ended early: a reply with what came of it, if the headers were there."""
     response = progress.response
     if response is None:
         return Unanswered(reason, certificate)
-    return Reply(response.status, response.headers, b"", progress.answered_at, reason)
+    head = progress.head if 200 <= response.status < 300 else b""
+    return Reply(response.status, response.headers, head, progress.answered_at, reason)
 
 
 def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
@@ -189,7 +198,10 @@ def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(connect=timeouts.connect, ceil_threshold=float("inf"))
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse, progress: Progress) -> bytes:
+    if response.status < 200:  # what has switched protocols is of no use to anybody here
+        response.close()
+        return b""
     chunks: list[bytes] = []
     size = 0
     try:
@@ -197,6 +209,8 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
             size += len(chunk)
             _check_size(size)
             chunks.append(chunk)
+            if not progress.head:
+                progress.head = chunk.lstrip()[:_LONGEST_HEAD]
     except BaseException:
         response.close()
         raise
@@ -208,10 +222,16 @@ def _check_size(size: int) -> None:
         raise ValueError(f"the body is larger than {_LARGEST_BODY // 2**20} MiB")
 
 
+def _is_open(transport: asyncio.Transport | None) -> bool:
+    return transport is not None and not transport.is_closing()
+
+
 def _make_session() -> aiohttp.ClientSession:
     return _quiet(
         aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS), cookie_jar=aiohttp.DummyCookieJar()
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=CarefulRequest,
         )
     )
 
@@ -226,6 +246,7 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
             connector=session.connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=make_careful(getattr(session, "_request_class")),  # noqa: B009 - as below
             **{name: copy(getattr(session, f"_{name}")) for name in _RESPECTED},
         )
     )

@@ -17,15 +17,17 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from . import _body
 from ._arguments import check_flag, check_id, check_method, check_path, check_query, refuse
 from ._checks import check_update
 from ._compare import compare_update
-from ._errors import UNREADABLE
+from ._errors import UNREADABLE, read_error
+from ._lenient import Read, Reader, begins
 from ._operations import GET_APPOINTMENT, UPDATE_APPOINTMENT, Operation, build_operation
 from ._shown import show_error
 from ._texts import clean_line, clean_trace_id
 from ._wire_models import MisspeltStatus, WireUpdate
-from .exceptions import DecodeError, LeadConnectorError
+from .exceptions import ApiError, DecodeError, LeadConnectorError
 from .models import Appointment, AppointmentUpdate
 
 T = TypeVar("T")
@@ -36,13 +38,6 @@ JsonValue: TypeAlias = Union[None, bool, int, float, str, "list[JsonValue]", "di
 
 Query: TypeAlias = Mapping[str, str | int | Sequence[str]]
 """Parameters of a query; a list repeats its key."""
-
-
-class Read(Struct, Generic[T], frozen=True):
-    """What a body said, and the names of the fields that could not be read."""
-
-    value: T
-    unread: tuple[str, ...] = ()
 
 
 class Guard(Protocol[T_contra]):
@@ -69,6 +64,8 @@ class Request(Struct, Generic[T], frozen=True):
     """How to find out whether it was applied; `None` if there is no way."""
     precondition: Guard[T] | None = None
     """What must hold right before each attempt is sent."""
+    known: bool = True
+    """It is one of the table of operations, so the shape of its answer is known."""
 
 
 class Proof(Struct, Generic[T], frozen=True):
@@ -87,10 +84,9 @@ class _Envelope(Struct, frozen=True):
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
-_decode_appointment: Final = msgspec.json.Decoder(Appointment, strict=False).decode
+_read_appointment: Final = Reader(Appointment).read
 _decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
-_APPOINTMENT_FIELDS: Final = msgspec.structs.fields(Appointment)
 _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
 _QUICK_ID: Final = 100
 
@@ -127,7 +123,7 @@ def build_request(
     read = partial(_read_as, _make_decoder(answer_type))
     operation = build_operation(method, path, repeatable=repeatable)
     content = None if body is UNSET else _encode_body(body)
-    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, read, query)
+    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, read, query, known=False)
 
 
 def encode_payload(wire: Struct) -> bytes:
@@ -145,13 +141,13 @@ def encode_id(value: str, name: str = "event_id") -> str:
     return quote(text, safe="")
 
 
-def read_appointment(event_id: str, body: bytes) -> Read[Appointment]:
+def read_appointment(event_id: str, body: bytes | Raw) -> Read[Appointment]:
     """Read an appointment out of any answer; `event_id` stands in for a missing id."""
     content: bytes | Raw = body or b"{}"
-    read = _read_leniently(content)
+    read = _read_appointment(content)
     if read.value.id is None and (inner := _unwrap(content)) is not None:
         content = inner
-        read = _read_leniently(content)
+        read = _read_appointment(content)
     value = read.value
     if value.id and value.appointment_status:
         return read
@@ -160,17 +156,40 @@ def read_appointment(event_id: str, body: bytes) -> Read[Appointment]:
     return Read(value, read.unread)
 
 
-def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError:
-    """Read a 2xx; where it cannot be read, the error says whether a write was applied."""
+def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError | ApiError:
+    """Read a 2xx; where it cannot be read, or is none, the error says what is known of a write.
+
+    Unreadable JSON was sent by the API, so a write was applied; a page, and an error in disguise, leave it open.
+    """
+    writes = request.operation.writes
+    if _body.is_foreign(body):
+        text = _body.describe_foreign(status, body, {})
+        return DecodeError(text, status=status, outcome="unknown" if writes else "not_applied")
+    content = _body.trim(body)
+    read = _read_or_refuse(request, status, content)
+    if isinstance(read, str) and (repaired := _body.repair(content)) != content:
+        again = _read_or_refuse(request, status, repaired)
+        read = read if isinstance(again, str) else again
+    if isinstance(read, ApiError):
+        read.outcome = "unknown" if writes else "not_applied"
+    if not isinstance(read, str):
+        return read
+    text = f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {read}."
+    return DecodeError(text, status=status, outcome="applied" if writes else "not_applied")
+
+
+def _read_or_refuse(request: Request[T], status: int, content: bytes) -> Read[T] | ApiError | str:
+    """The value, the error that the JSON carries, or why neither can be read."""
+    deletes = request.operation.method == "DELETE"
+    code = _body.find_refusal(status, content, known=request.known, deletes=deletes)
+    if code is not None:
+        return read_error(code, content)
     try:
-        return request.read(body)
+        return request.read(content)
+    except RecursionError:
+        return "its JSON is nested too deeply"
     except UNREADABLE as error:
-        reason = "its JSON is nested too deeply" if isinstance(error, RecursionError) else clean_line(str(error))
-    return DecodeError(
-        f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}.",
-        status=status,
-        outcome="applied" if request.operation.writes else "not_applied",
-    )
+        return clean_line(str(error))
 
 
 def read_trace_id(body: bytes) -> str | None:
@@ -208,31 +227,9 @@ def _read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
 def _unwrap(content: bytes | Raw) -> Raw | None:
     envelope = _decode_envelope(content)
     for inner in (envelope.event, envelope.appointment):
-        if bytes(inner).startswith(b"{"):
+        if begins(inner, b"{"):
             return inner
     return None
-
-
-def _read_leniently(content: bytes | Raw) -> Read[Appointment]:
-    try:
-        return Read(_decode_appointment(content))
-    except msgspec.ValidationError:
-        return _read_field_by_field(_decode_object(content))
-
-
-def _read_field_by_field(raw: dict[str, Raw]) -> Read[Appointment]:
-    values: dict[str, object] = {}
-    unread: list[str] = []
-    for field in _APPOINTMENT_FIELDS:
-        if field.encode_name not in raw:
-            continue
-        try:
-            decoded = msgspec.json.decode(raw[field.encode_name], type=field.type, strict=False)
-        except UNREADABLE:
-            unread.append(field.name)
-        else:
-            values[field.encode_name] = decoded
-    return Read(msgspec.convert(values, Appointment), tuple(unread))
 
 
 def _read_misspelt(content: bytes | Raw) -> str | None:

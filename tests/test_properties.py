@@ -90,7 +90,7 @@ def test_any_json_object_is_read_or_is_our_error(answer: dict[str, object], wrap
     """No answer crashes the decoder with anything but our errors, and the id is never lost."""
     request = build_update_appointment("ev1", AppointmentUpdate(title="x"))
     read = read_success(request, 200, msgspec.json.encode({"event": answer} if wrapped else answer))
-    assert isinstance(read, Read | DecodeError)
+    assert isinstance(read, Read | DecodeError | ApiError)
     if isinstance(read, Read):
         assert read.value.id
 
@@ -99,7 +99,7 @@ def test_any_json_object_is_read_or_is_our_error(answer: dict[str, object], wrap
 def test_any_bytes_as_a_success_are_read_or_are_our_error(body: bytes) -> None:
     """Not even bytes that are no JSON crash it."""
     request = build_update_appointment("ev1", AppointmentUpdate(title="x"))
-    assert isinstance(read_success(request, 200, body), Read | DecodeError)
+    assert isinstance(read_success(request, 200, body), Read | DecodeError | ApiError)
 
 
 @given(st.integers(300, 599), st.binary() | st.builds(msgspec.json.encode, json_values | answers))

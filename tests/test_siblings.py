@@ -393,7 +393,8 @@ def test_one_odd_entry_hides_no_other() -> None:
     notes = build_list_notes("e", 0).read(
         b'{"notes": [{"id": "n"}, {"id": "m", "dateAdded": "soon"}], "hasMore": null}'
     )
-    assert ([note.id for note in notes.value.notes], notes.value.has_more) == (["n"], False)
+    assert ([note.id for note in notes.value.notes], notes.value.has_more) == (["n", "m"], False)
+    assert notes.unread == ("date_added",)
 
 
 @pytest.mark.parametrize("days", [31, 60])

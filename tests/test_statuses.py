@@ -10,7 +10,7 @@ def test_every_status_has_its_row() -> None:
     for status in (*range(100, 700), None):
         assert find_traits(status) == StatusTraits(
             is_transient=status in transient,
-            is_ambiguous=status is not None and status >= 500,
+            is_ambiguous=status is not None and not 400 <= status < 500,
             may_still_run=status in {502, 504, *edge},
             costs_budget=status not in {401, 403, 429},
             is_inconclusive=status in {401, 403, 408, 425, 429},

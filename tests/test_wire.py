@@ -191,14 +191,39 @@ def test_a_field_that_cannot_be_read_is_named_and_hides_nothing_else(body: bytes
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html>", b"[]", b"5", b'"ok"', b"null", b"\xff", b'{"a"', b'{"event":' + b"[" * 5000]
+    "body", [b"[]", b"5", b'"ok"', b"null", b"[1,", b'{"a"', b' \n{"a"', b'{"event":' + b"[" * 5000]
 )
 def test_an_unreadable_success_says_that_a_write_was_applied(body: bytes) -> None:
-    """A 2xx that is no JSON object is an error that says so, never a crash and never a repetition."""
+    """A 2xx of JSON that is not an appointment is an error that says so, never a crash and never a repetition."""
     update = _wire.build_update_appointment("ev1", _wire.AppointmentUpdate(title="x"))
     read = read_success(update, 200, body)
     assert isinstance(read, DecodeError)
     assert read.outcome == "applied"
+    unwritten = read_success(build_get_appointment("ev1"), 200, body)
+    assert isinstance(unwritten, DecodeError)
+    assert unwritten.outcome == "not_applied"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"OK",
+        b"\xff",
+        b" \r\n<?xml",
+        b"\xef\xbb\xbf<p>",
+        b"404 page",
+        b"true enough",
+        b'"a" b',
+        b"\x1f\x8b",
+    ],
+)
+def test_a_success_that_the_api_has_not_sent_leaves_a_write_open(body: bytes) -> None:
+    """The first byte that is not blank decides, and a word or a number must be one as a whole."""
+    update = _wire.build_update_appointment("ev1", _wire.AppointmentUpdate(title="x"))
+    read = read_success(update, 200, body)
+    assert isinstance(read, DecodeError)
+    assert read.outcome == "unknown"
     unwritten = read_success(build_get_appointment("ev1"), 200, body)
     assert isinstance(unwritten, DecodeError)
     assert unwritten.outcome == "not_applied"

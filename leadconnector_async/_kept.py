@@ -1,0 +1,69 @@
+"""Kept connections that must not be used again, recognised before a byte of a request is written to them.
+
+A server may close a kept connection, or write an answer to it that nobody has asked for, at any time; the next
+request would be lost, or be given that answer. Both make the socket readable although nothing is awaited there, or
+have been noticed by aiohttp already. A request that meets such a connection was provably never sent, so it is
+made on another one, whatever it is.
+
+What cannot be told is what arrives after the request has left: an answer that was pushed then passes as its own.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+
+_watches: Final[WeakKeyDictionary[ResponseHandler, Callable[[], object]]] = WeakKeyDictionary()
+"""How to ask whether a connection that was used before is readable."""
+_STALE: Final = "the kept connection was closed or written to by the server"
+
+
+class StaleConnectionError(aiohttp.ClientConnectionError):
+    """The connection was closed, or written to, while it was idle; nothing was sent on it."""
+
+
+class CarefulRequest(aiohttp.ClientRequest):
+    """A request that looks at its connection right before it writes to it."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send it. Raises `StaleConnectionError`, and aiohttp closes the connection then."""
+        if is_stale(conn):
+            raise StaleConnectionError(_STALE)
+        return await super().send(conn)
+
+
+def make_careful(request_class: type[aiohttp.ClientRequest]) -> type[aiohttp.ClientRequest]:
+    """The request class of a borrowed session, made as careful."""
+    if request_class is aiohttp.ClientRequest:
+        return CarefulRequest
+
+    return type(request_class.__name__, (CarefulRequest, request_class), {})
+
+
+def is_stale(connection: Connection) -> bool:
+    """Tell whether a connection has ended, or holds bytes that belong to no request."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
+        return True
+    watch = _watches.get(protocol)
+    if watch is not None:
+        return bool(watch())
+    # A new connection is not asked: a TLS server may have sent session tickets that are still to be read.
+    if (sock := transport.get_extra_info("socket")) is not None:
+        _watches[protocol] = _build_watch(sock.fileno())
+    return False
+
+
+def _build_watch(number: int) -> Callable[[], object]:
+    if not hasattr(select, "poll"):
+        return lambda: select.select([number], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return partial(poll.poll, 0)
