@@ -7,8 +7,14 @@ Pure but for the file. Must not import anything of the package.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
+from contextlib import suppress
+from typing import Final
+
+_NO_DETOUR: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if sys.platform == "win32":
     import msvcrt
@@ -31,8 +37,57 @@ else:
 
 
 def open_lock(path: str) -> int:
-    """Open a lock file, for its owner only; returns the descriptor."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+    """Open a lock file, for its owner only; returns the descriptor.
+
+    Raises `OSError`, also for what somebody else may have planted there: nothing is followed, and nothing made
+    elsewhere.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_DETOUR, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise _refuse("is a symbolic link", path) from None
+    try:
+        check_own(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def make_own_folder(path: str) -> None:
+    """Make a folder for its owner only, or check that the one that is there is such a folder. Raises `OSError`."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise _refuse("is a symbolic link", path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise _refuse("is not a folder", path)
+    _check_owner(found, path, 0o022)
+
+
+def check_own(found: os.stat_result, path: str) -> None:
+    """Raise `OSError` for a file that somebody else may have planted."""
+    if not stat.S_ISREG(found.st_mode):
+        raise _refuse("is not a plain file", path)
+    if found.st_nlink > 1:
+        raise _refuse("has another name elsewhere (a hard link)", path)
+    _check_owner(found, path, 0)
+
+
+def _check_owner(found: os.stat_result, path: str, never: int) -> None:
+    if sys.platform == "win32":
+        return
+    if found.st_uid not in (os.geteuid(), 0):
+        raise _refuse("belongs to another user", path)
+    if stat.S_IMODE(found.st_mode) & never:
+        raise _refuse("can be written by other users", path)
+
+
+def _refuse(what: str, path: str) -> OSError:
+    return OSError(errno.EPERM, f"{path} {what}; somebody may have planted it: look at it, and remove it")
 
 
 def try_lock(descriptor: int) -> bool:

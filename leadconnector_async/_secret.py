@@ -11,7 +11,9 @@ Pure. Must not import anything of the package.
 
 from __future__ import annotations
 
-from typing import Final, SupportsIndex
+from typing import Final, SupportsIndex, TypeVar, overload
+
+E = TypeVar("E", bound=BaseException)
 
 _MASK: Final = "'[redacted]'"
 
@@ -36,6 +38,16 @@ class SecretBytes(bytes):
     def __repr__(self) -> str:
         return f"b{_MASK}"
 
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice[SupportsIndex | None]) -> SecretBytes: ...
+
+    def __getitem__(self, key: SupportsIndex | slice[SupportsIndex | None]) -> int | SecretBytes:
+        taken = super().__getitem__(key)
+        return SecretBytes(taken) if isinstance(taken, bytes) else taken
+
 
 class Masked:
     """Goes before `Struct` where one holds secrets, or what a server may have echoed them in: nothing is shown."""
@@ -47,3 +59,25 @@ class Masked:
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return []
+
+
+class Held(Masked):
+    """Stands for a value of any kind that may hold a secret, where only its type is still of interest."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, value: object) -> None:
+        self.kind = type(value).__name__
+
+
+def conceal(value: object) -> Secret | Held:
+    """What to keep of a secret that a user passed, as the first thing in a function: errors show its parameters."""
+    if isinstance(value, Held | Secret):
+        return value
+    return Secret(str.__str__(value)) if isinstance(value, str) else Held(value)
+
+
+def strip(error: E) -> E:
+    """Cut off where an error comes from: the frames of others hold what we gave them, and so secrets."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)

@@ -20,6 +20,7 @@ from yarl import URL
 
 from ._operations import OAUTH_LOCATION_TOKEN, OAUTH_TOKEN, Operation
 from ._proxy import find_way
+from ._secret import Secret
 from ._token_wire import build_token_request, hide, is_stray, read_token, read_token_refusal
 from ._transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
 from ._version import __version__
@@ -46,7 +47,7 @@ class AppKeys(Struct, frozen=True):
     """Who the app is."""
 
     client_id: str
-    client_secret: str
+    client_secret: Secret
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.client_id!r}>"
@@ -98,7 +99,9 @@ class TokenEndpoint:
         token: str | None = None,
     ) -> TokenAnswer:
         secrets = [*secrets, self._keys.client_secret]
-        headers = CIMultiDict(_HEADERS if token is None else {**_HEADERS, "Authorization": f"Bearer {token}"})
+        headers = CIMultiDict(
+            _HEADERS if token is None else {**_HEADERS, "Authorization": Secret(f"Bearer {token}")}
+        )
         request = build_token_request(operation, form)
         transport = Transport(self._base_url, self._session, self._way)
         try:

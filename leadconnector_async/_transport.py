@@ -23,14 +23,13 @@ from yarl import URL
 
 from ._kept import CarefulRequest, StaleConnectionError, make_careful
 from ._proxy import Way
-from ._secret import Masked
+from ._secret import Masked, strip
 from ._shown import show_error
 from ._wire import Request
 from .exceptions import ConfigurationError
 from .policy import Timeouts
 
 T = TypeVar("T")
-E = TypeVar("E", bound=BaseException)
 
 _MOST_CONNECTIONS: Final = 1000
 """Far above what a location's limit keeps in flight, far below what a process may open."""
@@ -176,12 +175,6 @@ class Transport:
             raise strip(ended)
         finally:
             del ended  # or it and the traceback would hold each other
-
-
-def strip(error: E) -> E:
-    """Cut off where an error comes from: the frames of aiohttp hold the request, and with it secrets."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> Reply | Unanswered:

@@ -67,6 +67,12 @@ class Request(Struct, Generic[T], frozen=True):
     known: bool = True
     """It is one of the table of operations, so the shape of its answer is known."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.operation.method} {self.path}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("method", self.operation.method), ("path", self.path)]
+
 
 class Proof(Struct, Generic[T], frozen=True):
     """How to find out whether a write was applied."""

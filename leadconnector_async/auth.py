@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 
-from ._secret import Secret
+from ._secret import Held, Secret, conceal
 from .exceptions import ConfigurationError
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
@@ -55,10 +55,11 @@ _MOMENT: Final = 0.1
 """Seconds after which a call that has waited for its slot has the provider asked again."""
 
 
-def check_token(token: object) -> str:
+def check_token(token: object) -> Secret:
     """Return the token, or raise `ConfigurationError` without showing it."""
-    if not isinstance(token, str):
-        raise ConfigurationError(f"the token is a {type(token).__name__}; it must be a string")
+    token = conceal(token)
+    if not isinstance(token, Secret):
+        raise ConfigurationError(f"the token is a {token.kind}; it must be a string")
     if not token:
         raise ConfigurationError("the token is empty; pass a Private Integration Token or an access token")
     if not _TOKEN.fullmatch(token):
@@ -68,7 +69,7 @@ def check_token(token: object) -> str:
         )
     if token.lower().startswith("bearer"):
         raise ConfigurationError("the token begins with 'Bearer'; pass the token alone")
-    return token if isinstance(token, Secret) else str.__str__(token)
+    return token
 
 
 class TokenSource:
@@ -86,10 +87,11 @@ class TokenSource:
         "fixed",
     )
 
-    def __init__(self, token: str | TokenProvider) -> None:
+    def __init__(self, token: str | TokenProvider | Held) -> None:
+        token = token if callable(token) else conceal(token)
         self._provider = _check_provider(token) if callable(token) else None
         self._refreshing = _find_refreshing(token)
-        self.fixed = None if callable(token) else Secret(check_token(token))
+        self.fixed = None if callable(token) else check_token(token)
         self._newest = self.fixed or Secret()
         self._newest_at = -math.inf
         self._check: asyncio.Task[str] | None = None
@@ -98,13 +100,13 @@ class TokenSource:
         """The last token that was renewed, and what it was renewed to."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'fixed' if self.fixed is not None else 'provider'}>"
+        return f"<{type(self).__name__} {'fixed' if getattr(self, 'fixed', None) is not None else 'provider'}>"
 
     async def fetch(self) -> str:
         """The token to use now."""
         if self._provider is None:
             return check_token(self.fixed)
-        return self._note(await _take(self._provider()))
+        return self._note(conceal(await _take(self._provider())))
 
     async def replace(self, rejected: str) -> str:
         """The token to use now that the server has refused this one; it may be the same again.
@@ -112,14 +114,15 @@ class TokenSource:
         What `refresh` returns is used, whatever the provider gives meanwhile, and calls that were refused with the
         same token share one renewal.
         """
+        rejected = check_token(rejected)
         if self._refreshing is None:
             return await self.fetch()
         async with self._renewing:
             if rejected == self._rejected:
                 return self._note(self._replacement)
-            token = self._note(await _take(self._refreshing.refresh(rejected)))
+            token = self._note(conceal(await _take(self._refreshing.refresh(rejected))))
             if token != rejected:
-                self._rejected, self._replacement = Secret(rejected), Secret(token)
+                self._rejected, self._replacement = rejected, check_token(token)
             return token
 
     def find_newest(self, now: float) -> str | None:
@@ -156,9 +159,9 @@ class TokenSource:
             )
         return TokenSource(provider.for_location(location_id))
 
-    def _note(self, token: object) -> str:
-        newest = check_token(token)
-        self._newest = self._replacement if newest == self._rejected else Secret(newest)
+    def _note(self, token: Secret | Held) -> str:
+        token = check_token(token)
+        self._newest = self._replacement if token == self._rejected else token
         self._newest_at = asyncio.get_running_loop().time()
         return self._newest
 

@@ -26,6 +26,7 @@ from ._methods import CalendarMethods
 from ._pipeline import Pipeline
 from ._proxy import find_way
 from ._quota import LocationQuota
+from ._secret import Secret, conceal
 from ._shown import show
 from ._throttle import CLOCK_LAG, Throttle
 from ._transport import Transport
@@ -96,13 +97,15 @@ class LeadConnector(CalendarMethods):
         app_info: str | None = None,
         on_event: EventHandler | None = None,
     ) -> None:
+        given = token if callable(token) else conceal(token)
+        del token  # an error shows the parameters of each function that it went through
         self._location_id = None if location_id is None else check_line("location_id", location_id)
         self._base_url = check_base_url(base_url)
         limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
         self._shared = Shared(
             Transport(self._base_url, session, find_way(self._base_url, session)),
             Throttle(limit, CLOCK_LAG),
-            TokenSource(token),
+            TokenSource(given),
             Watch(),
         )
         self._owner = True
@@ -126,7 +129,7 @@ class LeadConnector(CalendarMethods):
         `LEADCONNECTOR_LOG` is a level such as `debug` for the logger `leadconnector_async`; where the program
         has set up no logging, it is shown on stderr. Raises `ConfigurationError` if the token is missing.
         """
-        token = os.environ.get("LEADCONNECTOR_TOKEN")
+        token = Secret(os.environ.get("LEADCONNECTOR_TOKEN", ""))
         if not token:
             raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; put the token of the Sub-Account there")
         _set_log_level(os.environ.get("LEADCONNECTOR_LOG"))
@@ -138,7 +141,9 @@ class LeadConnector(CalendarMethods):
         )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} location_id={self._location_id!r} base_url={str(self._base_url)!r}>"
+        made = vars(self)  # not whole in the frames of a setting that cannot work
+        location_id, base_url = made.get("_location_id"), str(made.get("_base_url", ""))
+        return f"<{type(self).__name__} location_id={location_id!r} base_url={base_url!r}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -176,7 +181,9 @@ class LeadConnector(CalendarMethods):
         where there is no such app.
         """
         location_id = check_line("location_id", location_id)
-        tokens = self._shared.tokens.for_location(location_id) if token is None else TokenSource(token)
+        given = token if token is None or callable(token) else conceal(token)
+        del token
+        tokens = self._shared.tokens.for_location(location_id) if given is None else TokenSource(given)
         other = copy(self)
         other._owner = False
         other._location_id = location_id

@@ -19,7 +19,7 @@ from yarl import URL
 from ._address import BASE_URL, check_base_url, read_url
 from ._errors import judge_token_refusal
 from ._renewal import Renewals
-from ._secret import Secret
+from ._secret import Held, Secret, conceal
 from ._shown import show
 from ._token_endpoint import AppKeys, TokenEndpoint
 from ._token_wire import build_stored_token
@@ -57,6 +57,7 @@ class AppTokens:
 
     async def refresh(self, rejected: str) -> str:
         """A token other than `rejected`, which the server has just called invalid."""
+        rejected = Secret(rejected)
         return await self._renewals.replace(self._key, rejected)
 
     def for_location(self, location_id: str) -> AppTokens:
@@ -95,8 +96,10 @@ class OAuthApp:
         session: aiohttp.ClientSession | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        secret = conceal(client_secret)
+        del client_secret  # an error shows the parameters of each function that it went through
         client_id = check_line("client_id", client_id)
-        client_secret = _check_secret("client_secret", client_secret)
+        secret = _check_secret("client_secret", secret)
         check_kind("timeouts", timeouts, Timeouts)
         check_seconds("refresh_ahead", refresh_ahead, may_be_zero=True)
         if store is not None:
@@ -107,7 +110,7 @@ class OAuthApp:
         self._redirect_uri = None if redirect_uri is None else _check_redirect(redirect_uri)
         self._authorize_at = _check_page(authorize_at)
         self._clock = clock = check_clock(clock)
-        keys = AppKeys(client_id, client_secret)
+        keys = AppKeys(client_id, secret)
         self._endpoint = TokenEndpoint(check_base_url(base_url), keys, timeouts=timeouts, session=session)
         self._renewals = Renewals(
             client_id,
@@ -118,7 +121,7 @@ class OAuthApp:
         )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} client_id={self._client_id!r}>"
+        return f"<{type(self).__name__} client_id={vars(self).get('_client_id')!r}>"
 
     def authorize_url(self, scopes: Iterable[str], *, state: str) -> str:
         """Where to send a user who wants to connect the app.
@@ -147,9 +150,11 @@ class OAuthApp:
         the token is remembered, and stored by the next call that needs a token of this location.
         """
         user_type = check_choice("user_type", user_type, get_args(UserType))  # type: ignore[assignment]
+        given = conceal(code)
+        del code
         form = {
             "grant_type": "authorization_code",
-            "code": _check_secret("code", code),
+            "code": _check_secret("code", given),
             "user_type": user_type,
             "redirect_uri": self._redirect_uri,
         }
@@ -192,7 +197,7 @@ class OAuthApp:
         asked_at = self._clock()
         form = {
             "grant_type": "refresh_token",
-            "refresh_token": stored.refresh_token,
+            "refresh_token": Secret(stored.refresh_token),
             "user_type": stored.user_type,
             "redirect_uri": self._redirect_uri,
         }
@@ -201,14 +206,14 @@ class OAuthApp:
 
     async def _ask_agency(self, company_id: str, location_id: str) -> StoredToken:
         agency = self.provider(company_id)
-        agency_token = await agency()
+        agency_token = Secret(await agency())
         asked_at = self._clock()
         try:
             answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
         except AuthenticationError as error:
             if judge_token_refusal(error) != "expired":
                 raise
-            agency_token = await agency.refresh(agency_token)
+            agency_token = Secret(await agency.refresh(agency_token))
             asked_at = self._clock()
             answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
         token = build_stored_token(answer, asked_at, self._client_id)
@@ -227,11 +232,11 @@ def _choose_key(token: StoredToken) -> str:
     return key
 
 
-def _check_secret(name: str, value: object) -> str:
+def _check_secret(name: str, value: Secret | Held) -> Secret:
     """As `check_line`, without showing the value."""
-    if not isinstance(value, str) or not value or value != value.strip() or find_text_fault(value):
+    if isinstance(value, Held) or not value or value != value.strip() or find_text_fault(value):
         raise ConfigurationError(f"{name} must be a line of text without blanks around it")
-    return value if isinstance(value, Secret) else str.__str__(value)
+    return value
 
 
 def _check_redirect(address: object) -> str:

@@ -18,7 +18,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ._file_lock import close_lock, open_lock, try_lock
+from ._file_lock import check_own, close_lock, make_own_folder, open_lock, try_lock
+from ._secret import SecretBytes
 from ._values import check_kind, check_line, check_path, check_seconds
 from .exceptions import TokenStoreError
 from .tokens import StoredToken
@@ -133,8 +134,8 @@ class FileTokenStore:
     def _read(self) -> dict[str, StoredToken]:
         with self._explain("read"):
             try:
-                with open(self._path, "rb") as file:
-                    content = file.read()
+                with open(self._path, "rb", opener=_open_own) as file:
+                    content = SecretBytes(file.read())
             except FileNotFoundError:
                 return {}
         tokens = _try_decode(content)
@@ -142,16 +143,16 @@ class FileTokenStore:
             raise TokenStoreError(f"{self._path} holds no tokens; move it away, or mend it")
         return tokens
 
-    def _write(self, tokens: dict[str, StoredToken]) -> bytes:
-        content = _try_encode(tokens)
-        if content is None or _try_decode(content) is None:
+    def _write(self, tokens: dict[str, StoredToken]) -> SecretBytes:
+        content = SecretBytes(_try_encode(tokens) or b"")
+        if not content or _try_decode(content) is None:
             raise TokenStoreError(
                 f"{self._path} cannot keep this token, and stays as it was: every field of it must have its type, "
                 "and its times must be finite"
             )
         return content
 
-    def _replace(self, content: bytes) -> None:
+    def _replace(self, content: SecretBytes) -> None:
         """Write beside the file, then put it in its place. Only who holds the lock gets here."""
         beside = f"{self._path}.new"
         with suppress(FileNotFoundError):
@@ -166,8 +167,7 @@ class FileTokenStore:
 
     def _open_lock(self, name: str) -> int:
         with self._explain("locked"):
-            with suppress(FileExistsError):
-                os.mkdir(self._folder, 0o700)
+            make_own_folder(self._folder)
             return open_lock(os.path.join(self._folder, name))
 
     def _try_lock(self, descriptor: int) -> bool:
@@ -207,6 +207,17 @@ def _try_encode(tokens: dict[str, StoredToken]) -> bytes | None:
         return _encode(tokens)
     except _UNREADABLE:
         return None
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a file that is ours: another user's would hold another user's tokens."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    try:
+        check_own(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _settle(folder: str) -> None:

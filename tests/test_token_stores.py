@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import math
 import os
 import stat
@@ -285,3 +286,61 @@ def test_a_token_survives_json_and_keys_of_a_later_version() -> None:
     text = msgspec.json.encode(TOKEN)
     assert msgspec.json.decode(text, type=StoredToken) == TOKEN
     assert msgspec.json.decode(b'{"new": 1, ' + text[1:], type=StoredToken) == TOKEN
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and owners are POSIX's")
+@pytest.mark.parametrize("planted", ["lock", "file lock", "folder", "store", "hard link", "fifo"])
+async def test_what_somebody_else_has_planted_is_not_followed(planted: str, tmp_path: Path) -> None:
+    """Nothing is made, locked or read elsewhere, and the error says what to do."""
+    victim, path = tmp_path / "victim", tmp_path / "tokens.json"
+    store, locks = FileTokenStore(path), tmp_path / "tokens.json.locks"
+    name = hashlib.sha256(b"loc").hexdigest()[:32]
+    if planted != "folder":
+        locks.mkdir(0o700)
+    match planted:
+        case "lock":
+            (locks / name).symlink_to(victim)
+        case "file lock":
+            (locks / "file").symlink_to(victim)
+        case "folder":
+            (tmp_path / "elsewhere").mkdir()
+            locks.symlink_to(tmp_path / "elsewhere")
+        case "store":
+            path.symlink_to(victim)
+        case "hard link":
+            (tmp_path / "other").write_text("x")
+            os.link(tmp_path / "other", locks / name)
+        case "fifo":
+            os.mkfifo(locks / name)
+
+    async def use() -> None:
+        await store.load("loc")
+        async with store.lock("loc"):
+            await store.save("loc", StoredToken(access_token="a", expires_at=1.0))
+
+    with pytest.raises(TokenStoreError, match=r"tokens\.json could not be (locked|read|written)"):
+        await use()
+    assert not victim.exists()
+    assert planted != "folder" or not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("planted", ["lock", "folder", "store"])
+async def test_what_belongs_to_another_user_is_not_used(planted: str, tmp_path: Path) -> None:
+    """Its owner could hold the lock for ever, or put in tokens of another account."""
+    path, locks = tmp_path / "tokens.json", tmp_path / "tokens.json.locks"
+    store = FileTokenStore(path)
+    await store.save("loc", StoredToken(access_token="a", expires_at=1.0))
+    os.chown({"lock": locks / "file", "folder": locks, "store": path}[planted], 12345, 12345)
+    with pytest.raises(TokenStoreError, match="belongs to another user"):
+        await store.save("loc", StoredToken(access_token="b", expires_at=1.0))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+async def test_a_folder_of_locks_that_others_can_write_to_is_not_used(tmp_path: Path) -> None:
+    """Anybody could plant something in it, or take it away."""
+    path, locks = tmp_path / "tokens.json", tmp_path / "tokens.json.locks"
+    locks.mkdir()
+    locks.chmod(0o777)
+    with pytest.raises(TokenStoreError, match="can be written by other users"):
+        await FileTokenStore(path).save("loc", StoredToken(access_token="b", expires_at=1.0))

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from .._address import BASE_URL
+from .._secret import Secret
 from ..auth import TokenProvider
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
@@ -77,7 +78,7 @@ class Settings:
         """What gets the token."""
         match self._choose(*_KINDS):
             case "TOKEN":
-                return LocationToken(self.find("TOKEN") or "", location_id, self._mend_other())
+                return LocationToken(Secret(self.find("TOKEN") or ""), location_id, self._mend_other())
             case "TOKEN_FILE":
                 token = read_secret(self.name("TOKEN_FILE"), self.find("TOKEN_FILE") or "")
                 return LocationToken(token, location_id, self._mend_other())
@@ -94,7 +95,7 @@ class Settings:
             raise self.refuse("TOKEN_STORE", "the file that keeps the app's tokens")
         match self._choose("CLIENT_SECRET", "CLIENT_SECRET_FILE"):
             case "CLIENT_SECRET":
-                secret = self.find("CLIENT_SECRET") or ""
+                secret = Secret(self.find("CLIENT_SECRET") or "")
             case "CLIENT_SECRET_FILE":
                 secret = read_secret(self.name("CLIENT_SECRET_FILE"), self.find("CLIENT_SECRET_FILE") or "")
             case _:

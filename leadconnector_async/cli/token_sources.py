@@ -12,6 +12,7 @@ import shlex
 import stat
 from typing import Final
 
+from .._secret import Secret, conceal, strip
 from ..auth import check_token
 from ..exceptions import ConfigurationError
 
@@ -21,19 +22,20 @@ _COMMAND_SECONDS: Final = 30.0
 _LAST_SECONDS: Final = 1.0
 
 
-def read_secret(name: str, path: str) -> str:
+def read_secret(name: str, path: str) -> Secret:
     """The first line of a file that nobody else may read. `name` is the variable that holds its path."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             mode = os.fstat(file.fileno()).st_mode
             if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
                 raise ConfigurationError(f"{name}: others can read {path}; run: chmod 600 {shlex.quote(path)}")
-            secret = file.readline().strip()
+            secret = Secret(file.readline().strip())
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigurationError(f"{name}: {path} cannot be read ({reason})") from None
-    if not secret:
-        raise ConfigurationError(f"{name}: the first line of {path} is empty")
+        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "it is no text"
+    else:
+        reason = "its first line is empty"
+    if not secret:  # outside of the `except`: what cannot be decoded is in the error
+        raise ConfigurationError(f"{name}: {path} cannot be read ({reason})")
     return secret
 
 
@@ -41,12 +43,14 @@ class LocationToken:
     """A token that is known, of one location."""
 
     def __init__(self, token: str, location_id: str, mend: str) -> None:
-        self._token = check_token(token)
+        given = conceal(token)
+        del token
+        self._token = check_token(given)
         self._location_id = location_id
         self._mend = mend
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._location_id!r}>"
+        return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
 
     async def __call__(self) -> str:
         """The token."""
@@ -65,9 +69,11 @@ class CommandToken:
     def __init__(
         self, name: str, command: str, location_id: str, others: dict[str, CommandToken] | None = None
     ) -> None:
+        given = Secret(command)
+        del command  # it may hold a secret, and an error shows the parameters of each function
         self._name = name
-        self._command = command
-        self._words = _split(name, command)
+        self._command = given
+        self._words = _split(name, given)
         self._location_id = location_id
         self._token: str | None = None
         self._turn = asyncio.Lock()
@@ -75,7 +81,7 @@ class CommandToken:
         self._all[location_id] = self
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._location_id!r}>"
+        return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
 
     async def __call__(self) -> str:
         """The token to use now."""
@@ -86,6 +92,7 @@ class CommandToken:
 
     async def refresh(self, rejected: str) -> str:
         """A token other than the one that was refused, if the command has another one."""
+        rejected = Secret(rejected)
         async with self._turn:
             if self._token is None or self._token == rejected:
                 self._token = await self._ask()
@@ -98,18 +105,7 @@ class CommandToken:
 
     async def _ask(self) -> str:
         """Run the command; what it says on stderr is shown."""
-        loop = asyncio.get_running_loop()
-        try:
-            transport, listener = await loop.subprocess_exec(
-                lambda: _Listener(loop),
-                *self._words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=None,
-                env={**os.environ, LOCATION_VARIABLE: self._location_id},
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it cannot be run"
-            raise self._refuse(reason or type(error).__name__) from None
+        transport, listener = await self._start(asyncio.get_running_loop())
         try:
             async with asyncio.timeout(_COMMAND_SECONDS):
                 await listener.all_said
@@ -120,10 +116,30 @@ class CommandToken:
             await asyncio.wait([listener.ended], timeout=_LAST_SECONDS)
         if code := transport.get_returncode():
             raise self._refuse(f"it ended with exit code {code}")
-        token = listener.output.decode("utf-8", "replace").partition("\n")[0].strip()
+        token = Secret(listener.output.decode("utf-8", "replace").partition("\n")[0].strip())
         if not token:
             raise self._refuse("its first line is empty")
         return token
+
+    async def _start(self, loop: asyncio.AbstractEventLoop) -> tuple[asyncio.SubprocessTransport, _Listener]:
+        """Start the command. The frames of asyncio hold the whole environment: none of them may go further."""
+        try:
+            return await loop.subprocess_exec(
+                lambda: _Listener(loop),
+                *self._words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=None,
+                env={**os.environ, LOCATION_VARIABLE: self._location_id},
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it cannot be run"
+            ended: BaseException = self._refuse(reason or type(error).__name__)
+        except BaseException as error:
+            ended = error
+        try:
+            raise strip(ended)
+        finally:
+            del ended
 
     def _refuse(self, reason: str) -> ConfigurationError:
         return ConfigurationError(f"{self._name} gave no token for location {self._location_id}: {reason}")
@@ -152,11 +168,11 @@ def _settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _split(name: str, command: str) -> list[str]:
+def _split(name: str, command: Secret) -> list[str]:
+    reason = "it is blank"
     try:
-        words = shlex.split(command)
+        if words := shlex.split(command):
+            return [Secret(word) for word in words]
     except ValueError as error:
-        raise ConfigurationError(f"{name} is no command: {error}") from None
-    if not words:
-        raise ConfigurationError(f"{name} is no command: it is blank")
-    return words
+        reason = str(error)
+    raise ConfigurationError(f"{name} is not a command: {reason}")  # outside of the `except`: shlex holds the text

@@ -176,7 +176,7 @@ class Journal:
 def _make_private(path: str) -> None:
     """What SQLite writes beside the file has its mode."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as error:
         raise JournalError(f"The journal {path} could not be made ({error.strerror}).") from error
 
