@@ -84,7 +84,7 @@ async def test_a_job_can_be_looked_at_while_it_runs(clinic: Sandbox, tmp_path: P
     """`status` reads the journal and keeps nobody out; a second `resume` is kept out."""
     write_plan(clinic, tmp_path)
     environment = build_environment(clinic)
-    process = await start(tmp_path, environment, "reschedule", "day.csv", "--yes", "--rate", "2")
+    process = await start(tmp_path, environment, "reschedule", "day.csv", "--yes", "--rate", "0.1")
     while not writes(clinic):
         await asyncio.sleep(0.02)
     status, second = await asyncio.gather(
