@@ -210,10 +210,7 @@ class ApiError(LeadConnectorError):
     """The server answered with an error, or with a redirect, which is never followed."""
 
     messages: list[str]
-    """The server's messages, the texts alone, whatever the body was: JSON of any shape, text, HTML, nothing.
-
-    At most 20, each on one line of at most 300 letters, without anything that a terminal obeys.
-    """
+    """The server's messages, the texts alone, whatever the body was: at most 20, each a line of up to 300 letters."""
     hint_seconds: float | None
     """How long the server asked to wait, in seconds."""
     transient: bool
@@ -285,11 +282,18 @@ class UnprocessableError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """429 to the very last attempt. `hint_seconds` is the server's wish, if it had one."""
+    """429, and the deadline would pass while the location pauses. Without a deadline, calls wait out every pause.
+
+    `hint_seconds` is the server's wish, if it had one.
+    """
 
 
 class DailyLimitError(RateLimitedError):
-    """429 with the daily budget spent. `hint_seconds` is the time until its reset."""
+    """The daily budget is spent. `hint_seconds` is the time until its reset.
+
+    Where the server does not say when that is, it is the time until the next request may look: at least a minute, at
+    most an hour.
+    """
 
 
 class ServerError(ApiError):

@@ -37,8 +37,9 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """When a call is tried again, and for how long."""
 
     max_attempts: int = 5
-    """How often the request of a call is sent at most, the first time included. Reading back comes on top, and so
-    does, once, what follows a new token after `Invalid JWT`."""
+    """How often the request of a call is sent at most, the first time included. On top come reading back, what
+    follows a pause of the location (429), and after a 401 one request with a new token and one repetition, as after
+    a stray refusal."""
     deadline: float | None = None
     """Bound of the whole call in seconds, waiting for its turn included. `None`: a call waits its turn as long
     as its turn takes; attempts and timeouts bound the rest."""
