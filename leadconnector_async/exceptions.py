@@ -210,7 +210,7 @@ class ApiError(LeadConnectorError):
     """The server answered with an error, or with a redirect, which is never followed."""
 
     messages: list[str]
-    """The server's messages, the texts alone, whatever the body was: at most 20, each a line of up to 300 letters."""
+    """The server's messages, the texts alone, whatever the body was: up to 20, each a line of up to 300 letters."""
     hint_seconds: float | None
     """How long the server asked to wait, in seconds."""
     transient: bool
@@ -291,8 +291,7 @@ class RateLimitedError(ApiError):
 class DailyLimitError(RateLimitedError):
     """The daily budget is spent. `hint_seconds` is the time until its reset.
 
-    Where the server does not say when that is, it is the time until the next request may look: at least a minute, at
-    most an hour.
+    Where the server does not say when that is, it is the time until the next request may look, at most an hour.
     """
 
 
