@@ -191,9 +191,9 @@ def conclude(call: Call[T], policy: RetryPolicy, outcome: Answer[T] | Failure) -
 
 def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
     error = failure.error
-    if call.doubt and error.outcome == "not_applied":
-        error = _doubt(call, error) if _is_all_said(call, policy, failure) else error
-        error.outcome = "unknown"
+    if error.outcome != "applied":
+        error = _doubt(call, error) if call.doubt and _is_all_said(call, policy, failure) else error
+        error.outcome = "unknown" if call.doubt else "not_applied"
     error.operation = call.name
     if isinstance(error, DeadlineExceededError | OutcomeUnknownError):
         error.hint_seconds = call.hint_seconds

@@ -71,7 +71,9 @@ def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> Token
         return request.read(body).value
     except UNREADABLE as error:
         reason = f"HTTP {status}, {len(body)} bytes: {type(error).__name__}"
-    return DecodeError(f"The token endpoint's answer cannot be read ({reason}).", status=status)
+    return DecodeError(
+        f"The token endpoint's answer cannot be read ({reason}).", status=status, outcome="not_applied"
+    )
 
 
 def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:

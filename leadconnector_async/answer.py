@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 from typing import Final, Generic, TypeVar, cast
 
+import msgspec
 from msgspec import Struct
+from multidict import CIMultiDict
 
 from ._quota import Quota, read_quota
 from ._wire import read_trace_id
@@ -36,6 +38,11 @@ class Answer(Struct, Generic[T], frozen=True):
     """Fields whose value could not be read; they are `None` in `value`."""
     reconciled: bool = False
     """The answer to the write itself was lost; reading the event back has shown that it was applied."""
+
+    def __reduce__(self) -> tuple[type[Answer[T]], tuple[object, ...]]:
+        """Headers as aiohttp keeps them can be neither pickled nor copied."""
+        fields = msgspec.structs.asdict(self) | {"headers": CIMultiDict(self.headers)}
+        return type(self), tuple(fields.values())
 
     @property
     def quota(self) -> Quota:

@@ -38,7 +38,7 @@ Pure. Must not import anything of the package.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -59,6 +59,8 @@ class LeadConnectorError(Exception):
     """Requests sent for this call; a connection that could not be made counts."""
     outcome: Outcome
     """What became of the write. `not_applied` for everything that only reads."""
+    _unless_told: ClassVar[Outcome] = "not_applied"
+    """The outcome of an error that is made of its text alone, as queues rebuild it: never more than is known."""
 
     def __init__(
         self,
@@ -68,14 +70,14 @@ class LeadConnectorError(Exception):
         status: int | None = None,
         trace_id: str | None = None,
         attempts: int = 0,
-        outcome: Outcome = "not_applied",
+        outcome: Outcome | None = None,
     ) -> None:
         super().__init__(message)
         self.operation = operation
         self.status = status
         self.trace_id = trace_id
         self.attempts = attempts
-        self.outcome = outcome
+        self.outcome = self._unless_told if outcome is None else outcome
 
     def __str__(self) -> str:
         return " ".join([str(self.args[0]), *self._notes()])
@@ -156,6 +158,8 @@ class TransportError(LeadConnectorError):
 class OutcomeUnknownError(LeadConnectorError):
     """A write was sent and nobody can say whether it was applied. Read the event before sending again."""
 
+    _unless_told = "unknown"
+
     hint_seconds: float | None = None
     """How long the server asked to wait, in seconds."""
     sent: str | None = None
@@ -166,6 +170,8 @@ class OutcomeUnknownError(LeadConnectorError):
 
 class DecodeError(LeadConnectorError):
     """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`."""
+
+    _unless_told = "unknown"
 
 
 class PreconditionFailedError(LeadConnectorError):
@@ -178,9 +184,13 @@ class PreconditionFailedError(LeadConnectorError):
 class VerificationError(LeadConnectorError):
     """The server answered a change with a success, and reading the event shows otherwise, or nothing of it."""
 
+    _unless_told = "unknown"
+
 
 class DeadlineExceededError(LeadConnectorError):
     """`RetryPolicy.deadline` has passed, or would pass. `outcome` says whether a write was under way."""
+
+    _unless_told = "unknown"
 
     hint_seconds: float | None = None
     """How long the server asked to wait, in seconds; `None` if it did not."""
@@ -227,7 +237,7 @@ class ApiError(LeadConnectorError):
         status: int | None = None,
         trace_id: str | None = None,
         attempts: int = 0,
-        outcome: Outcome = "not_applied",
+        outcome: Outcome | None = None,
     ) -> None:
         super().__init__(
             message,

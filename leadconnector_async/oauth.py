@@ -228,7 +228,8 @@ def _choose_key(token: StoredToken) -> str:
     key = token.company_id if token.user_type == "Company" else token.location_id
     key = key or token.location_id or token.company_id
     if key is None:
-        raise DecodeError("The token endpoint's answer names neither a location nor a company.")
+        text = "The token endpoint's answer names neither a location nor a company."
+        raise DecodeError(text, outcome="not_applied")
     return key
 
 

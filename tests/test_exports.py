@@ -1,6 +1,8 @@
 """The public surface is a fact."""
 
+import copy
 import inspect
+import pickle
 import subprocess
 import sys
 from types import ModuleType
@@ -9,6 +11,8 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import exceptions, jobs, sandbox, webhooks
+
+from .raw_server import answer, raw_server
 
 
 def test_every_public_name_is_sorted_importable_and_described() -> None:
@@ -70,10 +74,46 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
         assert getattr(exceptions, name).__base__ is exceptions.ApiError
 
 
+ERRORS = [
+    value
+    for value in vars(exceptions).values()
+    if isinstance(value, type) and issubclass(value, exceptions.LeadConnectorError)
+]
+
+
+@pytest.mark.parametrize("error_type", ERRORS)
+def test_every_error_survives_copies_queues_and_pickles(error_type: type[exceptions.LeadConnectorError]) -> None:
+    """All its fields do; and what a queue rebuilds of its text alone claims no more than is known."""
+    error = error_type("x")
+    rebuilt = error_type(*error.args)
+    assert (rebuilt.args, vars(rebuilt)) == (("x",), vars(error))
+    for name in vars(error):
+        setattr(error, name, "unknown" if name == "outcome" else f"any {name}")
+    error.add_note("a note")
+    for back in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):  # noqa: S301
+        assert (type(back), back.args, vars(back)) == (error_type, error.args, vars(error))
+
+
+def test_an_unknown_outcome_stays_one() -> None:
+    """Celery's JSON keeps the type and the text of an error only."""
+    for error_type in (exceptions.OutcomeUnknownError, exceptions.DeadlineExceededError, exceptions.DecodeError):
+        assert error_type("x").outcome == "unknown"
+    assert exceptions.InvalidRequestError("x").outcome == "not_applied"
+
+
+async def test_a_whole_answer_can_be_copied_and_pickled() -> None:
+    """Headers and value included; names of headers stay in any case."""
+    async with raw_server(answer(200, b'{"id":"ev1"}', "X-RateLimit-Max: 7")) as server:
+        async with leadconnector_async.LeadConnector("t", base_url=server.url) as client:
+            call = client.update_appointment("ev1", leadconnector_async.AppointmentUpdate(title="x"))
+            whole = await leadconnector_async.answer_of(call)
+    for back in (copy.copy(whole), copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))):  # noqa: S301
+        assert (back.value, back.headers, back.body) == (whole.value, whole.headers, whole.body)
+        assert (back.headers["x-ratelimit-MAX"], back.quota.limit) == ("7", 7)
+
+
 def test_errors_survive_a_trip_between_processes() -> None:
     """They can be pickled, facts included."""
-    import pickle
-
     error = exceptions.SlotUnavailableError("HTTP 400", messages=["m"], status=400, trace_id="t", attempts=2)
     back = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (type(back), vars(back), str(back)) == (type(error), vars(error), str(error))
