@@ -15,7 +15,7 @@ from leadconnector_async import (
     LeadConnector,
     PermissionDeniedError,
 )
-from leadconnector_async._siblings import build_get_calendar, build_list_notes
+from leadconnector_async._siblings import build_create_note, build_get_calendar, build_list_notes
 from leadconnector_async.models import NoteAuthor, OpenHours, OpenInterval
 from leadconnector_async.sandbox import Sandbox
 
@@ -284,3 +284,20 @@ async def test_dates_of_an_appointment_move_with_its_changes(
     assert newest.date_updated is not None
     assert newest.date_updated > after.date_updated
     assert newest.date_added == before.date_added
+
+
+def test_an_odd_field_of_a_calendar_or_a_note_hides_no_other() -> None:
+    """It is named by its path, and everything around it is read."""
+    calendar = build_get_calendar("c").read(
+        b'{"calendar": {"id": "c", "slotDuration": "30", "autoConfirm": {}, "appoinmentPerDay": [],'
+        b' "openHours": [{"daysOfTheWeek": [1], "hours": "always"}], "allowBookingFor": 3}}'
+    )
+    one = calendar.value
+    assert set(calendar.unread) == {"auto_confirm", "appointment_per_day", "open_hours[0].hours"}
+    assert (one.slot_duration, one.allow_booking_for, one.open_hours) == (
+        30,
+        3,
+        (OpenHours(days_of_the_week=(1,)),),
+    )
+    note = build_create_note("e", "x", None).read(b'{"note": {"id": "n", "createdBy": {"id": 5, "name": "J"}}}')
+    assert (note.value.id, note.value.created_by, note.unread) == ("n", NoteAuthor(name="J"), ("created_by.id",))
