@@ -3,8 +3,14 @@
 Rule: what only an app with OAuth needs is loaded when it is first asked for.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
+
+from ._start import end_quietly, is_command
+
+if is_command(sys.orig_argv):
+    end_quietly()
 
 from msgspec import UNSET
 

@@ -31,7 +31,7 @@ FLOORS = [
     ["_address", "_file_lock", "tokens", "events", "policy", "_quota", "_pace", "models", "recurrence"],
     ["_arguments"],
     ["_values"],
-    ["exceptions", "_version", "_rules", "_shown", "_statuses", "_texts", "_secret", "_moments"],
+    ["exceptions", "_version", "_rules", "_shown", "_start", "_statuses", "_texts", "_secret", "_moments"],
 ]
 SANDBOX_MAY_USE = {"recurrence", "sandbox"}
 MAY_USE_SANDBOX = {"cli", "sandbox"}

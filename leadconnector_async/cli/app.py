@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Final
 
 from cyclopts import App, Group, Parameter
 
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
 from . import job_commands, plan_command, single_calls
+from .consoles import DOCUMENT
+from .edge import guard
 from .exit_codes import HELP
+from .interrupt import catch_interrupts
 from .screen import print_report, show_step
 from .tour import run_tour
 
@@ -29,6 +32,7 @@ The account comes from the environment: `LEADCONNECTOR_LOCATION_ID`, and one of 
 for an OAuth app, `LEADCONNECTOR_CLIENT_ID`, `LEADCONNECTOR_CLIENT_SECRET` and `LEADCONNECTOR_TOKEN_STORE`. That of
 another account, with `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic`: `LEADCONNECTOR_CLINIC_TOKEN` and so on.
 """
+_LAST_PORT: Final = 65535
 SANDBOX = Group("Sandbox", sort_key=3)
 
 app = App(
@@ -57,12 +61,17 @@ async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative
         Print the result as one JSON object on stdout, and nothing else.
 
     """
-    report = await run_tour(ignore if json_output else show_step)
-    if json_output:
-        print(json.dumps(report.to_dict(), indent=2))
-    else:
-        print_report(report)
-    return 0 if report.holds else 1
+
+    async def work() -> int:
+        report = await run_tour(ignore if json_output else show_step)
+        if json_output:
+            DOCUMENT.promise(due=False)
+            print(json.dumps(report.to_dict(), indent=2))
+        else:
+            print_report(report)
+        return 0 if report.holds else 1
+
+    return await guard(work, as_json=json_output)
 
 
 def ignore(step: object) -> None:
@@ -107,6 +116,7 @@ async def sandbox(
 
     """
     try:
+        _check_port(port)
         server = Sandbox(
             port=port,
             seed=seed,
@@ -119,13 +129,27 @@ async def sandbox(
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    return await guard(partial(_serve, server))
+
+
+async def _serve(server: Sandbox) -> int:
+    """Until somebody presses Ctrl-C."""
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+
+    def stop() -> str:
+        stopped.set()
+        return ""
+
     async with server:
-        print(json.dumps(_describe(server)), flush=True)
-        await stopped.wait()
+        with catch_interrupts(stop):
+            print(json.dumps(_describe(server)), flush=True)
+            await stopped.wait()
     return 0
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= _LAST_PORT:
+        raise ValueError(f"--port {port}: it must be from 0 to {_LAST_PORT}")
 
 
 def _describe(server: Sandbox) -> dict[str, object]:

@@ -10,7 +10,7 @@ import os
 import sys
 import textwrap
 from contextlib import suppress
-from typing import IO
+from typing import IO, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -41,10 +41,34 @@ def drop_output(stream: IO[str]) -> None:
         os.close(nowhere)
 
 
+class Document:
+    """The one JSON document that `--json` promises, whatever happens."""
+
+    def __init__(self) -> None:
+        self.is_due = False
+
+    def promise(self, *, due: bool) -> None:
+        """From now on there is one to print, or none."""
+        self.is_due = due
+
+    def print(self, value: object) -> None:
+        """Print it, on one line."""
+        self.is_due = False
+        out, _ = make_consoles()
+        out.print(Text(json.dumps(value)), soft_wrap=True)
+
+    def print_error(self, code: int, kind: str, message: str, **more: object) -> None:
+        """Print why there is no result, unless something was printed already."""
+        if self.is_due:
+            self.print({"exit_code": code, "error": {"type": kind, "message": message, **more}})
+
+
+DOCUMENT: Final = Document()
+
+
 def print_json(value: object) -> None:
     """One JSON object on stdout, in one line."""
-    out, _ = make_consoles()
-    out.print(Text(json.dumps(value)), soft_wrap=True)
+    DOCUMENT.print(value)
 
 
 def print_line(console: Console, text: str, indent: int = 0) -> None:

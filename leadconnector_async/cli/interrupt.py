@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM: once, to end soon; twice, to end at once.
+"""Ctrl-C, SIGTERM and SIGHUP: once, to end soon; twice, to end at once.
 
 What the first one does depends on what is going on: whoever is at work says so by `catch_interrupts`, and the one
 who said so last is asked.
@@ -19,9 +19,17 @@ from typing import Final, NoReturn
 
 from rich.console import Console
 
+from .consoles import DOCUMENT
 from .exit_codes import AT_ONCE
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+def _list_signals() -> tuple[signal.Signals, ...]:
+    """SIGHUP is the same wish, unless somebody (`nohup`) has seen to it that it means nothing."""
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    ignored = hangup is None or signal.getsignal(hangup) is signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *(() if hangup is None or ignored else (hangup,)))
+
+
 _HAS_WAKEUP: Final = hasattr(signal, "siginterrupt")
 
 Stop = Callable[[], str]
@@ -61,6 +69,8 @@ def say(text: str) -> None:
 def leave(code: int, text: str) -> NoReturn:
     """End the process here and now, whatever its threads do."""
     say(text)
+    with suppress(OSError):
+        DOCUMENT.print_error(code, "Interrupted", text)
     for stream in (sys.stderr, sys.stdout):
         with suppress(OSError):
             stream.flush()
@@ -86,9 +96,9 @@ def catch_interrupts(stop: Stop, clear: Callable[[], None] | None = None) -> Gen
 @contextmanager
 def raise_interrupts() -> Generator[None]:
     """While a question is asked, which keeps the loop from turning, an interrupt raises `Interrupted`."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in _list_signals()}
     wakeup = signal.set_wakeup_fd(-1) if _HAS_WAKEUP else -1
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, _raise)
     try:
         yield
@@ -106,13 +116,16 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 def _install() -> Callable[[], None]:
     loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in _list_signals()}
 
     def restore() -> None:
-        for number in _SIGNALS:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            if handler is not None:
+                signal.signal(number, handler)
 
     try:
-        for number in _SIGNALS:
+        for number in before:
             loop.add_signal_handler(number, _DESK.interrupt)
     except NotImplementedError:  # Windows has no such handlers
         return _install_simply(loop)

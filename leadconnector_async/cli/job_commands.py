@@ -17,11 +17,12 @@ from msgspec import structs
 from ..jobs import BulkJob, Undo, Verification, read_status
 from .connect import make_client
 from .consoles import make_consoles, print_json, print_line
+from .edge import guard
 from .exit_codes import DONE, FAILED, code_of
 from .flags import JOBS, Json, Profile, Switch, Yes
 from .job_report import print_outcomes, print_status
 from .new_job import reschedule
-from .session import JobSession, describe, discard_unless_begun, guard
+from .session import JobSession, describe, discard_unless_begun
 
 
 async def resume(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
@@ -83,7 +84,7 @@ async def status(job: str, *, json_output: Json = False) -> int:
             print_status(make_consoles()[0], job, found, datetime.now().astimezone())
         return code_of(found.summary)
 
-    return await guard(work)
+    return await guard(work, as_json=json_output, reads=True)
 
 
 async def verify(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
@@ -116,7 +117,7 @@ async def verify(job: str, *, json_output: Json = False, profile: Profile = None
             print_outcomes(out, "Of these the calendar does not show what was changed:", found.unclear)
         return code
 
-    return await guard(work)
+    return await guard(work, as_json=json_output, reads=True)
 
 
 async def undo(
@@ -157,7 +158,7 @@ async def undo(
                 session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=way_back.kept)
                 return await session.begin("Change {count} appointments back?", begin)
 
-    return await guard(work)
+    return await guard(work, as_json=json_output)
 
 
 def register(app: App) -> None:
@@ -175,7 +176,7 @@ async def _go_on(
                 await before(opened)
             return await JobSession(opened, yes=True, as_json=as_json).resume()
 
-    return await guard(work)
+    return await guard(work, as_json=as_json)
 
 
 def _report_nothing(job: str, way_back: Undo, as_json: bool) -> int:

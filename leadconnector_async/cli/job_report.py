@@ -19,6 +19,8 @@ from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
 from .consoles import print_line
 from .job_screen import format_end, format_seconds
 
+_SENT: Final = "{} rows were sent without an answer yet"
+_SENT_ONE: Final = "1 row was sent without an answer yet"
 _MOST_LOCATIONS: Final = 10
 _WORDS: Final[dict[RowState, str]] = {
     "applied": "applied",
@@ -81,8 +83,11 @@ def print_status(console: Console, folder: str, status: JobStatus, now: datetime
             print_line(console, f"{location or 'own location'}: {_join(counts)}", 2)
         if len(status.by_location) > _MOST_LOCATIONS:
             print_line(console, f"… and {len(status.by_location) - _MOST_LOCATIONS} locations more", 2)
+    if sent := status.summary.counts.get("sent", 0):
+        print_line(console, f"{_SENT_ONE if sent == 1 else _SENT.format(sent)}, and may have been changed.")
     if status.last_change is None:
-        print_line(console, "Nothing was changed yet.")
+        if not sent:
+            print_line(console, "Nothing was changed yet.")
     else:
         last = datetime.fromtimestamp(status.last_change, now.tzinfo)
         ago = format_seconds((now - last).total_seconds())

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Final, TextIO
@@ -26,11 +26,17 @@ from ..jobs.folder import remove_files
 from ..jobs.plan import PlanFormat
 from ..jobs.states import OnConflict
 from .connect import make_client
+from .consoles import has_terminal
+from .edge import guard
 from .exit_codes import CAN_RESUME
 from .flags import Json, Profile, Switch, Yes
 from .interrupt import catch_interrupts, leave
-from .session import JobSession, discard_unless_begun, guard
+from .session import JobSession, discard_unless_begun
 
+_NOBODY_TO_ASK: Final = (
+    "The plan comes from stdin, so nobody can answer there: add --yes, or look at it first with --dry-run. "
+    "Nothing was changed."
+)
 _MARK: Final = "utf-8-sig"
 
 
@@ -61,7 +67,7 @@ async def reschedule(
     Parameters
     ----------
     plan
-        A CSV or JSON lines file, or `-` for stdin.
+        A file in CSV or JSON, or `-` for stdin.
     job
         Folder for the journal and the files of the job; beside the plan if left out.
     dry_run
@@ -89,7 +95,7 @@ async def reschedule(
     timezone
         IANA name of the zone for times without an offset, and for shifts by days.
     format
-        `csv` or `jsonl`, where the name of the file does not tell.
+        `csv` or `jsonl`, where neither the name of the file nor its content tells.
     json_output
         Print the summary as one JSON object on stdout, and nothing else there.
     profile
@@ -106,7 +112,7 @@ async def reschedule(
 
     folder, chosen = job or choose_folder(plan), format or guess_format(plan)
     wish = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
-    return await guard(partial(begin, wish, build_options))
+    return await guard(partial(begin, wish, build_options), as_json=json_output)
 
 
 class NewJob(Struct, frozen=True):
@@ -114,7 +120,7 @@ class NewJob(Struct, frozen=True):
 
     plan: str
     folder: str
-    format: PlanFormat
+    format: PlanFormat | None
     timezone: str | None
     dry_run: bool
     canary: int | None
@@ -126,6 +132,8 @@ class NewJob(Struct, frozen=True):
 async def begin(wish: NewJob, build_options: Callable[[], JobOptions]) -> int:
     """Take the plan in, look at the calendar, ask, and begin."""
     options = build_options()
+    if wish.plan == "-" and not (wish.yes or wish.dry_run or has_terminal()):
+        raise ConfigurationError(_NOBODY_TO_ASK)
     async with make_client(wish.profile) as client:
         made = await take_in(wish, client, options)
         async with discard_unless_begun(made) as begun:
@@ -176,16 +184,21 @@ def choose_folder(plan: str) -> str:
     return f"{os.path.splitext(plan)[0]}.job"
 
 
-def guess_format(plan: str) -> PlanFormat:
-    """By the file's name."""
-    return "jsonl" if plan.endswith((".jsonl", ".ndjson")) else "csv"
+def guess_format(plan: str) -> PlanFormat | None:
+    """By the file's name; `None` where only its content can tell."""
+    return "jsonl" if plan.endswith((".jsonl", ".ndjson")) else None
 
 
 @contextmanager
 def open_plan(plan: str) -> Generator[TextIO]:
     """The lines of a plan; a byte order mark is no part of it."""
     if plan == "-":
-        yield io.TextIOWrapper(sys.stdin.buffer, encoding=_MARK, newline="")
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding=_MARK, newline="")
+        try:
+            yield lines
+        finally:
+            with suppress(ValueError):  # a thread may read from it yet
+                lines.detach()  # it would close stdin, which is asked afterwards
         return
     with open(plan, encoding=_MARK, newline="") as file:
         yield file

@@ -21,11 +21,11 @@ from ..jobs.planner import Planned, PlanWish, build_plan, write_plan
 from .changes import read_changes
 from .connect import make_client
 from .consoles import make_consoles
+from .edge import guard
 from .exit_codes import DONE, FAILED
 from .flags import JOBS, Profile, Switch
 from .output import check_target, clean, write_file, write_lines
 from .ranges import choose_whose, find_day, list_all, read_range
-from .session import guard
 
 _NEEDS_ZONE: Final = "keeps the time of day: name its zone by --timezone, such as Europe/London"
 Many = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
@@ -107,7 +107,7 @@ async def plan(
             )
             return _finish(build_plan(await list_all(client, first, last, whose), wish), format, output, force)
 
-    return await guard(work)
+    return await guard(work, reads=True)
 
 
 def _finish(planned: Planned, format: PlanFormat, output: str | None, force: bool) -> int:

@@ -16,14 +16,13 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
-from ..exceptions import LeadConnectorError, PlanError
+from ..exceptions import PlanError
 from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
-from .consoles import drop_output, has_terminal, make_consoles, print_json, print_line
-from .exit_codes import CAN_RESUME, DONE, USAGE, code_for, code_of
+from .consoles import has_terminal, make_consoles, print_json, print_line
+from .exit_codes import DONE, USAGE, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
 from .job_report import (
     build_command,
-    print_faults,
     print_outcomes,
     print_preview,
     print_refused,
@@ -173,7 +172,7 @@ class JobSession:
                 )
         except PlanError:
             raise
-        except LeadConnectorError as error:
+        except Exception as error:
             error.add_note(f"Go on with: {build_command('resume', self._job.folder)}")
             raise
         finally:
@@ -208,7 +207,11 @@ def ask(question: str, *, yes: bool) -> bool:
         return False
     with raise_interrupts():
         err.print(f"{question} [y/N] ", end="", markup=False)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        try:
+            answer = sys.stdin.readline()
+        except OSError:  # the terminal has gone away
+            return False
+        return answer.strip().lower() in ("y", "yes")
 
 
 def describe(folder: str, summary: JobSummary) -> dict[str, object]:
@@ -223,55 +226,6 @@ def describe(folder: str, summary: JobSummary) -> dict[str, object]:
         "seconds": round(summary.seconds, 3),
         "stopped": [msgspec.structs.asdict(stopped) for stopped in summary.stopped],
     }
-
-
-async def guard(work: Callable[[], Awaitable[int]]) -> int:
-    """Do something, and turn what goes wrong, and a Ctrl-C, into words and a code."""
-    _, err = make_consoles()
-    try:
-        return await _finish(work)
-    except (Interrupted, asyncio.CancelledError) as error:
-        print_line(err, str(error) or "Interrupted.")
-        return CAN_RESUME
-    except PlanError as error:
-        print_faults(err, error)
-        return USAGE
-    except LeadConnectorError as error:
-        for line in (str(error), *getattr(error, "__notes__", ())):
-            print_line(err, line)
-        return code_for(error)
-    except (OSError, UnicodeDecodeError) as error:
-        print_line(err, describe_file_error(error))
-        return USAGE
-
-
-async def _finish(work: Callable[[], Awaitable[int]]) -> int:
-    """Do it until its words are out. A reader who has gone away is no failure."""
-
-    async def act() -> int:
-        code = await work()
-        sys.stdout.flush()
-        return code
-
-    def give_up() -> str:
-        task.cancel()
-        return ""
-
-    task = asyncio.ensure_future(act())
-    try:
-        with catch_interrupts(give_up):
-            return await task
-    except BrokenPipeError:
-        drop_output(sys.stdout)
-        return DONE
-
-
-def describe_file_error(error: OSError | UnicodeDecodeError) -> str:
-    """Why a file cannot be read, and how to mend it."""
-    if isinstance(error, UnicodeDecodeError):
-        return "The plan is not UTF-8: save it as CSV UTF-8."
-    name = f"{error.filename}: " if error.filename is not None else ""
-    return f"{name}{error.strerror or type(error).__name__}"
 
 
 @asynccontextmanager

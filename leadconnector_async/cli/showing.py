@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..models import Appointment
-from .consoles import make_consoles
+from .consoles import DOCUMENT, make_consoles
 from .output import clean, write_lines
 
 _SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
@@ -88,6 +88,7 @@ def name_fields(event: Appointment) -> dict[str, object]:
 
 def write_json(value: object) -> None:
     """One value, in one line."""
+    DOCUMENT.promise(due=False)
     write_lines([_encode(value) + "\n"])
 
 

@@ -14,12 +14,13 @@ from rich.text import Text
 from .changes import read_changes
 from .connect import make_client
 from .consoles import make_consoles
+from .edge import guard
 from .exit_codes import DONE, FAILED, USAGE
 from .flags import Json, Profile, Switch, Yes
 from .output import clean
 from .ranges import choose_whose, list_all, read_range
 from .safe_update import change_safely, read_update
-from .session import ask, guard
+from .session import ask
 from .showing import name_fields, show_event, show_events, show_slots, write_json
 
 SINGLE: Final = Group("Single calls", sort_key=2)
@@ -49,7 +50,7 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
             show_event(await client.get_appointment(event_id), as_json=json_output)
         return DONE
 
-    return await guard(work)
+    return await guard(work, reads=True)
 
 
 async def update(
@@ -179,7 +180,7 @@ async def list_events(
             show_events(events)
         return DONE
 
-    return await guard(work)
+    return await guard(work, reads=True)
 
 
 async def free_slots(
@@ -225,7 +226,7 @@ async def free_slots(
             show_slots(days)
         return DONE
 
-    return await guard(work)
+    return await guard(work, reads=True)
 
 
 def register(app: App) -> None:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from ..exceptions import JournalError
+from ..exceptions import ConfigurationError, JournalError
 from .journal import Journal, Record
 
 T = TypeVar("T")
@@ -58,6 +58,7 @@ class Scribe:
         self._writing: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._failure: JournalError | None = None
+        self._is_closed = False
 
     @property
     def failure(self) -> JournalError | None:
@@ -101,6 +102,7 @@ class Scribe:
             if self._failure is None:
                 await self.flush()
         finally:
+            self._is_closed = True
             await self._loop.run_in_executor(self._thread, self._journal.close)
             self._thread.shutdown(wait=False)
 
@@ -137,6 +139,8 @@ class Scribe:
             then(JournalError(*failure.args))
 
     def _check(self) -> None:
+        if self._is_closed:
+            raise ConfigurationError("The job is closed: open it again with BulkJob.open.")
         if self._failure is not None:
             raise JournalError(*self._failure.args)
 

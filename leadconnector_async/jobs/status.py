@@ -30,14 +30,17 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     summary: JobSummary
     by_location: Mapping[str, Mapping[RowState, int]]
     last_change: float | None
-    """When the last row was finished, in seconds since the epoch."""
+    """When the last change was answered, or given up as unknown, in seconds since the epoch; `None`: none was.
+
+    Rows that are `sent` have no answer yet, and may have been changed.
+    """
 
 
 def read_status(folder: str | os.PathLike[str]) -> JobStatus:
     """Read where the job in a folder stands. Raises `JournalError` if there is none."""
     journal = Journal.open(os.path.join(folder, JOURNAL))
     try:
-        last = journal.read_one("SELECT MAX(done_at) FROM rows")
+        last = journal.read_one("SELECT MAX(done_at) FROM rows WHERE state IN ('applied', 'unknown')")
         return JobStatus(
             summary=summarize(journal),
             by_location=count_by_location(journal),

@@ -48,4 +48,6 @@ async def run(folder: Path, environment: Mapping[str, str], *arguments: str, tex
         folder, environment, *arguments, stdin=asyncio.subprocess.DEVNULL if text is None else pipe
     )
     out, err = await process.communicate(None if text is None else text.encode())
-    return Ended(process.returncode or 0, out.decode(), err.decode())
+    return Ended(
+        process.returncode or 0, out.decode(errors="backslashreplace"), err.decode(errors="backslashreplace")
+    )
