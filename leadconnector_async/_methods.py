@@ -8,13 +8,15 @@ Knows the pipeline and the codec. Must not import the client.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
 from msgspec import structs
 
+from ._compare import name_other_location
 from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
 from ._pipeline import Pipeline
 from ._precondition import Precondition, ReadingClock
@@ -49,6 +51,7 @@ from .models import (
 )
 from .reschedule import Change, Changes, Scope
 
+_LOGGER: Final = logging.getLogger("leadconnector_async")
 T = TypeVar("T")
 
 
@@ -70,7 +73,8 @@ class CalendarMethods:
         Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` and
         other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
         """
-        return (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
+        shown = (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
+        return self._mark(shown)
 
     async def _update_guarded(
         self, precondition: Precondition, event_id: str, update: AppointmentUpdate
@@ -139,9 +143,15 @@ class CalendarMethods:
             changes=changes,
         )
 
+    def _mark(self, shown: Appointment) -> Appointment:
+        """Say in the log that the token is for another location than the one that the client names."""
+        if shown.location_id != self._location_id and (other := name_other_location(shown, self._location_id)):
+            _LOGGER.warning("event %s: %s; check the token and the client's location_id", shown.id, other)
+        return shown
+
     async def get_appointment(self, event_id: str) -> Appointment:
         """Read an appointment [doc: Get Appointment]. A deleted one can still be readable: see `deleted`."""
-        return await self._call(build_get_appointment(event_id))
+        return self._mark(await self._call(build_get_appointment(event_id)))
 
     async def create_appointment(self, appointment: AppointmentCreate) -> Appointment:
         """Book an appointment [doc: Create Appointment].

@@ -17,12 +17,15 @@ from ..jobs import PlanRow
 from ..jobs.intake import Wanted
 from ..jobs.preflight import Rules, check_row
 from ..jobs.rows import read_row
+from ..jobs.texts import is_blank
 from ..models import Appointment
 from ..reschedule import Change
 
 
 def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -> PlanRow:
     """The same checks as for a row of a plan. Raises `InvalidRequestError`."""
+    if is_blank(cells.get("title", "any")):
+        raise InvalidRequestError("--set title: title is empty; leave it out to keep it", field="title")
     row = read_row(1, {**cells, "event_id": event_id}, timezone)
     if isinstance(row, RowFault):
         raise InvalidRequestError(

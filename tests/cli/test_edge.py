@@ -17,7 +17,8 @@ from leadconnector_async._start import is_command
 from leadconnector_async.cli.edge import describe
 from leadconnector_async.cli.interrupt import Interrupted
 from leadconnector_async.cli.job_report import print_status
-from leadconnector_async.exceptions import LeadConnectorError, OutcomeUnknownError
+from leadconnector_async.cli.safe_update import read_update
+from leadconnector_async.exceptions import InvalidRequestError, LeadConnectorError, OutcomeUnknownError
 from leadconnector_async.jobs import JobStatus, JobSummary
 from leadconnector_async.sandbox import Sandbox
 
@@ -287,3 +288,10 @@ def test_a_status_claims_no_more_than_is_known(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert "16 rows were sent without an answer yet, and may have been changed." in shown
     assert "Nothing was changed yet" not in shown
+
+
+@pytest.mark.parametrize("title", ["", " ", "\u200b"])
+def test_an_empty_title_is_refused_as_in_a_mapping(title: str) -> None:
+    """A shell's variable that is not set must not empty the title of an appointment."""
+    with pytest.raises(InvalidRequestError, match="title is empty; leave it out to keep it"):
+        read_update("event", {"title": title}, None)

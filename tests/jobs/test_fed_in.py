@@ -43,6 +43,12 @@ def test_what_has_one_meaning_is_read(name: str, line: int) -> None:
     assert read(name)[0] == PlanRow(line, "EWoEjmGE628b0m6zivxZ", MOVE)
 
 
+def test_a_title_with_a_line_break_is_refused_before_anything_is_sent() -> None:
+    """The server answers 422 to it."""
+    with pytest.raises(PlanError, match=r"line 3, title: .*line break"):
+        read("line_break_in_title.csv")
+
+
 def test_rows_without_a_filled_cell_are_no_rows() -> None:
     """Wherever they are, however wide, and whatever blanks they hold."""
     text = "\n ,\n,,\nevent_id,title,,\n,,,,,\na,x,,,,\n\u200b,\u00a0\n\n  \nb,y\n"

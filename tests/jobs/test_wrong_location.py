@@ -62,3 +62,23 @@ async def test_a_safe_change_refuses_another_location(sandbox: Sandbox, lost: Le
     with pytest.raises(InvalidRequestError, match=f"location {other}, not to {sandbox.location_id}"):
         await lost.reschedule_appointment(event_id, shift=timedelta(hours=1))
     assert not writes(sandbox)
+
+
+async def test_a_single_call_to_another_location_is_told_in_the_log(
+    sandbox: Sandbox, lost: LeadConnector, other: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is answered as ever; one to the own location says nothing."""
+    (event_id,) = sandbox.find_appointment_ids(other)[:1]
+    assert (await lost.get_appointment(event_id)).location_id == other
+    await lost.update_appointment(event_id, AppointmentUpdate(title="x"))
+    told = [one.getMessage() for one in caplog.records if one.name == "leadconnector_async"]
+    assert len(told) == 2
+    assert all(other in one and sandbox.location_id in one for one in told)
+
+
+async def test_a_call_to_the_own_location_says_nothing(
+    sandbox: Sandbox, client: LeadConnector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The warning is for what is wrong only."""
+    await client.get_appointment(sandbox.appointment_ids[0])
+    assert not caplog.records
