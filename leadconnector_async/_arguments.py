@@ -22,6 +22,7 @@ Parameter: TypeAlias = str | int | Sequence[str]
 """A value of a query; a list repeats its key."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NOTHING_SENT: Final = " Nothing was sent."
 _LONGEST_ID: Final = 1000
 _BAD_IN_PATH: Final = re.compile(r"[\s?#]|%(?![0-9A-Fa-f]{2})")
 """In a path as it was given: blanks, a query, and a percent sign that begins no escape."""
@@ -32,9 +33,7 @@ _LONGEST_PATH: Final = 8000
 _LARGEST_NUMBER: Final = 10**18
 
 
-def refuse(
-    field: str, value: object, reason: str, mend: str, ending: str = " Nothing was sent."
-) -> InvalidRequestError:
+def refuse(field: str, value: object, reason: str, mend: str, ending: str = NOTHING_SENT) -> InvalidRequestError:
     """Make the error that names field, value, reason and mend."""
     # What a payload holds may be personal, and its fields that are not set say nothing.
     shown = "" if isinstance(value, Struct) else f" = {show(value)}"
@@ -52,14 +51,18 @@ def check_range(
     return counts
 
 
-def check_instant(field: str, value: object) -> datetime:
+def check_instant(
+    field: str, value: object, ending: str = NOTHING_SENT, *, may_be_skipped: bool = False
+) -> datetime:
     """An aware time as a plain `datetime` that is what it says. Raises `InvalidRequestError`."""
     if not isinstance(value, datetime):
-        raise refuse(field, value, f"it is a {type(value).__name__}, not an aware datetime", "give it a time zone")
+        raise refuse(
+            field, value, f"it is a {type(value).__name__}, not an aware datetime", "give it a time zone", ending
+        )
     try:
-        return check_moment(value)
+        return check_moment(value, may_be_skipped=may_be_skipped)
     except BadMoment as bad:
-        raise refuse(field, value, bad.reason, bad.mend) from None
+        raise refuse(field, value, bad.reason, bad.mend, ending) from None
 
 
 def check_zone_name(name: str, *moments: datetime) -> None:

@@ -64,6 +64,11 @@ def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
     return _derive_override(wire)
 
 
+def check_changes(changes: AppointmentUpdate, version: str) -> None:
+    """Check fields that are to be changed together with what is not known yet. Raises `InvalidRequestError`."""
+    _check_version(_check(changes, AppointmentUpdate, WireUpdate), version)
+
+
 def check_create(
     appointment: AppointmentCreate, version: str = "", *, location_id: str | None = None
 ) -> WireCreate:
@@ -165,10 +170,14 @@ def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str)
 
 
 def _check_appointment(wire: AppointmentFields, version: str) -> None:
+    _check_version(wire, version)
+    _check_rule(wire)
+
+
+def _check_version(wire: AppointmentFields, version: str) -> None:
     if wire.appointment_status == "active" and version != "v3":
         mend = 'use LeadConnector(…, version="v3"), or another status'
         raise refuse("appointment_status", "active", "only version v3 takes it", mend)
-    _check_rule(wire)
 
 
 def _check_rule(wire: AppointmentFields) -> None:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar, Unpack
 
 from msgspec import structs
 
+from ._arguments import check_flag
 from ._compare import name_other_location
 from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
 from ._pipeline import Pipeline
@@ -110,6 +111,7 @@ class CalendarMethods:
         Raises what `update_appointment` raises, `VerificationError`, and `PreconditionFailedError` where somebody
         else has changed the appointment meanwhile.
         """
+        check_flag("verify", verify)
 
         async def attempt() -> Appointment:
             guard = begin_reading(self)

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, get_args
 
 from msgspec import structs
 
-from ._checks import check_update
+from ._arguments import check_choice
+from ._checks import check_changes, check_update
 from ._compare import compare_update, name_other_location
 from ._precondition import MOST_READINGS, StaleReadingError
 from .exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
 from .models import Appointment, AppointmentUpdate
-from .reschedule import Change, Changes, Scope, check_series_move, decide_times, plan_change
+from .reschedule import Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
 
 T = TypeVar("T")
 Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
@@ -59,9 +60,10 @@ async def prepare(
     location_id: str | None = None,
 ) -> Change:
     """Read what is to be changed, plan it, and check all that would be sent."""
-    if scope not in ("instance", "series"):
-        text = f"scope is {scope!r}; it must be 'instance' or 'series'. Nothing was changed."
-        raise InvalidRequestError(text, field="scope", value=scope)
+    check_choice("scope", scope, get_args(Scope))
+    start_time, end_time, shift = check_times(start_time, end_time, shift)
+    if changes:
+        check_changes(AppointmentUpdate(**changes), version)
     before = await _read(client, event_id)
     _check_location(before, event_id, location_id)
     master_id = _find_master_id(before, event_id)

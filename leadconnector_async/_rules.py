@@ -7,7 +7,7 @@ It also looks for the next date up to the year 9999: for 30 February that is a s
 repeats itself every 400 years, to the day of the week, so a rule is run in the last such cycle and its dates are
 moved back. That ends every search after 200 to 600 years.
 
-Pure. Must not import anything of the package.
+Pure. Must not import anything that awaits.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from typing import Final
 
 from dateutil.rrule import rrulestr
 from msgspec import Struct
+
+from ._shown import escape, shorten, show
+from ._values import to_text
 
 _ANCHOR: Final = datetime(9600, 1, 1)
 """The start of the last whole cycle of 400 years."""
@@ -63,8 +66,11 @@ def find_rule_fault(rule: str) -> str | None:
     `rule` is `RRULE:…`, optionally followed by a newline and `EXDATE:…` [doc]. Validity is decided by RFC 5545,
     section 3.3.10, as python-dateutil reads it.
     """
+    text = to_text(rule)
+    if text is None:
+        return f"it is a {type(rule).__name__}, not text"
     try:
-        read_rule(rule)
+        read_rule(text)
     except ValueError as error:
         return str(error)
     return None
@@ -85,7 +91,7 @@ def read_rule(rule: str) -> Rule:
         rrulestr(_write({**parts, "INTERVAL": "1"}), dtstart=_ANCHOR)
         return Rule(parts, None if until is None else _read_until(until), tuple(_read_exdates(rest)))
     except _UNFIT as error:
-        raise ValueError(f"it is not valid by RFC 5545 ({error})") from None
+        raise ValueError(f"it is not valid by RFC 5545 ({shorten(escape(str(error)), 200)})") from None
 
 
 def iterate_walls(rule: Rule, first: datetime) -> Iterator[datetime]:
@@ -170,15 +176,15 @@ def _read_until(text: str) -> datetime:
     if _DATE.match(text):
         return datetime.fromisoformat(text)
     if not _MOMENT.match(text):
-        raise ValueError(f"UNTIL is not a time such as 20210623T043000Z: {text!r}")
+        raise ValueError(f"UNTIL is not a time such as 20210623T043000Z: {show(text)}")
     return datetime.fromisoformat(text)
 
 
 def _read_exdates(lines: list[str]) -> Iterator[datetime]:
     for line in lines:
         if not line.startswith("EXDATE:"):
-            raise ValueError(f"only EXDATE may follow the rule, in UTC and without parameters: {line!r}")
+            raise ValueError(f"only EXDATE may follow the rule, in UTC and without parameters: {show(line)}")
         for text in line.removeprefix("EXDATE:").split(","):
             if not _MOMENT.match(text):
-                raise ValueError(f"EXDATE is not a time such as 20211105T040000Z: {text!r}")
+                raise ValueError(f"EXDATE is not a time such as 20211105T040000Z: {show(text)}")
             yield datetime.fromisoformat(text)

@@ -25,7 +25,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from ._arguments import refuse
+from ._moments import NAME_AN_INSTANT, BadMoment, check_moment, check_name
 from ._rules import Rule, find_rule_fault, iterate_walls, read_rule
+from ._values import to_text
 from .exceptions import InvalidRequestError
 
 __all__ = [
@@ -44,6 +47,8 @@ _SECOND: Final = timedelta(seconds=1)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LONGEST: Final = timedelta(seconds=999_999_999)
 _LAST_YEAR: Final = 2999
+_MOST_INSTANCES: Final = 2**31
+"""More than any rule gives in the years that are looked at."""
 _INSTANCE_ID: Final = re.compile(r"(?P<master>[^_/]+)_(?P<start>\d{1,15})_(?P<length>\d{1,9})\Z", re.ASCII)
 _MOMENT_MEND: Final = "give an aware datetime such as datetime(2026, 3, 2, 9, tzinfo=ZoneInfo('Europe/Berlin'))"
 
@@ -77,8 +82,8 @@ class Instance(Struct, frozen=True):
 
 
 def parse_instance_id(event_id: str) -> InstanceId | None:
-    """Take an instance id apart; `None` if `event_id` is a plain event id."""
-    match = _INSTANCE_ID.match(event_id)
+    """Take an instance id apart; `None` if it is a plain event id. `InvalidRequestError` if it is not text."""
+    match = _INSTANCE_ID.match(_check_text("event_id", event_id))
     if match is None:
         return None
     try:
@@ -94,8 +99,8 @@ def build_instance_id(master_event_id: str, start: datetime, length: timedelta) 
     `start` is aware and in whole milliseconds, `length` positive and in whole seconds; `InvalidRequestError`
     otherwise [doc].
     """
-    _check_master_id(master_event_id)
-    _check_moment("start", start)
+    master_event_id = _check_master_id(master_event_id)
+    start = _check_moment("start", start)
     if start < _EPOCH:
         raise _refuse("start", start, "it is before 1970", "give a start that an instance can have")
     if start.microsecond % 1000:
@@ -104,13 +109,13 @@ def build_instance_id(master_event_id: str, start: datetime, length: timedelta) 
         raise _refuse(
             "length", length, "it is not a positive number of whole seconds", "give timedelta(minutes=30)"
         )
-    return str(InstanceId(master_event_id, start, length))
+    return str(InstanceId(master_event_id, start, timedelta(length.days, length.seconds)))
 
 
 def find_master_id(event_id: str) -> str:
     """The id of the event that carries the rule, for an instance of a series; any other id as it is."""
     instance = parse_instance_id(event_id)
-    return event_id if instance is None else instance.master_event_id
+    return _check_text("event_id", event_id) if instance is None else instance.master_event_id
 
 
 def expand_series(
@@ -132,18 +137,20 @@ def expand_series(
     is an instance only if the rule meets it. A rule without an end is followed for at least 200 years, so bound it,
     or stop asking.
 
-    `InvalidRequestError` for anything that cannot be used, when called, not when iterated. RFC 5545, sections
+    `InvalidRequestError` for anything that cannot be used, when called, not when iterated; but for `EST` and `MST`,
+    which have no summer time and are usually not what is meant, at the first instance in summer. RFC 5545, sections
     3.3.5, 3.3.10 and 3.8.5.
     """
     rule = _read_rule(rrule)
     place = _read_zone(zone)
-    _check_master_id(master_event_id)
-    _check_bounds(start, end)
-    for name, moment in (("after", after), ("before", before)):
-        if moment is not None:
-            _check_moment(name, moment)
+    master_event_id = _check_master_id(master_event_id)
+    start, end = _check_bounds(start, end)
+    after = None if after is None else _check_moment("after", after)
+    before = None if before is None else _check_moment("before", before)
     if limit is not None and (type(limit) is not int or limit < 1):
         raise _refuse("limit", limit, "it is not a positive number", "give how many instances you want at most")
+    limit = None if limit is None else min(limit, _MOST_INSTANCES)
+    _check_summer(place, start, *(moment for moment in (after, before) if moment is not None))
     starts = _list_starts(rule, start.astimezone(UTC), place, after, before)
     length = end - start.astimezone(UTC)
     return (_build_instance(master_event_id, moment, length, place) for moment in islice(starts, limit))
@@ -165,7 +172,17 @@ def find_next_instance(
     return next(expand_series(master_event_id, rrule, start, end, zone=zone, after=after, limit=1), None)
 
 
+def _check_summer(zone: ZoneInfo, *moments: datetime) -> None:
+    """A zone without summer time is usually not the one that is meant in summer."""
+    for moment in moments:
+        try:
+            check_name(zone.key or "", moment)
+        except BadMoment as bad:
+            raise _refuse("zone", zone.key, bad.reason, bad.mend) from None
+
+
 def _build_instance(master_event_id: str, start: datetime, length: timedelta, zone: ZoneInfo) -> Instance:
+    _check_summer(zone, start)
     name = str(InstanceId(master_event_id, start, length))
     return Instance(name, start.astimezone(zone), (start + length).astimezone(zone))
 
@@ -213,10 +230,11 @@ def _place(wall: datetime, zone: ZoneInfo) -> datetime:
 
 def _read_rule(rrule: str) -> Rule:
     mend = "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'"
-    if not isinstance(rrule, str):
+    text = to_text(rrule)
+    if text is None:
         raise _refuse("rrule", rrule, f"it is a {type(rrule).__name__}, not text", mend)
     try:
-        return read_rule(rrule)
+        return read_rule(text)
     except ValueError as error:
         raise _refuse("rrule", rrule, str(error), mend) from None
 
@@ -225,23 +243,33 @@ def _read_zone(zone: str | ZoneInfo) -> ZoneInfo:
     if isinstance(zone, ZoneInfo):
         return zone
     mend = "give an IANA name such as 'America/New_York'"
-    if not isinstance(zone, str):
+    text = to_text(zone)
+    if text is None:
         raise _refuse("zone", zone, f"it is a {type(zone).__name__}, not a name", mend)
     try:
-        return ZoneInfo(zone)
+        return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
         raise _refuse("zone", zone, "no such zone is known here", mend) from None
 
 
-def _check_master_id(master_event_id: str) -> None:
-    if not isinstance(master_event_id, str) or not re.fullmatch(r"[^_/]+", master_event_id):
+def _check_text(field: str, value: object) -> str:
+    text = to_text(value)
+    if text is None:
+        raise _refuse(field, value, f"it is a {type(value).__name__}, not text", "give the id as the API shows it")
+    return text
+
+
+def _check_master_id(master_event_id: str) -> str:
+    text = to_text(master_event_id)
+    if text is None or not re.fullmatch(r"[^_/]+", text):
         mend = "give the id of the event that carries the rule; find_master_id finds it"
         raise _refuse("master_event_id", master_event_id, "it is empty, or holds '_' or '/'", mend)
+    return text
 
 
-def _check_bounds(start: datetime, end: datetime) -> None:
+def _check_bounds(start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    start, end = _check_moment("start", start), _check_moment("end", end)
     for name, moment in (("start", start), ("end", end)):
-        _check_moment(name, moment)
         if moment.microsecond:
             raise _refuse(name, moment, "the server refuses fractions of a second", "use .replace(microsecond=0)")
     if start < _EPOCH or start.year > _LAST_YEAR:
@@ -250,14 +278,19 @@ def _check_bounds(start: datetime, end: datetime) -> None:
         raise _refuse(
             "end", end, f"it is not after start ({start}), or is out of reach", "move it later than start"
         )
+    return start, end
 
 
-def _check_moment(field: str, moment: datetime) -> None:
+def _check_moment(field: str, moment: object) -> datetime:
+    """A time that its clock skips has a meaning here: that of RFC 5545."""
     if not isinstance(moment, datetime):
         raise _refuse(field, moment, f"it is a {type(moment).__name__}, not a datetime", _MOMENT_MEND)
-    if moment.utcoffset() is None:
-        raise _refuse(field, moment, "it has no offset", _MOMENT_MEND)
+    try:
+        return check_moment(moment, may_be_skipped=True)
+    except BadMoment as bad:
+        mend = _MOMENT_MEND if bad.mend == NAME_AN_INSTANT else bad.mend
+        raise _refuse(field, moment, bad.reason, mend) from None
 
 
 def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{field} = {value!r}: {reason}; {mend}.", field=field, value=value, mend=mend)
+    return refuse(field, value, reason, mend, "")

@@ -20,13 +20,14 @@ from typing import Final, Literal, TypeAlias, TypedDict, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from ._shown import show
+from ._arguments import check_instant, refuse
 from .exceptions import InvalidRequestError
 from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
 
 Scope: TypeAlias = Literal["instance", "series"]
 """What of a recurring appointment is meant."""
 
+_NOTHING_CHANGED: Final = " Nothing was changed."
 _KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
 """`active` cannot be sent by every version, and is not what an update resets."""
 _PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
@@ -105,22 +106,46 @@ def decide_times(
     before: Appointment, start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
 ) -> tuple[datetime, datetime] | None:
     """The new start and end; `None` if they stay. A start alone keeps the length."""
+    start_time, end_time, shift = check_times(start_time, end_time, shift)
     if before.start_time is None or before.end_time is None:
         raise _refuse(
             "start_time", None, "the server does not show when the appointment is", "use update_appointment"
         )
     old_start, old_end = _fix("start_time", before.start_time), _fix("end_time", before.end_time)
-    if shift is not None:
-        if start_time is not None or end_time is not None:
-            raise _refuse("shift", shift, "new times are given as well", "give either shift or start_time")
-        start, end = old_start + shift, old_end + shift
-    else:
-        start = old_start if start_time is None else _fix("start_time", start_time)
-        kept_end = old_end if start_time is None else start + (old_end - old_start)
-        end = kept_end if end_time is None else _fix("end_time", end_time)
+    try:
+        if shift is not None:
+            start, end = old_start + shift, old_end + shift
+        else:
+            start = old_start if start_time is None else _fix("start_time", start_time)
+            kept_end = old_end if start_time is None else start + (old_end - old_start)
+            end = kept_end if end_time is None else _fix("end_time", end_time)
+        end = end.astimezone(start.tzinfo)
+    except OverflowError:
+        given = {"shift": shift, "start_time": start_time, "end_time": end_time}
+        name = next(name for name, value in given.items() if value is not None)
+        reason = "the appointment would be outside the years 1 to 9999"
+        raise _refuse(name, given[name], reason, "give a time within them") from None
     if end <= start:
         raise _refuse("end_time", end, f"it is not after the start ({start})", "move it later")
-    return (start, end.astimezone(start.tzinfo)) if (start, end) != (old_start, old_end) else None
+    return (start, end) if (start, end) != (old_start, old_end) else None
+
+
+def check_times(
+    start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
+) -> tuple[datetime | None, datetime | None, timedelta | None]:
+    """What a caller asks for, before anything is known of the appointment. Raises `InvalidRequestError`."""
+    if shift is not None:
+        if not isinstance(shift, timedelta):
+            raise _refuse("shift", shift, f"it is a {type(shift).__name__}", "give a timedelta")
+        if start_time is not None or end_time is not None:
+            raise _refuse("shift", shift, "new times are given as well", "give either shift or start_time")
+        # A subclass, such as pandas', would make the times its own.
+        shift = timedelta(shift.days, shift.seconds, shift.microseconds)
+    start, end = (
+        None if value is None else check_instant(name, value, _NOTHING_CHANGED)
+        for name, value in (("start_time", start_time), ("end_time", end_time))
+    )
+    return start, end, shift
 
 
 def check_series_move(master: Appointment, times: tuple[datetime, datetime] | None) -> None:
@@ -218,6 +243,4 @@ def _show(value: object) -> str:
 
 
 def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
-    return InvalidRequestError(
-        f"{field} = {value!r}: {reason}; {mend}. Nothing was changed.", field=field, value=value, mend=mend
-    )
+    return refuse(field, value, reason, mend, _NOTHING_CHANGED)

@@ -29,9 +29,9 @@ FLOORS = [
     ["_checks", "_errors", "_operations", "_compare", "_slots", "_daily", "_budget"],
     ["_limit", "_wire_models", "_error_body"],
     ["_address", "_file_lock", "tokens", "events", "policy", "_quota", "_pace", "models", "recurrence"],
-    ["_arguments"],
+    ["_arguments", "_rules"],
     ["_values"],
-    ["exceptions", "_version", "_rules", "_shown", "_start", "_statuses", "_texts", "_secret", "_moments"],
+    ["exceptions", "_version", "_shown", "_start", "_statuses", "_texts", "_secret", "_moments"],
 ]
 SANDBOX_MAY_USE = {"recurrence", "sandbox"}
 MAY_USE_SANDBOX = {"cli", "sandbox"}
