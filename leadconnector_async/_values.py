@@ -21,6 +21,8 @@ from .exceptions import ConfigurationError
 
 T = TypeVar("T")
 
+_LONGEST_PATH: Final = 4096
+"""Bytes: what Linux takes, and more than the others."""
 _LARGEST_COUNT: Final = 1_000_000_000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -89,27 +91,32 @@ def check_flag(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is {show(value)}; it must be True or False")
 
 
-def check_count(name: str, value: object, least: int) -> None:
+def check_count(name: str, value: object, least: int, most: int = _LARGEST_COUNT) -> None:
     """A setting that is a whole number. Raises `ConfigurationError`."""
-    if not isinstance(value, bool) and isinstance(value, int) and least <= value <= _LARGEST_COUNT:
+    if is_count(value, least, most):
         return
-    much = f" and at most {_LARGEST_COUNT:,}" if isinstance(value, int) and value > _LARGEST_COUNT else ""
+    much = f" and at most {most:,}" if isinstance(value, int) and value > most else ""
     raise ConfigurationError(f"{name} is {show(value)}; it must be a whole number of at least {least}{much}")
+
+
+def is_count(value: object, least: int, most: int = _LARGEST_COUNT) -> bool:
+    """Whether a value is a whole number within bounds."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> None:
     """A setting that is a finite number of seconds. Raises `ConfigurationError`."""
-    if not (_is_finite(value) and (value > 0 or (may_be_zero and value == 0))):
+    if not (is_finite(value) and (value > 0 or (may_be_zero and value == 0))):
         least = "0 or greater" if may_be_zero else "greater than 0"
         raise ConfigurationError(f"{name} is {show(value)}; it must be a number of seconds {least}")
 
 
-def check_callback(name: str, value: object | None) -> None:
-    """A setting that is called while something happens, or `None`. Raises `ConfigurationError`.
+def check_callback(name: str, value: object, *, optional: bool = True) -> None:
+    """A setting that is called while something happens, or `None` if it is optional. Raises `ConfigurationError`.
 
     An async function would only return a coroutine, which nobody awaits.
     """
-    if value is None:
+    if value is None and optional:
         return
     if not callable(value):
         raise ConfigurationError(f"{name} is {show(value)}; it must be a function")
@@ -134,7 +141,7 @@ def check_clock(clock: Callable[[], float]) -> Callable[[], float]:
 
 def _read_clock(clock: Callable[[], float]) -> float:
     now: object = clock()
-    if not _is_finite(now):
+    if not is_finite(now):
         if inspect.iscoroutine(now):
             now.close()
         raise ConfigurationError(
@@ -151,7 +158,7 @@ def check_path(name: str, value: object) -> str:
     except Exception as error:
         raise ConfigurationError(f"{name} is {show(value)}; it must be a path ({show_error(error)})") from None
     text = to_text(path)
-    if text is None or not encoded or b"\0" in encoded:
+    if text is None or not encoded or b"\0" in encoded or len(encoded) > _LONGEST_PATH:
         raise ConfigurationError(f"{name} is {show(value)}; it must be a path: non-empty text without NUL")
     return text
 
@@ -160,7 +167,8 @@ def _is_refused(character: str, lines: bool) -> bool:
     return not lines or character == "\0" or "\ud800" <= character <= "\udfff"
 
 
-def _is_finite(value: object) -> TypeGuard[float]:
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether a value is a number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

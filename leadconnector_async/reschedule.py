@@ -21,6 +21,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, get_args
 from msgspec import UNSET, Struct, UnsetType, structs
 
 from ._arguments import check_instant, refuse
+from ._shown import show
 from .exceptions import InvalidRequestError
 from .models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
 

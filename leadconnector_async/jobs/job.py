@@ -20,6 +20,7 @@ import msgspec
 
 from .._file_lock import close_lock
 from .._precondition import ReadingClock
+from .._values import check_callback, check_count, check_kind, check_line, check_path
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from .any_rows import RowSource, check_source
@@ -91,8 +92,11 @@ class BulkJob:
         the folder holds a job already.
         """
         check_source(rows)
-        path = os.fspath(folder)
-        chosen, thread = options or JobOptions(), thread or make_thread()
+        path = check_path("folder", folder)
+        check_kind("client", client, LeadConnector)
+        chosen = check_kind("options", JobOptions() if options is None else options, JobOptions)
+        check_callback("connect", connect)
+        thread = make_thread() if thread is None else check_kind("thread", thread, Executor, "an Executor")
         lock = enter(path, new=True)
         try:
             fill = partial(fill_journal, path, timezone, client.location_id or "", chosen, connect)
@@ -113,8 +117,10 @@ class BulkJob:
         thread: Executor | None = None,
     ) -> Self:
         """Open a job that was begun. Raises `JournalError` if there is none, or if another process works on it."""
-        path = os.fspath(folder)
-        thread = thread or make_thread()
+        path = check_path("folder", folder)
+        check_kind("client", client, LeadConnector)
+        check_callback("connect", connect)
+        thread = make_thread() if thread is None else check_kind("thread", thread, Executor, "an Executor")
         lock = enter(path, new=False)
         try:
             reopen = partial(reopen_journal, path, client.location_id or "", connect)
@@ -163,6 +169,7 @@ class BulkJob:
         read is among `stopped`, and its rows stay `loaded`. Raises `PlanError` with all rows that cannot be carried
         out, unless `skip_refused` is set or the job has sent something.
         """
+        check_callback("on_read", on_read, optional=False)
         await self._scribe.run(forget_readings)
         return await self._read_unread(on_read)
 
@@ -172,6 +179,7 @@ class BulkJob:
         They are `refused`, `skipped` or `in_place`. Before the job has sent something, `run` goes on without those
         that are refused only after `leave_out_refused`.
         """
+        check_callback("on_read", on_read, optional=False)
         await self._scribe.run(forget_readings)
         preparation = self._prepare(on_read)
         await preparation.run()
@@ -211,6 +219,10 @@ class BulkJob:
         Rows fail by themselves and stop nobody; see `JobSummary` for what came of them, and for why it ended early.
         Raises `PlanError` as `prepare` does, and `JournalError` when the journal fails: nothing more is sent then.
         """
+        if limit is not None:
+            check_count("limit", limit, 0)
+        check_callback("on_outcome", on_outcome, optional=False)
+        check_callback("on_progress", on_progress, optional=False)
         if self._running:
             raise ConfigurationError(f"The job in {self.folder} is running already.")
         self._running, self._stopped = True, None
@@ -261,6 +273,7 @@ class BulkJob:
 
     async def preview(self, most: int = 10) -> Preview:
         """What `run` would do, with the first `most` changes, and how long it will take. After `prepare`."""
+        check_count("most", most, 0)
         preview = await self._scribe.run(partial(read_preview, most))
         seconds = {
             location: forecast_location(
@@ -275,7 +288,7 @@ class BulkJob:
 
         Returns how many rows are under way.
         """
-        self._stopped = Stopped("interrupted", reason)
+        self._stopped = Stopped("interrupted", check_line("reason", reason))
         if self._give_up is not None:
             self._give_up()
         return self._runner.stop(self._stopped) if self._runner is not None else 0

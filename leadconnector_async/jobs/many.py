@@ -19,15 +19,16 @@ from .._compare import name_other_location
 from .._methods import begin_reading
 from .._rescheduling import carry_out, retry_stale
 from .._shown import shorten
+from .._values import check_callback, check_count, check_flag, check_kind, check_line
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError, LeadConnectorError, PreconditionFailedError, RowFault
+from ..exceptions import LeadConnectorError, PreconditionFailedError, RowFault
 from ..reschedule import Change
 from .any_rows import AnyRow, RowSource, check_source, name_event, read_any
 from .flight import FLIGHT, Flight, listen
 from .intake import Wanted
 from .preflight import Rules, check_row
 from .rows import PlanRow
-from .states import RowOutcome, RowState
+from .states import MOST_AT_ONCE, RowOutcome, RowState
 
 OnOutcome = Callable[[RowOutcome], None]
 
@@ -63,8 +64,12 @@ async def update_many(
 
     Raises only what `rows` or `on_outcome` raises, and `ConfigurationError`.
     """
-    if concurrency < 1:
-        raise ConfigurationError(f"concurrency is {concurrency}; it must be at least 1")
+    check_kind("client", client, LeadConnector)
+    check_count("concurrency", concurrency, 1, MOST_AT_ONCE)
+    check_flag("keep", keep)
+    check_flag("allow_past", allow_past)
+    timezone = None if timezone is None else check_line("timezone", timezone)
+    check_callback("on_outcome", on_outcome, optional=False)
     check_source(rows)
     rules = Rules(datetime.now(UTC), allow_past, client.version)
     crowd = _Crowd(rows, concurrency, _Changer(client, rules, keep=keep, timezone=timezone), on_outcome)

@@ -12,8 +12,9 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
+from .._arguments import check_choice, check_text
 from .._shown import shorten
 from ..exceptions import InvalidRequestError, PlanError, RowFault
 from .csv_reading import iterate_csv
@@ -70,6 +71,11 @@ def iterate_plan(
 
     Without a `format`, the first character tells: JSON begins with a brace or a bracket, and no table does.
     """
+    if not isinstance(lines, Iterable):
+        raise _refuse_lines(lines)
+    if format is not None:
+        check_choice("format", format, get_args(PlanFormat))
+    timezone = None if timezone is None else check_text("timezone", timezone)
     return PlanRows(_iterate(lines, format, timezone))
 
 

@@ -239,7 +239,7 @@ def _read_moment(name: str, moment: datetime, zone: str | None) -> datetime:
     if moment != moment:  # noqa: PLR0124 - pandas.NaT, which is a datetime that is missing
         raise BadRow(name, f"{show(moment)} is not a time", "leave it out to keep it")
     if zone is None:
-        raise BadRow(name, f"{shorten(str(moment))} has no offset", _ZONE_MEND)
+        raise BadRow(name, f"{shorten(moment.isoformat())} has no offset", _ZONE_MEND)
     try:
         return place(moment, zone)
     except BadZone as bad:

@@ -5,13 +5,14 @@ Pure. Must not import the client.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
 from .._precondition import MAX_READING_AGE
+from .._shown import show
+from .._values import check_choice, check_flag, is_count, is_finite
 from ..exceptions import ConfigurationError
 
 RowState: TypeAlias = Literal[
@@ -34,6 +35,9 @@ RowState: TypeAlias = Literal[
 
 OPEN: Final[tuple[RowState, ...]] = ("loaded", "ready", "sent")
 """What a resumed job goes on with."""
+
+MOST_AT_ONCE: Final = 10_000
+"""Rows of a location under way at once, at most: each takes a task and a connection."""
 
 OnConflict: TypeAlias = Literal["park", "skip", "force"]
 """What to do where rows want each other's time, and where the server says that a slot is taken.
@@ -70,14 +74,17 @@ class JobOptions(Struct, frozen=True):
     """
 
     def __post_init__(self) -> None:
-        _check("concurrency", self.concurrency, self.concurrency >= 1, "at least 1")
-        _check("rate", self.rate, self.rate is None or 0 < self.rate < math.inf, "greater than 0")
-        _check("max_errors", self.max_errors, self.max_errors is None or self.max_errors >= 1, "at least 1")
+        percent, rate, most_errors = self.max_error_percent, self.rate, self.max_errors
+        _check("concurrency", self.concurrency, is_count(self.concurrency, 1, MOST_AT_ONCE), "at least 1")
+        _check("rate", rate, rate is None or (is_finite(rate) and rate > 0), "greater than 0")
         age = self.max_reading_age
-        _check("max_reading_age", age, 0 <= age < math.inf, "0 or more seconds")
-        percent = self.max_error_percent
-        _check("max_error_percent", percent, percent is None or 0 <= percent <= 100, "from 0 to 100")
-        _check("on_conflict", self.on_conflict, self.on_conflict in get_args(OnConflict), "park, skip or force")
+        _check("max_reading_age", age, is_finite(age) and age >= 0, "0 or more seconds")
+        _check("max_errors", most_errors, most_errors is None or is_count(most_errors, 1), "at least 1")
+        is_part = percent is None or (is_finite(percent) and 0 <= percent <= 100)
+        _check("max_error_percent", percent, is_part, "from 0 to 100")
+        check_choice("on_conflict", self.on_conflict, get_args(OnConflict))
+        for name in ("verify", "allow_past", "skip_refused"):
+            check_flag(name, getattr(self, name))
 
 
 class RowOutcome(Struct, frozen=True, kw_only=True):
@@ -152,4 +159,4 @@ class JobProgress(Struct, frozen=True, kw_only=True):
 
 def _check(name: str, value: object, good: bool, mend: str) -> None:
     if not good:
-        raise ConfigurationError(f"{name} is {value!r}; it must be {mend}")
+        raise ConfigurationError(f"{name} is {show(value)}; it must be {mend}")

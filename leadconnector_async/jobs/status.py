@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from .._values import check_path
 from . import ledger
 from .journal import JOURNAL, Journal
 from .states import JobSummary, RowState
@@ -38,7 +39,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
 
 def read_status(folder: str | os.PathLike[str]) -> JobStatus:
     """Read where the job in a folder stands. Raises `JournalError` if there is none."""
-    journal = Journal.open(os.path.join(folder, JOURNAL))
+    journal = Journal.open(os.path.join(check_path("folder", folder), JOURNAL))
     try:
         last = journal.read_one("SELECT MAX(done_at) FROM rows WHERE state IN ('applied', 'unknown')")
         return JobStatus(
