@@ -33,7 +33,7 @@ FLOORS = [
     ["_values"],
     ["exceptions", "_version", "_shown", "_start", "_statuses", "_texts", "_secret", "_moments"],
 ]
-SANDBOX_MAY_USE = {"recurrence", "sandbox"}
+SANDBOX_MAY_USE = {"recurrence", "sandbox", "exceptions", "_shown", "_values"}
 MAY_USE_SANDBOX = {"cli", "sandbox"}
 AWAITING = {
     "cli",

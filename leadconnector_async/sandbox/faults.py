@@ -2,7 +2,7 @@
 
 A fault waits behind the limiter: a request that is refused for its rate or its token uses none up.
 
-Pure. Must not import anything of the package.
+Pure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
+
+from .._shown import show
+from .._values import to_text
+from ..exceptions import InvalidRequestError
 
 FaultKind: TypeAlias = Literal["ok", "status", "after-apply", "reset", "lose-answer", "stall", "half-body", "html"]
 
@@ -52,7 +56,8 @@ class Fault(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read a fault's text. Raises `ValueError`."""
+        """Read a fault's text. Raises `InvalidRequestError`, a `ValueError`."""
+        text = to_text(text) or show(text)
         if kind := _WORDS.get(text):
             return cls(kind)
         if match := _STATUS.fullmatch(text):
@@ -62,7 +67,7 @@ class Fault(Struct, frozen=True):
             return cls("stall", seconds=float(match["seconds"]))
         if match := _HTML.fullmatch(text):
             return cls("html", int(match["status"]))
-        raise ValueError(f"unknown fault {text!r}: {_MEND}")
+        raise InvalidRequestError(f"unknown fault {show(text)}: {_MEND}", field="fault", value=text, mend=_MEND)
 
     def __str__(self) -> str:
         match self.kind:

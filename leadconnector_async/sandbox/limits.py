@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from .settings import check_duration, check_number, check_switch, check_word
 from .windows import WINDOWS, Algorithm, Window
 
 _DAY: Final = 86_400.0
@@ -37,6 +38,15 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Whether answers carry the six headers."""
     others: float = 0.0
     """Requests per second that other tools send to the same location."""
+
+    def __post_init__(self) -> None:
+        check_number("max_requests", self.max_requests, 0)
+        check_duration("interval", self.interval)
+        check_number("daily", self.daily, 0)
+        check_word("algorithm", self.algorithm, WINDOWS)
+        check_word("retry_after", self.retry_after, ("seconds", "date", "milliseconds", None))
+        check_switch("headers", self.headers)
+        check_duration("others", self.others, may_be_zero=True)
 
 
 class Verdict(Struct, frozen=True):

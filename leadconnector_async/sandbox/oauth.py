@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from .rules import Refusal
+from .settings import check_duration, check_number, check_switch
 from .tokens import Grant, TokenBook, UserType
 
 _SNAKE: Final = {
@@ -54,6 +55,12 @@ class TokenRules(Struct, frozen=True, kw_only=True):
     """Status of `invalid_grant` and `invalid_client`: 400 or 401 [guess]."""
     location_refresh: bool = False
     """Whether a location's token that an agency asked for has a refresh token [field: it may be missing]."""
+
+    def __post_init__(self) -> None:
+        check_duration("expires_in", self.expires_in, may_be_zero=True)
+        check_duration("grace", self.grace, may_be_zero=True)
+        check_number("refusal_status", self.refusal_status, 400, 599)
+        check_switch("location_refresh", self.location_refresh)
 
 
 class TokenRefusal(Refusal):

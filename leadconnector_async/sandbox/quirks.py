@@ -1,6 +1,6 @@
 """The oddities of the real server that the sandbox shows, each with its own switch.
 
-Pure. Must not import anything of the package.
+Pure.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+
+from .settings import check_switch, check_word
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
@@ -29,3 +31,9 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """`meetingLocationType` without `address` loses the address."""
     empty_answer: bool = False
     """A successful update answers `{}`."""
+
+    def __post_init__(self) -> None:
+        check_word("misspelt_status", self.misspelt_status, ("both", "only", "never"))
+        for name in self.__struct_fields__:
+            if name != "misspelt_status":
+                check_switch(name, getattr(self, name))

@@ -7,7 +7,6 @@ Must not import the client.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -22,6 +21,7 @@ from .log import RequestLog
 from .oauth import Office, TokenRules
 from .quirks import Quirks
 from .seed import Clinic, build_clinic, build_id
+from .settings import check_faults, check_host, check_kind, check_number, check_switch
 from .tokens import CALENDARS, READ, WRITE, TokenBook, TokenKind, UserType
 
 
@@ -34,7 +34,8 @@ class Sandbox:
     `seed`, `locations` and `appointments` (of each location) decide what it holds; the same numbers give the same
     ids and data, and more locations leave the first as it is.
     `faults` maps an operation to what shall go wrong, in order: see `Fault`. `strict=False` skips the checks of
-    User-Agent, team and slot. `port=0` takes a free port. Raises `ValueError` for a host that is not loopback.
+    User-Agent, team and slot. `port=0` takes a free port. Raises `InvalidRequestError`, a `ValueError`, for a
+    setting that cannot work, such as a host that is not loopback.
     """
 
     url: str
@@ -57,10 +58,20 @@ class Sandbox:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        if not ipaddress.ip_address(host).is_loopback:
-            raise ValueError(f"host is {host!r}; the sandbox listens on loopback only, such as '127.0.0.1'")
-        if locations < 1:
-            raise ValueError(f"locations is {locations}; there must be at least 1")
+        host = check_host(host)
+        check_number("locations", locations, 1)
+        check_number("appointments", appointments, 0)
+        check_number("seed", seed, -1_000_000_000)
+        check_number("log_size", log_size, 0)
+        check_number("port", port, 0, 65_535)
+        check_switch("strict", strict)
+        for name, value, kind in (
+            ("limits", limits, Limits),
+            ("quirks", quirks, Quirks),
+            ("token_rules", token_rules, TokenRules),
+        ):
+            check_kind(name, value, kind)
+        check_faults(faults)
         self._seed = seed
         self._sizes = appointments, locations
         self._faults = dict(faults or {})
