@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, cast, get_args
 
 import aiohttp
 from msgspec import structs
@@ -20,7 +20,7 @@ from ._address import BASE_URL, check_base_url, read_url
 from ._errors import judge_token_refusal
 from ._renewal import Renewals
 from ._secret import Held, Secret, conceal
-from ._shown import show
+from ._shown import show, show_error
 from ._token_endpoint import AppKeys, TokenEndpoint
 from ._token_wire import build_stored_token
 from ._values import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
@@ -57,8 +57,9 @@ class AppTokens:
 
     async def refresh(self, rejected: str) -> str:
         """A token other than `rejected`, which the server has just called invalid."""
-        rejected = Secret(rejected)
-        return await self._renewals.replace(self._key, rejected)
+        secret = conceal(rejected)
+        del rejected  # an error shows the parameters of each function that it went through
+        return await self._renewals.replace(self._key, _check_secret("rejected", secret))
 
     def for_location(self, location_id: str) -> AppTokens:
         """The tokens of another location of the same app."""
@@ -132,12 +133,12 @@ class OAuthApp:
         if self._redirect_uri is None:
             raise ConfigurationError("authorize_url needs a redirect_uri: OAuthApp(…, redirect_uri=…)")
         state = check_line("state", state)
-        chosen = [scopes] if isinstance(scopes, str) else check_kind("scopes", scopes, Iterable, "a list of scopes")
+        chosen = _list_scopes(scopes)
         query = {
             "response_type": "code",
             "redirect_uri": self._redirect_uri,
             "client_id": self._client_id,
-            "scope": " ".join(check_line("scopes", scope) for scope in chosen),
+            "scope": " ".join(chosen),
             "state": state,
         }
         return str(self._authorize_at.update_query(query))
@@ -238,6 +239,18 @@ def _check_secret(name: str, value: Secret | Held) -> Secret:
     if isinstance(value, Held) or not value or value != value.strip() or find_text_fault(value):
         raise ConfigurationError(f"{name} must be a line of text without blanks around it")
     return value
+
+
+def _list_scopes(scopes: object) -> list[str]:
+    if isinstance(scopes, str):
+        return [check_line("scopes", scopes)]
+    try:
+        listed = list(check_kind("scopes", cast("Iterable[object]", scopes), Iterable, "a list of scopes"))
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(f"scopes cannot be read ({show_error(error)}); give a list of texts") from None
+    return [check_line("scopes", scope) for scope in listed]
 
 
 def _check_redirect(address: object) -> str:

@@ -20,6 +20,7 @@ import msgspec
 
 from ._file_lock import check_own, close_lock, make_own_folder, open_lock, try_lock
 from ._secret import SecretBytes
+from ._shown import escape
 from ._values import check_kind, check_line, check_path, check_seconds
 from .exceptions import TokenStoreError
 from .tokens import StoredToken
@@ -140,15 +141,15 @@ class FileTokenStore:
                 return {}
         tokens = _try_decode(content)
         if tokens is None:
-            raise TokenStoreError(f"{self._path} holds no tokens; move it away, or mend it")
+            raise TokenStoreError(f"{escape(self._path)} holds no tokens; move it away, or mend it")
         return tokens
 
     def _write(self, tokens: dict[str, StoredToken]) -> SecretBytes:
         content = SecretBytes(_try_encode(tokens) or b"")
         if not content or _try_decode(content) is None:
             raise TokenStoreError(
-                f"{self._path} cannot keep this token, and stays as it was: every field of it must have its type, "
-                "and its times must be finite"
+                f"{escape(self._path)} cannot keep this token, and stays as it was: every field of it must have its "
+                "type, and its times must be finite"
             )
         return content
 
@@ -181,7 +182,9 @@ class FileTokenStore:
         while time.monotonic() < until:
             yield seconds
             seconds = min(seconds * 1.5, _LONGEST_LOOK)
-        raise TokenStoreError(f"{self._path} has been locked by another process for {self._lock_seconds:g} s")
+        raise TokenStoreError(
+            f"{escape(self._path)} has been locked by another process for {self._lock_seconds:g} s"
+        )
 
     @contextmanager
     def _explain(self, what: str) -> Generator[None]:
@@ -189,7 +192,7 @@ class FileTokenStore:
             yield
         except OSError as error:
             reason = f"{type(error).__name__}: {error.strerror}"
-            raise TokenStoreError(f"{self._path} could not be {what}: {reason}") from None
+            raise TokenStoreError(f"{escape(self._path)} could not be {what}: {reason}") from None
 
 
 # Neither an error of the codec nor its traceback may go further: they hold what was read or written.

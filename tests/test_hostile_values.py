@@ -401,7 +401,7 @@ async def call(entry: Entry, wrong: dict[str, Callable[[], object]], folder: Pat
         stack.push_async_callback(close_clients)
         required = [name for name in entry.parameters if entry.is_required(name)]
         arguments = {name: make_argument(entry, name, folder) for name in required}
-        arguments |= {name: value() for name, value in wrong.items()}
+        arguments |= {name: made for name, value in wrong.items() if not raises_itself(name, made := value())}
         function = entry.function
         if entry.owner:
             owner: object = find_class(entry.owner)
@@ -409,6 +409,11 @@ async def call(entry: Entry, wrong: dict[str, Callable[[], object]], folder: Pat
                 owner = await stack.enter_async_context(MAKERS[entry.owner](folder))
             function = getattr(owner, entry.name)
         await use(function(**arguments))
+
+
+def raises_itself(name: str, value: object) -> bool:
+    """What a listener of the user's raises is the user's own."""
+    return name.startswith("on_") and callable(value) and value is not async_function
 
 
 async def use(given: object) -> None:

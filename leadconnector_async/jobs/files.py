@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from .._shown import escape
 from ..exceptions import JournalError
 from .journal import Journal
 from .outcomes import write_outcomes
@@ -24,5 +25,5 @@ def write_files(folder: str, summary: JobSummary, journal: Journal) -> None:
         write_outcomes(journal, folder, summary)
         write_report(journal, os.path.join(folder, REPORT), summary)
     except OSError as error:
-        text = f"The files in {folder} could not be written ({error.strerror}). The journal is complete."
+        text = f"The files in {escape(folder)} could not be written ({error.strerror}). The journal is complete."
         raise JournalError(text) from error

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from .._file_lock import close_lock, open_lock, try_lock
+from .._shown import escape
 from ..exceptions import ConfigurationError, JournalError
 from .any_rows import AnyRow
 from .intake import take_in
@@ -44,7 +45,7 @@ def enter(path: str, *, new: bool) -> int:
     if new:
         _check_is_vacant(path)
     elif not os.path.exists(os.path.join(path, JOURNAL)):
-        raise JournalError(f"There is no job in {path}.")
+        raise JournalError(f"There is no job in {escape(path)}.")
     lock = _take_lock(path)
     try:
         if new:
@@ -63,12 +64,13 @@ def _check_is_vacant(path: str) -> None:
         try:
             Journal.open(os.path.join(path, JOURNAL)).close()
         except JournalError as error:
-            text = f"{path} holds a journal that cannot be used ({error}): move it away, or give another folder."
+            mend = "move it away, or give another folder"
+            text = f"{escape(path)} holds a journal that cannot be used ({error}): {mend}."
             raise ConfigurationError(text) from error
-        raise ConfigurationError(f"{path} holds a job already: resume it, or give another folder.")
+        raise ConfigurationError(f"{escape(path)} holds a job already: resume it, or give another folder.")
     for name in _OUTCOMES:
         if os.path.exists(os.path.join(path, name)):
-            text = f"{path} holds a file {name}, which the job would write: give another folder."
+            text = f"{escape(path)} holds a file {name}, which the job would write: give another folder."
             raise ConfigurationError(text)
 
 
@@ -78,10 +80,10 @@ def _take_lock(path: str) -> int:
             os.makedirs(path, mode=0o700, exist_ok=True)
             lock = open_lock(os.path.join(path, _LOCK))
         except OSError as error:
-            raise JournalError(f"The folder {path} cannot be used ({error.strerror}).") from error
+            raise JournalError(f"The folder {escape(path)} cannot be used ({error.strerror}).") from error
         if not try_lock(lock):
             close_lock(lock)
-            raise JournalError(f"Another process works on {path}.")
+            raise JournalError(f"Another process works on {escape(path)}.")
         if _is_still_there(path, lock):
             return lock
         close_lock(lock)  # whoever had it has just removed the folder
@@ -100,7 +102,9 @@ def reopen_journal(path: str, location: str, connect: Connect | None) -> Journal
     kept = journal.get_fact("location")
     if kept != location:
         journal.close()
-        raise ConfigurationError(f"The job in {path} is for location {kept!r}, and the client for {location!r}.")
+        raise ConfigurationError(
+            f"The job in {escape(path)} is for location {kept!r}, and the client for {location!r}."
+        )
     return journal
 
 
@@ -127,5 +131,5 @@ def fill_journal(
         os.replace(filling, os.path.join(path, JOURNAL))
         settle_name(os.path.join(path, JOURNAL))
     except OSError as error:
-        raise JournalError(f"The journal in {path} could not be written ({error.strerror}).") from error
+        raise JournalError(f"The journal in {escape(path)} could not be written ({error.strerror}).") from error
     return Journal.open(os.path.join(path, JOURNAL), connect)

@@ -20,6 +20,7 @@ import msgspec
 
 from .._file_lock import close_lock
 from .._precondition import ReadingClock
+from .._shown import escape
 from .._values import check_callback, check_count, check_kind, check_line, check_path
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
@@ -224,7 +225,7 @@ class BulkJob:
         check_callback("on_outcome", on_outcome, optional=False)
         check_callback("on_progress", on_progress, optional=False)
         if self._running:
-            raise ConfigurationError(f"The job in {self.folder} is running already.")
+            raise ConfigurationError(f"The job in {escape(self.folder)} is running already.")
         self._running, self._stopped = True, None
         try:
             return await self._run(limit, on_outcome, on_progress)

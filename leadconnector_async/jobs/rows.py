@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from .._checks import check_update
-from .._shown import shorten, show
+from .._shown import escape, shorten, show
 from .._wire import encode_id
 from ..exceptions import InvalidRequestError, RowFault
 from ..models import AppointmentUpdate
@@ -96,7 +96,9 @@ def name_column(spelling: object) -> str | None:
         return None
     name = _KNOWN.get(seen)
     if name is None:
-        raise BadRow(shorten(seen), "unknown column", "use event_id, shift, or a field of AppointmentUpdate")
+        raise BadRow(
+            escape(shorten(seen)), "unknown column", "use event_id, shift, or a field of AppointmentUpdate"
+        )
     return name
 
 

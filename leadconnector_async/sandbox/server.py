@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from .admin import Admin
 from .app import Listener
@@ -23,6 +23,8 @@ from .quirks import Quirks
 from .seed import Clinic, build_clinic, build_id
 from .settings import check_faults, check_host, check_kind, check_number, check_switch
 from .tokens import CALENDARS, READ, WRITE, TokenBook, TokenKind, UserType
+
+_LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log_size": 0}
 
 
 class Sandbox:
@@ -59,19 +61,9 @@ class Sandbox:
         port: int = 0,
     ) -> None:
         host = check_host(host)
-        check_number("locations", locations, 1)
-        check_number("appointments", appointments, 0)
-        check_number("seed", seed, -1_000_000_000)
-        check_number("log_size", log_size, 0)
         check_number("port", port, 0, 65_535)
-        check_switch("strict", strict)
-        for name, value, kind in (
-            ("limits", limits, Limits),
-            ("quirks", quirks, Quirks),
-            ("token_rules", token_rules, TokenRules),
-        ):
-            check_kind(name, value, kind)
-        check_faults(faults)
+        _check_sizes(locations=locations, appointments=appointments, seed=seed, log_size=log_size)
+        _check_parts(limits, quirks, token_rules, faults, strict=strict)
         self._seed = seed
         self._sizes = appointments, locations
         self._faults = dict(faults or {})
@@ -272,3 +264,16 @@ class Sandbox:
     @property
     def _clinic(self) -> Clinic:
         return self._desk.clinic
+
+
+def _check_sizes(**sizes: object) -> None:
+    for name, value in sizes.items():
+        check_number(name, value, _LEAST[name])
+
+
+def _check_parts(limits: object, quirks: object, token_rules: object, faults: object, *, strict: object) -> None:
+    check_kind("limits", limits, Limits)
+    check_kind("quirks", quirks, Quirks)
+    check_kind("token_rules", token_rules, TokenRules)
+    check_faults(faults)
+    check_switch("strict", strict)
