@@ -148,8 +148,8 @@ class FileTokenStore:
         content = SecretBytes(_try_encode(tokens) or b"")
         if not content or _try_decode(content) is None:
             raise TokenStoreError(
-                f"{escape(self._path)} cannot keep this token, and stays as it was: every field of it must have its "
-                "type, and its times must be finite"
+                f"{escape(self._path)} cannot keep this token, and stays as it was: every field of it must have "
+                "its type, and its times must be finite"
             )
         return content
 

@@ -66,8 +66,8 @@ def check_faults(faults: object) -> None:
     """Lists of faults by operation, or `None`."""
     if faults is None:
         return
-    if not isinstance(faults, Mapping):
-        raise refuse_setting("faults", faults, "it must be a mapping of operations to lists of faults")
-    for operation, planned in cast("Mapping[object, object]", faults).items():
+    kind = type(faults).__name__
+    pairs = cast("Mapping[object, object]", faults).items() if isinstance(faults, Mapping) else [(None, None)]
+    for operation, planned in pairs:
         if not isinstance(operation, str) or isinstance(planned, str) or not isinstance(planned, Iterable):
-            raise refuse_setting("faults", faults, "it must be a mapping of operations to lists of faults")
+            raise refuse_setting("faults", kind, "it must be a mapping of operations to lists of faults")
