@@ -33,6 +33,14 @@ class Announcer:
     def tell(self, event: Event) -> None:
         """Log the event and hand it to the handler, whose failure is logged and goes no further."""
         LOGGER.debug("%s", event)
+        self._hand_over(event)
+
+    def warn(self, event: Event) -> None:
+        """As `tell`, for what somebody should look at."""
+        LOGGER.warning("%s", event)
+        self._hand_over(event)
+
+    def _hand_over(self, event: Event) -> None:
         if self._handler is None:
             return
         try:

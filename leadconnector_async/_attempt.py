@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from multidict import CIMultiDict
@@ -39,10 +39,12 @@ from ._watch import Watch
 from ._wire import read_success
 from .answer import Answer
 from .auth import TokenSource
-from .events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, Waited
+from .events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, UnexpectedId, Waited
 from .policy import Timeouts
 
 T = TypeVar("T")
+
+_LONGEST_ID: Final = 200
 
 
 class Shared(Struct, frozen=True):
@@ -162,8 +164,14 @@ class Attempts:
             return read_foreign_success(call, reply)
         read = read_success(call.request, reply.status, reply.body)
         if isinstance(read, Read):
+            if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
+                self._warn_of_id(call, asked, found)
             return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
         return read_unlike_success(call, read)
+
+    def _warn_of_id(self, call: Call[T], asked: str, found: str) -> None:
+        shown = call.hide(found)[:_LONGEST_ID]
+        self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
 
     def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
         daily_spent = reply.status == 429 and read_daily_remaining(reply.headers) == 0

@@ -26,6 +26,8 @@ S = TypeVar("S", bound=Struct)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_IN_MILLISECONDS: Final = 1e11
 """Epoch milliseconds from 1973 on; in seconds this would be the year 5138."""
+_FIRST_IN_SECONDS: Final = 1e9
+"""Epoch seconds of 2001; a smaller number is not a time at all."""
 _decode_any: Final = msgspec.json.Decoder(object).decode
 _decode_entries: Final = msgspec.json.Decoder(list[Raw]).decode
 
@@ -159,6 +161,8 @@ def read_moment(value: object) -> datetime:
         nanoseconds = _read_number(fields.get("_nanoseconds", fields.get("nanoseconds", 0)))
         return _count(seconds + nanoseconds / 1e9)
     number = _read_number(value)
+    if abs(number) < _FIRST_IN_SECONDS:
+        raise ValueError("a number, but not a time of our days")
     return _count(number / 1000 if abs(number) >= _FIRST_IN_MILLISECONDS else number)
 
 

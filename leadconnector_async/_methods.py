@@ -18,7 +18,7 @@ from msgspec import structs
 
 from ._arguments import check_flag
 from ._compare import name_other_location
-from ._operations import LIST_BLOCKED_SLOTS, LIST_EVENTS
+from ._operations import GET_FREE_SLOTS, LIST_BLOCKED_SLOTS, LIST_EVENTS
 from ._pipeline import Pipeline
 from ._precondition import Precondition, ReadingClock
 from ._readers import FreeSlots
@@ -40,6 +40,8 @@ from ._siblings import (
     join_free_slots,
 )
 from ._wire import Request, build_get_appointment, build_update_appointment
+from .answer import Answer
+from .exceptions import DecodeError
 from .models import (
     Appointment,
     AppointmentCreate,
@@ -264,7 +266,7 @@ class CalendarMethods:
             user_ids_form=user_ids_form,
             enable_look_busy=enable_look_busy,
         )
-        return join_free_slots([await self._call(request) for request in list(requests)])
+        return join_free_slots([_check_free_slots(await self._pipeline.call(one)) for one in list(requests)])
 
     async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
         """The notes on an appointment, page by page as they are asked for [doc: Get Notes].
@@ -331,3 +333,17 @@ def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
         return guard_updates(client, Precondition(expected, read_at, clock))
 
     return guard
+
+
+def _check_free_slots(answer: Answer[FreeSlots]) -> FreeSlots:
+    """The days of an answer. Raises `DecodeError` where one cannot be read: it would look like a full one."""
+    days = [name for name in answer.unread if "[" not in name]
+    if days:
+        raise DecodeError(
+            f"The free slots of {', '.join(days)[:200]} cannot be read.",
+            operation=GET_FREE_SLOTS.name,
+            status=answer.status,
+            attempts=answer.attempts,
+            outcome="not_applied",
+        )
+    return answer.value

@@ -118,7 +118,7 @@ def build_update_block_slot(
     """Check and encode the change of a block slot."""
     operation = operations.UPDATE_BLOCK_SLOT
     body = encode_payload(check_block_slot_update(block_slot, location_id))
-    return Request(operation, operation.path.format(encode_id(event_id)), body, read_block_slot)
+    return Request(operation, operation.path.format(encode_id(event_id)), body, read_block_slot, asked_id=event_id)
 
 
 def build_get_free_slots(
@@ -176,7 +176,7 @@ def build_create_note(event_id: str, body: str, user_id: str | None) -> Request[
 def build_update_note(event_id: str, note_id: str, body: str, user_id: str | None) -> Request[Note]:
     """Check and encode the change of a note."""
     path = operations.UPDATE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
-    return Request(operations.UPDATE_NOTE, path, _encode_note(body, user_id), read_note)
+    return Request(operations.UPDATE_NOTE, path, _encode_note(body, user_id), read_note, asked_id=note_id)
 
 
 def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
@@ -188,7 +188,7 @@ def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
 def build_get_calendar(calendar_id: str) -> Request[Calendar]:
     """Check the id."""
     path = operations.GET_CALENDAR.path.format(encode_id(calendar_id, "calendar_id"))
-    return Request(operations.GET_CALENDAR, path, None, read_calendar)
+    return Request(operations.GET_CALENDAR, path, None, read_calendar, asked_id=calendar_id)
 
 
 def build_list_calendars(

@@ -66,6 +66,8 @@ class Request(Struct, Generic[T], frozen=True):
     """What must hold right before each attempt is sent."""
     known: bool = True
     """It is one of the table of operations, so the shape of its answer is known."""
+    asked_id: str = ""
+    """The id that its answer should show; empty if there is none."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation.method} {self.path}>"
@@ -102,13 +104,14 @@ def build_update_appointment(event_id: str, update: AppointmentUpdate, version: 
     path = UPDATE_APPOINTMENT.path.format(encode_id(event_id))
     wire = check_update(update, version)
     body, read = encode_payload(wire), partial(read_appointment, event_id)
-    return Request(UPDATE_APPOINTMENT, path, body, read, None, partial(_prove_update, event_id, wire))
+    prove = partial(_prove_update, event_id, wire)
+    return Request(UPDATE_APPOINTMENT, path, body, read, None, prove, asked_id=event_id)
 
 
 def build_get_appointment(event_id: str) -> Request[Appointment]:
     """Check the id. Raises `InvalidRequestError`."""
     path = GET_APPOINTMENT.path.format(encode_id(event_id))
-    return Request(GET_APPOINTMENT, path, None, partial(read_appointment, event_id))
+    return Request(GET_APPOINTMENT, path, None, partial(read_appointment, event_id), asked_id=event_id)
 
 
 def build_request(

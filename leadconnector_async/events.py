@@ -72,6 +72,16 @@ class Reconciled(Event, frozen=True):
     applied: bool
 
 
+class UnexpectedId(Event, frozen=True):
+    """The answer shows another id than the one that was asked for. It is passed on as it is.
+
+    Instances and aliases may have ids of their own; or it is the answer to another request. Logged as a warning.
+    """
+
+    asked: str
+    answered: str
+
+
 class TokenRefreshed(Event, frozen=True):
     """The server called the token expired, and there is a new one."""
 

@@ -16,6 +16,7 @@ from leadconnector_async import (
     BlockSlotCreate,
     BlockSlotUpdate,
     DecodeError,
+    Event,
     LeadConnector,
     LeadConnectorError,
     OutcomeUnknownError,
@@ -24,6 +25,7 @@ from leadconnector_async import (
     Timeouts,
     answer_of,
 )
+from leadconnector_async.events import UnexpectedId
 
 from .conftest import QUICK
 from .raw_server import answer, raw_server
@@ -305,3 +307,64 @@ async def test_every_field_of_every_struct_may_have_any_type() -> None:
     members = read.value.team_members or ()
     assert [member.user_id for member in members] == [None, "u"]
     assert (members[1].location_configurations or ())[0].location == "here"
+
+
+FREE = {
+    "under dates": b'{"_dates_":{"2027-06-01":{"slots":["2027-06-01T09:00:00Z"]}},"traceId":"t"}',
+    "bare list": b'{"2027-06-01":["2027-06-01T09:00:00Z"]}',
+    "objects": b'{"2027-06-01":{"slots":[{"startTime":"2027-06-01T09:00:00Z","endTime":"x"}]}}',
+    "bare objects": b'{"2027-06-01":[{"startTime":"2027-06-01T09:00:00Z"}]}',
+    "twice": b'{"2027-06-01":{"slots":["2027-06-01T09:00:00Z","2027-06-01T09:00:00Z"]}}',
+    "one odd entry": b'{"2027-06-01":{"slots":[5,null,"soon",["x"],"2027-06-01T09:00:00Z"]}}',
+    "line end": b'{"2027-06-01":{"slots":["2027-06-01T09:00:00Z"]},"note":"a\nb"}',
+    "day with a time": b'{"2027-06-01T00:00:00Z":{"slots":["2027-06-01T09:00:00Z"]}}',
+}
+
+
+@pytest.mark.parametrize("shape", FREE)
+async def test_free_slots_are_read_in_every_shape(shape: str) -> None:
+    """Days in the object or under `_dates_`, lists or objects, texts or objects; each slot once."""
+    async with raw_server(answer(200, FREE[shape])) as server, connect(server.url) as client:
+        slots = await client.get_free_slots("c", DAY, DAY + timedelta(1))
+    assert slots == {DAY.date(): (DAY.replace(hour=9),)}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"2027-06-01":{"slots":["soon"]}}',
+        b'{"2027-06-01":{"slots":5}}',
+        b'{"2027-06-01":{"times":["2027-06-01T09:00:00Z"]}}',
+        b'{"2027-06-01":"full"}',
+        b'{"2027-06-01":{"slots":["2027-06-01T09:00:00Z"]},"2027-06-02":{"slots":["2027-06-02 09:00"]}}',
+        b'{"2027-13-45":{"slots":["2027-06-01T09:00:00Z"]}}',
+        b'{"_dates_":["2027-06-01"]}',
+        b'{"days":{"2027-06-01":{"slots":["2027-06-01T09:00:00Z"]}}}',
+        b'["2027-06-01T09:00:00Z"]',
+        b'{"2027-06-01":{"slots":["2027-0',
+    ],
+)
+async def test_a_day_that_cannot_be_read_is_no_full_day(body: bytes) -> None:
+    """It is an error that names it, and no day without free slots."""
+    error, _ = await fail(READS["free"], answer(200, body))
+    assert (type(error), error.outcome, error.operation) == (DecodeError, "not_applied", "get_free_slots")
+
+
+async def test_another_id_than_the_one_asked_for_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """In the log and to `on_event`; never an error, and nothing is said of the right one."""
+    events: list[Event] = []
+    others = [answer(200, b'{"id":"other"}')] * 5
+    async with raw_server(*others, answer(200, b'{"id":"ev1"}')) as server:
+        async with connect(server.url) as owner:
+            client = owner.with_options(on_event=events.append)
+            for call in ("update", "move a block", "change a note"):
+                assert getattr(await WRITES[call](client), "id", None) == "other"
+            for call in ("get", "calendar"):
+                assert getattr(await READS[call](client), "id", None) == "other"
+            await WRITES["update"](client)
+    found = [event for event in events if isinstance(event, UnexpectedId)]
+    assert [(event.asked, event.answered) for event in found] == [
+        (asked, "other") for asked in ("ev1", "ev1", "n", "ev1", "c")
+    ]
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.name for record in warnings] == ["leadconnector_async"] * 5

@@ -1,13 +1,17 @@
-"""`python -m tests.benchmarks call`, `import`, `limiter`, `bulk` or `faults`; `against` compares two checkouts."""
+"""`python -m tests.benchmarks` with one of `KINDS`; `against` compares two checkouts."""
 
 import asyncio
 import sys
 
-KINDS = ("call", "import", "limiter", "bulk", "faults")
+KINDS = ("answers", "call", "import", "limiter", "bulk", "faults")
 
 if __name__ == "__main__":
     kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] == ["against"] else ""
     match kind:
+        case "answers":
+            from . import answers
+
+            answers.run()
         case "against":
             from . import against
 

@@ -1,0 +1,112 @@
+"""What answers cost the loop that reads them, by size: milliseconds for each megabyte.
+
+At most 10 ms for each MB plus 5 ms are promised, up to 32 MB, hostile texts included.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from leadconnector_async._operations import LIST_EVENTS
+from leadconnector_async._siblings import build_list_events
+from leadconnector_async._wire import build_get_appointment, read_success
+
+SIZES = (1, 4, 16, 32)
+MEGABYTE = 2**20
+ROUNDS = 3
+START = datetime(2027, 6, 1, tzinfo=UTC)
+LIST = build_list_events(
+    LIST_EVENTS, "l", START, START + timedelta(days=1), user_id="u", calendar_id=None, group_id=None
+)
+GET = build_get_appointment("ev1")
+
+Read = Callable[[bytes], object]
+
+
+def build_event(**more: object) -> bytes:
+    event = {
+        "id": "Rt5Yu7Io9Pa1Sd3Fg5Hj",
+        "title": "Intro call",
+        "calendarId": "aB3dE5fG7hJ9kL1mN2pQ",
+        "locationId": "C2QujeCh8ZnC7al2InWR",
+        "contactId": "Kx8Tq2Wm5Rz7Yb4Nc1Vd",
+        "appointmentStatus": "confirmed",
+        "assignedUserId": "Lk2Jh4Gf6Ds8Aq0Wz1Xs",
+        "users": ["Lk2Jh4Gf6Ds8Aq0Wz1Xs"],
+        "address": "Main Street 1",
+        "startTime": "2027-06-01T09:00:00-05:00",
+        "endTime": "2027-06-01T09:30:00-05:00",
+        "dateAdded": "2027-05-01T09:00:00.000Z",
+        "createdBy": {"userId": "Lk2Jh4Gf6Ds8Aq0Wz1Xs", "source": "booking_widget"},
+    }
+    return json.dumps(event | more).encode()
+
+
+def fill(start: bytes, part: bytes, end: bytes, megabytes: int) -> bytes:
+    """A body of that size, made of one part after the other."""
+    return start + part * ((megabytes * MEGABYTE - len(start) - len(end)) // len(part)) + end
+
+
+def build_list(event: bytes, megabytes: int) -> bytes:
+    return fill(b'{"events":[', event + b",", event + b"]}", megabytes)
+
+
+ANSWERS: dict[str, tuple[Read, Callable[[int], bytes]]] = {}
+"""By name: what reads it, and what builds it at a size in MB. Error answers belong here too."""
+
+
+def add(name: str, build: Callable[[int], bytes], read: Read) -> None:
+    """Add a row to the table."""
+    ANSWERS[name] = (read, build)
+
+
+def read_list(body: bytes) -> object:
+    return read_success(LIST, 200, body)
+
+
+def read_event(body: bytes) -> object:
+    return read_success(GET, 200, body)
+
+
+PLAIN = build_event()
+ODD_TIME = build_event(dateAdded={"_seconds": 1_726_300_000})
+add("list", lambda size: build_list(PLAIN, size), read_list)
+add("list, raw line ends", lambda size: build_list(PLAIN.replace(b"Intro", b"In\ntro"), size), read_list)
+add("list, one odd time", lambda size: build_list(PLAIN, size)[:-2] + b"," + ODD_TIME + b"]}", read_list)
+add("list, only odd times", lambda size: build_list(ODD_TIME, size), read_list)
+add("list, not UTF-8", lambda size: build_list(PLAIN.replace(b"Intro", b"\xe9\xff"), size), read_list)
+add("list, halves of pairs", lambda size: build_list(PLAIN.replace(b"Intro", b"\\ud800"), size), read_list)
+add("list, NaN", lambda size: build_list(PLAIN, size)[:-1] + b',"x":NaN}', read_list)
+add("list of numbers", lambda size: fill(b'{"events":[', b"5,", b"5]}", size), read_list)
+add("list of objects", lambda size: fill(b'{"events":[', b"{},", b"{}]}", size), read_list)
+add("one long title", lambda size: fill(b'{"event":{"id":"ev1","title":"', b"x", b'"}}', size), read_event)
+add("one odd long title", lambda size: fill(b'{"event":{"id":"ev1","title":"', b"\n", b'"}}', size), read_event)
+add("many keys", lambda size: fill(b'{"event":{"id":"ev1"', b',"a":1', b"}}", size), read_event)
+add("nested arrays", lambda size: fill(b'{"event":', b"[", b"", size), read_event)
+add("blanks", lambda size: fill(b"", b" ", b"{}", size), read_event)
+add("page", lambda size: fill(b"<html>", b"<p>", b"</html>", size), read_event)
+add("page after blanks", lambda size: fill(b"", b" \n", b"<html>", size), read_event)
+add("backslashes", lambda size: fill(b'{"event":{"title":"', b"\\ud8", b'"}}', size), read_event)
+add("not a number", lambda size: fill(b'{"events":[', b"NaN,", b"NaN]}", size), read_list)
+
+
+def measure(read: Read, body: bytes) -> float:
+    """The fewest milliseconds of this process in some rounds."""
+    best = float("inf")
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        read(body)
+        best = min(best, time.process_time() - began)
+    return best * 1000
+
+
+def run() -> None:
+    """Print the table: milliseconds at each size, and `!` where it is more than promised."""
+    print(f"{'milliseconds to read':24}" + "".join(f"{f'{size} MB':>12}" for size in SIZES))
+    for name, (read, build) in ANSWERS.items():
+        cells = []
+        for size in SIZES:
+            took = measure(read, build(size))
+            cells.append(f"{took:10.1f}{' !' if took > 10 * size + 5 else '  '}")
+        print(f"{name:24}" + "".join(cells), flush=True)
