@@ -73,6 +73,10 @@ class Call(Progress, Generic[T], kw_only=True):
         """Cut the token out of a text that the server may have had a hand in."""
         return redact(text, self.token)
 
+    def hide_in(self, body: bytes) -> bytes:
+        """Cut the token out of a body before an excerpt is taken of it, which could end within the token."""
+        return redact(body.decode("latin-1"), self.token).encode("latin-1")
+
     def begin(self) -> None:
         """An attempt begins."""
         self.attempts += 1
@@ -108,14 +112,14 @@ def read_broken_success(call: Call[T], reply: Reply) -> Failure:
     if not call.request.operation.writes:
         return Failure(TransportError(reason, status=reply.status), "no_answer")
     if is_foreign_so_far(reply.body, reply.headers):
-        text = f"{call.hide(describe_foreign(reply.status, reply.body, reply.headers))} It broke off."
+        text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It broke off."
         return Failure(DecodeError(text, status=reply.status), "foreign")
     return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
 
 
 def read_foreign_success(call: Call[T], reply: Reply) -> Failure:
     """A 2xx that the API has not sent: nobody knows whether it was even asked."""
-    text = call.hide(describe_foreign(reply.status, reply.body, reply.headers))
+    text = call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))
     return Failure(DecodeError(text, status=reply.status), "foreign")
 
 
