@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from os.path import commonprefix
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from ._error_body import LARGEST_READ, UNREADABLE, ErrorBody, read_error_body
@@ -135,8 +136,17 @@ def judge_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
 
 
 def redact(text: str, secret: str) -> str:
-    """Cut a token out of a text that the server has had a hand in. No real token is shorter than eight letters."""
-    return text.replace(secret, "[redacted]") if len(secret) >= _SHORTEST_SECRET else text
+    """Cut a token out of a text that the server has had a hand in, also where the text ends within it.
+
+    No real token is shorter than eight letters; so many of its first ones tell it.
+    """
+    start = secret[:_SHORTEST_SECRET]
+    if len(start) < _SHORTEST_SECRET or start not in text:
+        return text
+    first, *others = text.split(start)
+    rest = secret[_SHORTEST_SECRET:]
+    seen = (len(commonprefix((one, rest))) for one in others)  # noqa: RUF071 - letters are meant
+    return first + "".join(f"[redacted]{one[length:]}" for one, length in zip(others, seen, strict=True))
 
 
 def _read_redacted(body: bytes, secret: str) -> ErrorBody:

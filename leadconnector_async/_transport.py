@@ -9,6 +9,8 @@ This is the first floor with input and output. Must not import the pipeline.
 from __future__ import annotations
 
 import asyncio
+import warnings
+from contextlib import suppress
 from copy import copy
 from types import SimpleNamespace
 from typing import Final, TypeVar
@@ -128,12 +130,37 @@ class Transport:
             raise ConfigurationError("the client was first used in another event loop; make one client per loop")
         return self._session
 
+    def __del__(self) -> None:
+        session = getattr(self, "_session", None)
+        if session is None or session.closed:
+            return
+        connector = session.connector
+        session.detach()  # or aiohttp would say it in its own words
+        if self._borrowed is not None or connector is None:
+            return
+        with suppress(Exception):
+            connector._close()  # pyright: ignore[reportPrivateUsage] - the public one wants to be awaited
+        text = "unclosed LeadConnector; use 'async with LeadConnector(…) as client', or await client.aclose()"
+        warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
     async def close(self) -> None:
-        """Close what is ours; a borrowed session stays open."""
-        self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close what is ours; a borrowed session stays open.
+
+        From another thread's event loop as well. Raises `ConfigurationError`, and changes nothing, where the loop
+        that the connections belong to is not running but may go on.
+        """
+        session, loop = self._session, self._loop
+        if session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
+            self._closed, self._session = True, None
+            if session is not None:
+                await session.close()
+        elif loop.is_running():
+            self._closed, self._session = True, None
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
+        else:
+            raise ConfigurationError(
+                "the client was used in another event loop, which is not running now; close the client there"
+            )
 
     async def send(
         self,
@@ -148,7 +175,7 @@ class Transport:
         url = url.with_query(request.query) if request.query else url
         way = _trace(self._way, progress) if self._way else self._way
         while True:
-            progress.left, progress.response, progress.head = request.body is None, None, b""
+            _begin(progress, left=request.body is None and not way)
             try:
                 response = await session.request(
                     request.operation.method,
@@ -245,9 +272,12 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     )
 
 
+def _begin(progress: Progress, *, left: bool) -> None:
+    """A body notes when it leaves. Without one, all has left, unless a tunnel comes first: see `_note_headers`."""
+    progress.left, progress.response, progress.head = left, None, b""
+
+
 def _trace(way: Way, progress: Progress) -> Way:
-    """Nothing of the request leaves before a tunnel stands; `_note_headers` tells when."""
-    progress.left = False
     traced = way.copy()
     traced["trace_request_ctx"] = progress
     return traced

@@ -74,9 +74,9 @@ class Watch:
         while bounds and bounds[0][2].task is None:
             heappop(bounds)
 
-    def close(self) -> None:
-        """Leave no timer behind, unless an attempt is under way."""
-        if self._timer is not None and not self._bounds:
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave no timer behind in this loop, unless an attempt is under way."""
+        if self._timer is not None and not self._bounds and self._loop is loop:
             self._timer.cancel()
             self._timer = None
 

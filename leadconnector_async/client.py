@@ -8,6 +8,7 @@ Knows the pipeline and the codec. Must not import jobs, integrations or the comm
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -76,8 +77,10 @@ class LeadConnector(CalendarMethods):
     `token` is a Private Integration Token or an access token of the Sub-Account, or an async function that
     returns one. `location_id` names the location whose rate limit is shared by all calls. `base_url` is
     `https://…`; `http://` is accepted for loopback only. `version` is the `Version` header. A borrowed
-    `session` lends its connections and is never closed. `app_info` is added to the User-Agent. `on_event` is
-    called with every `Event`.
+    `session` lends its connections, proxy, tracing and middlewares, and is never closed; its headers, cookies,
+    credentials and timeouts are not used. Without one, the environment names the proxy (`HTTPS_PROXY` or
+    `ALL_PROXY`, except for `NO_PROXY`); `http://` to loopback never goes through it. `app_info` is added to the
+    User-Agent. `on_event` is called with every `Event`.
 
     Raises `ConfigurationError` for a setting that cannot work. Use one client per event loop.
     """
@@ -157,10 +160,14 @@ class LeadConnector(CalendarMethods):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. A copy closes nothing, nor is a borrowed session closed."""
+        """Close the connections. A copy closes nothing, nor is a borrowed session closed.
+
+        Raises `ConfigurationError`, and closes nothing, in another event loop than that of its calls while that one
+        stands still.
+        """
         if self._owner:
-            self._shared.watch.close()
             await self._shared.transport.close()
+            self._shared.watch.close(asyncio.get_running_loop())
 
     def with_options(self, **options: Unpack[Options]) -> Self:
         """A light copy with other settings that shares connections, token and limiter.

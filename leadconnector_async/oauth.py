@@ -75,9 +75,9 @@ class OAuthApp:
     `store` keeps the tokens of this app, and of no other; without one they are gone with the process.
     `redirect_uri` is where the vendor sends users back to. `base_url` is as for `LeadConnector`. `refresh_ahead`
     says how many seconds before its end a token is renewed. `timeouts` bound each of at most three tries; `read`
-    is at most 9 s, so that they fit in the 30 s for which a refresh token works again. A borrowed `session` lends
-    its connections. `clock` gives the seconds since the epoch. One app per process and event loop: it is what
-    tasks share a renewal through.
+    is at most 9 s, so that they fit in the 30 s for which a refresh token works again. `session` and proxies
+    are as for `LeadConnector`. `clock` gives the seconds since the epoch. One app per process and event loop: it is
+    what tasks share a renewal through.
 
     Raises `ConfigurationError` for a setting that cannot work. All other errors are `LeadConnectorError`s too:
     `ReconnectRequiredError` when only a user can help, `TokenStoreError` when the store fails.

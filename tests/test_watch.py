@@ -67,7 +67,7 @@ async def test_bounds_of_different_lengths_share_one_timer() -> None:
     await asyncio.gather(*quick)
     assert now() == pytest.approx(1.99)
     assert (await slow, now()) == ("expired", 60.0)
-    watch.close()
+    watch.close(loop)
     assert (len(watch._bounds), watch._timer) == (0, None)
     assert len(loop._scheduled) - before <= 1  # type: ignore[attr-defined]
 
