@@ -91,6 +91,8 @@ def name_column(spelling: object) -> str | None:
 
     Raises `BadRow` for an unknown one.
     """
+    if isinstance(spelling, str) and spelling in _KNOWN:  # nearly always
+        return _KNOWN[spelling]
     seen = strip_unseen(spelling) if isinstance(spelling, str) else show(spelling)
     if seen.startswith(IGNORED) or not seen:
         return None
