@@ -236,14 +236,14 @@ def _read_text(name: str, cell: object) -> str:
     return text
 
 
-def _read_moment(name: str, moment: datetime, zone: str | None) -> datetime:
+def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") -> datetime:
     """A time of Python: on the clock of the row's zone, unless it has an offset."""
     if moment.tzinfo is not None:
         return moment
     if moment != moment:  # noqa: PLR0124 - pandas.NaT, which is a datetime that is missing
         raise BadRow(name, f"{show(moment)} is not a time", "leave it out to keep it")
     if zone is None:
-        raise BadRow(name, f"{shorten(moment.isoformat())} has no offset", _ZONE_MEND)
+        raise BadRow(name, f"{shorten(text or moment.isoformat())} has no offset", _ZONE_MEND)
     try:
         return place(moment, zone)
     except BadZone as bad:
@@ -261,7 +261,7 @@ def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
         raise BadRow(
             name, f"{shorten(text)} has no time of day", "write it as 2027-03-17T09:00:00, with an offset or a zone"
         )
-    return text if moment.tzinfo is not None else _read_moment(name, moment, zone)
+    return text if moment.tzinfo is not None else _read_moment(name, moment, zone, text)
 
 
 def _read_before(name: str, cell: object) -> object:
