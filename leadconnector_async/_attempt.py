@@ -104,7 +104,7 @@ class Attempts:
         """
         shared = self._shared
         session = shared.transport.open(loop)
-        lane = self.find_lane(loop)
+        lane = shared.throttle.find_lane(self._location_id, loop)
         free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
         ticket = free or await self._take_slot(call, lane, loop, renewed=renewed)
         if isinstance(ticket, Failure):
@@ -117,10 +117,12 @@ class Attempts:
                 lane.free(ticket, left=False)
                 return Failure(stale, "final")
             call.begin()
-            sent_at = loop.time()
+            listening = self._announcer.listening
+            sent_at = loop.time() if listening else 0.0
             bound = shared.watch.begin(loop, self._seconds)
             try:
-                self._announce_request(call)
+                if listening:
+                    self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
                 reply = await shared.transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
                 if not bound.claim():
@@ -129,7 +131,8 @@ class Attempts:
             finally:
                 shared.watch.end(bound)
             call.under_way = False
-            self._announce_reply(call, reply, loop.time() - sent_at)
+            if listening:
+                self._announce_reply(call, reply, loop.time() - sent_at)
         except BaseException:
             lane.free(ticket, left=call.left)
             raise
@@ -156,7 +159,7 @@ class Attempts:
             return read_unanswered(call, reply)
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
-        foreign = is_foreign(reply.body)
+        foreign = reply.body[:1] != b"{" and is_foreign(reply.body)
         lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
         if reply.fault:
             return read_broken_success(call, reply)
@@ -258,13 +261,7 @@ class Attempts:
             self._token = token
         return self._headers
 
-    def _announce_request(self, call: Call[T]) -> None:
-        if self._announcer.listening:
-            self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
-
     def _announce_reply(self, call: Call[T], reply: Reply | Unanswered, seconds: float) -> None:
-        if not self._announcer.listening:
-            return
         if isinstance(reply, Reply):
             self._announcer.tell(Answered(self._location_id, call.name, call.attempts, reply.status, seconds))
         fault = reply.reason if isinstance(reply, Unanswered) else reply.fault

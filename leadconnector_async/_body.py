@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Final, cast
 
 import msgspec
@@ -56,6 +57,8 @@ class _Signs(Struct, frozen=True, rename="camel"):
 
 
 _decode_signs: Final = msgspec.json.Decoder(_Signs).decode
+_get_words: Final = attrgetter("status_code", "error", "status", "message", "msg", "success", "succeeded")
+_NO_WORDS: Final = _get_words(_Signs())
 
 
 def trim(body: bytes) -> bytes:
@@ -104,20 +107,21 @@ def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool) -> int
     `known`: the operation is one of the table, so an answer that holds a message and no data of any of them is a
     refusal too. `deletes`: `{"succeeded": false}` is its value.
     """
-    if not any(sign in body for sign in _SIGNS) and not (known and b'"status"' in body):
+    if not known and not any(sign in body for sign in _SIGNS):
         return None
     try:
         signs = _decode_signs(body)
     except UNREADABLE:
+        return None
+    if _get_words(signs) == _NO_WORDS:
         return None
     code = _read_code(signs.status_code) or (_read_code(signs.status) if not signs.id else None)
     if code is not None:
         return code
     if signs.error:
         return _read_code(_get_inner(signs.error)) or status
-    if known and not _has_data(signs) and (not deletes or not _has_verdict(signs)):
-        return status if signs.message or signs.msg or _is_false(signs) else None
-    return None
+    is_all = known and not _has_data(signs) and (not deletes or not _has_verdict(signs))
+    return status if is_all and (signs.message or signs.msg or _is_false(signs)) else None
 
 
 def repair(body: bytes) -> bytes:

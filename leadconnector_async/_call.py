@@ -8,7 +8,7 @@ Pure. Must not import the pipeline.
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from ._body import describe_foreign, is_foreign_so_far
 from ._errors import redact
@@ -24,7 +24,6 @@ from ._retry import (
 )
 from ._transport import Progress, Reply, Unanswered
 from ._wire import Request
-from .answer import Answer, keep_answer
 from .exceptions import (
     ApiError,
     DailyLimitError,
@@ -181,11 +180,8 @@ def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
     return Failure(error, "final")
 
 
-def conclude(call: Call[T], policy: RetryPolicy, outcome: Answer[T] | Failure) -> Answer[T]:
-    """Hand over the answer, or raise the error that says most."""
-    if isinstance(outcome, Answer):
-        keep_answer(outcome)
-        return outcome
+def conclude(call: Call[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:
+    """Raise the error that says most."""
     error = _build_error(call, policy, outcome)
     try:
         raise error

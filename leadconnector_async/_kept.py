@@ -11,7 +11,7 @@ What cannot be told is what arrives after the request has left: an answer that w
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -32,11 +32,13 @@ class StaleConnectionError(aiohttp.ClientConnectionError):
 class CarefulRequest(aiohttp.ClientRequest):
     """A request that looks at its connection right before it writes to it."""
 
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+    def send(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
+        self, conn: Connection
+    ) -> Coroutine[object, object, aiohttp.ClientResponse]:
         """Send it. Raises `StaleConnectionError`, and aiohttp closes the connection then."""
         if is_stale(conn):
             raise StaleConnectionError(_STALE)
-        return await super().send(conn)
+        return super().send(conn)
 
 
 def make_careful(request_class: type[aiohttp.ClientRequest]) -> type[aiohttp.ClientRequest]:
@@ -49,7 +51,8 @@ def make_careful(request_class: type[aiohttp.ClientRequest]) -> type[aiohttp.Cli
 
 def is_stale(connection: Connection) -> bool:
     """Tell whether a connection has ended, or holds bytes that belong to no request."""
-    protocol, transport = connection.protocol, connection.transport
+    protocol = connection.protocol
+    transport = None if protocol is None else protocol.transport
     if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
         return True
     watch = _watches.get(protocol)

@@ -149,7 +149,8 @@ class CalendarMethods:
 
     def _mark(self, shown: Appointment) -> Appointment:
         """Say in the log that the token is for another location than the one that the client names."""
-        if shown.location_id != self._location_id and (other := name_other_location(shown, self._location_id)):
+        own = self._location_id
+        if own is not None and shown.location_id != own and (other := name_other_location(shown, own)):
             _LOGGER.warning("event %s: %s; check the token and the client's location_id", shown.id, other)
         return shown
 

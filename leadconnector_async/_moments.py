@@ -17,8 +17,6 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final
 
-QUARTERS: Final = frozenset({"00", "15", "30", "45"})
-"""The minutes of the offsets that are in use."""
 _QUARTER: Final = timedelta(minutes=15)
 _NOTHING: Final = timedelta()
 _WITHOUT_SUMMER: Final = {
@@ -105,7 +103,8 @@ def check_zone(moment: datetime, *, may_be_skipped: bool = False) -> None:
     name = find_name(zone)
     check_name(name, moment)
     shown = None if may_be_skipped else _show_on_its_clock(moment, zone)
-    if shown is not None and shown.replace(tzinfo=None) != moment.replace(tzinfo=None):
+    # Two times of one zone are compared by their clock.
+    if shown is not None and shown.replace(tzinfo=zone) != moment:
         raise BadMoment(
             f"it does not exist in {name or 'its time zone'}: the clock there shows {shown:%H:%M} at that moment",
             f"give a time that exists, such as {shown.isoformat()} (with pytz: zone.normalize(…))",

@@ -21,7 +21,7 @@ from ._errors import TokenRefusal, judge_token_refusal
 from ._recovery import Recovery
 from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
-from .answer import Answer
+from .answer import Answer, keep_answer
 from .events import Reconciled, Retrying
 from .exceptions import LeadConnectorError, PreconditionFailedError, TransportError
 from .policy import RetryPolicy
@@ -54,8 +54,11 @@ class Pipeline:
             outcome = await self._attempts.make(call, loop)
             if isinstance(outcome, Failure):
                 outcome = await self._repeat(call, loop, outcome)
+        if isinstance(outcome, Answer):
+            keep_answer(outcome)
+            return outcome
         try:
-            return conclude(call, self._policy, outcome)
+            conclude(call, self._policy, outcome)
         finally:
             del outcome  # or an error and its traceback would hold each other
 

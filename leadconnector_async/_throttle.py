@@ -110,7 +110,8 @@ class Lane:
         self.daily.learn(ticket.number, self.slots.sent, headers, answered_at, success=success)
         if success:
             self.budget.earn()
-        self._hand_out()
+        if self._interactive.live or self._bulk.live:
+            self._hand_out()
 
     def refuse(
         self,

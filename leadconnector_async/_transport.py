@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections.abc import Coroutine
 from contextlib import suppress
 from copy import copy
 from types import SimpleNamespace
@@ -95,10 +96,12 @@ class _TrackedBody(BytesPayload):
         super().__init__(content, content_type="application/json")
         self._progress = progress
 
-    async def write_with_length(self, writer: abc.AbstractStreamWriter, content_length: int | None) -> None:
+    def write_with_length(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
+        self, writer: abc.AbstractStreamWriter, content_length: int | None
+    ) -> Coroutine[object, object, None]:
         # To a connection that has ended meanwhile aiohttp writes nothing: it raises.
         self._progress.left = not isinstance(writer, StreamWriter) or _is_open(writer.transport)
-        await super().write_with_length(writer, content_length)
+        return super().write_with_length(writer, content_length)
 
 
 class Transport:

@@ -20,24 +20,24 @@ from itertools import count
 class Bound:
     """One attempt under way."""
 
-    __slots__ = ("_cancelling", "_expired", "task")
+    __slots__ = ("_cancelling", "expired", "task")
 
     def __init__(self, task: asyncio.Task[object]) -> None:
         self.task: asyncio.Task[object] | None = task
         self._cancelling = task.cancelling()
-        self._expired = False
+        self.expired = False
 
     def expire(self) -> None:
         """Cancel the attempt."""
         if self.task is not None:
-            self._expired = True
+            self.expired = True
             self.task.cancel()
 
     def claim(self) -> bool:
         """Tell whether the cancellation at hand is this bound's own, and if so take it back."""
-        if not self._expired or self.task is None:
+        if not self.expired or self.task is None:
             return False
-        self._expired = False
+        self.expired = False
         return self.task.uncancel() <= self._cancelling
 
 
@@ -68,7 +68,8 @@ class Watch:
 
     def end(self, bound: Bound) -> None:
         """The attempt is over. A cancellation that it has swallowed is taken back."""
-        bound.claim()
+        if bound.expired:
+            bound.claim()
         bound.task = None
         bounds = self._bounds
         while bounds and bounds[0][2].task is None:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis.strategies import booleans, datetimes, integers
 from msgspec import UNSET
 
 from leadconnector_async import (
@@ -494,3 +496,16 @@ def test_a_body_that_json_cannot_say_is_refused() -> None:
     """`request` refuses it before anything is sent."""
     with pytest.raises(InvalidRequestError, match="body"):
         build_request("POST", "/a", object, body={"x": object()})
+
+
+@given(
+    clock=datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),
+    quarters=integers(-95, 95),
+    as_text=booleans(),
+)
+def test_times_are_sent_as_iso_8601_has_them(clock: datetime, quarters: int, as_text: bool) -> None:
+    """Whatever renders them: in any year, at any offset that is sent, given as a time or as text."""
+    moment = clock.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=15 * quarters)))
+    given_time = moment.isoformat() if as_text else moment
+    wire = check_update(AppointmentUpdate(start_time=given_time))
+    assert wire.start_time == moment.isoformat()

@@ -116,7 +116,7 @@ class _NoThrottle(Throttle):
     def try_take(self, *, bulk: bool = False) -> Ticket:
         return self._ticket
 
-    def finish(self, ticket: Ticket, answered_at: float, headers: object) -> None: ...
+    def finish(self, ticket: Ticket, answered_at: float, headers: object, *, success: bool = True) -> None: ...
 
 
 def measure_garbage() -> str:
