@@ -27,13 +27,13 @@ from ..exceptions import ConfigurationError
 from .any_rows import RowSource, check_source
 from .files import write_files
 from .folder import enter, fill_journal, remove_files, reopen_journal
-from .forecast import Load, forecast_location
+from .forecast import forecast_location
 from .intake import MOST_NAMED
 from .journal import Connect
 from .plan import build_plan_error
 from .preparation import Preparation, forget_readings, has_sent
 from .preview import Preview, list_faults, read_preview
-from .readings import Position
+from .readings import Position, ReadingLog
 from .review import Reviewer, Undo, Verification
 from .runner import Runner
 from .scribe import Scribe, make_thread
@@ -71,6 +71,7 @@ class BulkJob:
         self._give_up: Callable[[], object] | None = None
         self._closed = self._running = False
         self._clock = ReadingClock(asyncio.get_running_loop())
+        self._readings = ReadingLog(self._clock)
         self._prepared_at: float | None = None
         self._clients: dict[str, LeadConnector] = {}
 
@@ -260,6 +261,7 @@ class BulkJob:
             self.options,
             self._find_client,
             self._clock,
+            self._readings,
             refresh=self._refresh,
             on_outcome=on_outcome,
             limit=limit,
@@ -278,7 +280,8 @@ class BulkJob:
         preview = await self._scribe.run(partial(read_preview, most))
         seconds = {
             location: forecast_location(
-                Load(count, self._find_client(location).quota, 0.0, self.options.concurrency), self.options.rate
+                self._readings.build_load(location, count, self._find_client(location).quota, 0.0, self.options),
+                self.options.rate,
             )
             for location, count in preview.requests.items()
         }
@@ -331,7 +334,7 @@ class BulkJob:
             self._give_up = None
 
     def _prepare(self, on_read: Callable[[int], None]) -> Preparation:
-        return Preparation(self._scribe, self.options, self._find_client, self._clock, on_read)
+        return Preparation(self._scribe, self.options, self._find_client, self._clock, self._readings, on_read)
 
     async def _refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
         return await self._prepare(lambda count: None).refresh(location, after, most)

@@ -28,7 +28,7 @@ from .intake import read_wanted
 from .journal import Journal
 from .ledger import decode_found, decode_updates
 from .preflight import Finding, Rules, check_row, describe_changes
-from .readings import Position
+from .readings import Position, ReadingLog
 from .scribe import Scribe
 from .states import JobOptions, RowOutcome, Stopped
 from .stops import describe_stop, outlast
@@ -76,12 +76,14 @@ class Preparation:
         options: JobOptions,
         find_client: Callable[[str], LeadConnector],
         clock: ReadingClock,
+        log: ReadingLog,
         note: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._scribe = scribe
         self._options = options
         self._find_client = find_client
         self._clock = clock
+        self._log = log
         self._has_sent: bool | None = None
         self._note = note
         self._read = 0
@@ -146,7 +148,9 @@ class Preparation:
             self._read += len(sights)
             self._note(self._read)
 
-        await Surveyor(client, location, TO_PREPARE, self._scribe.run, keep, self._clock).read_all(hint)
+        surveyor = Surveyor(client, location, TO_PREPARE, self._scribe.run, keep, self._clock)
+        await surveyor.read_all(hint)
+        self._log.note(location, len(surveyor.calendars))
         return client
 
     def _keep(self, sights: list[Sight], rules: Rules, journal: Journal) -> list[int]:
@@ -191,8 +195,8 @@ def _is_settled(location: str, journal: Journal) -> bool:
 
 
 def hint(row: Unread) -> tuple[str, datetime] | None:
-    """Where a row's appointment was when the plan was made: calendar and start, if the plan says so."""
-    before = read_wanted(row.wanted).before
+    """Where a row's appointment was: as it was first read, or as the plan says that it was."""
+    before = decode_found(row.found) if row.found is not None else read_wanted(row.wanted).before
     if before is None or before.calendar_id is None or before.start_time is None:
         return None
     return before.calendar_id, before.start_time

@@ -19,10 +19,10 @@ from .._quota import LocationQuota
 from ..client import LeadConnector
 from .carrier import Carrier
 from .flight import Moment, listen
-from .forecast import Load, forecast
+from .forecast import forecast
 from .ledger import OpenRow
 from .location import LocationRun
-from .readings import Position, ReadAhead
+from .readings import Position, ReadAhead, ReadingLog
 from .scribe import Entry, Scribe
 from .share import Share, divide
 from .states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
@@ -47,6 +47,7 @@ class Runner:
         options: JobOptions,
         find_client: FindClient,
         clock: ReadingClock,
+        readings: ReadingLog,
         *,
         refresh: Refresh,
         on_outcome: Callable[[RowOutcome], None],
@@ -56,6 +57,7 @@ class Runner:
         self._options = options
         self._find_client = find_client
         self._clock = clock
+        self._readings = readings
         self._refresh = refresh
         self._on_outcome = on_outcome
         self._left_to_start = limit
@@ -202,7 +204,7 @@ class Runner:
 
     def _forecast(self) -> float | None:
         loads = [
-            Load(self._left[location], client.quota, self._latency, self._options.concurrency)
+            self._readings.build_load(location, self._left[location], client.quota, self._latency, self._options)
             for location, client in self._clients.items()
             if self._left.get(location)
         ]

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -50,11 +50,11 @@ _REFUSALS: Final = (
 )
 _MOST_IN_QUERY: Final = 500
 _BY_ID: Final = """
-    SELECT number, {name}, wanted FROM rows INDEXED BY {index}
+    SELECT number, {name}, wanted, found FROM rows INDEXED BY {index}
     WHERE location = ? AND {name} IN ({marks}) AND read_at IS NULL AND parks IS NULL AND {other} AND {states}
 """
 _UNREAD: Final = """
-    SELECT number, COALESCE(new_id, event_id), wanted FROM rows INDEXED BY rows_unread
+    SELECT number, COALESCE(new_id, event_id), wanted, found FROM rows INDEXED BY rows_unread
     WHERE location = ? AND read_at IS NULL AND {states} ORDER BY number LIMIT ?
 """
 
@@ -71,6 +71,8 @@ class Unread(Struct, frozen=True):
     number: int
     event_id: str
     wanted: bytes
+    found: bytes | None = None
+    """The appointment as it was first read, encoded."""
 
 
 class Sight(Struct, frozen=True):
@@ -84,6 +86,8 @@ class Sight(Struct, frozen=True):
     """By the clock of readings, when the request that has shown it was sent."""
 
 
+Place: TypeAlias = tuple[str, datetime]
+"""A calendar, and when in it."""
 Keep = Callable[[list[Sight]], Awaitable[None]]
 """Takes over what was seen."""
 
@@ -108,17 +112,20 @@ class Surveyor:
         self._clock = clock
         self._stretches: dict[str, timedelta] = {}
         self._misses: dict[str, int] = {}
+        self.calendars: set[str] = set()
+        """Those that it has listed: reading the same rows again takes a list of each at least."""
 
-    async def read_all(self, hint: Callable[[Unread], tuple[str, datetime] | None]) -> None:
-        """Read every row. `hint` tells where a row's appointment was when the plan was made, if it is known."""
+    async def read_all(self, hint: Callable[[Unread], Place | None]) -> None:
+        """Read every row. `hint` tells where a row's appointment was when it was last seen, if it is known."""
         while rows := await self._run(partial(_list_unread, self._location, self._states, _FETCHED)):
             await self._read_some(rows, hint)
 
-    async def _read_some(self, rows: list[Unread], hint: Callable[[Unread], tuple[str, datetime] | None]) -> None:
+    async def _read_some(self, rows: list[Unread], hint: Callable[[Unread], Place | None]) -> None:
         left = {row.event_id: row for row in rows}
+        places = {row.event_id: hint(row) for row in rows}
         while left:
             first = next(iter(left.values()))
-            place = hint(first)
+            place = places[first.event_id]
             if place is None or self._has_given_up(place[0]):
                 singles = list(left.values())[: _AT_ONCE if self._has_given_up() else 1]
                 sights = await asyncio.gather(*(self._read_one(row) for row in singles))
@@ -127,7 +134,7 @@ class Surveyor:
                     left.pop(row.event_id)
                 place = _locate(sights)
             if place is not None and not self._has_given_up(place[0]):
-                seen = await self._list_around(*place)
+                seen = await self._list_around(*_widen(place, [places[one] for one in left]))
                 for event_id in seen:
                     left.pop(event_id, None)
                 if first.event_id in left:  # it is not where the plan saw it
@@ -148,13 +155,14 @@ class Surveyor:
             return Sight(row.number, row.event_id, None, _describe(error), read_at)
         return Sight(row.number, row.event_id, found, "", read_at)
 
-    async def _list_around(self, calendar_id: str, start: datetime) -> set[str]:
-        """List a stretch of a calendar; returns the ids of the rows that it has shown."""
+    async def _list_around(self, calendar_id: str, start: datetime, last: datetime) -> set[str]:
+        """List a stretch of a calendar, to `last` at least; returns the ids of the rows that it has shown."""
         if not self._location:
             self._misses[calendar_id] = _MOST_MISSES
             return set()
-        stretch = self._stretches.get(calendar_id, _FIRST_STRETCH)
+        stretch = max(self._stretches.get(calendar_id, _FIRST_STRETCH), last - start)
         begin, read_at = start.astimezone(UTC) - timedelta(days=1), self._clock.now()
+        self.calendars.add(calendar_id)
         try:
             events = await self._client.list_events(
                 begin,
@@ -181,7 +189,16 @@ class Surveyor:
             self._misses[calendar_id] = self._misses.get(calendar_id, 0) + 1
 
 
-def _locate(sights: Iterable[Sight]) -> tuple[str, datetime] | None:
+def _widen(place: Place, others: Iterable[Place | None]) -> tuple[str, datetime, datetime]:
+    """A place, and how early and how late the same list can show others that are known."""
+    calendar_id, start = place
+    starts = [one[1] for one in others if one is not None and one[0] == calendar_id]
+    first = max(min(starts, default=start), start - _LONGEST_STRETCH / 2)
+    last = max(one for one in (start, *starts) if one <= first + _LONGEST_STRETCH)
+    return calendar_id, min(first, start), last
+
+
+def _locate(sights: Iterable[Sight]) -> Place | None:
     for sight in sights:
         found = sight.found
         if found is not None and found.calendar_id is not None and found.start_time is not None:
@@ -206,8 +223,9 @@ def _match(location: str, states: str, event_ids: list[str], journal: Journal) -
 
 
 def _build(record: tuple[object, ...]) -> Unread:
-    number, event_id, wanted = record
-    return Unread(int(str(number)), str(event_id), wanted if isinstance(wanted, bytes) else b"")
+    number, event_id, wanted, found = record
+    content = wanted if isinstance(wanted, bytes) else b""
+    return Unread(int(str(number)), str(event_id), content, found if isinstance(found, bytes) else None)
 
 
 def _describe(error: Exception) -> str:

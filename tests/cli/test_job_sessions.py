@@ -246,6 +246,7 @@ async def test_what_nobody_can_tell_ends_with_6(clinic: Sandbox, capsys: Output)
     plan = write_plan(*retitle(clinic, 1))
     clinic.faults.plan("update_appointment", ["503-after-apply"])
     clinic.faults.plan("get_appointment", ["ok"] + ["404"] * 2)
+    clinic.faults.plan("list_events", ["ok", "404"])
     assert await reschedule(plan, yes=True) == 6
     assert "Look at them again with: leadconnector resume day.job" in capsys.readouterr().out
     assert await resume("day.job") == 0

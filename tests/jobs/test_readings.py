@@ -210,7 +210,7 @@ async def test_a_row_whose_turn_always_comes_too_late_fails_and_says_so(
     wall = Wall(monkeypatch)
 
     def wait(event: Event) -> None:
-        if isinstance(event, Answered) and event.operation == GET:
+        if isinstance(event, Answered) and event.operation != UPDATE:
             wall.advance(5)
 
     client = make_client(on_event=wait)

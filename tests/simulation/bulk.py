@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from .world import Latency, World, usual
 T = TypeVar("T")
 ROUND_TRIP = 0.1
 """Seconds, of the usual latency."""
+EARLY = 400.0
 YEAR = timedelta(weeks=52)
 
 
@@ -96,8 +98,11 @@ class Neighbours(Struct):
     """What became of many locations, of which one's day is spent, one is slow and one refuses its token."""
 
     rows: int
-    bound: float
-    """Seconds that no client can beat: windows, and in each the round trips that its requests take turns for."""
+    bounds: dict[str, float]
+    """Seconds that no client can beat for the requests of a location: windows, and in each the round trips that its
+    requests take turns for."""
+    lists: dict[str, int]
+    """Requests of each location that read again what was still open."""
     summary: JobSummary
     applied: dict[str, int]
     finished: dict[str, float]
@@ -115,7 +120,7 @@ class Neighbours(Struct):
     @property
     def least_share(self) -> float:
         """Of its own budget, that the worst of the others has used."""
-        return min(self.bound / self.finished[one] for one in self.others)
+        return min(self.bounds[one] / self.finished[one] for one in self.others)
 
 
 async def play_neighbours(locations: int, rows: int, most: int, spent_after: int) -> Neighbours:
@@ -140,9 +145,14 @@ async def play_neighbours(locations: int, rows: int, most: int, spent_after: int
 
         summary = await job.run(on_outcome=note)
     refused = {str(one.location_id) for one in world.sandbox.requests if one.status == 429}
-    windows, turns = -(-rows // most), -(-most // job.options.concurrency)
-    bound = (windows - 1) * world.sandbox.limits.interval + windows * turns * ROUND_TRIP
-    return Neighbours(rows, bound, summary, applied, finished, refused, exhausted, slow, revoked)
+    requests = Counter(str(one.location_id) for one in world.sandbox.requests)
+    turns = -(-most // job.options.concurrency)
+    bounds = {
+        one: (windows - 1) * world.sandbox.limits.interval + windows * turns * ROUND_TRIP
+        for one, windows in ((one, -(-requests[one] // most)) for one in ids)
+    }
+    lists = {one: requests[one] - rows for one in ids}
+    return Neighbours(rows, bounds, lists, summary, applied, finished, refused, exhausted, slow, revoked)
 
 
 class Forecast(Struct):
@@ -230,7 +240,7 @@ class Days(Struct):
     """Early on the first day, of the end on the second."""
     first: JobSummary
     early: JobSummary
-    """It was resumed five seconds before the time."""
+    """It was resumed `EARLY` seconds before the time: a budget that is back sooner is waited for."""
     last: JobSummary
     """It was resumed at the time."""
     refused: int
@@ -251,7 +261,7 @@ async def play_days(rows: int, budget: int) -> Days:
         used = len(world.sandbox.requests)
         world.sandbox.set_limits(location, Limits(max_requests=100, daily=used + budget))
         first = await job.run(on_progress=listen)
-        await asyncio.sleep((first.stopped[0].resume_seconds or 0.0) - 5)
+        await asyncio.sleep((first.stopped[0].resume_seconds or 0.0) - EARLY)
         early = await job.run()
         await asyncio.sleep(early.stopped[0].resume_seconds or 0.0)
         last = await job.run()
