@@ -96,6 +96,7 @@ class Precondition:
         """Whether somebody else has changed what was read; a reading that shows nobody's work counts as new."""
         changes = [list_changes(before, shown) for before in self._list_expected()]
         if all(changes):
-            return PreconditionFailedError(f"Changed by somebody else: {', '.join(map(str, changes[0]))}")
+            nearest = min(changes, key=len)  # an own first step is nobody else's change
+            return PreconditionFailedError(f"Changed by somebody else: {', '.join(map(str, nearest))}")
         self.read_at = read_at
         return None

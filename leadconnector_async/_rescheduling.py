@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeAlias, TypeVar, get_args
+from typing import Protocol, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import structs
 
@@ -169,20 +169,22 @@ async def _turn_to_master(
 
 
 async def _undo(client: Operations, event_id: str, planned: Planned, error: BaseException) -> None:
-    """The first step has set another assignee: set the old one again, as silently, if the rest was refused."""
+    """The first step has set another assignee: set the old one again, as silently, if the rest was refused.
+
+    Whatever somebody else has changed meanwhile stays.
+    """
     error.add_note(f"The assignee of {event_id} was changed before.")
     if not isinstance(error, LeadConnectorError) or error.outcome != "not_applied":
         return
     kept = planned.before.assigned_user_id
-    back = AppointmentUpdate(
-        assigned_user_id=kept,
-        appointment_status=planned.updates[0].appointment_status,
-        calendar_id=planned.updates[0].calendar_id,
-        ignore_free_slot_validation=True,
-        to_notify=False,
-    )
     try:
-        await client.update_appointment(event_id, back)
+        now = await client.get_appointment(event_id)
+        if now.deleted or now.assigned_user_id != planned.updates[0].assigned_user_id:
+            error.add_note("Somebody else has changed that since.")
+            return
+        changes = cast("Changes", {"assigned_user_id": kept, "to_notify": False})
+        for back in plan_change(now, event_id=event_id, changes=changes).updates:
+            await client.update_appointment(event_id, back)
     except LeadConnectorError as second:
         error.outcome = "unknown"
         error.add_note(f"It could not be put back to {kept}: {second.args[0]}")

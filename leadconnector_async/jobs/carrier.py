@@ -32,6 +32,7 @@ from ..exceptions import (
     SlotUnavailableError,
 )
 from ..models import Appointment, AppointmentUpdate
+from ..reschedule import Changes, plan_change
 from . import ledger
 from .flight import Flight
 from .ledger import OpenRow
@@ -170,14 +171,20 @@ class Carrier:
     async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
         """Unless somebody else has moved it since; says what came of it."""
         was = row.before
-        kept = structs.replace(row.updates[-1], start_time=was.start_time, end_time=was.end_time, to_notify=False)
         read_at = self._clock.now()
         try:
             now = await self._client.get_appointment(row.event_id)
             if compare_update(check_update(parking, self._client.version), now) is not True:
                 return f"It was moved out of the way for this; it stands at {now.start_time} now."
             precondition = Precondition(lambda: [now], read_at, self._clock)
-            await guard_updates(self._client, precondition)(row.event_id, kept)
+            back = plan_change(
+                now,
+                event_id=row.event_id,
+                start_time=was.start_time,
+                end_time=was.end_time,
+                changes=_list_switches(row),
+            )
+            await carry_out(self._client, back, verify=False, send=guard_updates(self._client, precondition))
         except LeadConnectorError as error:
             return f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
         return "It was moved out of the way for this, and is back where it was."
@@ -286,6 +293,13 @@ def build_result(
         new_event_id=shown.id if shown is not None and shown.id != row.event_id else None,
     )
     return Result(outcome, shown, flight.seconds)
+
+
+def _list_switches(row: OpenRow) -> Changes:
+    """Of a row, for the way back of its appointment: silent, and without the slot check if the row goes without."""
+    if row.updates[-1].ignore_free_slot_validation is True:
+        return {"to_notify": False, "ignore_free_slot_validation": True}
+    return {"to_notify": False}
 
 
 def _name_change(error: PreconditionFailedError) -> str:

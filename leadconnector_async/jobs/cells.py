@@ -41,14 +41,16 @@ def render_wanted(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dic
         if (value := getattr(wanted.update, name)) is not UNSET
     }
     values |= _render_shift(wanted, updates)
-    for name in BEFORE:
-        value = getattr(wanted.before, name, None)
-        if value is not None:
-            values[f"before_{name}"] = value
     cells = {name: _render(value) for name, value in values.items()}
     left_out = [name for name, text in cells.items() if not text or text != text.strip()]
-    row = {name: text for name, text in cells.items() if name not in left_out}
+    row = {name: text for name, text in cells.items() if name not in left_out} | _render_before(wanted)
     return row | {LEFT_OUT: " ".join(left_out)} if left_out else row
+
+
+def _render_before(wanted: Wanted) -> dict[str, str]:
+    """What a cell cannot say is not compared when it comes back."""
+    texts = {f"before_{name}": _render(getattr(wanted.before, name, None)) for name in BEFORE}
+    return {name: text for name, text in texts.items() if text and text == text.strip()}
 
 
 def _render_shift(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dict[str, object]:

@@ -212,8 +212,8 @@ def find_standings(numbers: Iterable[int], journal: Journal) -> list[Standing]:
 
 
 def find_parking(number: int, journal: Journal) -> tuple[AppointmentUpdate, ...]:
-    """What has put the appointment of a row out of the way; nothing if it was not."""
-    query = "SELECT updates FROM rows WHERE parks = ? AND state IN ('applied', 'unknown')"
+    """What has put the appointment of a row out of the way, or may have; nothing if it was not."""
+    query = "SELECT updates FROM rows WHERE parks = ? AND state IN ('applied', 'unknown', 'sent')"
     record = journal.read_one(query, (number,))
     return decode_updates(record[0]) if record is not None else ()
 

@@ -25,6 +25,7 @@ from .rows import BEFORE, read_row
 _NOT_TO_MOVE: Final = frozenset({"cancelled", "invalid"})
 _TIMES: Final = ("start_time", "end_time")
 _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
+_LONG_TEXTS: Final = frozenset({"address", "description"})
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -73,8 +74,13 @@ class PlanWish(Struct, frozen=True, kw_only=True):
             *(("location_id",) if self.location_id is not None else ()),
             *(_TIMES if self.moves else ()),
             *self.changes,
-            *(f"before_{name}" for name in BEFORE),
+            *(f"before_{name}" for name in self.watched),
         )
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Fields whose state before goes into the plan: long texts only where it sets them."""
+        return tuple(name for name in BEFORE if name not in _LONG_TEXTS or name in self.changes)
 
 
 class Planned(Struct, frozen=True):
@@ -157,7 +163,7 @@ def _plan(event: Appointment, wish: PlanWish, first_day: date | None) -> Mapping
             return str(error)
         row |= {name: moment.isoformat() for name, moment in zip(_TIMES, times, strict=True)}
     row |= wish.changes
-    row |= {f"before_{name}": text for name in BEFORE if (text := _render(getattr(event, name)))}
+    row |= {f"before_{name}": text for name in wish.watched if (text := _render(getattr(event, name)))}
     checked = read_row(1, row)
     return checked.reason if isinstance(checked, RowFault) else row
 

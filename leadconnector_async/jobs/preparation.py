@@ -22,12 +22,13 @@ from .._compare import compare_update, list_changes
 from .._precondition import ReadingClock
 from ..client import LeadConnector
 from ..exceptions import LeadConnectorError, RowFault
+from ..models import Appointment
 from . import ledger
 from .conflicts import settle_conflicts
 from .intake import read_wanted
 from .journal import Journal
 from .ledger import decode_found, decode_updates
-from .preflight import Finding, Rules, check_row, describe_changes
+from .preflight import Finding, Rules, check_row, describe_changes, show_sent
 from .readings import Position, ReadingLog
 from .scribe import Scribe
 from .states import JobOptions, RowOutcome, Stopped
@@ -158,7 +159,7 @@ class Preparation:
         with journal.commit():
             _keep_first([one for one in rows if one[1].state == "loaded"], rules, journal)
             return _keep_again(
-                [one for one in rows if one[1].state != "loaded"], rules, self._find_whether_sent, journal
+                [one for one in rows if one[1].state == "ready"], rules, self._find_whether_sent, journal
             )
 
     def _find_whether_sent(self, journal: Journal) -> bool:
@@ -247,18 +248,18 @@ def _judge_again(sight: Sight, row: _Row, rules: Rules, journal: Journal) -> Fin
         return Finding("refused", column="event_id", reason=reason, mend=PLAN_AGAIN)
     if compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
         return Finding("in_place")
-    changes = list_changes(decode_found(row.found), sight.found)
-    if not changes or _is_parked(sight, journal):
+    before = decode_found(row.found)
+    changes = list_changes(before, sight.found)
+    if not changes or _is_parked(sight, before, journal):
         return None
     return Finding("refused", column=changes[0].name, reason=describe_changes(changes), mend=PLAN_AGAIN)
 
 
-def _is_parked(sight: Sight, journal: Journal) -> bool:
-    """It stands where the job itself has put it."""
-    record = journal.read_one("SELECT updates FROM rows WHERE parks = ? AND state = 'applied'", (sight.number,))
-    parked = decode_updates(record[0]) if record is not None else ()
+def _is_parked(sight: Sight, before: Appointment, journal: Journal) -> bool:
+    """It stands where the job itself has put it, or may have, and is otherwise as it was."""
+    parking = ledger.find_parking(sight.number, journal)
     return (
-        bool(parked) and sight.found is not None and compare_update(check_update(parked[-1]), sight.found) is True
+        bool(parking) and sight.found is not None and not list_changes(show_sent(before, parking[-1]), sight.found)
     )
 
 

@@ -205,5 +205,7 @@ def _describe(seen: Appointment) -> Before:
         appointment_status=seen.appointment_status,
         assigned_user_id=seen.assigned_user_id,
         calendar_id=seen.calendar_id,
-        title=seen.title,
+        title=seen.title or "",
+        address=seen.address or "",
+        description=seen.description or "",
     )

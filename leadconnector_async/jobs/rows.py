@@ -23,7 +23,16 @@ from ..models import AppointmentUpdate
 from .clock import BadZone, Shift, parse_shift, place
 from .texts import find_unseen, strip_unseen
 
-BEFORE: Final = ("start_time", "end_time", "appointment_status", "assigned_user_id", "calendar_id", "title")
+BEFORE: Final = (
+    "start_time",
+    "end_time",
+    "appointment_status",
+    "assigned_user_id",
+    "calendar_id",
+    "title",
+    "address",
+    "description",
+)
 """What a plan may say of the state before, in columns that begin with `before_`."""
 IGNORED: Final = "outcome_"
 """How the columns begin that a job writes for people to read, and ignores when they are fed back."""
@@ -33,7 +42,9 @@ _BOOLEANS: Final = frozenset(
     {"override_location_config", "ignore_date_range", "to_notify", "ignore_free_slot_validation"}
 )
 _TIMES: Final = frozenset({"start_time", "end_time"})
-_FREE_TEXTS: Final = frozenset({"title", "address", "description", "before_title"})
+_FREE_TEXTS: Final = frozenset(
+    {"title", "address", "description", "before_title", "before_address", "before_description"}
+)
 _IDS: Final = frozenset(
     {"calendar_id", "assigned_user_id", "location_id", "before_calendar_id", "before_assigned_user_id"}
 )
@@ -56,6 +67,8 @@ class Before(Struct, frozen=True, omit_defaults=True):
     assigned_user_id: str | None = None
     calendar_id: str | None = None
     title: str | None = None
+    address: str | None = None
+    description: str | None = None
 
 
 class PlanRow(Struct, frozen=True):

@@ -1,0 +1,158 @@
+"""Edits of somebody else in the middle of what a job does in several requests: cycles, new assignees, undo."""
+
+import asyncio
+import csv
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from leadconnector_async.cli.exit_codes import code_of
+from leadconnector_async.events import Answered
+from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault, iterate_plan
+from leadconnector_async.sandbox import Sandbox
+
+from ..conftest import MakeClient
+from ..test_precondition import once
+from .jobbing import FAST, at, exchange, of_one_doctor, picture, rows, writes
+
+UPDATE = "update_appointment"
+pytestmark = pytest.mark.sandbox(appointments=250, limits=FAST)
+
+
+def read_failed(folder: Path) -> dict[str, str]:
+    """The rows in `failed.csv`, each with its reason."""
+    with open(folder / "failed.csv", encoding="utf-8-sig", newline="") as file:
+        return {row["event_id"]: row["outcome_reason"] for row in csv.DictReader(file)}
+
+
+def read_plan(path: Path) -> list[PlanRow | RowFault]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return list(iterate_plan(file))
+
+
+@pytest.mark.parametrize("state", ["sent", "unknown"])
+async def test_a_stop_while_an_appointment_gets_out_of_the_way_is_nobodys_change(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, state: str
+) -> None:
+    """The process ended before the journal knew that it had arrived: it stands there by the job's own doing."""
+    folder = tmp_path / "job"
+    async with await BulkJob.create(folder, client, rows(*exchange(of_one_doctor(sandbox, 2)))) as job:
+        await job.run(limit=1)
+        query = "UPDATE rows SET state = ? WHERE parks IS NOT NULL"
+        await job._scribe.run(lambda journal: journal.write(query, (state,)))
+    async with await BulkJob.open(folder, client) as job:
+        assert (await job.run()).counts == {"applied": 2}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("title", "By hand"),
+        ("description", "Bring X-rays"),
+        ("address", "Room 9"),
+        ("appointment_status", "noshow"),
+    ],
+)
+async def test_an_edit_of_an_appointment_that_is_out_of_the_way_is_kept(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, field: str, text: str
+) -> None:
+    """That the job has moved it aside excuses its place, and nothing else of it."""
+    folder = tmp_path / "job"
+    plan = rows(*({**cells, "title": "Planned"} for cells in exchange(of_one_doctor(sandbox, 3))))
+    async with await BulkJob.create(folder, client, plan) as job:
+        await job.run(limit=1)
+        (parked,) = writes(sandbox)
+        sandbox.edit_appointment(parked, **{field: text})
+    async with await BulkJob.open(folder, client) as job:
+        summary = await job.run()
+    assert getattr(sandbox.appointment(parked), field) == text
+    assert code_of(summary) == 1
+    assert "changed by somebody else" in read_failed(folder)[parked]
+
+
+async def test_what_is_put_back_gets_its_time_back_and_nothing_of_the_plan(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """A row that came to nothing has set no title and no description either."""
+    events = of_one_doctor(sandbox, 2)
+    before = picture(sandbox)
+    plan = rows(*({**one, "title": "Planned", "description": "Planned"} for one in exchange(events)))
+    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+        await job.prepare()
+        sandbox.faults.plan(UPDATE, ["ok", "422"])
+        summary = await job.run()
+    assert summary.counts == {"failed": 1, "skipped": 1}
+    assert {event.id: sandbox.appointment(event.id) for event in events} == {
+        event.id: before[event.id] for event in events
+    }
+
+
+async def test_an_assignee_is_put_back_without_what_somebody_has_changed_since(
+    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """The second step is cut off and read back; by then the appointment is cancelled, and stays so."""
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    team = sandbox.book.calendars[event.calendar_id].team
+    other = next(one for one in team if one != event.assigned_user_id)
+    moved = (event.start_time + timedelta(weeks=5)).isoformat()
+    cells = at(event, start=moved, assigned_user_id=other, ignore_free_slot_validation=True)
+
+    def cancel() -> None:
+        sandbox.edit_appointment(event.id, appointment_status="cancelled")
+
+    client = make_client(on_event=once(Answered, UPDATE, cancel))
+    sandbox.faults.plan(UPDATE, ["ok", "503"])
+    async with await BulkJob.create(tmp_path / "job", client, rows(cells)) as job:
+        summary = await job.run()
+    after = sandbox.appointment(event.id)
+    assert (after.appointment_status, after.assigned_user_id) == ("cancelled", event.assigned_user_id)
+    assert summary.counts == {"skipped": 1}
+    reason = read_failed(tmp_path / "job")[event.id]
+    assert reason.startswith("changed by somebody else: appointment_status was 'confirmed', is 'cancelled'")
+    assert "assigned_user_id was" not in reason
+
+
+async def test_an_assignee_that_somebody_has_changed_since_is_not_put_back(
+    sandbox: Sandbox, client: LeadConnector
+) -> None:
+    """Nothing of the first step is left, so there is nothing to put back."""
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    team = sandbox.book.calendars[event.calendar_id].team
+    first, second = [one for one in team if one != event.assigned_user_id][:2]
+
+    async def edit() -> None:
+        while not writes(sandbox):
+            await asyncio.sleep(0)
+        sandbox.edit_appointment(event.id, assigned_user_id=second)
+
+    sandbox.faults.plan(UPDATE, ["ok", "422"])
+    editing = asyncio.create_task(edit())
+    with pytest.raises(Exception, match="422") as caught:
+        await client.reschedule_appointment(event.id, shift=timedelta(weeks=5), assigned_user_id=first)
+    await editing
+    assert sandbox.appointment(event.id).assigned_user_id == second
+    assert "Somebody else has changed that since." in caught.value.__notes__
+
+
+@pytest.mark.parametrize("field", ["title", "address", "description"])
+@pytest.mark.parametrize("planned", ["Planned", None])
+async def test_a_text_that_is_edited_after_the_way_back_was_planned_is_kept(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, field: str, planned: str | None
+) -> None:
+    """However long the plan of the way back lies about."""
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    sandbox.edit_appointment(event.id, **{field: "As it was"})
+    change = {field: planned} if planned is not None else {"appointment_status": "cancelled"}
+    async with await BulkJob.create(tmp_path / "job", client, rows(at(event, **change))) as job:
+        await job.run()
+        back = list((await job.plan_undo()).rows)
+    sandbox.edit_appointment(event.id, **{field: "By hand"})
+    async with await BulkJob.create(tmp_path / "undo", client, back, options=JobOptions(skip_refused=True)) as undo:
+        summary = await undo.run()
+    assert getattr(sandbox.appointment(event.id), field) == "By hand"
+    assert summary.counts == {"refused": 1}
+    (row,) = read_plan(tmp_path / "undo" / "failed.csv")
+    assert isinstance(row, PlanRow)
+    assert row.before is not None
