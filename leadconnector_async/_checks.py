@@ -258,7 +258,8 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
     if isinstance(instant.tzinfo, timezone):
         return instant
     # Times of one zone are compared by their clock; those of fixed offsets, as instants.
-    return instant.replace(tzinfo=timezone(instant.utcoffset() or timedelta()))
+    offset = timezone(instant.utcoffset() or timedelta())
+    return datetime.combine(instant, instant.time(), offset)
 
 
 def _render(instant: datetime) -> str:

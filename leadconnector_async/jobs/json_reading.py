@@ -23,6 +23,7 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},]')
 """What decides where an element of an array ends. A text ends in its line at the latest."""
 _OPENING: Final = ("{", "[")
 _CLOSING: Final = ("}", "]")
+_NOTHING: Final = (None, "")
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -53,9 +54,10 @@ def _list_cells(content: str) -> list[tuple[str, object]]:
     if len(_KEY.findall(content)) > len(cells):  # a decoder keeps the last of equal keys and says nothing
         pairs = json.loads(content, object_pairs_hook=list)
     return [
-        (name, cell.strip() if isinstance(cell, str) else cell)
+        (name, text)
         for name, cell in pairs
-        if not (cell is None or (isinstance(cell, str) and is_blank(cell)))
+        if (text := cell.strip() if isinstance(cell, str) else cell) not in _NOTHING
+        and not (isinstance(text, str) and text[0] > "~" and is_blank(text))
     ]
 
 

@@ -20,7 +20,7 @@ from .._shown import escape, shorten, show
 from .._wire import encode_id
 from ..exceptions import InvalidRequestError, RowFault
 from ..models import AppointmentUpdate
-from .clock import BadZone, Shift, parse_shift, place
+from .clock import BadZone, Shift, fix_offset, parse_shift, place
 from .texts import find_unseen, strip_unseen
 
 BEFORE: Final = (
@@ -122,14 +122,14 @@ def name_cells(cells: Iterable[tuple[object, object]]) -> dict[str, object]:
     named: dict[str, object] = {}
     spellings: dict[str, object] = {}
     for spelling, cell in cells:
-        name = name_column(spelling)
-        if name is None:
+        name = _KNOWN.get(spelling) if type(spelling) is str else None
+        if name is None and (name := name_column(spelling)) is None:
             continue
-        first = spellings.setdefault(name, spelling)
         if name in named:
+            first = spellings[name]
             both = f"{first} and {spelling} are the same field" if first != spelling else f"{first} is given twice"
             raise BadRow(name, both, "keep one of them")
-        named[name] = cell
+        named[name], spellings[name] = cell, spelling
     return named
 
 
@@ -169,7 +169,8 @@ def _build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
 def _check_id(event_id: str) -> None:
     if not event_id:
         raise BadRow("event_id", "it is empty", "give the id of an event or of an instance")
-    _check_is_seen("event_id", event_id)
+    if not event_id.isprintable():
+        _check_is_seen("event_id", event_id)
     encode_id(event_id)
 
 
@@ -197,7 +198,7 @@ def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> P
             values[name] = _read_cell(name, cell, zone)
         elif name.startswith("before_"):
             before[name.removeprefix("before_")] = _read_before(name, cell)
-        else:
+        elif name != "timezone":
             others[name] = _read_text(name, cell)
     if "rrule" in values:
         raise BadRow("rrule", "a plan does not change the rule of a series", "use update_appointment")
@@ -231,10 +232,11 @@ def _read_cell(name: str, cell: object, zone: str | None) -> object:
         if truth is None:
             raise BadRow(name, f"{show(cell)} is neither true nor false", "write true or false")
         return truth
-    if name in _TIMES and isinstance(cell, datetime):
+    if name not in _TIMES:
+        return _read_text(name, cell)
+    if isinstance(cell, datetime):
         return _read_moment(name, cell, zone)
-    text = _read_text(name, cell)
-    return _read_time(name, text, zone) if name in _TIMES else text
+    return _read_time(name, _read_text(name, cell), zone)
 
 
 def _read_text(name: str, cell: object) -> str:
@@ -243,6 +245,8 @@ def _read_text(name: str, cell: object) -> str:
     text = cell if type(cell) is str else str.__str__(cell)
     if name in _FREE_TEXTS:
         return text
+    if text.isascii() and text.isprintable():
+        return text.strip()
     text = strip_unseen(text)
     if name in _IDS:
         _check_is_seen(name, text)
@@ -258,11 +262,13 @@ def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") 
     if zone is None:
         raise BadRow(name, f"{shorten(text or moment.isoformat())} has no offset", _ZONE_MEND)
     try:
-        return place(moment, zone)
+        placed = place(moment, zone)
     except BadZone as bad:
         raise BadRow("timezone", bad.reason, bad.mend) from None
     except ValueError as error:
         raise BadRow(name, str(error)) from None
+    # Its zone has been heard: at a fixed offset nobody asks it again.
+    return datetime.combine(placed, placed.time(), fix_offset(placed))
 
 
 def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
