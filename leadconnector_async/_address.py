@@ -12,27 +12,50 @@ from typing import Final
 
 from yarl import URL
 
-from ._shown import show_error
-from ._values import check_line
+from ._secret import Held, Secret, conceal
+from ._shown import escape, show_error
+from ._values import check_line, find_text_fault
 from .exceptions import ConfigurationError
 
 BASE_URL: Final = "https://services.leadconnectorhq.com"
 """The vendor's host [doc]."""
 
 
-def check_base_url(text: str) -> URL:
-    """Read a base address. Raises `ConfigurationError` for one that tokens must not be sent to."""
-    url = read_url("base_url", text)
-    host, port = url.host, url.port
-    if not host or url.scheme not in ("http", "https") or port is None:
-        raise ConfigurationError(f"base_url must look like {BASE_URL!r}")
+def check_base_url(text: str | Secret | Held) -> URL:
+    """Read a base address. Raises `ConfigurationError` for one that tokens must not be sent to.
+
+    One that cannot be used may hold a password: nothing of it is in the error, nor in its frames.
+    """
+    given = conceal(text)
+    del text
+    if not isinstance(given, Secret):
+        raise ConfigurationError(f"base_url is a {given.kind}; it must be a string")
+    found = _read_base_url(given)
+    if isinstance(found, str):
+        raise ConfigurationError(found)
+    return found
+
+
+def _read_base_url(text: Secret) -> URL | str:
+    """The address, or what is wrong with it."""
+    if not text or text != text.strip() or find_text_fault(text):
+        return "base_url must be a non-empty line of text without surrounding whitespace"
+    try:
+        url = URL(text)
+        host = url.host if url.scheme in ("http", "https") and url.port is not None else None
+    except Exception:  # its text may hold a part of the address
+        host = None
+    return _find_fault(url, host) or url if host else f"base_url must look like {BASE_URL!r}"
+
+
+def _find_fault(url: URL, host: str) -> str | None:
     if url.user is not None or url.password is not None:
-        raise ConfigurationError("base_url must not hold a user name or a password")
+        return "base_url must not hold a user name or a password"
     if url.query_string or url.fragment:
-        raise ConfigurationError("base_url must not hold a query or a fragment")
+        return "base_url must not hold a query or a fragment"
     if url.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(f"base_url is http:// to {host}; use https://, as http:// is for loopback only")
-    return url
+        return f"base_url is http:// to {escape(host)}; use https://, as http:// is for loopback only"
+    return None
 
 
 def read_url(name: str, value: object) -> URL:

@@ -7,6 +7,7 @@ Knows events only.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
@@ -48,5 +49,5 @@ class Announcer:
             if inspect.iscoroutine(answer):
                 answer.close()
                 LOGGER.error("on_event returned a coroutine, which nobody awaits: pass a plain function")
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # nobody can cancel a plain function: the call goes on
             LOGGER.exception("on_event failed on %s", type(event).__name__)

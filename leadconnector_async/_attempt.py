@@ -20,6 +20,7 @@ from ._announce import Announcer
 from ._body import is_foreign
 from ._call import (
     Call,
+    fail_broken_token,
     fail_token,
     read_broken_success,
     read_foreign_success,
@@ -35,7 +36,7 @@ from ._secret import Secret
 from ._slots import Ticket
 from ._throttle import Lane, Throttle
 from ._transport import Reply, Transport, Unanswered, build_timeout, describe_cut
-from ._watch import Watch
+from ._watch import Bound, Watch, is_cancelled
 from ._wire import read_success
 from .answer import Answer
 from .auth import TokenSource
@@ -125,9 +126,10 @@ class Attempts:
                     self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
                 reply = await shared.transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
-                if not bound.claim():
+                reason = _explain_end(bound, self._seconds)
+                if reason is None:
                     raise
-                reply = describe_cut(call, f"no whole answer within {self._seconds:g} s")
+                reply = describe_cut(call, reason)
             finally:
                 shared.watch.end(bound)
             call.under_way = False
@@ -185,7 +187,9 @@ class Attempts:
             lane.finish(ticket, reply.answered_at, reply.headers, success=False)
         if daily_spent:
             hint = lane.measure_daily_wait() or read_daily_limit(reply.headers)[1]
-        error = read_error(reply.status, reply.body, daily_spent=daily_spent, secret=call.token, hint_seconds=hint)
+        error = read_error(
+            reply.status, reply.body, daily_spent=daily_spent, secrets=call.secrets, hint_seconds=hint
+        )
         return Failure(error, "status", hint, pause_seconds)
 
     def _pause(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket, hint: float | None) -> float:
@@ -212,11 +216,11 @@ class Attempts:
             if isinstance(ticket, Failure):
                 return ticket
             if (newest := tokens.find_newest(loop.time())) is not None:
-                call.token = newest
+                call.take_token(newest)
                 return ticket
             check = tokens.check(loop)
             if await _is_answered_at_once(check, lane, ticket):
-                call.token = check.result()
+                call.take_token(check.result())
                 return ticket
             returned = True
             failure = await self._fetch(call, loop, tokens.join(check, call.token))
@@ -228,11 +232,13 @@ class Attempts:
         """Wait for a token, as long as for an answer."""
         bound = self._shared.watch.begin(loop, self._seconds)
         try:
-            call.token = await fetching
+            call.take_token(await fetching)
         except asyncio.CancelledError:
-            if not bound.claim():
+            if bound.claim():
+                return fail_token(self._seconds)
+            if is_cancelled():
                 raise
-            return fail_token(self._seconds)
+            return fail_broken_token()
         finally:
             self._shared.watch.end(bound)
         return None
@@ -267,6 +273,13 @@ class Attempts:
         fault = reply.reason if isinstance(reply, Unanswered) else reply.fault
         if fault:
             self._announcer.tell(Broken(self._location_id, call.name, call.attempts, call.hide(fault), call.left))
+
+
+def _explain_end(bound: Bound, seconds: float) -> str | None:
+    """Why an exchange was cancelled; `None` if the whole call was."""
+    if bound.claim():
+        return f"no whole answer within {seconds:g} s"
+    return None if is_cancelled() else "what it waited for was cancelled"
 
 
 async def _is_answered_at_once(check: asyncio.Task[str], lane: Lane, ticket: Ticket) -> bool:

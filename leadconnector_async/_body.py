@@ -31,7 +31,7 @@ _MOST_REPAIRS: Final = 10_000
 _LONGEST_HEAD: Final = 4096
 _TITLE: Final = re.compile(r"<title[^<>]{0,100}>([^<]{1,200})", re.I)
 _LONGEST_EXCERPT: Final = 80
-_SIGNS: Final = (b'"statusCode"', b'"error"', b'"message"', b'"msg"', b'"success"', b'"succeeded"')
+_SIGNS: Final = (b'"statusCode"', b'"error"', b'"errors"', b'"message"', b'"msg"', b'"success"', b'"succeeded"')
 _decode_raw: Final = msgspec.json.Decoder(Raw).decode
 
 
@@ -40,6 +40,7 @@ class _Signs(Struct, frozen=True, rename="camel"):
 
     status_code: object = None
     error: object = None
+    errors: object = None
     status: object = None
     message: object = None
     msg: object = None
@@ -98,7 +99,8 @@ def is_foreign_so_far(head: bytes, headers: Mapping[str, str]) -> bool:
     first = head[_find_start(head) :][:1]
     if first:
         return first not in b"{[" and first[0] not in _SCALARS
-    return "html" in headers.get("content-type", "").lower()
+    kind = headers.get("content-type", "").lower()
+    return bool(kind) and "json" not in kind
 
 
 def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool) -> int | None:
@@ -121,7 +123,7 @@ def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool) -> int
     if signs.error:
         return _read_code(_get_inner(signs.error)) or status
     is_all = known and not _has_data(signs) and (not deletes or not _has_verdict(signs))
-    return status if is_all and (signs.message or signs.msg or _is_false(signs)) else None
+    return status if is_all and (signs.message or signs.msg or signs.errors or _is_false(signs)) else None
 
 
 def repair(body: bytes) -> bytes:

@@ -48,6 +48,8 @@ class Call(Progress, Generic[T], kw_only=True):
     """The moment, by the loop's clock, by which it must be over."""
     attempts: int = 0
     token: str = ""
+    spent: tuple[str, ...] = ()
+    """The tokens of earlier attempts: a server may show these too."""
     under_way: bool = False
     """A request was sent and its end is not known yet."""
     doubt: bool = False
@@ -69,12 +71,23 @@ class Call(Progress, Generic[T], kw_only=True):
         return self.request.operation.name
 
     def hide(self, text: str) -> str:
-        """Cut the token out of a text that the server may have had a hand in."""
-        return redact(text, self.token)
+        """Cut the tokens out of a text that the server may have had a hand in."""
+        return redact(text, *self.secrets)
 
     def hide_in(self, body: bytes) -> bytes:
-        """Cut the token out of a body before an excerpt is taken of it, which could end within the token."""
-        return redact(body.decode("latin-1"), self.token).encode("latin-1")
+        """Cut the tokens out of a body before an excerpt is taken of it, which could end within one."""
+        return redact(body.decode("latin-1"), *self.secrets).encode("latin-1")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every token that it was sent with."""
+        return (self.token, *self.spent)
+
+    def take_token(self, token: str) -> None:
+        """The next attempt is made with this token."""
+        if self.token and token != self.token:
+            self.spent = (*self.spent, self.token)
+        self.token = token
 
     def begin(self) -> None:
         """An attempt begins."""
@@ -157,6 +170,12 @@ def refuse_wait(reason: str, seconds: float) -> Failure:
 def fail_token(seconds: float) -> Failure:
     """The token did not come in time: like a connection that could not be had."""
     text = f"The request was never sent: no token came within {seconds:g} s; see what the token provider waits for."
+    return Failure(TransportError(text), "never_sent")
+
+
+def fail_broken_token() -> Failure:
+    """Something that the provider waited for was cancelled, and not the call."""
+    text = "The request was never sent: what the token provider waited for was cancelled."
     return Failure(TransportError(text), "never_sent")
 
 

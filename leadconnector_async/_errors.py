@@ -104,15 +104,15 @@ def read_error(
     body: bytes,
     *,
     daily_spent: bool = False,
-    secret: str = "",
+    secrets: tuple[str, ...] = (),
     hint_seconds: float | None = None,
 ) -> ApiError:
     """Turn an error answer into the most specific `ApiError`.
 
-    `daily_spent` says that the headers showed an empty daily budget. `secret` is cut out of every text. Of a large
-    body, the first 64 KiB are looked at.
+    `daily_spent` says that the headers showed an empty daily budget. `secrets` are cut out of every text. Of a
+    large body, the first 64 KiB are looked at.
     """
-    read = _read_redacted(body, secret)
+    read = _read_redacted(body, secrets)
     error_type = _choose_type(status, read.messages, daily_spent)
     stopped_on_the_way = status == 403 and not read.is_json
     return error_type(
@@ -135,26 +135,29 @@ def judge_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
     return "expired" if any(_is_expired(text) for text in texts) else "stray"
 
 
-def redact(text: str, secret: str) -> str:
-    """Cut a token out of a text that the server has had a hand in, also where the text ends within it.
+def redact(text: str, *secrets: str) -> str:
+    """Cut tokens out of a text that the server has had a hand in, also where the text ends within one.
 
-    No real token is shorter than eight letters; so many of its first ones tell it.
+    No real token is shorter than eight letters; so many of its first ones tell it. Many begin alike.
     """
-    start = secret[:_SHORTEST_SECRET]
-    if len(start) < _SHORTEST_SECRET or start not in text:
-        return text
+    for start in {secret[:_SHORTEST_SECRET] for secret in secrets if len(secret) >= _SHORTEST_SECRET}:
+        if start in text:
+            text = _cut_out(text, start, [one[_SHORTEST_SECRET:] for one in secrets if one.startswith(start)])
+    return text
+
+
+def _cut_out(text: str, start: str, rests: list[str]) -> str:
     first, *others = text.split(start)
-    rest = secret[_SHORTEST_SECRET:]
-    seen = (len(commonprefix((one, rest))) for one in others)  # noqa: RUF071 - letters are meant
+    seen = [max(len(commonprefix((one, rest))) for rest in rests) for one in others]  # noqa: RUF071 - letters are meant
     return first + "".join(f"[redacted]{one[length:]}" for one, length in zip(others, seen, strict=True))
 
 
-def _read_redacted(body: bytes, secret: str) -> ErrorBody:
+def _read_redacted(body: bytes, secrets: tuple[str, ...]) -> ErrorBody:
     """Twice: as it came, and as its escapes have it. What is cut off must not end within a secret."""
-    start = body[: LARGEST_READ + len(secret)].decode("latin-1")
-    read = read_error_body(redact(start, secret).encode("latin-1"))
-    messages = [redact(text, secret) for text in read.messages]
-    trace_id = redact(read.trace_id, secret) if read.trace_id else None
+    start = body[: LARGEST_READ + sum(map(len, secrets))].decode("latin-1")
+    read = read_error_body(redact(start, *secrets).encode("latin-1"))
+    messages = [redact(text, *secrets) for text in read.messages]
+    trace_id = redact(read.trace_id, *secrets) if read.trace_id else None
     return ErrorBody(messages, trace_id, read.is_json)
 
 

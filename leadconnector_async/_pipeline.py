@@ -186,12 +186,15 @@ class Pipeline:
             attempts=call.attempts,
             doubt=True,
             recovery=call.recovery,
+            token=call.token,
+            spent=call.spent,
         )
         try:
             found = await _guard(reading, self._attempts.make(reading, loop))
             return await self._recover(reading, loop, back_off, found)
         finally:
             call.attempts, call.recovery = reading.attempts, reading.recovery
+            call.token, call.spent = reading.token, reading.spent
 
 
 def _judge(failure: Failure) -> TokenRefusal | None:

@@ -288,5 +288,5 @@ def _blame_store(error: Exception, token: StoredToken | None = None) -> LeadConn
         return error
     text = type(error).__name__
     if token is not None:
-        text = redact(redact(f"{text}: {error}", token.access_token), token.refresh_token or "")
+        text = redact(f"{text}: {error}", token.access_token, token.refresh_token or "")
     return TokenStoreError(f"the token store failed: {text}")

@@ -113,9 +113,7 @@ def hide(error: LeadConnectorError, secrets: Iterable[str]) -> None:
 
 
 def _hide_all(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        text = redact(redact(text, secret), quote_plus(secret))
-    return text
+    return redact(text, *(form for secret in secrets for form in (secret, quote_plus(secret))))
 
 
 def _retell(error_type: type[ApiError], error: ApiError, mend: str) -> ApiError:

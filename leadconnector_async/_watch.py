@@ -17,6 +17,12 @@ from heapq import heappop, heappush
 from itertools import count
 
 
+def is_cancelled() -> bool:
+    """Tell whether the current task itself was cancelled. If not, a `CancelledError` is of what it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 class Bound:
     """One attempt under way."""
 

@@ -101,9 +101,10 @@ class LeadConnector(CalendarMethods):
         on_event: EventHandler | None = None,
     ) -> None:
         given = token if callable(token) else conceal(token)
-        del token  # an error shows the parameters of each function that it went through
+        address = conceal(base_url)
+        del token, base_url  # an error shows the parameters of each function that it went through
         self._location_id = None if location_id is None else check_line("location_id", location_id)
-        self._base_url = check_base_url(base_url)
+        self._base_url = check_base_url(address)
         limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
         self._shared = Shared(
             Transport(self._base_url, session, find_way(self._base_url, session)),

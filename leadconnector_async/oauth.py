@@ -97,8 +97,8 @@ class OAuthApp:
         session: aiohttp.ClientSession | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        secret = conceal(client_secret)
-        del client_secret  # an error shows the parameters of each function that it went through
+        secret, address = conceal(client_secret), conceal(base_url)
+        del client_secret, base_url  # an error shows the parameters of each function that it went through
         client_id = check_line("client_id", client_id)
         secret = _check_secret("client_secret", secret)
         check_kind("timeouts", timeouts, Timeouts)
@@ -112,7 +112,7 @@ class OAuthApp:
         self._authorize_at = _check_page(authorize_at)
         self._clock = clock = check_clock(clock)
         keys = AppKeys(client_id, secret)
-        self._endpoint = TokenEndpoint(check_base_url(base_url), keys, timeouts=timeouts, session=session)
+        self._endpoint = TokenEndpoint(check_base_url(address), keys, timeouts=timeouts, session=session)
         self._renewals = Renewals(
             client_id,
             MemoryTokenStore() if store is None else store,

@@ -8,6 +8,7 @@ from leadconnector_async import (
     ConfigurationError,
     DeadlineExceededError,
     LeadConnector,
+    LeadConnectorError,
     RetryPolicy,
     Timeouts,
     TransportError,
@@ -256,5 +257,64 @@ def test_a_call_cancelled_while_its_token_is_checked_leaves_nothing(turns: int) 
         await asyncio.wait([call])
         assert await other
         assert is_free(client)
+
+    run(play())
+
+
+@pytest.mark.parametrize("act", ["first", "again", "refresh"])
+def test_what_a_provider_waits_for_may_be_cancelled_and_the_call_is_not(act: str) -> None:
+    """A `CancelledError` that nobody has caused by cancelling the call would end a task group without a word."""
+
+    async def play() -> None:
+        world = make_world(max_requests=1)
+        stale = world.sandbox.issue_token("access")
+        if act == "refresh":
+            world.sandbox._desk.tokens.expire(stale)
+
+        class Broken:
+            given = 0
+
+            async def __call__(self) -> str:
+                self.given += 1
+                if act == "first" or (act == "again" and self.given > 1):
+                    await self.refresh(stale)
+                return stale
+
+            async def refresh(self, rejected: str) -> str:
+                waiting = asyncio.ensure_future(asyncio.sleep(1))
+                waiting.cancel()
+                await waiting
+                return rejected
+
+        client = world.connect(token=Broken(), retry=ONCE)
+        if act == "again":
+            await read(client, world)
+        with pytest.raises(LeadConnectorError) as caught:
+            await read(client, world)
+        assert caught.value.outcome == "not_applied"
+        assert is_free(client)
+        await client.aclose()
+
+    run(play())
+
+
+def test_a_call_that_is_cancelled_while_a_provider_is_asked_ends_cancelled() -> None:
+    """Whatever was cancelled first: only a call that nobody has cancelled goes on."""
+
+    async def play() -> None:
+        world = make_world()
+
+        async def wait() -> str:
+            await asyncio.sleep(3600)
+            return ""
+
+        client = world.connect(token=wait, retry=ONCE)
+        task = asyncio.ensure_future(read(client, world))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert is_free(client)
+        await client.aclose()
 
     run(play())

@@ -77,6 +77,9 @@ PAGES = {
     "number": answer(200, b"504 Gateway Time-out"),
     "cut off": b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n<html>",
     "cut off at once": b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 999\r\n\r\n",
+    "text, cut off at once": b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 999\r\n\r\n",
+    "xml, cut off at once": b"HTTP/1.1 200 OK\r\ncontent-type: application/xml\r\ncontent-length: 9\r\n\r\n",
+    "badly packed": answer(200, PAGE, "content-encoding: gzip").replace(b"application/json", b"text/plain"),
 }
 
 
@@ -158,6 +161,8 @@ REFUSALS: dict[str, tuple[dict[str, object], type[ApiError]]] = {
     "inside": ({"error": {"code": 400, "message": TAKEN}}, ApiError),
     "msg": ({"msg": "Unauthorized"}, ApiError),
     "message": ({"message": "Something went wrong", "traceId": "t"}, ApiError),
+    "list": ({"errors": ["no"], "traceId": "t"}, ApiError),
+    "list of objects": ({"errors": [{"message": "no"}]}, ApiError),
     "verdict": ({"success": False, "message": "no"}, ApiError),
     "beside an id": ({"id": "ev1", "statusCode": 500, "message": "half done"}, ApiError),
 }

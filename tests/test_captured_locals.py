@@ -425,3 +425,74 @@ async def test_the_whole_of_a_sandbox_call_shows_no_token_either() -> None:
         await client.aclose()
     assert error is not None
     assert sandbox.token[:20] not in show_all(error)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:{}@x.example",
+        "https://{}@x.example",
+        "https://x.example:{}",
+        "https://us er:{}@x.example\n",
+        " https://user:{}@x.example",
+        "https://user:{}@[x",
+        "https://x.example/?key={}",
+        "https://x.example/#{}",
+        "ftp://user:{}@x.example",
+        "http://user:{}@x.example",
+        "user:{}@x.example",
+    ],
+)
+async def test_a_password_in_a_base_url_is_shown_nowhere(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such an address is refused, whoever is given it, and not repeated by the error nor by its frames."""
+    url = address.format(CLIENT_SECRET)
+    for name, value in {"TOKEN": TOKEN, "LOCATION_ID": "loc", "BASE_URL": url}.items():
+        monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+    makes: list[Callable[[], object]] = [
+        lambda: LeadConnector(TOKEN, base_url=url),
+        lambda: LeadConnector(TOKEN, base_url=url.encode()),  # type: ignore[arg-type]
+        lambda: OAuthApp("client", "the-secret", base_url=url),
+        LeadConnector.from_env,
+        make_client,
+    ]
+    for make in makes:
+        with pytest.raises(ConfigurationError, match="base_url") as caught:
+            make()
+        check_nothing_leaks(caught.value)
+
+
+@pytest.mark.parametrize("asked", ["refreshing", "rotating"])
+async def test_a_token_that_was_renewed_meanwhile_is_not_shown_either(asked: str) -> None:
+    """A server that names the token of an earlier attempt, beside the new one or alone, cut off or whole.
+
+    Both begin alike, as all tokens of one issuer do.
+    """
+    header = "eyJhbGciOiJIUzI1NiJ9.very-secret-"
+    tokens = [f"{header}{part * 20}" for part in ("old1", "new2")]
+
+    class Source:
+        given = 0
+
+        async def __call__(self) -> str:
+            self.given += 1
+            return tokens[asked == "rotating" and self.given > 1]
+
+        async def refresh(self, rejected: str) -> str:
+            return tokens[1]
+
+    text = f"{tokens[0]} and {tokens[1]}, {tokens[0]}, {tokens[0][:50]}"
+    last = [
+        answer(400, b'{"message":"%s"}' % text.encode()),
+        answer(404, text.encode()),
+        answer(200, b"<html>" + text.encode()),
+        answer(200, b'["%s"]' % text.encode()),
+    ]
+    for one in last:
+        first = answer(401, b'{"message":"Invalid JWT"}') if asked == "refreshing" else answer(408, b"")
+        async with raw_server(first, one) as server:
+            policy = RetryPolicy(max_attempts=2, backoff_base=0.001, on_ambiguous="raise")
+            async with LeadConnector(Source(), base_url=server.url, retry=policy) as client:
+                error = await interrupt("", server, wrap(client.create_note("ev1", "x")))
+        assert error is not None
+        shown = show_all(error)
+        assert not [part for part in ("old1", "new2", "very-secret") if part in shown], shown[:2000]

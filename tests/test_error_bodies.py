@@ -219,7 +219,7 @@ def test_a_secret_is_cut_out_of_what_is_bounded_too() -> None:
     edge = b'{"message":"' + b"x" * (LARGEST_READ - 20) + TOKEN.encode() + b'"}'
     page = b"<p>" + TOKEN.encode() + b"</p>"
     for body in (b'{"message":"%s","traceId":"%s"}' % (escaped, escaped), edge, page, TOKEN.encode()):
-        error = read_error(400, body, secret=TOKEN)
+        error = read_error(400, body, secrets=(TOKEN,))
         assert TOKEN not in f"{error} {error.messages} {error.trace_id}"
 
 

@@ -1,5 +1,6 @@
 """What is told while it happens."""
 
+import asyncio
 import logging
 
 import pytest
@@ -35,13 +36,14 @@ async def test_the_story_of_a_call_is_told_in_order(sandbox: Sandbox, make_clien
     assert all(event.seconds > 0.019 for event in events if isinstance(event, Paused | Resumed | Waited))
 
 
+@pytest.mark.parametrize("failure", [RuntimeError("handler"), StopIteration(), asyncio.CancelledError()])
 async def test_a_handler_that_fails_breaks_no_call(
-    sandbox: Sandbox, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+    failure: BaseException, sandbox: Sandbox, make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged, and the call goes on."""
+    """It is logged, and the call goes on, also where the handler has met something that was cancelled."""
 
     def fail(event: Event) -> None:
-        raise RuntimeError("handler")
+        raise failure
 
     assert await make_client(on_event=fail).get_appointment(sandbox.appointment_ids[0])
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]

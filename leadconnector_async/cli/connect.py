@@ -44,7 +44,7 @@ def make_client(profile: str | None = None) -> LeadConnector:
     if location_id is None:
         raise settings.refuse("LOCATION_ID", "the id of the location (Sub-Account)")
     token = settings.make_token(location_id)
-    base_url = settings.find("BASE_URL") or BASE_URL
+    base_url = Secret(settings.find("BASE_URL") or BASE_URL)
     return LeadConnector(token, location_id=location_id, base_url=base_url, app_info="leadconnector-cli")
 
 
@@ -100,7 +100,7 @@ class Settings:
                 secret = read_secret(self.name("CLIENT_SECRET_FILE"), self.find("CLIENT_SECRET_FILE") or "")
             case _:
                 raise self.refuse("CLIENT_SECRET", "the secret of the app, or its file in …_CLIENT_SECRET_FILE")
-        base_url = self.find("BASE_URL") or BASE_URL
+        base_url = Secret(self.find("BASE_URL") or BASE_URL)
         return OAuthApp(self.find("CLIENT_ID") or "", secret, store=FileTokenStore(path), base_url=base_url)
 
     def _choose(self, *settings: str) -> str | None:
