@@ -19,6 +19,7 @@ from .exceptions import ConfigurationError
 
 BASE_URL: Final = "https://services.leadconnectorhq.com"
 """The vendor's host [doc]."""
+_UNLIKE: Final = f"base_url must look like {BASE_URL!r}"
 
 
 def check_base_url(text: str | Secret | Held) -> URL:
@@ -44,8 +45,8 @@ def _read_base_url(text: Secret) -> URL | str:
         url = URL(text)
         host = url.host if url.scheme in ("http", "https") and url.port is not None else None
     except Exception:  # its text may hold a part of the address
-        host = None
-    return _find_fault(url, host) or url if host else f"base_url must look like {BASE_URL!r}"
+        return _UNLIKE
+    return _find_fault(url, host) or url if host else _UNLIKE
 
 
 def _find_fault(url: URL, host: str) -> str | None:

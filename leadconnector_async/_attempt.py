@@ -126,8 +126,7 @@ class Attempts:
                     self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
                 reply = await shared.transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
-                reason = _explain_end(bound, self._seconds)
-                if reason is None:
+                if (reason := _explain_end(bound, self._seconds)) is None:
                     raise
                 reply = describe_cut(call, reason)
             finally:

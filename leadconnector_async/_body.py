@@ -58,7 +58,7 @@ class _Signs(Struct, frozen=True, rename="camel"):
 
 
 _decode_signs: Final = msgspec.json.Decoder(_Signs).decode
-_get_words: Final = attrgetter("status_code", "error", "status", "message", "msg", "success", "succeeded")
+_get_words: Final = attrgetter("status_code", "error", "errors", "status", "message", "msg", "success", "succeeded")
 _NO_WORDS: Final = _get_words(_Signs())
 
 
