@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, TypeAlias, cast
 from urllib.parse import unquote_to_bytes
 
@@ -24,9 +25,9 @@ Parameter: TypeAlias = str | int | Sequence[str]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING_SENT: Final = " Nothing was sent."
 _LONGEST_ID: Final = 1000
-_BAD_IN_PATH: Final = re.compile(r"[\s?#]|%(?![0-9A-Fa-f]{2})")
+_BAD_IN_PATH: Final = partial(re.compile, r"[\s?#]|%(?![0-9A-Fa-f]{2})")
 """In a path as it was given: blanks, a query, and a percent sign that begins no escape."""
-_BAD_IN_DECODED_PATH: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|^//|(?:^|/)\s*\.{1,2}\s*(?:[/;]|\Z)")
+_BAD_IN_DECODED_PATH: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\\]|^//|(?:^|/)\s*\.{1,2}\s*(?:[/;]|\Z)")
 """In a path that somebody on the way may decode: whatever can lead to another one, dot segments above all."""
 _MOST_DECODED: Final = 5
 _LONGEST_PATH: Final = 8000
@@ -138,10 +139,10 @@ def check_path(path: object) -> str:
 
 def _is_bad_path(path: str) -> bool:
     """Whether a path can lead to another one, however often it is decoded on the way: `%2e%2e` is `..` too."""
-    if len(path) > _LONGEST_PATH or "//" in path or _BAD_IN_PATH.search(path):
+    if len(path) > _LONGEST_PATH or "//" in path or _BAD_IN_PATH().search(path):
         return True
     for _ in range(_MOST_DECODED):
-        if _BAD_IN_DECODED_PATH.search(path):
+        if _BAD_IN_DECODED_PATH().search(path):
             return True
         try:
             decoded = unquote_to_bytes(path).decode()

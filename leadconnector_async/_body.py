@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from operator import attrgetter
 from typing import Final, cast
@@ -24,12 +25,12 @@ _BLANKS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*")
 _SCALARS: Final = frozenset(b'"-0123456789tfn')
 _CONTROLS: Final = bytes(max(byte, 0x20) for byte in range(256))
 """Turns every control character into a blank: between values it is one already, inside a text it is not allowed."""
-_NOT_JSON: Final = re.compile(rb"(?:(?<=[:\[,])|(?<=[:\[,] ))(?:NaN|-?Infinity)(?=[ ,\]}])")
-_LONE_HIGH: Final = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
-_LONE_LOW: Final = re.compile(rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_NOT_JSON: Final = partial(re.compile, rb"(?:(?<=[:\[,])|(?<=[:\[,] ))(?:NaN|-?Infinity)(?=[ ,\]}])")
+_LONE_HIGH: Final = partial(re.compile, rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
+_LONE_LOW: Final = partial(re.compile, rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _MOST_REPAIRS: Final = 10_000
 _LONGEST_HEAD: Final = 4096
-_TITLE: Final = re.compile(r"<title[^<>]{0,100}>([^<]{1,200})", re.I)
+_TITLE: Final = partial(re.compile, r"<title[^<>]{0,100}>([^<]{1,200})", re.I)
 _LONGEST_EXCERPT: Final = 80
 _SIGNS: Final = (b'"statusCode"', b'"error"', b'"errors"', b'"message"', b'"msg"', b'"success"', b'"succeeded"')
 _decode_raw: Final = msgspec.json.Decoder(Raw).decode
@@ -137,16 +138,16 @@ def repair(body: bytes) -> bytes:
     except UnicodeDecodeError:
         body = body.decode("utf-8", "replace").encode()
     if b"NaN" in body or b"Infinity" in body:
-        body = _NOT_JSON.sub(b"null", body, _MOST_REPAIRS)
+        body = _NOT_JSON().sub(b"null", body, _MOST_REPAIRS)
     if b"\\ud" in body or b"\\uD" in body:
-        body = _LONE_LOW.sub(rb"\\ufffd", _LONE_HIGH.sub(rb"\\ufffd", body, _MOST_REPAIRS), _MOST_REPAIRS)
+        body = _LONE_LOW().sub(rb"\\ufffd", _LONE_HIGH().sub(rb"\\ufffd", body, _MOST_REPAIRS), _MOST_REPAIRS)
     return body
 
 
 def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> str:
     """Say what came instead of an answer of the API."""
     text = body[:_LONGEST_HEAD].decode("utf-8", "replace")
-    title = _TITLE.search(text)
+    title = _TITLE().search(text)
     words = "".join(
         one if one.isprintable() else " " for one in (title[1] if title else text[: _LONGEST_HEAD // 4])
     )

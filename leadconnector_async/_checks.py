@@ -12,6 +12,7 @@ import re
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import Final, NoReturn, TypeVar, get_args
 from uuid import UUID
 
@@ -48,7 +49,7 @@ _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, D
 """Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
 _LINES: Final = frozenset({"description", "address", "rrule"})
 """Texts that may have line breaks."""
-_FAULT: Final = re.compile(r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
+_FAULT: Final = partial(re.compile, r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
 _REASON_LENGTH: Final = 200
 _QUARTER: Final = 15 * 60
 _AS_SENT: Final = re.compile(
@@ -168,7 +169,7 @@ def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str)
     try:
         return msgspec.convert(fields, wire_type)
     except msgspec.ValidationError as error:
-        match = _FAULT.match(str(error))
+        match = _FAULT().match(str(error))
         if match is None:
             raise refuse("payload", fields, str(error), "check the types of its fields") from None
         camel = match["field"]

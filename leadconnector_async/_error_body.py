@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Final, TypeAlias, cast
 
@@ -46,8 +47,8 @@ _NO_TEXT: Final = frozenset(
     {"statuscode", "status", "code", "traceid", "timestamp", "path", "success", "resolution"}
 )
 """Keys whose values are no message."""
-_FIELD: Final = re.compile(
-    r'"(?P<name>message|msg|traceId)"\s{0,20}:\s{0,20}"(?P<text>(?:[^"\\]|\\.){0,2000})', re.S
+_FIELD: Final = partial(
+    re.compile, r'"(?P<name>message|msg|traceId)"\s{0,20}:\s{0,20}"(?P<text>(?:[^"\\]|\\.){0,2000})', re.S
 )
 _JSON: Final = (b"{", b"[", b'"')
 
@@ -92,7 +93,7 @@ def _decode(content: bytes) -> tuple[_Json, bool]:
 def _salvage(text: str) -> ErrorBody:
     """The message and the trace id of JSON that was cut off or broken."""
     found: dict[str, str] = {}
-    for match in islice(_FIELD.finditer(text), MOST_MESSAGES):
+    for match in islice(_FIELD().finditer(text), MOST_MESSAGES):
         found.setdefault(match["name"], _unquote(match["text"]))
     message = found.get("message") or found.get("msg") or clean_line(text)
     return ErrorBody([message] if message else [], clean_trace_id(found.get("traceId")), is_json=True)

@@ -92,13 +92,15 @@ _decode_time: Final[Callable[[bytes | Raw], datetime]] = msgspec.json.Decoder(Aw
 
 def _build_inner_reader(struct_type: type[S]) -> Callable[[bytes | Raw], Read[S]]:
     """A reader of a value, alone or in its envelope."""
-    read = Reader(struct_type).read
+    reader: Reader[S] | None = None
 
     def read_inner(content: bytes | Raw) -> Read[S]:
+        nonlocal reader
+        reader = reader or Reader(struct_type)  # at its first use: importing the package does not pay for it
         content = content or _EMPTY
         envelope = _decode_envelope(content)
         inners = (envelope.event, envelope.appointment, envelope.note, envelope.calendar)
-        return read(next((one for one in inners if begins(one, b"{")), content))
+        return reader.read(next((one for one in inners if begins(one, b"{")), content))
 
     return read_inner
 

@@ -3,12 +3,13 @@
 Rule: whatever comes in, what goes out is bounded, on one line, and steers neither a terminal nor the direction of
 reading. The cost is linear in the length: each search below goes on where the last one ended.
 
-Pure. Must not import anything of the package.
+Pure. Must not import anything of the package. Patterns are compiled when a text needs them.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final
 
 LONGEST_TEXT: Final = 300
@@ -17,23 +18,24 @@ LONGEST_TRACE: Final = 100
 """Letters of a trace id: the server's have 36."""
 _MOST_READ: Final = 4_000
 """Letters that are looked at for those that are shown. `unescape` fails on a number of 4,300 digits."""
-_UNPRINTABLE: Final = re.compile(
+_UNPRINTABLE: Final = partial(
+    re.compile,
     r"[\s\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e0fff]+"
+    r"\ud800-\udfff\U000e0000-\U000e0fff]+",
 )
 """Blanks, control characters, marks that turn the direction of reading, and halves of characters."""
 _SKIPPED: Final = {
-    "script": re.compile(r"</script", re.I),
-    "style": re.compile(r"</style", re.I),
-    "!--": re.compile(r"-->"),
+    "script": partial(re.compile, r"</script", re.I),
+    "style": partial(re.compile, r"</style", re.I),
+    "!--": partial(re.compile, r"-->"),
 }
 """What a page does not show, and how it ends."""
-_OPENING: Final = re.compile(r"<(!--|[a-z]+|[/!?])", re.I)
+_OPENING: Final = partial(re.compile, r"<(!--|[a-z]+|[/!?])", re.I)
 
 
 def clean_line(text: str, longest: int = LONGEST_TEXT) -> str:
     """One line without anything that a terminal obeys, cut after `longest` letters."""
-    line = _UNPRINTABLE.sub(" ", text[: max(_MOST_READ, 2 * longest)]).strip()
+    line = _UNPRINTABLE().sub(" ", text[: max(_MOST_READ, 2 * longest)]).strip()
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
@@ -47,16 +49,16 @@ def read_page(page: str) -> str:
     from html import unescape  # noqa: PLC0415 - only pages need its large table
 
     parts: list[str] = []
-    place = 0
-    while (opening := _OPENING.search(page, place)) is not None:
+    place, find_opening = 0, _OPENING().search
+    while (opening := find_opening(page, place)) is not None:
         parts.append(page[place : opening.start()])
         skipped = _SKIPPED.get(opening[1].lower())
-        end = opening if skipped is None else skipped.search(page, opening.end())
+        end = opening if skipped is None else skipped().search(page, opening.end())
         place = -1 if end is None else page.find(">", end.end() - (skipped is not None))
         if place < 0:
             break
         place += 1
     else:
         parts.append(page[place:])
-    shown = _UNPRINTABLE.sub(" ", " ".join(parts)).strip()
+    shown = _UNPRINTABLE().sub(" ", " ".join(parts)).strip()
     return clean_line(unescape(shown[:_MOST_READ]))

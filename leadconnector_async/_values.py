@@ -24,7 +24,7 @@ T = TypeVar("T")
 _LONGEST_PATH: Final = 4096
 """Bytes: what Linux takes, and more than the others."""
 _LARGEST_COUNT: Final = 1_000_000_000
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def to_text(value: object) -> str | None:
@@ -45,7 +45,7 @@ def find_text_fault(text: str, *, lines: bool = False) -> str | None:
     """
     if text.isprintable():
         return None
-    match = next((one for one in _CONTROL.finditer(text) if one[0] != "\t" and _is_refused(one[0], lines)), None)
+    match = next((one for one in _CONTROL().finditer(text) if one[0] != "\t" and _is_refused(one[0], lines)), None)
     if match is None:
         return None
     character = match[0]
