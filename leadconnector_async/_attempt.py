@@ -46,6 +46,8 @@ from .policy import Timeouts
 T = TypeVar("T")
 
 _LONGEST_ID: Final = 200
+_LARGE: Final = 256 * 1024
+"""Bytes from which on an answer is read in a worker thread, so that the loop can go on meanwhile."""
 
 
 class Shared(Struct, frozen=True):
@@ -137,7 +139,8 @@ class Attempts:
         except BaseException:
             lane.free(ticket, left=call.left)
             raise
-        return self._read_reply(call, lane, reply, ticket)
+        settled = self._settle_reply(call, lane, reply, ticket)
+        return settled if isinstance(settled, Failure) else await self._read_success(call, settled)
 
     async def renew_token(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
         """Ask for another token than the one that was refused; tells whether there is one."""
@@ -152,9 +155,10 @@ class Attempts:
         self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
         return True
 
-    def _read_reply(
+    def _settle_reply(
         self, call: Call[T], lane: Lane, reply: Reply | Unanswered, ticket: Ticket
-    ) -> Answer[T] | Failure:
+    ) -> Reply | Failure:
+        """Give the slot back; returns the reply if it is a success that can be read."""
         if isinstance(reply, Unanswered):
             lane.free(ticket, left=call.left)
             return read_unanswered(call, reply)
@@ -166,7 +170,15 @@ class Attempts:
             return read_broken_success(call, reply)
         if foreign:
             return read_foreign_success(call, reply)
-        read = read_success(call.request, reply.status, reply.body)
+        return reply
+
+    async def _read_success(self, call: Call[T], reply: Reply) -> Answer[T] | Failure:
+        """Read it; a large one in a worker thread. Not of a write: a cancellation would lose what became of it."""
+        request = call.request
+        if len(reply.body) > _LARGE and not request.operation.writes:
+            read = await asyncio.to_thread(read_success, request, reply.status, reply.body)
+        else:
+            read = read_success(request, reply.status, reply.body)
         if isinstance(read, Read):
             if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
                 self._warn_of_id(call, asked, found)

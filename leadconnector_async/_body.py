@@ -21,14 +21,24 @@ from msgspec import Raw, Struct, field
 from ._errors import UNREADABLE
 
 _BOM: Final = b"\xef\xbb\xbf"
-_BLANKS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*")
+LARGE: Final = 64 * 1024
+"""Bytes from which on a body is looked at before it is read: reading it in vain would cost too much."""
+_BLANKS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,65536}")
+"""No answer of the API begins with more than that."""
 _SCALARS: Final = frozenset(b'"-0123456789tfn')
 _CONTROLS: Final = bytes(max(byte, 0x20) for byte in range(256))
 """Turns every control character into a blank: between values it is one already, inside a text it is not allowed."""
-_NOT_JSON: Final = partial(re.compile, rb"(?:(?<=[:\[,])|(?<=[:\[,] ))(?:NaN|-?Infinity)(?=[ ,\]}])")
-_LONE_HIGH: Final = partial(re.compile, rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})")
-_LONE_LOW: Final = partial(re.compile, rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}")
-_MOST_REPAIRS: Final = 10_000
+_NOT_JSON: Final = {b"NaN": [b"NaN"], b"Infinity": [b"-Infinity", b"Infinity"]}
+"""What to look for, and which words it then may be."""
+_NOT_JSON_WORD: Final = rb"%s(?:(?<=[:\[,]%s)|(?<=[:\[,] %s))(?=[ ,\]}])"
+"""Begins with a fixed text, which is searched for at the speed of C."""
+_LONE_HALF: Final = partial(
+    re.compile,
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})",
+)
+_FEWEST_BYTES: Final = 6
+"""For each escape; with fewer they are not escapes, and were put there to keep a reader busy."""
 _LONGEST_HEAD: Final = 4096
 _TITLE: Final = partial(re.compile, r"<title[^<>]{0,100}>([^<]{1,200})", re.I)
 _LONGEST_EXCERPT: Final = 80
@@ -36,17 +46,17 @@ _SIGNS: Final = (b'"statusCode"', b'"error"', b'"errors"', b'"message"', b'"msg"
 _decode_raw: Final = msgspec.json.Decoder(Raw).decode
 
 
-class _Signs(Struct, frozen=True, rename="camel"):
+class Signs(Struct, frozen=True, rename="camel"):
     """What tells a refusal from a success."""
 
-    status_code: object = None
-    error: object = None
-    errors: object = None
-    status: object = None
-    message: object = None
-    msg: object = None
-    success: object = None
-    succeeded: object = None
+    status_code: Raw = Raw()
+    error: Raw = Raw()
+    errors: Raw = Raw()
+    status: Raw = Raw()
+    message: Raw = Raw()
+    msg: Raw = Raw()
+    success: Raw = Raw()
+    succeeded: Raw = Raw()
     id: Raw = Raw()
     event: Raw = Raw()
     appointment: Raw = Raw()
@@ -58,9 +68,10 @@ class _Signs(Struct, frozen=True, rename="camel"):
     dates: Raw = field(name="_dates_", default=Raw())
 
 
-_decode_signs: Final = msgspec.json.Decoder(_Signs).decode
+_decode_signs: Final = msgspec.json.Decoder(Signs).decode
+_decode_any: Final = msgspec.json.Decoder(object).decode
 _get_words: Final = attrgetter("status_code", "error", "errors", "status", "message", "msg", "success", "succeeded")
-_NO_WORDS: Final = _get_words(_Signs())
+_NO_WORDS: Final = _get_words(Signs())
 
 
 def trim(body: bytes) -> bytes:
@@ -104,27 +115,43 @@ def is_foreign_so_far(head: bytes, headers: Mapping[str, str]) -> bool:
     return bool(kind) and "json" not in kind
 
 
-def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool) -> int | None:
+def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool, signs: Signs | None = None) -> int | None:
     """The status of the error that a 2xx carries in its JSON; `None` if it carries none.
 
     `known`: the operation is one of the table, so an answer that holds a message and no data of any of them is a
-    refusal too. `deletes`: `{"succeeded": false}` is its value.
+    refusal too. `deletes`: `{"succeeded": false}` is its value. `signs`: what `prepare` has found.
     """
-    if not known and not any(sign in body for sign in _SIGNS):
+    if not known and len(body) <= LARGE and not any(sign in body for sign in _SIGNS):
         return None
     try:
-        signs = _decode_signs(body)
+        signs = signs or _decode_signs(body)
     except UNREADABLE:
         return None
     if _get_words(signs) == _NO_WORDS:
         return None
-    code = _read_code(signs.status_code) or (_read_code(signs.status) if not signs.id else None)
+    code = _read_code(_read(signs.status_code)) or (None if signs.id else _read_code(_read(signs.status)))
     if code is not None:
         return code
-    if signs.error:
-        return _read_code(_get_inner(signs.error)) or status
+    if error := _read(signs.error):
+        return _read_code(_get_inner(error)) or status
     is_all = known and not _has_data(signs) and (not deletes or not _has_verdict(signs))
-    return status if is_all and (signs.message or signs.msg or signs.errors or _is_false(signs)) else None
+    return (
+        status
+        if is_all and (_read(signs.message) or _read(signs.msg) or _read(signs.errors) or _is_false(signs))
+        else None
+    )
+
+
+def prepare(body: bytes) -> tuple[bytes, Signs | None]:
+    """Repair a large body if it needs it: to find that out takes less time than to read it in vain.
+
+    Returns its signs as well, if it was whole: see `find_refusal`.
+    """
+    try:
+        signs = _decode_signs(body)
+    except UNREADABLE:
+        return repair(body), None
+    return (body if body.isascii() else _repair_encoding(body)), signs
 
 
 def repair(body: bytes) -> bytes:
@@ -133,14 +160,22 @@ def repair(body: bytes) -> bytes:
     Control characters inside a text, bytes that are not UTF-8, halves of surrogate pairs, `NaN` and `Infinity`.
     """
     body = body.translate(_CONTROLS)
+    if not body.isascii():
+        body = _repair_encoding(body)
+    for part, words in _NOT_JSON.items():
+        if part in body:
+            for word in words:
+                body = re.sub(_NOT_JSON_WORD % (word, word, word), b"null", body)
+    if 0 < body.count(b"\\") * _FEWEST_BYTES <= len(body):
+        body = _LONE_HALF().sub(rb"\\ufffd", body)
+    return body
+
+
+def _repair_encoding(body: bytes) -> bytes:
     try:
         body.decode()
     except UnicodeDecodeError:
-        body = body.decode("utf-8", "replace").encode()
-    if b"NaN" in body or b"Infinity" in body:
-        body = _NOT_JSON().sub(b"null", body, _MOST_REPAIRS)
-    if b"\\ud" in body or b"\\uD" in body:
-        body = _LONE_LOW().sub(rb"\\ufffd", _LONE_HIGH().sub(rb"\\ufffd", body, _MOST_REPAIRS), _MOST_REPAIRS)
+        return body.decode("utf-8", "replace").encode()
     return body
 
 
@@ -167,6 +202,17 @@ def _find_start(body: bytes) -> int:
     return blanks.end() if blanks is not None else 0
 
 
+def _read(value: Raw) -> object:
+    """A sign; of one that is too large to be read, that it is there."""
+    size = len(memoryview(value))
+    if not size or size > LARGE:
+        return size > 0
+    try:
+        return _decode_any(value)
+    except UNREADABLE:
+        return True
+
+
 def _read_code(value: object) -> int | None:
     """An HTTP status that is an error."""
     if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.A):
@@ -183,14 +229,15 @@ def _get_inner(error: object) -> object:
     return inner.get("statusCode", inner.get("status", inner.get("code")))
 
 
-def _has_data(signs: _Signs) -> bool:
+def _has_data(signs: Signs) -> bool:
     data = (signs.id, signs.event, signs.appointment, signs.note, signs.calendar)
     return any(map(memoryview, (*data, signs.events, signs.notes, signs.calendars, signs.dates)))
 
 
-def _has_verdict(signs: _Signs) -> bool:
-    return signs.success is not None or signs.succeeded is not None
+def _has_verdict(signs: Signs) -> bool:
+    return any(bytes(memoryview(value)[:1]) not in (b"", b"n") for value in (signs.success, signs.succeeded))
 
 
-def _is_false(signs: _Signs) -> bool:
-    return any(str(value).lower() == "false" for value in (signs.success, signs.succeeded))
+def _is_false(signs: Signs) -> bool:
+    values = (signs.success, signs.succeeded)
+    return any(bytes(memoryview(value)[:8]).lower() in (b"false", b'"false"') for value in values)

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime
+from operator import lt
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
 
+from ._body import LARGE
 from ._errors import UNREADABLE
 from ._lenient import Read, Reader, begins, read_moment
 from ._wire import read_appointment
+from ._wire_models import MisspeltStatus
 from .models import Appointment, AwareDatetime, BlockSlot, Calendar, Note
 
 T = TypeVar("T")
@@ -28,9 +31,18 @@ _EMPTY: Final = b"{}"
 _TRACE: Final = "traceId"
 _DATES: Final = "_dates_"
 _MISSPELT: Final = b'"appoinmentStatus"'
-_LARGE: Final = 64 * 1024
-_FEWEST_BYTES: Final = 8
-"""A large list holds at least so many bytes for each comma; with fewer it is made to keep a reader busy."""
+_ENVELOPES: Final = (b'"event"', b'"appointment"')
+_BLOCK: Final = 200
+"""Events that are read at once: with many more of them, memory is slower than reading is."""
+_SMALLEST_ENTRY: Final = 100
+"""Bytes for each entry of a large list at least; with fewer it is made to keep a reader busy."""
+_MOST_ONE_BY_ONE: Final = 1000
+"""Entries of a large list that are read one by one, which takes ten times as long; or an eighth of all."""
+_MOST_OF_OTHERS: Final = 2000
+"""Notes of a page, calendars of a location."""
+_MOST_DAYS: Final = 1000
+_MOST_SLOTS: Final = 100_000
+"""Of all days together: 31 days are the most that can be asked for, and a day has 1,440 minutes."""
 _MOST_UNREAD: Final = 1000
 """Odd entries of a list: with more of them it is not the list that was asked for."""
 
@@ -68,6 +80,10 @@ class _Day(Struct, frozen=True):
     slots: list[AwareDatetime]
 
 
+class _FullSlot(Struct, frozen=True, rename="camel"):
+    start_time: AwareDatetime
+
+
 class _OddDay(Struct, frozen=True):
     slots: Raw
 
@@ -81,11 +97,14 @@ _decode_entries: Final = msgspec.json.Decoder(list[Raw]).decode
 _decode_fields: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_more: Final = msgspec.json.Decoder(_More, strict=False).decode
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
+_decode_envelopes: Final = msgspec.json.Decoder(list[_Envelope]).decode
 _decode_verdict: Final = msgspec.json.Decoder(_Verdict).decode
 _decode_events: Final = msgspec.json.Decoder(_Events, strict=False).decode
 _decode_day: Final = msgspec.json.Decoder(_Day).decode
 _decode_odd_day: Final = msgspec.json.Decoder(_OddDay).decode
 _decode_slot: Final = msgspec.json.Decoder(_Slot).decode
+_decode_full_slots: Final = msgspec.json.Decoder(list[_FullSlot]).decode
+_decode_misspelt: Final = msgspec.json.Decoder(list[MisspeltStatus]).decode
 _decode_slots: Final = msgspec.json.Decoder(list[AwareDatetime]).decode
 _decode_time: Final[Callable[[bytes | Raw], datetime]] = msgspec.json.Decoder(AwareDatetime).decode
 
@@ -130,7 +149,8 @@ def read_verdict(body: bytes) -> Read[bool]:
 
 def read_events(body: bytes) -> Read[list[Appointment]]:
     """A list of events, all at once where nothing is odd: that is several times as fast."""
-    check_density(body)
+    if len(body) > LARGE:
+        return _read_blocks(_list(body, "events"))
     try:
         values = _decode_events(body).events
     except UNREADABLE:
@@ -142,13 +162,11 @@ def read_events(body: bytes) -> Read[list[Appointment]]:
 
 def read_calendars(body: bytes) -> Read[list[Calendar]]:
     """A list of calendars."""
-    check_density(body)
     return _read_each(_list(body, "calendars"), "calendars", read_calendar)
 
 
 def read_notes(body: bytes) -> Read[NotePage]:
     """One page of notes."""
-    check_density(body)
     entries = _list(body, "notes")
     read = _read_each(entries, "notes", read_note)
     return Read(NotePage(read.value, _reads_more(body), len(entries)), read.unread)
@@ -161,9 +179,10 @@ def read_free_slots(body: bytes) -> Read[FreeSlots]:
     is a text, or an object with `startTime` [field]. A day of which nothing can be read is left out and named in
     `unread`. Raises `ValueError` where no day at all can be read though there is something to read.
     """
-    check_density(body)
     fields = _decode_fields(body or _EMPTY)
     days = {**fields, **_decode_fields(fields[_DATES])} if _DATES in fields else fields
+    _check_count(len(days), _MOST_DAYS, "days")
+    count = 0
     slots: FreeSlots = {}
     unread: list[str] = []
     for name, value in days.items():
@@ -174,7 +193,9 @@ def read_free_slots(body: bytes) -> Read[FreeSlots]:
         except UNREADABLE:
             unread.append(name)
         else:
-            slots[day] = tuple(dict.fromkeys((*slots.get(day, ()), *read.value)))
+            count += len(read.value)
+            _check_count(count, _MOST_SLOTS, "slots")
+            slots[day] = _join_slots(slots.get(day, ()), read.value)
             unread += read.unread
         _check_unread(unread)
     if not slots and (unread or days.keys() - {_TRACE, _DATES}):
@@ -182,10 +203,10 @@ def read_free_slots(body: bytes) -> Read[FreeSlots]:
     return Read(slots, tuple(unread))
 
 
-def check_density(body: bytes) -> None:
-    """Refuse a large body of tiny values before it is read. Raises `ValueError`."""
-    if len(body) > _LARGE and body.count(b",") * _FEWEST_BYTES > len(body):
-        raise ValueError("it holds more values than an answer of its size can")
+def _join_slots(known: tuple[datetime, ...], found: list[datetime]) -> tuple[datetime, ...]:
+    """Each once; to see that they are in order is several times as fast as to look each up."""
+    slots = (*known, *found)
+    return slots if all(map(lt, slots, slots[1:])) else tuple(dict.fromkeys(slots))
 
 
 def _read_day(name: str, value: Raw) -> Read[list[datetime]]:
@@ -198,6 +219,10 @@ def _read_day(name: str, value: Raw) -> Read[list[datetime]]:
     except UNREADABLE:
         inner = value if bare else _decode_odd_day(value).slots
     entries = [] if begins(inner, b"n") else _decode_entries(inner)
+    try:
+        return Read([slot.start_time for slot in _decode_full_slots(inner)])
+    except UNREADABLE:
+        _check_count(len(entries), _MOST_ONE_BY_ONE, "slots of a day")
     read = _read_each(entries, name, _read_slot)
     if entries and not read.value:
         raise ValueError("none of its slots can be read")
@@ -219,11 +244,69 @@ def _reads_more(body: bytes) -> bool:
         return False
 
 
-def _read_each(entries: list[Raw], name: str, read: Callable[[Raw], Read[T]]) -> Read[list[T]]:
+def _read_blocks(entries: list[Raw]) -> Read[list[Appointment]]:
+    """Read a large list of events: block by block, and only those blocks entry by entry that cannot be read so."""
+    values: list[Appointment] = []
+    unread: list[str] = []
+    reader, odd, nameless = Reader(Appointment), 0, 0
+    most = max(_MOST_ONE_BY_ONE, len(entries) // 8)
+    for start in range(0, len(entries), _BLOCK):
+        block = entries[start : start + _BLOCK]
+        read = _read_block(reader, block)
+        if read is None:
+            odd += len(block)
+            _check_count(odd, most, "odd entries")
+            read = _read_each(block, "events", read_created, start)
+        nameless += [value.id for value in read.value].count(None)
+        _check_count(nameless, most, "events without an id")
+        values += read.value
+        unread += read.unread
+    return Read(values, tuple(unread))
+
+
+def _read_block(reader: Reader[Appointment], block: list[Raw]) -> Read[list[Appointment]] | None:
+    """Read some events at once; `None` if they must be read one by one."""
+    try:
+        content = _join(block)
+        read = reader.read_list(content)
+        if not all(value.id for value in read.value) and any(name in content for name in _ENVELOPES):
+            envelopes = zip(block, _decode_envelopes(content), strict=True)
+            content = _join([_find_inner(entry, envelope) for entry, envelope in envelopes])
+            read = reader.read_list(content)
+        return _correct_statuses(read, content) if _MISSPELT in content else read
+    except UNREADABLE:
+        return None
+
+
+def _join(entries: list[Raw]) -> bytes:
+    return b"".join((b"[", b",".join(entries), b"]"))
+
+
+def _find_inner(entry: Raw, envelope: _Envelope) -> Raw:
+    return next((one for one in (envelope.event, envelope.appointment) if begins(one, b"{")), entry)
+
+
+def _correct_statuses(read: Read[list[Appointment]], content: bytes) -> Read[list[Appointment]]:
+    misspelt = _decode_misspelt(content)
+    values = [
+        value
+        if value.appointment_status
+        else msgspec.structs.replace(value, appointment_status=other.appointment_status)
+        for value, other in zip(read.value, misspelt, strict=True)
+    ]
+    return Read(values, read.unread)
+
+
+def _check_count(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise ValueError(f"it holds more than {most:,} {what}")
+
+
+def _read_each(entries: list[Raw], name: str, read: Callable[[Raw], Read[T]], first: int = 0) -> Read[list[T]]:
     """Read a list entry by entry; one that cannot be read is named, by its place, and hides no other."""
     values: list[T] = []
     unread: list[str] = []
-    for place, entry in enumerate(entries):
+    for place, entry in enumerate(entries, first):
         try:
             one = read(entry)
         except UNREADABLE:
@@ -243,9 +326,15 @@ def _check_unread(unread: list[str]) -> None:
 def _list(body: bytes, name: str) -> list[Raw]:
     """The entries of a list, in its envelope or alone."""
     if body[:1] == b"[" or body.lstrip()[:1] == b"[":
-        return _decode_entries(body)
-    fields = _decode_fields(body or _EMPTY)
-    if name not in fields and fields.keys() - {_TRACE}:
-        raise ValueError(f"it has no {name!r}")
-    inner = fields.get(name, Raw(b"null"))
-    return [] if begins(inner, b"n") else _decode_entries(inner)
+        inner: bytes | Raw = body
+    else:
+        fields = _decode_fields(body or _EMPTY)
+        if name not in fields and fields.keys() - {_TRACE}:
+            raise ValueError(f"it has no {name!r}")
+        inner = fields.get(name, Raw(b"null"))
+    entries = [] if begins(inner, b"n") else _decode_entries(inner)
+    if len(body) > LARGE:
+        _check_count(len(entries), len(body) // _SMALLEST_ENTRY, "entries, too many for its size")
+        if name != "events":
+            _check_count(len(entries), _MOST_OF_OTHERS, name)
+    return entries

@@ -97,6 +97,8 @@ _decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
 _QUICK_ID: Final = 100
+_FEWEST_BYTES: Final = 8
+"""A large answer holds at least so many bytes for each comma; with fewer it is made to keep a reader busy."""
 _APPOINTMENT_PATH: Final = GET_APPOINTMENT.path.format("")
 """Of the update too."""
 
@@ -178,22 +180,33 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
             text = _body.describe_foreign(status, body, {})
             return DecodeError(text, status=status, outcome="unknown" if writes else "not_applied")
         content = _body.trim(body)
-    read = _read_or_refuse(request, status, content)
-    if isinstance(read, str) and (repaired := _body.repair(content)) != content:
+    large, signs = len(content) > _body.LARGE, None
+    if large:
+        if request.known and content.count(b",") * _FEWEST_BYTES > len(content):
+            return _fail_to_read(request, status, body, "it holds more values than an answer of its size can")
+        content, signs = _body.prepare(content)
+    read = _read_or_refuse(request, status, content, signs)
+    odd = isinstance(read, str) or (isinstance(read, Read) and read.unread and not content.isascii())
+    if odd and not large and (repaired := _body.repair(content)) != content:
         again = _read_or_refuse(request, status, repaired)
         read = read if isinstance(again, str) else again
     if isinstance(read, ApiError):
         read.outcome = "unknown" if writes else "not_applied"
-    if not isinstance(read, str):
-        return read
-    text = f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {read}."
+    return _fail_to_read(request, status, body, read) if isinstance(read, str) else read
+
+
+def _fail_to_read(request: Request[T], status: int, body: bytes, reason: str) -> DecodeError:
+    writes = request.operation.writes
+    text = f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}."
     return DecodeError(text, status=status, outcome="applied" if writes else "not_applied")
 
 
-def _read_or_refuse(request: Request[T], status: int, content: bytes) -> Read[T] | ApiError | str:
+def _read_or_refuse(
+    request: Request[T], status: int, content: bytes, signs: _body.Signs | None = None
+) -> Read[T] | ApiError | str:
     """The value, the error that the JSON carries, or why neither can be read."""
     deletes = request.operation.method == "DELETE"
-    code = _body.find_refusal(status, content, known=request.known, deletes=deletes)
+    code = _body.find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
     if code is not None:
         return read_error(code, content)
     try:

@@ -4,6 +4,8 @@ Rule: with `_wire_models`, this is the only module that knows the server's camel
 here and renamed on the wire. What we send is closed (`Literal`), what we read is open (`str`), because the server
 knows more words than its reference does.
 
+What answers are read into has `gc=False`: it cannot be part of a cycle, and a large list is read in half the time.
+
 Pure. Must not import anything of the package.
 
 Sources: Update Appointment and Get Appointment of the vendor's API reference [doc]; shapes seen on real
@@ -138,14 +140,14 @@ class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
     """When it ends."""
 
 
-class CreatedBy(Struct, frozen=True, kw_only=True, rename="camel"):
+class CreatedBy(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """Who or what made an appointment."""
 
     user_id: str | None = None
     source: str | None = None
 
 
-class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel"):
+class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """The server's own words about a status [field]."""
 
     status: str | None = None
@@ -154,7 +156,7 @@ class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel"):
     translatable: bool | None = None
 
 
-class Appointment(Struct, frozen=True, kw_only=True, rename="camel"):
+class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """An appointment as the server shows it, in whichever answer.
 
     Every field can be missing, and is `None` then: no answer carries them all, and a success is a success
@@ -198,7 +200,7 @@ class Appointment(Struct, frozen=True, kw_only=True, rename="camel"):
     """`True` when the event was deleted and is only still readable [field]."""
 
 
-class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel"):
+class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A stretch of time that cannot be booked. Any field can be missing. Source: Create Block Slot [doc]."""
 
     id: str | None = None
@@ -210,14 +212,14 @@ class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel"):
     end_time: AwareDatetime | None = None
 
 
-class NoteAuthor(Struct, frozen=True, kw_only=True, rename="camel"):
+class NoteAuthor(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """Who wrote a note."""
 
     id: str | None = None
     name: str | None = None
 
 
-class Note(Struct, frozen=True, kw_only=True, rename="camel"):
+class Note(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A note on an appointment. Any field can be missing. Source: Appointment Notes [doc]."""
 
     id: str | None = None
@@ -230,7 +232,7 @@ class Note(Struct, frozen=True, kw_only=True, rename="camel"):
     date_added: AwareDatetime | None = None
 
 
-class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel"):
+class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A meeting place that a calendar or one of its people offers."""
 
     kind: str | None = None
@@ -241,7 +243,7 @@ class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel"):
     """What `meeting_location_id` of an update refers to."""
 
 
-class TeamMember(Struct, frozen=True, kw_only=True, rename="camel"):
+class TeamMember(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A person of a calendar's team."""
 
     user_id: str | None = None
@@ -250,7 +252,7 @@ class TeamMember(Struct, frozen=True, kw_only=True, rename="camel"):
     location_configurations: tuple[LocationConfiguration, ...] | None = None
 
 
-class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel"):
+class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A stretch of a day in which a calendar is open, by the wall clock of its time zone."""
 
     open_hour: int | None = None
@@ -259,7 +261,7 @@ class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel"):
     close_minute: int | None = None
 
 
-class OpenHours(Struct, frozen=True, kw_only=True, rename="camel"):
+class OpenHours(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """When a calendar is open on some days of the week."""
 
     days_of_the_week: tuple[int, ...] | None = None
@@ -267,7 +269,7 @@ class OpenHours(Struct, frozen=True, kw_only=True, rename="camel"):
     hours: tuple[OpenInterval, ...] | None = None
 
 
-class Calendar(Struct, frozen=True, kw_only=True, rename="camel"):
+class Calendar(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A calendar: its team, where one meets, and what can be booked. Any field can be missing.
 
     These are the fields that matter for rescheduling; the server has more. Source: Get Calendar [doc].
