@@ -139,8 +139,7 @@ class Attempts:
         except BaseException:
             lane.free(ticket, left=call.left)
             raise
-        settled = self._settle_reply(call, lane, reply, ticket)
-        return settled if isinstance(settled, Failure) else await self._read_success(call, settled)
+        return await self._read_reply(call, lane, reply, ticket)
 
     async def renew_token(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
         """Ask for another token than the one that was refused; tells whether there is one."""
@@ -172,9 +171,13 @@ class Attempts:
             return read_foreign_success(call, reply)
         return reply
 
-    async def _read_success(self, call: Call[T], reply: Reply) -> Answer[T] | Failure:
-        """Read it; a large one in a worker thread. Not of a write: a cancellation would lose what became of it."""
-        request = call.request
+    async def _read_reply(
+        self, call: Call[T], lane: Lane, answered: Reply | Unanswered, ticket: Ticket
+    ) -> Answer[T] | Failure:
+        """A large one in a worker thread, but not of a write: a cancellation would lose what became of it."""
+        reply, request = self._settle_reply(call, lane, answered, ticket), call.request
+        if isinstance(reply, Failure):
+            return reply
         if len(reply.body) > _LARGE and not request.operation.writes:
             read = await asyncio.to_thread(read_success, request, reply.status, reply.body)
         else:
