@@ -324,19 +324,6 @@ async def test_an_instance_of_a_series_is_changed_alone(sandbox: Sandbox, client
     assert sandbox.appointment(master.id) == master
 
 
-@pytest.mark.parametrize("form", [None, "seconds", "milliseconds", "date"])
-async def test_a_429_pauses_the_location_and_the_call_goes_on(
-    make_client: MakeClient, sandbox: Sandbox, form: Any
-) -> None:
-    """With a hint in each form, and without one."""
-    sandbox.limits = Limits(max_requests=1, interval=0.2, retry_after=form)
-    other = make_client()
-    await other.get_appointment(sandbox.appointment_ids[0])
-    whole = await answer_of(make_client().get_appointment(sandbox.appointment_ids[0]))
-    assert whole.attempts == 2
-    assert sandbox.requests.count_statuses() == {200: 2, 429: 1}
-
-
 async def test_the_daily_limit_is_no_reason_to_wait(make_client: MakeClient, sandbox: Sandbox) -> None:
     """The server's refusal is final at once, with the time until the reset."""
     sandbox.limits = Limits(daily=1)

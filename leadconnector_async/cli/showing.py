@@ -6,6 +6,7 @@ terminal.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from itertools import groupby
@@ -87,9 +88,16 @@ def name_fields(event: Appointment) -> dict[str, object]:
 
 
 def write_json(value: object) -> None:
-    """One value, in one line."""
+    """One value, in one line. What a terminal could obey is written as JSON's escapes have it."""
     DOCUMENT.promise(due=False)
-    write_lines([_encode(value) + "\n"])
+    write_lines([_escape_unseen(_encode(value)) + "\n"])
+
+
+def _escape_unseen(text: str) -> str:
+    """JSON of the same value, printable throughout."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def _encode(value: object) -> str:

@@ -299,3 +299,22 @@ def test_every_command_teaches(command: str, capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert f"Example: leadconnector {command} " in " ".join(out.split())
     assert "[default: ()]" not in out
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[2J", "\x9b31m", "\x7f\x85", "\u202egnp.exe", "\u2028\u2029", "\U000e0041", "\ufeff"]
+)
+async def test_json_holds_nothing_that_a_terminal_obeys(
+    hostile: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a title is: escaped in the text, and the same when it is read. Other letters stay as they are."""
+    title = f"Zoë {hostile} \U0001f600"
+    event = {"id": "ev1", "title": title, "locationId": "loc"}
+    async with raw_server(answer(200, json.dumps({"event": event}).encode())) as server:
+        for name, value in {"TOKEN": "pit-12345678", "LOCATION_ID": "loc", "BASE_URL": server.url}.items():
+            monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+        code, out, _ = await call(get("ev1", json_output=True), capsys)
+    assert code == 0
+    assert out.removesuffix("\n").isprintable()
+    assert "Zoë" in out
+    assert json.loads(out)["title"] == title

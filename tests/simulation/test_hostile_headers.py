@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -115,6 +116,21 @@ def test_a_budget_that_is_always_called_spent_is_looked_at_ever_more_seldom() ->
         return await deliver(world, 7)
 
     assert 3600 < run(main()) < 3900
+
+
+@pytest.mark.parametrize("form", [None, "seconds", "milliseconds", "date"])
+def test_a_429_pauses_the_location_and_the_call_goes_on(
+    form: Literal["seconds", "milliseconds", "date"] | None,
+) -> None:
+    """With a hint in each form, and without one: one refusal, and the next request is let through."""
+
+    async def main() -> tuple[int, dict[int, int]]:
+        world = World(Limits(max_requests=1, interval=10.0, retry_after=form))
+        await world.connect().get_appointment(world.sandbox.appointment_ids[0])
+        whole = await answer_of(world.connect().get_appointment(world.sandbox.appointment_ids[0]))
+        return whole.attempts, dict(world.sandbox.requests.count_statuses())
+
+    assert run(main()) == (2, {200: 2, 429: 1})
 
 
 @pytest.mark.parametrize("seconds", [1000, 3600, 43_200])
