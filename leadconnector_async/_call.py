@@ -125,14 +125,20 @@ def read_broken_success(call: Call[T], reply: Reply) -> Failure:
         return Failure(TransportError(reason, status=reply.status), "no_answer")
     if is_foreign_so_far(reply.body, reply.headers):
         text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It broke off."
-        return Failure(DecodeError(text, status=reply.status), "foreign")
+        return _fail_foreign(text, reply)
     return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
 
 
 def read_foreign_success(call: Call[T], reply: Reply) -> Failure:
     """A 2xx that the API has not sent: nobody knows whether it was even asked."""
     text = call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))
-    return Failure(DecodeError(text, status=reply.status), "foreign")
+    return _fail_foreign(text, reply)
+
+
+def _fail_foreign(text: str, reply: Reply) -> Failure:
+    error = DecodeError(text, status=reply.status)
+    error.transient = True
+    return Failure(error, "foreign")
 
 
 def read_unlike_success(call: Call[T], error: DecodeError | ApiError) -> Failure:

@@ -169,9 +169,12 @@ class OutcomeUnknownError(LeadConnectorError):
 
 
 class DecodeError(LeadConnectorError):
-    """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`."""
+    """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`; after a page, `unknown`."""
 
     _unless_told = "unknown"
+
+    transient: bool = False
+    """Somebody else has answered in place of the API, such as a sign-in page: the same request may pass later."""
 
 
 class PreconditionFailedError(LeadConnectorError):

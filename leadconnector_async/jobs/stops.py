@@ -13,6 +13,7 @@ from ..exceptions import (
     AuthenticationError,
     ConfigurationError,
     DailyLimitError,
+    DecodeError,
     LeadConnectorError,
     PermissionDeniedError,
     RateLimitedError,
@@ -35,7 +36,7 @@ _SOON: Final = 300.0
 
 def is_passing(error: LeadConnectorError) -> bool:
     """Tell whether the same may pass later, although nothing about the rows or the token has changed."""
-    if isinstance(error, TransportError):
+    if isinstance(error, TransportError) or (isinstance(error, DecodeError) and error.transient):
         return True
     return isinstance(error, ApiError) and (error.transient or error.status in _ON_THE_WAY)
 
@@ -43,7 +44,7 @@ def is_passing(error: LeadConnectorError) -> bool:
 def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
     """Why the location cannot go on; `None` if the error is the row's own.
 
-    A page of the edge in place of an answer says nothing of the token, whatever its status is.
+    A page in place of an answer, of the edge or of a network, says nothing of the token, whatever its status is.
     """
     reason = str(error.args[0])
     if isinstance(error, DailyLimitError):

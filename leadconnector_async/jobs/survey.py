@@ -23,6 +23,7 @@ from .._precondition import ReadingClock
 from ..client import LeadConnector
 from ..exceptions import (
     BadRequestError,
+    DecodeError,
     InvalidEventError,
     InvalidRequestError,
     NotFoundError,
@@ -43,6 +44,7 @@ _MOST_MISSES: Final = 3
 """Lists in a row that show no other row of the plan, after which a calendar is read event by event."""
 _REFUSALS: Final = (
     BadRequestError,
+    DecodeError,
     InvalidRequestError,
     NotFoundError,
     PermissionDeniedError,
@@ -170,7 +172,7 @@ class Surveyor:
                 calendar_id=calendar_id,
                 location_id=self._location or None,
             )
-        except (BadRequestError, UnprocessableError, PermissionDeniedError, NotFoundError) as error:
+        except (BadRequestError, DecodeError, UnprocessableError, PermissionDeniedError, NotFoundError) as error:
             if is_passing(error):
                 raise
             self._misses[calendar_id] = _MOST_MISSES

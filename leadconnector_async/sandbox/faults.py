@@ -28,7 +28,7 @@ _WORDS: Final[dict[str, FaultKind]] = {
 }
 _STATUS: Final = re.compile(r"(?P<status>[345]\d\d)(?P<applied>-after-apply)?(?: retry-after=(?P<after>\S{1,40}))?")
 _STALL: Final = re.compile(r"stall (?P<seconds>\d{1,4}(?:\.\d{1,3})?)")
-_HTML: Final = re.compile(r"html (?P<status>[45]\d\d)")
+_HTML: Final = re.compile(r"html (?P<status>[245]\d\d)")
 _MEND: Final = (
     "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-answer, 'stall 0.2', half-body or 'html 502'"
 )
@@ -46,7 +46,7 @@ class Fault(Struct, frozen=True):
     | `lose-answer` | the update is applied, then the connection is cut |
     | `stall 0.2` | the answer takes 0.2 s longer; the update is applied |
     | `half-body` | the update is applied, half of the answer comes |
-    | `html 502` | a page of the edge instead of an answer; nothing is applied |
+    | `html 502`, `html 200` | a page of the edge, or of a network, instead of an answer; nothing is applied |
     """
 
     kind: FaultKind
