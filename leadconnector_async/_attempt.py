@@ -41,6 +41,7 @@ from ._wire import read_success
 from .answer import Answer
 from .auth import TokenSource
 from .events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, UnexpectedId, Waited
+from .exceptions import LeadConnectorError
 from .policy import Timeouts
 
 T = TypeVar("T")
@@ -253,6 +254,9 @@ class Attempts:
             if is_cancelled():
                 raise
             return fail_broken_token()
+        except LeadConnectorError as error:
+            error.outcome = "not_applied"  # of what this attempt would send; the call knows of earlier ones
+            raise
         finally:
             self._shared.watch.end(bound)
         return None

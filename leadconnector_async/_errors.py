@@ -121,6 +121,7 @@ def read_error(
         status=status,
         trace_id=read.trace_id,
         hint_seconds=hint_seconds,
+        outcome="not_applied",  # of this answer alone; the call knows what was sent before it
         transient=stopped_on_the_way or (find_traits(status).is_transient and error_type is not DailyLimitError),
     )
 

@@ -275,7 +275,8 @@ def _tell(errand: asyncio.Task[StoredToken]) -> None:
 def _ask_to_connect(key: str) -> ReconnectRequiredError:
     return ReconnectRequiredError(
         f"No token of {key} works, or none is stored: send a user through authorize_url(…), and give the code "
-        "to exchange_code(…)."
+        "to exchange_code(…).",
+        outcome="not_applied",
     )
 
 

@@ -122,7 +122,7 @@ async def _read(client: Operations, event_id: str) -> Appointment:
     before = await client.get_appointment(event_id)
     if before.deleted:
         text = f"The event {event_id} is deleted. Nothing was changed."
-        raise InvalidEventError(text, operation="get_appointment")
+        raise InvalidEventError(text, operation="get_appointment", outcome="not_applied")
     return before
 
 

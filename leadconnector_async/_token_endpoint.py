@@ -21,7 +21,7 @@ from yarl import URL
 from ._operations import OAUTH_LOCATION_TOKEN, OAUTH_TOKEN, Operation
 from ._proxy import find_way
 from ._secret import Secret
-from ._token_wire import build_token_request, hide, is_stray, read_token, read_token_refusal
+from ._token_wire import build_token_request, find_token_refusal, hide, is_stray, read_token, read_token_refusal
 from ._transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
 from ._version import __version__
 from ._wire import Request
@@ -111,6 +111,7 @@ class TokenEndpoint:
         if isinstance(error, TokenAnswer):
             return error
         hide(error, secrets)
+        error.outcome = "not_applied"  # asking for a token changes nothing in a calendar
         error.operation = operation.name
         raise error from None
 
@@ -159,15 +160,25 @@ def _read_reply(
         error = TransportError(f"The token endpoint did not answer for {owner}: {reply.reason}. {_KEPT}")
         return _Trouble(error, lost=True, passing=not reply.certificate)
     if not 200 <= reply.status < 300:
-        refusal = read_token_refusal(reply.status, reply.body, owner, secrets)
-        passing = refusal.transient or reply.status >= 500
-        renewable = request.operation is OAUTH_LOCATION_TOKEN
-        return _Trouble(refusal, passing=passing, stray=is_stray(refusal, reply.body, renewable=renewable))
+        return _judge_refusal(request, reply.status, reply.body, owner, secrets)
     if reply.fault:
         reason = f"The token endpoint's answer (HTTP {reply.status}) for {owner} broke off: {reply.fault}. {_KEPT}"
         return _Trouble(TransportError(reason, status=reply.status), lost=True, passing=True)
     answer = read_token(request, reply.status, reply.body)
-    return answer if isinstance(answer, TokenAnswer) else _Trouble(answer, lost=True, passing=True)
+    if isinstance(answer, TokenAnswer):
+        return answer
+    if (status := find_token_refusal(reply.status, reply.body)) is not None:
+        return _judge_refusal(request, status, reply.body, owner, secrets)
+    return _Trouble(answer, lost=True, passing=True)
+
+
+def _judge_refusal(
+    request: Request[TokenAnswer], status: int, body: bytes, owner: str, secrets: list[str]
+) -> _Trouble:
+    refusal = read_token_refusal(status, body, owner, secrets)
+    passing = refusal.transient or status >= 500
+    renewable = request.operation is OAUTH_LOCATION_TOKEN
+    return _Trouble(refusal, passing=passing, stray=is_stray(refusal, body, renewable=renewable))
 
 
 _KEPT: Final = "What was stored stays as it was; call again soon."

@@ -15,7 +15,9 @@ from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
+from msgspec import structs
 
+from ._body import find_refusal, is_foreign, repair, trim
 from ._error_body import LARGEST_READ
 from ._errors import UNREADABLE, judge_token_refusal, read_error, redact
 from ._lenient import Read
@@ -66,27 +68,47 @@ def build_stored_token(
 
 
 def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> TokenAnswer | DecodeError:
-    """Read a 2xx."""
-    try:
-        return request.read(body).value
-    except UNREADABLE as error:
-        reason = f"HTTP {status}, {len(body)} bytes: {type(error).__name__}"
-    return DecodeError(
-        f"The token endpoint's answer cannot be read ({reason}).", status=status, outcome="not_applied"
-    )
+    """Read a 2xx: as it came, or repaired, for a pair that is not read is lost."""
+    reason = "no token is in it"
+    if is_foreign(body):
+        reason = "somebody else's, such as a proxy's or a sign-in page's"
+    else:
+        content = trim(body)
+        try:
+            return request.read(content).value
+        except UNREADABLE:
+            pass
+        try:
+            return _rejoin(request.read(repair(content)).value)
+        except UNREADABLE as error:
+            reason = type(error).__name__
+    text = f"The token endpoint's answer cannot be read (HTTP {status}, {len(body)} bytes: {reason})."
+    return DecodeError(text, status=status, outcome="not_applied")
+
+
+def find_token_refusal(status: int, body: bytes) -> int | None:
+    """The status of the refusal that a 2xx carries in its JSON; `None` if it carries none."""
+    return None if is_foreign(body) else find_refusal(status, repair(trim(body)), known=False, deletes=False)
+
+
+def _rejoin(answer: TokenAnswer) -> TokenAnswer:
+    """What was repaired within a token has left blanks there, and no token has any."""
+    refresh_token = "".join(answer.refresh_token.split()) if answer.refresh_token else answer.refresh_token
+    return structs.replace(answer, access_token="".join(answer.access_token.split()), refresh_token=refresh_token)
 
 
 def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
     """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
     clean = _hide_all(body[:LARGEST_READ].decode("latin-1"), secrets).encode("latin-1")
     error = read_error(status, clean)
-    if status in _REFUSES and _GRANT.search(clean):
+    refuses = status in _REFUSES or status < 300
+    if refuses and _GRANT.search(clean):
         mend = (
             f"The grant of {owner} is used up, expired or revoked: send a user through authorize_url(…) again, "
             "and give the new code to exchange_code(…)."
         )
         return _retell(ReconnectRequiredError, error, mend)
-    if status in _REFUSES and _CLIENT.search(clean):
+    if refuses and _CLIENT.search(clean):
         mend = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
         return _retell(AuthenticationError, error, mend)
     return error

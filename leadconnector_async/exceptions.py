@@ -154,6 +154,8 @@ class JournalError(LeadConnectorError):
 class TransportError(LeadConnectorError):
     """No answer came: the connection failed before the request left, or while a read was under way."""
 
+    _unless_told = "unknown"
+
 
 class OutcomeUnknownError(LeadConnectorError):
     """A write was sent and nobody can say whether it was applied. Read the event before sending again."""
@@ -221,6 +223,8 @@ class TokenStoreError(LeadConnectorError):
 
 class ApiError(LeadConnectorError):
     """The server answered with an error, or with a redirect, which is never followed."""
+
+    _unless_told = "unknown"
 
     messages: list[str]
     """The server's messages, the texts alone, whatever the body was: up to 20, each a line of up to 300 letters."""

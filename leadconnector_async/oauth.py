@@ -193,7 +193,8 @@ class OAuthApp:
         if stored.refresh_token is None:
             raise ReconnectRequiredError(
                 f"The token of {_describe(stored)} has expired and cannot be renewed: send a user through "
-                "authorize_url(…) again."
+                "authorize_url(…) again.",
+                outcome="not_applied",
             )
         asked_at = self._clock()
         form = {

@@ -3,11 +3,22 @@
 import msgspec
 import pytest
 
-from leadconnector_async import OAuthApp, StoredToken
+from leadconnector_async import (
+    AuthenticationError,
+    DecodeError,
+    LeadConnectorError,
+    MemoryTokenStore,
+    OAuthApp,
+    ReconnectRequiredError,
+    StoredToken,
+    UnprocessableError,
+)
 from leadconnector_async._operations import OAUTH_TOKEN
 from leadconnector_async._token_wire import build_stored_token, build_token_request, read_token
 from leadconnector_async._wire_models import TokenAnswer
 from leadconnector_async.sandbox import Sandbox
+
+from .raw_server import answer, raw_server
 
 REQUEST = build_token_request(OAUTH_TOKEN, {})
 SNAKE = b'"access_token": "a", "refresh_token": "r", "expires_in": 60, "token_type": "Bearer"'
@@ -15,9 +26,9 @@ CAMEL = b'"accessToken": "a", "refreshToken": "r", "expiresIn": 60, "tokenType":
 
 
 def store(body: bytes, known: StoredToken | None = None) -> StoredToken:
-    answer = read_token(REQUEST, 200, body)
-    assert isinstance(answer, TokenAnswer)
-    return build_stored_token(answer, 1000.0, "app", known)
+    read = read_token(REQUEST, 200, body)
+    assert isinstance(read, TokenAnswer)
+    return build_stored_token(read, 1000.0, "app", known)
 
 
 @pytest.mark.parametrize("tokens", [SNAKE, CAMEL])
@@ -53,3 +64,79 @@ async def test_the_app_says_who_connected_it(sandbox: Sandbox) -> None:
     by_agency = await app.location_token(sandbox.company_id, sandbox.location_id)
     assert by_code.user_id
     assert by_agency.user_id == by_code.user_id
+
+
+BODY = b'{"access_token": "abc", "refresh_token": "def"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xef\xbb\xbf" + BODY,
+        b"\r\n\t " + BODY,
+        BODY.replace(b"abc", b"a\nbc").replace(b"def", b"d\te\nf"),
+        BODY.replace(b"}", b', "scope": "a\nb"}'),
+        BODY.replace(b"}", b', "planName": "\xff", "x": NaN}'),
+    ],
+)
+def test_a_pair_is_read_out_of_nearly_json(body: bytes) -> None:
+    """A byte order mark, raw line ends, even within a token, and what is not UTF-8 beside it."""
+    stored = store(body)
+    assert (stored.access_token, stored.refresh_token) == ("abc", "def")
+
+
+PAGE = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in.</body></html>"
+GRANT = b'{"error": "invalid_grant", "error_description": "Invalid refresh token"}'
+KEYS = b'{"error": "invalid_client"}'
+
+
+async def ask(*answers: bytes) -> tuple[LeadConnectorError | None, StoredToken | None, int]:
+    """What a refresh ends in, what is stored after it, and how often the endpoint was asked."""
+    tokens = MemoryTokenStore()
+    old = StoredToken(access_token="old", expires_at=1.0, refresh_token="kept", location_id="l", client_id="app")
+    await tokens.save("l", old)
+    async with raw_server(*answers) as raw:
+        app = OAuthApp("app", "secret", base_url=raw.url, store=tokens)
+        try:
+            await app.provider("l")()
+        except LeadConnectorError as error:
+            return error, await tokens.load("l"), len(raw.requests)
+        return None, await tokens.load("l"), len(raw.requests)
+
+
+@pytest.mark.parametrize("page", [PAGE, b"\xef\xbb\xbf\n" + PAGE, b"OK", b"504 Gateway Time-out"])
+async def test_a_page_in_place_of_a_token_costs_nothing(page: bytes) -> None:
+    """Nothing of it is stored, the refresh token is kept, and one real answer after it is enough."""
+    error, kept, requests = await ask(*[answer(200, page)] * 3)
+    assert type(error) is DecodeError
+    assert error.outcome == "not_applied"
+    assert "somebody else's" in str(error)
+    assert kept is not None
+    assert (kept.access_token, kept.refresh_token) == ("old", "kept")
+    assert requests == 3
+    error, kept, requests = await ask(answer(200, page), answer(200, BODY))
+    assert error is None
+    assert kept is not None
+    assert (kept.access_token, kept.refresh_token, requests) == ("abc", "def", 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "error_type"),
+    [
+        (GRANT, ReconnectRequiredError),
+        (b"\xef\xbb\xbf" + GRANT.replace(b"Invalid", b"Inva\nlid"), ReconnectRequiredError),
+        (GRANT.replace(b"}", b', "statusCode": 400}'), ReconnectRequiredError),
+        (KEYS, AuthenticationError),
+        (b'{"statusCode": 422, "message": "redirect_uri is wrong"}', UnprocessableError),
+    ],
+)
+async def test_a_refusal_within_a_success_is_that_refusal(
+    body: bytes, error_type: type[LeadConnectorError]
+) -> None:
+    """Asked once: it will not pass, and what was stored stays."""
+    error, kept, requests = await ask(answer(200, body))
+    assert type(error) is error_type
+    assert error.outcome == "not_applied"
+    assert kept is not None
+    assert kept.refresh_token == "kept"
+    assert requests == 1
