@@ -66,7 +66,10 @@ _MENDS: Final = {
 def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
     """Turn an update into what goes on the wire, or raise `InvalidRequestError`."""
     wire = _check(update, AppointmentUpdate, WireUpdate)
-    _check_appointment(wire, version)
+    if wire.appointment_status == "active":
+        _check_version(wire, version)
+    if wire.rrule is not UNSET:
+        _check_rule(wire)
     if wire.meeting_location_id is UNSET and wire.meeting_location_type is UNSET:
         return wire
     return _derive_override(wire)
@@ -87,7 +90,8 @@ def check_create(
     wire = _fill_location(_check(appointment, AppointmentCreate, WireCreate), location_id)
     for name in ("calendar_id", "contact_id"):
         check_id(name, getattr(wire, name))
-    _check_appointment(wire, version)
+    _check_version(wire, version)
+    _check_rule(wire)
     return _derive_override(wire)
 
 
@@ -177,13 +181,6 @@ def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str)
         mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
         reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
         raise refuse(snake, fields[camel], reason, mend) from None
-
-
-def _check_appointment(wire: AppointmentFields, version: str) -> None:
-    if wire.appointment_status == "active":
-        _check_version(wire, version)
-    if wire.rrule is not UNSET:
-        _check_rule(wire)
 
 
 def _check_version(wire: AppointmentFields, version: str) -> None:

@@ -77,7 +77,7 @@ class CalendarMethods:
         other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
         """
         shown = (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
-        return self._mark(shown)
+        return shown if shown.location_id == self._location_id else self._mark(shown)
 
     async def _update_guarded(
         self, precondition: Precondition, event_id: str, update: AppointmentUpdate
@@ -149,8 +149,7 @@ class CalendarMethods:
 
     def _mark(self, shown: Appointment) -> Appointment:
         """Say in the log that the token is for another location than the one that the client names."""
-        own = self._location_id
-        if own is not None and shown.location_id != own and (other := name_other_location(shown, own)):
+        if self._location_id is not None and (other := name_other_location(shown, self._location_id)):
             _LOGGER.warning("event %s: %s; check the token and the client's location_id", shown.id, other)
         return shown
 

@@ -83,7 +83,7 @@ class Carrier:
 
     async def carry(self, row: OpenRow, flight: Flight, take_place: TakePlace) -> Result | None:
         """Carry out a row from its beginning: look at it where that is called for, write its intent, send it."""
-        precondition = await self._find_precondition(row)
+        precondition = self._build_precondition(row) if not row.waits_for else await self._find_precondition(row)
         if row.state == "sent" or row.parks is not None:
             await take_place()
             seen = await self._look(row, flight, precondition)
@@ -137,9 +137,7 @@ class Carrier:
         return build_result(row, flight, "applied", shown=shown)
 
     async def _find_precondition(self, row: OpenRow) -> Precondition:
-        """What the row relies on. An appointment that was put out of the way may stand there, too."""
-        if not row.waits_for:
-            return self._build_precondition(row)
+        """What a row relies on that waits for others: one that was put out of the way may stand there."""
         return self._build_precondition(row, await self._scribe.run(partial(ledger.find_parking, row.number)))
 
     def _build_precondition(self, row: OpenRow, parking: tuple[AppointmentUpdate, ...] = ()) -> Precondition:

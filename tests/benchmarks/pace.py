@@ -88,7 +88,8 @@ CANDIDATES: dict[str, Candidate] = {BARE: call_bare, STREAM: stream, JOB: run_jo
 
 async def prepare(folder: Path) -> None:
     """Prepare the job of which every round carries out a copy."""
-    options = JobOptions(concurrency=CONCURRENCY)
+    # The server of the rounds knows no lists to read from again.
+    options = JobOptions(concurrency=CONCURRENCY, max_reading_age=86_400)
     async with await BulkJob.create(
         folder, connect(), iterate_plan(write_plan(ROWS, 1, weeks=52)), options=options
     ) as job:

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ID = "Rt5Yu7Io9Pa1Sd3Fg5Hj"
+# The location is that of `made.build_location_id(0)`: every answer of another one is logged.
 BODY = (
     f'{{"id":"{ID}",'
-    '"calendarId":"aB3dE5fG7hJ9kL1mN2pQ","locationId":"Qm7TzKx2LrVb9cNw4HyP",'
+    '"calendarId":"aB3dE5fG7hJ9kL1mN2pQ","locationId":"location000000000000",'
     '"contactId":"Zx8Cv6Bn4Ml2Kj0Hg9Fd","title":"Intro call","startTime":"2026-09-14T09:00:00-07:00",'
     '"endTime":"2026-09-14T09:30:00-07:00","appointmentStatus":"confirmed","appoinmentStatus":"confirmed",'
     '"assignedUserId":"Lk2Jh4Gf6Ds8Aq0Wz1Xs","address":"","isRecurring":false,'
