@@ -38,7 +38,7 @@ Pure. Must not import anything of the package.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from msgspec import Struct
 
@@ -115,6 +115,17 @@ class InvalidRequestError(LeadConnectorError, ValueError):
         self.field = field
         self.value = value
         self.mend = mend
+
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
+        """For `pickle`, as between processes: of a value that cannot go along, its type does."""
+        import pickle  # noqa: PLC0415 - whoever comes here has it already
+
+        state = dict(vars(self))
+        try:
+            pickle.dumps(self.value)
+        except Exception:
+            state["value"] = f"<{type(self.value).__name__}>"
+        return type(self), self.args, state
 
 
 class RowFault(Struct, frozen=True):

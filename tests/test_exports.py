@@ -5,12 +5,13 @@ import inspect
 import pickle
 import subprocess
 import sys
+import threading
 from types import ModuleType
 
 import pytest
 
 import leadconnector_async
-from leadconnector_async import exceptions, jobs, sandbox, webhooks
+from leadconnector_async import AppointmentUpdate, LeadConnector, exceptions, jobs, sandbox, webhooks
 
 from .raw_server import answer, raw_server
 
@@ -128,3 +129,16 @@ def test_errors_survive_a_trip_between_processes() -> None:
     error = exceptions.SlotUnavailableError("HTTP 400", messages=["m"], status=400, trace_id="t", attempts=2)
     back = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert (type(back), vars(back), str(back)) == (type(error), vars(error), str(error))
+
+
+@pytest.mark.parametrize(
+    "value", [lambda: 0, (one for one in ()), threading.Lock()], ids=["function", "iterator", "lock"]
+)
+async def test_an_error_about_a_value_that_cannot_be_pickled_can_be(value: object) -> None:
+    """A pool of processes would lose it otherwise; the value's type is left of it."""
+    async with LeadConnector("t", base_url="http://127.0.0.1:9") as client:
+        with pytest.raises(exceptions.InvalidRequestError) as caught:
+            await client.update_appointment("ev1", AppointmentUpdate(title=value))  # type: ignore[arg-type]
+    back = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    assert (str(back), back.field, back.mend) == (str(caught.value), caught.value.field, caught.value.mend)
+    assert back.value == f"<{type(value).__name__}>"
