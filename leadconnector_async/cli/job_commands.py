@@ -25,7 +25,9 @@ from .new_job import reschedule
 from .session import JobSession, describe, discard_unless_begun
 
 
-async def resume(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
+async def resume(
+    job: str, *, skip_refused: Switch = False, json_output: Json = False, profile: Profile = None
+) -> int:
     """Go on with a job, after whatever has ended it.
 
     Example: leadconnector resume day.job
@@ -34,13 +36,15 @@ async def resume(job: str, *, json_output: Json = False, profile: Profile = None
     ----------
     job
         Folder of the job.
+    skip_refused
+        Go on with the good rows if some cannot be carried out, or were changed before the job had sent anything.
     json_output
         Print the summary as one JSON object on stdout.
     profile
         Which account.
 
     """
-    return await _go_on(job, profile, json_output)
+    return await _go_on(job, profile, json_output, before=BulkJob.leave_out_refused if skip_refused else None)
 
 
 async def retry_failed(job: str, *, json_output: Json = False, profile: Profile = None) -> int:

@@ -175,6 +175,27 @@ async def test_what_is_edited_while_the_question_stands_is_shown_and_asked_about
         assert await resume("day.job") == 1
 
 
+async def test_a_job_whose_rows_were_edited_before_the_first_write_can_go_on_without_them(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped after its question: `resume` ends with 2 and says how, `resume --skip-refused` goes on."""
+    plan, event_id = write_plan(*retitle(clinic, 3)), clinic.appointment_ids[0]
+
+    async def run_nothing(session: JobSession, canary: int | None) -> int:
+        return 5
+
+    with monkeypatch.context() as patched:
+        patched.setattr(JobSession, "_run_all", run_nothing)
+        assert await reschedule(plan, yes=True) == 5
+    clinic.edit_appointment(event_id, title="By hand")
+    assert await resume("day.job") == 2
+    assert "--skip-refused" in capsys.readouterr().err
+    assert not writes(clinic)
+    assert await resume("day.job", skip_refused=True) == 1
+    assert (len(writes(clinic)), clinic.appointment(event_id).title) == (2, "By hand")
+    assert await resume("day.job") == 1
+
+
 async def test_edits_are_asked_about_again_until_there_are_none(
     clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
