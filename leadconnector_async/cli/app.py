@@ -11,8 +11,10 @@ import sys
 from functools import partial
 from typing import Annotated, Final
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
+from rich.panel import Panel
 
+from .._shown import escape, shorten
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
 from . import job_commands, plan_command, single_calls
@@ -35,11 +37,22 @@ another account, with `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic`: `LEA
 _LAST_PORT: Final = 65535
 SANDBOX = Group("Sandbox", sort_key=3)
 
+_MOST_SHOWN: Final = 2000
+"""Characters of an error: what was typed can be as long as a shell allows."""
+
+
+def format_error(error: CycloptsError) -> Panel:
+    """What was typed wrong; none of it steers a terminal."""
+    lines = shorten(str(error), _MOST_SHOWN).split("\n")
+    return CycloptsPanel("\n".join(map(escape, lines)))
+
+
 app = App(
     name="leadconnector",
     help=_HELP,
     version=__version__,
     help_epilogue=HELP,
+    error_formatter=format_error,
     group_commands=Group("About the command", sort_key=4),
 )
 

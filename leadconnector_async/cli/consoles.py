@@ -33,6 +33,13 @@ def make_consoles() -> tuple[Console, Console]:
     )
 
 
+def forget_odd_width() -> None:
+    """`COLUMNS=0`, as some schedulers set it, would leave nothing of any line: find out the width without it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit() and len(columns.lstrip("0")) <= 1:
+        del os.environ["COLUMNS"]
+
+
 def drop_output(stream: IO[str]) -> None:
     """Nobody reads it any more: what is still written to it is dropped."""
     with suppress(OSError, ValueError):

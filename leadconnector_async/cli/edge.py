@@ -18,7 +18,7 @@ from msgspec import Struct
 from .._shown import shorten
 from .._start import wants_json
 from ..exceptions import LeadConnectorError, PlanError
-from .consoles import DOCUMENT, drop_output, make_consoles, print_line
+from .consoles import DOCUMENT, drop_output, forget_odd_width, make_consoles, print_line
 from .exit_codes import AT_ONCE, CAN_RESUME, DONE, FAILED, USAGE, code_for
 from .interrupt import Interrupted, catch_interrupts
 from .job_report import print_faults
@@ -38,6 +38,7 @@ class Ending(Struct, frozen=True):
 
 def run(app: App, arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
+    forget_odd_width()
     DOCUMENT.promise(due=wants_json(arguments))
     try:
         result = app(arguments, exit_on_error=False, result_action="return_value")

@@ -17,9 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final, NoReturn
 
-from rich.console import Console
-
-from .consoles import DOCUMENT
+from .consoles import DOCUMENT, make_consoles
 from .exit_codes import AT_ONCE
 
 
@@ -63,7 +61,7 @@ def say(text: str) -> None:
     """One line to whoever watches."""
     if text:
         with suppress(OSError):
-            Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+            make_consoles()[1].print(text, soft_wrap=True)
 
 
 def leave(code: int, text: str) -> NoReturn:

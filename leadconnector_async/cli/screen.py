@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .consoles import make_consoles
 from .job_screen import format_seconds
 from .tour import LIMITS, Step, TourReport
 
@@ -19,7 +19,7 @@ _MOST_LINES: Final = 8
 
 def show_step(step: Step | str) -> None:
     """A command that begins, or one that has ended."""
-    console = Console(stderr=True, highlight=False)
+    _, console = make_consoles()
     if isinstance(step, str):
         console.print(Text(f"$ {step}", style="bold"), soft_wrap=True)
         return
@@ -37,9 +37,10 @@ def print_report(report: TourReport) -> None:
     table.add_column()
     for name, value in _list_rows(report):
         table.add_row(name, value)
-    console = Console()
+    console, _ = make_consoles()
     console.print(table)
-    console.print("[green]Everything holds.[/]" if report.holds else "[red]Something does not hold.[/]")
+    good = Text("Everything holds.", style="green")
+    console.print(good if report.holds else Text("Something does not hold.", style="red"))
 
 
 def _list_rows(report: TourReport) -> list[tuple[str, str]]:

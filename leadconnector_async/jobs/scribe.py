@@ -9,7 +9,7 @@ Knows the journal. Must not import the client.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from itertools import chain, groupby
@@ -70,9 +70,10 @@ class Scribe:
         self._check()
         return await self._loop.run_in_executor(self._thread, work, self._journal)
 
-    def lend(self, read: Callable[[Journal], T]) -> T:
+    def lend(self, read: Callable[[Journal], Iterable[T]]) -> Iterator[T]:
         """Read with the journal in another thread, while nothing else is done with it."""
-        return read(self._journal)
+        self._check()
+        yield from read(self._journal)
 
     def note(self, entry: Entry, then: Then | None = None) -> None:
         """Write it with the next commit, without waiting."""

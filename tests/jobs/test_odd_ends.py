@@ -209,6 +209,45 @@ async def test_nothing_is_replaced_that_is_not_ours(
         assert (folder / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run",
+        "prepare",
+        "recheck",
+        "leave_out_refused",
+        "summarize",
+        "retry_failed",
+        "verify",
+        "plan_undo",
+        "preview",
+    ],
+)
+async def test_a_job_that_is_closed_says_so(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, name: str
+) -> None:
+    """With what to do; closing it again, or stopping it, is no error."""
+    plan = rows(at(sandbox.appointment(sandbox.appointment_ids[0]), title="x"))
+    job = await BulkJob.create(tmp_path / "job", client, plan)
+    await job.aclose()
+    with pytest.raises(ConfigurationError, match=r"closed: open it again with BulkJob\.open"):
+        await getattr(job, name)()
+    await job.aclose()
+    assert job.stop() == 0
+
+
+async def test_a_way_back_is_read_while_its_job_is_open(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """Afterwards it says so, and not in the words of the database."""
+    plan = rows(at(sandbox.appointment(sandbox.appointment_ids[0]), title="x"))
+    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+        await job.run()
+        undo = await job.plan_undo()
+    with pytest.raises(ConfigurationError, match="closed"):
+        list(undo.rows)
+
+
 async def test_a_job_runs_once_at_a_time(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """A second `run` of the same job is refused."""
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
