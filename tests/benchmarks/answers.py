@@ -82,7 +82,7 @@ def read_note_page(body: bytes) -> object:
 
 
 def read_failure(body: bytes) -> object:
-    return read_error(500, body, secret="pit-0123456789abcdef")
+    return read_error(500, body, secrets=("pit-0123456789abcdef",))
 
 
 def build_days(slots: bytes, megabytes: int) -> bytes:
