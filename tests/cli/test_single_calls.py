@@ -180,22 +180,22 @@ async def test_a_deletion_that_did_not_succeed_is_not_called_one(bare: pytest.Mo
 
 
 ERRORS: list[tuple[LeadConnectorError, int]] = [
-    (SlotUnavailableError("taken"), 1),
-    (InvalidEventError("gone"), 1),
+    (SlotUnavailableError("taken", outcome="not_applied"), 1),
+    (InvalidEventError("gone", outcome="not_applied"), 1),
     (DecodeError("odd", outcome="not_applied"), 1),
     (ConfigurationError("bad"), 2),
     (InvalidRequestError("bad"), 2),
     (PlanError("bad"), 2),
-    (AuthenticationError("401"), 4),
-    (PermissionDeniedError("403"), 4),
+    (AuthenticationError("401", outcome="not_applied"), 4),
+    (PermissionDeniedError("403", outcome="not_applied"), 4),
     (TokenStoreError("locked"), 4),
-    (TransportError("no route"), 5),
-    (RateLimitedError("429"), 5),
-    (ServerError("503"), 5),
+    (TransportError("no route", outcome="not_applied"), 5),
+    (RateLimitedError("429", outcome="not_applied"), 5),
+    (ServerError("503", outcome="not_applied"), 5),
     (ServerError("503", outcome="unknown"), 6),
     (OutcomeUnknownError("lost", outcome="unknown"), 6),
     (DecodeError("odd", outcome="applied"), 6),
-    (DailyLimitError("spent"), 8),
+    (DailyLimitError("spent", outcome="not_applied"), 8),
 ]
 
 
