@@ -63,6 +63,7 @@ async def stream(client: LeadConnector, folder: Path) -> float:
 async def run_job(client: LeadConnector, folder: Path) -> float:
     """Less the report at its end, which is drawn once, whatever the rows: `REPORTS` has its seconds."""
     async with await BulkJob.open(shutil.copytree(folder, folder.with_name("round")), client) as opened:
+        opened._prepared_at = opened._clock.now()  # the server of the rounds knows nothing to read again
         with mock.patch.object(job, "write_files", time_report):
             began = time.perf_counter()
             summary = await opened.run()
@@ -88,7 +89,6 @@ CANDIDATES: dict[str, Candidate] = {BARE: call_bare, STREAM: stream, JOB: run_jo
 
 async def prepare(folder: Path) -> None:
     """Prepare the job of which every round carries out a copy."""
-    # The server of the rounds knows no lists to read from again.
     options = JobOptions(concurrency=CONCURRENCY, max_reading_age=86_400)
     async with await BulkJob.create(
         folder, connect(), iterate_plan(write_plan(ROWS, 1, weeks=52)), options=options
