@@ -48,6 +48,6 @@ class Announcer:
             answer = cast("Callable[[Event], object]", self._handler)(event)
             if inspect.iscoroutine(answer):
                 answer.close()
-                LOGGER.error("on_event returned a coroutine, which nobody awaits: pass a plain function")
+                LOGGER.error("on_event returned a coroutine, which is never awaited: pass a plain function")
         except (Exception, asyncio.CancelledError):  # nobody can cancel a plain function: the call goes on
             LOGGER.exception("on_event failed on %s", type(event).__name__)

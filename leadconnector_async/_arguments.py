@@ -48,7 +48,7 @@ def check_range(
     first, last = check_instant(names[0], start), check_instant(names[1], end)
     counts = _count_milliseconds(names[0], first), _count_milliseconds(names[1], last)
     if counts[1] <= counts[0]:
-        raise refuse(names[1], end, f"it is not after {names[0]} ({first})", "move it later")
+        raise refuse(names[1], end, f"it is not after {names[0]} ({first})", "choose a later time")
     return counts
 
 
@@ -92,7 +92,7 @@ def check_location(location_id: str | None) -> str:
     """The location of a call. Raises `InvalidRequestError` if neither the call nor its client names one."""
     if location_id is None:
         mend = "make the client with location_id=…, or pass it to the call"
-        raise refuse("location_id", location_id, "it is not known whose calendars are meant", mend)
+        raise refuse("location_id", location_id, "the client has no location_id", mend)
     return check_id("location_id", location_id)
 
 
@@ -110,7 +110,7 @@ def check_choice(field: str, value: object, choices: Collection[str]) -> str:
     """One of some words. Raises `InvalidRequestError`."""
     text = to_text(value)
     if text is None or text not in choices:
-        raise refuse(field, value, "it is not one of the known words", f"use {' or '.join(map(repr, choices))}")
+        raise refuse(field, value, "it is not an accepted value", f"use {' or '.join(map(repr, choices))}")
     return text
 
 

@@ -192,8 +192,8 @@ def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> st
     kind = re.sub(r"[^\w/+.-].*", "", headers.get("content-type", ""), flags=re.S)[:50]
     what = f"{kind}, " if kind else ""
     return (
-        f"The answer (HTTP {status}, {what}{len(body)} bytes) is not the API's but somebody else's, such as a"
-        f" proxy's or a sign-in page's: {excerpt!r}."
+        f"The answer (HTTP {status}, {what}{len(body)} bytes) did not come from the API but from"
+        f" somebody else, such as a proxy or a sign-in page: {excerpt!r}."
     )
 
 

@@ -165,8 +165,8 @@ def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) ->
 def refuse_wait(reason: str, seconds: float) -> Failure:
     """The wait for a slot was refused before it began, or was broken off."""
     if reason != "deadline":
-        back = f"it is back in {seconds:.0f} s"
-        unknown = f"the server did not say until when: the next request looks again in {seconds:.0f} s"
+        back = f"it resets in {seconds:.0f} s"
+        unknown = f"the server did not say when it resets: the next request probes in {seconds:.0f} s"
         text = f"The daily budget of the location is spent; {back if reason == 'daily' else unknown}."
         return Failure(DailyLimitError(text, hint_seconds=seconds), "final", seconds)
     text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
@@ -175,7 +175,7 @@ def refuse_wait(reason: str, seconds: float) -> Failure:
 
 def fail_token(seconds: float) -> Failure:
     """The token did not come in time: like a connection that could not be had."""
-    text = f"The request was never sent: no token came within {seconds:g} s; see what the token provider waits for."
+    text = f"The request was never sent: no token within {seconds:g} s; check what the token provider waits for."
     return Failure(TransportError(text), "never_sent")
 
 

@@ -105,7 +105,7 @@ def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None
     given = {name: value for name, value in owners.items() if value is not None and value is not UNSET}
     if len(given) != 1:
         mend = "give either calendar_id or assigned_user_id, not both"
-        raise refuse("calendar_id", given or None, "it is not clear whose time is blocked", mend)
+        raise refuse("calendar_id", given or None, "exactly one owner is needed", mend)
     for name, value in given.items():
         check_id(name, value)
     return wire
@@ -118,8 +118,8 @@ def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None
     """
     wire = _fill_location(_check(block_slot, BlockSlotUpdate, WireBlockSlot), location_id)
     if wire.calendar_id is None or wire.calendar_id is UNSET:
-        mend = "set it, also if the calendar stays the same"
-        raise refuse("calendar_id", None, "every change of a block slot needs it", mend)
+        mend = "pass it even if the calendar stays the same"
+        raise refuse("calendar_id", None, "it is required in every update of a block slot", mend)
     check_id("calendar_id", wire.calendar_id)
     return wire
 
@@ -127,7 +127,7 @@ def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None
 def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     if not isinstance(payload, expected):
         mend = f"pass {expected.__name__}(…)"
-        raise refuse("payload", payload, f"it is no {expected.__name__}", mend)
+        raise refuse("payload", payload, f"it is not an instance of {expected.__name__}", mend)
     fields = _list_fields(payload)
     if not fields:
         raise refuse("payload", payload, "it has no field at all", "set at least one field")
@@ -225,7 +225,7 @@ def _render_times(fields: dict[str, object]) -> None:
             "end_time",
             fields["endTime"],
             f"it is not after start_time ({fields['startTime']})",
-            "move it later",
+            "choose a later time",
         )
     style = str(fields["startTime"])[19:]
     if style != str(fields["endTime"])[19:]:

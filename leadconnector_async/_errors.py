@@ -91,9 +91,7 @@ _HINTS: Final = {
     "a team member needs to be selected. assigneduserid is missing": "Set assigned_user_id as well.",
     "error code: 1010": "The edge refused the client's User-Agent.",
 }
-_NOT_THE_API: Final = (
-    "This is not the API's own answer: the request was stopped on the way to it, by its edge or by a proxy."
-)
+_NOT_THE_API: Final = "This did not come from the API: the edge or a proxy stopped the request on the way to it."
 _LONGEST_TEXT: Final = 2_000
 """Letters of what all messages together say in the error's text."""
 _SHORTEST_SECRET: Final = 8

@@ -87,7 +87,7 @@ def _check_owner(found: os.stat_result, path: str, never: int) -> None:
 
 
 def _refuse(what: str, path: str) -> OSError:
-    return OSError(errno.EPERM, f"{path} {what}; somebody may have planted it: look at it, and remove it")
+    return OSError(errno.EPERM, f"{path} {what}; it may have been planted: inspect it, and remove it")
 
 
 def try_lock(descriptor: int) -> bool:

@@ -291,7 +291,7 @@ def read_moment(value: object) -> datetime:
         return _count(seconds + nanoseconds / 1e9)
     number = _read_number(value)
     if abs(number) < _FIRST_IN_SECONDS:
-        raise ValueError("a number, but not a time of our days")
+        raise ValueError("a number, but not a plausible time")
     return _count(number / 1000 if abs(number) >= _FIRST_IN_MILLISECONDS else number)
 
 

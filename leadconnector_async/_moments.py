@@ -65,7 +65,7 @@ def to_datetime(value: datetime) -> datetime:
         agrees = value.utcoffset() == plain.utcoffset()
         is_fine = bool(getattr(value, "nanosecond", 0))
     except Exception:
-        raise BadMoment(f"it is a {kind} without a date and a time", "leave it out where it is missing") from None
+        raise BadMoment(f"it is a {kind} without a date and time", "leave the field out if it is missing") from None
     if not agrees:
         raise BadMoment(f"it is a {kind} that contradicts itself", NAME_AN_INSTANT)
     if is_fine:  # of `pandas.Timestamp`: a datetime cannot hold nanoseconds
@@ -78,7 +78,7 @@ def read_offset(moment: datetime) -> timedelta | None:
     try:
         return moment.utcoffset()
     except Exception as error:
-        reason = f"its time zone cannot tell the offset ({type(error).__name__})"
+        reason = f"its time zone could not compute the offset ({type(error).__name__})"
         raise BadMoment(reason, NAME_AN_INSTANT) from None
 
 
@@ -89,9 +89,9 @@ def refuse_offset(offset: timedelta) -> BadMoment:
     shown = f"{sign}{minutes // 60:02}:{minutes % 60:02}{f':{seconds:02}' if seconds else ''}"
     reason = f"its offset is not in whole minutes ({shown})" if seconds else f"its offset is {shown}"
     return BadMoment(
-        f"{reason}, and all offsets in use are multiples of 15 minutes: it is what a pytz zone gives that was "
-        "passed to datetime()",
-        "use zone.localize(…), or zoneinfo.ZoneInfo",
+        f"{reason}, but all offsets in use are multiples of 15 minutes; passing a pytz zone to datetime() gives "
+        "such an offset",
+        "use zone.localize(…) or zoneinfo.ZoneInfo",
     )
 
 
@@ -116,8 +116,8 @@ def check_name(name: str, moment: datetime) -> None:
     meant = _find_meant(name)
     if meant is not None and _has_summer_time(meant[0], moment):
         raise BadMoment(
-            f"{name} has no summer time, so on {moment.date()} it is usually an hour off",
-            f"name {meant[0]} (with summer time) or {meant[1]} (without)",
+            f"{name} has no daylight saving time, so on {moment.date()} it is usually an hour off",
+            f"use {meant[0]} (with daylight saving time) or {meant[1]} (without)",
         )
 
 

@@ -72,7 +72,7 @@ def _check_session(session: object) -> None:
     own = type(session).__mro__[: type(session).__mro__.index(aiohttp.ClientSession)]
     if any(name in vars(one) for one in own for name in ("request", "_request")):
         raise ConfigurationError(
-            f"session is a {type(session).__name__}, which sends requests in its own way; that would be bypassed: "
+            f"session is a {type(session).__name__}, whose own way of sending requests would be bypassed: "
             "pass a plain aiohttp.ClientSession"
         )
 

@@ -199,12 +199,12 @@ def read_free_slots(body: bytes) -> Read[FreeSlots]:
             unread += read.unread
         _check_unread(unread)
     if not slots and (unread or days.keys() - {_TRACE, _DATES}):
-        raise ValueError(f"no day of it can be read ({', '.join(sorted(days)[:3])[:100]})")
+        raise ValueError(f"none of its days can be read ({', '.join(sorted(days)[:3])[:100]})")
     return Read(slots, tuple(unread))
 
 
 def _join_slots(known: tuple[datetime, ...], found: list[datetime]) -> tuple[datetime, ...]:
-    """Each once; to see that they are in order is several times as fast as to look each up."""
+    """Each slot once. Checking that they are in order is several times as fast as removing duplicates."""
     slots = (*known, *found)
     return slots if all(map(lt, slots, slots[1:])) else tuple(dict.fromkeys(slots))
 

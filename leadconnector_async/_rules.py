@@ -91,7 +91,7 @@ def read_rule(rule: str) -> Rule:
         rrulestr(_write({**parts, "INTERVAL": "1"}), dtstart=_ANCHOR)
         return Rule(parts, None if until is None else _read_until(until), tuple(_read_exdates(rest)))
     except _UNFIT as error:
-        raise ValueError(f"it is not valid by RFC 5545 ({shorten(escape(str(error)), 200)})") from None
+        raise ValueError(f"it is not valid in RFC 5545 ({shorten(escape(str(error)), 200)})") from None
 
 
 def iterate_walls(rule: Rule, first: datetime) -> Iterator[datetime]:

@@ -217,7 +217,7 @@ def _floor(moment: datetime) -> datetime:
 def _list_users(user_ids: Sequence[str], form: UserIdsForm) -> dict[str, str | int | Sequence[str]]:
     """One user has a parameter of its own, whose form nobody doubts [doc]."""
     if isinstance(user_ids, str | bytes | bytearray) or not isinstance(user_ids, Sequence):
-        raise refuse("user_ids", user_ids, "it is not a list of ids", "give a list, also of one user: [user_id]")
+        raise refuse("user_ids", user_ids, "it is not a list of ids", "pass a list, even for one user: [user_id]")
     check_choice("user_ids_form", form, get_args(UserIdsForm))
     ids = [check_id("user_ids", user_id) for user_id in user_ids]
     match form if len(ids) > 1 else len(ids):

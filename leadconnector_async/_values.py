@@ -50,11 +50,11 @@ def find_text_fault(text: str, *, lines: bool = False) -> str | None:
         return None
     character = match[0]
     if "\ud800" <= character <= "\udfff":
-        return "it holds half of a character (a lone surrogate)"
+        return "it contains a lone surrogate"
     name = f"U+{ord(character):04X} at character {match.start() + 1}"
     if len(f"a{character}b".splitlines()) > 1:
-        return f"it holds a line break ({name})"
-    return f"it holds a control character ({name})"
+        return f"it contains a line break ({name})"
+    return f"it contains a control character ({name})"
 
 
 def check_line(name: str, value: object) -> str:
@@ -122,7 +122,7 @@ def check_callback(name: str, value: object, *, optional: bool = True) -> None:
         raise ConfigurationError(f"{name} is {show(value)}; it must be a function")
     if is_async(value):
         raise ConfigurationError(
-            f"{name} is {show(value)}, an async function; it must be a plain one, which may start a task"
+            f"{name} is {show(value)}, an async function; it must be a plain function, which may start a task"
         )
 
 

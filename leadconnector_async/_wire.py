@@ -234,7 +234,7 @@ def _encode_body(body: object) -> bytes:
     try:
         return _encode(body)
     except Exception as error:
-        raise refuse("body", body, show_error(error), "pass what JSON can say, or a msgspec Struct") from None
+        raise refuse("body", body, show_error(error), "pass what JSON can represent, or a Struct") from None
 
 
 def _make_decoder(answer_type: type[T]) -> msgspec.json.Decoder[T]:

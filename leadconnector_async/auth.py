@@ -19,9 +19,8 @@ from .exceptions import ConfigurationError
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 """An async function that returns a valid token. It is called for every attempt, before the wait for a slot and
-again after it, so it should remember its token. Each call of it is bounded by `Timeouts.read`, and no slot is held
-while it takes its time. After a 401 that an expired token may have caused it is asked once more, and a new token is
-tried once."""
+again after it, so it should cache its token. Each call is bounded by `Timeouts.read`, and no slot is held then.
+After a 401 that an expired token may have caused, it is called once more, and a new token is tried once."""
 
 
 @runtime_checkable
@@ -35,8 +34,8 @@ class RefreshingProvider(Protocol):
     async def refresh(self, rejected: str) -> str:
         """A token other than `rejected`, which the server has just refused.
 
-        What it returns is used, without calling the provider again. Calls that were refused with the same token
-        share one renewal.
+        The result is used without calling the provider again. Calls that were refused with the same token share
+        one renewal.
         """
         ...
 
@@ -172,7 +171,7 @@ def _check_provider(provider: TokenProvider) -> TokenProvider:
         inspect.signature(provider).bind()
     except TypeError:
         raise ConfigurationError(
-            "the token provider takes arguments; it must be an async function without"
+            "the token provider takes arguments; it must be an async function without any"
         ) from None
     except ValueError:  # not every function in C tells
         pass
@@ -180,12 +179,12 @@ def _check_provider(provider: TokenProvider) -> TokenProvider:
 
 
 async def _take(given: object) -> object:
-    """Await what a provider gave. A plain function gives the token itself, which is not shown."""
+    """Await what a provider returned. A plain function returns the token itself, which must not be shown."""
     if not inspect.isawaitable(given):
         kind = type(given).__name__
         del given  # or the traceback would hold it
         raise ConfigurationError(
-            f"the token provider returned a {kind}, which cannot be awaited; make it an async function"
+            f"the token provider returned a {kind}, which cannot be awaited; it must be an async function"
         )
     return await cast("Awaitable[object]", given)
 
@@ -195,6 +194,6 @@ def _find_refreshing(provider: object) -> RefreshingProvider | None:
 
 
 def _see(check: asyncio.Task[str]) -> None:
-    """Who waits for it asks again by itself where it failed; nobody has to be told of it twice."""
+    """Retrieve its error: every waiter asks again on its own, so asyncio need not report it as never retrieved."""
     if not check.cancelled():
         check.exception()

@@ -161,10 +161,10 @@ class LeadConnector(CalendarMethods):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections. A copy closes nothing, nor is a borrowed session closed.
+        """Close the connections. Copies close nothing, and a borrowed session stays open.
 
-        Raises `ConfigurationError`, and closes nothing, in another event loop than that of its calls while that one
-        stands still.
+        May be called from another event loop than the one that made the calls, as long as that one is running;
+        otherwise raises `ConfigurationError` and closes nothing.
         """
         if self._owner:
             await self._shared.transport.close()
@@ -288,7 +288,7 @@ def _check_settings(settings: _Settings) -> _Settings:
 def _check_header(name: str, value: object) -> str:
     text = to_text(value)
     if text is None or not _PLAIN.fullmatch(text) or text != text.strip():
-        raise ConfigurationError(f"{name} is {show(value)}; it must be one line of plain ASCII text")
+        raise ConfigurationError(f"{name} is {show(value)}; it must be a single line of ASCII text")
     return text
 
 

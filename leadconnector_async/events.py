@@ -73,9 +73,9 @@ class Reconciled(Event, frozen=True):
 
 
 class UnexpectedId(Event, frozen=True):
-    """The answer shows another id than the one that was asked for. It is passed on as it is.
+    """The response has another id than the one requested. It is returned unchanged, and logged as a warning.
 
-    Instances and aliases may have ids of their own; or it is the answer to another request. Logged as a warning.
+    Instances and aliases may have ids of their own; otherwise it may be the response to another request.
     """
 
     asked: str

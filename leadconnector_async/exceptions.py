@@ -60,7 +60,7 @@ class LeadConnectorError(Exception):
     outcome: Outcome
     """What became of the write. `not_applied` for everything that only reads."""
     _unless_told: ClassVar[Outcome] = "not_applied"
-    """The outcome of an error that is made of its text alone, as queues rebuild it: never more than is known."""
+    """The outcome of an error that is rebuilt from its text alone, as task queues do: never more than is known."""
 
     def __init__(
         self,
@@ -193,7 +193,8 @@ class DecodeError(LeadConnectorError):
 class PreconditionFailedError(LeadConnectorError):
     """Somebody else has changed the event since it was read, so the update was not sent, or not sent again.
 
-    Only safe changes read first: `reschedule_appointment`, `update_many` and jobs.
+    Also raised when every reading was too old by the time its update could be sent. Only safe changes read first:
+    `reschedule_appointment`, `update_many` and jobs.
     """
 
 
@@ -238,11 +239,11 @@ class ApiError(LeadConnectorError):
     _unless_told = "unknown"
 
     messages: list[str]
-    """The server's messages, the texts alone, whatever the body was: up to 20, each a line of up to 300 letters."""
+    """The server's messages, whatever the shape of the body: at most 20, each a line of at most 300 characters."""
     hint_seconds: float | None
     """How long the server asked to wait, in seconds."""
     transient: bool
-    """The same request may pass later, although nothing is changed: its rate, the server or the way is at fault."""
+    """Whether the same request may succeed later unchanged: the cause was the rate, the server or the network."""
 
     def __init__(
         self,
@@ -312,14 +313,14 @@ class UnprocessableError(ApiError):
 class RateLimitedError(ApiError):
     """429, and the deadline would pass while the location pauses. Without a deadline, calls wait out every pause.
 
-    `hint_seconds` is the server's wish, if it had one.
+    `hint_seconds` is how long the server asked to wait, if it did.
     """
 
 
 class DailyLimitError(RateLimitedError):
     """The daily budget is spent. `hint_seconds` is the time until its reset.
 
-    Where the server does not say when that is, it is the time until the next request may look, at most an hour.
+    If the server does not say when that is, it is the time until the next probe, at most an hour.
     """
 
 

@@ -253,7 +253,7 @@ class TeamMember(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 
 class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A stretch of a day in which a calendar is open, by the wall clock of its time zone."""
+    """A period of a day in which a calendar is open, in wall-clock time of its time zone."""
 
     open_hour: int | None = None
     open_minute: int | None = None
@@ -270,7 +270,7 @@ class OpenHours(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 
 class Calendar(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A calendar: its team, where one meets, and what can be booked. Any field can be missing.
+    """A calendar: its team, its meeting place, and what can be booked. Any field can be missing.
 
     These are the fields that matter for rescheduling; the server has more. Source: Get Calendar [doc].
     """
@@ -287,9 +287,9 @@ class Calendar(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     slot_duration: float | None = None
     """The length of an appointment."""
     slot_duration_unit: str | None = None
-    """`mins` or `hours`; so for the interval and the buffers."""
+    """`mins` or `hours`; likewise for the interval and the buffers."""
     slot_interval: float | None = None
-    """The time between the starts of two slots that are offered."""
+    """The time between the starts of two offered slots."""
     slot_interval_unit: str | None = None
     slot_buffer: float | None = None
     """Kept free after an appointment."""
@@ -306,9 +306,9 @@ class Calendar(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     allow_booking_for_unit: str | None = None
     """`days`, `weeks` or `months`."""
     appointment_per_slot: float | None = field(name="appoinmentPerSlot", default=None)
-    """The most bookings of a slot, per person; the seats of a class. Its key is misspelt: `appoinmentPerSlot`."""
+    """The most bookings per slot and user; the seats of a class. The API misspells its key: `appoinmentPerSlot`."""
     appointment_per_day: float | None = field(name="appoinmentPerDay", default=None)
-    """The most bookings of a day. Its key is misspelt: `appoinmentPerDay`."""
+    """The most bookings per day. The API misspells its key: `appoinmentPerDay`."""
     open_hours: tuple[OpenHours, ...] | None = None
     """When it can be booked."""
     auto_confirm: bool | None = None

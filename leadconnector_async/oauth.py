@@ -238,7 +238,7 @@ def _choose_key(token: StoredToken) -> str:
 def _check_secret(name: str, value: Secret | Held) -> Secret:
     """As `check_line`, without showing the value."""
     if isinstance(value, Held) or not value or value != value.strip() or find_text_fault(value):
-        raise ConfigurationError(f"{name} must be a line of text without blanks around it")
+        raise ConfigurationError(f"{name} must be a non-empty line of text without surrounding whitespace")
     return value
 
 

@@ -25,8 +25,8 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     connect: float = 10.0
     """To get a connection: waiting for a free one, name lookup and TLS included."""
     read: float = 30.0
-    """For each attempt as a whole, from when it has its token and its slot to the last byte of the answer, getting
-    a connection included. Bounds each call of the token provider as well."""
+    """Bounds each attempt as a whole, from having its token and slot to the last byte of the response, getting a
+    connection included. Also bounds each call of the token provider."""
 
     def __post_init__(self) -> None:
         check_seconds("Timeouts.connect", self.connect)
@@ -37,9 +37,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """When a call is tried again, and for how long."""
 
     max_attempts: int = 5
-    """How often the request of a call is sent at most, the first time included. On top come reading back, what
-    follows a pause of the location (429), and after a 401 one request with a new token and one repetition, as after
-    a stray refusal."""
+    """How often a call's request is sent at most, the first time included. Not counted: reading back, requests
+    after a pause of the location (429), and after a 401 one with a new token and one retry of a stray refusal."""
     deadline: float | None = None
     """Bound of the whole call in seconds, waiting for its turn included. `None`: a call waits its turn as long
     as its turn takes; attempts and timeouts bound the rest."""

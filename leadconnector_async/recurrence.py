@@ -48,7 +48,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _LONGEST: Final = timedelta(seconds=999_999_999)
 _LAST_YEAR: Final = 2999
 _MOST_INSTANCES: Final = 2**31
-"""More than any rule gives in the years that are looked at."""
+"""More instances than any rule has in the years that are searched."""
 _INSTANCE_ID: Final = re.compile(r"(?P<master>[^_/]+)_(?P<start>\d{1,15})_(?P<length>\d{1,9})\Z", re.ASCII)
 _MOMENT_MEND: Final = "give an aware datetime such as datetime(2026, 3, 2, 9, tzinfo=ZoneInfo('Europe/Berlin'))"
 
@@ -137,9 +137,9 @@ def expand_series(
     is an instance only if the rule meets it. A rule without an end is followed for at least 200 years, so bound it,
     or stop asking.
 
-    `InvalidRequestError` for anything that cannot be used, when called, not when iterated; but for `EST` and `MST`,
-    which have no summer time and are usually not what is meant, at the first instance in summer. RFC 5545, sections
-    3.3.5, 3.3.10 and 3.8.5.
+    `InvalidRequestError` for anything that cannot be used, when called rather than when iterated. The exception is
+    `EST` and `MST`, which have no daylight saving time: they raise at the first instance in summer. RFC 5545,
+    sections 3.3.5, 3.3.10 and 3.8.5.
     """
     rule = _read_rule(rrule)
     place = _read_zone(zone)

@@ -127,7 +127,7 @@ def decide_times(
         reason = "the appointment would be outside the years 1 to 9999"
         raise _refuse(name, given[name], reason, "give a time within them") from None
     if end <= start:
-        raise _refuse("end_time", end, f"it is not after the start ({start})", "move it later")
+        raise _refuse("end_time", end, f"it is not after the start ({start})", "choose a later time")
     return (start, end) if (start, end) != (old_start, old_end) else None
 
 
@@ -197,7 +197,7 @@ def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetT
         return status
     if status != "active" and wanted.appointment_status is UNSET:
         mend = "pass appointment_status=…, or use update_appointment"
-        raise _refuse("appointment_status", status, "it is no status that can be sent, so it cannot be kept", mend)
+        raise _refuse("appointment_status", status, "it is not a status that can be sent", mend)
     return UNSET
 
 

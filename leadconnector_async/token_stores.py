@@ -141,15 +141,15 @@ class FileTokenStore:
                 return {}
         tokens = _try_decode(content)
         if tokens is None:
-            raise TokenStoreError(f"{escape(self._path)} holds no tokens; move it away, or mend it")
+            raise TokenStoreError(f"{escape(self._path)} does not contain valid tokens; move it away, or repair it")
         return tokens
 
     def _write(self, tokens: dict[str, StoredToken]) -> SecretBytes:
         content = SecretBytes(_try_encode(tokens) or b"")
         if not content or _try_decode(content) is None:
             raise TokenStoreError(
-                f"{escape(self._path)} cannot keep this token, and stays as it was: every field of it must have "
-                "its type, and its times must be finite"
+                f"{escape(self._path)} cannot store this token and is unchanged: every field of it must have "
+                "the declared type, and its times must be finite"
             )
         return content
 

@@ -147,7 +147,7 @@ class WebhookVerifier:
         event = _read_event(body)
         if event is None:
             raise UnreadableWebhookError(
-                f"The signature is good, but the body ({len(body)} bytes) is no JSON object that can be read. "
+                f"The signature is good, but the body ({len(body)} bytes) is not a readable JSON object. "
                 "Answer 2xx, so that it is not sent again, and report it to the vendor."
             )
         self._check_age(event.timestamp)
@@ -190,9 +190,9 @@ class WebhookVerifier:
 
 
 def _list_headers(headers: object) -> dict[str, str]:
-    """The headers by their names in lower case. One of `None` did not come; bytes are as ASGI servers have them.
+    """The headers by their lower-case names. `None` counts as missing; bytes (of ASGI servers) are decoded.
 
-    Raises `WebhookSignatureError` for what cannot be headers: whatever a request held, the answer is a refusal.
+    Raises `WebhookSignatureError` for anything that cannot be headers, so that every odd request is refused.
     """
     if not isinstance(headers, Mapping):
         raise WebhookSignatureError(
@@ -310,7 +310,7 @@ def _read_field(name: str, raw: Raw, decode: Callable[[Raw], T], unread: list[st
 def _decode_aware(raw: Raw) -> datetime:
     instant = _decode_time(raw)
     if instant.tzinfo is None:
-        raise ValueError("a time without an offset is no instant")
+        raise ValueError("a time without an offset is not an instant")
     return instant
 
 

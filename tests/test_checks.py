@@ -243,7 +243,7 @@ def test_an_empty_update_is_refused() -> None:
 
 def test_something_that_is_no_update_is_refused() -> None:
     """A dict in place of the Struct is named as such."""
-    with pytest.raises(InvalidRequestError, match="it is no AppointmentUpdate"):
+    with pytest.raises(InvalidRequestError, match="it is not an instance of AppointmentUpdate"):
         check_update({"title": "x"})  # type: ignore[arg-type]
 
 

@@ -112,14 +112,16 @@ def test_of_a_time_that_comes_twice_the_fold_decides(zone: tzinfo, fold: int, of
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("EST", r"America/New_York \(with summer time\) or America/Panama \(without\)"),
-        ("MST", r"America/Denver \(with summer time\) or America/Phoenix \(without\)"),
+        ("EST", r"America/New_York \(with daylight saving time\) or America/Panama \(without\)"),
+        ("MST", r"America/Denver \(with daylight saving time\) or America/Phoenix \(without\)"),
     ],
 )
 def test_a_zone_without_summer_time_is_refused_in_summer(name: str, meant: str) -> None:
     """On every way out and by every package of zones; both zones that may be meant are named."""
     for zone in (ZoneInfo(name), tz.gettz(name), PytzZone(name, timedelta(hours=-5))):
-        with pytest.raises(InvalidRequestError, match=f"{name} has no summer time, so on 2027-07-09.*{meant}"):
+        with pytest.raises(
+            InvalidRequestError, match=f"{name} has no daylight saving time, so on 2027-07-09.*{meant}"
+        ):
             send(SUMMER.replace(tzinfo=zone))
         assert send(WINTER.replace(tzinfo=zone)).startswith("2027-01-09T09:00:00-0")
     send_everywhere(SUMMER.replace(tzinfo=ZoneInfo(name)))

@@ -253,7 +253,7 @@ async def test_a_session_that_sends_in_its_own_way_is_refused() -> None:
     with pytest.warns(DeprecationWarning, match="Signing"):
         signing = type("Signing", (aiohttp.ClientSession,), {"_request": _request})
     async with signing() as session:
-        with pytest.raises(ConfigurationError, match="Signing, which sends requests in its own way"):
+        with pytest.raises(ConfigurationError, match="Signing, whose own way of sending requests"):
             LeadConnector("t", session=session)
     with pytest.raises(ConfigurationError, match="must be an aiohttp"):
         LeadConnector("t", session="x")  # type: ignore[arg-type]

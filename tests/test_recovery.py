@@ -215,7 +215,7 @@ async def test_a_403_that_is_not_the_apis_is_transient_to_the_end() -> None:
         raw_server(*[refuse(403, PAGE)] * 5) as server,
         LeadConnector("t", base_url=server.url, retry=QUICK) as client,
     ):
-        with pytest.raises(PermissionDeniedError, match="not the API's own answer") as caught:
+        with pytest.raises(PermissionDeniedError, match="did not come from the API") as caught:
             await client.get_appointment("e")
     assert (caught.value.attempts, caught.value.transient) == (5, True)
     assert caught.value.messages == ["Just a moment... Checking"]

@@ -53,7 +53,7 @@ class Settings:
 
     def __init__(self, environment: Mapping[str, str], profile: str | None) -> None:
         if profile is not None and not _PROFILE.fullmatch(profile):
-            raise ConfigurationError(f"{profile!r} is no name of a profile: use letters, digits and _")
+            raise ConfigurationError(f"{profile!r} is not a valid profile name: use letters, digits and _")
         self._environment = environment
         self._prefix = _PREFIX if profile is None else f"{_PREFIX}{profile.upper().replace('-', '_')}_"
 

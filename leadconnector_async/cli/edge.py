@@ -80,14 +80,14 @@ def describe(error: BaseException) -> Ending:
         return Ending(AT_ONCE, ("Interrupted.",), "Interrupted")
     if isinstance(error, OSError | UnicodeDecodeError):
         return Ending(CAN_RESUME if notes else USAGE, (describe_file_error(error), *notes), kind)
-    text = f"This is a fault of leadconnector-async, please report it: {kind}: {error}"
+    text = f"This is a bug in leadconnector-async; please report it: {kind}: {error}"
     return Ending(CAN_RESUME if notes else FAILED, (text, *notes), kind)
 
 
 def describe_file_error(error: OSError | UnicodeDecodeError) -> str:
     """Why a file cannot be read, and how to mend it."""
     if isinstance(error, UnicodeDecodeError):
-        return "The plan is not UTF-8: save it as CSV UTF-8."
+        return 'The plan is not valid UTF-8: save it as "CSV UTF-8".'
     name = f"{error.filename}: " if error.filename is not None else ""
     return f"{name}{error.strerror or str(error) or type(error).__name__}"
 

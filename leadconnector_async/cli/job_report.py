@@ -19,8 +19,8 @@ from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
 from .consoles import print_line
 from .job_screen import format_end, format_seconds
 
-_SENT: Final = "{} rows were sent without an answer yet"
-_SENT_ONE: Final = "1 row was sent without an answer yet"
+_SENT: Final = "{} rows were sent and have no response yet"
+_SENT_ONE: Final = "1 row was sent and has no response yet"
 _MOST_LOCATIONS: Final = 10
 _WORDS: Final[dict[RowState, str]] = {
     "applied": "applied",

@@ -34,7 +34,7 @@ from .interrupt import catch_interrupts, leave
 from .session import JobSession, discard_unless_begun
 
 _NOBODY_TO_ASK: Final = (
-    "The plan comes from stdin, so nobody can answer there: add --yes, or look at it first with --dry-run. "
+    "The plan is read from stdin, so there is no terminal to ask on: add --yes, or try it first with --dry-run. "
     "Nothing was changed."
 )
 _MARK: Final = "utf-8-sig"
@@ -91,11 +91,11 @@ async def reschedule(
     skip_refused
         Go on with the good rows if some cannot be carried out.
     max_reading_age
-        Seconds that the reading of an appointment may be old when its change is sent; 0 reads each right before.
+        How old, in seconds, the reading of an appointment may be when its change is sent; 0: read it right before.
     timezone
         IANA name of the zone for times without an offset, and for shifts by days.
     format
-        `csv` or `jsonl`, where neither the name of the file nor its content tells.
+        `csv` or `jsonl`, if neither the file name nor the content shows it.
     json_output
         Print the summary as one JSON object on stdout, and nothing else there.
     profile

@@ -102,7 +102,9 @@ class JobSession:
                 if not is_first:
                     await self._job.leave_out_refused()
                 return True
-            print_outcomes(self._err, "These have changed while the question stood, and are left out:", changed)
+            print_outcomes(
+                self._err, "These appointments have changed since you were asked, and are left out:", changed
+            )
             is_first, count = False, count - len(changed)
             if count <= 0:
                 print_line(self._err, "There is nothing left to change.")
@@ -203,7 +205,7 @@ def ask(question: str, *, yes: bool) -> bool:
         return True
     _, err = make_consoles()
     if not has_terminal():
-        print_line(err, "Nothing was changed: there is no terminal to ask on. Add --yes to go on.")
+        print_line(err, "Nothing was changed: there is no terminal to ask on. Add --yes to continue.")
         return False
     with raise_interrupts():
         err.print(f"{question} [y/N] ", end="", markup=False)
@@ -245,12 +247,12 @@ async def discard_unless_begun(job: BulkJob) -> AsyncGenerator[Callable[[], None
 
 def _judge_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
     if not seen and summary.left:
-        stopped = Stopped("errors", "none of the first rows could be finished; no other was started")
+        stopped = Stopped("errors", "none of the first rows could be finished, so no other row was started")
         return structs.replace(summary, stopped=(*summary.stopped, stopped))
     bad = sum(outcome.state not in _GOOD for outcome in seen)
     if not bad or summary.stopped:
         return summary
-    stopped = Stopped("errors", f"{bad} of the first {len(seen)} rows did not go well; no other was started")
+    stopped = Stopped("errors", f"{bad} of the first {len(seen)} rows did not succeed, so no other row was started")
     return structs.replace(summary, stopped=(stopped,))
 
 

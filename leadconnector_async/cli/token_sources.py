@@ -31,7 +31,7 @@ def read_secret(name: str, path: str) -> Secret:
                 raise ConfigurationError(f"{name}: others can read {path}; run: chmod 600 {shlex.quote(path)}")
             secret = Secret(file.readline().strip())
     except (OSError, UnicodeDecodeError) as error:
-        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "it is no text"
+        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
     else:
         reason = "its first line is empty"
     if not secret:  # outside of the `except`: what cannot be decoded is in the error

@@ -1,7 +1,7 @@
 """Rows as programs give them: a row of a plan, an event id with an update, or a mapping of cells.
 
-Rule: whatever a row is, it becomes a `PlanRow`, or a `RowFault` that says what it should have been. One odd row
-never ends the reading of the others.
+Every row becomes a `PlanRow`, or a `RowFault` that says what it should have been. One odd row never ends the
+reading of the others.
 
 Pure. Must not import the client.
 """
@@ -22,7 +22,7 @@ from .texts import is_blank
 AnyRow: TypeAlias = PlanRow | RowFault | tuple[str, AppointmentUpdate] | Mapping[str, object]
 """A row of a plan, an event id with an update, or cells by their field as in a plan's file.
 
-Times in a mapping may be datetimes. `None` leaves a field as it is; an empty text is refused.
+Times in a mapping may be datetimes. `None` leaves a field as it is; an empty string is refused.
 """
 RowSource: TypeAlias = Iterable[AnyRow] | AsyncIterable[AnyRow]
 """Where rows come from, one after the other; it may be endless."""
@@ -83,7 +83,7 @@ def _read(line: int, row: object, timezone: str | None) -> PlanRow | RowFault | 
 
 
 def _list_cells(row: Mapping[str, object]) -> dict[str, object]:
-    """What is filled in. An empty text would empty the field at the server, which is seldom meant."""
+    """The cells that are not empty. An empty text would clear the field at the server, which is seldom meant."""
     filled: dict[str, object] = {}
     given = [(spelling, cell) for spelling, cell in row.items() if cell is not None]
     for name, cell in name_cells(given).items():

@@ -208,7 +208,7 @@ class Carrier:
     def _judge_reading(self, row: OpenRow, flight: Flight, error: LeadConnectorError, *, in_doubt: bool) -> Result:
         self._stop_for(row, error)
         if in_doubt:
-            reason = f"it was on its way when the job ended, and cannot be read: {error.args[0]}"
+            reason = f"it was under way when the job was interrupted, and cannot be read back: {error.args[0]}"
             return build_result(row, flight, "unknown", reason)
         if isinstance(error, InvalidEventError | NotFoundError):
             reason = "changed by somebody else: the event is deleted or unknown"

@@ -58,7 +58,9 @@ def parse_shift(text: str) -> Shift:
     """
     match = _SHIFT.fullmatch((to_text(text) or "").strip())
     if match is None or not any(match[unit] for unit in ("weeks", "days", "hours", "minutes")):
-        raise InvalidRequestError(f"{show(text)} is no shift such as +2d, -90m or 1w2d", field="shift", value=text)
+        raise InvalidRequestError(
+            f"{show(text)} is not a valid shift such as +2d, -90m or 1w2d", field="shift", value=text
+        )
     sign = -1 if match["sign"] == "-" else 1
     weeks, days, hours, minutes = (int(match[unit] or 0) for unit in ("weeks", "days", "hours", "minutes"))
     return Shift(sign * (weeks * 7 + days), sign * (hours * 60 + minutes))
@@ -90,7 +92,7 @@ def place(wall: datetime, zone: str) -> datetime:
     if local.utcoffset() == local.replace(fold=1).utcoffset():
         return local
     exists = local.astimezone(UTC).astimezone(local.tzinfo).replace(tzinfo=None) == wall
-    kind = "stands twice on the clock" if exists else "does not exist"
+    kind = "occurs twice" if exists else "does not exist"
     raise ValueError(f"{wall.isoformat()} {kind} in {zone}; write it with an offset")
 
 

@@ -1,7 +1,7 @@
 """Reading a plan in CSV.
 
-Rule: what spreadsheets write and has one meaning is read: `sep=;`, tabs, tails of empty cells, rows without a
-filled cell. A fault is reported where it begins: a quotation mark in the line in which it opens.
+Whatever spreadsheets write is read where it has one meaning: `sep=;`, tabs, trailing empty cells, blank rows. A
+fault is reported where it begins: an unclosed quotation mark in the line in which it opens.
 
 Pure. Must not import the client.
 """
@@ -90,7 +90,12 @@ def _iterate_rows(
             if name and (text := cell.strip()) and (text.isascii() or not is_blank(text))
         }
         if len(cells) > width and not all(map(is_blank, cells[width:])):
-            yield RowFault(source.count, "", "there are more cells than columns", "put texts with commas in quotes")
+            yield RowFault(
+                source.count,
+                "",
+                "there are more cells than columns",
+                "put text that contains the delimiter in quotation marks",
+            )
         elif filled or not all(map(is_blank, cells)):
             yield read_row(source.count, filled, timezone)
 
@@ -128,20 +133,18 @@ def _read_heading(cells: Iterable[str], line: int) -> tuple[list[str | None], li
             continue
         if name in spellings:
             both = f"{spellings[name]} and {cell.strip()}"
-            faults.append(RowFault(line, name, f"there are two such columns: {both}", "remove one"))
+            faults.append(RowFault(line, name, f"two columns are the same field: {both}", "remove one"))
         elif name is not None:
             spellings[name] = cell.strip()
         names.append(name)
     if not faults and "event_id" not in names:
-        faults.append(
-            RowFault(line, "event_id", "there is no column event_id", "add it, as the first line's heading")
-        )
+        faults.append(RowFault(line, "event_id", "there is no column event_id", "add it to the header row"))
     return names, faults
 
 
 def _describe_heading(line: int, bad: BadRow) -> RowFault:
     if bad.column.startswith(_LOOKS_LIKE_JSON):
-        return RowFault(line, "", "this is JSON, and CSV is expected", "give the format jsonl")
+        return RowFault(line, "", "this is JSON, but CSV was expected", "set the format to jsonl")
     return RowFault(line, bad.column, bad.reason, bad.mend)
 
 
@@ -153,18 +156,18 @@ def _describe_error(error: csv.Error, source: _Lines, heading: _Heading) -> tupl
     text, first = "".join(source.of_row), source.count - len(source.of_row) + 1
     found = _find_broken_quote(text, heading.delimiter)
     if found is None:
-        reason = f"it is no CSV: {error}"
-        return RowFault(max(1, source.count), "", reason, "look for a quotation mark too many"), False
+        reason = f"it is not valid CSV: {error}"
+        return RowFault(max(1, source.count), "", reason, "look for a stray quotation mark"), False
     begin, end, column = found
     line = first + text.count("\n", 0, begin)
     name = (heading.names[column] if column < len(heading.names) else None) or ""
     if end is None:
-        reason = f"it is no CSV: the quotation mark that opens at {show(text[begin : begin + 30])} is never closed"
+        reason = f"it is not valid CSV: the quotation mark at {show(text[begin : begin + 30])} is never closed"
         return RowFault(line, name, reason, "close it, or remove it"), True
     closed = first + text.count("\n", 0, end)
     where = "" if closed == line else f" in line {closed}"
-    reason = f"it is no CSV: the text in quotation marks ends{where} before {show(text[end : end + 20])}"
-    return RowFault(line, name, reason, "double the quotation marks inside a text, or close it at its end"), False
+    reason = f"it is not valid CSV: the text in quotation marks ends{where} before {show(text[end : end + 20])}"
+    return RowFault(line, name, reason, "double the quotation marks inside the text, or close it at its end"), False
 
 
 def _find_broken_quote(text: str, delimiter: str) -> tuple[int, int | None, int] | None:

@@ -64,13 +64,13 @@ def _check_is_vacant(path: str) -> None:
         try:
             Journal.open(os.path.join(path, JOURNAL)).close()
         except JournalError as error:
-            mend = "move it away, or give another folder"
-            text = f"{escape(path)} holds a journal that cannot be used ({error}): {mend}."
+            mend = "move it away, or choose another folder"
+            text = f"{escape(path)} contains a journal that cannot be used ({error}): {mend}."
             raise ConfigurationError(text) from error
-        raise ConfigurationError(f"{escape(path)} holds a job already: resume it, or give another folder.")
+        raise ConfigurationError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
     for name in _OUTCOMES:
         if os.path.exists(os.path.join(path, name)):
-            text = f"{escape(path)} holds a file {name}, which the job would write: give another folder."
+            text = f"{escape(path)} contains a file {name}, which the job would overwrite: choose another folder."
             raise ConfigurationError(text)
 
 
@@ -83,7 +83,7 @@ def _take_lock(path: str) -> int:
             raise JournalError(f"The folder {escape(path)} cannot be used ({error.strerror}).") from error
         if not try_lock(lock):
             close_lock(lock)
-            raise JournalError(f"Another process works on {escape(path)}.")
+            raise JournalError(f"Another process is working on {escape(path)}.")
         if _is_still_there(path, lock):
             return lock
         close_lock(lock)  # whoever had it has just removed the folder

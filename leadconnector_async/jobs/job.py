@@ -176,10 +176,10 @@ class BulkJob:
         return await self._read_unread(on_read)
 
     async def recheck(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[RowOutcome, ...]:
-        """Read all open rows again, as after a question that took its time; returns those that do not go any more.
+        """Read all open rows again, such as after a prompt; returns those that will no longer be changed.
 
-        They are `refused`, `skipped` or `in_place`. Before the job has sent something, `run` goes on without those
-        that are refused only after `leave_out_refused`.
+        They are `refused`, `skipped` or `in_place`. Before the job's first write, `run` continues without refused
+        rows only after `leave_out_refused`.
         """
         check_callback("on_read", on_read, optional=False)
         await self._scribe.run(forget_readings)
@@ -189,7 +189,7 @@ class BulkJob:
         return tuple(await preparation.list_changed())
 
     async def leave_out_refused(self) -> None:
-        """Go on without the rows that are refused, also after the job was opened again: see `skip_refused`."""
+        """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
         content = msgspec.json.encode(self.options).decode()
         await self._scribe.run(lambda journal: journal.set_fact("options", content))
@@ -216,9 +216,9 @@ class BulkJob:
         on_outcome: OnOutcome = lambda outcome: None,
         on_progress: OnProgress = lambda progress: None,
     ) -> JobSummary:
-        """Carry out all rows that are open, or at most `limit` of them. Goes on where it ended.
+        """Carry out all open rows, or at most `limit` of them. Call it again to continue.
 
-        Rows fail by themselves and stop nobody; see `JobSummary` for what came of them, and for why it ended early.
+        A failed row does not stop the others. `JobSummary` has the row states, and why the job stopped early.
         Raises `PlanError` as `prepare` does, and `JournalError` when the journal fails: nothing more is sent then.
         """
         if limit is not None:
@@ -226,7 +226,7 @@ class BulkJob:
         check_callback("on_outcome", on_outcome, optional=False)
         check_callback("on_progress", on_progress, optional=False)
         if self._running:
-            raise ConfigurationError(f"The job in {escape(self.folder)} is running already.")
+            raise ConfigurationError(f"The job in {escape(self.folder)} is already running.")
         self._running, self._stopped = True, None
         try:
             return await self._run(limit, on_outcome, on_progress)

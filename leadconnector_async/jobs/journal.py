@@ -86,7 +86,7 @@ class Journal:
     def open(cls, path: str, connect: Connect | None = None) -> Journal:
         """Open one that was settled. Raises `JournalError` for anything else."""
         if not os.path.exists(path):
-            raise JournalError(f"There is no journal {escape(path)}: give the folder of a job.")
+            raise JournalError(f"{escape(path)} does not exist: pass the folder of a job.")
         journal = cls(path, connect)
         try:
             journal._check()
@@ -179,7 +179,7 @@ def _make_private(path: str) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as error:
-        raise JournalError(f"The journal {escape(path)} could not be made ({error.strerror}).") from error
+        raise JournalError(f"The journal {escape(path)} could not be created ({error.strerror}).") from error
 
 
 def _connect(path: str) -> sqlite3.Connection:

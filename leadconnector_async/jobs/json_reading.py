@@ -1,6 +1,6 @@
 """Reading a plan in JSON: one object a line, or one array of objects.
 
-Rule: a key that stands twice, in whatever spelling, is an error and not a guess.
+A duplicate key, in whatever spelling, is an error and not a guess.
 
 Pure. Must not import the client.
 """
@@ -42,13 +42,15 @@ def _read(line: int, content: str, timezone: str | None, prefix: str = "") -> Pl
     try:
         return read_row(line, name_cells(_list_cells(content)), timezone)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
-        return RowFault(line, "", f"{prefix}it is no JSON object: {error}", "write one object a line, or one array")
+        return RowFault(
+            line, "", f"{prefix}it is not a valid JSON object: {error}", "write one object per line, or one array"
+        )
     except BadRow as bad:
         return RowFault(line, bad.column, bad.reason, bad.mend)
 
 
 def _list_cells(content: str) -> list[tuple[str, object]]:
-    """What is filled in. Of a key that stands twice, both values."""
+    """The cells that are not empty; both values of a duplicate key."""
     cells = _decode(content)
     pairs = list(cells.items())
     if len(_KEY.findall(content)) > len(cells):  # a decoder keeps the last of equal keys and says nothing
@@ -82,7 +84,7 @@ def _iterate_array(
                     return
             depth += (mark in _OPENING) - (mark in _CLOSING)
         parts.append(text[start:])
-    yield RowFault(begun, "", "it is no JSON: the array that begins here is never closed", "close it with ]")
+    yield RowFault(begun, "", "it is not valid JSON: the array that begins here is never closed", "close it with ]")
 
 
 def _read_element(line: int, content: str, timezone: str | None, number: int) -> PlanRow | RowFault:
@@ -95,7 +97,7 @@ def _read_element(line: int, content: str, timezone: str | None, number: int) ->
 def _check_end(line: int, rest: str, lines: Iterator[tuple[int, str]]) -> Iterator[RowFault]:
     for number, text in _chain(line, rest, lines):
         if text.strip():
-            yield RowFault(number, "", "it is no JSON: there is more text after the array", "remove it")
+            yield RowFault(number, "", "it is not valid JSON: there is more text after the array", "remove it")
             return
 
 

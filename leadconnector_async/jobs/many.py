@@ -47,20 +47,20 @@ async def update_many(
     timezone: str | None = None,
     on_outcome: OnOutcome = _ignore,
 ) -> AsyncGenerator[RowOutcome]:
-    """Change many appointments; yields what came of each row as it finishes.
+    """Change many appointments; yields the outcome of each row as it finishes.
 
         async for outcome in update_many(client, rows):
             if outcome.state != "applied": ...
 
     `rows` may be endless. `keep=True` reads each appointment first and keeps what an update would reset, as
     `reschedule_appointment` does; `False` sends updates as they are. `concurrency` rows are under way at once.
-    `timezone` is for wall-clock times in mappings. A bad row, whatever is wrong with it, comes out as `refused`. A
-    row that names a location goes through `client.for_location`. There is no journal: a stream that must survive
-    its process is a `BulkJob`.
+    `timezone` is for wall-clock times in mappings. A bad row, whatever is wrong with it, is yielded as `refused`. A
+    row that names a location goes through `client.for_location`. There is no journal: if the work must survive its
+    process, use `BulkJob`.
 
-    `on_outcome` is told of every row as it finishes, also of those that nobody takes any more: after a `break`, use
-    `contextlib.aclosing` or call `aclose()`. No further row starts then, and it returns when those under way have
-    ended. What is cancelled twice ends at once, and rows whose write has left are told as `unknown`.
+    `on_outcome` is called with every outcome, also of rows that finish after a `break`. Wrap the stream in
+    `contextlib.aclosing`, or call `aclose()`: no further row starts then, and it returns when those under way have
+    finished. A second cancellation ends it at once; rows whose write has left are reported as `unknown`.
 
     Raises only what `rows` or `on_outcome` raises, and `ConfigurationError`.
     """
@@ -183,7 +183,7 @@ class _Changer:
             reason = " ".join([str(raised.args[0]), *getattr(raised, "__notes__", ())])
         except (Exception, asyncio.CancelledError) as raised:
             state = "unknown" if flight.left else "failed"
-            reason = f"it was cut short ({shorten(repr(raised))})"
+            reason = f"it was interrupted ({shorten(repr(raised))})"
         return RowOutcome(
             line=line,
             event_id=planned.event_id,

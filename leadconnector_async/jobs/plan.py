@@ -67,7 +67,7 @@ class PlanRows(Iterator[PlanRow | RowFault]):
 def iterate_plan(
     lines: Iterable[str], *, format: PlanFormat | None = None, timezone: str | None = None
 ) -> PlanRows:
-    """The rows of a plan as they come, good and bad. Whether an event stands twice is not looked at.
+    """The rows of a plan as they come, good and bad. Duplicate events are not detected.
 
     Without a `format`, the first character tells: JSON begins with a brace or a bracket, and no table does.
     """
@@ -80,9 +80,9 @@ def iterate_plan(
 
 
 def describe_duplicate(line: int, event_id: str, first: int) -> RowFault:
-    """The fault of a row whose event stands in an earlier line already."""
+    """The fault of a row whose event is already in an earlier line."""
     return RowFault(
-        line, "event_id", f"{shorten(event_id)} stands in line {first} already", "keep one of the two rows"
+        line, "event_id", f"{shorten(event_id)} is a duplicate of line {first}", "keep one of the two rows"
     )
 
 

@@ -199,7 +199,7 @@ def _check_changes(changes: Mapping[str, str], *, moves: bool) -> None:
     """Refuse at once what every row would be refused for."""
     for name, text in changes.items():
         if name not in _FIELDS:
-            raise ConfigurationError(f"{name} is no field of AppointmentUpdate, so it cannot be set")
+            raise ConfigurationError(f"{name} is not a field of AppointmentUpdate, so it cannot be set")
         if not text.strip():
             raise ConfigurationError(f"{name} is empty: in a plan, an empty cell leaves the field as it is")
         if moves and name in _TIMES:

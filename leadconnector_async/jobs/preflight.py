@@ -117,7 +117,7 @@ def _plan(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> Ch
     _check_is_single(event_id, found)
     if wanted.before is not None and (changes := list_changes(wanted.before, found, whole=False)):
         reason = f"the appointment has changed since the plan was made: {', '.join(map(str, changes))}"
-        raise BadRow(f"before_{changes[0].name}", reason, "plan it again")
+        raise BadRow(f"before_{changes[0].name}", reason, "make a new plan")
     start, end = _decide_times(wanted, found)
     change = plan_change(
         found, event_id=event_id, start_time=start, end_time=end, changes=_list_set_fields(wanted.update)

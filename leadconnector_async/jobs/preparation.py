@@ -56,7 +56,7 @@ _LEAVE_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND s
 _LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
 
 
-PLAN_AGAIN: Final = "plan it again, or go on without it: skip_refused, --skip-refused"
+PLAN_AGAIN: Final = "make a new plan, or leave the row out: skip_refused, --skip-refused"
 HasSent = Callable[[Journal], bool]
 
 

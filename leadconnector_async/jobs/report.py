@@ -52,9 +52,9 @@ _WORDS: Final[Mapping[RowState, str]] = {
     "applied": "changed",
     "in_place": "as planned already",
     "failed": "failed",
-    "skipped": "left out because of a conflict",
+    "skipped": "skipped: a conflict, or changed by somebody else",
     "refused": "refused before anything was sent",
-    "unknown": "nobody can tell",
+    "unknown": "outcome unknown",
     "ready": "still to go",
     "sent": "still to go, to be looked at first",
     "loaded": "not read yet",
@@ -85,9 +85,9 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     yield from _build_rows(journal, "Not changed", _NOT_CHANGED, failed, "failed.csv", has_many)
     unknown = summary.counts.get("unknown", 0)
     yield from _build_rows(
-        journal, "Nobody can tell whether they were changed", _UNKNOWN, unknown, "unknown.csv", has_many
+        journal, "Unknown whether these were changed", _UNKNOWN, unknown, "unknown.csv", has_many
     )
-    title = "People may have been told twice"
+    title = "Contacts may have been notified twice"
     yield from _build_rows(journal, title, _REPEATED, summary.repeated, "repeated.csv", has_many)
     yield end_page()
 
@@ -115,7 +115,7 @@ def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[
             yield words, f"{count:,}"
     yield "all rows", f"{summary.total:,}"
     if summary.repeated:
-        yield "of them perhaps told twice", f"{summary.repeated:,}"
+        yield "of them possibly notified twice", f"{summary.repeated:,}"
     if latencies is not None and sum(latencies.counts) >= LEAST_ANSWERS:
         for percent, seconds in latencies.percentiles:
             yield f"{percent} % of the answers within", render_seconds(seconds)

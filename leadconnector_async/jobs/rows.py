@@ -185,7 +185,7 @@ def _check_types(row: PlanRow) -> None:
 def _check_is_seen(name: str, value: object) -> None:
     """An id with a character that nobody sees is not the id that it looks like."""
     if isinstance(value, str) and (unseen := find_unseen(value)):
-        raise BadRow(name, f"{show(value)} holds {unseen}, which cannot be seen", "remove that character")
+        raise BadRow(name, f"{show(value)} contains {unseen}, which is invisible", "remove that character")
 
 
 def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> PlanRow:
@@ -241,7 +241,7 @@ def _read_cell(name: str, cell: object, zone: str | None) -> object:
 
 def _read_text(name: str, cell: object) -> str:
     if not isinstance(cell, str):
-        raise BadRow(name, f"{show(cell)} is no text", "write it in quotation marks")
+        raise BadRow(name, f"{show(cell)} is not a string", "write it in quotation marks")
     text = cell if type(cell) is str else str.__str__(cell)
     if name in _FREE_TEXTS:
         return text

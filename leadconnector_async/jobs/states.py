@@ -23,13 +23,13 @@ RowState: TypeAlias = Literal[
 | state | meaning |
 | --- | --- |
 | `loaded` | its cells were checked; the appointment was not read yet |
-| `refused` | it cannot be carried out: the reason says why |
-| `in_place` | the appointment is as the row wants it already; nothing is sent |
-| `ready` | checked against the calendar, and on its turn |
-| `sent` | the intent is on disk, the request may have left: looked at again before it is sent again |
+| `refused` | it cannot be carried out, or somebody changed the appointment before the job's first write |
+| `in_place` | the appointment is already as the row wants it; nothing is sent |
+| `ready` | checked against the calendar; waits for its turn |
+| `sent` | the intent is on disk and the request may have left: read back before it is sent again |
 | `applied` | done |
-| `failed` | refused by the server or given up; nothing was changed |
-| `unknown` | nobody can tell whether it was applied |
+| `failed` | rejected by the server or given up; nothing was changed |
+| `unknown` | it is not known whether it was applied |
 | `skipped` | left out because of a conflict, or because somebody else has changed the appointment |
 """
 
@@ -67,10 +67,10 @@ class JobOptions(Struct, frozen=True):
     skip_refused: bool = False
     """Go on with the good rows if some cannot be carried out. Else nothing is sent."""
     max_reading_age: float = MAX_READING_AGE
-    """Seconds that the reading of an appointment may be old when its change is sent; older ones are read again.
+    """How old, in seconds, the reading of an appointment may be when its change is sent; older ones are read again.
 
-    0: every change is sent right after a GET of its own. An edit of somebody else between the last reading and the
-    change cannot be seen: the API has no precondition.
+    0: every change is sent right after a GET of its own. Somebody else's edit between the last reading and the
+    change cannot be detected: the API has no conditional writes.
     """
 
     def __post_init__(self) -> None:

@@ -35,9 +35,9 @@ class Sandbox:
 
     `seed`, `locations` and `appointments` (of each location) decide what it holds; the same numbers give the same
     ids and data, and more locations leave the first as it is.
-    `faults` maps an operation to what shall go wrong, in order: see `Fault`. `strict=False` skips the checks of
-    User-Agent, team and slot. `port=0` takes a free port. Raises `InvalidRequestError`, a `ValueError`, for a
-    setting that cannot work, such as a host that is not loopback.
+    `faults` maps an operation to what is to go wrong, in order: see `Fault`. `strict=False` skips the checks of
+    User-Agent, contact, team and slot. `port=0` takes a free port. Raises `InvalidRequestError`, a `ValueError`,
+    for a setting that cannot work, such as a host that is not loopback.
     """
 
     url: str

@@ -20,8 +20,11 @@ CSV = {
     "an unknown column": ("event_id,colour\na,red\n", {1: "colour"}),
     "two unknown columns": ("event_id,colour,size\na,red,x\n", {1: "unknown column"}),
     "a misspelt column": ("event_id,start\na,x\n", {1: "start"}),
-    "the same column twice": ("event_id,title,title\na,x,y\n", {1: "two such columns"}),
-    "the same column in two spellings": ("event_id,startTime,start_time\na,x,y\n", {1: "two such columns"}),
+    "the same column twice": ("event_id,title,title\na,x,y\n", {1: "two columns are the same field"}),
+    "the same column in two spellings": (
+        "event_id,startTime,start_time\na,x,y\n",
+        {1: "two columns are the same field"},
+    ),
     "no id column": ("title\nx\n", {1: "no column event_id"}),
     "no id": ("event_id,title\n,x\n", {2: "empty"}),
     "an id of blanks": ("event_id,title\n   ,x\n", {2: "empty"}),
@@ -30,9 +33,12 @@ CSV = {
     "only a state before": ("event_id,before_title\na,x\n", {2: "no field at all"}),
     "more cells than columns": ("event_id,title\na,x,y\n", {2: "more cells"}),
     "a comma without quotes": ("event_id,title\na,Smith, John\n", {2: "more cells"}),
-    "the same event twice": ("event_id,title\na,x\na,y\n", {3: "line 2 already"}),
-    "the same event three times": ("event_id,title\na,x\na,y\na,z\n", {3: "line 2 already", 4: "line 2 already"}),
-    "the same event in one location": ("event_id,location_id,title\na,l,x\na,l,y\n", {3: "line 2 already"}),
+    "the same event twice": ("event_id,title\na,x\na,y\n", {3: "duplicate of line 2"}),
+    "the same event three times": (
+        "event_id,title\na,x\na,y\na,z\n",
+        {3: "duplicate of line 2", 4: "duplicate of line 2"},
+    ),
+    "the same event in one location": ("event_id,location_id,title\na,l,x\na,l,y\n", {3: "duplicate of line 2"}),
     "a naive time": ("event_id,start_time\na,2027-03-17T09:00:00\n", {2: "no offset"}),
     "a date alone": ("event_id,start_time\na,2027-03-17\n", {2: "no time of day"}),
     "a time in words": ("event_id,start_time\na,tomorrow at nine\n", {2: "ISO 8601"}),
@@ -50,9 +56,9 @@ CSV = {
         "event_id,start_time,timezone\na,2027-03-14T02:30:00,America/New_York\n",
         {2: "does not exist"},
     ),
-    "a time that stands twice": (
+    "a time that occurs twice": (
         "event_id,start_time,timezone\na,2027-11-07T01:30:00,America/New_York\n",
-        {2: "stands twice"},
+        {2: "occurs twice"},
     ),
     "an end in a gap": (
         "event_id,end_time,timezone\na,2027-03-28T01:30:00,Europe/London\n",
@@ -61,25 +67,25 @@ CSV = {
     "no such zone": ("event_id,start_time,timezone\na,2027-03-17T09:00:00,Mars/Base\n", {2: "IANA"}),
     "a zone in short": ("event_id,start_time,timezone\na,2027-03-17T09:00:00,EDT5\n", {2: "IANA"}),
     "a zone that is a path": ("event_id,start_time,timezone\na,2027-03-17T09:00:00,../etc/passwd\n", {2: "IANA"}),
-    "a shift in words": ("event_id,shift\na,two days\n", {2: "no shift"}),
-    "a shift without a unit": ("event_id,shift\na,+2\n", {2: "no shift"}),
-    "an empty shift": ("event_id,shift\na,+\n", {2: "no shift"}),
+    "a shift in words": ("event_id,shift\na,two days\n", {2: "not a valid shift"}),
+    "a shift without a unit": ("event_id,shift\na,+2\n", {2: "not a valid shift"}),
+    "an empty shift": ("event_id,shift\na,+\n", {2: "not a valid shift"}),
     "a shift by days without a zone": ("event_id,shift\na,+2d\n", {2: "time zone"}),
     "a zone without summer time, in summer": (
         "event_id,start_time,timezone\na,2027-07-09T09:00,EST\nb,2027-01-09T09:00,EST\nc,2027-07-09T09:00,MST\n",
         {
-            2: "name America/New_York (with summer time) or America/Panama (without)",
-            4: "name America/Denver (with summer time) or America/Phoenix (without)",
+            2: "use America/New_York (with daylight saving time) or America/Panama (without)",
+            4: "use America/Denver (with daylight saving time) or America/Phoenix (without)",
         },
     ),
     "a zone that is right all year": ("event_id,start_time,timezone\na,2027-07-09T09:00,HST\n,x,\n", {3: "empty"}),
     "an offset off the quarter hour": (
         "event_id,start_time,end_time\na,2027-07-09T09:00:00-04:56,2027-07-09T09:30:00-04:56\n",
-        {2: "its offset is -04:56, and all offsets in use are multiples of 15 minutes"},
+        {2: "its offset is -04:56, but all offsets in use are multiples of 15 minutes"},
     ),
     "a title of two lines": (
         'event_id,title\na,"Botox\nfollow up"\n',
-        {3: "it holds a line break (U+000A at character 6)"},
+        {3: "it contains a line break (U+000A at character 6)"},
     ),
     "a shift by days with a bad zone": ("event_id,shift,timezone\na,+2d,Mars/Base\n", {2: "IANA"}),
     "a shift and a time": (f"event_id,shift,start_time\na,+2h,{TIME}\n", {2: "new times as well"}),
@@ -95,18 +101,21 @@ CSV = {
     "a naive state before": ("event_id,title,before_start_time\na,x,2027-03-10T09:00:00\n", {2: "no offset"}),
     "four bad rows of five": (
         "event_id,appointment_status\na,x\nb,new\n,new\nc,y\nb,new\n",
-        {2: "appointment_status", 4: "empty", 5: "appointment_status", 6: "line 3 already"},
+        {2: "appointment_status", 4: "empty", 5: "appointment_status", 6: "duplicate of line 3"},
     ),
     "a bad row behind a text of two lines": ('event_id,description\na,"one\ntwo"\n,x\n', {4: "empty"}),
     "semicolons, and a bad row": ("event_id;to_notify\na;maybe\n", {2: "neither true nor false"}),
-    "a quote that never ends": ('event_id,title\na,"x\nb,y\n,z\n', {2: "title: it is no CSV: the quotation mark"}),
+    "a quote that never ends": (
+        'event_id,title\na,"x\nb,y\n,z\n',
+        {2: "title: it is not valid CSV: the quotation mark"},
+    ),
     "a quote that never ends, behind one that does": (
         'event_id,title,address\nb,y,\na,"one, ""two""\nthree","x\nc,y\n',
-        {4: "address: it is no CSV: the quotation mark that opens"},
+        {4: "address: it is not valid CSV: the quotation mark at"},
     ),
     "a quote that never ends, behind quotes in a text": (
         'event_id,title,address\na,5" and 6" nails,"x\nc,y\n',
-        {2: "address: it is no CSV"},
+        {2: "address: it is not valid CSV"},
     ),
     "a quote that ends in the next row": (
         'event_id,title\na,"x\nb,"y"\nc,z\n',
@@ -114,7 +123,7 @@ CSV = {
     ),
     "a quote that never ends, of a long plan": (
         'event_id,title\na,"x\n' + "b,some title\n" * 11_000,
-        {2: "title: it is no CSV: the quotation mark that opens"},
+        {2: "title: it is not valid CSV: the quotation mark at"},
     ),
     "a quote that never ends in the heading": ('event_id,"title\na,x\n', {1: "never closed"}),
     "a text behind a quote in the heading": ('event_id,"title"s\na,x\n', {1: "ends before 's"}),
@@ -125,12 +134,12 @@ CSV = {
 }
 
 JSONL = {
-    "no JSON": ("event_id,title\n", {1: "no JSON object"}),
-    "an array": ('["a"]\n', {1: "no JSON object"}),
-    "half an object": ('{"event_id": "a", "title": "x"}\n{"event_id": "b"\n', {2: "no JSON object"}),
+    "no JSON": ("event_id,title\n", {1: "not a valid JSON object"}),
+    "an array": ('["a"]\n', {1: "not a valid JSON object"}),
+    "half an object": ('{"event_id": "a", "title": "x"}\n{"event_id": "b"\n', {2: "not a valid JSON object"}),
     "an unknown key": ('{"event_id": "a", "colour": "red"}\n', {1: "colour"}),
-    "an id that is a number": ('{"event_id": 7, "title": "x"}\n', {1: "no text"}),
-    "a time that is a number": ('{"event_id": "a", "start_time": 1804500000}\n', {1: "no text"}),
+    "an id that is a number": ('{"event_id": 7, "title": "x"}\n', {1: "not a string"}),
+    "a time that is a number": ('{"event_id": "a", "start_time": 1804500000}\n', {1: "not a string"}),
     "a truth that is a number": ('{"event_id": "a", "to_notify": 1}\n', {1: "neither true nor false"}),
     "all empty": ('{"event_id": "a", "title": null}\n', {1: "no field at all"}),
     "one field in two spellings": (

@@ -130,7 +130,7 @@ def test_bytes_are_refused_with_the_way_to_open_the_file() -> None:
 
 def test_a_heading_is_named_in_both_spellings() -> None:
     """So that it is clear which column to remove."""
-    with pytest.raises(PlanError, match="two such columns: startTime and start_time"):
+    with pytest.raises(PlanError, match="two columns are the same field: startTime and start_time"):
         read_plan("event_id,startTime,start_time\na,x,y\n")
 
 

@@ -183,7 +183,7 @@ async def test_only_one_process_works_on_a_job(sandbox: Sandbox, client: LeadCon
     async with await BulkJob.create(tmp_path / "job", client, plan):
         with pytest.raises(JournalError, match="Another process"):
             await BulkJob.open(tmp_path / "job", client)
-    with pytest.raises(ConfigurationError, match="holds a job already"):
+    with pytest.raises(ConfigurationError, match="already contains a job"):
         await BulkJob.create(tmp_path / "job", client, plan)
     with pytest.raises(JournalError, match="There is no job"):
         await BulkJob.open(tmp_path / "none", client)

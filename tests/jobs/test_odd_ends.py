@@ -204,7 +204,7 @@ async def test_nothing_is_replaced_that_is_not_ours(
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir()
         (folder / name).write_text("mine")
-        with pytest.raises(ConfigurationError, match="give another folder"):
+        with pytest.raises(ConfigurationError, match="choose another folder"):
             await BulkJob.create(folder, client, plan)
         assert (folder / name).read_text() == "mine"
 
@@ -253,7 +253,7 @@ async def test_a_job_runs_once_at_a_time(sandbox: Sandbox, client: LeadConnector
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
         first = asyncio.create_task(job.run())
         await asyncio.sleep(0)
-        with pytest.raises(ConfigurationError, match="running already"):
+        with pytest.raises(ConfigurationError, match="already running"):
             await job.run()
         assert (await first).counts == {"applied": 20}
 

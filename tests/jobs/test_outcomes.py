@@ -189,7 +189,7 @@ async def test_rows_that_may_have_been_told_twice_are_listed(
     page = write(tmp_path / "job", "UPDATE rows SET repeated = 1 WHERE number IN (2, 5)")
     listed = {row["event_id"] for row in read(tmp_path / "job/repeated.csv")}
     assert {sandbox.appointment_ids[1], sandbox.appointment_ids[4]} <= listed
-    assert "People may have been told twice" in page
+    assert "Contacts may have been notified twice" in page
 
 
 def test_what_a_plan_cannot_say_is_not_dropped_silently(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_wall_clock_time_gets_the_offset_of_its_zone() -> None:
         ("title\nx\n", "no column event_id"),
         ("event_id,colour\na,red\n", "colour: unknown column"),
         ("event_id,title\n,x\n", "line 2, event_id: it is empty"),
-        ("event_id,title\na,x\nb,y\na,z\n", "line 4, event_id: a stands in line 2 already"),
+        ("event_id,title\na,x\nb,y\na,z\n", "line 4, event_id: a is a duplicate of line 2"),
         ("event_id,title\na,\n", "line 2, payload: .*no field at all"),
         ("event_id,title\na,x,y\n", "line 2: there are more cells than columns"),
         ("event_id,to_notify\na,maybe\n", "line 2, to_notify: 'maybe' is neither true nor false"),
@@ -49,7 +49,7 @@ def test_a_wall_clock_time_gets_the_offset_of_its_zone() -> None:
         ),
         (
             "event_id,start_time,timezone\na,2027-11-07T01:30:00,America/New_York\n",
-            "line 2, start_time: .*stands twice",
+            "line 2, start_time: .*occurs twice",
         ),
         ("event_id,start_time,timezone\na,2027-03-13T09:00:00,Mars/Base\n", "line 2, timezone: 'Mars/Base'"),
         ("event_id,start_time,timezone\na,tomorrow,Europe/London\n", "line 2, start_time"),

@@ -115,7 +115,7 @@ def test_a_time_that_the_clock_shows_twice_is_named() -> None:
     events = [event("a", start_time=new_york(6, 1, 30, month=11)), event("b", start_time=new_york(6, 9, month=11))]
     planned = build_plan(events, PlanWish(shift=parse_shift("+1d"), timezone=NEW_YORK))
     assert [row["start_time"] for row in planned.rows] == ["2027-11-07T09:00:00-05:00"]
-    assert [(event_id, "stands twice" in reason) for event_id, reason in planned.left_out] == [("a", True)]
+    assert [(event_id, "occurs twice" in reason) for event_id, reason in planned.left_out] == [("a", True)]
 
 
 def test_the_length_is_kept_where_an_appointment_spans_the_change() -> None:
