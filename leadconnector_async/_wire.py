@@ -183,7 +183,7 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
     large, signs = len(content) > _body.LARGE, None
     if large:
         if request.known and content.count(b",") * _FEWEST_BYTES > len(content):
-            return _fail_to_read(request, status, body, "it holds more values than an answer of its size can")
+            return _fail_to_read(request, status, body, "it contains implausibly many values for its size")
         content, signs = _body.prepare(content)
     read = _read_or_refuse(request, status, content, signs)
     odd = isinstance(read, str) or (isinstance(read, Read) and read.unread and not content.isascii())

@@ -167,7 +167,7 @@ ONE_LINE = ["title", "meeting_location_id", "assigned_user_id", "calendar_id"]
 def test_a_line_break_in_a_single_line_is_refused(name: str, end: str) -> None:
     """The server answers a title with one by 422; the message says where it is."""
     with pytest.raises(
-        InvalidRequestError, match=r"it holds a line break \(U\+[0-9A-F]{4} at character 6\)"
+        InvalidRequestError, match=r"it contains a line break \(U\+[0-9A-F]{4} at character 6\)"
     ) as caught:
         send(**{name: f"Botox{end}follow up"})
     assert caught.value.field == name
@@ -183,7 +183,7 @@ def test_a_line_break_in_a_single_line_is_refused(name: str, end: str) -> None:
 @pytest.mark.parametrize("name", ONE_LINE)
 def test_a_control_character_in_a_single_line_is_refused(name: str, character: str) -> None:
     """NUL and escapes among them, and the message shows none."""
-    with pytest.raises(InvalidRequestError, match="it holds a control character") as caught:
+    with pytest.raises(InvalidRequestError, match="it contains a control character") as caught:
         send(**{name: f"a{character}b"})
     assert str(caught.value).isprintable()
 

@@ -221,7 +221,7 @@ def test_a_zone_that_fails_is_our_error(failure: type[Exception]) -> None:
         def utcoffset(self, moment: datetime | None) -> timedelta:
             raise failure
 
-    with pytest.raises(InvalidRequestError, match="its time zone cannot tell the offset"):
+    with pytest.raises(InvalidRequestError, match="its time zone could not compute the offset"):
         send(SUMMER.replace(tzinfo=Broken()))
     send_everywhere(SUMMER.replace(tzinfo=Broken()))
 

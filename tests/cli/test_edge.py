@@ -286,7 +286,7 @@ def test_a_status_claims_no_more_than_is_known(capsys: pytest.CaptureFixture[str
     status = JobStatus(summary=JobSummary(counts={"sent": 16, "ready": 4}), by_location={}, last_change=None)
     print_status(Console(highlight=False), "day.job", status, datetime.now(UTC))
     shown = capsys.readouterr().out
-    assert "16 rows were sent without an answer yet, and may have been changed." in shown
+    assert "16 rows were sent and have no response yet, and may have been changed." in shown
     assert "Nothing was changed yet" not in shown
 
 

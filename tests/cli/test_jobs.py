@@ -94,7 +94,7 @@ async def test_bad_rows_end_with_2_and_each_is_named(clinic: Sandbox, tmp_path: 
     assert "line 62, start_time: 2027-03-17T09:00:00 has no offset; write it with an offset" in bad.err
     assert "line 63, start_time" in bad.err
     (tmp_path / "latin.csv").write_bytes("event_id,title\na,Café\n".encode("latin-1"))
-    for plan, words in (("latin.csv", "not UTF-8"), ("none.csv", "No such file")):
+    for plan, words in (("latin.csv", "not valid UTF-8"), ("none.csv", "No such file")):
         ended = await run(tmp_path, environment, "reschedule", plan, "--yes")
         assert ended.code == 2
         assert words in ended.err
