@@ -37,19 +37,23 @@ else:
 
 
 def open_lock(path: str) -> int:
-    """Open a lock file, for its owner only; returns the descriptor.
+    """Open a lock file, for its owner only; returns the descriptor. Raises what `open_own` raises."""
+    return open_own(path, os.O_RDWR | os.O_CREAT)
 
-    Raises `OSError`, also for what somebody else may have planted there: nothing is followed, and nothing made
-    elsewhere.
+
+def open_own(path: str, flags: int) -> int:
+    """Open a file that belongs to this user; returns the descriptor. Also an `opener` for `open`.
+
+    Raises `OSError`, also for a file that somebody else may have planted: links are not followed.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_DETOUR, 0o600)
+        descriptor = os.open(path, flags | _NO_DETOUR, 0o600)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
         raise _refuse("is a symbolic link", path) from None
     try:
-        check_own(os.fstat(descriptor), path)
+        _check_own(os.fstat(descriptor), path)
     except BaseException:
         os.close(descriptor)
         raise
@@ -57,7 +61,7 @@ def open_lock(path: str) -> int:
 
 
 def make_own_folder(path: str) -> None:
-    """Make a folder for its owner only, or check that the one that is there is such a folder. Raises `OSError`."""
+    """Create a folder for its owner only, or check that an existing one belongs to this user. Raises `OSError`."""
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
     found = os.lstat(path)
@@ -68,7 +72,7 @@ def make_own_folder(path: str) -> None:
     _check_owner(found, path, 0o022)
 
 
-def check_own(found: os.stat_result, path: str) -> None:
+def _check_own(found: os.stat_result, path: str) -> None:
     """Raise `OSError` for a file that somebody else may have planted."""
     if not stat.S_ISREG(found.st_mode):
         raise _refuse("is not a plain file", path)

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ._file_lock import check_own, close_lock, make_own_folder, open_lock, try_lock
+from ._file_lock import close_lock, make_own_folder, open_lock, open_own, try_lock
 from ._secret import SecretBytes
 from ._shown import escape
 from ._values import check_kind, check_line, check_path, check_seconds
@@ -135,7 +135,7 @@ class FileTokenStore:
     def _read(self) -> dict[str, StoredToken]:
         with self._explain("read"):
             try:
-                with open(self._path, "rb", opener=_open_own) as file:
+                with open(self._path, "rb", opener=open_own) as file:
                     content = SecretBytes(file.read())
             except FileNotFoundError:
                 return {}
@@ -210,17 +210,6 @@ def _try_encode(tokens: dict[str, StoredToken]) -> bytes | None:
         return _encode(tokens)
     except _UNREADABLE:
         return None
-
-
-def _open_own(path: str, flags: int) -> int:
-    """Open a file that is ours: another user's would hold another user's tokens."""
-    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    try:
-        check_own(os.fstat(descriptor), path)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def _settle(folder: str) -> None:

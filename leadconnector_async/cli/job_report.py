@@ -24,13 +24,13 @@ _SENT_ONE: Final = "1 row was sent and has no response yet"
 _MOST_LOCATIONS: Final = 10
 _WORDS: Final[dict[RowState, str]] = {
     "applied": "applied",
-    "in_place": "in place already",
+    "in_place": "already in place",
     "failed": "failed",
-    "skipped": "left out",
+    "skipped": "skipped",
     "refused": "refused",
     "unknown": "outcome unknown",
     "ready": "to change",
-    "sent": "to look at again",
+    "sent": "to read back",
     "loaded": "not read yet",
 }
 

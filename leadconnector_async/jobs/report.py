@@ -50,7 +50,7 @@ _PERSONAL: Final = re.compile(rf"\b(title|address|description) was {_TEXT}, is {
 """As `FieldChange` says it."""
 _WORDS: Final[Mapping[RowState, str]] = {
     "applied": "changed",
-    "in_place": "as planned already",
+    "in_place": "already as planned",
     "failed": "failed",
     "skipped": "skipped: a conflict, or changed by somebody else",
     "refused": "refused before anything was sent",
