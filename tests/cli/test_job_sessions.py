@@ -310,7 +310,7 @@ async def test_a_plan_that_is_in_place_already_asks_nothing(clinic: Sandbox, cap
     assert await reschedule(write_plan(f"{event.id},{event.title},,")) == 0
     said = capsys.readouterr()
     assert "[y/N]" not in said.err
-    assert said.out.split() == ["in", "place", "already", "1", "Files:", "day.job"]
+    assert said.out.split() == ["already", "in", "place", "1", "Files:", "day.job"]
     assert await retry_failed("day.job") == 0
     assert not writes(clinic)
 
