@@ -258,14 +258,14 @@ def test_what_came_of_a_job_is_one_code(counts: dict[RowState, int], stops: tupl
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (SlotUnavailableError("x"), 1),
+        (SlotUnavailableError("x", outcome="not_applied"), 1),
         (PlanError("x"), 2),
         (ConfigurationError("x"), 2),
-        (AuthenticationError("x"), 4),
-        (TransportError("x"), 5),
+        (AuthenticationError("x", outcome="not_applied"), 4),
+        (TransportError("x", outcome="not_applied"), 5),
         (OutcomeUnknownError("x", outcome="unknown"), 6),
         (JournalError("x"), 7),
-        (DailyLimitError("x"), 8),
+        (DailyLimitError("x", outcome="not_applied"), 8),
     ],
 )
 def test_what_came_of_a_call_is_one_code(error: Exception, code: int) -> None:
