@@ -36,7 +36,8 @@ _IDS: Final = ("event_id", "eventId")
 
 def check_source(rows: object) -> None:
     """Raise `ConfigurationError` for what no rows can come from."""
-    if not isinstance(rows, _SOURCES) or isinstance(rows, _NO_SOURCES):
+    is_source = isinstance(rows, _SOURCES) and not isinstance(rows, _NO_SOURCES)
+    if not is_source:
         raise ConfigurationError(f"rows is {show(rows)}; give an iterable, or an async iterable, of rows")
 
 
