@@ -36,8 +36,7 @@ _IDS: Final = ("event_id", "eventId")
 
 def check_source(rows: object) -> None:
     """Raise `ConfigurationError` for what no rows can come from."""
-    is_source = isinstance(rows, _SOURCES) and not isinstance(rows, _NO_SOURCES)
-    if not is_source:
+    if not _is_source(rows):
         raise ConfigurationError(f"rows is {show(rows)}; give an iterable, or an async iterable, of rows")
 
 
@@ -64,6 +63,10 @@ def name_event(row: object) -> str:
         with suppress(Exception):  # as above
             named = [cast("Mapping[str, object]", row).get(name) for name in _IDS]
     return next((name for name in named if isinstance(name, str)), "")
+
+
+def _is_source(rows: object) -> bool:  # apart, so that `rows` keeps its type where it is shown
+    return isinstance(rows, _SOURCES) and not isinstance(rows, _NO_SOURCES)
 
 
 def _read(line: int, row: object, timezone: str | None) -> PlanRow | RowFault | None:
