@@ -186,7 +186,7 @@ def test_settings_that_cannot_work_are_named(variables: dict[str, str], profile:
 @pytest.mark.parametrize("profile", ["", "a b", "../x", "é", "-x"])
 def test_a_profile_has_a_plain_name(profile: str) -> None:
     """Letters, digits, dashes and underscores."""
-    with pytest.raises(ConfigurationError, match="no name of a profile"):
+    with pytest.raises(ConfigurationError, match="is not a valid profile name"):
         settings({}, profile)
     assert settings({}, "clinic-2").name("TOKEN") == "LEADCONNECTOR_CLINIC_2_TOKEN"
     assert SECRET not in repr(settings({"TOKEN": SECRET}))

@@ -60,7 +60,7 @@ async def test_pages_while_a_job_is_prepared_stop_it_and_cost_no_row(
     async with await BulkJob.create(tmp_path / "job", client, rows(*plan)) as job:
         summary = await job.run()
         assert [stopped.kind for stopped in summary.stopped] == ["unreachable"]
-        assert "is not the API's" in summary.stopped[0].reason
+        assert "did not come from the API" in summary.stopped[0].reason
         assert writes(sandbox) == []
         sandbox.faults.clear()
         assert (await job.run()).counts == {"applied": COUNT}
