@@ -132,11 +132,19 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     if not fields:
         raise refuse("payload", payload, "it has no field at all", "set at least one field")
     _render_times(fields)
-    wire = _check_types(fields, wire_type, expected.__name__)
+    try:
+        wire = _check_types(fields, wire_type, expected.__name__)
+    except UnicodeEncodeError:  # msgspec looks up an enumeration's words as UTF-8, which half a character is not
+        _check_texts(fields)
+        raise
+    _check_texts(fields)
+    return wire
+
+
+def _check_texts(fields: dict[str, object]) -> None:
     for camel, value in fields.items():
         if type(value) is str and not value.isprintable():
             check_text(_SNAKE[camel], value, lines=camel in _LINES)
-    return wire
 
 
 def _fill_location(wire: P, location_id: str | None) -> P:

@@ -509,3 +509,11 @@ def test_times_are_sent_as_iso_8601_has_them(clock: datetime, quarters: int, as_
     given_time = moment.isoformat() if as_text else moment
     wire = check_update(AppointmentUpdate(start_time=given_time))
     assert wire.start_time == moment.isoformat()
+
+
+@pytest.mark.parametrize("name", AppointmentUpdate.__struct_fields__)
+def test_half_a_character_is_refused_in_every_field(name: str) -> None:
+    """Whatever the field is made of: a text, one of a few words, a switch, a time."""
+    with pytest.raises(InvalidRequestError) as caught:
+        check_update(AppointmentUpdate(**{name: "\ud800"}))  # type: ignore[arg-type]
+    assert caught.value.field == name

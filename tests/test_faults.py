@@ -106,7 +106,7 @@ async def test_the_daily_budget_fails_at_once_with_the_time_of_its_return(
     await client.get_appointment(event_id)
     await client.get_appointment(event_id)
     assert client.quota.daily_remaining == 0
-    with pytest.raises(DailyLimitError, match="back in 86") as caught:
+    with pytest.raises(DailyLimitError, match="resets in 86") as caught:
         await client.get_appointment(event_id)
     assert (len(sandbox.requests), caught.value.attempts) == (2, 0)
     assert 86_390 < (caught.value.hint_seconds or 0) <= 86_400
