@@ -127,7 +127,8 @@ class _Crowd:
 
     async def _work(self, number: int) -> None:
         try:
-            while (row := await self._begin()) is not None:
+            # Once it is stopping, nobody takes outcomes any more: whoever waited for room would wait for ever.
+            while not self._stopping and (row := await self._begin()) is not None:
                 self._changing.add(number)
                 outcome = await self._changer.change(*row)
                 self._changing.discard(number)

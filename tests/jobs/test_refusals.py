@@ -28,7 +28,7 @@ UPDATE = "update_appointment"
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadconnector_async._retry._STRAY_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr("leadconnector_async._retry._STRAY_SECONDS", (0.25, 0.3))
 
 
 @pytest.mark.parametrize("fault", ["401", "html 401", "html 403"])
