@@ -35,7 +35,7 @@ _KEPT_AS: Final = {"completed": "showed", "active": "confirmed"}
 """What the server makes of a status [field for the first, guess for the second]."""
 _TIMES: Final = ("start_time", "end_time")
 _COMPARED: Final = (*_TEXTS, *_TIMES, "rrule")
-_WATCHED: Final = (
+WATCHED: Final = (
     "start_time",
     "end_time",
     "appointment_status",
@@ -72,7 +72,7 @@ def list_changes(before: object, now: Appointment, *, whole: bool = True) -> lis
         return [FieldChange("deleted", None, True)]
     return [
         FieldChange(name, old, new)
-        for name in _WATCHED
+        for name in WATCHED
         if (old := getattr(before, name, None)) is not None or whole
         if (new := getattr(now, name)) != old and (old or new)
     ]

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from .._checks import check_update
+from .._compare import WATCHED
 from .._shown import escape, shorten, show
 from .._wire import encode_id
 from ..exceptions import InvalidRequestError, RowFault
@@ -23,16 +24,7 @@ from ..models import AppointmentUpdate
 from .clock import BadZone, Shift, fix_offset, parse_shift, place
 from .texts import find_unseen, strip_unseen
 
-BEFORE: Final = (
-    "start_time",
-    "end_time",
-    "appointment_status",
-    "assigned_user_id",
-    "calendar_id",
-    "title",
-    "address",
-    "description",
-)
+BEFORE: Final = tuple(name for name in WATCHED if name != "rrule")
 """What a plan may say of the state before, in columns that begin with `before_`."""
 IGNORED: Final = "outcome_"
 """How the columns begin that a job writes for people to read, and ignores when they are fed back."""
