@@ -6,7 +6,7 @@
 | `unknown.csv` | rows whose outcome is unknown: a plan of the same form |
 | `repeated.csv` | rows that were sent again after a lost answer: automations may have run twice |
 | `summary.json` | the figures of the job, and of each location |
-| `report.html` | all of that to look at, with pictures (see `report`) |
+| `report.html` | all of that to look at, with charts |
 
 The keys of `summary.json`, all of them always there:
 

@@ -1,19 +1,16 @@
-"""The parts of a report's page: headings, tables and pictures in HTML.
+"""The parts of a report's page: headings, paragraphs and tables in HTML.
 
-Rule: whatever comes in is text and is escaped here; only what was made here is HTML. The page refers to nothing
-outside of itself, is read on a phone, on paper, in light and in dark, and by ear.
-
-Pure. Must not import the client.
+Whatever is passed in is text and is escaped. The page loads nothing, and suits phones, desktops, paper, light, dark
+and screen readers.
 """
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from .texts import defuse
+from .charts import CHART_STYLE
+from .texts import defuse, escape_html
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #22303c; --soft: #5b6b7c; --line: #d9dfe5; --page: #fff;
@@ -30,16 +27,6 @@ h2 { font-size: 1.1rem; margin: 2.6rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 0 0 .4rem; }
 p { max-width: 42rem; margin: .4rem 0; overflow-wrap: anywhere; }
 .soft, figcaption { color: var(--soft); }
-figcaption { font-size: .875rem; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
-  gap: 2.2rem 3rem; align-items: start; margin-top: 2.4rem; }
-figure { margin: 0; }
-svg { display: block; width: 100%; max-width: 27rem; height: auto; margin-bottom: .4rem; }
-svg * { stroke-linejoin: round; stroke-linecap: butt; }
-svg text { font-family: system-ui, sans-serif !important; }
-.key { white-space: nowrap; margin-right: .9rem; }
-.key::before { content: ""; display: inline-block; width: .7em; height: .7em; margin-right: .4em;
-  background: var(--colour); print-color-adjust: exact; }
 table { border-collapse: collapse; font-size: .925rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
@@ -63,12 +50,6 @@ td[data-label=line], td[data-label=state] { white-space: nowrap; }
   figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
 }
 """
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def escape(value: object) -> str:
-    """Text as it is shown; what would steer a terminal, or the direction of writing, is marked."""
-    return html.escape(_UNSEEN.sub("\ufffd", str(value)))
 
 
 def begin_page(title: str) -> str:
@@ -77,7 +58,7 @@ def begin_page(title: str) -> str:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape_html(title)}</title>\n<style>{_STYLE}{CHART_STYLE}</style>\n</head>\n<body>\n<main>\n"
     )
 
 
@@ -88,30 +69,20 @@ def end_page() -> str:
 
 def build_heading(text: str, level: int = 2) -> str:
     """A heading."""
-    return f"<h{level}>{escape(text)}</h{level}>\n"
+    return f"<h{level}>{escape_html(text)}</h{level}>\n"
 
 
 def build_text(text: str, *, soft: bool = False) -> str:
     """A paragraph."""
     kind = ' class="soft"' if soft else ""
-    return f"<p{kind}>{escape(text)}</p>\n"
-
-
-def build_picture(title: str, svg: str, words: str, keys: Mapping[str, str] | None = None) -> str:
-    """A picture with its heading, the meaning of its colours, and what is to be said of it."""
-    marks = "".join(
-        f'<span class="key" style="--colour: var(--{colour})">{escape(key)}</span> '
-        for colour, key in (keys or {}).items()
-    )
-    line = f"<div>{marks}</div>" if marks else ""
-    return f"<figure>\n<h3>{escape(title)}</h3>\n{svg}\n<figcaption>{line}{escape(words)}</figcaption>\n</figure>\n"
+    return f"<p{kind}>{escape_html(text)}</p>\n"
 
 
 def build_figures(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     """A table of names and figures."""
     yield "<table>\n<tbody>\n"
     for name, figure in rows:
-        yield f'<tr><th scope="row">{escape(name)}</th><td class="number">{escape(figure)}</td></tr>\n'
+        yield f'<tr><th scope="row">{escape_html(name)}</th><td class="number">{escape_html(figure)}</td></tr>\n'
     yield "</tbody>\n</table>\n"
 
 
@@ -120,13 +91,13 @@ def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Ite
     known = list(rows)
     numbers = [name != "line" and isinstance(value, int) for name, value in zip(columns, known[0], strict=True)]
     heads = "".join(
-        f'<th scope="col"{_mark(is_number)}>{escape(name)}</th>'
+        f'<th scope="col"{_mark(is_number)}>{escape_html(name)}</th>'
         for name, is_number in zip(columns, numbers, strict=True)
     )
     yield f'<table class="wide">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n'
     for row in known:
         cells = (
-            f'<td{_mark(is_number)} data-label="{escape(name)}">{_show(value, is_number)}</td>'
+            f'<td{_mark(is_number)} data-label="{escape_html(name)}">{_show(value, is_number)}</td>'
             for name, is_number, value in zip(columns, numbers, row, strict=True)
         )
         yield f"<tr>{''.join(cells)}</tr>\n"
@@ -138,4 +109,4 @@ def _mark(is_number: bool) -> str:
 
 
 def _show(value: object, is_number: bool) -> str:
-    return f"{value:,}" if is_number else escape("" if value is None else defuse(str(value)))
+    return f"{value:,}" if is_number else escape_html("" if value is None else defuse(str(value)))

@@ -1,10 +1,7 @@
-"""`report.html`: what a job has done, to look at, in one file.
+"""`report.html`: what a job did, as one page that stands alone.
 
-Rule: the page refers to nothing outside of itself, and whatever came from a plan or a server is escaped. What is
-shown is counted in the journal's database, so that a long job takes no more memory than a short one. Rows are named
-by line and event; what an appointment says of a person stays out.
-
-Knows the journal, the figures and the page; the pictures where there is matplotlib. Must not import the client.
+What is shown is counted in the journal's database, so a long job takes no more memory than a short one. Rows are
+identified by line and event id; personal data of an appointment is left out.
 """
 
 from __future__ import annotations
@@ -15,29 +12,27 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from . import pictures
-from .days import Days, count_days
-from .drawing import render_seconds
-from .figures import (
-    LEAST_ANSWERS,
-    MOST_LOCATIONS,
-    Latencies,
-    Place,
-    Throughput,
-    count_latencies,
-    count_places,
-    count_throughput,
-    gather_places,
-)
+from .charts import draw_charts, render_seconds
 from .journal import Journal
 from .outcomes import read_totals
 from .page import begin_page, build_figures, build_heading, build_table, build_text, end_page
 from .states import JobSummary, RowState
+from .stats import (
+    LEAST_RESPONSES,
+    MOST_LOCATIONS,
+    PARTS,
+    Latencies,
+    LocationCounts,
+    count_days,
+    count_latencies,
+    count_locations,
+    count_throughput,
+    gather_locations,
+)
 from .whole_file import replace_file
 
 MOST_ROWS: Final = 200
 _MOST_STOPS: Final = 20
-_HINT: Final = "Pictures need an extra: pip install 'leadconnector-async[cli]'"
 _ROWS: Final = """
     SELECT line, event_id, location, state, reason, trace_id FROM rows
     WHERE parks IS NULL AND {condition} ORDER BY number LIMIT ?
@@ -73,14 +68,15 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     yield begin_page(f"{name}: {title}")
     yield build_heading(title, 1)
     yield from _build_facts(journal, name, summary)
-    places = count_places(journal)
-    throughput, latencies = count_throughput(journal), count_latencies(journal)
+    locations, latencies = count_locations(journal), count_latencies(journal)
     yield build_heading("What became of the rows")
     yield from build_figures(_list_figures(summary, latencies))
-    yield from _build_pictures(throughput, latencies, places, count_days(journal))
-    has_many = len(places) > 1
+    charts = list(draw_charts(count_throughput(journal), latencies, locations, count_days(journal)))
+    if charts:
+        yield f'<div class="charts">\n{"".join(charts)}</div>\n'
+    has_many = len(locations) > 1
     if has_many:
-        yield from _build_places(places)
+        yield from _build_locations(locations)
     failed = sum(summary.counts.get(state, 0) for state in ("failed", "skipped", "refused"))
     yield from _build_rows(journal, "Not changed", _NOT_CHANGED, failed, "failed.csv", has_many)
     unknown = summary.counts.get("unknown", 0)
@@ -116,54 +112,23 @@ def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[
     yield "all rows", f"{summary.total:,}"
     if summary.repeated:
         yield "of them possibly notified twice", f"{summary.repeated:,}"
-    if latencies is not None and sum(latencies.counts) >= LEAST_ANSWERS:
+    if latencies is not None and sum(latencies.counts) >= LEAST_RESPONSES:
         for percent, seconds in latencies.percentiles:
-            yield f"{percent} % of the answers within", render_seconds(seconds)
+            yield f"{percent} % of the responses within", render_seconds(seconds)
 
 
-def _build_pictures(
-    throughput: Throughput | None, latencies: Latencies | None, places: list[Place], days: Days | None
-) -> Iterator[str]:
-    try:
-        drawn = [
-            *pictures.show_throughput(throughput),
-            *pictures.show_latencies(latencies),
-            *pictures.show_places(places),
-            *pictures.show_days(days),
-        ]
-    except ImportError:
-        yield build_text(_HINT, soft=True)
-        return
-    if drawn:
-        yield '<div class="pictures">\n'
-        yield from drawn
-        yield "</div>\n"
-
-
-def _build_places(places: list[Place]) -> Iterator[str]:
+def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
     yield build_heading("Locations")
-    if len(places) > MOST_LOCATIONS:
+    if len(locations) > MOST_LOCATIONS:
         yield build_text(
-            f"The {MOST_LOCATIONS} largest of {len(places):,}; all of them in summary.json.", soft=True
+            f"The {MOST_LOCATIONS} largest of {len(locations):,}; all of them in summary.json.", soft=True
         )
-    parts = {
-        "as planned": "as_planned",
-        "not changed": "not_changed",
-        "unknown": "unknown",
-        "still to go": "left",
-        "all": "total",
-    }
-    shown = {words: part for words, part in parts.items() if any(_read(place, part) for place in places)}
+    shown = [part for part in PARTS if any(one.parts[part] for one in locations)]
     rows = (
-        [place.name or "own location", *(_read(place, part) for part in shown.values())]
-        for place in gather_places(places)
+        [one.name or "own location", *(one.parts[part] for part in shown), one.total]
+        for one in gather_locations(locations)
     )
-    yield from build_table(["location", *shown], rows)
-
-
-def _read(place: Place, part: str) -> int:
-    count: int = getattr(place, part)
-    return count
+    yield from build_table(["location", *shown, "all"], rows)
 
 
 def _build_rows(

@@ -1,7 +1,6 @@
 """The report: one page that refers to nothing, says no more than it must, and holds for one row and for many."""
 
 import re
-import sys
 from collections import Counter
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
@@ -11,13 +10,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from leadconnector_async import LeadConnector
-from leadconnector_async.jobs.days import count_days
-from leadconnector_async.jobs.figures import count_latencies, count_places, count_throughput
+from leadconnector_async.jobs.stats import count_days, count_latencies, count_locations, count_throughput
 from leadconnector_async.sandbox import Sandbox
 from tests.jobs.jobbing import rows
 from tests.jobs.shelf import keep, look, retitle, write
 
-ALONE = {"meta", "br", "path", "use"}
+ALONE = {"meta", "br"}
 REFERRING = {"src", "href", "xlink:href", "srcset", "data", "action", "poster", "background"}
 HOSTILE = "<script>alert(1)</script><img src=http://evil.example/x onerror=1>\"'$x^$ --> ]]> \u202e\x1b[31m"
 
@@ -90,7 +88,7 @@ async def test_the_page_refers_to_nothing_outside(sandbox: Sandbox, client: Lead
 async def test_whatever_comes_from_outside_is_escaped(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
-    """Ids of a plan and words of a server are text, in tables and in pictures."""
+    """Ids of a plan and words of a server are text, in tables and in charts."""
     allowed = HOSTILE.partition("\x1b")[0]  # a plan refuses the rest
     cells = [*retitle(sandbox), {"event_id": allowed, "title": "x"}]
     await keep(tmp_path / "job", client, rows(*cells))
@@ -120,35 +118,11 @@ async def test_a_person_is_not_named(sandbox: Sandbox, client: LeadConnector, tm
     assert not any(word in text for word in ("Jane", "Hara", "Doe", "Visit", sandbox.token))
 
 
-async def test_without_matplotlib_the_tables_stay(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And the page says how to get the pictures."""
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    sandbox.faults.plan("update_appointment", ["400"])
-    await make(sandbox, client, tmp_path / "job")
-    page = Page((tmp_path / "job/report.html").read_text())
-    assert "pip install 'leadconnector-async[cli]'" in page.text
-    assert page.tags["svg"] == 0
-    assert page.tags["table"] == 2
-
-
-async def test_matplotlib_keeps_its_settings(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
-    """Who draws in the same program sees nothing of the report's, and no window is made."""
-    import matplotlib as mpl
-
-    names = [name for name in mpl.rcParams if not name.startswith("backend")]
-    before = [mpl.rcParams[name] for name in names]
-    await make(sandbox, client, tmp_path / "job")
-    assert [mpl.rcParams[name] for name in names] == before
-    assert "matplotlib.pyplot" not in sys.modules
-
-
 @pytest.mark.parametrize("count", [1, 2])
-async def test_a_picture_that_says_nothing_is_left_out(
+async def test_a_chart_that_says_nothing_is_left_out(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, count: int
 ) -> None:
-    """One row has no speed, one location nothing to be compared with."""
+    """One row has no rate, one location nothing to compare it with."""
     await make(sandbox, client, tmp_path / "job", count)
     page = Page((tmp_path / "job/report.html").read_text())
     assert page.tags["svg"] == 1
@@ -159,7 +133,7 @@ async def test_a_picture_that_says_nothing_is_left_out(
 async def test_a_job_that_sent_nothing_has_a_report(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
-    """All rows refused: reasons, and no empty picture."""
+    """All rows refused: reasons, and no empty chart."""
     await keep(tmp_path / "job", client, rows({"event_id": "nowhere", "title": "x"}))
     page = Page((tmp_path / "job/report.html").read_text())
     assert "no row was sent" in page.text
@@ -194,7 +168,7 @@ async def test_time_in_which_nothing_ran_is_left_out(
     change = "UPDATE rows SET done_at = 1000000 + number + CASE WHEN number > 20 THEN 86400 ELSE 0 END"
     pause = "INSERT INTO moments VALUES (1086425, 'x', 'paused', 4), (1086426, 'x', 'paused', 3)"
     text = write(tmp_path / "job", change, pause)
-    assert "it went on at 1970-01-13 13:47 UTC" in text
+    assert "resumed at 1970-01-13 13:47 UTC" in text
     with look(tmp_path / "job") as journal:
         found = count_throughput(journal)
     assert found is not None
@@ -226,7 +200,7 @@ async def test_days_are_those_of_the_calendar(sandbox: Sandbox, client: LeadConn
 
 
 async def test_years_are_drawn_as_years(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
-    """However far an appointment moves, a picture has a few dozen bars."""
+    """However far an appointment moves, a chart has a few dozen bars."""
     await make(sandbox, client, tmp_path / "job", 6)
     for days, step in ((60, "week"), (900, "month"), (9000, "year")):
         text = write(tmp_path / "job", f"UPDATE rows SET start_after = start_before + 86400 * {days}")  # noqa: S608
@@ -239,15 +213,17 @@ async def test_years_are_drawn_as_years(sandbox: Sandbox, client: LeadConnector,
 
 
 async def test_figures_add_up(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
-    """Each row is counted once in each picture, helpers not at all."""
+    """Each row is counted once in each chart, helpers not at all."""
     sandbox.faults.plan("update_appointment", ["400", "422"])
     await make(sandbox, client, tmp_path / "job")
     write(tmp_path / "job", "UPDATE rows SET parks = 1 WHERE number = 40")
     with look(tmp_path / "job") as journal:
-        latencies, places = count_latencies(journal), count_places(journal)
+        latencies, locations = count_latencies(journal), count_locations(journal)
     assert latencies is not None
     assert sum(latencies.counts) == 39
     assert [seconds for _, seconds in latencies.percentiles] == sorted(
         seconds for _, seconds in latencies.percentiles
     )
-    assert [(place.name, place.as_planned + place.not_changed) for place in places] == [(sandbox.location_id, 39)]
+    assert [(one.name, dict(one.parts)) for one in locations] == [
+        (sandbox.location_id, {"as planned": 37, "not changed": 2, "unknown": 0, "still to do": 0})
+    ]
