@@ -8,11 +8,9 @@ that refuses nothing counts in any ten seconds, if 400 are sent at once by this 
 import asyncio
 import random
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from msgspec import Struct
 
 from leadconnector_async import LeadConnector, RateLimit
@@ -25,7 +23,15 @@ from tests.simulation.world import World, heavy_tailed, usual
 PICTURE = Path(__file__).parent / "pages/explanation/window.svg"
 INTERVAL, SLOTS, LIMIT = 10.0, 4, 100
 ENDLESS = Limits(max_requests=10**6, headers=False)
-OURS, OTHER, GREY = "#0b6e4f", "#c8553d", "#6b7280"
+SECONDS, LEFT, RIGHT = 42, 48, 630
+STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #1f2933; }
+.end { text-anchor: end; } .middle { text-anchor: middle; } .name { font-weight: 600; }
+.ours { fill: #0b6e4f; } .taken { fill: #0b6e4f; opacity: 0.25; } .counted { fill: #fff; } .other { fill: #c8553d; }
+polyline { stroke-width: 1.6; fill: none !important; }
+polyline.ours { stroke: #0b6e4f; } polyline.other { stroke: #c8553d; }
+.axis { stroke: #1f2933; } .limit { stroke: #6b7280; stroke-dasharray: 1 3; }
+"""
 
 
 class Stay(Struct):
@@ -73,46 +79,75 @@ async def simulate_count(build: Build) -> list[float]:
     return [request.at for request in world.sandbox.requests]
 
 
-def draw_stays(axes: Axes, stays: list[Stay]) -> None:
+def place(seconds: float) -> float:
+    """Where a moment is drawn, from left to right."""
+    return round(LEFT + seconds / SECONDS * (RIGHT - LEFT), 1)
+
+
+def level(count: float) -> float:
+    """Where a count is drawn, from top to bottom."""
+    return 370 - 0.75 * count
+
+
+def write(x: float, y: float, text: str, kind: str = "start") -> str:
+    """A text."""
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}">{text}</text>'
+
+
+def draw_bar(kind: str, begin: float, end: float, y: float, height: float) -> str:
+    """A stretch of time."""
+    left, right = place(begin), place(end)
+    return f'<rect class="{kind}" x="{left:g}" y="{y:g}" width="{right - left:.1f}" height="{height:g}"/>'
+
+
+def draw_stays(stays: list[Stay]) -> Iterator[str]:
     """A row for each slot; every request in the one that was free first."""
+    yield write(LEFT, 16, "A slot: under way (dark; white: counted by the server), then taken for ten more seconds")
     free_at = [0.0] * SLOTS
     for stay in sorted(stays, key=lambda one: one.sent_at):
         row = min((at, number) for number, at in enumerate(free_at) if at <= stay.sent_at + 1e-3)[1]
         free_at[row] = stay.free_at
-        axes.barh(row, stay.free_at - stay.answered_at, left=stay.answered_at, color=OURS, alpha=0.25, height=0.6)
-        axes.barh(row, stay.answered_at - stay.sent_at, left=stay.sent_at, color=OURS, height=0.6)
-        axes.plot(stay.counted_at, row, marker="|", color="white", markersize=11, markeredgewidth=2)
-    axes.set_yticks(range(SLOTS), [f"slot {number + 1}" for number in range(SLOTS)])
-    axes.invert_yaxis()
-    axes.set_title(
-        "A slot: under way (dark; white: counted by the server), then taken for ten more seconds", loc="left"
-    )
+        y = 28 + 36 * row
+        yield draw_bar("taken", stay.answered_at, stay.free_at, y, 24)
+        yield draw_bar("ours", stay.sent_at, stay.answered_at, y, 24)
+        yield draw_bar("counted", stay.counted_at - 0.07, stay.counted_at + 0.07, y + 6, 12)
+    for row in range(SLOTS):
+        yield write(LEFT - 6, 44 + 36 * row, f"slot {row + 1}", "end")
 
 
-def draw_count(axes: Axes, counted: list[float], name: str, color: str) -> None:
-    """A curve: how many of them fell into the ten seconds before each moment."""
-    counted = sorted(counted)
-    moments = [step / 20 for step in range(42 * 20)]
-    held = [bisect_right(counted, now) - bisect_right(counted, now - INTERVAL) for now in moments]
-    axes.plot(moments, held, color=color, label=f"{name}: {max(held)} at most")
+def draw_counts(curves: dict[str, tuple[str, list[float]]]) -> Iterator[str]:
+    """For each, how many requests fell into the ten seconds before each moment."""
+    yield write(LEFT, 200, f"Requests that the server counts in any ten seconds, where {LIMIT} are allowed")
+    for count in range(0, 201, 50):
+        yield write(LEFT - 6, level(count) + 4, str(count), "end")
+    for kind, count in (("axis", 0), ("limit", LIMIT)):
+        yield f'<line class="{kind}" x1="{LEFT}" y1="{level(count):g}" x2="{RIGHT}" y2="{level(count):g}"/>'
+    for y, (kind, (name, times)) in zip((344, 361), curves.items(), strict=True):
+        counted = sorted(times)
+        moments = [step / 20 for step in range(SECONDS * 20)]
+        held = [bisect_right(counted, now) - bisect_right(counted, now - INTERVAL) for now in moments]
+        points = " ".join(f"{place(now):g},{level(count):g}" for now, count in zip(moments, held, strict=True))
+        yield f'<polyline class="{kind}" points="{points}"/>'
+        yield write(place(12), y, f"{name}: {max(held)} at most", f"name {kind}")
+    for second in range(0, SECONDS, 5):
+        yield write(place(second), 388, str(second), "middle")
+    yield write((LEFT + RIGHT) / 2, 406, "seconds", "middle")
 
 
 def main() -> None:
     """Simulate, draw and write the picture."""
-    mpl.rcParams.update({"svg.hashsalt": "window", "font.size": 9, "axes.titlesize": 9, "svg.fonttype": "none"})
-    figure, (above, below) = plt.subplots(2, 1, figsize=(8.4, 5.6), sharex=True, layout="constrained")
-    draw_stays(above, run(simulate_stays()))
-    draw_count(below, run(simulate_count(use_ours)), "this library", OURS)
-    draw_count(below, run(simulate_count(UseAiolimiter)), f"leaky bucket of {LIMIT}", OTHER)
-    below.axhline(LIMIT, color=GREY, linestyle=":", linewidth=1)
-    below.set_title(f"Requests that the server counts in any ten seconds, where {LIMIT} are allowed", loc="left")
-    below.set_ylim(0)
-    below.legend(frameon=False, loc="lower right")
-    below.set_xlabel("seconds")
-    for axes in (above, below):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_xlim(0, 42)
-    figure.savefig(PICTURE, metadata={"Date": None})
+    curves = {
+        "ours": ("this library", run(simulate_count(use_ours))),
+        "other": (f"leaky bucket of {LIMIT}", run(simulate_count(UseAiolimiter))),
+    }
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 414" width="640" height="414">',
+        f'<style>{STYLE}</style>\n<rect class="counted" width="640" height="414"/>',
+        *draw_stays(run(simulate_stays())),
+        *draw_counts(curves),
+        "</svg>\n",
+    ]
+    PICTURE.write_text("\n".join(parts))
 
 
 if __name__ == "__main__":

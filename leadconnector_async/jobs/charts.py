@@ -203,7 +203,7 @@ class _Plot:
         self._left = 4 + _DIGIT * len(labels[-1])
         self._highest, self._low, self._high = max(highest, 1e-9), low, high
         self._height = _TICK_LABELS + 4
-        self._title_end = self._left + _DIGIT * len(title)
+        self._title_end = self._left + _DIGIT * len(title) + _GAP
         self._parts = [_text(self._left, 10, title)]
         for tick, label in zip(ticks, labels, strict=True):
             kind = "grid" if tick else "axis"
