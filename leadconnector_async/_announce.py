@@ -11,25 +11,23 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from .events import Event, EventHandler
 
 LOGGER: Final = logging.getLogger("leadconnector_async")
+is_logged: Final = partial(LOGGER.isEnabledFor, logging.DEBUG)
+"""Whether events go to the log. If they do not, and nobody handles them, none needs to be made."""
 
 
 class Announcer:
     """Passes events on. No handler of ours is ever installed on the logger."""
 
-    __slots__ = ("_handler",)
+    __slots__ = ("handler",)
 
     def __init__(self, handler: EventHandler | None) -> None:
-        self._handler = handler
-
-    @property
-    def listening(self) -> bool:
-        """Somebody wants to know; without that, no event needs to be made."""
-        return self._handler is not None or LOGGER.isEnabledFor(logging.DEBUG)
+        self.handler = handler
 
     def tell(self, event: Event) -> None:
         """Log the event and hand it to the handler, whose failure is logged and goes no further."""
@@ -42,10 +40,10 @@ class Announcer:
         self._hand_over(event)
 
     def _hand_over(self, event: Event) -> None:
-        if self._handler is None:
+        if self.handler is None:
             return
         try:
-            answer = cast("Callable[[Event], object]", self._handler)(event)
+            answer = cast("Callable[[Event], object]", self.handler)(event)
             if inspect.iscoroutine(answer):
                 answer.close()
                 LOGGER.error("on_event returned a coroutine, which is never awaited: pass a plain function")

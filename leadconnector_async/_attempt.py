@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from multidict import CIMultiDict
 
-from ._announce import Announcer
+from ._announce import Announcer, is_logged
 from ._body import is_foreign
 from ._call import (
     Call,
@@ -41,7 +41,7 @@ from ._wire import read_success
 from .answer import Answer
 from .auth import TokenSource
 from .events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, UnexpectedId, Waited
-from .exceptions import LeadConnectorError
+from .exceptions import ApiError, DecodeError, LeadConnectorError
 from .policy import Timeouts
 
 T = TypeVar("T")
@@ -67,6 +67,7 @@ class Attempts:
         "_announcer",
         "_bulk",
         "_headers",
+        "_heard",
         "_location_id",
         "_seconds",
         "_shared",
@@ -91,6 +92,7 @@ class Attempts:
         self._timeout = build_timeout(timeouts)
         self._seconds = timeouts.read
         self._announcer = announcer
+        self._heard = announcer.handler is not None
         self._bulk = bulk
         self._token = ""
         self._headers: CIMultiDict[str] = CIMultiDict()
@@ -106,8 +108,8 @@ class Attempts:
 
         `renewed`: the call has its token already.
         """
-        shared = self._shared
-        session = shared.transport.open(loop)
+        shared, transport = self._shared, self._shared.transport
+        session = (transport.session if transport.open_in is loop else None) or transport.open(loop)
         lane = shared.throttle.find_lane(self._location_id, loop)
         free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
         ticket = free or await self._take_slot(call, lane, loop, renewed=renewed)
@@ -115,32 +117,32 @@ class Attempts:
             return ticket
         call.left = False  # what the last attempt left there would keep this slot taken
         try:
-            headers = self._build_headers(call)
-            precondition = call.request.precondition
-            if precondition is not None and (stale := precondition.check_age()) is not None:
+            token = call.token = shared.tokens.fixed or call.token
+            headers = self._headers if token == self._token else self._build_headers(token)
+            if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
                 lane.free(ticket, left=False)
                 return Failure(stale, "final")
-            call.begin()
-            listening = self._announcer.listening
-            sent_at = loop.time() if listening else 0.0
-            bound = shared.watch.begin(loop, self._seconds)
+            call.attempts += 1
+            call.under_way = True
+            sent_at = self._announce_sending(call, loop) if self._heard or is_logged() else None
+            bound = shared.watch.begin(loop, (loop.time() if free is None else free.sent_at) + self._seconds)
             try:
-                if listening:
-                    self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
-                reply = await shared.transport.send(session, call.request, headers, self._timeout, call)
+                reply = await transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
                 if (reason := _explain_end(bound, self._seconds)) is None:
                     raise
                 reply = describe_cut(call, reason)
             finally:
-                shared.watch.end(bound)
-            call.under_way = False
-            if listening:
+                if bound.expired:
+                    bound.claim()
+                bound.task = None  # as `end` does
+            if sent_at is not None:
                 self._announce_reply(call, reply, loop.time() - sent_at)
         except BaseException:
             lane.free(ticket, left=call.left)
             raise
-        return await self._read_reply(call, lane, reply, ticket)
+        read = self._read_reply(call, lane, reply, ticket)
+        return await self._read_large(call, read) if isinstance(read, Reply) else read
 
     async def renew_token(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
         """Ask for another token than the one that was refused; tells whether there is one."""
@@ -155,39 +157,40 @@ class Attempts:
         self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
         return True
 
-    def _settle_reply(
+    def _read_reply(
         self, call: Call[T], lane: Lane, reply: Reply | Unanswered, ticket: Ticket
-    ) -> Reply | Failure:
-        """Give the slot back; returns the reply if it is a success that can be read."""
+    ) -> Answer[T] | Failure | Reply:
+        """Give the slot back and read the answer, unless it is to be read beside the loop."""
+        call.under_way = False
         if isinstance(reply, Unanswered):
             lane.free(ticket, left=call.left)
             return read_unanswered(call, reply)
+        body = reply.body
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
-        foreign = reply.body[:1] != b"{" and is_foreign(reply.body)
+        foreign = body[:1] != b"{" and is_foreign(body)
         lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
         if reply.fault:
             return read_broken_success(call, reply)
         if foreign:
             return read_foreign_success(call, reply)
-        return reply
-
-    async def _read_reply(
-        self, call: Call[T], lane: Lane, answered: Reply | Unanswered, ticket: Ticket
-    ) -> Answer[T] | Failure:
-        """A large one in a worker thread, but not of a write: a cancellation would lose what became of it."""
-        reply, request = self._settle_reply(call, lane, answered, ticket), call.request
-        if isinstance(reply, Failure):
+        if len(body) > _LARGE and not call.request.operation.writes:
             return reply
-        if len(reply.body) > _LARGE and not request.operation.writes:
-            read = await asyncio.to_thread(read_success, request, reply.status, reply.body)
-        else:
-            read = read_success(request, reply.status, reply.body)
-        if isinstance(read, Read):
-            if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
-                self._warn_of_id(call, asked, found)
-            return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
-        return read_unlike_success(call, read)
+        return self._build_answer(call, reply, read_success(call.request, reply.status, body))
+
+    async def _read_large(self, call: Call[T], reply: Reply) -> Answer[T] | Failure:
+        """In a worker thread. Never of a write: a cancellation would lose what became of it."""
+        read = await asyncio.to_thread(read_success, call.request, reply.status, reply.body)
+        return self._build_answer(call, reply, read)
+
+    def _build_answer(
+        self, call: Call[T], reply: Reply, read: Read[T] | DecodeError | ApiError
+    ) -> Answer[T] | Failure:
+        if not isinstance(read, Read):
+            return read_unlike_success(call, read)
+        if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
+            self._warn_of_id(call, asked, found)
+        return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
 
     def _warn_of_id(self, call: Call[T], asked: str, found: str) -> None:
         shown = call.hide(found)[:_LONGEST_ID]
@@ -245,7 +248,7 @@ class Attempts:
         self, call: Call[T], loop: asyncio.AbstractEventLoop, fetching: Awaitable[str]
     ) -> Failure | None:
         """Wait for a token, as long as for an answer."""
-        bound = self._shared.watch.begin(loop, self._seconds)
+        bound = self._shared.watch.begin(loop, loop.time() + self._seconds)
         try:
             call.take_token(await fetching)
         except asyncio.CancelledError:
@@ -258,7 +261,7 @@ class Attempts:
             error.outcome = "not_applied"  # of what this attempt would send; the call knows of earlier ones
             raise
         finally:
-            self._shared.watch.end(bound)
+            bound.end()
         return None
 
     async def _wait_for_slot(
@@ -278,12 +281,16 @@ class Attempts:
             raise
         return ticket
 
-    def _build_headers(self, call: Call[T]) -> CIMultiDict[str]:
-        token = call.token = self._shared.tokens.fixed or call.token
-        if token != self._token:
-            self._headers = CIMultiDict({"Authorization": Secret(f"Bearer {token}"), **self._static_headers})
-            self._token = token
+    def _build_headers(self, token: str) -> CIMultiDict[str]:
+        """Kept for as long as the token is the same."""
+        self._headers = CIMultiDict({"Authorization": Secret(f"Bearer {token}"), **self._static_headers})
+        self._token = token
         return self._headers
+
+    def _announce_sending(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> float:
+        """Returns when that was."""
+        self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
+        return loop.time()
 
     def _announce_reply(self, call: Call[T], reply: Reply | Unanswered, seconds: float) -> None:
         if isinstance(reply, Reply):

@@ -89,11 +89,6 @@ class Call(Progress, Generic[T], kw_only=True):
             self.spent = (*self.spent, self.token)
         self.token = token
 
-    def begin(self) -> None:
-        """An attempt begins."""
-        self.attempts += 1
-        self.under_way = True
-
     def note(self, failure: Failure) -> None:
         """Remember what a failed attempt leaves open."""
         ambiguous = is_ambiguous(failure, self.request.operation)

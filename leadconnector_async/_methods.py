@@ -77,7 +77,8 @@ class CalendarMethods:
         other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
         """
         shown = (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
-        return shown if shown.location_id == self._location_id else self._mark(shown)
+        location_id = self._location_id
+        return shown if location_id is None or location_id == shown.location_id else self._mark(shown)
 
     async def _update_guarded(
         self, precondition: Precondition, event_id: str, update: AppointmentUpdate

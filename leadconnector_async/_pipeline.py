@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from msgspec import structs
 
@@ -21,7 +21,7 @@ from ._errors import TokenRefusal, judge_token_refusal
 from ._recovery import Recovery
 from ._retry import BackOff, Failure, is_charged, is_passing
 from ._wire import Request
-from .answer import Answer, keep_answer
+from .answer import Answer, answers
 from .events import Reconciled, Retrying
 from .exceptions import LeadConnectorError, PreconditionFailedError, TransportError
 from .policy import RetryPolicy
@@ -55,7 +55,8 @@ class Pipeline:
             if isinstance(outcome, Failure):
                 outcome = await self._repeat(call, loop, outcome)
         if isinstance(outcome, Answer):
-            keep_answer(outcome)
+            if (collected := answers.get()) is not None:
+                collected.append(cast("Answer[object]", outcome))
             return outcome
         try:
             conclude(call, self._policy, outcome)

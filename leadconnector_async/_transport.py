@@ -59,7 +59,8 @@ class Progress(Masked, Struct):
     """How far a request got; readable at any moment, even after a cancellation."""
 
     left: bool = False
-    """A byte of it may have reached the server."""
+    """A byte of it may have reached the server. A body notes when it leaves. Without one, all has left as soon as
+    aiohttp is asked, unless a tunnel comes first: see `_note_headers`."""
     response: aiohttp.ClientResponse | None = None
     """The answer, from the moment that its headers were there."""
     answered_at: float = 0.0
@@ -107,34 +108,37 @@ class _TrackedBody(BytesPayload):
 class Transport:
     """The connections of a client and of all its copies. Opened on first use, in the loop that uses it."""
 
-    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_session", "_way")
+    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_way", "open_in", "session")
 
     def __init__(self, base_url: URL, borrowed: aiohttp.ClientSession | None, way: Way | None = None) -> None:
         self._base = base_url
         self._prefix = base_url.raw_path.rstrip("/")
         self._borrowed = borrowed
         self._way = way or Way()
-        self._session: aiohttp.ClientSession | None = None
+        self.session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self.open_in: asyncio.AbstractEventLoop | None = None
+        """Where `session` can be used without asking `open`. `None` for a borrowed one: others may close it."""
         self._closed = False
 
     def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         """The session to send with. Raises `ConfigurationError` when closed, or in another loop."""
         if self._borrowed is not None and self._borrowed.closed:
             raise ConfigurationError("the borrowed session is closed; keep it open for as long as it is used")
-        if self._session is None:
+        if self.session is None:
             if self._closed:
                 raise ConfigurationError("the client is closed; make a new one, or keep it open for longer")
-            self._session = _make_session() if self._borrowed is None else _borrow(self._borrowed)
+            self.session = _make_session() if self._borrowed is None else _borrow(self._borrowed)
             self._loop = loop
+            self.open_in = loop if self._borrowed is None else None
             if self._way:
-                self._session.trace_configs.append(_note_headers())
+                self.session.trace_configs.append(_note_headers())
         elif self._loop is not loop:
             raise ConfigurationError("the client was first used in another event loop; make one client per loop")
-        return self._session
+        return self.session
 
     def __del__(self) -> None:
-        session = getattr(self, "_session", None)
+        session = getattr(self, "session", None)
         if session is None or session.closed:
             return
         connector = session.connector
@@ -152,13 +156,13 @@ class Transport:
         From another thread's event loop as well. Raises `ConfigurationError`, and changes nothing, where the loop
         that the connections belong to is not running but may go on.
         """
-        session, loop = self._session, self._loop
+        session, loop = self.session, self._loop
         if session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
-            self._closed, self._session = True, None
+            self._closed, self.session, self.open_in = True, None, None
             if session is not None:
                 await session.close()
         elif loop.is_running():
-            self._closed, self._session = True, None
+            self._closed, self.session, self.open_in = True, None, None
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
         else:
             raise ConfigurationError(
@@ -178,7 +182,7 @@ class Transport:
         url = url.with_query(request.query) if request.query else url
         way = _trace(self._way, progress) if self._way else self._way
         while True:
-            _begin(progress, left=request.body is None and not way)
+            progress.left, progress.response, progress.head = request.body is None and not way, None, b""
             try:
                 response = await session.request(
                     request.operation.method,
@@ -273,11 +277,6 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
             **{name: copy(getattr(session, f"_{name}")) for name in _RESPECTED},
         )
     )
-
-
-def _begin(progress: Progress, *, left: bool) -> None:
-    """A body notes when it leaves. Without one, all has left, unless a tunnel comes first: see `_note_headers`."""
-    progress.left, progress.response, progress.head = left, None, b""
 
 
 def _trace(way: Way, progress: Progress) -> Way:

@@ -7,7 +7,7 @@ first to begin is the first to expire, and the heap is a queue.
 Rule: an attempt that expires is cancelled from inside, and that cancellation is told apart from one that came
 from outside, which always wins.
 
-Must not import anything of the package.
+Must not import anything of the package but masks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import asyncio
 from heapq import heappop, heappush
 from itertools import count
 
+from msgspec import Struct
+
+from ._secret import Masked
+
 
 def is_cancelled() -> bool:
     """Tell whether the current task itself was cancelled. If not, a `CancelledError` is of what it waited for."""
@@ -23,15 +27,14 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-class Bound:
+class Bound(Masked, Struct, eq=False):
     """One attempt under way."""
 
-    __slots__ = ("_cancelling", "expired", "task")
-
-    def __init__(self, task: asyncio.Task[object]) -> None:
-        self.task: asyncio.Task[object] | None = task
-        self._cancelling = task.cancelling()
-        self.expired = False
+    task: asyncio.Task[object] | None
+    """`None` as soon as it is over."""
+    cancelling: int
+    """How often the task had been asked to cancel when it began."""
+    expired: bool = False
 
     def expire(self) -> None:
         """Cancel the attempt."""
@@ -44,7 +47,13 @@ class Bound:
         if not self.expired or self.task is None:
             return False
         self.expired = False
-        return self.task.uncancel() <= self._cancelling
+        return self.task.uncancel() <= self.cancelling
+
+    def end(self) -> None:
+        """The attempt is over. A cancellation that it has swallowed is taken back."""
+        if self.expired:
+            self.claim()
+        self.task = None
 
 
 class Watch:
@@ -59,31 +68,23 @@ class Watch:
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
 
-    def begin(self, loop: asyncio.AbstractEventLoop, seconds: float) -> Bound:
-        """Watch over the current task until `end`, or for so many seconds."""
+    def begin(self, loop: asyncio.AbstractEventLoop, expires_at: float) -> Bound:
+        """Watch over the current task until the bound ends, or until that moment of the loop's clock."""
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a call must be awaited inside a task")
-        bound = Bound(task)
-        expires_at = loop.time() + seconds
-        heappush(self._bounds, (expires_at, next(self._numbers), bound))
+        bound, bounds = Bound(task, task.cancelling()), self._bounds
+        while bounds and bounds[0][2].task is None:
+            heappop(bounds)
+        heappush(bounds, (expires_at, next(self._numbers), bound))
         if self._timer is None or expires_at < self._timer_at:
             self._loop = loop
             self._set_timer(loop, expires_at)
         return bound
 
-    def end(self, bound: Bound) -> None:
-        """The attempt is over. A cancellation that it has swallowed is taken back."""
-        if bound.expired:
-            bound.claim()
-        bound.task = None
-        bounds = self._bounds
-        while bounds and bounds[0][2].task is None:
-            heappop(bounds)
-
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leave no timer behind in this loop, unless an attempt is under way."""
-        if self._timer is not None and not self._bounds and self._loop is loop:
+        if self._timer is not None and self._loop is loop and not self._drop_ended():
             self._timer.cancel()
             self._timer = None
 
@@ -95,10 +96,17 @@ class Watch:
 
     def _sweep(self) -> None:
         self._timer = None
-        loop, bounds = self._loop, self._bounds
+        loop = self._loop
         if loop is None:
             return
-        while bounds and bounds[0][0] <= loop.time():
+        while (bounds := self._drop_ended()) and bounds[0][0] <= loop.time():
             heappop(bounds)[2].expire()
         if bounds:
             self._set_timer(loop, bounds[0][0])
+
+    def _drop_ended(self) -> list[tuple[float, int, Bound]]:
+        """Those under way, and no more of the others than stand behind them."""
+        bounds = self._bounds
+        while bounds and bounds[0][2].task is None:
+            heappop(bounds)
+        return bounds

@@ -55,7 +55,8 @@ class Answer(Struct, Generic[T], frozen=True):
         return read_trace_id(self.body)
 
 
-_answers: Final[ContextVar[list[Answer[object]] | None]] = ContextVar("leadconnector_answers", default=None)
+answers: Final[ContextVar[list[Answer[object]] | None]] = ContextVar("leadconnector_answers", default=None)
+"""What the `answer_of` around a call waits for; `None` if there is none."""
 
 
 async def answer_of(call: Awaitable[T]) -> Answer[T]:
@@ -65,19 +66,12 @@ async def answer_of(call: Awaitable[T]) -> Answer[T]:
     started. Raises what the call raises, and `TypeError` if its result is not the value of an answer.
     """
     collected: list[Answer[object]] = []
-    token = _answers.set(collected)
+    token = answers.set(collected)
     try:
         value = await call
     finally:
-        _answers.reset(token)
+        answers.reset(token)
     for answer in reversed(collected):
         if answer.value is value:
             return cast("Answer[T]", answer)
     raise TypeError("answer_of takes one call of a client, such as client.get_appointment(…), not yet started")
-
-
-def keep_answer(answer: Answer[T]) -> None:
-    """Hand an answer to the `answer_of` that waits for it, if there is one."""
-    collected = _answers.get()
-    if collected is not None:
-        collected.append(cast("Answer[object]", answer))

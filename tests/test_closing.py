@@ -58,7 +58,7 @@ def test_a_client_is_closed_from_another_threads_loop(served: Served) -> None:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     asyncio.run_coroutine_threadsafe(served.call(client), loop).result()
-    session = client._shared.transport._session
+    session = client._shared.transport.session
     assert session is not None
     asyncio.run(close(client))
     assert session.closed

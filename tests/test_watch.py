@@ -13,7 +13,7 @@ pytestmark = pytest.mark.looptime(start=0)
 
 
 async def attempt(watch: Watch, seconds: float, bounded: float) -> str:
-    bound = watch.begin(asyncio.get_running_loop(), bounded)
+    bound = watch.begin(asyncio.get_running_loop(), now() + bounded)
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:
@@ -21,7 +21,7 @@ async def attempt(watch: Watch, seconds: float, bounded: float) -> str:
             return "expired"
         raise
     finally:
-        watch.end(bound)
+        bound.end()
     return "done"
 
 
@@ -34,6 +34,7 @@ async def test_only_those_that_take_too_long_expire_each_at_its_time() -> None:
     later = asyncio.create_task(attempt(watch, 99, 10.0))
     assert (await slow, now()) == ("expired", 10.0)
     assert (await later, now()) == ("expired", 19.0)
+    watch.close(asyncio.get_running_loop())
     assert len(watch._bounds) == 0
 
 
@@ -75,10 +76,10 @@ async def test_bounds_of_different_lengths_share_one_timer() -> None:
 async def test_a_cancellation_that_was_swallowed_is_taken_back() -> None:
     """User code may do that: what its task does next is not cancelled by surprise."""
     watch = Watch()
-    bound = watch.begin(asyncio.get_running_loop(), 1.0)
+    bound = watch.begin(asyncio.get_running_loop(), now() + 1.0)
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(5)
-    watch.end(bound)
+    bound.end()
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
