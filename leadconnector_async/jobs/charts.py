@@ -36,17 +36,21 @@ svg path, svg rect { fill: var(--colour); }
   background: var(--colour); print-color-adjust: exact; }
 """
 _WIDTH: Final = 360
-_RIGHT: Final = 352
+_TITLE: Final = 10
+"""Where the baseline of the title is, from the top; likewise below."""
 _TOP: Final = 22
 _BASE: Final = 170
 _TICK_LABELS: Final = 186
+_AXIS_TITLE: Final = 203
+_RIGHT: Final = 352
 _DIGIT: Final = 7
+"""The width that a character may take."""
 _GAP: Final = 6
 _SPILL: Final = 10
-"""What a label may take of the page's margin."""
+"""How far a label may reach into the page's margin."""
 _ROW: Final = 32
 _LEAST: Final = 1.5
-"""The height or width of a bar that is not empty."""
+"""The height or width of a bar that is not empty, so that it can be seen."""
 _LONGEST_NAME: Final = 28
 _MOST_LABELS: Final = 5
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -176,7 +180,7 @@ def _chart_locations(locations: Sequence[LocationCounts]) -> str:
     largest = max(one.total for one in shown)
     parts: list[str] = []
     for index, one in enumerate(shown):
-        base = 11 + _ROW * index
+        base = _TITLE + _ROW * index
         parts.append(_text(0, base, shorten(one.name, _LONGEST_NAME), "name"))
         parts.append(_text(_WIDTH, base, f"{one.total:,}", "name end"))
         left = 0.0
@@ -201,10 +205,10 @@ class _Plot:
         ticks = _choose_ticks(highest, 4)
         labels = [f"{tick:,}" for tick in ticks]
         self._left = 4 + _DIGIT * len(labels[-1])
-        self._highest, self._low, self._high = max(highest, 1e-9), low, high
+        self._highest, self._low, self._high = highest, low, high
         self._height = _TICK_LABELS + 4
         self._title_end = self._left + _DIGIT * len(title) + _GAP
-        self._parts = [_text(self._left, 10, title)]
+        self._parts = [_text(self._left, _TITLE, title)]
         for tick, label in zip(ticks, labels, strict=True):
             kind = "grid" if tick else "axis"
             self._parts.append(_line(kind, self._left, self._y(tick), _RIGHT, self._y(tick)))
@@ -232,7 +236,7 @@ class _Plot:
         self._parts.append(_line("mark", self._x(at), _TOP - 4, self._x(at), _BASE))
 
     def annotate(self, notes: Sequence[tuple[float, str]]) -> None:
-        """Mark places, given from left to right, with a text above each; texts that would touch are moved apart."""
+        """Mark places, given from left to right, with a text above each; overlapping texts are moved apart."""
         room = _GAP + _DIGIT * max(len(text) for _, text in notes)
         centres: list[float] = []
         leftmost = self._title_end + room / 2
@@ -242,10 +246,10 @@ class _Plot:
             leftmost = centres[-1] + room
         for index in reversed(range(len(centres))):
             centres[index] = min(centres[index], _WIDTH - room * (len(centres) - index - 0.5))
-        self._parts += [_text(x, 10, text, "middle") for x, (_, text) in zip(centres, notes, strict=True)]
+        self._parts += [_text(x, _TITLE, text, "middle") for x, (_, text) in zip(centres, notes, strict=True)]
 
     def label(self, places: Sequence[float], labels: Sequence[str], title: str = "") -> None:
-        """Write below the horizontal axis, without labels that would touch the one before."""
+        """Write below the horizontal axis, without labels that would overlap the one before."""
         end = -math.inf
         for place, label in zip(places, labels, strict=True):
             half = _DIGIT * len(label) / 2
@@ -254,11 +258,11 @@ class _Plot:
                 self._parts.append(_text(x, _TICK_LABELS, label, "middle"))
                 end = x + half
         if title:
-            self._parts.append(_text((self._left + _RIGHT) / 2, _TICK_LABELS + 17, title, "middle"))
-            self._height += 17
+            self._parts.append(_text((self._left + _RIGHT) / 2, _AXIS_TITLE, title, "middle"))
+            self._height = _AXIS_TITLE + 4
 
     def render(self, name: str) -> str:
-        """The SVG element; `name` is what it is to those who do not see it."""
+        """The SVG element; screen readers read out `name`."""
         return _render_svg(name, self._height, self._parts)
 
     def _x(self, value: float) -> float:
@@ -268,7 +272,7 @@ class _Plot:
         return round(_BASE - value / self._highest * (_BASE - _TOP), 1)
 
     def _top(self, value: float) -> float:
-        """Of a bar, which can be seen if it is not empty."""
+        """Of a bar."""
         return min(self._y(value), _BASE - _LEAST) if value else _BASE
 
 

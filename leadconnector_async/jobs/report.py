@@ -42,22 +42,22 @@ _UNKNOWN: Final = "state = 'unknown'"
 _REPEATED: Final = "repeated = 1"
 _TEXT: Final = r"(?:empty|'(?:[^'\\]|\\.)*['…]|\"(?:[^\"\\]|\\.)*[\"…])"
 _PERSONAL: Final = re.compile(rf"\b(title|address|description) was {_TEXT}, is {_TEXT}")
-"""As `FieldChange` says it."""
+"""As `FieldChange` words it."""
 _WORDS: Final[Mapping[RowState, str]] = {
     "applied": "changed",
     "in_place": "already as planned",
     "failed": "failed",
-    "skipped": "skipped: a conflict, or changed by somebody else",
-    "refused": "refused before anything was sent",
+    "skipped": "skipped: in conflict, or changed by someone else",
+    "refused": "rejected before sending",
     "unknown": "outcome unknown",
-    "ready": "still to go",
-    "sent": "still to go, to be looked at first",
+    "ready": "pending",
+    "sent": "sent, outcome not checked yet",
     "loaded": "not read yet",
 }
 
 
 def write_report(journal: Journal, path: str, summary: JobSummary) -> None:
-    """Write the page anew, whole or not at all. Raises `OSError`."""
+    """Write or replace the file, whole or not at all. Raises `OSError`."""
     name = os.path.basename(os.path.dirname(os.path.abspath(path)))
     replace_file(path, _build_page(journal, name, summary))
 
@@ -69,7 +69,7 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     yield build_heading(title, 1)
     yield from _build_facts(journal, name, summary)
     locations, latencies = count_locations(journal), count_latencies(journal)
-    yield build_heading("What became of the rows")
+    yield build_heading("Outcome")
     yield from build_figures(_list_figures(summary, latencies))
     charts = list(draw_charts(count_throughput(journal), latencies, locations, count_days(journal)))
     if charts:
@@ -80,9 +80,7 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     failed = sum(summary.counts.get(state, 0) for state in ("failed", "skipped", "refused"))
     yield from _build_rows(journal, "Not changed", _NOT_CHANGED, failed, "failed.csv", has_many)
     unknown = summary.counts.get("unknown", 0)
-    yield from _build_rows(
-        journal, "Unknown whether these were changed", _UNKNOWN, unknown, "unknown.csv", has_many
-    )
+    yield from _build_rows(journal, "Outcome unknown", _UNKNOWN, unknown, "unknown.csv", has_many)
     title = "Contacts may have been notified twice"
     yield from _build_rows(journal, title, _REPEATED, summary.repeated, "repeated.csv", has_many)
     yield end_page()
@@ -95,26 +93,26 @@ def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[s
         span = f"{_render_time(began_at)} to {_render_time(ended_at)} UTC"
         yield build_text(f"Job {name}, plan {plan}: {_count(requests, 'request')}, {span}.", soft=True)
     else:
-        yield build_text(f"Job {name}, plan {plan}: no row was sent.", soft=True)
+        yield build_text(f"Job {name}, plan {plan}: no requests were sent.", soft=True)
     for stopped in summary.stopped[:_MOST_STOPS]:
         where = f"Location {stopped.location_id}" if stopped.location_id else "The job"
         yield build_text(f"{where} stopped early: {_hide_personal(stopped.reason)}")
     if len(summary.stopped) > _MOST_STOPS:
         yield build_text(f"… and {len(summary.stopped) - _MOST_STOPS:,} more locations.")
     if summary.left:
-        yield build_text(f"{_count(summary.left, 'row')} still to go: resume the job.")
+        yield build_text(f"{_count(summary.left, 'row')} remaining: resume the job.")
 
 
 def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[tuple[str, str]]:
     for state, words in _WORDS.items():
         if count := summary.counts.get(state, 0):
             yield words, f"{count:,}"
-    yield "all rows", f"{summary.total:,}"
+    yield "total", f"{summary.total:,}"
     if summary.repeated:
-        yield "of them possibly notified twice", f"{summary.repeated:,}"
+        yield "of these, possibly notified twice", f"{summary.repeated:,}"
     if latencies is not None and sum(latencies.counts) >= LEAST_RESPONSES:
         for percent, seconds in latencies.percentiles:
-            yield f"{percent} % of the responses within", render_seconds(seconds)
+            yield f"{percent} % of responses within", render_seconds(seconds)
 
 
 def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
@@ -125,10 +123,10 @@ def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
         )
     shown = [part for part in PARTS if any(one.parts[part] for one in locations)]
     rows = (
-        [one.name or "own location", *(one.parts[part] for part in shown), one.total]
+        [one.name or "default location", *(one.parts[part] for part in shown), one.total]
         for one in gather_locations(locations)
     )
-    yield from build_table(["location", *shown, "all"], rows)
+    yield from build_table(["location", *shown, "total"], rows)
 
 
 def _build_rows(
@@ -140,7 +138,7 @@ def _build_rows(
     yield build_heading(f"{title}: {_count(count, 'row')}")
     columns = ["line", "event", *(["location"] if has_many else []), "state", "reason", "trace id"]
     yield from build_table(columns, rows)
-    more = f"… and {count - MOST_ROWS:,} more, in {file}" if count > MOST_ROWS else f"They are in {file} too"
+    more = f"… and {count - MOST_ROWS:,} more, in {file}" if count > MOST_ROWS else f"Also in {file}"
     yield build_text(f"{more}.", soft=True)
 
 
@@ -152,7 +150,7 @@ def _list_rows(journal: Journal, condition: str, has_many: bool) -> Iterator[lis
 
 
 def _hide_personal(reason: str) -> str:
-    """A reason without what an appointment says of a person."""
+    """A reason without personal data of the appointment."""
     return _PERSONAL.sub(r"\1 has changed", reason)
 
 

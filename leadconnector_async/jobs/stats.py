@@ -60,9 +60,9 @@ PARTS: Final[Mapping[str, tuple[RowState, ...]]] = {
     "as planned": ("applied", "in_place"),
     "not changed": ("failed", "skipped", "refused"),
     "unknown": ("unknown",),
-    "still to do": ("loaded", "ready", "sent"),
+    "remaining": ("loaded", "ready", "sent"),
 }
-"""What may have become of a row, and the states that count as that."""
+"""The outcomes that charts and tables tell apart, and the row states that each covers."""
 
 
 class Throughput(Struct, frozen=True):

@@ -136,7 +136,7 @@ async def test_a_job_that_sent_nothing_has_a_report(
     """All rows refused: reasons, and no empty chart."""
     await keep(tmp_path / "job", client, rows({"event_id": "nowhere", "title": "x"}))
     page = Page((tmp_path / "job/report.html").read_text())
-    assert "no row was sent" in page.text
+    assert "no requests were sent" in page.text
     assert "nowhere" in page.text
     assert page.tags["svg"] == 0
 
@@ -225,5 +225,5 @@ async def test_figures_add_up(sandbox: Sandbox, client: LeadConnector, tmp_path:
         seconds for _, seconds in latencies.percentiles
     )
     assert [(one.name, dict(one.parts)) for one in locations] == [
-        (sandbox.location_id, {"as planned": 37, "not changed": 2, "unknown": 0, "still to do": 0})
+        (sandbox.location_id, {"as planned": 37, "not changed": 2, "unknown": 0, "remaining": 0})
     ]
