@@ -30,7 +30,7 @@ from ._call import (
 )
 from ._errors import read_error
 from ._lenient import Read
-from ._quota import read_daily_limit, read_daily_remaining
+from ._quota import DAILY_REMAINING, read_count, read_daily_limit
 from ._retry import Failure, read_hint
 from ._secret import Secret
 from ._slots import Ticket
@@ -197,7 +197,7 @@ class Attempts:
         self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
 
     def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
-        daily_spent = reply.status == 429 and read_daily_remaining(reply.headers) == 0
+        daily_spent = reply.status == 429 and read_count(reply.headers, DAILY_REMAINING) == 0
         hint, pause_seconds = read_hint(reply.headers), 0.0
         if reply.status == 429 and not daily_spent:
             pause_seconds = self._pause(call, lane, reply, ticket, hint)

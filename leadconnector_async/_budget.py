@@ -25,16 +25,19 @@ _FLOOR_SECONDS: Final = 60.0
 class RetryBudget:
     """What is left for repetitions."""
 
-    __slots__ = ("_filled_at", "_tenths")
+    __slots__ = ("_filled_at", "_tenths", "is_full")
 
     def __init__(self) -> None:
         self._tenths = _FLOOR
         self._filled_at = float("-inf")
+        self.is_full = False
+        """Another success earns nothing more."""
 
     def earn(self) -> None:
         """A call has succeeded."""
         if self._tenths < _MOST:
             self._tenths += 1
+        self.is_full = self._tenths >= _MOST
 
     def spend(self, now: float) -> bool:
         """Pay for one repetition; `False` if there is nothing left to pay with."""
@@ -43,6 +46,7 @@ class RetryBudget:
         if self._tenths < _COST:
             return False
         self._tenths -= _COST
+        self.is_full = False
         return True
 
     def is_idle(self, now: float) -> bool:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from ._quota import read_daily_limit, read_daily_remaining
+from ._quota import DAILY_REMAINING, read_count, read_daily_limit
 
 _DAY: Final = 86_400.0
 _OFTEN: Final = 1.0
@@ -38,6 +38,7 @@ class Daily:
         "_reset_at",
         "_returned",
         "limit",
+        "only_counts",
         "remaining",
     )
 
@@ -53,6 +54,8 @@ class Daily:
         self._probe_seconds = _FIRST_PROBE
         self._probing = False
         """One may go now."""
+        self.only_counts = False
+        """`take` would do no more than count: the day has begun, and nobody looks whether it is over."""
 
     @property
     def knows_reset(self) -> bool:
@@ -68,6 +71,7 @@ class Daily:
             self._probing = False
             self._probe_seconds = min(_LONGEST_PROBE, 2 * self._probe_seconds)
             self._probe_at = now + self._probe_seconds
+        self.only_counts = True
 
     def give_back(self, number: int) -> None:
         """The how-manyeth request never left; an answer to a later one has not counted it anyway."""
@@ -79,9 +83,9 @@ class Daily:
         self, number: int, newest: int, headers: Mapping[str, str], now: float, *, success: bool = True
     ) -> None:
         """Take over what an answer says. `number` and `newest` count requests in the order of sending."""
-        remaining = read_daily_remaining(headers)
         if number <= self._newest:
             return
+        remaining = read_count(headers, DAILY_REMAINING)
         if remaining is None:
             if success and self._probe_at < math.inf:
                 self._begin_day(now)
@@ -120,6 +124,7 @@ class Daily:
             self._begin_day(now)
             return None
         self._probing = self._probing or now >= self._probe_at
+        self.only_counts = self.only_counts and not self._probing
         return None if self._probing else min(self._probe_at, self._reset_at) - now
 
     def is_idle(self, now: float) -> bool:

@@ -35,12 +35,12 @@ class Limit:
         "_configured",
         "_grow_at",
         "_growing",
-        "_headers",
-        "_stated_by",
         "forget_at",
         "interval",
         "max_requests",
+        "said",
         "stated",
+        "stated_by",
     )
 
     def __init__(self, max_requests: int, interval: float) -> None:
@@ -48,8 +48,10 @@ class Limit:
         self.interval = interval
         self.stated = False
         """A header has said what the limit is."""
-        self._headers: tuple[str | None, str | None] = (None, None)
-        self._stated_by = 0
+        self.said: tuple[str | None, str | None] = (None, None)
+        """The two headers that were believed last, as they came."""
+        self.stated_by = 0
+        """The newest request, by the order of sending, whose answer had them; 0 if none had."""
         self._calm = 1
         """How many intervals must pass before the next try."""
         self._growing = False
@@ -61,12 +63,12 @@ class Limit:
         said = (headers.get(MAX), headers.get(INTERVAL))
         if said == (None, None):
             return
-        if said == self._headers:
-            self._stated_by = max(number, self._stated_by)
+        if said == self.said:
+            self.stated_by = max(number, self.stated_by)
             return
-        if number < self._stated_by:
+        if number < self.stated_by:
             return
-        self._headers, self._stated_by = said, number
+        self.said, self.stated_by = said, number
         limit, interval = read_limits(headers)
         self.interval = interval or self.interval
         if limit:

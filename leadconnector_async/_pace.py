@@ -53,6 +53,7 @@ class Pace:
         "_patience",
         "_reach",
         "_seen_at",
+        "at_once",
         "others",
         "remaining",
     )
@@ -67,6 +68,8 @@ class Pace:
         self._met_at = self._others_at = self._seen_at = -math.inf
         self._patience = _PATIENCE
         self._reach = 1
+        self.at_once = 0
+        """With fewer under way, one more may go in any case: `allows` need not be asked."""
 
     def decide_mode(self, now: float, interval: float) -> Mode:
         """Tell how freely the location sends."""
@@ -103,6 +106,7 @@ class Pace:
         if current is not None and number <= self._learnt and remaining >= current:
             return False
         self.remaining, self._learnt, self._freed = remaining, newest, 0
+        self.at_once = 0
         return True
 
     def miss(self, number: int, answered_at: float, interval: float) -> None:
@@ -115,16 +119,20 @@ class Pace:
         if probably >= self.others or now - self._others_at > _MEMORY * interval:
             self.others, self._others_at = max(0.0, probably), now
         if surely > 0:
-            self._met_at = now
+            self._met_at, self.at_once = now, 0
 
     def open(self, now: float, interval: float) -> None:
         """An answer that is no refusal: more may be under way at once."""
-        self._reach += 1 if self.remaining is None or self._is_wary(now, interval) else 3
-        self._patience = max(_PATIENCE, self._patience - _RELIEF)
+        remaining, wary = self.remaining, now - self._met_at < _MEMORY * interval
+        self._reach += 1 if remaining is None or wary else 3
+        if self._patience > _PATIENCE:
+            self._patience = max(_PATIENCE, self._patience - _RELIEF)
+        if not wary:
+            self.at_once = self._reach if remaining is None or remaining // 2 > self._reach else remaining // 2
 
     def close(self, now: float, *, proven: bool) -> None:
         """A refusal: begin with one again. `proven`: we were within the limit, so others were not."""
-        self._reach = 1
+        self._reach, self.at_once = 1, 0
         if proven:
             self._met_at = now
             self._patience = min(_LONGEST_PATIENCE, self._patience * 2)

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 MAX: Final = "x-ratelimit-max"
 INTERVAL: Final = "x-ratelimit-interval-milliseconds"
-_REMAINING: Final = "x-ratelimit-remaining"
+REMAINING: Final = "x-ratelimit-remaining"
 _DAILY_LIMIT: Final = "x-ratelimit-limit-daily"
-_DAILY_REMAINING: Final = "x-ratelimit-daily-remaining"
+DAILY_REMAINING: Final = "x-ratelimit-daily-remaining"
 _DAILY_RESET: Final = "x-ratelimit-daily-reset"
 _SHORTEST_INTERVAL: Final = 0.05
 _LONGEST_INTERVAL: Final = 60.0
@@ -72,45 +72,36 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
 def read_quota(headers: Mapping[str, str]) -> Quota:
     """Read the six headers; what is missing or not a number is `None`."""
     return Quota(
-        _read_count(headers, MAX),
-        read_remaining(headers),
+        read_count(headers, MAX),
+        read_count(headers, REMAINING),
         _read_seconds(headers, INTERVAL),
-        _read_count(headers, _DAILY_LIMIT),
-        read_daily_remaining(headers),
+        read_count(headers, _DAILY_LIMIT),
+        read_count(headers, DAILY_REMAINING),
         _read_seconds(headers, _DAILY_RESET),
     )
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
     """The limit and its interval in seconds, where they are stated and can be meant."""
-    limit, interval = _read_count(headers, MAX), _read_seconds(headers, INTERVAL)
+    limit, interval = read_count(headers, MAX), _read_seconds(headers, INTERVAL)
     meant = interval is not None and _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL
     return limit or None, interval if meant else None
-
-
-def read_remaining(headers: Mapping[str, str]) -> int | None:
-    """What is left of the window."""
-    return _read_count(headers, _REMAINING)
-
-
-def read_daily_remaining(headers: Mapping[str, str]) -> int | None:
-    """What is left of the day."""
-    return _read_count(headers, _DAILY_REMAINING)
 
 
 def read_daily_limit(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
     """Requests allowed in a day, and the seconds until they are back, at most a day, where that can be meant."""
     reset = _read_seconds(headers, _DAILY_RESET)
     meant = reset is not None and 0 < reset <= _LONGEST_DAY
-    return _read_count(headers, _DAILY_LIMIT), min(reset, _DAY) if reset is not None and meant else None
+    return read_count(headers, _DAILY_LIMIT), min(reset, _DAY) if reset is not None and meant else None
 
 
 def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
-    milliseconds = _read_count(headers, name)
+    milliseconds = read_count(headers, name)
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _read_count(headers: Mapping[str, str], name: str) -> int | None:
+def read_count(headers: Mapping[str, str], name: str) -> int | None:
+    """A whole number that a header states."""
     text = headers.get(name)
     if text is None or len(text) > 15 or not text.isascii() or not text.isdigit():
         return None

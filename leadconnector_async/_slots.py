@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from ._limit import Limit
 from ._pace import Pace
-from ._quota import read_remaining
+from ._quota import INTERVAL, MAX, REMAINING, read_count
 
 _MARGIN: Final = 0.1
 """How much longer than T, as a part of T, the slot of a request that was cut off stays taken."""
@@ -99,17 +99,18 @@ class Slots:
             return None
         self._cool(now)
         in_use = self.in_flight + len(self._cooling)
-        limit = self.limit
+        limit, fresh, pace = self.limit, self._fresh, self.pace
         if in_use >= limit.max_requests and not (limit.grow(now) and in_use < limit.max_requests):
             return None
-        if not self.pace.allows(now, limit.interval, len(self._fresh), in_use):
+        under_way = len(fresh)
+        if under_way >= pace.at_once and not pace.allows(now, limit.interval, under_way, in_use):
             return None
         self.in_flight += 1
-        self.sent += 1
-        if not self._fresh:
+        self.sent = number = self.sent + 1
+        if not under_way:
             self._stall_at = now + limit.interval * _STALLED
-        self._fresh[self.sent] = now
-        return Ticket(self.sent, now, self._freed)
+        fresh[number] = now
+        return Ticket(number, now, self._freed)
 
     def compute_next(self, now: float) -> float | None:
         """When one more may go by time alone; `None` if only an answer can let it go."""
@@ -153,14 +154,18 @@ class Slots:
         """
         self._leave(ticket)
         self._cooling.append((answered_at + self._lag, ticket.sent_at))
-        self.limit.learn(ticket.number, headers)
-        remaining = read_remaining(headers)
+        limit, number = self.limit, ticket.number
+        if (headers.get(MAX), headers.get(INTERVAL)) != limit.said:
+            limit.learn(number, headers)
+        elif 0 < limit.stated_by < number:
+            limit.stated_by = number
+        remaining = read_count(headers, REMAINING)
         if remaining is not None:
             self._learn_remaining(ticket, answered_at, remaining)
         elif success:
-            self.pace.miss(ticket.number, answered_at, self.limit.interval)
-        if not refused and (success or self.limit.stated) and ticket.number > self._last_paused:
-            self.pace.open(answered_at, self.limit.interval)
+            self.pace.miss(number, answered_at, limit.interval)
+        if not refused and (success or limit.stated) and number > self._last_paused:
+            self.pace.open(answered_at, limit.interval)
 
     def cut(self, ticket: Ticket, now: float) -> None:
         """The request was cut off and may still be on its way: free a margin later than after an answer."""
@@ -234,5 +239,7 @@ class Slots:
         self._cool(answered_at)
         if not self.pace.learn(ticket.number, self.sent, remaining, answered_at):
             return
-        foreign = self.limit.max_requests - remaining - self.in_use
-        self.pace.note_others(foreign - (self._freed - ticket.freed), foreign, answered_at, self.limit.interval)
+        foreign = self.limit.max_requests - remaining - self.in_flight - len(self._cooling)
+        if foreign > 0 or self.pace.others:
+            surely = foreign - (self._freed - ticket.freed)
+            self.pace.note_others(surely, foreign, answered_at, self.limit.interval)

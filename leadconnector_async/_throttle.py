@@ -108,7 +108,7 @@ class Lane:
         """An answer came: its slot cools down, its headers correct the limits."""
         self.slots.finish(ticket, answered_at, headers, success=success)
         self.daily.learn(ticket.number, self.slots.sent, headers, answered_at, success=success)
-        if success:
+        if success and not self.budget.is_full:
             self.budget.earn()
         if self._interactive.live or self._bulk.live:
             self._hand_out()
@@ -188,9 +188,12 @@ class Lane:
         return seconds * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load, guards nothing
 
     def _take(self, now: float) -> Ticket | None:
-        ticket = self.slots.take(now)
+        ticket, daily = self.slots.take(now), self.daily
         if ticket is not None:
-            self.daily.take(now)
+            if daily.only_counts:
+                daily.remaining -= 1
+            else:
+                daily.take(now)
         return ticket
 
     def _foresee(self, bulk: bool, deadline: float | None, returned: bool) -> Refused | None:
