@@ -249,14 +249,10 @@ class _Plot:
         self._parts += [_text(x, _TITLE, text, "middle") for x, (_, text) in zip(centres, notes, strict=True)]
 
     def label(self, places: Sequence[float], labels: Sequence[str], title: str = "") -> None:
-        """Write below the horizontal axis, without labels that would overlap the one before."""
-        end = -math.inf
+        """Write below the horizontal axis."""
         for place, label in zip(places, labels, strict=True):
-            half = _DIGIT * len(label) / 2
-            x = min(self._x(place), _WIDTH + _SPILL - half)
-            if x - half >= end + _GAP:
-                self._parts.append(_text(x, _TICK_LABELS, label, "middle"))
-                end = x + half
+            x = min(self._x(place), _WIDTH + _SPILL - _DIGIT * len(label) / 2)
+            self._parts.append(_text(x, _TICK_LABELS, label, "middle"))
         if title:
             self._parts.append(_text((self._left + _RIGHT) / 2, _AXIS_TITLE, title, "middle"))
             self._height = _AXIS_TITLE + 4
@@ -279,8 +275,7 @@ class _Plot:
 def _choose_ticks(highest: float, most: int) -> list[int]:
     """Round whole numbers from 0 up to `highest`, `most` steps or fewer."""
     power = 10 ** math.floor(math.log10(max(1.0, highest / most)))
-    steps = (int(digit * power) for digit in _STEPS if digit * power % 1 == 0)
-    step = next(step for step in steps if highest // step <= most)
+    step = next(step for digit in _STEPS if highest // (step := int(digit * power)) <= most)
     return list(range(0, math.floor(highest) + 1, step))
 
 

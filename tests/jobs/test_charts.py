@@ -176,6 +176,41 @@ def test_numbers_of_the_axis_are_round(highest: int, ticks: list[int]) -> None:
         assert float(text.get("y", 0)) == pytest.approx(float(line.get("y1", 0)) + 4)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "labels", "unit"),
+    [
+        (100.0, "0 20 40 60 80 100", "seconds"),
+        (7200.0, "0 20 40 60 80 100 120", "minutes"),
+        (86_400.0, "0 4 8 12 16 20 24", "hours"),
+        (864_000.0, "0 2 4 6 8 10", "days"),
+    ],
+)
+def test_running_time_has_a_unit_that_fits(seconds: float, labels: str, unit: str) -> None:
+    """From seconds to days, at most six steps."""
+    edges = [seconds * part / 10 for part in range(11)]
+    picture = parse(draw_one(throughput=Throughput(edges, [5] * 10, [0.0] * 10, [(0.0, 1e9)])))
+    *axis, title = [text.text for text in picture.iter("text") if text.get("class") == "middle"]
+    assert (" ".join(map(str, axis)), title) == (labels, f"{unit} of running time")
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "labels"),
+    [
+        (0.002, 33.0, ["10 ms", "100 ms", "1 s", "10 s"]),
+        (0.05, 6.6, ["100 ms", "300 ms", "1 s", "3 s"]),
+        (0.06, 0.48, ["100 ms", "200 ms", "300 ms"]),
+        (0.19, 0.32, ["200 ms", "300 ms"]),
+        (0.11, 0.13, ["110 ms", "130 ms"]),
+    ],
+)
+def test_response_times_are_labelled_by_round_ones(lowest: float, highest: float, labels: list[str]) -> None:
+    """As many as fit; the two ends if there is none in between."""
+    edges = [lowest * (highest / lowest) ** (step / 5) for step in range(6)]
+    points = [(50, edges[2]), (95, edges[3]), (99, edges[4])]
+    picture = parse(draw_one(latencies=Latencies(edges, [9] * 5, points, highest)))
+    assert [text.text for text in picture.iter("text") if text.get("class") == "middle"][3:] == labels
+
+
 def test_steps_are_as_high_as_their_rates() -> None:
     """The area of the chart of throughput is that of its figures."""
     counts = [30, 60, 0, 120]
@@ -210,7 +245,7 @@ def test_colours_come_from_the_page() -> None:
     styled = set(re.findall(r"\.([a-z]+)", CHART_STYLE))
     assert used - {"start"} <= styled
     page = begin_page("x")
-    light, dark = page.split("prefers-color-scheme: dark")[:2]
+    light, dark = page.partition("@media print")[0].split("prefers-color-scheme: dark")
     for colour in set(re.findall(r"var\(--(\w+)\)", CHART_STYLE)) - {"colour"}:
         assert f"--{colour}: #" in light
         assert f"--{colour}: #" in dark
