@@ -46,17 +46,25 @@ _SIGNS: Final = (b'"statusCode"', b'"error"', b'"errors"', b'"message"', b'"msg"
 _decode_raw: Final = msgspec.json.Decoder(Raw).decode
 
 
-class Signs(Struct, frozen=True, rename="camel"):
+_NOTHING: Final = Raw()
+
+
+class Words(Struct, frozen=True, rename="camel"):
+    """What a refusal says, and hardly any success."""
+
+    status_code: Raw = _NOTHING
+    error: Raw = _NOTHING
+    errors: Raw = _NOTHING
+    status: Raw = _NOTHING
+    message: Raw = _NOTHING
+    msg: Raw = _NOTHING
+    success: Raw = _NOTHING
+    succeeded: Raw = _NOTHING
+
+
+class Signs(Words, frozen=True, rename="camel"):
     """What tells a refusal from a success."""
 
-    status_code: Raw = Raw()
-    error: Raw = Raw()
-    errors: Raw = Raw()
-    status: Raw = Raw()
-    message: Raw = Raw()
-    msg: Raw = Raw()
-    success: Raw = Raw()
-    succeeded: Raw = Raw()
     id: Raw = Raw()
     event: Raw = Raw()
     appointment: Raw = Raw()
@@ -69,9 +77,10 @@ class Signs(Struct, frozen=True, rename="camel"):
 
 
 _decode_signs: Final = msgspec.json.Decoder(Signs).decode
+decode_words: Final = msgspec.json.Decoder(Words).decode
+NO_WORDS: Final = Words()
 _decode_any: Final = msgspec.json.Decoder(object).decode
 _get_words: Final = attrgetter("status_code", "error", "errors", "status", "message", "msg", "success", "succeeded")
-_NO_WORDS: Final = _get_words(Signs())
 
 
 def trim(body: bytes) -> bytes:
@@ -127,7 +136,7 @@ def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool, signs:
         signs = signs or _decode_signs(body)
     except UNREADABLE:
         return None
-    if _get_words(signs) == _NO_WORDS:
+    if _get_words(signs) == _get_words(NO_WORDS):
         return None
     code = _read_code(_read(signs.status_code)) or (None if signs.id else _read_code(_read(signs.status)))
     if code is not None:

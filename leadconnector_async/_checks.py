@@ -23,6 +23,7 @@ from ._arguments import check_id, check_location, check_text, refuse
 from ._moments import NAME_AN_INSTANT, BadMoment, check_zone, read_offset, refuse_offset, to_datetime
 from ._values import to_text
 from ._wire_models import WireBlockSlot, WireCreate, WireUpdate
+from .exceptions import InvalidRequestError
 from .models import (
     AppointmentCreate,
     AppointmentFields,
@@ -128,12 +129,19 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     if not isinstance(payload, expected):
         mend = f"pass {expected.__name__}(…)"
         raise refuse("payload", payload, f"it is not an instance of {expected.__name__}", mend)
-    fields = _list_fields(payload)
+    fields: dict[str, object]
+    try:
+        fields = msgspec.to_builtins(payload, builtin_types=_KEPT)
+    except Exception:
+        # Something that no codec knows: whose fault it is, the check of the types will say.
+        fields = _simplify_fields(payload)
     if not fields:
         raise refuse("payload", payload, "it has no field at all", "set at least one field")
     _render_times(fields)
     try:
-        wire = _check_types(fields, wire_type, expected.__name__)
+        wire = msgspec.convert(fields, wire_type)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), fields, expected.__name__) from None
     except UnicodeEncodeError:  # msgspec looks up an enumeration's words as UTF-8, which half a character is not
         _check_texts(fields)
         raise
@@ -154,19 +162,11 @@ def _fill_location(wire: P, location_id: str | None) -> P:
     return wire
 
 
-def _list_fields(payload: Struct) -> dict[str, object]:
-    """The fields that are set, by their names on the wire, as they are."""
-    fields: dict[str, object]
-    try:
-        fields = msgspec.to_builtins(payload, builtin_types=_KEPT)
-    except Exception:
-        # Something that no codec knows: whose fault it is, the check of the types will say.
-        fields = {
-            camel: _simplify(value)
-            for snake, camel in _NAMES
-            if (value := getattr(payload, snake, UNSET)) is not UNSET
-        }
-    return fields
+def _simplify_fields(payload: Struct) -> dict[str, object]:
+    """The fields that are set, by their names on the wire."""
+    return {
+        camel: _simplify(value) for snake, camel in _NAMES if (value := getattr(payload, snake, UNSET)) is not UNSET
+    }
 
 
 def _simplify(value: object) -> object:
@@ -177,18 +177,16 @@ def _simplify(value: object) -> object:
     return value if text is None else text
 
 
-def _check_types(fields: dict[str, object], wire_type: type[W], shown_type: str) -> W:
-    try:
-        return msgspec.convert(fields, wire_type)
-    except msgspec.ValidationError as error:
-        match = _FAULT().match(str(error))
-        if match is None:
-            raise refuse("payload", fields, str(error), "check the types of its fields") from None
-        camel = match["field"]
-        snake = _SNAKE[camel]
-        mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
-        reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
-        raise refuse(snake, fields[camel], reason, mend) from None
+def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidRequestError:
+    """What msgspec has found, as an error of ours."""
+    match = _FAULT().match(fault)
+    if match is None:
+        return refuse("payload", fields, fault, "check the types of its fields")
+    camel = match["field"]
+    snake = _SNAKE[camel]
+    mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
+    reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
+    return refuse(snake, fields[camel], reason, mend)
 
 
 def _check_version(wire: AppointmentFields, version: str) -> None:
@@ -249,6 +247,17 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
     value = fields.get(camel)
     if value is None:
         return None
+    if type(value) is datetime and type(value.tzinfo) is timezone and not value.microsecond:
+        offset = value.tzinfo.utcoffset(None)
+        if not offset.seconds % _QUARTER and not offset.microseconds:
+            text: str = msgspec.to_builtins(value)  # in a fraction of the time that `isoformat` takes
+            fields[camel] = text if offset else f"{text[:19]}+00:00"
+            return value
+    return _read_time(fields, camel, value)
+
+
+def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime:
+    """As `_render_time`, of what is not a plain time at a fixed offset."""
     if type(value) is str and _AS_SENT.fullmatch(value) is not None:
         return _parse(_SNAKE[camel], value)
     try:

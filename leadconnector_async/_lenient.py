@@ -60,11 +60,11 @@ ReadField = Callable[[Raw], Read[object]]
 class Reader(Generic[S]):
     """Reads one type of Struct."""
 
-    __slots__ = ("_apart", "_decode", "_decode_list", "_fields", "_nested", "_odd", "_split", "_type")
+    __slots__ = ("_apart", "_decode_list", "_fields", "_nested", "_odd", "_split", "_type", "decode")
 
     def __init__(self, struct_type: type[S]) -> None:
         self._type = struct_type
-        self._decode = msgspec.json.Decoder(struct_type, strict=False).decode
+        self.decode = msgspec.json.Decoder(struct_type, strict=False).decode
         self._fields: list[tuple[str, ReadField]] | None = None
         self._split: Callable[[bytes | Raw], Struct] | None = None
         self._decode_list: Callable[[bytes], list[S]] | None = None
@@ -75,7 +75,7 @@ class Reader(Generic[S]):
     def read(self, content: bytes | Raw) -> Read[S]:
         """Read a JSON object. Raises one of `UNREADABLE` where it is not one."""
         try:
-            return Read(self._decode(content))
+            return Read(self.decode(content))
         except UNREADABLE:
             return self._read_field_by_field(content)
 

@@ -92,7 +92,8 @@ class _Envelope(Struct, frozen=True):
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
-_read_appointment: Final = Reader(Appointment).read
+_appointment_reader: Final = Reader(Appointment)
+_decode_appointment: Final = _appointment_reader.decode
 _decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
@@ -156,10 +157,13 @@ def encode_id(value: str, name: str = "event_id") -> str:
 def read_appointment(event_id: str, body: bytes | Raw) -> Read[Appointment]:
     """Read an appointment out of any answer; `event_id` stands in for a missing id."""
     content: bytes | Raw = body or b"{}"
-    read = _read_appointment(content)
+    try:
+        read = Read(_decode_appointment(content))
+    except UNREADABLE:
+        read = _appointment_reader.read(content)
     if read.value.id is None and (inner := _unwrap(content)) is not None:
         content = inner
-        read = _read_appointment(content)
+        read = _appointment_reader.read(content)
     value = read.value
     if value.id and value.appointment_status:
         return read
@@ -205,10 +209,15 @@ def _read_or_refuse(
     request: Request[T], status: int, content: bytes, signs: _body.Signs | None = None
 ) -> Read[T] | ApiError | str:
     """The value, the error that the JSON carries, or why neither can be read."""
-    deletes = request.operation.method == "DELETE"
-    code = _body.find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
-    if code is not None:
-        return read_error(code, content)
+    try:
+        silent = request.known and signs is None and _body.decode_words(content) == _body.NO_WORDS
+    except UNREADABLE:
+        silent = False
+    if not silent:
+        deletes = request.operation.method == "DELETE"
+        code = _body.find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
+        if code is not None:
+            return read_error(code, content)
     try:
         return request.read(content)
     except RecursionError:

@@ -22,9 +22,9 @@ BODY = (
     '"traceId":"5f1c0a3e-7b2d-4c8e-9a61-0d3e5b7f9a12"}'
 )
 HEADERS = {
-    "x-ratelimit-max": "100000000",
-    "x-ratelimit-remaining": "99999999",
-    "x-ratelimit-interval-milliseconds": "10000",
+    "x-ratelimit-max": "1000000",
+    "x-ratelimit-remaining": "999999",
+    "x-ratelimit-interval-milliseconds": "50",
     "x-ratelimit-limit-daily": "2000000000",
     "x-ratelimit-daily-remaining": "1999999999",
     "x-ratelimit-daily-reset": "49013000",
