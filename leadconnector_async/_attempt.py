@@ -30,7 +30,7 @@ from ._call import (
 )
 from ._errors import read_error
 from ._lenient import Read
-from ._quota import DAILY_REMAINING, read_count, read_daily_limit
+from ._quota import DAILY_REMAINING, parse_count, read_daily_limit
 from ._retry import Failure, read_hint
 from ._secret import Secret
 from ._slots import Ticket
@@ -170,13 +170,14 @@ class Attempts:
             return self._read_refusal(call, lane, reply, ticket)
         foreign = body[:1] != b"{" and is_foreign(body)
         lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
-        if reply.fault:
-            return read_broken_success(call, reply)
-        if foreign:
-            return read_foreign_success(call, reply)
+        if reply.fault or foreign:
+            return read_broken_success(call, reply) if reply.fault else read_foreign_success(call, reply)
         if len(body) > _LARGE and not call.request.operation.writes:
             return reply
-        return self._build_answer(call, reply, read_success(call.request, reply.status, body))
+        read = read_success(call.request, reply.status, body)
+        if isinstance(read, Read) and getattr(read.value, "id", None) == call.request.asked_id:
+            return Answer(read.value, reply.status, reply.headers, call.attempts, body, read.unread)
+        return self._build_answer(call, reply, read)
 
     async def _read_large(self, call: Call[T], reply: Reply) -> Answer[T] | Failure:
         """In a worker thread. Never of a write: a cancellation would lose what became of it."""
@@ -197,7 +198,7 @@ class Attempts:
         self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
 
     def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
-        daily_spent = reply.status == 429 and read_count(reply.headers, DAILY_REMAINING) == 0
+        daily_spent = reply.status == 429 and parse_count(reply.headers.get(DAILY_REMAINING)) == 0
         hint, pause_seconds = read_hint(reply.headers), 0.0
         if reply.status == 429 and not daily_spent:
             pause_seconds = self._pause(call, lane, reply, ticket, hint)

@@ -12,6 +12,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from ._body import describe_foreign, is_foreign_so_far
 from ._errors import redact
+from ._kept import Progress
 from ._recovery import Recovery
 from ._retry import (
     Failure,
@@ -22,7 +23,7 @@ from ._retry import (
     may_run_late,
     says_nothing,
 )
-from ._transport import Progress, Reply, Unanswered
+from ._transport import Reply, Unanswered
 from ._wire import Request
 from .exceptions import (
     ApiError,

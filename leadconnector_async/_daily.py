@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from ._quota import DAILY_REMAINING, read_count, read_daily_limit
+from ._quota import DAILY_REMAINING, parse_count, read_daily_limit
 
 _DAY: Final = 86_400.0
 _OFTEN: Final = 1.0
@@ -85,7 +85,7 @@ class Daily:
         """Take over what an answer says. `number` and `newest` count requests in the order of sending."""
         if number <= self._newest:
             return
-        remaining = read_count(headers, DAILY_REMAINING)
+        remaining = parse_count(headers.get(DAILY_REMAINING))
         if remaining is None:
             if success and self._probe_at < math.inf:
                 self._begin_day(now)

@@ -1,4 +1,6 @@
-"""Kept connections that must not be used again, recognised before a byte of a request is written to them.
+"""The moment in which a request leaves: what goes over which connection, and whether it has gone.
+
+Kept connections that must not be used again are recognised before a byte of a request is written to them.
 
 A server may close a kept connection, or write an answer to it that nobody has asked for, at any time; the next
 request would be lost, or be given that answer. Both make the socket readable although nothing is awaited there, or
@@ -17,12 +19,51 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp import abc
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http_writer import StreamWriter
+from aiohttp.payload import BytesPayload
+from msgspec import Struct
+
+from ._secret import Masked
 
 _watches: Final[WeakKeyDictionary[ResponseHandler, Callable[[], object]]] = WeakKeyDictionary()
 """How to ask whether a connection that was used before is readable."""
 _STALE: Final = "the kept connection was closed or written to by the server"
+
+
+class Progress(Masked, Struct):
+    """How far a request got; readable at any moment, even after a cancellation."""
+
+    left: bool = False
+    """A byte of it may have reached the server. A body notes when it leaves. Without one, all has left as soon as
+    aiohttp is asked, unless a tunnel comes first: see `_transport`."""
+    response: aiohttp.ClientResponse | None = None
+    """The answer, from the moment that its headers were there."""
+    answered_at: float = 0.0
+    """That moment, by the loop's clock."""
+    head: bytes = b""
+    """How its body begins, if it came in parts."""
+
+
+class TrackedBody(BytesPayload):
+    """A body that notes when it, and with it the first byte of the request, is handed to the socket."""
+
+    def __init__(self, content: bytes, progress: Progress) -> None:
+        super().__init__(content, content_type="application/json")
+        self._progress = progress
+
+    def write_with_length(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
+        self, writer: abc.AbstractStreamWriter, content_length: int | None
+    ) -> Coroutine[object, object, None]:
+        # To a connection that has ended meanwhile aiohttp writes nothing: it raises.
+        if isinstance(writer, StreamWriter):
+            transport = writer.transport
+            self._progress.left = transport is not None and not transport.is_closing()
+        else:
+            self._progress.left = True
+        return super().write_with_length(writer, content_length)
 
 
 class StaleConnectionError(aiohttp.ClientConnectionError):

@@ -8,6 +8,7 @@ Pure. Must not import anything of the package.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -72,18 +73,18 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
 def read_quota(headers: Mapping[str, str]) -> Quota:
     """Read the six headers; what is missing or not a number is `None`."""
     return Quota(
-        read_count(headers, MAX),
-        read_count(headers, REMAINING),
+        parse_count(headers.get(MAX)),
+        parse_count(headers.get(REMAINING)),
         _read_seconds(headers, INTERVAL),
-        read_count(headers, _DAILY_LIMIT),
-        read_count(headers, DAILY_REMAINING),
+        parse_count(headers.get(_DAILY_LIMIT)),
+        parse_count(headers.get(DAILY_REMAINING)),
         _read_seconds(headers, _DAILY_RESET),
     )
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
     """The limit and its interval in seconds, where they are stated and can be meant."""
-    limit, interval = read_count(headers, MAX), _read_seconds(headers, INTERVAL)
+    limit, interval = parse_count(headers.get(MAX)), _read_seconds(headers, INTERVAL)
     meant = interval is not None and _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL
     return limit or None, interval if meant else None
 
@@ -92,17 +93,17 @@ def read_daily_limit(headers: Mapping[str, str]) -> tuple[int | None, float | No
     """Requests allowed in a day, and the seconds until they are back, at most a day, where that can be meant."""
     reset = _read_seconds(headers, _DAILY_RESET)
     meant = reset is not None and 0 < reset <= _LONGEST_DAY
-    return read_count(headers, _DAILY_LIMIT), min(reset, _DAY) if reset is not None and meant else None
+    return parse_count(headers.get(_DAILY_LIMIT)), min(reset, _DAY) if reset is not None and meant else None
 
 
 def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
-    milliseconds = read_count(headers, name)
+    milliseconds = parse_count(headers.get(name))
     return None if milliseconds is None else milliseconds / 1000
 
 
-def read_count(headers: Mapping[str, str], name: str) -> int | None:
-    """A whole number that a header states."""
-    text = headers.get(name)
+@lru_cache(maxsize=1024)  # the same small numbers come again and again
+def parse_count(text: str | None) -> int | None:
+    """The whole number that a header states."""
     if text is None or len(text) > 15 or not text.isascii() or not text.isdigit():
         return None
     return int(text)

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from ._limit import Limit
 from ._pace import Pace
-from ._quota import INTERVAL, MAX, REMAINING, read_count
+from ._quota import INTERVAL, MAX, REMAINING, parse_count
 
 _MARGIN: Final = 0.1
 """How much longer than T, as a part of T, the slot of a request that was cut off stays taken."""
@@ -159,7 +159,7 @@ class Slots:
             limit.learn(number, headers)
         elif 0 < limit.stated_by < number:
             limit.stated_by = number
-        remaining = read_count(headers, REMAINING)
+        remaining = parse_count(headers.get(REMAINING))
         if remaining is not None:
             self._learn_remaining(ticket, answered_at, remaining)
         elif success:

@@ -18,11 +18,12 @@ from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
 
+from ._kept import Progress
 from ._operations import OAUTH_LOCATION_TOKEN, OAUTH_TOKEN, Operation
 from ._proxy import find_way
 from ._secret import Secret
 from ._token_wire import build_token_request, find_token_refusal, hide, is_stray, read_token, read_token_refusal
-from ._transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
+from ._transport import Reply, Transport, Unanswered, build_timeout, describe_cut
 from ._version import __version__
 from ._wire import Request
 from ._wire_models import TokenAnswer

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Coroutine
 from contextlib import suppress
 from copy import copy
 from types import SimpleNamespace
 from typing import Final, TypeVar
 
 import aiohttp
-from aiohttp import abc
-from aiohttp.http_writer import StreamWriter
-from aiohttp.payload import BytesPayload
 from msgspec import Struct
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from ._kept import CarefulRequest, StaleConnectionError, make_careful
+from ._kept import CarefulRequest, Progress, StaleConnectionError, TrackedBody, make_careful
 from ._proxy import Way
 from ._secret import Masked, strip
 from ._shown import show_error
@@ -55,20 +51,6 @@ cookies, credentials; and its time limits, as ours bound each attempt."""
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 
 
-class Progress(Masked, Struct):
-    """How far a request got; readable at any moment, even after a cancellation."""
-
-    left: bool = False
-    """A byte of it may have reached the server. A body notes when it leaves. Without one, all has left as soon as
-    aiohttp is asked, unless a tunnel comes first: see `_note_headers`."""
-    response: aiohttp.ClientResponse | None = None
-    """The answer, from the moment that its headers were there."""
-    answered_at: float = 0.0
-    """That moment, by the loop's clock."""
-    head: bytes = b""
-    """How its body begins, if it came in parts."""
-
-
 class Reply(Masked, Struct, frozen=True):
     """An answer as it came."""
 
@@ -88,21 +70,6 @@ class Unanswered(Masked, Struct, frozen=True):
     reason: str
     certificate: bool = False
     """The server's certificate was refused."""
-
-
-class _TrackedBody(BytesPayload):
-    """A body that notes when it, and with it the first byte of the request, is handed to the socket."""
-
-    def __init__(self, content: bytes, progress: Progress) -> None:
-        super().__init__(content, content_type="application/json")
-        self._progress = progress
-
-    def write_with_length(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
-        self, writer: abc.AbstractStreamWriter, content_length: int | None
-    ) -> Coroutine[object, object, None]:
-        # To a connection that has ended meanwhile aiohttp writes nothing: it raises.
-        self._progress.left = not isinstance(writer, StreamWriter) or _is_open(writer.transport)
-        return super().write_with_length(writer, content_length)
 
 
 class Transport:
@@ -187,7 +154,7 @@ class Transport:
                 response = await session.request(
                     request.operation.method,
                     url,
-                    data=None if request.body is None else _TrackedBody(request.body, progress),
+                    data=None if request.body is None else TrackedBody(request.body, progress),
                     headers=headers,
                     timeout=bounds,
                     allow_redirects=False,
@@ -247,10 +214,6 @@ async def _read_bounded(response: aiohttp.ClientResponse, progress: Progress) ->
 def _check_size(size: int) -> None:
     if size > _LARGEST_BODY:
         raise ValueError(f"the body is larger than {_LARGEST_BODY // 2**20} MiB")
-
-
-def _is_open(transport: asyncio.Transport | None) -> bool:
-    return transport is not None and not transport.is_closing()
 
 
 def _make_session() -> aiohttp.ClientSession:

@@ -1,7 +1,7 @@
 """What the rate limit headers say."""
 
 from leadconnector_async import Quota
-from leadconnector_async._quota import REMAINING, read_count, read_limits, read_quota
+from leadconnector_async._quota import REMAINING, parse_count, read_limits, read_quota
 
 HEADERS = {
     "x-ratelimit-max": "100",
@@ -17,7 +17,7 @@ def test_all_six_are_read() -> None:
     """Milliseconds become seconds."""
     assert read_quota(HEADERS) == Quota(100, 0, 10.0, 200_000, 199_999, 1.5)
     assert read_limits(HEADERS) == (100, 10.0)
-    assert read_count(HEADERS, REMAINING) == 0
+    assert parse_count(HEADERS.get(REMAINING)) == 0
 
 
 def test_what_is_missing_or_no_number_says_nothing() -> None:

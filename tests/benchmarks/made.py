@@ -10,7 +10,8 @@ import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from leadconnector_async import LeadConnector
-from leadconnector_async._transport import Progress, Reply
+from leadconnector_async._kept import Progress
+from leadconnector_async._transport import Reply
 from leadconnector_async._wire import Request
 from tests.simulation.world import Unconnected, join
 

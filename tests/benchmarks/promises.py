@@ -12,9 +12,10 @@ from msgspec import Struct
 from multidict import CIMultiDict
 
 from leadconnector_async import Answer, Appointment, LeadConnector, RateLimit, answer_of
+from leadconnector_async._kept import Progress
 from leadconnector_async._slots import Ticket
 from leadconnector_async._throttle import Lane, Throttle
-from leadconnector_async._transport import Progress, Reply
+from leadconnector_async._transport import Reply
 from leadconnector_async._wire import Request
 from leadconnector_async.sandbox import Limits
 from tests.simulation.schedules import play
