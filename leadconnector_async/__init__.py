@@ -1,23 +1,18 @@
 """Async client for HighLevel's (LeadConnector's) calendar API: limits kept, failures retried, nothing lost.
 
-Rule: what only an app with OAuth needs is loaded when it is first asked for.
+What only an app with OAuth needs is loaded when it is first asked for.
 """
 
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ._start import end_quietly, is_command
-
-if is_command(sys.orig_argv):
-    end_quietly()
-
 from msgspec import UNSET
 
-from ._quota import LocationQuota, Quota
+from ._api.request import JsonValue
+from ._limiter.headers import LocationQuota, Quota
+from ._start import end_quietly, is_command
 from ._version import __version__
-from ._wire import JsonValue
-from .answer import Answer, answer_of
 from .auth import TokenProvider
 from .client import LeadConnector
 from .events import Event
@@ -65,12 +60,16 @@ from .models import (
     Note,
 )
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
-from .reschedule import Change, Difference
+from .reschedule.plan import Change, Difference
+from .response import Answer, answer_of
 
 if TYPE_CHECKING:
     from .oauth import AppTokens, OAuthApp
     from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
     from .tokens import StoredToken
+
+if is_command(sys.orig_argv):
+    end_quietly()
 
 __all__ = [
     "UNSET",

@@ -1,8 +1,6 @@
 """What a client can do: one short method for each operation of the vendor's calendar API.
 
-Rule: a method builds its request and hands it to the pipeline; nothing else.
-
-Knows the pipeline and the codec. Must not import the client.
+A method builds its request and hands it to the pipeline; nothing else.
 """
 
 from __future__ import annotations
@@ -16,31 +14,17 @@ from typing import Final, TypeVar, Unpack
 
 from msgspec import structs
 
-from ._arguments import check_flag
-from ._compare import name_other_location
-from ._operations import GET_FREE_SLOTS, LIST_BLOCKED_SLOTS, LIST_EVENTS
-from ._pipeline import Pipeline
-from ._precondition import Precondition, ReadingClock
-from ._readers import FreeSlots
-from ._rescheduling import Update, carry_out, list_expected, prepare, retry_stale
-from ._siblings import (
-    UserIdsForm,
-    build_create_appointment,
-    build_create_block_slot,
-    build_create_note,
-    build_delete_event,
-    build_delete_note,
-    build_get_calendar,
-    build_get_free_slots,
-    build_list_calendars,
-    build_list_events,
-    build_list_notes,
-    build_update_block_slot,
-    build_update_note,
-    join_free_slots,
-)
-from ._wire import Request, build_get_appointment, build_update_appointment
-from .answer import Answer
+from ._api.appointments import build_create_appointment, build_get_appointment, build_update_appointment
+from ._api.block_slots import build_create_block_slot, build_update_block_slot
+from ._api.calendars import build_get_calendar, build_list_calendars
+from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
+from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
+from ._api.notes import build_create_note, build_delete_note, build_list_notes, build_update_note
+from ._api.precondition import Precondition, ReadingClock
+from ._api.readback import name_other_location
+from ._api.request import Request
+from ._call.pipeline import Pipeline
+from ._validation.arguments import check_flag
 from .exceptions import DecodeError
 from .models import (
     Appointment,
@@ -52,7 +36,9 @@ from .models import (
     Calendar,
     Note,
 )
-from .reschedule import Change, Changes, Scope
+from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
+from .reschedule.plan import Change, Changes, Scope
+from .response import Answer
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 T = TypeVar("T")

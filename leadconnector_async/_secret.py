@@ -5,8 +5,6 @@ local of every frame, and of what these hold. They are subclasses, so that they 
 header, a form, or a user's `refresh(rejected)`.
 
 Slices are secrets too: some tools cut a text before they take its repr.
-
-Pure. Must not import anything of the package.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 Python imports a package before its parts: half of the time that the command takes to start has passed before its
 first line runs. So the package itself begins with this, and does nothing in any other program.
-
-Pure. Must not import anything of the package, nor anything that is slow to import.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from types import FrameType
 from typing import Final
 
 _COMMAND: Final = "leadconnector"
+_INTERRUPTS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
 _ROOM: Final = "leadconnector_async.cli"
 _CODE: Final = 5
 """Interrupted: what was to be done can be done again."""
@@ -39,11 +38,19 @@ def wants_json(arguments: Sequence[str]) -> bool:
 
 def end_quietly() -> None:
     """From now on an interrupt ends the process at once: nothing has begun. Whoever begins something sees to it."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in _INTERRUPTS:
         number = getattr(signal, name, None)
         if number is not None and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             with suppress(ValueError, OSError):  # only the main thread can
                 signal.signal(number, _leave)
+
+
+def ignore_interrupts() -> None:
+    """Let the process end with its own exit code: while the interpreter shuts down, signals have their defaults."""
+    for name in _INTERRUPTS:
+        if (number := getattr(signal, name, None)) is not None:
+            with suppress(ValueError, OSError):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

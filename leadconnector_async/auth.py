@@ -1,8 +1,6 @@
 """Tokens: where they come from, and what they may look like.
 
-Rule: a token is checked before it is used, and never shown: not in a repr, an error, an event or a log line.
-
-Must not import the pipeline or the client.
+A token is checked before it is used, and never shown: not in a repr, an error, an event or a log line.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """`LeadConnector`, the session manager.
 
-Rule: what it can do stands in `_methods`; here is what it is made of. Settings are checked when the
+What it can do stands in `_methods`; here is what it is made of. Settings are checked when the
 client is made, connections are opened on first use.
-
-Knows the pipeline and the codec. Must not import jobs, integrations or the command line.
 """
 
 from __future__ import annotations
@@ -20,21 +18,22 @@ from typing import Final, Self, TypedDict, TypeVar, Unpack, overload
 import aiohttp
 from msgspec import UNSET, Struct, UnsetType, structs
 
-from ._address import BASE_URL, check_base_url
-from ._announce import LOGGER, Announcer
-from ._attempt import Attempts, Shared
+from ._api.request import JsonValue, Query, build_request
+from ._call.attempt import Attempts, Shared
+from ._call.base_url import BASE_URL, check_base_url
+from ._call.emit import LOGGER, Announcer
+from ._call.pipeline import Pipeline
+from ._call.proxy import find_way
+from ._call.timeouts import Watch
+from ._call.transport import Transport
+from ._limiter.headers import LocationQuota
+from ._limiter.lane import CLOCK_LAG
+from ._limiter.limiter import Throttle
 from ._methods import CalendarMethods
-from ._pipeline import Pipeline
-from ._proxy import find_way
-from ._quota import LocationQuota
 from ._secret import Secret, conceal
-from ._shown import show
-from ._throttle import CLOCK_LAG, Throttle
-from ._transport import Transport
-from ._values import check_callback, check_kind, check_line, to_text
+from ._validation.settings import check_callback, check_kind, check_line, to_text
+from ._validation.text import show
 from ._version import __version__
-from ._watch import Watch
-from ._wire import JsonValue, Query, build_request
 from .auth import TokenProvider, TokenSource
 from .events import EventHandler
 from .exceptions import ConfigurationError

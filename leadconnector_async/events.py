@@ -3,8 +3,6 @@
 Each event is a small frozen Struct with the location, the vendor's name of the operation and the number of the
 attempt (0 before the first was sent). Seconds are durations. A handler runs inside the call, so it must be
 quick; a handler that fails is logged and never breaks a call. No event holds a token or a payload.
-
-Pure. Must not import anything of the package.
 """
 
 from __future__ import annotations

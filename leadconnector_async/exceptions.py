@@ -30,10 +30,8 @@
         │   └── DailyLimitError          429 with nothing left of the daily budget
         └── ServerError                  5xx
 
-Rule: every error says what happened, what became of the write (`outcome`) and what to do next, and none ever
+Every error says what happened, what became of the write (`outcome`) and what to do next, and none ever
 holds a token. Nothing of aiohttp, msgspec, tenacity or cryptography escapes the package.
-
-Pure. Must not import anything of the package.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """What is sent and what comes back: the appointment payloads as msgspec Structs.
 
-Rule: with `_wire_models`, this is the only module that knows the server's camelCase names. Fields are snake_case
+With `_wire_models`, this is the only module that knows the server's camelCase names. Fields are snake_case
 here and renamed on the wire. What we send is closed (`Literal`), what we read is open (`str`), because the server
 knows more words than its reference does.
 
 What answers are read into has `gc=False`: it cannot be part of a cycle, and a large list is read in half the time.
-
-Pure. Must not import anything of the package.
 
 Sources: Update Appointment and Get Appointment of the vendor's API reference [doc]; shapes seen on real
 accounts by September 2026 [field].

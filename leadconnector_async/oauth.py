@@ -1,9 +1,7 @@
 """`OAuthApp`: a marketplace app that users connect, and the tokens that it has for that.
 
-Rule: whatever is asked of an app comes from its store, or goes there before it is used. No secret is in a repr,
+Whatever is asked of an app comes from its store, or goes there before it is used. No secret is in a repr,
 an error or a log line.
-
-Knows renewals and the token endpoint. Must not import the pipeline or the client.
 """
 
 from __future__ import annotations
@@ -16,14 +14,14 @@ import aiohttp
 from msgspec import structs
 from yarl import URL
 
-from ._address import BASE_URL, check_base_url, read_url
-from ._errors import judge_token_refusal
-from ._renewal import Renewals
+from ._api.errors import judge_token_refusal
+from ._call.base_url import BASE_URL, check_base_url, read_url
+from ._oauth.codec import build_stored_token
+from ._oauth.endpoint import AppKeys, TokenEndpoint
+from ._oauth.refresh import Renewals
 from ._secret import Held, Secret, conceal
-from ._shown import show, show_error
-from ._token_endpoint import AppKeys, TokenEndpoint
-from ._token_wire import build_stored_token
-from ._values import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
+from ._validation.settings import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
+from ._validation.text import show, show_error
 from .exceptions import AuthenticationError, ConfigurationError, DecodeError, ReconnectRequiredError
 from .policy import Timeouts
 from .token_stores import MemoryTokenStore, TokenStore

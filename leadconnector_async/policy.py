@@ -1,7 +1,4 @@
-"""The settings of a client: frozen, checked when they are made, in seconds throughout.
-
-Pure. Must not import anything of the package but its errors.
-"""
+"""The settings of a client: frozen, checked when they are made, in seconds throughout."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-from ._values import check_choice, check_count, check_seconds
+from ._validation.settings import check_choice, check_count, check_seconds
 from .exceptions import ConfigurationError
 
 OnAmbiguous: TypeAlias = Literal["reconcile", "retry", "raise"]

@@ -10,7 +10,7 @@ gap, or as the first of the two. (Section 3.3.10 asks for this, and elsewhere fo
 that makes two starts one moment, there is one instance. Lengths are elapsed time. Which zone the server counts in
 is not documented [guess]: the calendar's is the likely one.
 
-Pure: no input or output, no clock. Knows _rules and exceptions only.
+Pure: no input or output, no clock.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from ._arguments import refuse
-from ._moments import NAME_AN_INSTANT, BadMoment, check_moment, check_name
-from ._rules import Rule, find_rule_fault, iterate_walls, read_rule
-from ._values import to_text
+from ._rrule import Rule, find_rule_fault, iterate_walls, read_rule
+from ._validation.arguments import refuse
+from ._validation.moments import NAME_AN_INSTANT, BadMoment, check_moment, check_name
+from ._validation.settings import to_text
 from .exceptions import InvalidRequestError
 
 __all__ = [

@@ -1,9 +1,7 @@
 """Where tokens are kept between two runs of a program, and between its processes.
 
-Rule: what is stored is stored whole or not at all, and for its owner only. A lock per key makes sure that one
+What is stored is stored whole or not at all, and for its owner only. A lock per key makes sure that one
 process at a time renews a token; it is gone with the process that holds it.
-
-Knows `StoredToken` only. Must not know the server.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ._file_lock import close_lock, make_own_folder, open_lock, open_own, try_lock
+from ._files import close_lock, make_own_folder, open_lock, open_own, try_lock
 from ._secret import SecretBytes
-from ._shown import escape
-from ._values import check_kind, check_line, check_path, check_seconds
+from ._validation.settings import check_kind, check_line, check_path, check_seconds
+from ._validation.text import escape
 from .exceptions import TokenStoreError
 from .tokens import StoredToken
 

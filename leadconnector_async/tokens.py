@@ -1,8 +1,6 @@
 """`StoredToken`: a location's or an agency's tokens, as a store keeps them.
 
-Rule: its repr shows no secret, whoever asks for it.
-
-Pure. Must not import anything of the package.
+Its repr shows no secret, whoever asks for it.
 """
 
 from __future__ import annotations

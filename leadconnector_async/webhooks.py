@@ -1,6 +1,6 @@
 """Webhooks: the bytes and headers of a delivery in, an event that can be trusted out.
 
-Rule: nothing of a body is read before its signature was checked over the bytes as they came.
+Nothing of a body is read before its signature was checked over the bytes as they came.
 
 What a delivery looks like, by the vendor's webhook guide and the pages of its events, in September 2026:
 
@@ -16,7 +16,7 @@ What a delivery looks like, by the vendor's webhook guide and the pages of its e
   payload [doc]; so a late repetition probably carries the first `timestamp` [guess].
 - What the webhook action of a workflow sends has no signature at all [field], and is refused here.
 
-Needs the extra `webhooks`. Pure: time comes from a clock that is passed in. Must not import anything that awaits.
+Needs the extra `webhooks`. Pure: time comes from a clock that is passed in.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from typing import Final, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from ._errors import UNREADABLE
-from ._shown import show, show_error
-from ._values import check_clock, check_flag, to_text
-from ._wire import read_appointment
-from ._wire_models import WireEvent
+from ._api.appointments import read_appointment
+from ._api.errors import UNREADABLE
+from ._api.payloads import WireEvent
+from ._validation.settings import check_clock, check_flag, to_text
+from ._validation.text import show, show_error
 from .exceptions import ConfigurationError, StaleWebhookError, UnreadableWebhookError, WebhookSignatureError
 from .models import Appointment
 

@@ -3,8 +3,8 @@
 import asyncio
 
 from leadconnector_async import RateLimit
-from leadconnector_async._slots import Ticket
-from leadconnector_async._throttle import Lane
+from leadconnector_async._limiter.lane import Lane
+from leadconnector_async._limiter.slots import Ticket
 
 
 def make_lane(max_requests: int = 2, interval: float = 10.0) -> Lane:

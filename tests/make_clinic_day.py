@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 
 from leadconnector_async.recurrence import InstanceId
-from leadconnector_async.sandbox.book import BookedAppointment
 from leadconnector_async.sandbox.seed import Clinic, build_clinic
+from leadconnector_async.sandbox.store import BookedAppointment
 
 PATH = Path(__file__).parent.parent / "leadconnector_async" / "cli" / "clinic_day.csv"
 COLUMNS = (

@@ -1,8 +1,10 @@
-"""The floors: imports only point down."""
+"""The layers: imports only point down, inside every package too."""
 
 import ast
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,102 +12,254 @@ import pytest
 import leadconnector_async
 
 PACKAGE = Path(leadconnector_async.__file__).parent
-FLOORS = [
-    ["cli"],
-    ["__init__"],
-    ["jobs"],
-    ["client", "oauth"],
-    ["_methods"],
-    ["_rescheduling"],
-    ["_pipeline", "_renewal"],
-    ["_attempt"],
-    ["_call", "_announce", "_token_endpoint"],
-    ["_throttle", "_transport", "_watch", "auth", "token_stores", "_token_wire", "_finish"],
-    ["_queue", "_proxy"],
-    ["answer", "_retry", "_recovery", "_siblings", "webhooks", "reschedule"],
-    ["_readers"],
-    ["_wire"],
-    ["_precondition", "_body", "_lenient", "_kept"],
-    ["_checks", "_errors", "_operations", "_compare", "_slots", "_daily", "_budget"],
-    ["_limit", "_wire_models", "_error_body"],
-    ["_address", "_file_lock", "tokens", "events", "policy", "_quota", "_pace", "models", "recurrence"],
-    ["_arguments", "_rules"],
-    ["_values"],
-    ["exceptions", "_version", "_shown", "_start", "_statuses", "_texts", "_secret", "_moments"],
-]
-SANDBOX_MAY_USE = {"recurrence", "sandbox", "exceptions", "_shown", "_values"}
-MAY_USE_SANDBOX = {"cli", "sandbox"}
+LAYERS = {
+    "": """
+        cli
+        __init__
+        jobs
+        client oauth
+        _methods
+        _oauth reschedule
+        _call
+        response webhooks
+        _limiter
+        _retry
+        _api recurrence
+        _rrule auth policy token_stores
+        _validation
+        _files _secret _start _version events exceptions models tokens
+    """,
+    "_api": """
+        block_slots calendars events free_slots notes
+        lists
+        appointments body
+        precondition request
+        decode readback validate
+        errors payloads
+        operations statuses
+    """,
+    "_call": """
+        pipeline
+        attempt
+        state
+        transport
+        proxy
+        base_url emit timeouts
+    """,
+    "_limiter": """
+        limiter
+        lane
+        slots
+        daily learned_limit
+        congestion headers
+    """,
+    "_oauth": """
+        refresh endpoint
+        codec
+    """,
+    "_retry": """
+        backoff
+        decide
+        budget retry_after
+    """,
+    "_validation": """
+        arguments
+        moments settings
+        text
+    """,
+    "cli": """
+        __init__
+        app
+        jobs
+        calls plan reschedule
+        edge session
+        demo interrupt job_report
+        exit_codes progress
+        arguments connect output
+        terminal
+    """,
+    "jobs": """
+        __init__
+        job many
+        report verify
+        run
+        prepare
+        eta
+        journal
+        plan
+        states
+    """,
+    "jobs.journal": """
+        folder status
+        load rows
+        writer
+        database
+    """,
+    "jobs.plan": """
+        build render
+        files
+        csv_files sources wanted
+        rows
+        shift
+    """,
+    "jobs.prepare": """
+        prepare
+        conflicts preview reader
+        check ordering
+    """,
+    "jobs.report": """
+        __init__
+        html_report
+        charts outcomes
+        stats
+    """,
+    "jobs.run": """
+        runner
+        location
+        execute
+        in_flight read_ahead
+        concurrency
+    """,
+    "reschedule": """
+        __init__
+        apply
+        plan
+    """,
+    "sandbox": """
+        __init__
+        server
+        admin
+        app
+        handlers routes
+        oauth
+        responses rules seed
+        store
+        faults rate_limits
+        request_log settings windows
+    """,
+}
+"""Top first: a module imports from the layers below its own. An `__init__` without imports needs no layer."""
+SANDBOX_MAY_USE = {"recurrence", "exceptions", "_validation"}
+MAY_USE_SANDBOX = {"cli"}
 AWAITING = {
     "cli",
     "jobs",
     "client",
     "_methods",
-    "_rescheduling",
+    "reschedule.apply",
+    "_oauth",
     "oauth",
-    "_renewal",
-    "_finish",
-    "_token_endpoint",
     "token_stores",
-    "_pipeline",
-    "_attempt",
-    "_throttle",
-    "_queue",
-    "_transport",
-    "_kept",
-    "_watch",
+    "_call",
+    "_limiter.limiter",
+    "_limiter.lane",
     "auth",
     "sandbox",
-    "answer",
+    "response",
 }
-LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+"""Modules and packages in which something waits; everything else is pure."""
 
 
-def rooms() -> list[tuple[str, Path]]:
-    return [(path.relative_to(PACKAGE).parts[0].removesuffix(".py"), path) for path in PACKAGE.rglob("*.py")]
+def parse_layers(text: str) -> dict[str, int]:
+    return {name: level for level, line in enumerate(text.strip().splitlines()) for name in line.split()}
 
 
-def list_imports(path: Path) -> set[str]:
-    """The rooms of the package that a file imports."""
-    found: set[str] = set()
-    here = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            base = list(here[: len(here) - node.level]) if node.level else []
-            names = [*base, *(node.module or "").split(".")] if node.module else base
-            if names and names[0] == PACKAGE.name:
-                found |= {names[1]} if len(names) > 1 else {alias.name for alias in node.names}
-    return found
+LEVELS = {package: parse_layers(text) for package, text in LAYERS.items()}
 
 
-def test_every_room_has_its_floor() -> None:
-    """A new file is placed before it is used."""
-    assert {room for room, _ in rooms()} == LEVEL.keys() | {"sandbox"}
+def list_modules(root: Path) -> dict[str, Path]:
+    """The modules by their dotted names below the package; a package itself is its `__init__`."""
+    return {".".join(path.relative_to(root).with_suffix("").parts): path for path in sorted(root.rglob("*.py"))}
 
 
-@pytest.mark.parametrize(("room", "path"), rooms(), ids=lambda value: str(value).rpartition("/")[2])
-def test_imports_only_point_down(room: str, path: Path) -> None:
-    """Never up, never sideways between rooms of a floor; the sandbox rests on the pure floors only."""
-    for used in list_imports(path) - {room}:
-        if room == "sandbox":
-            assert used in SANDBOX_MAY_USE
-        elif used == "sandbox":
-            assert room in MAY_USE_SANDBOX
+def list_imports(module: str, modules: dict[str, Path]) -> Iterator[str]:
+    """The modules of the package that a module imports, those inside functions included."""
+    here = module.split(".")
+    for node in ast.walk(ast.parse(modules[module].read_text())):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        names = (node.module or "").split(".") if node.module else []
+        if node.level:
+            base = here[: len(here) - node.level] + names
+        elif names and names[0] == PACKAGE.name:
+            base = names[1:]
         else:
-            assert LEVEL[used] > LEVEL[room], f"{room} imports {used}"
+            continue
+        for alias in node.names:
+            candidates = ([*base, alias.name], base, [*base, alias.name, "__init__"], [*base, "__init__"])
+            yield next(name for name in map(".".join, candidates) if name in modules)
 
 
-@pytest.mark.parametrize(("room", "path"), rooms(), ids=lambda value: str(value).rpartition("/")[2])
-def test_the_pure_floors_do_not_await(room: str, path: Path) -> None:
+def find_fault(module: str, used: str) -> str | None:
+    """Why one module must not import another; `None` if it may."""
+    one, other = module.split("."), used.split(".")
+    if "sandbox" in (one[0], other[0]) and one[0] != other[0]:
+        allowed = other[0] in SANDBOX_MAY_USE if one[0] == "sandbox" else one[0] in MAY_USE_SANDBOX
+        return None if allowed else f"{module} imports {used}: the sandbox stands beside the layers"
+    depth = next(k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+    levels = LEVELS[".".join(one[:depth])]
+    if levels[one[depth]] < levels[other[depth]]:
+        return None
+    return f"{module} imports {used}: {other[depth]} is not below {one[depth]}"
+
+
+def list_faults(root: Path) -> list[str]:
+    modules = list_modules(root)
+    pairs = {(module, used) for module in modules for used in list_imports(module, modules) if used != module}
+    return sorted(filter(None, (find_fault(*pair) for pair in pairs)))
+
+
+def test_every_module_has_its_layer() -> None:
+    """A new module is placed before it is used, and nothing is placed that does not exist."""
+    found: dict[str, set[str]] = {}
+    for module, path in list_modules(PACKAGE).items():
+        *packages, name = module.split(".")
+        for depth, part in enumerate([*packages, name]):
+            found.setdefault(".".join(packages[:depth]), set()).add(part)
+        if name == "__init__" and "import" not in path.read_text():
+            found[".".join(packages)].discard("__init__")
+    found[""].discard("sandbox")
+    assert found == {package: set(levels) for package, levels in LEVELS.items()}
+
+
+def test_imports_only_point_down() -> None:
+    """Never up, never between modules of one layer; the sandbox rests on the pure layers only."""
+    assert list_faults(PACKAGE) == []
+
+
+UPWARD = [
+    ("jobs/journal/rows.py", "from ..run.runner import Runner"),
+    ("jobs/plan/rows.py", "from ..journal.database import Journal"),
+    ("_api/errors.py", "from .appointments import read_appointment"),
+    ("_limiter/slots.py", "from .limiter import Throttle"),
+    ("sandbox/store.py", "from .server import Sandbox"),
+    ("cli/output.py", "from .session import ask"),
+]
+
+
+@pytest.mark.parametrize(("file", "line"), UPWARD, ids=[file for file, _ in UPWARD])
+def test_an_upward_import_is_found(file: str, line: str, tmp_path: Path) -> None:
+    """On a copy of the package, one import that points up is named."""
+    root = tmp_path / PACKAGE.name
+    shutil.copytree(PACKAGE, root, ignore=shutil.ignore_patterns("__pycache__"))
+    path = root / file
+    path.write_text(f"{path.read_text()}\n{line}\n")
+    (fault,) = list_faults(root)
+    assert fault.startswith(file.removesuffix(".py").replace("/", ".") + " imports ")
+
+
+@pytest.mark.parametrize("module", list_modules(PACKAGE))
+def test_pure_modules_do_not_wait(module: str) -> None:
     """Below the transport nothing waits and nothing talks."""
-    if room not in AWAITING:
-        nodes = [type(node) for node in ast.walk(ast.parse(path.read_text()))]
-        assert not {ast.Await, ast.AsyncFunctionDef, ast.AsyncWith, ast.AsyncFor} & set(nodes)
+    if not any(module == name or module.startswith(f"{name}.") for name in AWAITING):
+        nodes = {type(node) for node in ast.walk(ast.parse(list_modules(PACKAGE)[module].read_text()))}
+        assert not {ast.Await, ast.AsyncFunctionDef, ast.AsyncWith, ast.AsyncFor} & nodes
 
 
-@pytest.mark.parametrize(("room", "path"), rooms(), ids=lambda value: str(value).rpartition("/")[2])
-def test_files_and_functions_stay_small(room: str, path: Path) -> None:
+@pytest.mark.parametrize("module", list_modules(PACKAGE))
+def test_files_and_functions_stay_small(module: str) -> None:
     """A file is one idea of at most 400 lines; a function fits on a screen."""
-    source = path.read_text()
+    source = list_modules(PACKAGE)[module].read_text()
     assert len(source.splitlines()) <= 400
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
@@ -122,6 +276,6 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     seldom = {
         "tenacity",
         "dateutil",
-        *(f"leadconnector_async.{room}" for room in ("recurrence", "_rules", "oauth")),
+        *(f"leadconnector_async.{module}" for module in ("recurrence", "_rrule", "oauth", "_oauth")),
     }
     assert not (heavy | seldom) & set(loaded)

@@ -28,8 +28,7 @@ from leadconnector_async import (
     Timeouts,
     TokenStoreError,
 )
-from leadconnector_async.cli.connect import make_client
-from leadconnector_async.cli.token_sources import CommandToken, LocationToken, read_secret
+from leadconnector_async.cli.connect import CommandToken, LocationToken, make_client, read_secret
 from leadconnector_async.sandbox import Sandbox
 
 from .leaks import show_all
@@ -334,7 +333,7 @@ async def test_no_token_endpoint_makes_an_app_show_a_secret(
     kind: str, flow: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Code, client secret, access and refresh token: whatever is answered, and however it ends."""
-    monkeypatch.setattr("leadconnector_async._token_endpoint._PAUSE", 0.001)
+    monkeypatch.setattr("leadconnector_async._oauth.endpoint._PAUSE", 0.001)
     store = await make_store()
     sent = " ".join(SENT.get(flow, (GRANT, CLIENT_SECRET)))
     serving = raw_server() if kind in TOKEN_ANSWERS else silent_server(b"")

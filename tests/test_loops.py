@@ -12,7 +12,7 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import LeadConnector, RateLimit
-from leadconnector_async._slots import Ticket
+from leadconnector_async._limiter.slots import Ticket
 
 from . import loops
 from .lanes import make_lane, now, take
@@ -22,6 +22,9 @@ T = TypeVar("T")
 HERE = Path(__file__).parent
 PACKAGE = Path(leadconnector_async.__file__).parent
 IN_VIRTUAL_TIME = {
+    "call/test_attempt.py",
+    "call/test_timeouts.py",
+    "limiter/test_limiter.py",
     "simulation/test_bulk.py",
     "simulation/test_cancellation.py",
     "simulation/test_delivery.py",
@@ -30,9 +33,6 @@ IN_VIRTUAL_TIME = {
     "simulation/test_outage.py",
     "simulation/test_schedules.py",
     "simulation/test_soak.py",
-    "test_attempt.py",
-    "test_throttle.py",
-    "test_watch.py",
 }
 """They stay on asyncio's loop. Whatever talks to a socket belongs elsewhere, where it runs on uvloop too."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from leadconnector_async import InvalidRequestError
+from leadconnector_async._rrule import find_rule_fault
 from leadconnector_async.recurrence import (
     Instance,
     InstanceId,
@@ -20,7 +21,6 @@ from leadconnector_async.recurrence import (
     expand_series,
     find_master_id,
     find_next_instance,
-    find_rule_fault,
     parse_instance_id,
 )
 

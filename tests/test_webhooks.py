@@ -28,7 +28,7 @@ from leadconnector_async import (
     WebhookError,
     WebhookSignatureError,
 )
-from leadconnector_async._wire import read_appointment
+from leadconnector_async._api.appointments import read_appointment
 from leadconnector_async.webhooks import AppointmentEvent, WebhookVerifier
 
 from .test_secrets import show

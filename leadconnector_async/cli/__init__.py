@@ -1,17 +1,17 @@
 """The command line: `leadconnector`.
 
-Rule: words and exit codes only; whatever is done is done by the floors below. Needs the extra `cli`.
+Words and exit codes only; whatever is done is done by the floors below. Needs the extra `cli`.
 """
 
 import sys
 
-from .._start import end_quietly
+from .._start import end_quietly, ignore_interrupts
 
 
 def main() -> None:
     """Run the command line; without the extra `cli`, say how to get it."""
     end_quietly()
-    from .streams import make_streams_lasting  # noqa: PLC0415 - from here on an interrupt says so
+    from .terminal import make_streams_lasting  # noqa: PLC0415 - from here on an interrupt says so
 
     make_streams_lasting()
     try:
@@ -22,4 +22,6 @@ def main() -> None:
             raise
         print("The command line needs an extra: pip install 'leadconnector-async[cli]'", file=sys.stderr)
         sys.exit(2)
-    sys.exit(run(app, sys.argv[1:]))
+    code = run(app, sys.argv[1:])
+    ignore_interrupts()
+    sys.exit(code)

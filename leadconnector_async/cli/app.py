@@ -1,6 +1,6 @@
 """The commands and their flags.
 
-Rule: a command reads its flags, calls what does the work, and turns the result into words and an exit code.
+A command reads its flags, calls what does the work, and turns the result into words and an exit code.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, CycloptsPanel, Group, Parameter
 from rich.panel import Panel
 
-from .._shown import escape, shorten
+from .._validation.text import escape, shorten
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
-from . import job_commands, plan_command, single_calls
-from .consoles import DOCUMENT
+from . import calls, jobs, plan
+from .demo import print_report, run_tour, show_step
 from .edge import guard
 from .exit_codes import HELP
 from .interrupt import catch_interrupts
-from .screen import print_report, show_step
-from .tour import run_tour
+from .terminal import DOCUMENT
 
 _HELP = """Move appointments in HighLevel (LeadConnector) without losing any.
 
@@ -56,7 +55,7 @@ app = App(
     group_commands=Group("About the command", sort_key=4),
 )
 
-for commands in (plan_command, job_commands, single_calls):
+for commands in (plan, jobs, calls):
     commands.register(app)
 app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no types
 

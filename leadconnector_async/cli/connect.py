@@ -1,36 +1,22 @@
-"""Which account a command works for: everything that it must know comes from the environment.
-
-| variable | is |
-| --- | --- |
-| `LEADCONNECTOR_TOKEN` | a Private Integration Token or an access token |
-| `LEADCONNECTOR_TOKEN_FILE` | a file that holds it, readable for its owner only |
-| `LEADCONNECTOR_TOKEN_COMMAND` | a command that prints it, for the location in `LEADCONNECTOR_LOCATION_ID` |
-| `LEADCONNECTOR_CLIENT_ID`, `_CLIENT_SECRET`, `_TOKEN_STORE` | an OAuth app, and the file of its tokens |
-| `LEADCONNECTOR_CLIENT_SECRET_FILE` | a file that holds the secret, readable for its owner only |
-| `LEADCONNECTOR_LOCATION_ID` | the location (Sub-Account) |
-| `LEADCONNECTOR_BASE_URL` | another server, such as the sandbox |
-
-With `--profile clinic`, or `LEADCONNECTOR_PROFILE=clinic`, they are called `LEADCONNECTOR_CLINIC_TOKEN` and so on.
-
-Rule: a secret comes from the environment, a file or a command, never from a flag, and goes into no output. A
-profile never mixes with the variables of another.
-"""
+"""The client of a command: its token, location and address, from environment, file or another command."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import shlex
+import stat
 from collections.abc import Mapping
 from typing import Final
 
-from .._address import BASE_URL
-from .._secret import Secret
-from ..auth import TokenProvider
+from .._call.base_url import BASE_URL
+from .._secret import Secret, conceal, strip
+from ..auth import TokenProvider, check_token
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..oauth import OAuthApp
 from ..token_stores import FileTokenStore
-from .token_sources import CommandToken, LocationToken, read_secret
 
 _PREFIX: Final = "LEADCONNECTOR_"
 _KINDS: Final = ("TOKEN", "TOKEN_FILE", "TOKEN_COMMAND", "CLIENT_ID")
@@ -113,3 +99,165 @@ class Settings:
 
     def _mend_other(self) -> str:
         return f"set {self.name('TOKEN_COMMAND')}, or an OAuth app, for plans of several locations"
+
+
+LOCATION_VARIABLE: Final = "LEADCONNECTOR_LOCATION_ID"
+"""Where a command finds the location whose token is wanted."""
+_COMMAND_SECONDS: Final = 30.0
+_LAST_SECONDS: Final = 1.0
+
+
+def read_secret(name: str, path: str) -> Secret:
+    """The first line of a file that nobody else may read. `name` is the variable that holds its path."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+                raise ConfigurationError(f"{name}: others can read {path}; run: chmod 600 {shlex.quote(path)}")
+            secret = Secret(file.readline().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    else:
+        reason = "its first line is empty"
+    if not secret:  # outside of the `except`: what cannot be decoded is in the error
+        raise ConfigurationError(f"{name}: {path} cannot be read ({reason})")
+    return secret
+
+
+class LocationToken:
+    """A token that is known, of one location."""
+
+    def __init__(self, token: str, location_id: str, mend: str) -> None:
+        given = conceal(token)
+        del token
+        self._token = check_token(given)
+        self._location_id = location_id
+        self._mend = mend
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
+
+    async def __call__(self) -> str:
+        """The token."""
+        return self._token
+
+    def for_location(self, location_id: str) -> LocationToken:
+        """Itself, or `ConfigurationError`: nothing is known of other locations."""
+        if location_id != self._location_id:
+            raise ConfigurationError(f"the token is of location {self._location_id} only: {self._mend}")
+        return self
+
+
+class CommandToken:
+    """A token that a command prints; asked for once a location, and again when the server refuses it."""
+
+    def __init__(
+        self, name: str, command: str, location_id: str, others: dict[str, CommandToken] | None = None
+    ) -> None:
+        given = Secret(command)
+        del command  # it may hold a secret, and an error shows the parameters of each function
+        self._name = name
+        self._command = given
+        self._words = _split(name, given)
+        self._location_id = location_id
+        self._token: str | None = None
+        self._turn = asyncio.Lock()
+        self._all: dict[str, CommandToken] = {} if others is None else others
+        self._all[location_id] = self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
+
+    async def __call__(self) -> str:
+        """The token to use now."""
+        async with self._turn:
+            if self._token is None:
+                self._token = await self._ask()
+            return self._token
+
+    async def refresh(self, rejected: str) -> str:
+        """A token other than the one that was refused, if the command has another one."""
+        rejected = Secret(rejected)
+        async with self._turn:
+            if self._token is None or self._token == rejected:
+                self._token = await self._ask()
+            return self._token
+
+    def for_location(self, location_id: str) -> CommandToken:
+        """The same command for another location; one and the same for each."""
+        known = self._all.get(location_id)
+        return known or CommandToken(self._name, self._command, location_id, self._all)
+
+    async def _ask(self) -> str:
+        """Run the command; what it says on stderr is shown."""
+        transport, listener = await self._start(asyncio.get_running_loop())
+        try:
+            async with asyncio.timeout(_COMMAND_SECONDS):
+                await listener.all_said
+        except TimeoutError:
+            raise self._refuse(f"it took longer than {_COMMAND_SECONDS:g} s") from None
+        finally:
+            transport.close()
+            await asyncio.wait([listener.ended], timeout=_LAST_SECONDS)
+        if code := transport.get_returncode():
+            raise self._refuse(f"it ended with exit code {code}")
+        token = Secret(listener.output.decode("utf-8", "replace").partition("\n")[0].strip())
+        if not token:
+            raise self._refuse("its first line is empty")
+        return token
+
+    async def _start(self, loop: asyncio.AbstractEventLoop) -> tuple[asyncio.SubprocessTransport, _Listener]:
+        """Start the command. The frames of asyncio hold the whole environment: none of them may go further."""
+        try:
+            return await loop.subprocess_exec(
+                lambda: _Listener(loop),
+                *self._words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=None,
+                env={**os.environ, LOCATION_VARIABLE: self._location_id},
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it cannot be run"
+            ended: BaseException = self._refuse(reason or type(error).__name__)
+        except BaseException as error:
+            ended = error
+        try:
+            raise strip(ended)
+        finally:
+            del ended
+
+    def _refuse(self, reason: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._name} gave no token for location {self._location_id}: {reason}")
+
+
+class _Listener(asyncio.SubprocessProtocol):
+    """Keeps what a command prints. What it has started may hold its output, and so is not waited for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.output = bytearray()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.all_said: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.output += data
+
+    def process_exited(self) -> None:
+        _settle(self.ended)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        _settle(self.all_said)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _split(name: str, command: Secret) -> list[str]:
+    reason = "it is blank"
+    try:
+        if words := shlex.split(command):
+            return [Secret(word) for word in words]
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigurationError(f"{name} is not a command: {reason}")  # outside of the `except`: shlex holds the text

@@ -1,6 +1,6 @@
 """The edge of the command line: whatever happens ends in a sentence, an exit code, and with `--json` one document.
 
-Rule: an error decides the exit code and never becomes a traceback. What could not be shown does not change what was
+An error decides the exit code and never becomes a traceback. What could not be shown does not change what was
 done: a command that changes something ends with the code that says what became of it.
 """
 
@@ -15,14 +15,13 @@ import msgspec
 from cyclopts import App, CycloptsError
 from msgspec import Struct
 
-from .._shown import shorten
 from .._start import wants_json
+from .._validation.text import shorten
 from ..exceptions import LeadConnectorError, PlanError
-from .consoles import DOCUMENT, drop_output, forget_odd_width, make_consoles, print_line
 from .exit_codes import AT_ONCE, CAN_RESUME, DONE, FAILED, USAGE, code_for
 from .interrupt import Interrupted, catch_interrupts
 from .job_report import print_faults
-from .streams import take_failure
+from .terminal import DOCUMENT, drop_output, forget_odd_width, make_consoles, print_line, take_failure
 
 _LONGEST_LINE: Final = 2000
 

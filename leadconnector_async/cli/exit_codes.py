@@ -13,7 +13,7 @@
 | 8 | the day's budget is spent: the job can be resumed, and is told when |
 | 130 | stopped at once by a second Ctrl-C; the job can be resumed |
 
-Rule: one meaning, one code, whichever command it is.
+One meaning, one code, whichever command it is.
 """
 
 from __future__ import annotations

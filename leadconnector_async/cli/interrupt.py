@@ -3,7 +3,7 @@
 What the first one does depends on what is going on: whoever is at work says so by `catch_interrupts`, and the one
 who said so last is asked.
 
-Rule: the first one is answered at once and starts nothing more; the second leaves everything to the journal.
+The first one is answered at once and starts nothing more; the second leaves everything to the journal.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final, NoReturn
 
-from .consoles import DOCUMENT, make_consoles
 from .exit_codes import AT_ONCE
+from .terminal import DOCUMENT, make_consoles
 
 
 def _list_signals() -> tuple[signal.Signals, ...]:

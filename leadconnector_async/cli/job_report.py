@@ -1,6 +1,6 @@
 """What a job would do, where it stands, and how it ended, in words.
 
-Rule: whoever reads it knows what to do next, and has the command for it.
+Whoever reads it knows what to do next, and has the command for it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rich.text import Text
 
 from ..exceptions import PlanError, RowFault
 from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
-from .consoles import print_line
-from .job_screen import format_end, format_seconds
+from .progress import format_end, format_seconds
+from .terminal import print_line
 
 _SENT: Final = "{} rows were sent and have no response yet"
 _SENT_ONE: Final = "1 row was sent and has no response yet"

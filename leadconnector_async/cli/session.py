@@ -1,6 +1,6 @@
 """One run of a job from the command line: shown, interrupted, and turned into an exit code.
 
-Rule: whatever happens ends in words and a code; an error of this library is never a traceback.
+Whatever happens ends in words and a code; an error of this library is never a traceback.
 """
 
 from __future__ import annotations
@@ -18,18 +18,11 @@ from msgspec import structs
 
 from ..exceptions import PlanError
 from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
-from .consoles import has_terminal, make_consoles, print_json, print_line
 from .exit_codes import DONE, USAGE, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
-from .job_report import (
-    build_command,
-    print_outcomes,
-    print_preview,
-    print_refused,
-    print_stops,
-    print_summary,
-)
-from .job_screen import JobScreen
+from .job_report import build_command, print_outcomes, print_preview, print_refused, print_stops, print_summary
+from .progress import JobScreen
+from .terminal import has_terminal, make_consoles, print_json, print_line
 
 T = TypeVar("T")
 

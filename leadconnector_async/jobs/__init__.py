@@ -1,16 +1,16 @@
 """Moving many appointments at once: a plan, checked whole, carried out with a journal, and undone if need be."""
 
 from ..exceptions import RowFault
-from .any_rows import AnyRow
-from .clock import Shift, parse_shift
 from .job import BulkJob
+from .journal.status import JobStatus, read_status
 from .many import update_many
-from .plan import iterate_plan, read_plan
-from .preview import Preview
-from .review import Undo, Verification
-from .rows import Before, PlanRow
+from .plan.files import iterate_plan, read_plan
+from .plan.rows import Before, PlanRow
+from .plan.shift import Shift, parse_shift
+from .plan.sources import AnyRow
+from .prepare.preview import Preview
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, RowState, Stopped
-from .status import JobStatus, read_status
+from .verify import Undo, Verification
 
 __all__ = [
     "AnyRow",

@@ -1,9 +1,7 @@
 """`BulkJob`: many appointments, moved safely, with a journal.
 
-Rule: everything is checked before anything is sent, the intent of every request is on the disk before it leaves,
+Everything is checked before anything is sent, the intent of every request is on the disk before it leaves,
 and whatever ends the process, the job goes on from its folder.
-
-Knows all rooms of the jobs but the files for people (`outcomes`).
 """
 
 from __future__ import annotations
@@ -18,29 +16,27 @@ from typing import Final, Self, TypeVar
 
 import msgspec
 
-from .._file_lock import close_lock
-from .._precondition import ReadingClock
-from .._shown import escape
-from .._values import check_callback, check_count, check_kind, check_line, check_path
+from .._api.precondition import ReadingClock
+from .._files import close_lock
+from .._validation.settings import check_callback, check_count, check_kind, check_line, check_path
+from .._validation.text import escape
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
-from .any_rows import RowSource, check_source
-from .files import write_files
-from .folder import enter, fill_journal, remove_files, reopen_journal
-from .forecast import forecast_location
-from .intake import MOST_NAMED
-from .journal import Connect
-from .plan import build_plan_error
-from .preparation import Preparation, forget_readings, has_sent
-from .preview import Preview, list_faults, read_preview
-from .readings import Position, ReadingLog
-from .review import Reviewer, Undo, Verification
-from .runner import Runner
-from .scribe import Scribe, make_thread
+from .eta import ReadingLog, forecast_location
+from .journal.database import Connect
+from .journal.folder import enter, fill_journal, remove_files, reopen_journal
+from .journal.load import MOST_NAMED
+from .journal.rows import Position, count_open, try_again
+from .journal.status import summarize
+from .journal.writer import Scribe, make_thread
+from .plan.files import build_plan_error
+from .plan.sources import RowSource, check_source, hand_over
+from .prepare.prepare import Preparation, forget_readings, has_sent
+from .prepare.preview import Preview, list_faults, read_preview
+from .report import write_files
+from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
-from .status import summarize
-from .stream import hand_over
-from .turns import count_open, try_again
+from .verify import Reviewer, Undo, Verification
 
 _TICK: Final = 0.2
 T = TypeVar("T")

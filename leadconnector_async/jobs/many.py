@@ -1,9 +1,7 @@
 """`update_many`: many changes out of any stream, results as they finish, and no file.
 
-Rule: no more rows are held than are under way, whatever the length of the stream; a row that fails stops nobody.
+No more rows are held than are under way, whatever the length of the stream; a row that fails stops nobody.
 Whatever ends the stream, a row that was begun is finished and told.
-
-Knows the client and the rows. Must not know the journal.
 """
 
 from __future__ import annotations
@@ -15,19 +13,19 @@ from functools import partial
 
 from msgspec import structs
 
-from .._compare import name_other_location
+from .._api.readback import name_other_location
 from .._methods import begin_reading
-from .._rescheduling import carry_out, retry_stale
-from .._shown import shorten
-from .._values import check_callback, check_count, check_flag, check_kind, check_line
+from .._validation.settings import check_callback, check_count, check_flag, check_kind, check_line
+from .._validation.text import shorten
 from ..client import LeadConnector
 from ..exceptions import LeadConnectorError, PreconditionFailedError, RowFault
-from ..reschedule import Change
-from .any_rows import AnyRow, RowSource, check_source, name_event, read_any
-from .flight import FLIGHT, Flight, listen
-from .intake import Wanted
-from .preflight import Rules, check_row
-from .rows import PlanRow
+from ..reschedule.apply import carry_out, retry_stale
+from ..reschedule.plan import Change
+from .plan.rows import PlanRow
+from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
+from .plan.wanted import Wanted
+from .prepare.check import Rules, check_row
+from .run.in_flight import FLIGHT, Flight, listen
 from .states import MOST_AT_ONCE, RowOutcome, RowState
 
 OnOutcome = Callable[[RowOutcome], None]

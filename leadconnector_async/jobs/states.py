@@ -1,19 +1,29 @@
-"""The words of a job: what can become of a row, and the figures of the whole.
-
-Pure. Must not import the client.
-"""
+"""Row states, options and figures of a job, and which errors stop a whole location."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
-from .._precondition import MAX_READING_AGE
-from .._shown import show
-from .._values import check_choice, check_flag, is_count, is_finite
-from ..exceptions import ConfigurationError
+from .._api.precondition import MAX_READING_AGE
+from .._validation.settings import check_choice, check_flag, is_count, is_finite
+from .._validation.text import show
+from ..exceptions import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    DailyLimitError,
+    DecodeError,
+    LeadConnectorError,
+    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
+    TokenStoreError,
+    TransportError,
+)
 
 RowState: TypeAlias = Literal[
     "loaded", "refused", "in_place", "ready", "sent", "applied", "failed", "unknown", "skipped"
@@ -160,3 +170,48 @@ class JobProgress(Struct, frozen=True, kw_only=True):
 def _check(name: str, value: object, good: bool, mend: str) -> None:
     if not good:
         raise ConfigurationError(f"{name} is {show(value)}; it must be {mend}")
+
+
+_NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
+
+
+_ON_THE_WAY: Final = frozenset({*range(300, 400), 407})
+"""The API never redirects: a network asks for a sign-in, or its proxy for a password. No row is to blame for it."""
+
+
+_SOON: Final = 300.0
+"""Seconds for which a job waits for the day's budget, in place of stopping until somebody resumes it."""
+
+
+def is_passing(error: LeadConnectorError) -> bool:
+    """Tell whether the same may pass later, although nothing about the rows or the token has changed."""
+    if isinstance(error, TransportError) or (isinstance(error, DecodeError) and error.transient):
+        return True
+    return isinstance(error, ApiError) and (error.transient or error.status in _ON_THE_WAY)
+
+
+def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
+    """Why the location cannot go on; `None` if the error is the row's own.
+
+    A page in place of an answer, of the edge or of a network, says nothing of the token, whatever its status is.
+    """
+    reason = str(error.args[0])
+    if isinstance(error, DailyLimitError):
+        return Stopped("daily", reason, location or None, error.hint_seconds)
+    if is_passing(error) or isinstance(error, RateLimitedError | ServerError):
+        return Stopped("unreachable", reason, location or None)
+    if isinstance(error, _NO_ACCESS):
+        return Stopped("authentication", reason, location or None)
+    return None
+
+
+async def outlast(stopped: Stopped) -> bool:
+    """Wait until the day's budget is back, or may be looked at again, if that is soon; `False` if it is not.
+
+    One odd header of one answer says that the budget is spent: the next request, a minute later, shows it.
+    """
+    seconds = stopped.resume_seconds
+    if stopped.kind != "daily" or seconds is None or seconds > _SOON:
+        return False
+    await asyncio.sleep(seconds)
+    return True

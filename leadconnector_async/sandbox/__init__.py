@@ -3,12 +3,11 @@
 Rests on the pure floors of the package only, and beside them: the client never knows it.
 """
 
-from .book import BookedAppointment
-from .faults import Fault
-from .limits import Limits
-from .log import LoggedRequest
+from .faults import Fault, Quirks
 from .oauth import TokenRules
-from .quirks import Quirks
+from .rate_limits import Limits
+from .request_log import LoggedRequest
 from .server import Sandbox
+from .store import BookedAppointment
 
 __all__ = ["BookedAppointment", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox", "TokenRules"]

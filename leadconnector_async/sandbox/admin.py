@@ -1,9 +1,7 @@
 """The admin routes, for other processes: what `Sandbox` offers to Python, over HTTP.
 
-Rule: no token is asked for, since only loopback is listened on; nothing here is counted or logged. Whatever cannot
+No token is asked for, since only loopback is listened on; nothing here is counted or logged. Whatever cannot
 be done is a 400 with an `error`.
-
-Must not touch a connection.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from .book import BookedAppointment
-from .desk import Desk
-from .limits import Limits
-from .tokens import CALENDARS, READ, WRITE
+from .app import Desk
+from .oauth import CALENDARS, READ, WRITE
+from .rate_limits import Limits
+from .store import BookedAppointment
 
 PREFIX: Final = "/_sandbox/"
 _FIELDS: Final = frozenset(BookedAppointment.__struct_fields__) - {"id"}

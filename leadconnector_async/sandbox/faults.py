@@ -1,9 +1,4 @@
-"""Faults by script: an ordered list per operation, each used up by one request.
-
-A fault waits behind the limiter: a request that is refused for its rate or its token uses none up.
-
-Pure.
-"""
+"""Scripted faults, and the quirks of the real server, each with its own switch."""
 
 from __future__ import annotations
 
@@ -14,9 +9,10 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from .._shown import show
-from .._values import to_text
+from .._validation.settings import to_text
+from .._validation.text import show
 from ..exceptions import InvalidRequestError
+from .settings import check_switch, check_word
 
 FaultKind: TypeAlias = Literal["ok", "status", "after-apply", "reset", "lose-answer", "stall", "half-body", "html"]
 
@@ -107,3 +103,30 @@ class FaultScript:
     def clear(self) -> None:
         """Forget all that is planned."""
         self._plans.clear()
+
+
+class Quirks(Struct, frozen=True, kw_only=True):
+    """What is odd about the real server. Seen on real accounts by September 2026 [field]."""
+
+    status_reset: bool = True
+    """An update without `appointmentStatus` puts `showed` and `noshow` back to `confirmed`."""
+    assignee_offset: bool = True
+    """Answers render times in the assignee's offset; else in the calendar's."""
+    deleted_readable: bool = True
+    """A deleted event can still be read, with `"deleted": true`."""
+    misspelt_status: Literal["both", "only", "never"] = "both"
+    """Whether `appoinmentStatus` stands beside, instead of, or not at all with the right key."""
+    string_booleans: bool = False
+    """`isRecurring` comes as `"true"` or `"false"`."""
+    self_collision: bool = True
+    """An update that sends an appointment's own times collides with itself while the slot is checked."""
+    location_lost: bool = True
+    """`meetingLocationType` without `address` loses the address."""
+    empty_answer: bool = False
+    """A successful update answers `{}`."""
+
+    def __post_init__(self) -> None:
+        check_word("misspelt_status", self.misspelt_status, ("both", "only", "never"))
+        for name in self.__struct_fields__:
+            if name != "misspelt_status":
+                check_switch(name, getattr(self, name))

@@ -1,9 +1,9 @@
 """What the server does for each operation: a request that may be served in, the new state and an answer out.
 
-Rule: a handler checks everything before it changes anything. Where nobody has shown what the real server does,
+A handler checks everything before it changes anything. Where nobody has shown what the real server does,
 the docstring says [guess].
 
-Pure but for the book that it changes. Knows the book, the rules and the answers.
+Pure but for the book that it changes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import Struct
 
-from . import answers
-from .book import Book, BookedAppointment, BookedNote
-from .quirks import Quirks
+from . import responses
+from .faults import Quirks
 from .rules import (
     INVALID_EVENT,
     Refusal,
@@ -31,7 +30,7 @@ from .rules import (
     read_texts,
     update_block_slot,
 )
-from .slots import list_free_slots
+from .store import Book, BookedAppointment, BookedNote, list_free_slots
 
 _LONGEST_RANGE: Final = timedelta(days=31)
 _NOTES_ON_A_PAGE: Final = 20
@@ -77,7 +76,7 @@ Handler: TypeAlias = Callable[[Visit], Served]
 
 def get_appointment(visit: Visit) -> Served:
     """The event in its envelope."""
-    return Served(answers.render_event(visit.book, _find(visit), visit.quirks, visit.trace_id))
+    return Served(responses.render_event(visit.book, _find(visit), visit.quirks, visit.trace_id))
 
 
 def update_appointment(visit: Visit) -> Served:
@@ -110,7 +109,7 @@ def delete_event(visit: Visit) -> Served:
     if event.deleted:
         raise Refusal(400, INVALID_EVENT)
     visit.book.put(msgspec.structs.replace(event, deleted=True))
-    return Served(answers.encode({"succeeded": True, "traceId": visit.trace_id}), 201, event.id)
+    return Served(responses.encode({"succeeded": True, "traceId": visit.trace_id}), 201, event.id)
 
 
 def list_events(visit: Visit) -> Served:
@@ -131,7 +130,7 @@ def write_block_slot(visit: Visit) -> Served:
         event_id = visit.new_id()
         block = create_block_slot(visit.book, event_id, _decode(visit.body), location_id=visit.location_id)
     visit.book.put(block)
-    return Served(answers.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
+    return Served(responses.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
 
 
 def get_free_slots(visit: Visit) -> Served:
@@ -147,7 +146,7 @@ def get_free_slots(visit: Visit) -> Served:
     users = [user for user in calendar.team if user in asked] if asked else calendar.team
     days = list_free_slots(visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users)
     shown = {day: {"slots": slots} for day, slots in days.items()}
-    return Served(answers.encode({**shown, "traceId": visit.trace_id}))
+    return Served(responses.encode({**shown, "traceId": visit.trace_id}))
 
 
 def list_notes(visit: Visit) -> Served:
@@ -156,8 +155,10 @@ def list_notes(visit: Visit) -> Served:
     offset, most = _read_number(visit, "offset"), _read_number(visit, "limit")
     if most > _NOTES_ON_A_PAGE:
         raise Refusal(422, [f"limit must not be greater than {_NOTES_ON_A_PAGE}"])
-    page = [answers.render_note(visit.book, note) for note in notes[offset : offset + most]]
-    return Served(answers.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": visit.trace_id}))
+    page = [responses.render_note(visit.book, note) for note in notes[offset : offset + most]]
+    return Served(
+        responses.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": visit.trace_id})
+    )
 
 
 def create_note(visit: Visit) -> Served:
@@ -183,14 +184,14 @@ def delete_note(visit: Visit) -> Served:
     """It is gone."""
     event, position = _find(visit), _find_note(visit)
     del visit.book.notes[event.id][position]
-    return Served(answers.encode({"success": True, "traceId": visit.trace_id}), changed=event.id)
+    return Served(responses.encode({"success": True, "traceId": visit.trace_id}), changed=event.id)
 
 
 def get_calendar(visit: Visit) -> Served:
     """With its team and its meeting places."""
     calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
-    shown = answers.render_calendar(visit.book, calendar)
-    return Served(answers.encode({"calendar": shown, "traceId": visit.trace_id}))
+    shown = responses.render_calendar(visit.book, calendar)
+    return Served(responses.encode({"calendar": shown, "traceId": visit.trace_id}))
 
 
 def list_calendars(visit: Visit) -> Served:
@@ -198,13 +199,13 @@ def list_calendars(visit: Visit) -> Served:
     _check_query_location(visit)
     group_id, drafted = visit.query.get("groupId"), _read_flag(visit, "showDrafted", default=True)
     calendars = [
-        answers.render_calendar(visit.book, calendar)
+        responses.render_calendar(visit.book, calendar)
         for calendar in visit.book.calendars.values()
         if calendar.location_id == visit.location_id
         and group_id in (None, visit.book.groups.get(calendar.id))
         and (drafted or calendar.is_active)
     ]
-    return Served(answers.encode({"calendars": calendars, "traceId": visit.trace_id}))
+    return Served(responses.encode({"calendars": calendars, "traceId": visit.trace_id}))
 
 
 HANDLERS: Final[dict[str, Handler]] = {
@@ -235,13 +236,13 @@ def _find(visit: Visit) -> BookedAppointment:
 
 
 def _show_written(visit: Visit, event: BookedAppointment) -> Served:
-    body = answers.render_update(visit.book, event, visit.quirks, visit.trace_id, version=visit.version)
+    body = responses.render_update(visit.book, event, visit.quirks, visit.trace_id, version=visit.version)
     return Served(body, changed=event.id)
 
 
 def _show_note(visit: Visit, note: BookedNote, status: int, event_id: str) -> Served:
-    shown = {"note": answers.render_note(visit.book, note), "traceId": visit.trace_id}
-    return Served(answers.encode(shown), status, event_id)
+    shown = {"note": responses.render_note(visit.book, note), "traceId": visit.trace_id}
+    return Served(responses.encode(shown), status, event_id)
 
 
 def _find_note(visit: Visit) -> int:
@@ -259,11 +260,11 @@ def _list(visit: Visit, *, blocks: bool) -> Served:
         raise Refusal(422, "Either of userId, calendarId or groupId is required")  # the text is a guess
     start, end = _read_range(visit, "startTime", "endTime")
     events = [
-        answers.render_fields(visit.book, event, visit.quirks)
+        responses.render_fields(visit.book, event, visit.quirks)
         for event in visit.book.list_between(visit.location_id, start, end)
         if event.is_block is blocks and _is_of(visit.book, event, chosen)
     ]
-    return Served(answers.encode({"events": events, "traceId": visit.trace_id}))
+    return Served(responses.encode({"events": events, "traceId": visit.trace_id}))
 
 
 def _check_query_location(visit: Visit) -> None:

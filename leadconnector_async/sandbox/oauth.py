@@ -1,16 +1,11 @@
-"""The marketplace app that the sandbox knows, and its tokens: codes, single-use refresh tokens, their grace.
-
-Rule: as the real server, a refresh token works once, and for a while again for the same client, with the same
-answer [doc; that it is the same one: guess]. Time comes in as an argument. No secret is logged or shown.
-
-Pure. Must not import anything outside this folder.
-"""
+"""The token endpoints of the sandbox: codes, single-use refresh tokens, and what each token may do."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -18,7 +13,6 @@ from msgspec import Struct
 
 from .rules import Refusal
 from .settings import check_duration, check_number, check_switch
-from .tokens import Grant, TokenBook, UserType
 
 _SNAKE: Final = {
     "clientId": "client_id",
@@ -226,3 +220,74 @@ def _describe_field(name: str, value: str) -> str:
 
 def _hash(seed: int, kind: str, number: int) -> str:
     return hashlib.sha256(f"{seed}:oauth {kind}:{number}".encode()).hexdigest()
+
+
+TokenKind: TypeAlias = Literal["pit", "access"]
+UserType: TypeAlias = Literal["Location", "Company"]
+
+WRITE: Final = "calendars/events.write"
+READ: Final = "calendars/events.readonly"
+CALENDARS: Final = "calendars.readonly"
+
+
+class Grant(Struct):
+    """What a token stands for."""
+
+    location_id: str
+    scopes: frozenset[str]
+    user_type: UserType
+    expires_at: float = math.inf
+    """By the sandbox's clock."""
+
+
+class TokenBook:
+    """All tokens that were issued."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._grants: dict[str, Grant] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self._grants)}>"
+
+    def issue(
+        self,
+        kind: TokenKind,
+        location_id: str,
+        scopes: Iterable[str],
+        user_type: UserType,
+        expires_at: float = math.inf,
+    ) -> str:
+        """Make a token. An agency's stands for the agency's id in place of a location's."""
+        text = hashlib.sha256(f"{self._seed}:token:{len(self._grants)}".encode()).hexdigest()
+        token = f"pit-{text[:36]}" if kind == "pit" else f"eyJ.{text}"
+        self._grants[token] = Grant(location_id, frozenset(scopes), user_type, expires_at)
+        return token
+
+    def expire(self, token: str) -> None:
+        """Let a token expire. Raises `KeyError` for an unknown one."""
+        self._grants[token].expires_at = -math.inf
+
+    def check(self, authorization: str | None, scope: str, now: float) -> Grant:
+        """What the token of a request for a location stands for. Raises `Refusal`."""
+        grant = self._find(authorization, now)
+        if grant.user_type == "Company":
+            raise Refusal(401, "Token's user type mismatch!")
+        if scope not in grant.scopes:
+            raise Refusal(401, "The token is not authorized for this scope.")
+        return grant
+
+    def check_agency(self, authorization: str | None, now: float) -> Grant:
+        """What the token of a request for an agency stands for. Raises `Refusal`."""
+        grant = self._find(authorization, now)
+        if grant.user_type != "Company":
+            raise Refusal(401, "Token's user type mismatch!")
+        return grant
+
+    def _find(self, authorization: str | None, now: float) -> Grant:
+        scheme, _, token = (authorization or "").partition(" ")
+        grant = self._grants.get(token) if scheme.lower() == "bearer" else None
+        if grant is None or now >= grant.expires_at:
+            is_pit = token.startswith("pit-")
+            raise Refusal(401, "Invalid Private Integration token" if is_pit else "Invalid JWT")
+        return grant

@@ -1,8 +1,6 @@
 """The routes of the API that the sandbox serves: which operation a request is for, and what it needs.
 
-Rule: as in the real API, the first pattern that fits counts, and a right path under a wrong method is no route.
-
-Pure. Must not import anything of the package but the scopes.
+As in the real API, the first pattern that fits counts, and a right path under a wrong method is no route.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from .tokens import CALENDARS, READ, WRITE
+from .oauth import CALENDARS, READ, WRITE
 
 _ID: Final = r"(?P<{}>[^/]+)"
 _EVENT: Final = _ID.format("event_id")

@@ -1,9 +1,7 @@
 """What the server says to an update: the new state of the appointment, or a refusal.
 
-Rule: the whole update is checked before any of it is applied. Texts and statuses are the real server's
+The whole update is checked before any of it is applied. Texts and statuses are the real server's
 [field, September 2026]; what nobody has shown is marked [guess].
-
-Pure. Knows the book and the quirks.
 """
 
 from __future__ import annotations
@@ -17,8 +15,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from .book import Book, BookedAppointment, Calendar
-from .quirks import Quirks
+from .faults import Quirks
+from .store import Book, BookedAppointment, Calendar
 
 _STRINGS: Final = {
     "title": "title",

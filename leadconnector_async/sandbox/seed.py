@@ -1,9 +1,7 @@
 """A clinic, made from a number: the same seed gives the same ids and data on every machine and every Python.
 
-Rule: nothing random and no clock. Ids come from a hash, times from a fixed Wednesday, 10 March 2027. Further
+Nothing random and no clock. Ids come from a hash, times from a fixed Wednesday, 10 March 2027. Further
 locations leave the first as it is.
-
-Pure. Must not import anything outside this folder.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from .book import SEED_DAY, Book, BookedAppointment, Calendar, User
+from .store import SEED_DAY, Book, BookedAppointment, Calendar, User
 
 FIRST_DAY: Final = datetime(2027, 3, 10)
 """The first day with single appointments; wall-clock time, placed in each calendar's own zone."""

@@ -1,28 +1,24 @@
-"""`Sandbox`: the local server as one object, for tests, tours and the command line.
-
-Rule: it is the same whether it is used from Python, as a fixture or as a command; it listens on loopback only.
-
-Must not import the client.
-"""
+"""`Sandbox`: the local server as one object, for tests, demos and the command line; and its sockets."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from .admin import Admin
-from .app import Listener
-from .book import Book, BookedAppointment
-from .desk import Desk
-from .faults import Fault, FaultScript
-from .limits import Limits
-from .log import RequestLog
-from .oauth import Office, TokenRules
-from .quirks import Quirks
+from aiohttp import web
+
+from .admin import PREFIX, Admin
+from .app import Desk, Reply
+from .faults import Fault, FaultScript, Quirks
+from .oauth import CALENDARS, READ, WRITE, Office, TokenBook, TokenKind, TokenRules, UserType
+from .rate_limits import Limits
+from .request_log import RequestLog
 from .seed import Clinic, build_clinic, build_id
 from .settings import check_faults, check_host, check_kind, check_number, check_switch
-from .tokens import CALENDARS, READ, WRITE, TokenBook, TokenKind, UserType
+from .store import Book, BookedAppointment
 
 _LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log_size": 0}
 
@@ -277,3 +273,62 @@ def _check_parts(limits: object, quirks: object, token_rules: object, faults: ob
     check_kind("token_rules", token_rules, TokenRules)
     check_faults(faults)
     check_switch("strict", strict)
+
+
+class Listener:
+    """Serves a desk on a port of loopback until it is stopped."""
+
+    def __init__(self, desk: Desk, admin: Admin, host: str, port: int) -> None:
+        self._desk = desk
+        self._admin = admin
+        self._host = host
+        self._port = port
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self) -> int:
+        """Listen; returns the port."""
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, self._host, self._port).start()
+        self._runner = runner
+        return int(runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close the port and all connections."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.raw_path
+        body = await request.read()
+        if path.startswith(PREFIX):
+            status, answer = self._admin.answer(request.method, path.partition("?")[0], body)
+            return web.Response(status=status, body=answer, content_type="application/json")
+        now = asyncio.get_running_loop().time()
+        reply = self._desk.receive(request.method, path, request.headers, body, now)
+        match reply.fault.kind:
+            case "reset" | "lose-answer":
+                return _cut(request)
+            case "half-body":
+                return await _send_half(request, reply)
+            case "stall":
+                await asyncio.sleep(reply.fault.seconds)
+            case _:
+                pass
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _send_half(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_length = len(reply.body)
+    with suppress(ConnectionResetError):  # the client may have gone
+        await response.prepare(request)
+        await response.write(reply.body[: len(reply.body) // 2])
+    return _cut(request)

@@ -1,7 +1,4 @@
-"""Settings of the sandbox that cannot work: refused by an `InvalidRequestError`, which is a `ValueError`.
-
-Pure.
-"""
+"""Settings of the sandbox that cannot work: refused by an `InvalidRequestError`, which is a `ValueError`."""
 
 from __future__ import annotations
 
@@ -9,8 +6,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from .._shown import show
-from .._values import is_count, is_finite, to_text
+from .._validation.settings import is_count, is_finite, to_text
+from .._validation.text import show
 from ..exceptions import InvalidRequestError
 
 

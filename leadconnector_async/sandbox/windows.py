@@ -3,9 +3,7 @@
 Each window counts at most `most` requests in `interval` seconds, as it understands that. `most` and `interval`
 may change from one request to the next.
 
-Rule: time comes in as an argument. A window never looks at the clock and never forgets who was let through.
-
-Pure. Must not import anything of the package.
+Time comes in as an argument. A window never looks at the clock and never forgets who was let through.
 """
 
 from __future__ import annotations

@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from leadconnector_async._errors import read_error
-from leadconnector_async._operations import LIST_EVENTS
-from leadconnector_async._siblings import build_get_free_slots, build_list_events, build_list_notes
-from leadconnector_async._wire import build_get_appointment, read_success
+from leadconnector_async._api.appointments import build_get_appointment
+from leadconnector_async._api.body import read_success
+from leadconnector_async._api.errors import read_error
+from leadconnector_async._api.events import LIST_EVENTS, build_list_events
+from leadconnector_async._api.free_slots import build_get_free_slots
+from leadconnector_async._api.notes import build_list_notes
 
 SIZES = (1, 4, 16, 32)
 MEGABYTE = 2**20

@@ -5,10 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from tests.simulation.bulk import play_days, play_forecast, play_losses, play_neighbours
-from tests.simulation.virtual import run as run_virtually
-from tests.simulation.world import heavy_tailed, usual
-
+from ..simulation.bulk import play_days, play_forecast, play_losses, play_neighbours
+from ..simulation.virtual import run as run_virtually
+from ..simulation.world import heavy_tailed, usual
 from . import pace
 from .made import LOCATIONS
 from .scale import Measured

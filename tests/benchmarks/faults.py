@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.campaign import Campaign, Ended
+from ..campaign import Campaign, Ended
 
 SCRIPTS, AT_ONCE = 1000, 4
 

@@ -6,9 +6,9 @@ import math
 from msgspec import Struct
 
 from leadconnector_async.sandbox import Limits
-from tests.simulation.virtual import run as run_virtually
-from tests.simulation.world import World, heavy_tailed, usual
 
+from ..simulation.virtual import run as run_virtually
+from ..simulation.world import World, heavy_tailed, usual
 from .limiters import CALLERS, INTERVAL, Build
 from .promises import PROMISES
 

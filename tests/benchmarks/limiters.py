@@ -13,7 +13,8 @@ from pyrate_limiter import Duration, InMemoryBucket, Limiter, Rate, SingleBucket
 from tenacity import AsyncRetrying, retry_if_result, wait_random_exponential
 
 from leadconnector_async import LeadConnector
-from tests.simulation.world import PATIENT, World
+
+from ..simulation.world import PATIENT, World
 
 MOST, INTERVAL = 100, 10.0
 _TOO_MANY = 429

@@ -10,11 +10,10 @@ import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from leadconnector_async import LeadConnector
-from leadconnector_async._kept import Progress
-from leadconnector_async._transport import Reply
-from leadconnector_async._wire import Request
-from tests.simulation.world import Unconnected, join
+from leadconnector_async._api.request import Request
+from leadconnector_async._call.transport import Progress, Reply
 
+from ..simulation.world import Unconnected, join
 from .server import HEADERS
 
 LOCATIONS = 200

@@ -10,18 +10,10 @@ from pathlib import Path
 from unittest import mock
 
 from leadconnector_async import AppointmentUpdate, LeadConnector
-from leadconnector_async.jobs import (
-    BulkJob,
-    JobOptions,
-    JobSummary,
-    PlanRow,
-    iterate_plan,
-    job,
-    scribe,
-    update_many,
-)
-from leadconnector_async.jobs.files import write_files
-from leadconnector_async.jobs.journal import Journal
+from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, PlanRow, iterate_plan, job, update_many
+from leadconnector_async.jobs.journal import writer
+from leadconnector_async.jobs.journal.database import Journal
+from leadconnector_async.jobs.report import write_files
 
 from .made import build_location_id, connect, write_plan
 from .server import serve
@@ -80,7 +72,7 @@ def time_report(folder: str, summary: JobSummary, journal: Journal) -> None:
 
 
 async def run_hastily(client: LeadConnector, folder: Path) -> float:
-    with mock.patch.object(scribe, "_commit"):
+    with mock.patch.object(writer, "_commit"):
         return await run_job(client, folder)
 
 

@@ -12,15 +12,16 @@ from msgspec import Struct
 from multidict import CIMultiDict
 
 from leadconnector_async import Answer, Appointment, LeadConnector, RateLimit, answer_of
-from leadconnector_async._kept import Progress
-from leadconnector_async._slots import Ticket
-from leadconnector_async._throttle import Lane, Throttle
-from leadconnector_async._transport import Reply
-from leadconnector_async._wire import Request
+from leadconnector_async._api.request import Request
+from leadconnector_async._call.transport import Progress, Reply
+from leadconnector_async._limiter.lane import Lane
+from leadconnector_async._limiter.limiter import Throttle
+from leadconnector_async._limiter.slots import Ticket
 from leadconnector_async.sandbox import Limits
-from tests.simulation.schedules import play
-from tests.simulation.virtual import run as run_virtually
-from tests.simulation.world import Unconnected, World, join
+
+from ..simulation.schedules import play
+from ..simulation.virtual import run as run_virtually
+from ..simulation.world import Unconnected, World, join
 
 REQUESTS, DAY = 1000, 200_000
 

@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import bulk, call, imports, limiter, limiters, pace, promises
-from tests.benchmarks.made import build_location_id
-from tests.simulation.virtual import run as run_virtually
+from ..simulation.virtual import run as run_virtually
+from . import bulk, call, imports, limiter, limiters, pace, promises
+from .made import build_location_id
 
 CALLS = 200
 """In a round: short rounds, and many of them, so that both sides meet the same moods of the machine."""

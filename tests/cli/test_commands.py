@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from leadconnector_async import LeadConnector, OAuthApp
-from leadconnector_async.cli.tour import Step, TourReport
+from leadconnector_async.cli.demo import Step, TourReport
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import Sandbox
 

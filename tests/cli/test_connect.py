@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import AuthenticationError, ConfigurationError, FileTokenStore, LeadConnector, OAuthApp
-from leadconnector_async.cli import token_sources
-from leadconnector_async.cli.connect import Settings, make_client
-from leadconnector_async.cli.token_sources import CommandToken, read_secret
+from leadconnector_async.cli import connect
+from leadconnector_async.cli.connect import CommandToken, Settings, make_client, read_secret
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import WIDE
@@ -115,8 +114,8 @@ async def test_a_command_that_gives_no_token_is_named_and_not_shown(
     code: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither its output nor its text; one that takes too long is ended, whatever it has started."""
-    monkeypatch.setattr(token_sources, "_COMMAND_SECONDS", 0.5)
-    monkeypatch.setattr(token_sources, "_LAST_SECONDS", 0.2)
+    monkeypatch.setattr(connect, "_COMMAND_SECONDS", 0.5)
+    monkeypatch.setattr(connect, "_LAST_SECONDS", 0.2)
     command = script(tmp_path / "t.py", "import sys; sys.stderr.write('said'); " + code.format(secret=SECRET))
     began = time.monotonic()
     async with LeadConnector(CommandToken("X_TOKEN_COMMAND", command, "loc1"), location_id="loc1") as client:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,10 +15,10 @@ import pytest
 from rich.console import Console
 
 from leadconnector_async._start import is_command
+from leadconnector_async.cli.calls import read_update
 from leadconnector_async.cli.edge import describe
 from leadconnector_async.cli.interrupt import Interrupted
 from leadconnector_async.cli.job_report import print_status
-from leadconnector_async.cli.safe_update import read_update
 from leadconnector_async.exceptions import InvalidRequestError, LeadConnectorError, OutcomeUnknownError
 from leadconnector_async.jobs import JobStatus, JobSummary
 from leadconnector_async.sandbox import Sandbox
@@ -201,12 +202,24 @@ async def test_json_is_one_document_in_every_case(
         assert [fault["column"] for fault in document["error"]["faults"]] == ["colour"]
 
 
+async def wait_for_first_line(pid: int) -> None:
+    """Until the process catches hangups, which the interpreter itself does not."""
+    bit = 1 << (signal.SIGHUP - 1)
+    while True:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+            if caught is None or int(caught[1], 16) & bit:
+                return
+        await asyncio.sleep(0.005)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 async def test_an_interrupt_during_start_up_is_no_traceback(clinic: Sandbox, tmp_path: Path, number: int) -> None:
     """At any moment from the first import on: exit code 5, and one sentence."""
     write_plan(clinic, tmp_path)
-    for seconds in (0.2, 0.5, 0.9):
+    for seconds in (0.0, 0.2, 0.5, 0.9):
         process = await start(tmp_path, build_environment(clinic), "status", "missing.job", "--json")
+        await wait_for_first_line(process.pid)
         await asyncio.sleep(seconds)
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(number)

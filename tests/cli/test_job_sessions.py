@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import LeadConnector
-from leadconnector_async.cli import job_commands, new_job
-from leadconnector_async.cli.job_commands import resume, retry_failed, status, undo
-from leadconnector_async.cli.new_job import reschedule
+from leadconnector_async.cli import jobs
+from leadconnector_async.cli import reschedule as cli_reschedule
+from leadconnector_async.cli.jobs import resume, retry_failed, status, undo
+from leadconnector_async.cli.reschedule import reschedule
 from leadconnector_async.cli.session import JobSession, ask
 from leadconnector_async.sandbox import Sandbox
 
@@ -31,8 +32,8 @@ async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterat
         def make_client(profile: str | None = None) -> LeadConnector:
             return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
 
-        monkeypatch.setattr(new_job, "make_client", make_client)
-        monkeypatch.setattr(job_commands, "make_client", make_client)
+        monkeypatch.setattr(cli_reschedule, "make_client", make_client)
+        monkeypatch.setattr(jobs, "make_client", make_client)
         monkeypatch.chdir(tmp_path)
         yield sandbox
 

@@ -13,10 +13,9 @@ import pytest
 
 from leadconnector_async import ConfigurationError
 from leadconnector_async.cli import output
-from leadconnector_async.cli.changes import read_changes
+from leadconnector_async.cli.arguments import read_changes, read_moment, read_range
 from leadconnector_async.cli.output import check_target, clean, write_file
-from leadconnector_async.cli.plan_command import plan
-from leadconnector_async.cli.ranges import read_moment, read_range
+from leadconnector_async.cli.plan import plan
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import BookedAppointment, Sandbox
 

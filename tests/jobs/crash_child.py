@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from leadconnector_async import _transport
+from leadconnector_async._call import transport as call_transport
 from leadconnector_async.cli import main
-from leadconnector_async.jobs import ledger, scribe
+from leadconnector_async.jobs.journal import rows, writer
 
 POINTS = (
     "before-intent",
@@ -47,7 +47,7 @@ class Countdown:
 
 def set_up(point: str, die: Countdown) -> None:
     if point in ("before-intent", "after-intent", "before-commit", "after-commit"):
-        statement = ledger._INTEND if point.endswith("intent") else ledger._FINISH
+        statement = rows._INTEND if point.endswith("intent") else rows._FINISH
         _wrap_commits(statement, point.startswith("before"), die)
     elif point in ("before-send", "on-the-way", "after-answer"):
         _wrap_sending(point, die)
@@ -59,9 +59,9 @@ def set_up(point: str, die: Countdown) -> None:
 
 
 def _wrap_commits(statement: str, before: bool, die: Countdown) -> None:
-    commit = scribe._commit
+    commit = writer._commit
 
-    def wrapped(journal: Any, entries: list[scribe.Entry]) -> None:
+    def wrapped(journal: Any, entries: list[writer.Entry]) -> None:
         concerned = any(entry.statement == statement for entry in entries)
         if concerned and before:
             die()
@@ -69,11 +69,11 @@ def _wrap_commits(statement: str, before: bool, die: Countdown) -> None:
         if concerned and not before:
             die()
 
-    _set(scribe, "_commit", wrapped)
+    _set(writer, "_commit", wrapped)
 
 
 def _wrap_sending(point: str, die: Countdown) -> None:
-    send = _transport.Transport.send
+    send = call_transport.Transport.send
 
     async def wrapped(transport: Any, session: Any, request: Any, *rest: Any) -> Any:
         writes = request.operation.name == "update_appointment"
@@ -87,7 +87,7 @@ def _wrap_sending(point: str, die: Countdown) -> None:
             die()
         return reply
 
-    _set(_transport.Transport, "send", wrapped)
+    _set(call_transport.Transport, "send", wrapped)
 
 
 def _tear_files(die: Countdown) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 import aiohttp
 from msgspec import Struct
 
-from leadconnector_async.jobs.plan import write_csv
+from leadconnector_async.jobs.plan.files import write_csv
 
 COMMAND = (sys.executable, "-c", "from leadconnector_async.cli import main; main()")
 SECONDS = 2.0

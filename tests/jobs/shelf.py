@@ -6,10 +6,10 @@ from pathlib import Path
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault
-from leadconnector_async.jobs.journal import JOURNAL, Journal
-from leadconnector_async.jobs.outcomes import write_outcomes
-from leadconnector_async.jobs.report import write_report
-from leadconnector_async.jobs.status import summarize
+from leadconnector_async.jobs.journal.database import JOURNAL, Journal
+from leadconnector_async.jobs.journal.status import summarize
+from leadconnector_async.jobs.report.html_report import write_report
+from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from leadconnector_async import LeadConnector, PlanError
 from leadconnector_async.jobs import BulkJob, iterate_plan
-from leadconnector_async.jobs.plan import PlanFormat
+from leadconnector_async.jobs.plan.files import PlanFormat
 from leadconnector_async.sandbox import Sandbox
 
 TIME = "2027-03-17T09:00:00-04:00"

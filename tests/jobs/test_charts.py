@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async.jobs.charts import CHART_STYLE, draw_charts
-from leadconnector_async.jobs.page import begin_page
-from leadconnector_async.jobs.stats import PARTS, Days, Latencies, LocationCounts, Throughput
+from leadconnector_async.jobs.report.charts import CHART_STYLE, draw_charts
+from leadconnector_async.jobs.report.html_report import begin_page
+from leadconnector_async.jobs.report.stats import PARTS, Days, Latencies, LocationCounts, Throughput
 
 LETTER = 6.6
 """The mean width of a letter at 12 px, in units of the box."""

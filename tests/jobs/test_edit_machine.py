@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from leadconnector_async import Event, LeadConnector, PlanError, RetryPolicy
 from leadconnector_async.events import Answered
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome
-from leadconnector_async.jobs.ledger import list_outcomes
+from leadconnector_async.jobs.journal.rows import list_outcomes
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .jobbing import rows, week_later

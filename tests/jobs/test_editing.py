@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async._precondition import Precondition
+from leadconnector_async._api.precondition import Precondition
 from leadconnector_async.jobs import BulkJob, JobSummary
 
 from .editing import run_campaign

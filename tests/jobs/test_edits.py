@@ -13,8 +13,8 @@ from leadconnector_async.events import Answered
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault, iterate_plan
 from leadconnector_async.sandbox import Sandbox
 
+from ..api.test_precondition import once
 from ..conftest import MakeClient
-from ..test_precondition import once
 from .jobbing import FAST, at, exchange, of_one_doctor, picture, rows, writes
 
 UPDATE = "update_appointment"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from leadconnector_async import AppointmentUpdate, InvalidRequestError, PlanError
 from leadconnector_async.exceptions import RowFault
 from leadconnector_async.jobs import Before, PlanRow, iterate_plan, read_plan
-from leadconnector_async.jobs.csv_reading import iterate_csv
-from leadconnector_async.jobs.page import build_table
-from leadconnector_async.jobs.plan import write_csv
-from leadconnector_async.jobs.texts import defuse, restore
+from leadconnector_async.jobs.plan.csv_files import iterate_csv
+from leadconnector_async.jobs.plan.files import write_csv
+from leadconnector_async.jobs.plan.rows import defuse, restore
+from leadconnector_async.jobs.report.html_report import build_table
 
 PLANS = Path(__file__).parent.parent / "samples" / "plans"
 MOVE = AppointmentUpdate(start_time="2027-03-17T08:00:00-05:00", end_time="2027-03-17T08:15:00-05:00")

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import JournalError, LeadConnector
-from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, ledger, runner
-from leadconnector_async.jobs.journal import Journal
-from leadconnector_async.jobs.ledger import OpenRow
+from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
+from leadconnector_async.jobs.journal import rows as journal_rows
+from leadconnector_async.jobs.journal.database import Journal
+from leadconnector_async.jobs.journal.rows import OpenRow
+from leadconnector_async.jobs.run import runner
 from leadconnector_async.sandbox import Sandbox
 
 from .jobbing import FAST, exchange, of_one_doctor, rows, week_later, writes
@@ -140,7 +142,7 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
 ) -> None:
     """It need not wait until it is written to."""
     sent: list[int] = []
-    fetch = ledger.fetch_open
+    fetch = journal_rows.fetch_open
 
     def fail(location: str, after: tuple[int, int], most: int, journal: Journal) -> list[OpenRow]:
         if after[1] > 0:
@@ -148,7 +150,7 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
             raise JournalError("cannot be read")
         return fetch(location, after, most, journal)
 
-    monkeypatch.setattr(ledger, "fetch_open", fail)
+    monkeypatch.setattr(journal_rows, "fetch_open", fail)
     async with await begin(sandbox, client, tmp_path / "job", 40) as job:
         async with asyncio.timeout(HANG):
             with pytest.raises(JournalError, match="cannot be read"):

@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import (
-    ConfigurationError,
-    JournalError,
-    LeadConnector,
-    PlanError,
-)
+from leadconnector_async import ConfigurationError, JournalError, LeadConnector, PlanError
 from leadconnector_async.jobs import BulkJob, JobProgress, RowOutcome
 from leadconnector_async.sandbox import Limits, Sandbox
 

@@ -18,8 +18,8 @@ from leadconnector_async import (
 )
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, update_many
 from leadconnector_async.sandbox import Sandbox
-from tests.conftest import MakeClient
 
+from ..conftest import MakeClient
 from .jobbing import FAST, WEEK, at, exchange, of_one_doctor, rows, run, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
@@ -296,7 +296,7 @@ async def test_an_odd_value_breaks_the_journal_and_keeps_nobody_waiting(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """What SQLite cannot take is an error like any other."""
-    from leadconnector_async.jobs.scribe import Entry
+    from leadconnector_async.jobs.journal.writer import Entry
 
     job = await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 2)))
     with pytest.raises(JournalError):

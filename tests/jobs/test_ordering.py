@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async.jobs.ordering import Clash, Cycle, Move, Order, order_moves
+from leadconnector_async.jobs.prepare.ordering import Clash, Cycle, Move, Order, order_moves
 
 Span = tuple[str | None, int, int]
 NOBODY: Span = (None, 0, 0)

@@ -13,14 +13,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector, PlanError
+from leadconnector_async._files import replace_file
 from leadconnector_async.jobs import BulkJob, JobSummary, PlanRow, Shift, iterate_plan, parse_shift, read_plan
-from leadconnector_async.jobs.intake import take_in
-from leadconnector_async.jobs.journal import JOURNAL, Journal
-from leadconnector_async.jobs.outcomes import write_outcomes
-from leadconnector_async.jobs.whole_file import replace_file
+from leadconnector_async.jobs.journal.database import JOURNAL, Journal
+from leadconnector_async.jobs.journal.load import take_in
+from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox
-from tests.jobs.jobbing import rows, run, writes
-from tests.jobs.shelf import keep, retitle, write
+
+from .jobbing import rows, run, writes
+from .shelf import keep, retitle, write
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30) | st.sampled_from(
     ["=1+1", "+49 30", "-", "@home", 'a,"b"', "a\rb", "a\r\nb", "a;b;c;d", "'", "\ufeffx", "true", "a\u2028b"]

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Event, LeadConnector, PlanError
-from leadconnector_async._precondition import ReadingClock
+from leadconnector_async._api.precondition import ReadingClock
 from leadconnector_async.cli.exit_codes import code_of
 from leadconnector_async.events import Answered, Sent
 from leadconnector_async.exceptions import ConfigurationError
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome, update_many
-from leadconnector_async.jobs.ledger import OpenRow
-from leadconnector_async.jobs.readings import ReadAhead
+from leadconnector_async.jobs.journal.rows import OpenRow
+from leadconnector_async.jobs.run.read_ahead import ReadAhead
 from leadconnector_async.sandbox import Limits, Sandbox
 
+from ..api.test_precondition import Wall, once
 from ..conftest import MakeClient
-from ..test_precondition import Wall, once
 from .jobbing import FAST, at, exchange, of_one_doctor, rows, week_later, writes
 
 UPDATE, GET = "update_appointment", "get_appointment"

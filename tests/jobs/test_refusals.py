@@ -13,9 +13,8 @@ from leadconnector_async import (
     ServerError,
     TransportError,
 )
-from leadconnector_async._errors import read_error
-from leadconnector_async.jobs.states import Stopped
-from leadconnector_async.jobs.stops import describe_stop, outlast
+from leadconnector_async._api.errors import read_error
+from leadconnector_async.jobs.states import Stopped, describe_stop, outlast
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -28,7 +27,7 @@ UPDATE = "update_appointment"
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leadconnector_async._retry._STRAY_SECONDS", (0.25, 0.3))
+    monkeypatch.setattr("leadconnector_async._retry.backoff._STRAY_SECONDS", (0.25, 0.3))
 
 
 @pytest.mark.parametrize("fault", ["401", "html 401", "html 403"])
@@ -111,7 +110,7 @@ async def test_one_header_that_calls_the_day_spent_stops_no_job(
     concurrency: int,
 ) -> None:
     """Neither before the first row nor in the middle: the next request shows that it is not."""
-    monkeypatch.setattr("leadconnector_async._daily._FIRST_PROBE", 0.05)
+    monkeypatch.setattr("leadconnector_async._limiter.daily._FIRST_PROBE", 0.05)
     receive, odd = sandbox._desk.receive, {"x-ratelimit-daily-remaining": "0", "x-ratelimit-daily-reset": "0"}
 
     def answer(*request: object) -> object:

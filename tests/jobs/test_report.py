@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from leadconnector_async import LeadConnector
-from leadconnector_async.jobs.stats import count_days, count_latencies, count_locations, count_throughput
+from leadconnector_async.jobs.report.stats import count_days, count_latencies, count_locations, count_throughput
 from leadconnector_async.sandbox import Sandbox
-from tests.jobs.jobbing import rows
-from tests.jobs.shelf import keep, look, retitle, write
+
+from .jobbing import rows
+from .shelf import keep, look, retitle, write
 
 ALONE = {"meta", "br"}
 REFERRING = {"src", "href", "xlink:href", "srcset", "data", "action", "poster", "background"}

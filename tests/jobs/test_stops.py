@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError, TransportError
-from leadconnector_async._rescheduling import Operations, Planned, Update
 from leadconnector_async.events import Answered, Event, Sent
-from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome, carrier, scribe
-from leadconnector_async.jobs.journal import Journal
-from leadconnector_async.jobs.scribe import Entry
+from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
+from leadconnector_async.jobs.journal import writer
+from leadconnector_async.jobs.journal.database import Journal
+from leadconnector_async.jobs.journal.writer import Entry
+from leadconnector_async.jobs.run import execute
+from leadconnector_async.reschedule.apply import Operations, Planned, Update
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .jobbing import FAST, at, exchange, of_one_doctor, rows, run, week_later, writes
@@ -110,7 +112,7 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one that was put out of the way for rows that come to nothing, while others go on."""
-    carry_out, at_server = carrier.carry_out, [0]
+    carry_out, at_server = execute.carry_out, [0]
     ring, others = of_one_doctor(sandbox, 3), week_later(sandbox)[50:]
 
     def count(event: Event) -> None:
@@ -122,7 +124,7 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
             raise BadRequestError("No.", operation="update_appointment", outcome="not_applied")
         return await carry_out(client, planned, verify=verify, send=send)
 
-    monkeypatch.setattr(carrier, "carry_out", fail_last)
+    monkeypatch.setattr(execute, "carry_out", fail_last)
     options = JobOptions(concurrency=32)
     plan = rows(*exchange(ring), *others)
     async with await BulkJob.create(
@@ -176,13 +178,13 @@ async def test_the_last_row_that_is_put_off_is_tried_again_in_the_same_run(
     others: int,
 ) -> None:
     """However long the disk takes to note that it was put off."""
-    commit = scribe._commit
+    commit = writer._commit
 
     def commit_slowly(journal: Journal, entries: list[Entry]) -> None:
         time.sleep(0.02)
         commit(journal, entries)
 
-    monkeypatch.setattr(scribe, "_commit", commit_slowly)
+    monkeypatch.setattr(writer, "_commit", commit_slowly)
     first, second, *rest = of_one_doctor(sandbox, 3 + others)
     plan = rows(
         *(at(event, start=(event.start_time + timedelta(weeks=1)).isoformat()) for event in rest),
@@ -215,7 +217,7 @@ async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its refusal comes while the other one's turn has come already, and it stands before that in the plan."""
-    carry_out = carrier.carry_out
+    carry_out = execute.carry_out
     refused: set[str] = set()
 
     async def refuse_once(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
@@ -225,7 +227,7 @@ async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
         await asyncio.sleep(0.2 if planned.event_id == sandbox.appointment_ids[0] else 0.0)
         raise SlotUnavailableError("The slot is taken.", operation="update_appointment", outcome="not_applied")
 
-    monkeypatch.setattr(carrier, "carry_out", refuse_once)
+    monkeypatch.setattr(execute, "carry_out", refuse_once)
     summary = await run(tmp_path / "job", client, rows(*week_later(sandbox, 2)), concurrency=2)
     assert summary.counts == {"applied": 2}
 
@@ -235,7 +237,7 @@ async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
 ) -> None:
     """Every row waits for the next one; all are put off behind each other, and all are sent in this run."""
-    carry_out = carrier.carry_out
+    carry_out = execute.carry_out
     events = of_one_doctor(sandbox, 60)
     tries: list[str] = []
 
@@ -245,7 +247,7 @@ async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
             raise TransportError("No connection.", operation="update_appointment", outcome="not_applied")
         return await carry_out(client, planned, verify=verify, send=send)
 
-    monkeypatch.setattr(carrier, "carry_out", fail_twice)
+    monkeypatch.setattr(execute, "carry_out", fail_twice)
     plan = rows(*(at(one, start=(one.start_time + timedelta(minutes=15)).isoformat()) for one in reversed(events)))
     summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
     assert (len(tries), summary.counts) == (2, {"applied": len(events)})

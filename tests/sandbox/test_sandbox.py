@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from leadconnector_async.sandbox import Fault, Limits, Quirks, Sandbox
-from leadconnector_async.sandbox.limits import Gate
+from leadconnector_async.sandbox.rate_limits import Gate
 from leadconnector_async.sandbox.seed import build_clinic, build_id
 
 HEADERS = ("max", "remaining", "interval-milliseconds", "limit-daily", "daily-remaining", "daily-reset")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async.sandbox.limits import Gate, Limits
+from leadconnector_async.sandbox.rate_limits import Gate, Limits
 from leadconnector_async.sandbox.windows import WINDOWS, Algorithm
 
 MOST, INTERVAL = 3, 10.0

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from leadconnector_async import RateLimit
-from leadconnector_async._slots import Slots, Ticket
-from leadconnector_async._throttle import Lane, Refused
+from leadconnector_async._limiter.lane import Lane, Refused
+from leadconnector_async._limiter.slots import Slots, Ticket
 
 from ..lanes import make_lane, now, take
 from .schedules import play

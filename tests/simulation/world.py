@@ -12,11 +12,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from leadconnector_async import ConfigurationError, LeadConnector, RetryPolicy
-from leadconnector_async._kept import Progress
-from leadconnector_async._transport import Reply, Transport, Unanswered
-from leadconnector_async._wire import Request
+from leadconnector_async._api.request import Request
+from leadconnector_async._call.transport import Progress, Reply, Transport, Unanswered
 from leadconnector_async.sandbox import Limits, Sandbox
-from leadconnector_async.sandbox.desk import Reply as Served
+from leadconnector_async.sandbox.app import Reply as Served
 
 Latency = Callable[[random.Random], float]
 

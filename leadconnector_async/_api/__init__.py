@@ -1,0 +1,1 @@
+"""What HighLevel's API is: its operations, payloads, checks, responses and errors. Pure: nothing here waits."""

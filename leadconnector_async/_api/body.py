@@ -1,0 +1,324 @@
+"""The body of a 2xx: whether it is the API's own, what it refuses, what can be repaired, and its value.
+
+Unreadable JSON was sent by the API, so a write was applied. A page of HTML, and an error inside a 2xx, leave the
+outcome open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from operator import attrgetter
+from typing import Final, TypeVar, cast
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from .._validation.text import clean_line, clean_trace_id
+from ..exceptions import ApiError, DecodeError
+from .decode import Read
+from .errors import UNREADABLE, read_error
+from .request import Request
+
+_decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_FEWEST_BYTES_A_VALUE: Final = 8
+"""A large answer holds at least so many bytes for each comma; with fewer it is made to keep a reader busy."""
+
+T = TypeVar("T")
+
+
+def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError | ApiError:
+    """Read a 2xx; where it cannot be read, or is none, the error says what is known of a write.
+
+    Unreadable JSON was sent by the API, so a write was applied; a page, and an error in disguise, leave it open.
+    """
+    writes = request.operation.writes
+    content = body
+    if body[:1] != b"{":
+        if is_foreign(body):
+            text = describe_foreign(status, body, {})
+            return DecodeError(text, status=status, outcome="unknown" if writes else "not_applied")
+        content = trim(body)
+    large, signs = len(content) > LARGE, None
+    if large:
+        if request.known and content.count(b",") * _FEWEST_BYTES_A_VALUE > len(content):
+            return _fail_to_read(request, status, body, "it contains implausibly many values for its size")
+        content, signs = prepare(content)
+    read = _read_or_refuse(request, status, content, signs)
+    odd = isinstance(read, str) or (isinstance(read, Read) and read.unread and not content.isascii())
+    if odd and not large and (repaired := repair(content)) != content:
+        again = _read_or_refuse(request, status, repaired)
+        read = read if isinstance(again, str) else again
+    if isinstance(read, ApiError):
+        read.outcome = "unknown" if writes else "not_applied"
+    return _fail_to_read(request, status, body, read) if isinstance(read, str) else read
+
+
+def _fail_to_read(request: Request[T], status: int, body: bytes, reason: str) -> DecodeError:
+    writes = request.operation.writes
+    text = f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}."
+    return DecodeError(text, status=status, outcome="applied" if writes else "not_applied")
+
+
+def _read_or_refuse(
+    request: Request[T], status: int, content: bytes, signs: Signs | None = None
+) -> Read[T] | ApiError | str:
+    """The value, the error that the JSON carries, or why neither can be read."""
+    try:
+        silent = request.known and signs is None and decode_words(content) == NO_WORDS
+    except UNREADABLE:
+        silent = False
+    if not silent:
+        deletes = request.operation.method == "DELETE"
+        code = find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
+        if code is not None:
+            return read_error(code, content)
+    try:
+        return request.read(content)
+    except RecursionError:
+        return "its JSON is nested too deeply"
+    except UNREADABLE as error:
+        return clean_line(str(error))
+
+
+def read_trace_id(body: bytes) -> str | None:
+    """Find the `traceId` of an answer: support asks for it."""
+    try:
+        trace_id = msgspec.json.decode(_decode_object(body)["traceId"])
+    except (KeyError, *UNREADABLE):
+        return None
+    return clean_trace_id(trace_id)
+
+
+_BOM: Final = b"\xef\xbb\xbf"
+LARGE: Final = 64 * 1024
+"""Bytes from which on a body is looked at before it is read: reading it in vain would cost too much."""
+_BLANKS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,65536}")
+"""No answer of the API begins with more than that."""
+_SCALARS: Final = frozenset(b'"-0123456789tfn')
+_CONTROLS: Final = bytes(max(byte, 0x20) for byte in range(256))
+"""Turns every control character into a blank: between values it is one already, inside a text it is not allowed."""
+_NOT_JSON: Final = {b"NaN": [b"NaN"], b"Infinity": [b"-Infinity", b"Infinity"]}
+"""What to look for, and which words it then may be."""
+_NOT_JSON_WORD: Final = rb"%s(?:(?<=[:\[,]%s)|(?<=[:\[,] %s))(?=[ ,\]}])"
+"""Begins with a fixed text, which is searched for at the speed of C."""
+_LONE_HALF: Final = partial(
+    re.compile,
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})",
+)
+_FEWEST_BYTES: Final = 6
+"""For each escape; with fewer they are not escapes, and were put there to keep a reader busy."""
+_LONGEST_HEAD: Final = 4096
+_TITLE: Final = partial(re.compile, r"<title[^<>]{0,100}>([^<]{1,200})", re.I)
+_LONGEST_EXCERPT: Final = 80
+_SIGNS: Final = (b'"statusCode"', b'"error"', b'"errors"', b'"message"', b'"msg"', b'"success"', b'"succeeded"')
+_decode_raw: Final = msgspec.json.Decoder(Raw).decode
+
+
+_NOTHING: Final = Raw()
+
+
+class Words(Struct, frozen=True, rename="camel"):
+    """What a refusal says, and hardly any success."""
+
+    status_code: Raw = _NOTHING
+    error: Raw = _NOTHING
+    errors: Raw = _NOTHING
+    status: Raw = _NOTHING
+    message: Raw = _NOTHING
+    msg: Raw = _NOTHING
+    success: Raw = _NOTHING
+    succeeded: Raw = _NOTHING
+
+
+class Signs(Words, frozen=True, rename="camel"):
+    """What tells a refusal from a success."""
+
+    id: Raw = Raw()
+    event: Raw = Raw()
+    appointment: Raw = Raw()
+    note: Raw = Raw()
+    calendar: Raw = Raw()
+    events: Raw = Raw()
+    notes: Raw = Raw()
+    calendars: Raw = Raw()
+    dates: Raw = field(name="_dates_", default=Raw())
+
+
+_decode_signs: Final = msgspec.json.Decoder(Signs).decode
+decode_words: Final = msgspec.json.Decoder(Words).decode
+NO_WORDS: Final = Words()
+_decode_any: Final = msgspec.json.Decoder(object).decode
+_get_words: Final = attrgetter("status_code", "error", "errors", "status", "message", "msg", "success", "succeeded")
+
+
+def trim(body: bytes) -> bytes:
+    """The body without a byte order mark; nothing at all if only blanks are left."""
+    if body[:1] == b"{":
+        return body
+    start = _find_start(body)
+    if start == len(body):
+        return b""
+    return body[len(_BOM) :] if body.startswith(_BOM) else body
+
+
+def is_foreign(body: bytes) -> bool:
+    """Tell whether somebody else than the API has sent this: a page, or text that is not JSON.
+
+    The first byte that is not blank decides. An object or a list that is cut off is the API's; what begins like a
+    number, a word or a text in quotation marks is, only if it is one as a whole.
+    """
+    first = body[:1]
+    if first in (b"{", b"["):
+        return False
+    start = _find_start(body)
+    first = body[start : start + 1]
+    if first in (b"{", b"[", b""):
+        return False
+    if first[0] not in _SCALARS:
+        return True
+    try:
+        _decode_raw(body[start:])
+    except UNREADABLE:
+        return True
+    return False
+
+
+def is_foreign_so_far(head: bytes, headers: Mapping[str, str]) -> bool:
+    """As `is_foreign`, of an answer that broke off; if it did so before its first byte, its type decides."""
+    first = head[_find_start(head) :][:1]
+    if first:
+        return first not in b"{[" and first[0] not in _SCALARS
+    kind = headers.get("content-type", "").lower()
+    return bool(kind) and "json" not in kind
+
+
+def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool, signs: Signs | None = None) -> int | None:
+    """The status of the error that a 2xx carries in its JSON; `None` if it carries none.
+
+    `known`: the operation is one of the table, so an answer that holds a message and no data of any of them is a
+    refusal too. `deletes`: `{"succeeded": false}` is its value. `signs`: what `prepare` has found.
+    """
+    if not known and len(body) <= LARGE and not any(sign in body for sign in _SIGNS):
+        return None
+    try:
+        signs = signs or _decode_signs(body)
+    except UNREADABLE:
+        return None
+    if _get_words(signs) == _get_words(NO_WORDS):
+        return None
+    code = _read_code(_read(signs.status_code)) or (None if signs.id else _read_code(_read(signs.status)))
+    if code is not None:
+        return code
+    if error := _read(signs.error):
+        return _read_code(_get_inner(error)) or status
+    is_all = known and not _has_data(signs) and (not deletes or not _has_verdict(signs))
+    return (
+        status
+        if is_all and (_read(signs.message) or _read(signs.msg) or _read(signs.errors) or _is_false(signs))
+        else None
+    )
+
+
+def prepare(body: bytes) -> tuple[bytes, Signs | None]:
+    """Repair a large body if it needs it: to find that out takes less time than to read it in vain.
+
+    Returns its signs as well, if it was whole: see `find_refusal`.
+    """
+    try:
+        signs = _decode_signs(body)
+    except UNREADABLE:
+        return repair(body), None
+    return (body if body.isascii() else _repair_encoding(body)), signs
+
+
+def repair(body: bytes) -> bytes:
+    """Make JSON of what is nearly JSON, at the price of the odd text: it is blank, or `\ufffd`, or `null` there.
+
+    Control characters inside a text, bytes that are not UTF-8, halves of surrogate pairs, `NaN` and `Infinity`.
+    """
+    body = body.translate(_CONTROLS)
+    if not body.isascii():
+        body = _repair_encoding(body)
+    for part, words in _NOT_JSON.items():
+        if part in body:
+            for word in words:
+                body = re.sub(_NOT_JSON_WORD % (word, word, word), b"null", body)
+    if 0 < body.count(b"\\") * _FEWEST_BYTES <= len(body):
+        body = _LONE_HALF().sub(rb"\\ufffd", body)
+    return body
+
+
+def _repair_encoding(body: bytes) -> bytes:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace").encode()
+    return body
+
+
+def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> str:
+    """Say what came instead of an answer of the API."""
+    text = body[:_LONGEST_HEAD].decode("utf-8", "replace")
+    title = _TITLE().search(text)
+    words = "".join(
+        one if one.isprintable() else " " for one in (title[1] if title else text[: _LONGEST_HEAD // 4])
+    )
+    excerpt = " ".join(words.split())
+    if len(excerpt) > _LONGEST_EXCERPT:
+        excerpt = f"{excerpt[:_LONGEST_EXCERPT]}…"
+    kind = re.sub(r"[^\w/+.-].*", "", headers.get("content-type", ""), flags=re.S)[:50]
+    what = f"{kind}, " if kind else ""
+    return (
+        f"The answer (HTTP {status}, {what}{len(body)} bytes) did not come from the API but from"
+        f" somebody else, such as a proxy or a sign-in page: {excerpt!r}."
+    )
+
+
+def _find_start(body: bytes) -> int:
+    blanks = _BLANKS.match(body)
+    return blanks.end() if blanks is not None else 0
+
+
+def _read(value: Raw) -> object:
+    """A sign; of one that is too large to be read, that it is there."""
+    size = len(memoryview(value))
+    if not size or size > LARGE:
+        return size > 0
+    try:
+        return _decode_any(value)
+    except UNREADABLE:
+        return True
+
+
+def _read_code(value: object) -> int | None:
+    """An HTTP status that is an error."""
+    if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.A):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= HTTPStatus.BAD_REQUEST:
+        return min(value, 599)
+    return None
+
+
+def _get_inner(error: object) -> object:
+    if not isinstance(error, dict):
+        return None
+    inner = cast("dict[str, object]", error)
+    return inner.get("statusCode", inner.get("status", inner.get("code")))
+
+
+def _has_data(signs: Signs) -> bool:
+    data = (signs.id, signs.event, signs.appointment, signs.note, signs.calendar)
+    return any(map(memoryview, (*data, signs.events, signs.notes, signs.calendars, signs.dates)))
+
+
+def _has_verdict(signs: Signs) -> bool:
+    return any(bytes(memoryview(value)[:1]) not in (b"", b"n") for value in (signs.success, signs.succeeded))
+
+
+def _is_false(signs: Signs) -> bool:
+    values = (signs.success, signs.succeeded)
+    return any(bytes(memoryview(value)[:8]).lower() in (b"false", b'"false"') for value in values)

@@ -1,0 +1,95 @@
+"""Notes of an appointment: listed page by page, created, updated and deleted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from .._validation.arguments import check_id, check_text, refuse
+from ..models import Note
+from .decode import Read
+from .errors import UNREADABLE
+from .lists import build_inner_reader, list_entries, read_each, read_verdict
+from .operations import creates, deletes, reads, updates
+from .payloads import NoteText
+from .request import Query, Request, encode_id, encode_payload
+
+_NOTES: Final = "/calendars/appointments/{}/notes"
+LIST_NOTES: Final = reads("list_notes", _NOTES)
+CREATE_NOTE: Final = creates("create_note", _NOTES)
+UPDATE_NOTE: Final = updates("update_note", f"{_NOTES}/{{}}", harmless=True)
+DELETE_NOTE: Final = deletes("delete_note", f"{_NOTES}/{{}}")
+
+
+class NotePage(Struct, frozen=True):
+    """One page of notes."""
+
+    notes: list[Note]
+    has_more: bool
+    count: int = 0
+    """Entries of the page, those that cannot be read included."""
+
+
+class _More(Struct, frozen=True, rename="camel"):
+    has_more: bool | None = None
+
+
+_decode_more: Final = msgspec.json.Decoder(_More, strict=False).decode
+read_note: Final = build_inner_reader(Note)
+
+
+def read_notes(body: bytes) -> Read[NotePage]:
+    """One page of notes."""
+    entries = list_entries(body, "notes")
+    read = read_each(entries, "notes", read_note)
+    return Read(NotePage(read.value, _reads_more(body), len(entries)), read.unread)
+
+
+def _reads_more(body: bytes) -> bool:
+    try:
+        return _decode_more(body).has_more is True
+    except UNREADABLE:
+        return False
+
+
+NOTES_ON_A_PAGE: Final = 20
+"""The most notes that one answer holds [doc]."""
+LONGEST_NOTE: Final = 5000
+"""The most characters of a note [doc]."""
+
+
+def build_list_notes(event_id: str, offset: int) -> Request[NotePage]:
+    """One page of the notes of an appointment."""
+    path = LIST_NOTES.path.format(encode_id(event_id))
+    query: Query = {"limit": NOTES_ON_A_PAGE, "offset": offset}
+    return Request(LIST_NOTES, path, None, read_notes, query)
+
+
+def build_create_note(event_id: str, body: str, user_id: str | None) -> Request[Note]:
+    """Check and encode a new note."""
+    path = CREATE_NOTE.path.format(encode_id(event_id))
+    return Request(CREATE_NOTE, path, _encode_note(body, user_id), read_note)
+
+
+def build_update_note(event_id: str, note_id: str, body: str, user_id: str | None) -> Request[Note]:
+    """Check and encode the change of a note."""
+    path = UPDATE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
+    return Request(UPDATE_NOTE, path, _encode_note(body, user_id), read_note, asked_id=note_id)
+
+
+def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
+    """Check the ids."""
+    path = DELETE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
+    return Request(DELETE_NOTE, path, None, read_verdict)
+
+
+def _encode_note(body: str, user_id: str | None) -> bytes:
+    text = check_text("body", body, lines=True)
+    if not text.strip():
+        raise refuse("body", body, "it says nothing", "give the text of the note")
+    if len(text) > LONGEST_NOTE:
+        mend = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
+        raise refuse("body", body, f"the note has {len(text)} characters", mend)
+    return encode_payload(NoteText(body=text, user_id=None if user_id is None else check_id("user_id", user_id)))

@@ -1,0 +1,91 @@
+"""What is sent and what comes back, as its JSON text has it, where that differs from what users see.
+
+As in `models`: fields are snake_case here and renamed on the wire.
+"""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from ..models import AppointmentFields, BlockSlotFields
+
+
+class WireUpdate(AppointmentFields, frozen=True, kw_only=True):
+    """An `AppointmentUpdate` as its JSON text has it: times are strings."""
+
+    calendar_id: str | None | UnsetType = UNSET
+    start_time: str | None | UnsetType = UNSET
+    end_time: str | None | UnsetType = UNSET
+
+
+class WireCreate(AppointmentFields, frozen=True, kw_only=True):
+    """An `AppointmentCreate` as its JSON text has it."""
+
+    calendar_id: str
+    location_id: str | UnsetType = UNSET
+    contact_id: str
+    start_time: str
+    end_time: str | None | UnsetType = UNSET
+
+
+class WireBlockSlot(BlockSlotFields, frozen=True, kw_only=True):
+    """A block slot as its JSON text has it."""
+
+    start_time: str | None | UnsetType = UNSET
+    end_time: str | None | UnsetType = UNSET
+
+
+class NoteText(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What creating and changing a note sends."""
+
+    body: str
+    user_id: str | None = None
+
+
+class MisspeltStatus(Struct, frozen=True):
+    """The server's misspelt key, sometimes the only one that carries the status [field]."""
+
+    appointment_status: str | None = field(name="appoinmentStatus", default=None)
+
+
+class WireEvent(Struct, frozen=True, rename="camel"):
+    """The body of a webhook, its fields not yet decoded."""
+
+    type: Raw = Raw()
+    location_id: Raw = Raw()
+    webhook_id: Raw = Raw()
+    timestamp: Raw = Raw()
+    appointment: Raw = Raw()
+    """Where the pages of the appointment events have it [doc]."""
+    data: Raw = Raw()
+    """Where the examples of the webhook guide have the content of any event [doc]."""
+
+
+class TokenAnswer(Struct, frozen=True, rename="camel"):
+    """An answer of either token endpoint [doc]. What holds secrets has no repr.
+
+    The tokens are decoded, and the rest is not: no oddity there may throw them away, for they come once.
+    """
+
+    access_token: str = field(name="access_token", default="")
+    refresh_token: str | None = field(name="refresh_token", default=None)
+    expires_in: Raw = field(name="expires_in", default_factory=Raw)
+    scope: Raw = Raw()
+    user_type: Raw = Raw()
+    location_id: Raw = Raw()
+    company_id: Raw = Raw()
+    user_id: Raw = Raw()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
+
+
+class CamelTokenAnswer(TokenAnswer, frozen=True, rename="camel"):
+    """The same under version v3 [doc], which is read wherever it comes: a pair that is not read is lost."""
+
+    access_token: str = ""
+    refresh_token: str | None = None
+    expires_in: Raw = Raw()

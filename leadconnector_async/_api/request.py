@@ -1,0 +1,149 @@
+"""One request, checked and encoded; and how a write proves that it was applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import partial
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar, Union
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from .._validation.arguments import (
+    check_flag,
+    check_id,
+    check_method,
+    check_path,
+    check_query,
+    refuse,
+)
+from .._validation.text import show_error
+from ..exceptions import LeadConnectorError
+from ..models import Appointment
+from .decode import Read, Reader
+from .operations import Operation, build_operation
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+JsonValue: TypeAlias = Union[None, bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]"]
+"""Anything that JSON can say."""
+
+Query: TypeAlias = Mapping[str, str | int | Sequence[str]]
+"""Parameters of a query; a list repeats its key."""
+
+
+class Guard(Protocol[T_contra]):
+    """What a write relies on: see `_precondition`."""
+
+    def now(self) -> float: ...
+
+    def check_age(self) -> LeadConnectorError | None: ...
+
+    def check_shown(self, shown: T_contra, read_at: float) -> LeadConnectorError | None: ...
+
+
+class Request(Struct, Generic[T], frozen=True):
+    """One request, ready to be sent as often as it takes."""
+
+    operation: Operation
+    path: str
+    """Percent-encoded, below the base address."""
+    body: bytes | None
+    read: Callable[[bytes], Read[T]]
+    """Reads the body of a 2xx; raises one of `UNREADABLE` where it cannot."""
+    query: Query | None = None
+    build_proof: Callable[[], Proof[T]] | None = None
+    """How to find out whether it was applied; `None` if there is no way."""
+    precondition: Guard[T] | None = None
+    """What must hold right before each attempt is sent."""
+    known: bool = True
+    """It is one of the table of operations, so the shape of its answer is known."""
+    asked_id: str = ""
+    """The id that its answer should show; empty if there is none."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.operation.method} {self.path}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("method", self.operation.method), ("path", self.path)]
+
+
+class Proof(Struct, Generic[T], frozen=True):
+    """How to find out whether a write was applied."""
+
+    request: Request[T]
+    """Reads back what was written."""
+    judge: Callable[[T, Container[str]], bool | None]
+    """Whether what was read, less the fields that could not be, shows the write; `None` if that cannot be told."""
+
+
+encode: Final = msgspec.json.Encoder().encode
+appointment_reader: Final = Reader(Appointment)
+decode_appointment: Final = appointment_reader.decode
+_SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
+_QUICK_ID: Final = 100
+
+
+def build_request(
+    method: str,
+    path: str,
+    answer_type: type[T],
+    *,
+    query: Query | None = None,
+    body: object | UnsetType = UNSET,
+    repeatable: bool | None = None,
+) -> Request[T]:
+    """Check and encode a request for any path. Raises `InvalidRequestError`."""
+    method = check_method(method)
+    path = check_path(path)
+    query = check_query(query)
+    if repeatable is not None:
+        check_flag("repeatable", repeatable)
+    read = partial(_read_as, _make_decoder(answer_type))
+    operation = build_operation(method, path, repeatable=repeatable)
+    content = None if body is UNSET else _encode_body(body)
+    return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, read, query, known=False)
+
+
+def encode_payload(wire: Struct) -> bytes:
+    """Encode a payload that was checked."""
+    return encode(wire)
+
+
+def encode_id(value: str, name: str = "event_id") -> str:
+    """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
+    if type(value) is str and value.isascii() and value.isalnum() and len(value) < _QUICK_ID:
+        return value
+    text = check_id(name, value)
+    if text in (".", ".."):
+        raise refuse(name, value, "it would change the path", "pass the id as the API shows it")
+    return quote(text, safe="")
+
+
+def _encode_body(body: object) -> bytes:
+    try:
+        return encode(body)
+    except Exception as error:
+        raise refuse("body", body, show_error(error), "pass what JSON can represent, or a Struct") from None
+
+
+def _make_decoder(answer_type: type[T]) -> msgspec.json.Decoder[T]:
+    try:
+        return msgspec.json.Decoder(answer_type, strict=False)
+    except Exception as error:
+        mend = "give a type that msgspec can decode"
+        raise refuse("answer_type", answer_type, show_error(error), mend) from None
+
+
+def _read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
+    return Read(decoder.decode(body or b"null"))
+
+
+def encode_flag(wire_name: str, name: str, value: bool | None) -> dict[str, str | int | Sequence[str]]:
+    """A truth value as a query has it; nothing if it is left out."""
+    if value is None:
+        return {}
+    check_flag(name, value)
+    return {wire_name: str(value).lower()}

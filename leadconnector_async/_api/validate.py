@@ -1,0 +1,313 @@
+"""What is refused before it is sent: a payload's fields, their types and the rules between them.
+
+Whatever leaves here is what the server understands; whatever cannot be is an `InvalidRequestError` that
+names the field, the value and how to mend it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from typing import Final, NoReturn, TypeVar, get_args
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from .._validation.arguments import check_id, check_location, check_text, refuse
+from .._validation.moments import NAME_AN_INSTANT, BadMoment, check_zone, read_offset, refuse_offset, to_datetime
+from .._validation.settings import to_text
+from ..exceptions import InvalidRequestError
+from ..models import (
+    AppointmentCreate,
+    AppointmentFields,
+    AppointmentStatus,
+    AppointmentUpdate,
+    BlockSlotCreate,
+    BlockSlotUpdate,
+    MeetingLocationType,
+)
+from .payloads import WireBlockSlot, WireCreate, WireUpdate
+
+W = TypeVar("W", bound=Struct)
+A = TypeVar("A", bound=AppointmentFields)
+P = TypeVar("P", WireCreate, WireBlockSlot)
+
+_NAMES: Final = tuple(
+    {
+        field.name: field.encode_name
+        for wire_type in (WireUpdate, WireCreate, WireBlockSlot)
+        for field in msgspec.structs.fields(wire_type)
+    }.items()
+)
+_SNAKE: Final = {camel: snake for snake, camel in _NAMES}
+_KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
+"""Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
+_LINES: Final = frozenset({"description", "address", "rrule"})
+"""Texts that may have line breaks."""
+_FAULT: Final = partial(re.compile, r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
+_REASON_LENGTH: Final = 200
+_QUARTER: Final = 15 * 60
+_AS_SENT: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:Z|\+\d\d:(?:00|15|30|45)|-(?!00:00)\d\d:(?:00|15|30|45))",
+    re.ASCII,
+)
+"""A time as the server takes it: text that stays as it is, if there is such a time."""
+_MENDS: Final = {
+    "appointment_status": f"use one of {', '.join(get_args(AppointmentStatus))}",
+    "meeting_location_type": f"use one of {', '.join(get_args(MeetingLocationType))}",
+}
+
+
+def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
+    """Turn an update into what goes on the wire, or raise `InvalidRequestError`."""
+    wire = _check(update, AppointmentUpdate, WireUpdate)
+    if wire.appointment_status == "active":
+        _check_version(wire, version)
+    if wire.rrule is not UNSET:
+        _check_rule(wire)
+    if wire.meeting_location_id is UNSET and wire.meeting_location_type is UNSET:
+        return wire
+    return _derive_override(wire)
+
+
+def check_changes(changes: AppointmentUpdate, version: str) -> None:
+    """Check fields that are to be changed together with what is not known yet. Raises `InvalidRequestError`."""
+    _check_version(_check(changes, AppointmentUpdate, WireUpdate), version)
+
+
+def check_create(
+    appointment: AppointmentCreate, version: str = "", *, location_id: str | None = None
+) -> WireCreate:
+    """Turn a new appointment into what goes on the wire, or raise `InvalidRequestError`.
+
+    `location_id` stands in for one that is left out.
+    """
+    wire = _fill_location(_check(appointment, AppointmentCreate, WireCreate), location_id)
+    for name in ("calendar_id", "contact_id"):
+        check_id(name, getattr(wire, name))
+    _check_version(wire, version)
+    _check_rule(wire)
+    return _derive_override(wire)
+
+
+def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None = None) -> WireBlockSlot:
+    """Turn a new block slot into what goes on the wire, or raise `InvalidRequestError`.
+
+    `location_id` stands in for one that is left out.
+    """
+    wire = _fill_location(_check(block_slot, BlockSlotCreate, WireBlockSlot), location_id)
+    owners = {"calendar_id": wire.calendar_id, "assigned_user_id": wire.assigned_user_id}
+    given = {name: value for name, value in owners.items() if value is not None and value is not UNSET}
+    if len(given) != 1:
+        mend = "give either calendar_id or assigned_user_id, not both"
+        raise refuse("calendar_id", given or None, "exactly one owner is needed", mend)
+    for name, value in given.items():
+        check_id(name, value)
+    return wire
+
+
+def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None = None) -> WireBlockSlot:
+    """Turn the change of a block slot into what goes on the wire, or raise `InvalidRequestError`.
+
+    `location_id` stands in for one that is left out.
+    """
+    wire = _fill_location(_check(block_slot, BlockSlotUpdate, WireBlockSlot), location_id)
+    if wire.calendar_id is None or wire.calendar_id is UNSET:
+        mend = "pass it even if the calendar stays the same"
+        raise refuse("calendar_id", None, "it is required in every update of a block slot", mend)
+    check_id("calendar_id", wire.calendar_id)
+    return wire
+
+
+def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
+    if not isinstance(payload, expected):
+        mend = f"pass {expected.__name__}(…)"
+        raise refuse("payload", payload, f"it is not an instance of {expected.__name__}", mend)
+    fields: dict[str, object]
+    try:
+        fields = msgspec.to_builtins(payload, builtin_types=_KEPT)
+    except Exception:
+        # Something that no codec knows: whose fault it is, the check of the types will say.
+        fields = _simplify_fields(payload)
+    if not fields:
+        raise refuse("payload", payload, "it has no field at all", "set at least one field")
+    _render_times(fields)
+    try:
+        wire = msgspec.convert(fields, wire_type)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), fields, expected.__name__) from None
+    except UnicodeEncodeError:  # msgspec looks up an enumeration's words as UTF-8, which half a character is not
+        _check_texts(fields)
+        raise
+    _check_texts(fields)
+    return wire
+
+
+def _check_texts(fields: dict[str, object]) -> None:
+    for camel, value in fields.items():
+        if type(value) is str and not value.isprintable():
+            check_text(_SNAKE[camel], value, lines=camel in _LINES)
+
+
+def _fill_location(wire: P, location_id: str | None) -> P:
+    if wire.location_id is UNSET:
+        return msgspec.structs.replace(wire, location_id=check_location(location_id))
+    check_id("location_id", wire.location_id)
+    return wire
+
+
+def _simplify_fields(payload: Struct) -> dict[str, object]:
+    """The fields that are set, by their names on the wire."""
+    return {
+        camel: _simplify(value) for snake, camel in _NAMES if (value := getattr(payload, snake, UNSET)) is not UNSET
+    }
+
+
+def _simplify(value: object) -> object:
+    """Text as plain text, whatever its class; the member of an enumeration as its value."""
+    if isinstance(value, Enum):
+        value = value.value
+    text = to_text(value)
+    return value if text is None else text
+
+
+def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidRequestError:
+    """What msgspec has found, as an error of ours."""
+    match = _FAULT().match(fault)
+    if match is None:
+        return refuse("payload", fields, fault, "check the types of its fields")
+    camel = match["field"]
+    snake = _SNAKE[camel]
+    mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
+    reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
+    return refuse(snake, fields[camel], reason, mend)
+
+
+def _check_version(wire: AppointmentFields, version: str) -> None:
+    if wire.appointment_status == "active" and version != "v3":
+        mend = 'use LeadConnector(…, version="v3"), or another status'
+        raise refuse("appointment_status", "active", "only version v3 takes it", mend)
+
+
+def _check_rule(wire: AppointmentFields) -> None:
+    if not isinstance(wire.rrule, str):
+        return
+    from .._rrule import find_rule_fault  # noqa: PLC0415 - only series need dateutil
+
+    if fault := find_rule_fault(wire.rrule):
+        raise refuse("rrule", wire.rrule, fault, "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'")
+    if wire.ignore_free_slot_validation is not True:
+        raise refuse(
+            "rrule",
+            wire.rrule,
+            "the server ignores a rule while it checks the slot",
+            "set ignore_free_slot_validation=True as well",
+        )
+
+
+def _derive_override(wire: A) -> A:
+    if wire.override_location_config is not UNSET:
+        return wire
+    has_id = isinstance(wire.meeting_location_id, str)
+    has_type = isinstance(wire.meeting_location_type, str)
+    if has_id is has_type:
+        return wire
+    return msgspec.structs.replace(wire, override_location_config=has_type)
+
+
+def _render_times(fields: dict[str, object]) -> None:
+    start = _render_time(fields, "startTime")
+    end = _render_time(fields, "endTime")
+    if start is None or end is None:
+        return
+    if end <= start:
+        raise refuse(
+            "end_time",
+            fields["endTime"],
+            f"it is not after start_time ({fields['startTime']})",
+            "choose a later time",
+        )
+    style = str(fields["startTime"])[19:]
+    if style != str(fields["endTime"])[19:]:
+        try:
+            fields["endTime"] = _format(end, start.tzinfo, style)
+        except OverflowError:
+            reason = "at the offset of the start it is outside the years 1 to 9999"
+            raise refuse("end_time", fields["endTime"], reason, "give a time within them") from None
+
+
+def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
+    """Put the wire's text of a time into `fields`; return the instant, or `None` where there is none."""
+    value = fields.get(camel)
+    if value is None:
+        return None
+    if type(value) is datetime and type(value.tzinfo) is timezone and not value.microsecond:
+        offset = value.tzinfo.utcoffset(None)
+        if not offset.seconds % _QUARTER and not offset.microseconds:
+            text: str = msgspec.to_builtins(value)  # in a fraction of the time that `isoformat` takes
+            fields[camel] = text if offset else f"{text[:19]}+00:00"
+            return value
+    return _read_time(fields, camel, value)
+
+
+def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime:
+    """As `_render_time`, of what is not a plain time at a fixed offset."""
+    if type(value) is str and _AS_SENT.fullmatch(value) is not None:
+        return _parse(_SNAKE[camel], value)
+    try:
+        instant = _parse(_SNAKE[camel], value)
+        text = _render(instant)
+        if type(instant.tzinfo) is not timezone:
+            check_zone(instant)
+    except BadMoment as bad:
+        raise refuse(_SNAKE[camel], value, bad.reason, bad.mend) from None
+    # A free slot is sent back exactly as it was offered, so text that the server understands stays as it is.
+    if type(value) is not str or value not in (text, f"{text[:19]}Z"):
+        fields[camel] = text
+    if isinstance(instant.tzinfo, timezone):
+        return instant
+    # Times of one zone are compared by their clock; those of fixed offsets, as instants.
+    offset = timezone(instant.utcoffset() or timedelta())
+    return datetime.combine(instant, instant.time(), offset)
+
+
+def _render(instant: datetime) -> str:
+    """The wire's text of a time. Raises `BadMoment` where there is none."""
+    offset = instant.utcoffset()
+    if offset is None or instant.microsecond or offset.seconds % _QUARTER or offset.microseconds:
+        _refuse_instant(instant)
+    text: str = msgspec.to_builtins(instant)  # in a fraction of the time that `isoformat` takes
+    return text if offset else f"{text[:19]}+00:00"
+
+
+def _refuse_instant(instant: datetime) -> NoReturn:
+    offset = instant.utcoffset()
+    if offset is None:
+        raise BadMoment("it has no offset", NAME_AN_INSTANT)
+    if instant.microsecond:
+        raise BadMoment("the server refuses fractions of a second", "use .replace(microsecond=0)")
+    raise refuse_offset(offset)
+
+
+def _parse(field: str, value: object) -> datetime:
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            raise refuse(field, value, "it is not a time in ISO 8601", NAME_AN_INSTANT) from None
+    if type(value) is datetime and (value.tzinfo is None or type(value.tzinfo) is timezone):
+        return value
+    if isinstance(value, datetime):
+        moment = to_datetime(value)
+        read_offset(moment)
+        return moment
+    raise refuse(field, value, f"it is a {type(value).__name__}, not a time", NAME_AN_INSTANT)
+
+
+def _format(instant: datetime, zone: tzinfo | None, style: str) -> str:
+    text = instant.astimezone(zone).isoformat()
+    return text[:19] + "Z" if style == "Z" else text

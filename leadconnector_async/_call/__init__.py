@@ -1,0 +1,1 @@
+"""The life of one call: attempts, timeouts, transport, and what it comes to."""

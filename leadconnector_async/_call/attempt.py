@@ -1,0 +1,320 @@
+"""One attempt: its token, its turn, its request, its answer.
+
+Each attempt takes a slot of its own and gives it back whatever happens, and holds none while it waits for
+anything but its answer; the headers of every answer reach the limiter, errors included. Failures
+are values here, not exceptions, so that none of them carries the context of an attempt along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Final, TypeVar
+
+from msgspec import Struct
+from multidict import CIMultiDict
+
+from .._api.body import is_foreign, read_success
+from .._api.decode import Read
+from .._api.errors import read_error
+from .._limiter.headers import DAILY_REMAINING, parse_count, read_daily_limit
+from .._limiter.lane import Lane
+from .._limiter.limiter import Throttle
+from .._limiter.slots import Ticket
+from .._retry.decide import Failure
+from .._retry.retry_after import read_retry_after
+from .._secret import Secret
+from ..auth import TokenSource
+from ..events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, UnexpectedId, Waited
+from ..exceptions import ApiError, DecodeError, LeadConnectorError
+from ..policy import Timeouts
+from ..response import Answer
+from .emit import Announcer, is_logged
+from .state import (
+    Call,
+    fail_broken_token,
+    fail_token,
+    read_broken_success,
+    read_foreign_success,
+    read_unanswered,
+    read_unlike_success,
+    refuse_wait,
+)
+from .timeouts import Bound, Watch, is_cancelled
+from .transport import Reply, Transport, Unanswered, build_timeout, describe_cut
+
+T = TypeVar("T")
+
+_LONGEST_ID: Final = 200
+_LARGE: Final = 256 * 1024
+"""Bytes from which on an answer is read in a worker thread, so that the loop can go on meanwhile."""
+
+
+class Shared(Struct, frozen=True):
+    """What a client shares with all its copies."""
+
+    transport: Transport
+    throttle: Throttle
+    tokens: TokenSource
+    watch: Watch
+
+
+class Attempts:
+    """Makes the attempts of all calls of one client."""
+
+    __slots__ = (
+        "_announcer",
+        "_bulk",
+        "_headers",
+        "_heard",
+        "_location_id",
+        "_seconds",
+        "_shared",
+        "_static_headers",
+        "_timeout",
+        "_token",
+    )
+
+    def __init__(
+        self,
+        shared: Shared,
+        *,
+        location_id: str | None,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        announcer: Announcer,
+        bulk: bool,
+    ) -> None:
+        self._shared = shared
+        self._location_id = location_id
+        self._static_headers = headers
+        self._timeout = build_timeout(timeouts)
+        self._seconds = timeouts.read
+        self._announcer = announcer
+        self._heard = announcer.handler is not None
+        self._bulk = bulk
+        self._token = ""
+        self._headers: CIMultiDict[str] = CIMultiDict()
+
+    def find_lane(self, loop: asyncio.AbstractEventLoop) -> Lane:
+        """The lane that all attempts wait in."""
+        return self._shared.throttle.find_lane(self._location_id, loop)
+
+    async def make(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, *, renewed: bool = False
+    ) -> Answer[T] | Failure:
+        """Get a token, wait for a slot, send the request once, and read what comes back.
+
+        `renewed`: the call has its token already.
+        """
+        shared, transport = self._shared, self._shared.transport
+        session = (transport.session if transport.open_in is loop else None) or transport.open(loop)
+        lane = shared.throttle.find_lane(self._location_id, loop)
+        free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
+        ticket = free or await self._take_slot(call, lane, loop, renewed=renewed)
+        if isinstance(ticket, Failure):
+            return ticket
+        call.left = False  # what the last attempt left there would keep this slot taken
+        try:
+            token = call.token = shared.tokens.fixed or call.token
+            headers = self._headers if token == self._token else self._build_headers(token)
+            if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
+                lane.free(ticket, left=False)
+                return Failure(stale, "final")
+            call.attempts += 1
+            call.under_way = True
+            sent_at = self._announce_sending(call, loop) if self._heard or is_logged() else None
+            bound = shared.watch.begin(loop, (loop.time() if free is None else free.sent_at) + self._seconds)
+            try:
+                reply = await transport.send(session, call.request, headers, self._timeout, call)
+            except asyncio.CancelledError:
+                if (reason := _explain_end(bound, self._seconds)) is None:
+                    raise
+                reply = describe_cut(call, reason)
+            finally:
+                if bound.expired:
+                    bound.claim()
+                bound.task = None  # as `end` does
+            if sent_at is not None:
+                self._announce_reply(call, reply, loop.time() - sent_at)
+        except BaseException:
+            lane.free(ticket, left=call.left)
+            raise
+        read = self._read_reply(call, lane, reply, ticket)
+        return await self._read_large(call, read) if isinstance(read, Reply) else read
+
+    async def renew_token(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
+        """Ask for another token than the one that was refused; tells whether there is one."""
+        if self._shared.tokens.fixed is not None:
+            return False
+        rejected = call.token
+        unfetched = await self._fetch(call, loop, self._shared.tokens.replace(rejected))
+        if unfetched is not None:
+            return unfetched
+        if call.token == rejected:
+            return False
+        self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
+        return True
+
+    def _read_reply(
+        self, call: Call[T], lane: Lane, reply: Reply | Unanswered, ticket: Ticket
+    ) -> Answer[T] | Failure | Reply:
+        """Give the slot back and read the answer, unless it is to be read beside the loop."""
+        call.under_way = False
+        if isinstance(reply, Unanswered):
+            lane.free(ticket, left=call.left)
+            return read_unanswered(call, reply)
+        body = reply.body
+        if not 200 <= reply.status < 300:
+            return self._read_refusal(call, lane, reply, ticket)
+        foreign = body[:1] != b"{" and is_foreign(body)
+        lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
+        if reply.fault or foreign:
+            return read_broken_success(call, reply) if reply.fault else read_foreign_success(call, reply)
+        if len(body) > _LARGE and not call.request.operation.writes:
+            return reply
+        read = read_success(call.request, reply.status, body)
+        if isinstance(read, Read) and getattr(read.value, "id", None) == call.request.asked_id:
+            return Answer(read.value, reply.status, reply.headers, call.attempts, body, read.unread)
+        return self._build_answer(call, reply, read)
+
+    async def _read_large(self, call: Call[T], reply: Reply) -> Answer[T] | Failure:
+        """In a worker thread. Never of a write: a cancellation would lose what became of it."""
+        read = await asyncio.to_thread(read_success, call.request, reply.status, reply.body)
+        return self._build_answer(call, reply, read)
+
+    def _build_answer(
+        self, call: Call[T], reply: Reply, read: Read[T] | DecodeError | ApiError
+    ) -> Answer[T] | Failure:
+        if not isinstance(read, Read):
+            return read_unlike_success(call, read)
+        if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
+            self._warn_of_id(call, asked, found)
+        return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
+
+    def _warn_of_id(self, call: Call[T], asked: str, found: str) -> None:
+        shown = call.hide(found)[:_LONGEST_ID]
+        self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
+
+    def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
+        daily_spent = reply.status == 429 and parse_count(reply.headers.get(DAILY_REMAINING)) == 0
+        hint, pause_seconds = read_retry_after(reply.headers), 0.0
+        if reply.status == 429 and not daily_spent:
+            pause_seconds = self._pause(call, lane, reply, ticket, hint)
+        else:
+            lane.finish(ticket, reply.answered_at, reply.headers, success=False)
+        if daily_spent:
+            hint = lane.measure_daily_wait() or read_daily_limit(reply.headers)[1]
+        error = read_error(
+            reply.status, reply.body, daily_spent=daily_spent, secrets=call.secrets, hint_seconds=hint
+        )
+        return Failure(error, "status", hint, pause_seconds)
+
+    def _pause(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket, hint: float | None) -> float:
+        """Pause the location; returns how long that still takes."""
+        seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint)
+        if seconds is not None:
+            self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
+        return lane.measure_pause()
+
+    async def _take_slot(
+        self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, renewed: bool
+    ) -> Ticket | Failure:
+        """A token, and then a slot: nobody holds one while a token is fetched, which may take for ever."""
+        tokens, returned = self._shared.tokens, False
+        if tokens.fixed is not None:
+            return await self._wait_for_slot(call, lane, loop)
+        failure = None if renewed else await self._fetch(call, loop, tokens.fetch())
+        while failure is None:
+            self._shared.transport.open(loop)  # it may have been closed meanwhile; this says so
+            free = lane.try_take(bulk=self._bulk)
+            if free is not None:
+                return free
+            ticket = await self._wait_for_slot(call, lane, loop, returned=returned)
+            if isinstance(ticket, Failure):
+                return ticket
+            if (newest := tokens.find_newest(loop.time())) is not None:
+                call.take_token(newest)
+                return ticket
+            check = tokens.check(loop)
+            if await _is_answered_at_once(check, lane, ticket):
+                call.take_token(check.result())
+                return ticket
+            returned = True
+            failure = await self._fetch(call, loop, tokens.join(check, call.token))
+        return failure
+
+    async def _fetch(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, fetching: Awaitable[str]
+    ) -> Failure | None:
+        """Wait for a token, as long as for an answer."""
+        bound = self._shared.watch.begin(loop, loop.time() + self._seconds)
+        try:
+            call.take_token(await fetching)
+        except asyncio.CancelledError:
+            if bound.claim():
+                return fail_token(self._seconds)
+            if is_cancelled():
+                raise
+            return fail_broken_token()
+        except LeadConnectorError as error:
+            error.outcome = "not_applied"  # of what this attempt would send; the call knows of earlier ones
+            raise
+        finally:
+            bound.end()
+        return None
+
+    async def _wait_for_slot(
+        self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, returned: bool = False
+    ) -> Ticket | Failure:
+        began = loop.time()
+        ticket = await lane.take(bulk=self._bulk, deadline=call.deadline, returned=returned)
+        if not isinstance(ticket, Ticket):
+            return refuse_wait(ticket.reason, ticket.seconds)
+        try:
+            if (seconds := lane.claim_resumption()) is not None:
+                self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
+            self._announcer.tell(Waited(self._location_id, call.name, call.attempts, loop.time() - began))
+            self._shared.transport.open(loop)
+        except BaseException:
+            lane.free(ticket, left=False)
+            raise
+        return ticket
+
+    def _build_headers(self, token: str) -> CIMultiDict[str]:
+        """Kept for as long as the token is the same."""
+        self._headers = CIMultiDict({"Authorization": Secret(f"Bearer {token}"), **self._static_headers})
+        self._token = token
+        return self._headers
+
+    def _announce_sending(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> float:
+        """Returns when that was."""
+        self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
+        return loop.time()
+
+    def _announce_reply(self, call: Call[T], reply: Reply | Unanswered, seconds: float) -> None:
+        if isinstance(reply, Reply):
+            self._announcer.tell(Answered(self._location_id, call.name, call.attempts, reply.status, seconds))
+        fault = reply.reason if isinstance(reply, Unanswered) else reply.fault
+        if fault:
+            self._announcer.tell(Broken(self._location_id, call.name, call.attempts, call.hide(fault), call.left))
+
+
+def _explain_end(bound: Bound, seconds: float) -> str | None:
+    """Why an exchange was cancelled; `None` if the whole call was."""
+    if bound.claim():
+        return f"no whole answer within {seconds:g} s"
+    return None if is_cancelled() else "what it waited for was cancelled"
+
+
+async def _is_answered_at_once(check: asyncio.Task[str], lane: Lane, ticket: Ticket) -> bool:
+    """Whether the provider has its token at hand; if it takes its time, the slot is returned."""
+    try:
+        await asyncio.sleep(0)
+    except BaseException:
+        lane.free(ticket, left=False)
+        raise
+    if check.done() and not check.cancelled() and check.exception() is None:
+        return True
+    lane.free(ticket, left=False)
+    return False

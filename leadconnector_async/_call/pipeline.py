@@ -1,0 +1,214 @@
+"""One call: its attempts, and what follows when one of them fails.
+
+A call that succeeds at once never touches the retry machinery. From the first failure on, tenacity
+decides; a write in doubt is read back before it is sent again, or before a refusal of it is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar, cast
+
+from msgspec import structs
+
+from .._api.errors import TokenRefusal, judge_token_refusal
+from .._api.request import Request
+from .._retry.backoff import BackOff
+from .._retry.decide import Failure, is_charged, is_passing
+from ..events import Reconciled, Retrying
+from ..exceptions import LeadConnectorError, PreconditionFailedError, TransportError
+from ..policy import RetryPolicy
+from ..response import Answer, answers
+from .attempt import Attempts
+from .emit import Announcer
+from .state import BUDGET_SPENT, Call, Recovery, conclude, decide_reading_back, explain_budget, fail_deadline
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Pipeline:
+    """The way of every call of one client."""
+
+    __slots__ = ("_announcer", "_attempts", "_location_id", "_policy")
+
+    def __init__(
+        self, attempts: Attempts, *, location_id: str | None, policy: RetryPolicy, announcer: Announcer
+    ) -> None:
+        self._attempts = attempts
+        self._location_id = location_id
+        self._policy = policy
+        self._announcer = announcer
+
+    async def call(self, request: Request[T]) -> Answer[T]:
+        """Send a request until it is answered, or raise what it came to."""
+        loop = asyncio.get_running_loop()
+        seconds = self._policy.deadline
+        call = Call(request=request, deadline=None if seconds is None else loop.time() + seconds)
+        if seconds is not None:
+            outcome = await self._deliver_within(call, loop)
+        else:
+            outcome = await self._attempts.make(call, loop)
+            if isinstance(outcome, Failure):
+                outcome = await self._repeat(call, loop, outcome)
+        if isinstance(outcome, Answer):
+            if (collected := answers.get()) is not None:
+                collected.append(cast("Answer[object]", outcome))
+            return outcome
+        try:
+            conclude(call, self._policy, outcome)
+        finally:
+            del outcome  # or an error and its traceback would hold each other
+
+    async def _deliver_within(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
+        scope = asyncio.timeout_at(call.deadline)
+        try:
+            async with scope:
+                outcome = await self._attempts.make(call, loop)
+                return await self._repeat(call, loop, outcome) if isinstance(outcome, Failure) else outcome
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        return fail_deadline(call, self._policy.deadline)
+
+    async def _repeat(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, outcome: Answer[T] | Failure
+    ) -> Answer[T] | Failure:
+        """From the first failure on, tenacity decides how often and when."""
+        budget = self._attempts.find_lane(loop).budget
+        back_off = BackOff(call.request, self._policy, call.deadline, loop.time)
+        unread: Failure | None = None
+        while True:
+            outcome = await self._recover(call, loop, back_off, outcome)
+            if isinstance(outcome, Answer):
+                return outcome
+            call.note(outcome)
+            again = await self._wait(call, back_off, unread or outcome)
+            found = await self._reconcile(call, loop, back_off, outcome)
+            if isinstance(found, Answer):
+                return found
+            unread = found
+            if unread is not None and again and is_passing(unread):
+                continue
+            if unread is not None and isinstance(unread.error, PreconditionFailedError):
+                return unread
+            if unread is not None or not again:
+                return outcome
+            if is_charged(outcome) and not budget.spend(loop.time()):
+                return explain_budget(outcome)
+            outcome = await _guard(call, self._attempts.make(call, loop))
+
+    async def _wait(self, call: Call[T], back_off: BackOff, failure: Failure) -> bool:
+        """Wait out the back-off; `False` if nothing shall follow."""
+        seconds = back_off.decide(failure)
+        if seconds is None:
+            return False
+        await self._sleep(call, seconds, failure)
+        return True
+
+    async def _sleep(self, call: Call[T], seconds: float, failure: Failure) -> None:
+        reason = str(failure.error.args[0])
+        self._announcer.tell(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
+        await asyncio.sleep(seconds)
+
+    async def _recover(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, outcome: Answer[T] | Failure
+    ) -> Answer[T] | Failure:
+        """After a refusal of the token: what `_recovery` says, until it is believed."""
+        while isinstance(outcome, Failure) and (refusal := _judge(outcome)) is not None:
+            recovery = call.recovery = call.recovery or Recovery()
+            step = recovery.choose(refusal)
+            if step == "renew":
+                if not await self._renew(call, loop, recovery):
+                    continue
+            elif step == "believe" or not await self._wait_for_stray(call, recovery, back_off, outcome):
+                return outcome if recovery.failure is None else Failure(recovery.failure, "final")
+            outcome = await _guard(call, self._attempts.make(call, loop, renewed=step == "renew"))
+        return outcome
+
+    async def _renew(self, call: Call[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
+        """Ask for another token; `False` if there is none, and `recovery` knows why."""
+        recovery.asked = True
+        renewed = await _guard(call, self._attempts.renew_token(call, loop))
+        if isinstance(renewed, Failure):
+            recovery.failure = renewed.error
+            return False
+        recovery.renewed = renewed
+        return renewed
+
+    async def _wait_for_stray(self, call: Call[T], recovery: Recovery, back_off: BackOff, failure: Failure) -> bool:
+        """Wait before the request is repeated; `False` if the deadline comes first."""
+        seconds = back_off.decide_stray()
+        if seconds is None:
+            return False
+        recovery.repeated = True
+        await self._sleep(call, seconds, failure)
+        return True
+
+    async def _reconcile(
+        self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, failure: Failure
+    ) -> Answer[T] | Failure | None:
+        """Read what a write may have done: the answer if it was applied, why nobody can tell, `None` if it was not.
+
+        `None` as well where this failure leaves nothing to find out.
+        """
+        build_proof = call.request.build_proof
+        if build_proof is None or not decide_reading_back(call, self._policy, failure):
+            return None
+        if not self._attempts.find_lane(loop).budget.spend(loop.time()):
+            call.unread = BUDGET_SPENT
+            return Failure(TransportError(call.unread), "final")
+        proof, precondition = build_proof(), call.request.precondition
+        read_at = 0.0 if precondition is None else precondition.now()
+        found = await self._read_back(call, proof.request, loop, back_off)
+        if isinstance(found, Failure):
+            call.unread = f"Reading it back failed: {found.error.args[0]}"
+            return found
+        applied = proof.judge(found.value, found.unread)
+        if applied is None:
+            call.unread = "It was read back, and does not show whether it was applied."
+            return Failure(TransportError(call.unread), "final")
+        self._announcer.tell(Reconciled(self._location_id, call.name, call.attempts, applied))
+        call.settle(applied=applied)
+        if applied:
+            return structs.replace(found, attempts=call.attempts, reconciled=True)
+        changed = None if precondition is None else precondition.check_shown(found.value, read_at)
+        return None if changed is None else Failure(changed, "final")
+
+    async def _read_back(
+        self, call: Call[T], request: Request[T], loop: asyncio.AbstractEventLoop, back_off: BackOff
+    ) -> Answer[T] | Failure:
+        reading = Call(
+            request=request,
+            deadline=call.deadline,
+            attempts=call.attempts,
+            doubt=True,
+            recovery=call.recovery,
+            token=call.token,
+            spent=call.spent,
+        )
+        try:
+            found = await _guard(reading, self._attempts.make(reading, loop))
+            return await self._recover(reading, loop, back_off, found)
+        finally:
+            call.attempts, call.recovery = reading.attempts, reading.recovery
+            call.token, call.spent = reading.token, reading.spent
+
+
+def _judge(failure: Failure) -> TokenRefusal | None:
+    """What a refusal of the token means; a token that could not be had is none, whatever its status."""
+    return judge_token_refusal(failure.error) if failure.phase == "status" else None
+
+
+async def _guard(call: Call[T], attempt: Awaitable[R | Failure]) -> R | Failure:
+    """Await an attempt after a failed one: what goes wrong now must not hide that a write may be applied."""
+    try:
+        return await attempt
+    except LeadConnectorError as error:
+        return Failure(error, "final")
+    except Exception as error:
+        if not call.doubt:
+            raise
+        reason = f"The next attempt could not be made ({type(error).__name__})."
+        return Failure(TransportError(reason), "final")

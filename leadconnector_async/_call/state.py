@@ -1,0 +1,263 @@
+"""What one call remembers from attempt to attempt, and the error or outcome that it ends with."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from .._api.body import describe_foreign, is_foreign_so_far
+from .._api.errors import TokenRefusal, redact
+from .._api.request import Request
+from .._retry.decide import (
+    Failure,
+    is_ambiguous,
+    is_page,
+    is_refused_in_disguise,
+    is_sent_elsewhere,
+    may_run_late,
+    says_nothing,
+)
+from ..exceptions import (
+    ApiError,
+    DailyLimitError,
+    DeadlineExceededError,
+    DecodeError,
+    LeadConnectorError,
+    OutcomeUnknownError,
+    TransportError,
+)
+from ..policy import RetryPolicy
+from .transport import Progress, Reply, Unanswered
+
+T = TypeVar("T")
+
+BUDGET_SPENT: Final = "It was not tried again: too much fails here lately (the location's retry budget is spent)."
+
+
+class Call(Progress, Generic[T], kw_only=True):
+    """One call on its way."""
+
+    request: Request[T]
+    deadline: float | None
+    """The moment, by the loop's clock, by which it must be over."""
+    attempts: int = 0
+    token: str = ""
+    spent: tuple[str, ...] = ()
+    """The tokens of earlier attempts: a server may show these too."""
+    under_way: bool = False
+    """A request was sent and its end is not known yet."""
+    doubt: bool = False
+    """An attempt may have been applied."""
+    risked: bool = False
+    """An attempt was ambiguous, whatever reading back has shown since: a later refusal may be due to it."""
+    lost: bool = False
+    """An attempt may still be under way at the server: whatever the event shows, it can be applied later."""
+    hint_seconds: float | None = None
+    """How long the server asked to wait, the last time that it did."""
+    unread: str = ""
+    """Why the event could not be read back, or could not tell."""
+    recovery: Recovery | None = None
+    """What was tried after refusals of the token; `None` if there were none."""
+
+    @property
+    def name(self) -> str:
+        """The vendor's name of the operation."""
+        return self.request.operation.name
+
+    def hide(self, text: str) -> str:
+        """Cut the tokens out of a text that the server may have had a hand in."""
+        return redact(text, *self.secrets)
+
+    def hide_in(self, body: bytes) -> bytes:
+        """Cut the tokens out of a body before an excerpt is taken of it, which could end within one."""
+        return redact(body.decode("latin-1"), *self.secrets).encode("latin-1")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every token that it was sent with."""
+        return (self.token, *self.spent)
+
+    def take_token(self, token: str) -> None:
+        """The next attempt is made with this token."""
+        if self.token and token != self.token:
+            self.spent = (*self.spent, self.token)
+        self.token = token
+
+    def note(self, failure: Failure) -> None:
+        """Remember what a failed attempt leaves open."""
+        ambiguous = is_ambiguous(failure, self.request.operation)
+        self.doubt = self.doubt or ambiguous
+        self.risked = self.risked or ambiguous
+        self.lost = self.lost or (ambiguous and may_run_late(failure))
+        self.hint_seconds = failure.hint_seconds or self.hint_seconds
+
+    def settle(self, *, applied: bool) -> None:
+        """Remember what reading it back has shown."""
+        self.unread = ""
+        self.doubt = self.lost and not applied
+
+
+def read_unanswered(call: Call[T], reply: Unanswered) -> Failure:
+    """Say how far a request got that was not answered."""
+    reason = call.hide(reply.reason)
+    if reply.certificate:
+        return Failure(TransportError(f"The server's certificate was refused: {reason}."), "certificate")
+    if call.left:
+        return Failure(TransportError(f"The request was sent and no answer came: {reason}."), "no_answer")
+    return Failure(TransportError(f"The request was never sent: {reason}."), "never_sent")
+
+
+def read_broken_success(call: Call[T], reply: Reply) -> Failure:
+    """A 2xx without its whole body: a write was applied if the API began to answer; a read can be repeated."""
+    reason = f"The answer (HTTP {reply.status}) broke off: {call.hide(reply.fault)}."
+    if not call.request.operation.writes:
+        return Failure(TransportError(reason, status=reply.status), "no_answer")
+    if is_foreign_so_far(reply.body, reply.headers):
+        text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It broke off."
+        return _fail_foreign(text, reply)
+    return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
+
+
+def read_foreign_success(call: Call[T], reply: Reply) -> Failure:
+    """A 2xx that the API has not sent: nobody knows whether it was even asked."""
+    text = call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))
+    return _fail_foreign(text, reply)
+
+
+def _fail_foreign(text: str, reply: Reply) -> Failure:
+    error = DecodeError(text, status=reply.status)
+    error.transient = True
+    return Failure(error, "foreign")
+
+
+def read_unlike_success(call: Call[T], error: DecodeError | ApiError) -> Failure:
+    """A 2xx of the API's that cannot be read, or that carries an error in its JSON."""
+    error.args = (call.hide(str(error.args[0])),)
+    if isinstance(error, DecodeError):
+        return Failure(error, "final")
+    error.messages = [call.hide(message) for message in error.messages]
+    error.trace_id = call.hide(error.trace_id) if error.trace_id else None
+    error.outcome = "not_applied"  # for now: whether it is, is found out by reading it back
+    return Failure(error, "foreign")
+
+
+def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
+    """Decide whether a write must be read back before this failure is repeated, or believed.
+
+    A refusal may be due to the call's own earlier attempt: its slot is taken, by itself.
+    """
+    if policy.on_ambiguous != "reconcile" or is_sent_elsewhere(failure):
+        return False
+    return is_ambiguous(failure, call.request.operation) or (call.risked and not says_nothing(failure))
+
+
+def refuse_wait(reason: str, seconds: float) -> Failure:
+    """The wait for a slot was refused before it began, or was broken off."""
+    if reason != "deadline":
+        back = f"it resets in {seconds:.0f} s"
+        unknown = f"the server did not say when it resets: the next request probes in {seconds:.0f} s"
+        text = f"The daily budget of the location is spent; {back if reason == 'daily' else unknown}."
+        return Failure(DailyLimitError(text, hint_seconds=seconds), "final", seconds)
+    text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
+    return Failure(DeadlineExceededError(text), "final")
+
+
+def fail_token(seconds: float) -> Failure:
+    """The token did not come in time: like a connection that could not be had."""
+    text = f"The request was never sent: no token within {seconds:g} s; check what the token provider waits for."
+    return Failure(TransportError(text), "never_sent")
+
+
+def fail_broken_token() -> Failure:
+    """Something that the provider waited for was cancelled, and not the call."""
+    text = "The request was never sent: what the token provider waited for was cancelled."
+    return Failure(TransportError(text), "never_sent")
+
+
+def explain_budget(failure: Failure) -> Failure:
+    """Say why nothing follows although something could."""
+    failure.error.args = (f"{failure.error.args[0]} {BUDGET_SPENT}",)
+    return failure
+
+
+def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
+    """The deadline has passed, wherever the call was."""
+    if not (call.under_way and call.left):
+        return Failure(DeadlineExceededError(f"The deadline of {seconds} s has passed."), "final")
+    error = DeadlineExceededError(f"The deadline of {seconds} s has passed while an answer was awaited.")
+    if not call.request.operation.writes:
+        return Failure(error, "final")
+    call.doubt = True
+    response = call.response
+    if response is not None and 200 <= response.status < 300 and not is_foreign_so_far(call.head, response.headers):
+        error.outcome = "applied"
+    return Failure(error, "final")
+
+
+def conclude(call: Call[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:
+    """Raise the error that says most."""
+    error = _build_error(call, policy, outcome)
+    try:
+        raise error
+    finally:
+        del outcome, error  # or they and the traceback would hold each other
+
+
+def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
+    error = failure.error
+    if error.outcome != "applied":
+        error = _doubt(call, error) if call.doubt and _is_all_said(call, policy, failure) else error
+        error.outcome = "unknown" if call.doubt else "not_applied"
+    error.operation = call.name
+    if isinstance(error, DeadlineExceededError | OutcomeUnknownError):
+        error.hint_seconds = call.hint_seconds
+    error.attempts = call.attempts
+    return error
+
+
+def _is_all_said(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
+    """Whether the doubt is what there is to say, more than the last failure."""
+    if isinstance(failure.error, DeadlineExceededError) or is_refused_in_disguise(failure):
+        return False
+    given_up_at_once = policy.on_ambiguous == "raise" or not call.request.operation.repeatable
+    return failure.phase == "no_answer" or is_page(failure) or given_up_at_once or bool(call.unread)
+
+
+def _doubt(call: Call[T], cause: LeadConnectorError) -> OutcomeUnknownError:
+    sent = f"{call.request.operation.method} {call.request.path}"
+    error = OutcomeUnknownError(
+        " ".join(filter(None, [f"Nobody knows whether {sent} was applied.", str(cause.args[0]), call.unread])),
+        status=cause.status,
+        trace_id=cause.trace_id,
+        outcome="unknown",
+    )
+    error.sent, error.sent_body = sent, call.request.body
+    error.__cause__ = cause
+    return error
+
+
+Step: TypeAlias = Literal["renew", "repeat", "believe"]
+
+
+class Recovery(Struct):
+    """What one call has tried after refusals of its token, reading back included."""
+
+    asked: bool = False
+    """A new token was asked for."""
+    renewed: bool = False
+    """There was one."""
+    repeated: bool = False
+    """The request was repeated, as after a stray refusal."""
+    failure: LeadConnectorError | None = None
+    """Why there was no new token: it says more than the refusal does."""
+
+    def choose(self, refusal: TokenRefusal) -> Step:
+        """The next step."""
+        if refusal == "final":
+            return "believe"
+        if refusal == "expired" and not self.asked:
+            return "renew"
+        if not self.repeated and not (refusal == "expired" and self.renewed):
+            return "repeat"
+        return "believe" if self.asked else "renew"

@@ -1,0 +1,110 @@
+"""Bounding attempts: one timer for all that are under way.
+
+A heap with a single timer for its head does what a timer for each attempt would do at many times the cost. All
+copies of a client share it, so that none of them leaves a timer of its own behind. Where all bounds are equal, the
+first to begin is the first to expire, and the heap is a queue.
+
+An attempt that expires is cancelled from inside, and that cancellation is told apart from one that came
+from outside, which always wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from heapq import heappop, heappush
+from itertools import count
+
+from msgspec import Struct
+
+from .._secret import Masked
+
+
+def is_cancelled() -> bool:
+    """Tell whether the current task itself was cancelled. If not, a `CancelledError` is of what it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+class Bound(Masked, Struct, eq=False):
+    """One attempt under way."""
+
+    task: asyncio.Task[object] | None
+    """`None` as soon as it is over."""
+    cancelling: int
+    """How often the task had been asked to cancel when it began."""
+    expired: bool = False
+
+    def expire(self) -> None:
+        """Cancel the attempt."""
+        if self.task is not None:
+            self.expired = True
+            self.task.cancel()
+
+    def claim(self) -> bool:
+        """Tell whether the cancellation at hand is this bound's own, and if so take it back."""
+        if not self.expired or self.task is None:
+            return False
+        self.expired = False
+        return self.task.uncancel() <= self.cancelling
+
+    def end(self) -> None:
+        """The attempt is over. A cancellation that it has swallowed is taken back."""
+        if self.expired:
+            self.claim()
+        self.task = None
+
+
+class Watch:
+    """The bounds of all attempts of a client and of its copies."""
+
+    __slots__ = ("_bounds", "_loop", "_numbers", "_timer", "_timer_at")
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._bounds: list[tuple[float, int, Bound]] = []
+        self._numbers = count()
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
+
+    def begin(self, loop: asyncio.AbstractEventLoop, expires_at: float) -> Bound:
+        """Watch over the current task until the bound ends, or until that moment of the loop's clock."""
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a call must be awaited inside a task")
+        bound, bounds = Bound(task, task.cancelling()), self._bounds
+        while bounds and bounds[0][2].task is None:
+            heappop(bounds)
+        heappush(bounds, (expires_at, next(self._numbers), bound))
+        if self._timer is None or expires_at < self._timer_at:
+            self._loop = loop
+            self._set_timer(loop, expires_at)
+        return bound
+
+    def close(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave no timer behind in this loop, unless an attempt is under way."""
+        if self._timer is not None and self._loop is loop and not self._drop_ended():
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = loop.call_at(when, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        loop = self._loop
+        if loop is None:
+            return
+        while (bounds := self._drop_ended()) and bounds[0][0] <= loop.time():
+            heappop(bounds)[2].expire()
+        if bounds:
+            self._set_timer(loop, bounds[0][0])
+
+    def _drop_ended(self) -> list[tuple[float, int, Bound]]:
+        """Those under way, and no more of the others than stand behind them."""
+        bounds = self._bounds
+        while bounds and bounds[0][2].task is None:
+            heappop(bounds)
+        return bounds

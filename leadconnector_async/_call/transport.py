@@ -1,0 +1,353 @@
+"""aiohttp, wrapped: one request out, one reply back, and how far it got when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import warnings
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from copy import copy
+from functools import partial
+from types import SimpleNamespace
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from aiohttp import abc
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http_writer import StreamWriter
+from aiohttp.payload import BytesPayload
+from msgspec import Struct
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from .._api.request import Request
+from .._secret import Masked, strip
+from .._validation.text import show_error
+from ..exceptions import ConfigurationError
+from ..policy import Timeouts
+from .proxy import Way
+
+T = TypeVar("T")
+
+_MOST_CONNECTIONS: Final = 1000
+"""Far above what a location's limit keeps in flight, far below what a process may open."""
+_LARGEST_BODY: Final = 32 * 1024 * 1024
+_LONGEST_HEAD: Final = 1000
+_NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+_RESPECTED: Final = (
+    "trace_configs",
+    "middlewares",
+    "read_bufsize",
+    "max_line_size",
+    "max_field_size",
+    "max_headers",
+    "skip_auto_headers",
+    "version",
+    "response_class",
+)
+"""Settings of a borrowed session that say how bytes travel. What it says with them stays its own: headers,
+cookies, credentials; and its time limits, as ours bound each attempt."""
+_CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+
+
+class Reply(Masked, Struct, frozen=True):
+    """An answer as it came."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    """Only its beginning where there is a `fault`."""
+    answered_at: float
+    """When its headers came, by the loop's clock."""
+    fault: str = ""
+    """Why the body is not whole; empty if it is."""
+
+
+class Unanswered(Masked, Struct, frozen=True):
+    """No answer came."""
+
+    reason: str
+    certificate: bool = False
+    """The server's certificate was refused."""
+
+
+class Transport:
+    """The connections of a client and of all its copies. Opened on first use, in the loop that uses it."""
+
+    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_way", "open_in", "session")
+
+    def __init__(self, base_url: URL, borrowed: aiohttp.ClientSession | None, way: Way | None = None) -> None:
+        self._base = base_url
+        self._prefix = base_url.raw_path.rstrip("/")
+        self._borrowed = borrowed
+        self._way = way or Way()
+        self.session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.open_in: asyncio.AbstractEventLoop | None = None
+        """Where `session` can be used without asking `open`. `None` for a borrowed one: others may close it."""
+        self._closed = False
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+        """The session to send with. Raises `ConfigurationError` when closed, or in another loop."""
+        if self._borrowed is not None and self._borrowed.closed:
+            raise ConfigurationError("the borrowed session is closed; keep it open for as long as it is used")
+        if self.session is None:
+            if self._closed:
+                raise ConfigurationError("the client is closed; make a new one, or keep it open for longer")
+            self.session = _make_session() if self._borrowed is None else _borrow(self._borrowed)
+            self._loop = loop
+            self.open_in = loop if self._borrowed is None else None
+            if self._way:
+                self.session.trace_configs.append(_note_headers())
+        elif self._loop is not loop:
+            raise ConfigurationError("the client was first used in another event loop; make one client per loop")
+        return self.session
+
+    def __del__(self) -> None:
+        session = getattr(self, "session", None)
+        if session is None or session.closed:
+            return
+        connector = session.connector
+        session.detach()  # or aiohttp would say it in its own words
+        if self._borrowed is not None or connector is None:
+            return
+        with suppress(Exception):
+            connector._close()  # pyright: ignore[reportPrivateUsage] - the public one wants to be awaited
+        text = "unclosed LeadConnector; use 'async with LeadConnector(…) as client', or await client.aclose()"
+        warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    async def close(self) -> None:
+        """Close what is ours; a borrowed session stays open.
+
+        From another thread's event loop as well. Raises `ConfigurationError`, and changes nothing, where the loop
+        that the connections belong to is not running but may go on.
+        """
+        session, loop = self.session, self._loop
+        if session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
+            self._closed, self.session, self.open_in = True, None, None
+            if session is not None:
+                await session.close()
+        elif loop.is_running():
+            self._closed, self.session, self.open_in = True, None, None
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
+        else:
+            raise ConfigurationError(
+                "the client was used in another event loop, which is not running now; close the client there"
+            )
+
+    async def send(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request[T],
+        headers: CIMultiDict[str],
+        bounds: aiohttp.ClientTimeout,
+        progress: Progress,
+    ) -> Reply | Unanswered:
+        """Send one request and read its answer whole. `progress` tells how far that got."""
+        url = self._base.with_path(self._prefix + request.path, encoded=True)
+        url = url.with_query(request.query) if request.query else url
+        way = _trace(self._way, progress) if self._way else self._way
+        while True:
+            progress.left, progress.response, progress.head = request.body is None and not way, None, b""
+            try:
+                response = await session.request(
+                    request.operation.method,
+                    url,
+                    data=None if request.body is None else TrackedBody(request.body, progress),
+                    headers=headers,
+                    timeout=bounds,
+                    allow_redirects=False,
+                    **way,
+                )
+                progress.response, progress.answered_at = response, asyncio.get_running_loop().time()
+                arrived = response.content.is_eof() and response.status >= 200
+                content = response.content.read_nowait() if arrived else await _read_bounded(response, progress)
+            except StaleConnectionError:
+                continue  # it is closed now, so this ends with a new one at the latest
+            except Exception as error:
+                progress.left = progress.left and not isinstance(error, _NEVER_SENT)
+                return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
+            except BaseException as error:
+                ended = error
+                break
+            return Reply(response.status, response.headers, content, progress.answered_at)
+        try:
+            raise strip(ended)
+        finally:
+            del ended  # or it and the traceback would hold each other
+
+
+def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> Reply | Unanswered:
+    """What is known of an exchange that ended early: a reply with what came of it, if the headers were there."""
+    response = progress.response
+    if response is None:
+        return Unanswered(reason, certificate)
+    head = progress.head if 200 <= response.status < 300 else b""
+    return Reply(response.status, response.headers, head, progress.answered_at, reason)
+
+
+def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """The part of our bounds that aiohttp keeps: getting a connection."""
+    return aiohttp.ClientTimeout(connect=timeouts.connect, ceil_threshold=float("inf"))
+
+
+async def _read_bounded(response: aiohttp.ClientResponse, progress: Progress) -> bytes:
+    if response.status < 200:  # what has switched protocols is of no use to anybody here
+        response.close()
+        return b""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            _check_size(size)
+            chunks.append(chunk)
+            if not progress.head:
+                progress.head = chunk.lstrip()[:_LONGEST_HEAD]
+    except BaseException:
+        response.close()
+        raise
+    return b"".join(chunks)
+
+
+def _check_size(size: int) -> None:
+    if size > _LARGEST_BODY:
+        raise ValueError(f"the body is larger than {_LARGEST_BODY // 2**20} MiB")
+
+
+def _make_session() -> aiohttp.ClientSession:
+    return _quiet(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=CarefulRequest,
+        )
+    )
+
+
+def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """A session of our own on the connections of a borrowed one, without its cookies and headers.
+
+    The borrowed session itself is left as it is: what we have to switch off is not ours to switch off there.
+    """
+    return _quiet(
+        aiohttp.ClientSession(
+            connector=session.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=make_careful(getattr(session, "_request_class")),  # noqa: B009 - as below
+            **{name: copy(getattr(session, f"_{name}")) for name in _RESPECTED},
+        )
+    )
+
+
+def _trace(way: Way, progress: Progress) -> Way:
+    traced = way.copy()
+    traced["trace_request_ctx"] = progress
+    return traced
+
+
+def _note_headers() -> aiohttp.TraceConfig:
+    """Notes when the headers of a request leave: through a proxy, long after it has begun."""
+
+    async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.left = True
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(note)
+    config.freeze()
+    return config
+
+
+def _quiet(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    # aiohttp sends a PUT again by itself when a kept connection drops; only we may decide that.
+    session._retry_connection = False  # pyright: ignore[reportPrivateUsage] - no public switch
+    return session
+
+
+_watches: Final[WeakKeyDictionary[ResponseHandler, Callable[[], object]]] = WeakKeyDictionary()
+"""How to ask whether a connection that was used before is readable."""
+_STALE: Final = "the kept connection was closed or written to by the server"
+
+
+class Progress(Masked, Struct):
+    """How far a request got; readable at any moment, even after a cancellation."""
+
+    left: bool = False
+    """A byte of it may have reached the server. A body notes when it leaves. Without one, all has left as soon as
+    aiohttp is asked, unless a tunnel comes first: see `_transport`."""
+    response: aiohttp.ClientResponse | None = None
+    """The answer, from the moment that its headers were there."""
+    answered_at: float = 0.0
+    """That moment, by the loop's clock."""
+    head: bytes = b""
+    """How its body begins, if it came in parts."""
+
+
+class TrackedBody(BytesPayload):
+    """A body that notes when it, and with it the first byte of the request, is handed to the socket."""
+
+    def __init__(self, content: bytes, progress: Progress) -> None:
+        super().__init__(content, content_type="application/json")
+        self._progress = progress
+
+    def write_with_length(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
+        self, writer: abc.AbstractStreamWriter, content_length: int | None
+    ) -> Coroutine[object, object, None]:
+        # To a connection that has ended meanwhile aiohttp writes nothing: it raises.
+        if isinstance(writer, StreamWriter):
+            transport = writer.transport
+            self._progress.left = transport is not None and not transport.is_closing()
+        else:
+            self._progress.left = True
+        return super().write_with_length(writer, content_length)
+
+
+class StaleConnectionError(aiohttp.ClientConnectionError):
+    """The connection was closed, or written to, while it was idle; nothing was sent on it."""
+
+
+class CarefulRequest(aiohttp.ClientRequest):
+    """A request that looks at its connection right before it writes to it."""
+
+    def send(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
+        self, conn: Connection
+    ) -> Coroutine[object, object, aiohttp.ClientResponse]:
+        """Send it. Raises `StaleConnectionError`, and aiohttp closes the connection then."""
+        if is_stale(conn):
+            raise StaleConnectionError(_STALE)
+        return super().send(conn)
+
+
+def make_careful(request_class: type[aiohttp.ClientRequest]) -> type[aiohttp.ClientRequest]:
+    """The request class of a borrowed session, made as careful."""
+    if request_class is aiohttp.ClientRequest:
+        return CarefulRequest
+
+    return type(request_class.__name__, (CarefulRequest, request_class), {})
+
+
+def is_stale(connection: Connection) -> bool:
+    """Tell whether a connection has ended, or holds bytes that belong to no request."""
+    protocol = connection.protocol
+    transport = None if protocol is None else protocol.transport
+    if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
+        return True
+    watch = _watches.get(protocol)
+    if watch is not None:
+        return bool(watch())
+    # A new connection is not asked: a TLS server may have sent session tickets that are still to be read.
+    if (sock := transport.get_extra_info("socket")) is not None:
+        _watches[protocol] = _build_watch(sock.fileno())
+    return False
+
+
+def _build_watch(number: int) -> Callable[[], object]:
+    if not hasattr(select, "poll"):
+        return lambda: select.select([number], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return partial(poll.poll, 0)

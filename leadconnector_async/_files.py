@@ -1,0 +1,149 @@
+"""Files that are written whole or not at all, for their owner only, and locks between processes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+_NO_DETOUR: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _release(descriptor: int) -> None:
+        """Closing the file is enough."""
+else:
+    import fcntl
+
+    def _try(descriptor: int) -> None:
+        # flock, not lockf: it belongs to the open file, so two tasks of one process exclude each other too.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _release(descriptor: int) -> None:
+        # Said aloud, since a process that was forked meanwhile has the file open as well.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def open_lock(path: str) -> int:
+    """Open a lock file, for its owner only; returns the descriptor. Raises what `open_own` raises."""
+    return open_own(path, os.O_RDWR | os.O_CREAT)
+
+
+def open_own(path: str, flags: int) -> int:
+    """Open a file that belongs to this user; returns the descriptor. Also an `opener` for `open`.
+
+    Raises `OSError`, also for a file that somebody else may have planted: links are not followed.
+    """
+    try:
+        descriptor = os.open(path, flags | _NO_DETOUR, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise _refuse("is a symbolic link", path) from None
+    try:
+        _check_own(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def make_own_folder(path: str) -> None:
+    """Create a folder for its owner only, or check that an existing one belongs to this user. Raises `OSError`."""
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise _refuse("is a symbolic link", path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise _refuse("is not a folder", path)
+    _check_owner(found, path, 0o022)
+
+
+def _check_own(found: os.stat_result, path: str) -> None:
+    """Raise `OSError` for a file that somebody else may have planted."""
+    if not stat.S_ISREG(found.st_mode):
+        raise _refuse("is not a plain file", path)
+    if found.st_nlink > 1:
+        raise _refuse("has another name elsewhere (a hard link)", path)
+    _check_owner(found, path, 0)
+
+
+def _check_owner(found: os.stat_result, path: str, never: int) -> None:
+    if sys.platform == "win32":
+        return
+    if found.st_uid not in (os.geteuid(), 0):
+        raise _refuse("belongs to another user", path)
+    if stat.S_IMODE(found.st_mode) & never:
+        raise _refuse("can be written by other users", path)
+
+
+def _refuse(what: str, path: str) -> OSError:
+    return OSError(errno.EPERM, f"{path} {what}; it may have been planted: inspect it, and remove it")
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock if nobody holds it."""
+    try:
+        _try(descriptor)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def close_lock(descriptor: int) -> None:
+    """Give the lock back, if it was taken."""
+    try:
+        _release(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: str, texts: Iterable[str]) -> None:
+    """Write a file whole, or leave the old one."""
+    beside = f"{path}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside)
+    try:
+        _write(beside, texts)
+        os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside)
+        raise
+    settle_name(path)
+
+
+def remove_file(path: str) -> None:
+    """Remove a file, if it is there, and what a crash may have left beside it."""
+    for each in (f"{path}.new", path):
+        with suppress(FileNotFoundError):
+            os.unlink(each)
+            settle_name(path)
+
+
+def _write(path: str, texts: Iterable[str]) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        file.writelines(texts)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def settle_name(path: str) -> None:
+    """Have the disk remember the new name, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

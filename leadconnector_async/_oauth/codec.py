@@ -1,0 +1,171 @@
+"""The codec of the token endpoints: a form to a request; an answer to a token, or to what went wrong.
+
+A secret that the server echoes is cut out of every text. Whether `invalid_grant` comes as a 400 or as a
+401, and in which words, is unknown [guess]: any of them is understood.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+from urllib.parse import quote_plus, urlencode
+
+import msgspec
+from msgspec import structs
+
+from .._api.body import find_refusal, is_foreign, repair, trim
+from .._api.decode import Read
+from .._api.errors import LARGEST_READ, UNREADABLE, judge_token_refusal, read_error, redact
+from .._api.operations import Operation
+from .._api.payloads import CamelTokenAnswer, TokenAnswer
+from .._api.request import Request
+from ..exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
+from ..tokens import StoredToken
+
+OAUTH_TOKEN: Final = Operation("oauth_token", "POST", "/oauth/token", writes=True, repeatable=True)
+"""Repeatable for about 30 seconds: so long the server takes a refresh token a second time."""
+OAUTH_LOCATION_TOKEN: Final = Operation(
+    "oauth_location_token", "POST", "/oauth/locationToken", writes=True, repeatable=True
+)
+
+_LIFETIME: Final = 86_399.0
+"""Seconds that an access token lives if the answer does not say it [doc]."""
+_REFUSES: Final = frozenset({400, 401, 403, 422})
+_GRANT: Final = re.compile(
+    rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
+)
+_CLIENT: Final = re.compile(rb"invalid[_ ]client|unauthorized_client", re.I)
+_decode: Final = msgspec.json.Decoder(TokenAnswer).decode
+_decode_camel: Final = msgspec.json.Decoder(CamelTokenAnswer).decode
+_decode_text: Final = msgspec.json.Decoder(str).decode
+_decode_number: Final = msgspec.json.Decoder(float, strict=False).decode
+
+
+def build_token_request(operation: Operation, form: Mapping[str, str | None]) -> Request[TokenAnswer]:
+    """Encode a form; what is `None` is left out."""
+    fields = {name: value for name, value in form.items() if value is not None}
+    return Request(operation, operation.path, urlencode(fields).encode(), _read)
+
+
+def build_stored_token(
+    answer: TokenAnswer, asked_at: float, client_id: str, known: StoredToken | None = None
+) -> StoredToken:
+    """What to store of an answer; what it leaves out, or has in no shape that is known, stays as it was `known`.
+
+    Times in epoch seconds.
+    """
+    return StoredToken(
+        access_token=answer.access_token,
+        expires_at=asked_at + _read_lifetime(answer.expires_in),
+        issued_at=asked_at,
+        refresh_token=answer.refresh_token or (known.refresh_token if known else None),
+        user_type=_read_text(answer.user_type) or (known.user_type if known else "Location"),
+        location_id=_read_text(answer.location_id) or (known.location_id if known else None),
+        company_id=_read_text(answer.company_id) or (known.company_id if known else None),
+        user_id=_read_text(answer.user_id) or (known.user_id if known else None),
+        scope=_read_text(answer.scope) or (known.scope if known else ""),
+        client_id=client_id,
+    )
+
+
+def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> TokenAnswer | DecodeError:
+    """Read a 2xx: as it came, or repaired, for a pair that is not read is lost."""
+    reason = "no token is in it"
+    if is_foreign(body):
+        reason = "somebody else's, such as a proxy's or a sign-in page's"
+    else:
+        content = trim(body)
+        try:
+            return request.read(content).value
+        except UNREADABLE:
+            pass
+        try:
+            return _rejoin(request.read(repair(content)).value)
+        except UNREADABLE as error:
+            reason = type(error).__name__
+    text = f"The token endpoint's answer cannot be read (HTTP {status}, {len(body)} bytes: {reason})."
+    return DecodeError(text, status=status, outcome="not_applied")
+
+
+def find_token_refusal(status: int, body: bytes) -> int | None:
+    """The status of the refusal that a 2xx carries in its JSON; `None` if it carries none."""
+    return None if is_foreign(body) else find_refusal(status, repair(trim(body)), known=False, deletes=False)
+
+
+def _rejoin(answer: TokenAnswer) -> TokenAnswer:
+    """What was repaired within a token has left blanks there, and no token has any."""
+    refresh_token = "".join(answer.refresh_token.split()) if answer.refresh_token else answer.refresh_token
+    return structs.replace(answer, access_token="".join(answer.access_token.split()), refresh_token=refresh_token)
+
+
+def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
+    """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
+    clean = _hide_all(body[:LARGEST_READ].decode("latin-1"), secrets).encode("latin-1")
+    error = read_error(status, clean)
+    refuses = status in _REFUSES or status < 300
+    if refuses and _GRANT.search(clean):
+        mend = (
+            f"The grant of {owner} is used up, expired or revoked: send a user through authorize_url(…) again, "
+            "and give the new code to exchange_code(…)."
+        )
+        return _retell(ReconnectRequiredError, error, mend)
+    if refuses and _CLIENT.search(clean):
+        mend = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
+        return _retell(AuthenticationError, error, mend)
+    return error
+
+
+def is_stray(error: ApiError, body: bytes, *, renewable: bool) -> bool:
+    """Tell whether a refusal blames neither the grant nor the app, nor says what to fix: it may be stray.
+
+    `renewable`: the request carries a token, and another one is asked for where this one may have expired.
+    """
+    start = body[:LARGEST_READ]
+    refusal = judge_token_refusal(error)
+    may_be = refusal == "stray" or (refusal == "expired" and not renewable)
+    return may_be and not (_GRANT.search(start) or _CLIENT.search(start))
+
+
+def hide(error: LeadConnectorError, secrets: Iterable[str]) -> None:
+    """Cut secrets out of an error's texts."""
+    known = list(secrets)
+    error.args = (_hide_all(str(error.args[0]), known),)
+    error.trace_id = _hide_all(error.trace_id, known) if error.trace_id else None
+    if isinstance(error, ApiError):
+        error.messages = [_hide_all(message, known) for message in error.messages]
+
+
+def _hide_all(text: str, secrets: Iterable[str]) -> str:
+    return redact(text, *(form for secret in secrets for form in (secret, quote_plus(secret))))
+
+
+def _retell(error_type: type[ApiError], error: ApiError, mend: str) -> ApiError:
+    return error_type(
+        f"{error.args[0]} {mend}", messages=error.messages, status=error.status, trace_id=error.trace_id
+    )
+
+
+def _read_text(value: msgspec.Raw) -> str:
+    try:
+        return _decode_text(value)
+    except UNREADABLE:
+        return ""
+
+
+def _read_lifetime(value: msgspec.Raw) -> float:
+    """Seconds; what is no such number counts as left out."""
+    try:
+        seconds = _decode_number(value)
+    except UNREADABLE:
+        return _LIFETIME
+    return seconds if math.isfinite(seconds) and seconds > 0 else _LIFETIME
+
+
+def _read(body: bytes) -> Read[TokenAnswer]:
+    answer = _decode(body)
+    answer = answer if answer.access_token else _decode_camel(body)
+    if not answer.access_token:
+        raise ValueError
+    return Read(answer)

@@ -1,0 +1,191 @@
+"""Asking the server for tokens: one request, repeated while its answer is lost.
+
+A refresh token works once, but for about 30 seconds it works again for the same client [doc]. So a lost
+answer is asked for again at once, and all tries together stay within that time; after that nobody could tell a
+lost answer from a lost token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+from msgspec import Struct
+from multidict import CIMultiDict
+from yarl import URL
+
+from .._api.operations import Operation
+from .._api.payloads import TokenAnswer
+from .._api.request import Request
+from .._call.proxy import find_way
+from .._call.transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
+from .._secret import Secret
+from .._version import __version__
+from ..exceptions import LeadConnectorError, TransportError
+from ..policy import Timeouts
+from .codec import (
+    OAUTH_LOCATION_TOKEN,
+    OAUTH_TOKEN,
+    build_token_request,
+    find_token_refusal,
+    hide,
+    is_stray,
+    read_token,
+    read_token_refusal,
+)
+
+_MOST_TRIES: Final = 3
+_STRAY_PAUSE: Final = 1.0
+"""Seconds before a refusal is repeated that may be stray."""
+_PAUSE: Final = 0.5
+"""Seconds before a repetition that may meet a server in trouble; the first lost answer is asked for at once."""
+_VERSION: Final = "2021-07-28"
+_HEADERS: Final = {
+    "Version": _VERSION,
+    "Content-Type": "application/x-www-form-urlencoded",
+    "Accept": "application/json",
+    "User-Agent": f"leadconnector_async/{__version__}",
+}
+
+
+class AppKeys(Struct, frozen=True):
+    """Who the app is."""
+
+    client_id: str
+    client_secret: Secret
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.client_id!r}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("client_id", self.client_id)]
+
+
+class _Trouble(Struct, frozen=True):
+    error: LeadConnectorError
+    lost: bool = False
+    """The answer is lost, or not to be read: the server may have used the grant up."""
+    passing: bool = False
+    """It may be better in a moment."""
+    stray: bool = False
+    """It is worth one more try."""
+
+
+class TokenEndpoint:
+    """The two token endpoints of a server. Opens a connection for each question: one a day and location."""
+
+    def __init__(
+        self, base_url: URL, keys: AppKeys, *, timeouts: Timeouts, session: aiohttp.ClientSession | None
+    ) -> None:
+        self._base_url = base_url
+        self._keys = keys
+        self._timeouts = timeouts
+        self._session = session
+        self._way = find_way(base_url, session)
+
+    async def ask(self, owner: str, form: Mapping[str, str | None]) -> TokenAnswer:
+        """Exchange a code or a refresh token. `owner` says whose it is, for errors."""
+        keys = {"client_id": self._keys.client_id, "client_secret": self._keys.client_secret}
+        secrets = [text for name in ("code", "refresh_token") if (text := form.get(name))]
+        return await self._ask(owner, OAUTH_TOKEN, {**keys, **form}, secrets)
+
+    async def ask_for_location(self, agency_token: str, company_id: str, location_id: str) -> TokenAnswer:
+        """Get a location's token with an agency's."""
+        form = {"companyId": company_id, "locationId": location_id}
+        owner = f"location {location_id}"
+        return await self._ask(owner, OAUTH_LOCATION_TOKEN, form, [agency_token], agency_token)
+
+    async def _ask(
+        self,
+        owner: str,
+        operation: Operation,
+        form: Mapping[str, str | None],
+        secrets: list[str],
+        token: str | None = None,
+    ) -> TokenAnswer:
+        secrets = [*secrets, self._keys.client_secret]
+        headers = CIMultiDict(
+            _HEADERS if token is None else {**_HEADERS, "Authorization": Secret(f"Bearer {token}")}
+        )
+        request = build_token_request(operation, form)
+        transport = Transport(self._base_url, self._session, self._way)
+        try:
+            error = await self._repeat(transport, request, headers, owner, secrets)
+        finally:
+            await transport.close()
+        if isinstance(error, TokenAnswer):
+            return error
+        hide(error, secrets)
+        error.outcome = "not_applied"  # asking for a token changes nothing in a calendar
+        error.operation = operation.name
+        raise error from None
+
+    async def _repeat(
+        self,
+        transport: Transport,
+        request: Request[TokenAnswer],
+        headers: CIMultiDict[str],
+        owner: str,
+        secrets: list[str],
+    ) -> TokenAnswer | LeadConnectorError:
+        tries = 0
+        while True:
+            tries += 1
+            reply = await self._send(transport, request, headers)
+            outcome = _read_reply(request, reply, owner, secrets)
+            if isinstance(outcome, TokenAnswer):
+                return outcome
+            worth_it = tries < _MOST_TRIES if outcome.passing else outcome.stray and tries == 1
+            if not worth_it:
+                outcome.error.attempts = tries
+                return outcome.error
+            pause = _STRAY_PAUSE if outcome.stray else _PAUSE * tries
+            await asyncio.sleep(0 if outcome.lost and tries == 1 else pause)
+
+    async def _send(
+        self, transport: Transport, request: Request[TokenAnswer], headers: CIMultiDict[str]
+    ) -> Reply | Unanswered:
+        session = transport.open(asyncio.get_running_loop())
+        bounds = build_timeout(self._timeouts)
+        progress = Progress()
+        scope = asyncio.timeout(self._timeouts.read)
+        try:
+            async with scope:
+                return await transport.send(session, request, headers, bounds, progress)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        return describe_cut(progress, f"no whole answer within {self._timeouts.read:g} s")
+
+
+def _read_reply(
+    request: Request[TokenAnswer], reply: Reply | Unanswered, owner: str, secrets: list[str]
+) -> TokenAnswer | _Trouble:
+    if isinstance(reply, Unanswered):
+        error = TransportError(f"The token endpoint did not answer for {owner}: {reply.reason}. {_KEPT}")
+        return _Trouble(error, lost=True, passing=not reply.certificate)
+    if not 200 <= reply.status < 300:
+        return _judge_refusal(request, reply.status, reply.body, owner, secrets)
+    if reply.fault:
+        reason = f"The token endpoint's answer (HTTP {reply.status}) for {owner} broke off: {reply.fault}. {_KEPT}"
+        return _Trouble(TransportError(reason, status=reply.status), lost=True, passing=True)
+    answer = read_token(request, reply.status, reply.body)
+    if isinstance(answer, TokenAnswer):
+        return answer
+    if (status := find_token_refusal(reply.status, reply.body)) is not None:
+        return _judge_refusal(request, status, reply.body, owner, secrets)
+    return _Trouble(answer, lost=True, passing=True)
+
+
+def _judge_refusal(
+    request: Request[TokenAnswer], status: int, body: bytes, owner: str, secrets: list[str]
+) -> _Trouble:
+    refusal = read_token_refusal(status, body, owner, secrets)
+    passing = refusal.transient or status >= 500
+    renewable = request.operation is OAUTH_LOCATION_TOKEN
+    return _Trouble(refusal, passing=passing, stray=is_stray(refusal, body, renewable=renewable))
+
+
+_KEPT: Final = "What was stored stays as it was; call again soon."

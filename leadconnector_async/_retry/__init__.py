@@ -1,0 +1,1 @@
+"""What to do after a failure, and how long to wait first."""

@@ -1,0 +1,92 @@
+"""The wait before the next attempt, by tenacity.
+
+Tenacity decides from the first failure on and never sees a cancellation: it is told an outcome and answers
+"sleep", "try" or "final", while the pipeline does the awaiting.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+
+from .._api.request import Request
+from ..policy import RetryPolicy
+from .decide import Failure, decide_repeat, is_pause
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState, Retrying, wait_random_exponential
+_STRAY_SECONDS: Final = (1.0, 1.5)
+"""After how long a stray refusal is repeated: about a second, and not all who met it at once in step."""
+
+T = TypeVar("T")
+
+
+class BackOff:
+    """Whether and when one call is tried again. tenacity is called in by the first failure that may pass."""
+
+    __slots__ = ("_clock", "_deadline", "_policy", "_request", "_state")
+
+    def __init__(
+        self, request: Request[T], policy: RetryPolicy, deadline: float | None, clock: Callable[[], float]
+    ) -> None:
+        self._request = cast("Request[object]", request)
+        self._policy = policy
+        self._deadline = deadline
+        """A moment of `clock`."""
+        self._clock = clock
+        self._state: RetryCallState | None = None
+
+    def decide(self, failure: Failure) -> float | None:
+        """Seconds to wait after this failure; `None` if nothing shall follow."""
+        if not decide_repeat(self._request, self._policy, failure):
+            return None
+        if is_pause(failure):
+            return None if _passes(self._deadline, self._clock, failure.pause_seconds) else 0.0
+        state = self._state = self._state or self._build_state()
+        retrying = cast("Retrying", state.retry_object)
+        state.set_result(failure)
+        decision = retrying.iter(state)
+        state.prepare_for_next_attempt()
+        retrying.iter_state.reset()
+        return float(decision) if isinstance(decision, float) else None
+
+    def decide_stray(self) -> float | None:
+        """Seconds to wait before a refusal is repeated that may be stray; `None` if nothing shall follow."""
+        seconds = random.uniform(*_STRAY_SECONDS)  # noqa: S311 - spreads load, guards nothing
+        return None if _passes(self._deadline, self._clock, seconds) else seconds
+
+    def _build_state(self) -> RetryCallState:
+        import tenacity  # noqa: PLC0415 - only failures need it
+
+        policy = self._policy
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_result(partial(decide_repeat, self._request, policy)),
+            wait=partial(_compute_wait, tenacity.wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
+            stop=partial(_decide_stop, policy.max_attempts, self._deadline, self._clock),
+            retry_error_callback=_read_failure,
+        )
+        retrying.begin()
+        return tenacity.RetryCallState(retrying, None, (), {})
+
+
+def _compute_wait(backoff: wait_random_exponential, state: RetryCallState) -> float:
+    return max(_read_failure(state).hint_seconds or 0.0, backoff(state))
+
+
+def _decide_stop(
+    max_attempts: int, deadline: float | None, clock: Callable[[], float], state: RetryCallState
+) -> bool:
+    return state.attempt_number >= max_attempts or _passes(deadline, clock, state.upcoming_sleep)
+
+
+def _passes(deadline: float | None, clock: Callable[[], float], seconds: float) -> bool:
+    return deadline is not None and clock() + seconds >= deadline
+
+
+def _read_failure(state: RetryCallState) -> Failure:
+    outcome = state.outcome
+    if outcome is None:
+        raise AssertionError("tenacity is asked only after an attempt")
+    return cast("Failure", outcome.result())

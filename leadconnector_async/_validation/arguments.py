@@ -1,0 +1,183 @@
+"""Arguments of calls: ids, texts, times and ranges, refused with field, value, reason and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, TypeAlias, cast
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
+
+from ..exceptions import InvalidRequestError
+from .moments import BadMoment, check_moment, check_name
+from .settings import find_text_fault, to_text
+from .text import show
+
+Parameter: TypeAlias = str | int | Sequence[str]
+"""A value of a query; a list repeats its key."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NOTHING_SENT: Final = " Nothing was sent."
+_LONGEST_ID: Final = 1000
+_BAD_IN_PATH: Final = partial(re.compile, r"[\s?#]|%(?![0-9A-Fa-f]{2})")
+"""In a path as it was given: blanks, a query, and a percent sign that begins no escape."""
+_BAD_IN_DECODED_PATH: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\\]|^//|(?:^|/)\s*\.{1,2}\s*(?:[/;]|\Z)")
+"""In a path that somebody on the way may decode: whatever can lead to another one, dot segments above all."""
+_MOST_DECODED: Final = 5
+_LONGEST_PATH: Final = 8000
+_LARGEST_NUMBER: Final = 10**18
+
+
+def refuse(field: str, value: object, reason: str, mend: str, ending: str = NOTHING_SENT) -> InvalidRequestError:
+    """Make the error that names field, value, reason and mend."""
+    # What a payload holds may be personal, and its fields that are not set say nothing.
+    shown = "" if isinstance(value, Struct) else f" = {show(value)}"
+    return InvalidRequestError(f"{field}{shown}: {reason}; {mend}.{ending}", field=field, value=value, mend=mend)
+
+
+def check_range(
+    start: datetime, end: datetime, names: tuple[str, str] = ("start_time", "end_time")
+) -> tuple[int, int]:
+    """Turn a range of aware times into epoch milliseconds, or raise `InvalidRequestError`."""
+    first, last = check_instant(names[0], start), check_instant(names[1], end)
+    counts = _count_milliseconds(names[0], first), _count_milliseconds(names[1], last)
+    if counts[1] <= counts[0]:
+        raise refuse(names[1], end, f"it is not after {names[0]} ({first})", "choose a later time")
+    return counts
+
+
+def check_instant(
+    field: str, value: object, ending: str = NOTHING_SENT, *, may_be_skipped: bool = False
+) -> datetime:
+    """An aware time as a plain `datetime` that is what it says. Raises `InvalidRequestError`."""
+    if not isinstance(value, datetime):
+        raise refuse(
+            field, value, f"it is a {type(value).__name__}, not an aware datetime", "give it a time zone", ending
+        )
+    try:
+        return check_moment(value, may_be_skipped=may_be_skipped)
+    except BadMoment as bad:
+        raise refuse(field, value, bad.reason, bad.mend, ending) from None
+
+
+def check_zone_name(name: str, *moments: datetime) -> None:
+    """Refuse a zone that is usually not the one that is meant at these times. Raises `InvalidRequestError`."""
+    for moment in moments:
+        try:
+            check_name(name, moment)
+        except BadMoment as bad:
+            raise refuse("timezone", name, bad.reason, bad.mend) from None
+
+
+def check_id(field: str, value: object) -> str:
+    """An id as plain text. Raises `InvalidRequestError` for what cannot be one."""
+    text = to_text(value)
+    mend = "pass the id as the API shows it"
+    if text is None or not text.strip():
+        raise refuse(field, value, "it is not a valid id", mend)
+    if fault := find_text_fault(text):
+        raise refuse(field, value, fault, mend)
+    if len(text) > _LONGEST_ID:
+        raise refuse(field, value, f"it has {len(text)} characters, more than any id", mend)
+    return text
+
+
+def check_location(location_id: str | None) -> str:
+    """The location of a call. Raises `InvalidRequestError` if neither the call nor its client names one."""
+    if location_id is None:
+        mend = "make the client with location_id=…, or pass it to the call"
+        raise refuse("location_id", location_id, "the client has no location_id", mend)
+    return check_id("location_id", location_id)
+
+
+def check_text(field: str, value: object, *, lines: bool = False) -> str:
+    """A text as plain text. Raises `InvalidRequestError` for one that cannot be sent."""
+    text = to_text(value)
+    if text is None:
+        raise refuse(field, value, f"it is a {type(value).__name__}, not text", "give a string")
+    if fault := find_text_fault(text, lines=lines):
+        raise refuse(field, value, fault, "remove it")
+    return text
+
+
+def check_choice(field: str, value: object, choices: Collection[str]) -> str:
+    """One of some words. Raises `InvalidRequestError`."""
+    text = to_text(value)
+    if text is None or text not in choices:
+        raise refuse(field, value, "it is not an accepted value", f"use {' or '.join(map(repr, choices))}")
+    return text
+
+
+def check_flag(field: str, value: object) -> None:
+    """`True` or `False`. Raises `InvalidRequestError`."""
+    if not isinstance(value, bool):
+        raise refuse(field, value, "it is neither True nor False", "pass one of them")
+
+
+def check_method(method: object) -> str:
+    """An HTTP method, in upper case. Raises `InvalidRequestError`."""
+    text = to_text(method)
+    if text is None or not re.fullmatch(r"[A-Za-z]{1,20}", text):
+        raise refuse("method", method, "it is not an HTTP method", "use GET, POST, PUT, PATCH or DELETE")
+    return text.upper()
+
+
+def check_path(path: object) -> str:
+    """An absolute path that stays what it is, however often it is decoded. Raises `InvalidRequestError`."""
+    text = to_text(path)
+    if text is None or not text.startswith("/") or _is_bad_path(text):
+        mend = "give a path such as '/calendars/groups', and parameters as query={…}"
+        raise refuse("path", path, "it is not a plain absolute path", mend)
+    return text
+
+
+def _is_bad_path(path: str) -> bool:
+    """Whether a path can lead to another one, however often it is decoded on the way: `%2e%2e` is `..` too."""
+    if len(path) > _LONGEST_PATH or "//" in path or _BAD_IN_PATH().search(path):
+        return True
+    for _ in range(_MOST_DECODED):
+        if _BAD_IN_DECODED_PATH().search(path):
+            return True
+        try:
+            decoded = unquote_to_bytes(path).decode()
+        except ValueError:  # no UTF-8, or half of a character
+            return True
+        if decoded == path:
+            return False
+        path = decoded
+    return True
+
+
+def check_query(query: object) -> dict[str, Parameter] | None:
+    """Parameters of a query, as plain texts and numbers. Raises `InvalidRequestError`."""
+    if query is None:
+        return None
+    if not isinstance(query, Mapping):
+        raise refuse("query", query, f"it is a {type(query).__name__}", "give a dict of parameters")
+    pairs = cast("Mapping[object, object]", query).items()
+    return {check_text("query", name): _check_parameter(f"query[{show(name)}]", value) for name, value in pairs}
+
+
+def _check_parameter(field: str, value: object) -> Parameter:
+    if isinstance(value, list | tuple):
+        return [str(_check_single(field, one)) for one in cast("Sequence[object]", value)]
+    return _check_single(field, value)
+
+
+def _check_single(field: str, value: object) -> str | int:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
+        return int(value)
+    if to_text(value) is None:
+        mend = "write it as text, or as a list of texts"
+        raise refuse(field, value, "it is neither text nor a whole number", mend)
+    return check_text(field, value, lines=True)
+
+
+def _count_milliseconds(field: str, moment: datetime) -> int:
+    try:
+        return (moment.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
+    except OverflowError:
+        raise refuse(field, moment, "in UTC it is outside the years 1 to 9999", "give a time within them") from None

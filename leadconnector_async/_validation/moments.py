@@ -1,0 +1,163 @@
+"""Times that cannot be what is meant: found out before they are sent.
+
+Three ways to be an hour, or four minutes, off without an error of anybody:
+
+- An offset off the quarter hour. None is in use today [field]; `-04:56` is the local mean time that a pytz zone
+  stands for until its `localize` is called.
+- A time that the clocks of its zone skip. zoneinfo gives it an offset all the same. A round trip finds it: at that
+  moment the clock of the zone shows another time. A time that comes twice passes: its `fold` says which is meant.
+- `EST` and `MST`. They have no summer time, and whoever writes them in July usually means New York or Denver.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import Final
+
+_QUARTER: Final = timedelta(minutes=15)
+_NOTHING: Final = timedelta()
+_WITHOUT_SUMMER: Final = {
+    "EST": ("America/New_York", "America/Panama"),
+    "MST": ("America/Denver", "America/Phoenix"),
+}
+"""Zones without summer time, each with its usual meaning and with the place that does have that time all year."""
+_NAMES: Final = ("key", "zone", "_filename")
+"""Where a zone keeps its name: of zoneinfo (and pendulum), of pytz, of dateutil."""
+NAME_AN_INSTANT: Final = "give an aware datetime, or ISO 8601 such as '2021-06-23T03:30:00+05:30'"
+
+
+class BadMoment(ValueError):  # noqa: N818 - it never leaves the package
+    """What is wrong with a time, until it is known which field it is."""
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(f"{reason}; {mend}")
+        self.reason = reason
+        self.mend = mend
+
+
+def check_moment(value: datetime, *, may_be_skipped: bool = False) -> datetime:
+    """The same time as a plain `datetime`. Raises `BadMoment` if it has no offset, or one that cannot be meant."""
+    moment = to_datetime(value)
+    offset = read_offset(moment)
+    if offset is None:
+        raise BadMoment("it has no offset", NAME_AN_INSTANT)
+    if offset % _QUARTER:
+        raise refuse_offset(offset)
+    if type(moment.tzinfo) is not timezone:
+        check_zone(moment, may_be_skipped=may_be_skipped)
+    return moment
+
+
+def to_datetime(value: datetime) -> datetime:
+    """The same time as a plain `datetime`. Raises `BadMoment` for a missing one, such as `pandas.NaT`.
+
+    Subclasses render and compare in ways of their own, so none goes further than this.
+    """
+    if type(value) is datetime:
+        return value
+    kind = type(value).__name__
+    try:
+        clock = (value.hour, value.minute, value.second, value.microsecond)
+        plain = datetime(value.year, value.month, value.day, *clock, value.tzinfo, fold=value.fold)
+        agrees = value.utcoffset() == plain.utcoffset()
+        is_fine = bool(getattr(value, "nanosecond", 0))
+    except Exception:
+        raise BadMoment(f"it is a {kind} without a date and time", "leave the field out if it is missing") from None
+    if not agrees:
+        raise BadMoment(f"it is a {kind} that contradicts itself", NAME_AN_INSTANT)
+    if is_fine:  # of `pandas.Timestamp`: a datetime cannot hold nanoseconds
+        raise BadMoment("the server refuses fractions of a second", "round it to whole seconds")
+    return plain
+
+
+def read_offset(moment: datetime) -> timedelta | None:
+    """The offset; `None` for a naive time. Raises `BadMoment` if its zone cannot tell."""
+    try:
+        return moment.utcoffset()
+    except Exception as error:
+        reason = f"its time zone could not compute the offset ({type(error).__name__})"
+        raise BadMoment(reason, NAME_AN_INSTANT) from None
+
+
+def refuse_offset(offset: timedelta) -> BadMoment:
+    """The error for an offset off the quarter hour."""
+    sign, size = ("-", -offset) if offset < _NOTHING else ("+", offset)
+    minutes, seconds = divmod(int(size.total_seconds()), 60)
+    shown = f"{sign}{minutes // 60:02}:{minutes % 60:02}{f':{seconds:02}' if seconds else ''}"
+    reason = f"its offset is not in whole minutes ({shown})" if seconds else f"its offset is {shown}"
+    return BadMoment(
+        f"{reason}, but all offsets in use are multiples of 15 minutes; passing a pytz zone to datetime() gives "
+        "such an offset",
+        "use zone.localize(…) or zoneinfo.ZoneInfo",
+    )
+
+
+def check_zone(moment: datetime, *, may_be_skipped: bool = False) -> None:
+    """Refuse a time that its zone skips, and a zone that is usually not the one that is meant."""
+    zone = moment.tzinfo
+    if zone is None:
+        return
+    name = find_name(zone)
+    if has_other_meaning(name):
+        check_name(name, moment)
+    shown = None if may_be_skipped else _show_on_its_clock(moment, zone)
+    if shown is not None and (shown.date(), shown.time()) != (moment.date(), moment.time()):
+        raise BadMoment(
+            f"it does not exist in {name or 'its time zone'}: the clock there shows {shown:%H:%M} at that moment",
+            f"give a time that exists, such as {shown.isoformat()} (with pytz: zone.normalize(…))",
+        )
+
+
+def check_name(name: str, moment: datetime) -> None:
+    """Refuse `EST` and `MST` at an aware moment at which those places have summer time that are usually meant."""
+    meant = _find_meant(name)
+    if meant is not None and _has_summer_time(meant[0], moment):
+        raise BadMoment(
+            f"{name} has no daylight saving time, so on {moment.date()} it is usually an hour off",
+            f"use {meant[0]} (with daylight saving time) or {meant[1]} (without)",
+        )
+
+
+@lru_cache(maxsize=64)
+def has_other_meaning(name: str) -> bool:
+    """Whether `check_name` refuses some moments of a zone."""
+    return _find_meant(name) is not None
+
+
+def _find_meant(name: str) -> tuple[str, str] | None:
+    return _WITHOUT_SUMMER.get(name.rpartition("/")[2].upper())
+
+
+def find_name(zone: tzinfo) -> str:
+    """The name that a zone was made by; empty if it has none."""
+    for attribute in _NAMES:
+        try:
+            name = getattr(zone, attribute, None)
+        except Exception:  # noqa: S112 - of a zone that is not ours; the next attribute may do
+            continue
+        if isinstance(name, str) and name:
+            return name.rpartition("zoneinfo/")[2] if attribute == "_filename" else name
+    return ""
+
+
+def _show_on_its_clock(moment: datetime, zone: tzinfo) -> datetime | None:
+    """What the clock of the zone shows at that moment; `None` where the zone, or the calendar, cannot say."""
+    try:
+        return moment.astimezone(UTC).astimezone(zone)
+    except Exception:
+        return None
+
+
+def _has_summer_time(place: str, moment: datetime) -> bool:
+    try:
+        return bool(moment.astimezone(_load_zone(place)).dst())
+    except Exception:  # no data about zones here, or at an end of the calendar
+        return False
+
+
+@lru_cache(maxsize=8)
+def _load_zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - few times are in a zone that needs it
+
+    return ZoneInfo(name)

@@ -1,0 +1,271 @@
+"""Commands for single calls: get, update, delete, list, free-slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Final
+
+from cyclopts import App, Group, Parameter
+from rich.text import Text
+
+from .._methods import begin_reading
+from ..client import LeadConnector
+from ..exceptions import InvalidRequestError, RowFault
+from ..jobs import PlanRow
+from ..jobs.plan.rows import is_blank, read_row
+from ..jobs.plan.wanted import Wanted
+from ..jobs.prepare.check import Rules, check_row
+from ..models import Appointment
+from ..reschedule.apply import carry_out, retry_stale
+from ..reschedule.plan import Change
+from .arguments import Json, Profile, Switch, Yes, choose_whose, list_all, read_changes, read_range
+from .connect import make_client
+from .edge import guard
+from .exit_codes import DONE, FAILED, USAGE
+from .output import clean, name_fields, show_event, show_events, show_slots, write_json
+from .session import ask
+from .terminal import make_consoles
+
+SINGLE: Final = Group("Single calls", sort_key=2)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
+EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+
+async def get(event_id: EventId, *, json_output: Json = False, profile: Profile = None) -> int:
+    """Show an appointment.
+
+    Example: leadconnector get EWoEjmGE628b0m6zivxZ --json
+
+    Parameters
+    ----------
+    event_id
+        Id of an event, or of an instance of a series.
+    json_output
+        Print it as one JSON object, by the API's names.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        async with make_client(profile) as client:
+            show_event(await client.get_appointment(event_id), as_json=json_output)
+        return DONE
+
+    return await guard(work, reads=True)
+
+
+async def update(
+    event_id: EventId,
+    *,
+    changes: Changes,
+    plain: Switch = False,
+    timezone: str | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """Change an appointment, and keep the rest of it as it is.
+
+    Example: leadconnector update EWoEjmGE628b0m6zivxZ --set title="By phone" --set appointment_status=confirmed
+
+    Parameters
+    ----------
+    event_id
+        Id of an event, or of an instance of a series.
+    changes
+        A field of an appointment and its new value, such as `title="By phone"`; `shift=+2d` moves it. May be
+        repeated.
+    plain
+        Send what is set and no more. That can put `showed` and `noshow` back to `confirmed`; without this flag the
+        appointment is read first, and what an update would reset goes along.
+    timezone
+        IANA name of the zone for times without an offset.
+    json_output
+        Print it as one JSON object, by the API's names.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        row = read_update(event_id, read_changes(changes, shift=not plain), timezone)
+        async with make_client(profile) as client:
+            if plain:
+                changed = await client.update_appointment(event_id, row.update)
+            else:
+                changed = await change_safely(client, row)
+            show_event(changed, as_json=json_output)
+        return DONE
+
+    return await guard(work)
+
+
+async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = False, profile: Profile = None) -> int:
+    """Delete an appointment or a block slot.
+
+    Example: leadconnector delete EWoEjmGE628b0m6zivxZ
+
+    Parameters
+    ----------
+    event_id
+        Id of an event, or of an instance of a series.
+    yes
+        Do not ask.
+    json_output
+        Print `{"succeeded": true}`.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        if not ask(f"Delete {event_id}?", yes=yes):
+            return USAGE
+        async with make_client(profile) as client:
+            succeeded = await client.delete_event(event_id)
+        out, err = make_consoles()
+        if json_output:
+            write_json({"succeeded": succeeded})
+        else:
+            console, words = (out, "is deleted") if succeeded else (err, "is not deleted, says the server")
+            console.print(Text(clean(f"{event_id} {words}.")), soft_wrap=True)
+        return DONE if succeeded else FAILED
+
+    return await guard(work)
+
+
+async def list_events(
+    *,
+    begin: Annotated[str, Parameter(name="--from")],
+    end: Annotated[str, Parameter(name="--to")],
+    calendar: str | None = None,
+    user: str | None = None,
+    group: str | None = None,
+    timezone: str | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """List appointments of a calendar, a user or a group.
+
+    Example: leadconnector list --calendar ID --from 2027-03-10 --to 2027-03-11 --timezone Europe/London
+
+    Parameters
+    ----------
+    begin
+        First day, or first moment.
+    end
+        The day after the last one, or the moment after.
+    calendar
+        Id of the calendar; or of a user, or of a group.
+    user
+        Id of the person.
+    group
+        Id of the group.
+    timezone
+        IANA name of the zone in which days are counted.
+    json_output
+        Print them as one JSON array, by the API's names.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        whose = choose_whose(calendar, user, group)
+        first, last = read_range(begin, end, timezone)
+        async with make_client(profile) as client:
+            found = await list_all(client, first, last, whose)
+        events = sorted(found, key=lambda event: (event.start_time or _LAST, event.id or ""))
+        if json_output:
+            write_json([name_fields(event) for event in events])
+        else:
+            show_events(events)
+        return DONE
+
+    return await guard(work, reads=True)
+
+
+async def free_slots(
+    calendar: str,
+    *,
+    begin: Annotated[str, Parameter(name="--from")],
+    end: Annotated[str, Parameter(name="--to")],
+    user: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    timezone: str | None = None,
+    json_output: Json = False,
+    profile: Profile = None,
+) -> int:
+    """List the free slots of a calendar, by day.
+
+    Example: leadconnector free-slots ID --from 2027-03-10 --to 2027-03-11 --timezone Europe/London
+
+    Parameters
+    ----------
+    calendar
+        Id of the calendar.
+    begin
+        First day, or first moment.
+    end
+        The day after the last one, or the moment after.
+    user
+        Id of a person who shall be free; may be repeated.
+    timezone
+        IANA name of the zone in which days are counted and slots are shown.
+    json_output
+        Print one JSON object: days, each with its slots.
+    profile
+        Which account.
+
+    """
+
+    async def work() -> int:
+        first, last = read_range(begin, end, timezone)
+        async with make_client(profile) as client:
+            days = await client.get_free_slots(calendar, first, last, timezone=timezone, user_ids=user)
+        if json_output:
+            write_json({day.isoformat(): slots for day, slots in days.items()})
+        else:
+            show_slots(days)
+        return DONE
+
+    return await guard(work, reads=True)
+
+
+def register(app: App) -> None:
+    """Add the commands."""
+    app.command(get, group=SINGLE)
+    app.command(update, group=SINGLE)
+    app.command(delete, group=SINGLE)
+    app.command(list_events, name="list", group=SINGLE)
+    app.command(free_slots, group=SINGLE)
+
+
+def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -> PlanRow:
+    """The same checks as for a row of a plan. Raises `InvalidRequestError`."""
+    if is_blank(cells.get("title", "any")):
+        raise InvalidRequestError("--set title: title is empty; leave it out to keep it", field="title")
+    row = read_row(1, {**cells, "event_id": event_id}, timezone)
+    if isinstance(row, RowFault):
+        raise InvalidRequestError(
+            f"--set {row.column}: {row.reason}{'; ' if row.mend else ''}{row.mend}", field=row.column
+        )
+    return row
+
+
+async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
+    """A safe change: read first, and what an update would reset goes along."""
+    return await retry_stale(partial(_read_and_change, client, row))
+
+
+async def _read_and_change(client: LeadConnector, row: PlanRow) -> Appointment:
+    guard = begin_reading(client)
+    found = await client.get_appointment(row.event_id)
+    rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
+    finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
+    if finding.state == "refused":
+        raise InvalidRequestError(f"{finding.reason}; {finding.mend}", field=finding.column)
+    change = Change(found, row.event_id, finding.updates, finding.differences)
+    return await carry_out(client, change, verify=False, send=guard(change))

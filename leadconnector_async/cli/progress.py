@@ -1,0 +1,124 @@
+"""Progress of a job: a bar on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from ..jobs import JobProgress
+from .terminal import print_line
+
+SECONDS_BETWEEN_LINES: Final = 3.0
+
+
+class _Bar(Progress):
+    """The bar, and below it what needs attention, if anything does."""
+
+    note = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.note:
+            yield Text(self.note, style="yellow", no_wrap=True, overflow="ellipsis")
+
+
+class JobScreen:
+    """Shows a job on its way."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = _Bar(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=10),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("reading", total=None, pace="")
+        self._next_line = 0.0
+
+    @property
+    def bar(self) -> RenderableType:
+        """What it shows on a terminal."""
+        return self._bar
+
+    def start(self) -> None:
+        """Begin to show."""
+        self._bar.start()
+
+    def stop(self) -> None:
+        """Leave the screen to others."""
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        print_line(self._console, text)
+
+    def show_reading(self, count: int) -> None:
+        """So many appointments were read."""
+        self._bar.update(self._task, description="reading", completed=count)
+
+    def show(self, progress: JobProgress, elapsed: float) -> None:
+        """Take over where the job stands; `elapsed` are seconds since it began."""
+        pace = describe_pace(progress, datetime.now().astimezone())
+        trouble = describe_trouble(progress)
+        self._bar.note = trouble
+        self._bar.update(
+            self._task, description="changing", total=progress.total, completed=progress.done, pace=pace
+        )
+        if not self._console.is_terminal and progress.total and elapsed >= self._next_line:
+            self._next_line = elapsed + SECONDS_BETWEEN_LINES
+            facts = [f"{progress.done}/{progress.total} done", pace, trouble]
+            self.say(", ".join(fact for fact in facts if fact))
+
+
+def describe_pace(progress: JobProgress, now: datetime) -> str:
+    """Rate, what is left, and the clock time of the end."""
+    rate = f"{progress.rate:.1f}/s"
+    if not progress.left_seconds:
+        return rate
+    return f"{rate}, {format_seconds(progress.left_seconds)} left, until {_shorten_end(progress.left_seconds, now)}"
+
+
+def describe_trouble(progress: JobProgress) -> str:
+    """What went wrong, and why it waits."""
+    counts = (("failed", progress.failed), ("unknown", progress.unknown))
+    facts = [f"{count} {name}" for name, count in counts if count]
+    if progress.pauses:
+        location, reason = next(iter(progress.pauses.items()))
+        more = len(progress.pauses) - 1
+        where = f" in {location} and {more} more" if more else ""
+        facts.append(f"waiting{where}: {reason}")
+    return ", ".join(facts)
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration, such as `4 s`, `2 min 5 s` or `1 d 3 h`."""
+    whole = max(0, round(seconds))
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    parts: list[str] = []
+    for name, size in units:
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _shorten_end(seconds: float, now: datetime) -> str:
+    """As `format_end`, with the day of the week where that is enough."""
+    end = now + timedelta(seconds=seconds)
+    days = (end.date() - now.date()).days
+    return f"{end:%a %H:%M}" if 0 < days < 7 else format_end(seconds, now)
+
+
+def format_end(seconds: float, now: datetime) -> str:
+    """The clock time in so many seconds, with its day if that is another one."""
+    end = now + timedelta(seconds=seconds)
+    return f"{end:%H:%M:%S}" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M}"

@@ -1,0 +1,108 @@
+"""When a job will be done, computed from the budgets of its locations and the reads still to come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from .._api.precondition import ReadingClock
+from .._limiter.headers import LocationQuota
+from .states import JobOptions
+
+_DAY: Final = 86_400.0
+_ROUND_TRIP: Final = 0.25
+"""Seconds, as long as none was measured."""
+
+
+class Load(Struct, frozen=True):
+    """What one location has before it."""
+
+    requests: int
+    quota: LocationQuota
+    round_trip: float
+    """Seconds that an answer takes; 0 if none was measured yet."""
+    concurrency: int
+    lists: int = 0
+    """Requests that it takes to read again what is open; 0 if nothing is."""
+    read_seconds_ago: float = 0.0
+    read_every: float = math.inf
+    """Seconds."""
+
+
+def forecast(loads: Iterable[Load], rate: float | None) -> float | None:
+    """Seconds until all is done; `None` if there is nothing to do. `rate` bounds each location, in requests/s."""
+    return max((forecast_location(load, rate) for load in loads), default=None)
+
+
+def forecast_location(load: Load, rate: float | None = None) -> float:
+    """Seconds until one location is done."""
+    quota = load.quota
+    requests = load.requests + _count_lists(load, rate)
+    today = min(requests, quota.daily_remaining)
+    seconds = quota.paused_seconds + _send(today, load, rate, quota.remaining + quota.in_flight)
+    later = requests - today
+    if not later:
+        return seconds
+    days = math.ceil(later / quota.daily_limit)
+    until_reset = quota.daily_reset if quota.daily_reset is not None else _DAY
+    last = later - (days - 1) * quota.daily_limit
+    return until_reset + (days - 1) * _DAY + _send(last, load, rate, quota.limit)
+
+
+def _count_lists(load: Load, rate: float | None) -> int:
+    """Requests that read again on the way, as long as the location is sending."""
+    if not load.lists or math.isinf(load.read_every):
+        return 0
+    sending = _send(load.requests, load, rate, load.quota.remaining + load.quota.in_flight)
+    return load.lists * math.floor((sending + load.read_seconds_ago) / load.read_every)
+
+
+def _send(requests: int, load: Load, rate: float | None, free: int) -> float:
+    """The free slots are used at once, as are those under way; after that the location goes at its pace.
+
+    A location that nobody else uses sends in bursts of a whole window: with 100 in 10 s, request number 101 goes
+    when 10 s have passed, and not after a tenth of a second. When in the interval the slots come back is not known.
+    """
+    quota = load.quota
+    round_trip = load.round_trip or _ROUND_TRIP
+    at_once = load.concurrency / round_trip
+    window = quota.interval + round_trip
+    pace = min(quota.limit / window, at_once)
+    burst = min(at_once, rate or at_once)
+    first = min(requests, free)
+    rest = requests - first
+    if quota.mode != "burst" or burst <= quota.limit / window:
+        return first / burst + rest / min(pace, rate or pace)
+    if not rest:
+        return first / burst
+    windows = math.ceil(rest / quota.limit)
+    return windows * window + (rest - (windows - 1) * quota.limit) / burst
+
+
+PART: Final = 0.75
+"""Of the age that is allowed: a row that starts now still waits for the journal and for a slot."""
+
+
+class ReadingLog:
+    """When each location was read last, and how many lists that took: a forecast counts those to come."""
+
+    def __init__(self, clock: ReadingClock) -> None:
+        self._clock = clock
+        self._read: dict[str, tuple[int, float]] = {}
+
+    def note(self, location: str, lists: int) -> None:
+        """A location was read."""
+        self._read[location] = (max(1, lists), self._clock.now())
+
+    def build_load(
+        self, location: str, rows: int, quota: LocationQuota, round_trip: float, options: JobOptions
+    ) -> Load:
+        """What a location has before it, reading again included."""
+        if options.max_reading_age <= 0:
+            return Load(2 * rows, quota, round_trip, options.concurrency)
+        lists, read_at = self._read.get(location, (1, self._clock.now()))
+        ago = max(0.0, self._clock.now() - read_at)
+        return Load(rows, quota, round_trip, options.concurrency, lists, ago, PART * options.max_reading_age)

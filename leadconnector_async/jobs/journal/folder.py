@@ -1,0 +1,132 @@
+"""The folder of a job: its files, and who may work in it.
+
+One process at a time. What is removed is ours; anything else in the folder stays.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from ..._files import close_lock, open_lock, settle_name, try_lock
+from ..._validation.text import escape
+from ...exceptions import ConfigurationError, JournalError
+from ..plan.sources import AnyRow
+from ..states import JobOptions
+from .database import JOURNAL, Connect, Journal
+from .load import take_in
+
+_FILLING: Final = f"{JOURNAL}.new"
+"""The journal's name until the plan was taken in whole."""
+_FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", _FILLING)
+_LOCK: Final = "lock"
+_OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", "summary.json", "report.html")
+
+
+def remove_files(path: str) -> None:
+    """Remove the files of a job, and its folder if nothing else is in it. By whoever holds its lock."""
+    for name in (*_FILES, _LOCK):
+        with suppress(OSError):
+            os.unlink(os.path.join(path, name))
+    with suppress(OSError):
+        os.rmdir(path)
+
+
+def enter(path: str, *, new: bool) -> int:
+    """Make or enter the folder, and keep other processes out of it."""
+    if new:
+        _check_is_vacant(path)
+    elif not os.path.exists(os.path.join(path, JOURNAL)):
+        raise JournalError(f"There is no job in {escape(path)}.")
+    lock = _take_lock(path)
+    try:
+        if new:
+            _check_is_vacant(path)
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(path, _FILLING))
+    except BaseException:
+        close_lock(lock)
+        raise
+    return lock
+
+
+def _check_is_vacant(path: str) -> None:
+    """Nothing that is there is replaced: neither a job, nor what only looks like one."""
+    if os.path.exists(os.path.join(path, JOURNAL)):
+        try:
+            Journal.open(os.path.join(path, JOURNAL)).close()
+        except JournalError as error:
+            mend = "move it away, or choose another folder"
+            text = f"{escape(path)} contains a journal that cannot be used ({error}): {mend}."
+            raise ConfigurationError(text) from error
+        raise ConfigurationError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
+    for name in _OUTCOMES:
+        if os.path.exists(os.path.join(path, name)):
+            text = f"{escape(path)} contains a file {name}, which the job would overwrite: choose another folder."
+            raise ConfigurationError(text)
+
+
+def _take_lock(path: str) -> int:
+    while True:
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            lock = open_lock(os.path.join(path, _LOCK))
+        except OSError as error:
+            raise JournalError(f"The folder {escape(path)} cannot be used ({error.strerror}).") from error
+        if not try_lock(lock):
+            close_lock(lock)
+            raise JournalError(f"Another process is working on {escape(path)}.")
+        if _is_still_there(path, lock):
+            return lock
+        close_lock(lock)  # whoever had it has just removed the folder
+
+
+def _is_still_there(path: str, lock: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(os.path.join(path, _LOCK)))
+    except FileNotFoundError:
+        return False
+
+
+def reopen_journal(path: str, location: str, connect: Connect | None) -> Journal:
+    """Open the journal of a job that was begun. Raises `ConfigurationError` if it is for another location."""
+    journal = Journal.open(os.path.join(path, JOURNAL), connect)
+    kept = journal.get_fact("location")
+    if kept != location:
+        journal.close()
+        raise ConfigurationError(
+            f"The job in {escape(path)} is for location {kept!r}, and the client for {location!r}."
+        )
+    return journal
+
+
+def fill_journal(
+    path: str,
+    timezone: str | None,
+    location: str,
+    options: JobOptions,
+    connect: Connect | None,
+    rows: Iterable[AnyRow],
+) -> Journal:
+    """Take a plan into a new journal. Raises `PlanError`."""
+    filling = os.path.join(path, _FILLING)
+    journal = Journal.create(filling, connect)
+    try:
+        take_in(journal, rows, location, timezone)
+        journal.set_fact("options", msgspec.json.encode(options).decode())
+        journal.set_fact("location", location)
+        journal.set_fact("made_at", str(time.time()))
+        journal.settle()
+    finally:
+        journal.close()
+    try:
+        os.replace(filling, os.path.join(path, JOURNAL))
+        settle_name(os.path.join(path, JOURNAL))
+    except OSError as error:
+        raise JournalError(f"The journal in {escape(path)} could not be written ({error.strerror}).") from error
+    return Journal.open(os.path.join(path, JOURNAL), connect)

@@ -1,0 +1,1 @@
+"""Plans: the rows that a job is made from, read and written."""

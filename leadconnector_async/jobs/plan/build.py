@@ -1,0 +1,207 @@
+"""Building a plan from the calendar: appointments as they are listed become rows of a plan file.
+
+An appointment that cannot be planned is named, and never left out silently. Every row carries the state
+before, so that a plan whose appointments have changed meanwhile is refused. What is written can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ...exceptions import ConfigurationError, RowFault
+from ...models import Appointment, AppointmentUpdate
+from ...recurrence import parse_instance_id
+from .files import PlanFormat, write_csv
+from .rows import BEFORE, read_row
+from .shift import Shift, apply_shift, find_zone, place
+
+_NOT_TO_MOVE: Final = frozenset({"cancelled", "invalid"})
+_TIMES: Final = ("start_time", "end_time")
+_FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
+_LONG_TEXTS: Final = frozenset({"address", "description"})
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class PlanWish(Struct, frozen=True, kw_only=True):
+    """What shall become of the appointments that are listed."""
+
+    shift: Shift | None = None
+    """How far each moves."""
+    shift_to: date | None = None
+    """The day to which `first_day` moves; the others keep their distance."""
+    first_day: date | None = None
+    """`None`: the first day on which something is planned."""
+    timezone: str | None = None
+    """IANA name of the zone whose clock is kept."""
+    changes: Mapping[str, str] = {}
+    """Other fields to set, by their names in `AppointmentUpdate`."""
+    statuses: frozenset[str] = frozenset()
+    """Only appointments with one of these; empty: all."""
+    include_cancelled: bool = False
+    location_id: str | None = None
+    """Written into each row, for plans of several locations."""
+
+    def __post_init__(self) -> None:
+        if self.shift is not None and self.shift_to is not None:
+            raise ConfigurationError("give either shift or shift_to")
+        if not (self.moves or self.changes):
+            raise ConfigurationError("the plan would change nothing: give shift, shift_to, or a field to set")
+        keeps_clock = self.shift_to is not None or (self.shift is not None and self.shift.days != 0)
+        if keeps_clock and self.timezone is None:
+            raise ConfigurationError("days keep the time of day, and so need a timezone, such as Europe/London")
+        if self.timezone is not None:
+            _check_zone(self.timezone)
+        _check_changes(self.changes, moves=self.moves)
+
+    @property
+    def moves(self) -> bool:
+        """The appointments get new times, each its own."""
+        return self.shift is not None or self.shift_to is not None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the plan, the same for every calendar."""
+        return (
+            "event_id",
+            *(("location_id",) if self.location_id is not None else ()),
+            *(_TIMES if self.moves else ()),
+            *self.changes,
+            *(f"before_{name}" for name in self.watched),
+        )
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Fields whose state before goes into the plan: long texts only where it sets them."""
+        return tuple(name for name in BEFORE if name not in _LONG_TEXTS or name in self.changes)
+
+
+class Planned(Struct, frozen=True):
+    """A plan, and what is not in it."""
+
+    rows: tuple[Mapping[str, str], ...]
+    """By column, in the order of the columns; what is empty is missing."""
+    left_out: tuple[tuple[str, str], ...]
+    """Event ids, each with the reason."""
+    columns: tuple[str, ...]
+    days: int
+    """Days on which something is planned, before it moves."""
+
+
+def build_plan(events: Iterable[Appointment], wish: PlanWish) -> Planned:
+    """Plan what is wished for all events that can be changed, in the order of their times."""
+    known = sorted(events, key=lambda event: (event.start_time or _LAST, event.id or ""))
+    first_day = wish.first_day or _find_first_day(known, wish)
+    rows: list[Mapping[str, str]] = []
+    left_out: list[tuple[str, str]] = []
+    days: set[date | None] = set()
+    for event in known:
+        planned = _find_reason(event, wish) or _plan(event, wish, first_day)
+        if isinstance(planned, str):
+            left_out.append((event.id or "", planned))
+        else:
+            rows.append(planned)
+            days.add(_day_of(event, wish))
+    return Planned(tuple(rows), tuple(left_out), wish.columns, len(days))
+
+
+def write_plan(planned: Planned, format: PlanFormat) -> Iterator[str]:
+    """The lines of the plan's file."""
+    if format == "csv":
+        yield from write_csv(planned.rows, planned.columns)
+        return
+    for row in planned.rows:
+        yield _encode(row).decode() + "\n"
+
+
+def _find_first_day(events: Iterable[Appointment], wish: PlanWish) -> date | None:
+    days = (_day_of(one, wish) for one in events if _find_reason(one, wish) is None)
+    return min((day for day in days if day is not None), default=None)
+
+
+def _day_of(event: Appointment, wish: PlanWish) -> date | None:
+    if event.start_time is None:
+        return None
+    return (event.start_time.astimezone(find_zone(wish.timezone)) if wish.timezone else event.start_time).date()
+
+
+def _find_reason(event: Appointment, wish: PlanWish) -> str | None:
+    """Why an event is not for this plan."""
+    if not event.id:
+        return "the server does not show its id"
+    if event.deleted:
+        return "it is deleted"
+    if _is_master(event.id, event):
+        return "it is the master of a series"
+    if wish.statuses and event.appointment_status not in wish.statuses:
+        return f"its status is {event.appointment_status}"
+    if not (wish.statuses or wish.include_cancelled) and event.appointment_status in _NOT_TO_MOVE:
+        return f"its status is {event.appointment_status}"
+    return None
+
+
+def _is_master(event_id: str, event: Appointment) -> bool:
+    is_instance = event.master_event_id not in (None, event_id) or parse_instance_id(event_id) is not None
+    return not is_instance and bool(event.rrule is not None or event.is_recurring)
+
+
+def _plan(event: Appointment, wish: PlanWish, first_day: date | None) -> Mapping[str, str] | str:
+    row = {"event_id": event.id or ""}
+    if wish.location_id is not None:
+        row["location_id"] = wish.location_id
+    if wish.moves:
+        try:
+            times = _move(event, wish, first_day)
+        except (ValueError, OverflowError) as error:
+            return str(error)
+        row |= {name: moment.isoformat() for name, moment in zip(_TIMES, times, strict=True)}
+    row |= wish.changes
+    row |= {f"before_{name}": text for name in wish.watched if (text := _render(getattr(event, name)))}
+    checked = read_row(1, row)
+    return checked.reason if isinstance(checked, RowFault) else row
+
+
+def _move(event: Appointment, wish: PlanWish, first_day: date | None) -> tuple[datetime, datetime]:
+    """The new start and end, at the offset of the zone on that day."""
+    if event.start_time is None or event.end_time is None:
+        raise ValueError("the server does not show when it is")
+    if wish.shift is not None:
+        start = apply_shift(event.start_time, wish.shift, wish.timezone)
+    else:
+        zone, target = wish.timezone or "UTC", wish.shift_to or date.max
+        wall = event.start_time.astimezone(find_zone(zone)).replace(tzinfo=None)
+        start = place(wall + (target - (first_day or wall.date())), zone)
+    length = event.end_time.astimezone(UTC) - event.start_time.astimezone(UTC)
+    return start, (start.astimezone(UTC) + length).astimezone(start.tzinfo)
+
+
+def _render(value: object) -> str:
+    """Empty for a text that a cell would change: it could not be compared."""
+    text = value.isoformat() if isinstance(value, datetime) else str(value or "")
+    return text if text == text.strip() else ""
+
+
+def _check_zone(zone: str) -> None:
+    try:
+        find_zone(zone)
+    except ValueError as error:
+        raise ConfigurationError(f"timezone: {error}") from None
+
+
+def _check_changes(changes: Mapping[str, str], *, moves: bool) -> None:
+    """Refuse at once what every row would be refused for."""
+    for name, text in changes.items():
+        if name not in _FIELDS:
+            raise ConfigurationError(f"{name} is not a field of AppointmentUpdate, so it cannot be set")
+        if not text.strip():
+            raise ConfigurationError(f"{name} is empty: in a plan, an empty cell leaves the field as it is")
+        if moves and name in _TIMES:
+            raise ConfigurationError(f"{name} is given beside a shift: give either")
+    checked = read_row(1, {"event_id": "any", **changes}) if changes else None
+    if isinstance(checked, RowFault):
+        raise ConfigurationError(f"{checked.column}: {checked.reason}{'; ' if checked.mend else ''}{checked.mend}")

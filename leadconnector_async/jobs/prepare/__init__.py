@@ -1,0 +1,1 @@
+"""From plan to checked and ordered rows: nothing is changed in the calendar yet."""

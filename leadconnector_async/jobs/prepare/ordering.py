@@ -1,0 +1,296 @@
+"""The order of moves: a row that frees time goes before the row that wants it.
+
+A server that checks free slots refuses a move onto time that somebody still holds, though the one who holds it is
+about to leave. So X waits for Y if X wants time of a person that Y holds now and lets go of. Where nobody clashes,
+every order in which each row comes after those it waits for is accepted as it goes: whoever overlaps with the
+wanted time has left. Where rows wait for each other in a ring there is no such order until one of them gets out of
+the way: then nobody waits for it any more, while it still waits for its own.
+
+Rows that want the same time clash, in whatever order; so does a row with another that keeps what it wants. Each
+still has its place in the order, as if the other was not there. Rows that share time already, as those of a class
+do, may share again: between them there is neither waiting nor clashing. An empty interval is nobody's time.
+
+Rows with the same times and persons are one group: whatever is true of one is true of all. So a class that moves
+costs what one row costs. Of the pairs that clash only so many are named that each row which clashes is in one.
+
+No row waits that need not, and the same rows in the same order give the same answer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import chain
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+_LOOK_BACK: Final = 64
+"""Among how many rows of a cycle the one to get out of the way is chosen: what is behind it is walked again."""
+
+_Line: TypeAlias = list[tuple[int, int, int]]
+"""What groups hold or want of one person's time: (start, end, group)."""
+_Begun: TypeAlias = list[tuple[int, int]]
+"""Those of them that have begun: (end, group)."""
+
+
+class Move(Struct, frozen=True, gc=False):
+    """One row: whose time it takes now, and whose it will take."""
+
+    number: int
+    """The row; no two have the same."""
+    owner_before: str | None
+    """Whose time it takes now; `None`: nobody's, because it is cancelled or has no assignee."""
+    start_before: int
+    """Seconds since the epoch, as all times here; the end is not part of the interval."""
+    end_before: int
+    owner_after: str | None
+    """Whose time it will take; `None`: nobody's."""
+    start_after: int
+    end_after: int
+
+
+class Cycle(Struct, frozen=True):
+    """Rows that wait for each other in a ring."""
+
+    numbers: tuple[int, ...]
+    """From `first` on: each wants time that the next holds, and the last wants time of the first."""
+    first: int
+    """The row that must get out of the way before the others can go."""
+
+
+class Clash(Struct, frozen=True, gc=False):
+    """Two rows that want the same time of the same person, the one with the smaller number first."""
+
+    first: int
+    second: int
+
+
+class Order(Struct, frozen=True):
+    """What comes before what, once the first row of every cycle is out of the way."""
+
+    waits_for: dict[int, tuple[int, ...]]
+    """The rows that must be finished before it, in ascending order; only rows that wait."""
+    ranks: dict[int, int]
+    """The length of the longest chain of rows before it; only rows that wait."""
+    cycles: tuple[Cycle, ...]
+    """In the order in which they were broken: none holds the first row of one before it."""
+    clashes: tuple[Clash, ...]
+    """Every row that clashes is in one of them, but not every pair that clashes is."""
+
+
+class _Span(Struct, frozen=True, gc=False):
+    """Time of a person."""
+
+    owner: str
+    start: int
+    end: int
+
+
+class _Group(Struct, frozen=True, gc=False):
+    """Rows that differ in nothing but their number."""
+
+    before: _Span | None
+    after: _Span | None
+    numbers: list[int]
+
+
+def order_moves(moves: Iterable[Move]) -> Order:
+    """Decide in which order the rows of one location can be moved."""
+    groups = _group(moves)
+    holders = _sort_by_owner(group.before for group in groups)
+    seekers = _sort_by_owner(group.after for group in groups)
+    blockers: dict[int, tuple[int, ...]] = {}
+    pairs: set[tuple[int, int]] = set()
+    while seekers:
+        owner, line = seekers.popitem()
+        pairs.update(_name_rows(groups, _find_clashes(groups, line)))
+        blockers.update(_find_blockers(groups, holders.pop(owner, []), line))
+    walk = _Walk({group: blockers[group] for group in sorted(blockers)}, groups)
+    clashes = tuple(Clash(first, second) for first, second in sorted(pairs))
+    return Order(walk.waits_for, walk.ranks, tuple(walk.cycles), clashes)
+
+
+def _group(moves: Iterable[Move]) -> list[_Group]:
+    """In the order in which the first row of each came."""
+    groups: dict[tuple[_Span | None, _Span | None], _Group] = {}
+    for move in moves:
+        before = _read_span(move.owner_before, move.start_before, move.end_before)
+        after = _read_span(move.owner_after, move.start_after, move.end_after)
+        group = groups.setdefault((before, after), _Group(before, after, []))
+        group.numbers.append(move.number)
+    return list(groups.values())
+
+
+def _read_span(owner: str | None, start: int, end: int) -> _Span | None:
+    return None if owner is None or start >= end else _Span(owner, start, end)
+
+
+def _sort_by_owner(spans: Iterable[_Span | None]) -> dict[str, _Line]:
+    lines: dict[str, _Line] = {}
+    for group, span in enumerate(spans):
+        if span is not None:
+            lines.setdefault(span.owner, []).append((span.start, span.end, group))
+    for line in lines.values():
+        line.sort()
+    return lines
+
+
+def _overlap(one: _Span | None, other: _Span | None) -> bool:
+    if one is None or other is None:
+        return False
+    return one.start < other.end and other.start < one.end and one.owner == other.owner
+
+
+def _find_blockers(
+    groups: Sequence[_Group], holders: _Line, seekers: _Line
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Whom those who want time of one person wait for: whoever holds some of it and lets go.
+
+    A sweep: whoever holds time when the wanted interval starts is on the heap, the others start inside of it.
+    """
+    held: _Begun = []
+    begun = 0
+    for start, end, seeker in seekers:
+        while begun < len(holders) and holders[begun][0] <= start:
+            heappush(held, holders[begun][1:])
+            begun += 1
+        _drop_ended(held, start)
+        found = [holder for _, holder in held]
+        found += [holder for _, _, holder in holders[begun : bisect_left(holders, (end,), begun)]]
+        before, after = groups[seeker].before, groups[seeker].after
+        found = [one for one in found if not _overlap(before, groups[one].before)]
+        found = [one for one in found if not _overlap(after, groups[one].after)]
+        if found:
+            yield seeker, tuple(found)
+
+
+def _find_clashes(groups: Sequence[_Group], seekers: _Line) -> Iterator[tuple[int, int]]:
+    """Every group that clashes, with one that it clashes with: with itself, if its rows do.
+
+    A sweep that keeps apart those of which no clash is known: they are compared with everyone who comes, the
+    others only until one is found.
+    """
+    clear: _Begun = []
+    clashing: _Begun = []
+    for start, end, seeker in seekers:
+        before = groups[seeker].before
+        _drop_ended(clashing, start)
+        clear = [entry for entry in clear if entry[0] > start]
+        for entry in [entry for entry in clear if not _overlap(before, groups[entry[1]].before)]:
+            clear.remove(entry)
+            heappush(clashing, entry)
+            yield entry[1], seeker
+        other = next((group for _, group in clashing if not _overlap(before, groups[group].before)), None)
+        if other is None and before is None and len(groups[seeker].numbers) > 1:
+            other = seeker
+        if other is not None:
+            yield seeker, other
+            heappush(clashing, (end, seeker))
+        else:
+            clear.append((end, seeker))
+
+
+def _drop_ended(heap: _Begun, now: int) -> None:
+    while heap and heap[0][0] <= now:
+        heappop(heap)
+
+
+def _name_rows(groups: Sequence[_Group], clashes: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Every row of the one group against a row of the other."""
+    for group, other in clashes:
+        against = groups[other].numbers[0]
+        for number in groups[group].numbers:
+            if number != against:
+                yield min(number, against), max(number, against)
+
+
+class _Walk:
+    """A walk from each group to those it waits for, depth first; where it meets its own path it breaks a cycle.
+
+    What was on the path from the group that gets out of the way on is forgotten and walked again: it may be on
+    other cycles. So whoever was left waits only for those who were left before, and its rank is final.
+    """
+
+    def __init__(self, blockers: Mapping[int, tuple[int, ...]], groups: Sequence[_Group]) -> None:
+        self._blockers = blockers
+        self._groups = groups
+        self._waiting = Counter(chain.from_iterable(blockers.values()))
+        """How many wait for a group."""
+        self._path: list[int] = []
+        self._places: dict[int, int] = {}
+        """Where on the path a group is."""
+        self._ahead: list[Iterator[int]] = []
+        """Of each on the path, those it waits for that were not looked at yet."""
+        self._left: dict[int, int] = {}
+        """The ranks of those that are done with."""
+        self._away: set[int] = set()
+        """Those that get out of the way: nobody waits for them."""
+        self.waits_for: dict[int, tuple[int, ...]] = {}
+        self.ranks: dict[int, int] = {}
+        self.cycles: list[Cycle] = []
+        for group in blockers:
+            while group not in self._left:
+                self._walk(group)
+
+    def _walk(self, start: int) -> None:
+        self._enter(start)
+        while self._path:
+            group = next((one for one in self._ahead[-1] if self._is_open(one)), None)
+            if group is None:
+                self._leave()
+            elif group in self._places:
+                self._break(self._places[group])
+            else:
+                self._enter(group)
+
+    def _is_open(self, group: int) -> bool:
+        return group in self._blockers and group not in self._left and group not in self._away
+
+    def _enter(self, group: int) -> None:
+        self._places[group] = len(self._path)
+        self._path.append(group)
+        self._ahead.append(iter(self._blockers[group]))
+
+    def _leave(self) -> None:
+        """All that it waits for, and that is not out of the way, was left before."""
+        group = self._forget()
+        others = [one for one in self._blockers[group] if one not in self._away]
+        self._left[group] = rank = 1 + max([self._left.get(one, 0) for one in others], default=-1)
+        before = tuple(sorted([number for one in others for number in self._groups[one].numbers]))
+        for number in self._groups[group].numbers if before else ():
+            self.waits_for[number] = before
+            self.ranks[number] = rank
+
+    def _forget(self) -> int:
+        group = self._path.pop()
+        self._ahead.pop()
+        del self._places[group]
+        return group
+
+    def _break(self, base: int) -> None:
+        """The path from `base` on is a ring. The group that is on most ways through it gets out of the way."""
+        first = max(self._path[max(base, len(self._path) - _LOOK_BACK) :], key=self._weigh)
+        rest = [self._groups[group].numbers[0] for group in self._shorten(base, first)]
+        self.cycles += [Cycle((number, *rest), number) for number in self._groups[first].numbers]
+        self._away.add(first)
+        while self._forget() != first:
+            pass
+
+    def _weigh(self, group: int) -> tuple[float, int]:
+        """Those it waits for times those that wait for it, and less the more rows it has; else, who came first."""
+        ways = self._waiting[group] * len(self._blockers[group])
+        return ways / len(self._groups[group].numbers), -group
+
+    def _shorten(self, base: int, first: int) -> Iterator[int]:
+        """What follows `first` on the ring, without detours: each time the farthest that is waited for."""
+        size = len(self._path) - base
+        others = self._blockers[first]
+        while first not in others:
+            places = (self._places.get(other, -1) for other in others)
+            far = max((place - self._places[first]) % size for place in places if place >= base)
+            group = self._path[base + (self._places[first] - base + far) % size]
+            yield group
+            others = self._blockers[group]

@@ -1,0 +1,259 @@
+"""`report.html`: what a job has done, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from ..._files import replace_file
+from ..journal.database import Journal
+from ..plan.rows import defuse, escape_html
+from ..states import JobSummary, RowState
+from .charts import CHART_STYLE, draw_charts, render_seconds
+from .outcomes import read_totals
+from .stats import (
+    LEAST_RESPONSES,
+    MOST_LOCATIONS,
+    PARTS,
+    Latencies,
+    LocationCounts,
+    count_days,
+    count_latencies,
+    count_locations,
+    count_throughput,
+    gather_locations,
+)
+
+MOST_ROWS: Final = 200
+_MOST_STOPS: Final = 20
+_ROWS: Final = """
+    SELECT line, event_id, location, state, reason, trace_id FROM rows
+    WHERE parks IS NULL AND {condition} ORDER BY number LIMIT ?
+"""
+_NOT_CHANGED: Final = "state IN ('failed', 'skipped', 'refused')"
+_UNKNOWN: Final = "state = 'unknown'"
+_REPEATED: Final = "repeated = 1"
+_TEXT: Final = r"(?:empty|'(?:[^'\\]|\\.)*['…]|\"(?:[^\"\\]|\\.)*[\"…])"
+_PERSONAL: Final = re.compile(rf"\b(title|address|description) was {_TEXT}, is {_TEXT}")
+"""As `FieldChange` words it."""
+_WORDS: Final[Mapping[RowState, str]] = {
+    "applied": "changed",
+    "in_place": "already as planned",
+    "failed": "failed",
+    "skipped": "skipped: in conflict, or changed by someone else",
+    "refused": "rejected before sending",
+    "unknown": "outcome unknown",
+    "ready": "pending",
+    "sent": "sent, outcome not checked yet",
+    "loaded": "not read yet",
+}
+
+
+def write_report(journal: Journal, path: str, summary: JobSummary) -> None:
+    """Write or replace the file, whole or not at all. Raises `OSError`."""
+    name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+    replace_file(path, _build_page(journal, name, summary))
+
+
+def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
+    good = summary.counts.get("applied", 0) + summary.counts.get("in_place", 0)
+    title = f"{good:,} of {_count(summary.total, 'appointment')} {'is' if good == 1 else 'are'} as planned"
+    yield begin_page(f"{name}: {title}")
+    yield build_heading(title, 1)
+    yield from _build_facts(journal, name, summary)
+    locations, latencies = count_locations(journal), count_latencies(journal)
+    yield build_heading("Outcome")
+    yield from build_figures(_list_figures(summary, latencies))
+    charts = list(draw_charts(count_throughput(journal), latencies, locations, count_days(journal)))
+    if charts:
+        yield f'<div class="charts">\n{"".join(charts)}</div>\n'
+    has_many = len(locations) > 1
+    if has_many:
+        yield from _build_locations(locations)
+    failed = sum(summary.counts.get(state, 0) for state in ("failed", "skipped", "refused"))
+    yield from _build_rows(journal, "Not changed", _NOT_CHANGED, failed, "failed.csv", has_many)
+    unknown = summary.counts.get("unknown", 0)
+    yield from _build_rows(journal, "Outcome unknown", _UNKNOWN, unknown, "unknown.csv", has_many)
+    title = "Contacts may have been notified twice"
+    yield from _build_rows(journal, title, _REPEATED, summary.repeated, "repeated.csv", has_many)
+    yield end_page()
+
+
+def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
+    requests, began_at, ended_at = read_totals(journal)
+    plan = (journal.get_fact("plan") or "")[:12]
+    if began_at and ended_at:
+        span = f"{_render_time(began_at)} to {_render_time(ended_at)} UTC"
+        yield build_text(f"Job {name}, plan {plan}: {_count(requests, 'request')}, {span}.", soft=True)
+    else:
+        yield build_text(f"Job {name}, plan {plan}: no requests were sent.", soft=True)
+    for stopped in summary.stopped[:_MOST_STOPS]:
+        where = f"Location {stopped.location_id}" if stopped.location_id else "The job"
+        yield build_text(f"{where} stopped early: {_hide_personal(stopped.reason)}")
+    if len(summary.stopped) > _MOST_STOPS:
+        yield build_text(f"… and {len(summary.stopped) - _MOST_STOPS:,} more locations.")
+    if summary.left:
+        yield build_text(f"{_count(summary.left, 'row')} remaining: resume the job.")
+
+
+def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[tuple[str, str]]:
+    for state, words in _WORDS.items():
+        if count := summary.counts.get(state, 0):
+            yield words, f"{count:,}"
+    yield "total", f"{summary.total:,}"
+    if summary.repeated:
+        yield "of these, possibly notified twice", f"{summary.repeated:,}"
+    if latencies is not None and sum(latencies.counts) >= LEAST_RESPONSES:
+        for percent, seconds in latencies.percentiles:
+            yield f"{percent} % of responses within", render_seconds(seconds)
+
+
+def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
+    yield build_heading("Locations")
+    if len(locations) > MOST_LOCATIONS:
+        yield build_text(
+            f"The {MOST_LOCATIONS} largest of {len(locations):,}; all of them in summary.json.", soft=True
+        )
+    shown = [part for part in PARTS if any(one.parts[part] for one in locations)]
+    rows = (
+        [one.name or "default location", *(one.parts[part] for part in shown), one.total]
+        for one in gather_locations(locations)
+    )
+    yield from build_table(["location", *shown, "total"], rows)
+
+
+def _build_rows(
+    journal: Journal, title: str, condition: str, count: int, file: str, has_many: bool
+) -> Iterator[str]:
+    rows = list(_list_rows(journal, condition, has_many)) if count else []
+    if not rows:
+        return
+    yield build_heading(f"{title}: {_count(count, 'row')}")
+    columns = ["line", "event", *(["location"] if has_many else []), "state", "reason", "trace id"]
+    yield from build_table(columns, rows)
+    more = f"… and {count - MOST_ROWS:,} more, in {file}" if count > MOST_ROWS else f"Also in {file}"
+    yield build_text(f"{more}.", soft=True)
+
+
+def _list_rows(journal: Journal, condition: str, has_many: bool) -> Iterator[list[object]]:
+    query = _ROWS.format(condition=condition)
+    for line, event_id, location, state, reason, trace_id in journal.read(query, (MOST_ROWS,)):
+        where = [location] if has_many else []
+        yield [line, event_id, *where, state, _hide_personal(str(reason)), trace_id]
+
+
+def _hide_personal(reason: str) -> str:
+    """A reason without personal data of the appointment."""
+    return _PERSONAL.sub(r"\1 has changed", reason)
+
+
+def _render_time(text: str) -> str:
+    moment = datetime.fromisoformat(text).astimezone(UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #22303c; --soft: #5b6b7c; --line: #d9dfe5; --page: #fff;
+  --good: #2a7ab9; --bad: #c0392b; --doubt: #d08a1d; --quiet: #b8c2cc; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6ebf0; --soft: #a3b3c2; --line: #35424e; --page: #12181d;
+    --good: #5fa8dd; --bad: #e57368; --doubt: #e0a94a; --quiet: #55636f; }
+}
+* { box-sizing: border-box; }
+body { font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--page);
+  max-width: 62rem; margin: 0 auto; padding: 2rem 1rem 4rem; }
+h1 { font-size: 1.55rem; line-height: 1.25; margin: 0 0 .4rem; text-wrap: balance; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2.6rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 0 0 .4rem; }
+p { max-width: 42rem; margin: .4rem 0; overflow-wrap: anywhere; }
+.soft, figcaption { color: var(--soft); }
+table { border-collapse: collapse; font-size: .925rem; }
+th, td { text-align: left; vertical-align: top; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line);
+  overflow-wrap: anywhere; }
+th { font-weight: 600; }
+thead th { color: var(--soft); font-weight: 400; white-space: nowrap; }
+.number { text-align: right; padding-left: 1rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td[data-label=event], td[data-label=location] { min-width: 11.5rem; }
+td[data-label=line], td[data-label=state] { white-space: nowrap; }
+@media (max-width: 40rem) {
+  .wide thead { position: absolute; clip-path: inset(50%); height: 1px; overflow: hidden; }
+  .wide, .wide tbody, .wide tr { display: block; }
+  .wide tr { padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  .wide td { display: inline-block; border: 0; padding: 0 1rem 0 0; text-align: left; white-space: normal; }
+  .wide td::before { content: attr(data-label) " "; color: var(--soft); }
+  .wide td:empty { display: none; }
+}
+@media print {
+  :root { --ink: #000; --soft: #444; --line: #ccc; --page: #fff; --good: #2a7ab9; --bad: #c0392b; --doubt: #d08a1d;
+    --quiet: #b8c2cc; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+}
+"""
+
+
+def begin_page(title: str) -> str:
+    """All up to the first heading."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        f"<title>{escape_html(title)}</title>\n<style>{_STYLE}{CHART_STYLE}</style>\n</head>\n<body>\n<main>\n"
+    )
+
+
+def end_page() -> str:
+    """All behind the last part."""
+    return "</main>\n</body>\n</html>\n"
+
+
+def build_heading(text: str, level: int = 2) -> str:
+    """A heading."""
+    return f"<h{level}>{escape_html(text)}</h{level}>\n"
+
+
+def build_text(text: str, *, soft: bool = False) -> str:
+    """A paragraph."""
+    kind = ' class="soft"' if soft else ""
+    return f"<p{kind}>{escape_html(text)}</p>\n"
+
+
+def build_figures(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A table of names and figures."""
+    yield "<table>\n<tbody>\n"
+    for name, figure in rows:
+        yield f'<tr><th scope="row">{escape_html(name)}</th><td class="number">{escape_html(figure)}</td></tr>\n'
+    yield "</tbody>\n</table>\n"
+
+
+def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """A table with a heading; on a phone each row stands by itself. Numbers stand to the right, but for lines."""
+    known = list(rows)
+    numbers = [name != "line" and isinstance(value, int) for name, value in zip(columns, known[0], strict=True)]
+    heads = "".join(
+        f'<th scope="col"{_mark(is_number)}>{escape_html(name)}</th>'
+        for name, is_number in zip(columns, numbers, strict=True)
+    )
+    yield f'<table class="wide">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n'
+    for row in known:
+        cells = (
+            f'<td{_mark(is_number)} data-label="{escape_html(name)}">{_show(value, is_number)}</td>'
+            for name, is_number, value in zip(columns, numbers, row, strict=True)
+        )
+        yield f"<tr>{''.join(cells)}</tr>\n"
+    yield "</tbody>\n</table>\n"
+
+
+def _mark(is_number: bool) -> str:
+    return ' class="number"' if is_number else ""
+
+
+def _show(value: object, is_number: bool) -> str:
+    return f"{value:,}" if is_number else escape_html("" if value is None else defuse(str(value)))

@@ -1,0 +1,1 @@
+"""Carrying out the rows of a job, location by location."""

@@ -1,0 +1,219 @@
+"""Carrying out a safe change: read, plan, send, and look again if asked to.
+
+What is planned is checked whole before any of it is sent, and is all that is sent. If a later step is
+refused, what an earlier one changed is put back; where that cannot be done, the error says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias, TypeVar, cast, get_args
+
+from msgspec import structs
+
+from .._api.precondition import MOST_READINGS, StaleReadingError
+from .._api.readback import compare_update, name_other_location
+from .._api.validate import check_changes, check_update
+from .._validation.arguments import check_choice
+from ..exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
+from ..models import Appointment, AppointmentUpdate
+from .plan import Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
+
+T = TypeVar("T")
+Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
+
+
+class Operations(Protocol):
+    """What a client must be able to do."""
+
+    async def get_appointment(self, event_id: str) -> Appointment:
+        """Read one."""
+        ...
+
+    async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
+        """Change one."""
+        ...
+
+
+class Planned(Protocol):
+    """What is to be sent: a `Change`, or what was kept of one."""
+
+    @property
+    def before(self) -> Appointment:
+        """As it was read."""
+        ...
+
+    @property
+    def event_id(self) -> str:
+        """Which appointment."""
+        ...
+
+    @property
+    def updates(self) -> tuple[AppointmentUpdate, ...]:
+        """What is sent, in this order."""
+        ...
+
+
+async def prepare(
+    client: Operations,
+    event_id: str,
+    *,
+    start_time: datetime | None,
+    end_time: datetime | None,
+    shift: timedelta | None,
+    scope: Scope,
+    version: str,
+    changes: Changes,
+    location_id: str | None = None,
+) -> Change:
+    """Read what is to be changed, plan it, and check all that would be sent."""
+    check_choice("scope", scope, get_args(Scope))
+    start_time, end_time, shift = check_times(start_time, end_time, shift)
+    if changes:
+        check_changes(AppointmentUpdate(**changes), version)
+    before = await _read(client, event_id)
+    _check_location(before, event_id, location_id)
+    master_id = _find_master_id(before, event_id)
+    if scope == "instance":
+        _check_is_single(before, event_id, master_id)
+    times = decide_times(before, start_time, end_time, shift)
+    if scope == "series":
+        before, event_id, times = await _turn_to_master(client, before, event_id, master_id, times)
+    start, end = times or (None, None)
+    change = plan_change(before, event_id=event_id, start_time=start, end_time=end, changes=changes)
+    for update in change.updates:
+        check_update(update, version)
+    return change
+
+
+async def carry_out(
+    client: Operations, planned: Planned, *, verify: bool, send: Update | None = None
+) -> Appointment:
+    """Send what was planned, by `send` if it is given. Raises what that raises, and `VerificationError`."""
+    shown, event_id, send = None, planned.event_id, send or client.update_appointment
+    for number, update in enumerate(planned.updates):
+        try:
+            shown = await send(event_id, update)
+        except BaseException as error:
+            if number:
+                await _undo(client, event_id, planned, error)
+            raise
+        event_id = shown.id or event_id
+    if shown is None:
+        return planned.before
+    return await _verify(client, event_id, planned) if verify else shown
+
+
+async def retry_stale(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Read, and write what relies on it; both again if the write's turn came when the reading was too old.
+
+    Raises what `attempt` raises, and `PreconditionFailedError` if its turn always comes too late.
+    """
+    for remaining in reversed(range(MOST_READINGS)):
+        try:
+            return await attempt()
+        except StaleReadingError as error:
+            if not remaining or error.outcome != "not_applied":
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def list_expected(before: Appointment, updates: Sequence[AppointmentUpdate]) -> list[Appointment]:
+    """How an appointment may look while its updates are on their way: as it was, and after the first of two."""
+    if len(updates) < 2:
+        return [before]
+    return [before, structs.replace(before, assigned_user_id=updates[0].assigned_user_id)]
+
+
+async def _read(client: Operations, event_id: str) -> Appointment:
+    before = await client.get_appointment(event_id)
+    if before.deleted:
+        text = f"The event {event_id} is deleted. Nothing was changed."
+        raise InvalidEventError(text, operation="get_appointment", outcome="not_applied")
+    return before
+
+
+def _check_location(before: Appointment, event_id: str, location_id: str | None) -> None:
+    """A token of another location than the client's would change somebody else's calendar."""
+    if other := name_other_location(before, location_id):
+        mend = "check the token and the client's location_id"
+        text = f"event_id = {event_id!r}: {other}; {mend}. Nothing was changed."
+        raise InvalidRequestError(text, field="event_id", value=event_id, mend=mend)
+
+
+def _find_master_id(before: Appointment, event_id: str) -> str | None:
+    """The master of an instance; `None` if it is none."""
+    from ..recurrence import parse_instance_id  # noqa: PLC0415 - as in `_checks`
+
+    instance = parse_instance_id(event_id)
+    master_id = before.master_event_id or (instance.master_event_id if instance is not None else None)
+    return master_id if master_id != event_id else None
+
+
+def _check_is_single(before: Appointment, event_id: str, master_id: str | None) -> None:
+    if master_id is None and (before.rrule is not None or before.is_recurring):
+        mend = "pass the id of an instance, or scope='series'"
+        text = f"event_id = {event_id!r}: it is the master of a series; {mend}. Nothing was changed."
+        raise InvalidRequestError(text, field="event_id", value=event_id, mend=mend)
+
+
+async def _turn_to_master(
+    client: Operations,
+    before: Appointment,
+    event_id: str,
+    master_id: str | None,
+    times: tuple[datetime, datetime] | None,
+) -> tuple[Appointment, str, tuple[datetime, datetime] | None]:
+    """The master moves by as much as the instance would."""
+    master = before if master_id is None else await _read(client, master_id)
+    if times is not None and master_id is not None:
+        old_start, old_end = before.start_time, before.end_time
+        if old_start and old_end and master.start_time and master.end_time:
+            times = (master.start_time + (times[0] - old_start), master.end_time + (times[1] - old_end))
+    if master.is_recurring or master.rrule is not None:
+        check_series_move(master, times)
+    return master, master_id or event_id, times
+
+
+async def _undo(client: Operations, event_id: str, planned: Planned, error: BaseException) -> None:
+    """The first step has set another assignee: set the old one again, as silently, if the rest was refused.
+
+    Whatever somebody else has changed meanwhile stays.
+    """
+    error.add_note(f"The assignee of {event_id} was changed before.")
+    if not isinstance(error, LeadConnectorError) or error.outcome != "not_applied":
+        return
+    kept = planned.before.assigned_user_id
+    try:
+        now = await client.get_appointment(event_id)
+        if now.deleted or now.assigned_user_id != planned.updates[0].assigned_user_id:
+            error.add_note("Somebody else has changed that since.")
+            return
+        changes = cast("Changes", {"assigned_user_id": kept, "to_notify": False})
+        for back in plan_change(now, event_id=event_id, changes=changes).updates:
+            await client.update_appointment(event_id, back)
+    except LeadConnectorError as second:
+        error.outcome = "unknown"
+        error.add_note(f"It could not be put back to {kept}: {second.args[0]}")
+    else:
+        error.add_note(f"It was put back to {kept}.")
+
+
+async def _verify(client: Operations, event_id: str, planned: Planned) -> Appointment:
+    text = f"The server answered the change of {event_id} with a success"
+    try:
+        shown = await client.get_appointment(event_id)
+    except LeadConnectorError as error:
+        raise _build_verification_error(f"{text}; reading it failed: {error.args[0]}", None) from error
+    verdict = compare_update(check_update(planned.updates[-1], "v3"), shown)
+    if verdict is True:
+        return shown
+    reason = "shows something else" if verdict is False else "does not show whether it was applied"
+    raise _build_verification_error(f"{text}, and the event {reason}.", verdict)
+
+
+def _build_verification_error(text: str, verdict: bool | None) -> VerificationError:
+    return VerificationError(
+        text, operation="reschedule_appointment", outcome="not_applied" if verdict is False else "unknown"
+    )

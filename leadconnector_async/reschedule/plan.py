@@ -1,0 +1,245 @@
+"""Safe changes: what an update must carry so that nothing else changes with it.
+
+An update is not a clean patch [field, September 2026]. What it does not carry can be reset (the status), what it
+carries beside another change can make the server drop all of it (an assignee who is not in the team), and an
+update that does not move an appointment can collide with itself. So a safe change is planned from the appointment
+as it is: status, assignee and calendar are sent along, the length is kept, both times are sent in one offset, the
+slot is checked if and only if the appointment moves, and a new assignee is set in a step of its own, before the
+new time and without a message to anybody.
+
+A plan says all that it would do before anything is done.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Final, Literal, TypeAlias, TypedDict, get_args
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from .._validation.arguments import check_instant, refuse
+from .._validation.text import show
+from ..exceptions import InvalidRequestError
+from ..models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
+
+Scope: TypeAlias = Literal["instance", "series"]
+"""What of a recurring appointment is meant."""
+
+_NOTHING_CHANGED: Final = " Nothing was changed."
+_KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
+"""`active` cannot be sent by every version, and is not what an update resets."""
+_PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
+"""`default` says nothing about the place, so nothing is lost with it."""
+_FIXED_TO_TIMES: Final = re.compile(r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
+_FIXED_TO_DAYS: Final = re.compile(r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
+_SWITCHES: Final = frozenset(
+    {"to_notify", "ignore_date_range", "ignore_free_slot_validation", "override_location_config"}
+)
+
+
+class Changes(TypedDict, total=False):
+    """What can be changed beside the times: fields of `AppointmentUpdate`."""
+
+    title: str
+    description: str
+    address: str
+    meeting_location_type: MeetingLocationType
+    meeting_location_id: str
+    appointment_status: AppointmentStatus
+    assigned_user_id: str
+    calendar_id: str
+    to_notify: bool
+    ignore_date_range: bool
+    ignore_free_slot_validation: bool
+
+
+class Difference(Struct, frozen=True):
+    """One field that a change would change."""
+
+    field: str
+    before: object
+    after: object
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_show(self.before)} -> {_show(self.after)}"
+
+
+class Change(Struct, frozen=True):
+    """What a safe change would do. `print(change)` shows it."""
+
+    before: Appointment
+    """The appointment as it was read."""
+    event_id: str
+    """What would be updated: the event, the instance, or the master of a series."""
+    updates: tuple[AppointmentUpdate, ...]
+    """What would be sent, in order; empty if nothing would change."""
+    differences: tuple[Difference, ...]
+    """What would be different afterwards."""
+
+    def __str__(self) -> str:
+        lines = [str(difference) for difference in self.differences] or ["nothing changes"]
+        return "\n".join([self.event_id, *(f"  {line}" for line in lines)])
+
+
+def plan_change(
+    before: Appointment,
+    *,
+    event_id: str,
+    start_time: datetime | None = None,
+    end_time: datetime | None = None,
+    shift: timedelta | None = None,
+    changes: Changes | None = None,
+) -> Change:
+    """Plan the change of one appointment. Raises `InvalidRequestError` where it cannot be planned safely."""
+    times = decide_times(before, start_time, end_time, shift)
+    wanted = AppointmentUpdate(**(changes or {}))
+    differences = _list_differences(before, wanted, times)
+    if not differences:
+        return Change(before, event_id, (), ())
+    updates = _split(before, _keep(before, wanted, times))
+    return Change(before, event_id, updates, differences)
+
+
+def decide_times(
+    before: Appointment, start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
+) -> tuple[datetime, datetime] | None:
+    """The new start and end; `None` if they stay. A start alone keeps the length."""
+    start_time, end_time, shift = check_times(start_time, end_time, shift)
+    if before.start_time is None or before.end_time is None:
+        raise _refuse(
+            "start_time", None, "the server does not show when the appointment is", "use update_appointment"
+        )
+    old_start, old_end = _fix("start_time", before.start_time), _fix("end_time", before.end_time)
+    try:
+        if shift is not None:
+            start, end = old_start + shift, old_end + shift
+        else:
+            start = old_start if start_time is None else _fix("start_time", start_time)
+            kept_end = old_end if start_time is None else start + (old_end - old_start)
+            end = kept_end if end_time is None else _fix("end_time", end_time)
+        end = end.astimezone(start.tzinfo)
+    except OverflowError:
+        given = {"shift": shift, "start_time": start_time, "end_time": end_time}
+        name = next(name for name, value in given.items() if value is not None)
+        reason = "the appointment would be outside the years 1 to 9999"
+        raise _refuse(name, given[name], reason, "give a time within them") from None
+    if end <= start:
+        raise _refuse("end_time", end, f"it is not after the start ({start})", "choose a later time")
+    return (start, end) if (start, end) != (old_start, old_end) else None
+
+
+def check_times(
+    start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
+) -> tuple[datetime | None, datetime | None, timedelta | None]:
+    """What a caller asks for, before anything is known of the appointment. Raises `InvalidRequestError`."""
+    if shift is not None:
+        if not isinstance(shift, timedelta):
+            raise _refuse("shift", shift, f"it is a {type(shift).__name__}", "give a timedelta")
+        if start_time is not None or end_time is not None:
+            raise _refuse("shift", shift, "new times are given as well", "give either shift or start_time")
+        # A subclass, such as pandas', would make the times its own.
+        shift = timedelta(shift.days, shift.seconds, shift.microseconds)
+    start, end = (
+        None if value is None else check_instant(name, value, _NOTHING_CHANGED)
+        for name, value in (("start_time", start_time), ("end_time", end_time))
+    )
+    return start, end, shift
+
+
+def check_series_move(master: Appointment, times: tuple[datetime, datetime] | None) -> None:
+    """Refuse a move of a whole series that its rule would not follow: the rule stays as it is."""
+    if times is None:
+        return
+    rule = (master.rrule or "").upper()
+    days_change = master.start_time is None or times[0].astimezone(master.start_time.tzinfo).date() != (
+        master.start_time.date()
+    )
+    if not rule or _FIXED_TO_TIMES.search(rule) or (days_change and _FIXED_TO_DAYS.search(rule)):
+        mend = "send start_time, end_time and the new rrule together by update_appointment"
+        raise _refuse("rrule", master.rrule, "the series would not follow, because the rule stays as it is", mend)
+
+
+def _fix(name: str, moment: datetime) -> datetime:
+    """The same moment at a fixed offset: times of one zone would be compared and subtracted by their clock."""
+    offset = moment.utcoffset()
+    if offset is None:
+        raise _refuse(name, moment, "it has no offset", "give an aware datetime")
+    return moment.replace(tzinfo=timezone(offset), fold=0)
+
+
+def _keep(
+    before: Appointment, wanted: AppointmentUpdate, times: tuple[datetime, datetime] | None
+) -> AppointmentUpdate:
+    """Send along what the server would reset, and the slot check as it must be."""
+    moves = times is not None or _differs(before.calendar_id, wanted.calendar_id)
+    kept: dict[str, object] = {
+        "appointment_status": _choose(wanted.appointment_status, _keep_status(before, wanted)),
+        "assigned_user_id": _choose(wanted.assigned_user_id, before.assigned_user_id),
+        "calendar_id": _choose(wanted.calendar_id, before.calendar_id),
+        "ignore_free_slot_validation": _choose(wanted.ignore_free_slot_validation, UNSET if moves else True),
+    }
+    if wanted.meeting_location_type is not UNSET:
+        kept["address"] = _choose(wanted.address, before.address)
+    elif wanted.address is not UNSET and before.meeting_location_type in _PLACES:
+        kept["meeting_location_type"] = before.meeting_location_type
+    if moves:
+        start, end = times or (before.start_time, before.end_time)
+        kept |= {"start_time": start, "end_time": end}
+    return structs.replace(wanted, **kept)
+
+
+def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetType:
+    status = before.appointment_status
+    if status is not None and status in _KEPT_STATUSES:
+        return status
+    if status != "active" and wanted.appointment_status is UNSET:
+        mend = "pass appointment_status=…, or use update_appointment"
+        raise _refuse("appointment_status", status, "it is not a status that can be sent", mend)
+    return UNSET
+
+
+def _split(before: Appointment, update: AppointmentUpdate) -> tuple[AppointmentUpdate, ...]:
+    """A new assignee is set first and silently: a person who is refused does not take the time along.
+
+    Not beside another calendar: its team is another one.
+    """
+    moves_alone = update.start_time is not UNSET and not _differs(before.calendar_id, update.calendar_id)
+    if not moves_alone or not _differs(before.assigned_user_id, update.assigned_user_id):
+        return (update,)
+    first = AppointmentUpdate(
+        assigned_user_id=update.assigned_user_id,
+        appointment_status=_keep_status(before, update),  # type: ignore[arg-type] # a status that can be set
+        calendar_id=before.calendar_id if before.calendar_id is not None else UNSET,
+        ignore_free_slot_validation=True,
+        to_notify=False,
+    )
+    return (first, update)
+
+
+def _list_differences(
+    before: Appointment, wanted: AppointmentUpdate, times: tuple[datetime, datetime] | None
+) -> tuple[Difference, ...]:
+    start, end = times or (before.start_time, before.end_time)
+    after = structs.asdict(wanted) | {"start_time": start, "end_time": end}
+    return tuple(
+        Difference(name, getattr(before, name), value)
+        for name, value in after.items()
+        if value is not UNSET and name not in _SWITCHES | {"rrule"} and value != getattr(before, name)
+    )
+
+
+def _choose(wanted: object, otherwise: object) -> object:
+    return otherwise if wanted is UNSET and otherwise is not None else wanted
+
+
+def _differs(before: str | None, wanted: object) -> bool:
+    return wanted is not UNSET and wanted != before
+
+
+def _show(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else show(value)
+
+
+def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
+    return refuse(field, value, reason, mend, _NOTHING_CHANGED)

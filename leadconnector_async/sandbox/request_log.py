@@ -1,0 +1,78 @@
+"""The log of requests: what the server saw, for assertions.
+
+It is bounded, and it never holds a token.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+
+class LoggedRequest(Struct):
+    """One request as the server saw it."""
+
+    operation: str | None
+    """The vendor's name; `None` if no route matched."""
+    method: str
+    path: str
+    event_id: str | None
+    """The one that the path names, or that was created."""
+    at: float
+    """When it arrived, in seconds of the event loop's clock."""
+    body: str = ""
+    query: str = ""
+    location_id: str | None = None
+    """Of the token; `None` if there was no good one."""
+    status: int | None = None
+    """Status of the answer; `None` if none was sent."""
+    applied: bool = False
+    """It changed an appointment."""
+
+
+class RequestLog:
+    """The newest requests, oldest first."""
+
+    def __init__(self, size: int) -> None:
+        self._requests: deque[LoggedRequest] = deque(maxlen=size)
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def __iter__(self) -> Iterator[LoggedRequest]:
+        return iter(self._requests)
+
+    def add(self, request: LoggedRequest) -> None:
+        """Append one."""
+        self._requests.append(request)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._requests.clear()
+
+    def of(self, operation: str) -> list[LoggedRequest]:
+        """The requests of one operation."""
+        return [request for request in self if request.operation == operation]
+
+    def count_statuses(self) -> Counter[int | None]:
+        """How often each status was answered; `None` counts the requests without an answer."""
+        return Counter(request.status for request in self)
+
+    def count_applied(self, event_id: str) -> int:
+        """How often a change of this event was applied."""
+        return sum(request.applied for request in self if request.event_id == event_id)
+
+    def count_most_in(self, seconds: float) -> int:
+        """The largest number of requests in any window of that length; refusals for their rate do not count."""
+        window: deque[float] = deque()
+        most = 0
+        for request in self:
+            if request.status == 429:
+                continue
+            window.append(request.at)
+            while window[0] + seconds <= request.at:
+                window.popleft()
+            most = max(most, len(window))
+        return most
