@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -316,7 +315,6 @@ _MARKS: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2061\u2062\u2
 _AROUND: Final = _BLANKS + _ZERO_WIDTH + _MARKS
 _FORMULA: Final = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _QUOTE: Final = "'"
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def is_blank(text: str) -> bool:
@@ -347,8 +345,3 @@ def defuse(text: str) -> str:
 def restore(text: str) -> str:
     """What `defuse` was given."""
     return text[1:] if text[:1] == _QUOTE and _FORMULA.match(text) else text
-
-
-def escape_html(value: object) -> str:
-    """Text for a page; U+FFFD replaces what would control a terminal or the writing direction."""
-    return html.escape(_CONTROLS.sub("\ufffd", str(value)))

@@ -7,13 +7,14 @@ dark and print. A chart that would show nothing, or a single row, is left out.
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 
 from ..._validation.text import shorten
-from ..plan.rows import escape_html
 from .stats import LEAST_RESPONSES, MOST_LOCATIONS, PARTS, Days, Latencies, LocationCounts, Throughput
 
 CHART_STYLE: Final = """
@@ -58,6 +59,7 @@ _UNITS: Final = (("seconds", 1.0, 180.0), ("minutes", 60.0, 10_800.0), ("hours",
 _RATES: Final = (("a second", 1.0), ("a minute", 60.0), ("an hour", 3600.0))
 _STEPS: Final = (1, 2, 2.5, 4, 5, 10)
 _DIGITS: Final = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 2.0, 3.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS: Final = dict(zip(PARTS, ("good", "bad", "doubt", "quiet"), strict=True))
 
 
@@ -76,6 +78,11 @@ def draw_charts(
         yield _chart_locations(locations)
     if days is not None:
         yield _chart_days(days)
+
+
+def escape_html(value: object) -> str:
+    """Text for a page; U+FFFD replaces what would control a terminal or the writing direction."""
+    return html.escape(_CONTROLS.sub("\ufffd", str(value)))
 
 
 def render_seconds(seconds: float) -> str:
@@ -236,7 +243,7 @@ class _Plot:
         self._parts.append(_line("mark", self._x(at), _TOP - 4, self._x(at), _BASE))
 
     def annotate(self, notes: Sequence[tuple[float, str]]) -> None:
-        """Mark places, given from left to right, with a text above each; overlapping texts are moved apart."""
+        """Mark points, given from left to right, with a text above each; overlapping texts are moved apart."""
         room = _GAP + _DIGIT * max(len(text) for _, text in notes)
         centres: list[float] = []
         leftmost = self._title_end + room / 2

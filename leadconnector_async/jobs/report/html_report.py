@@ -1,4 +1,9 @@
-"""`report.html`: what a job has done, in one file that needs nothing else."""
+"""`report.html`: what a job did, as one page that stands alone.
+
+What is shown is counted in the journal's database, so a long job takes no more memory than a short one. Rows are
+identified by line and event id; personal data of an appointment is left out. Whatever comes from a plan or a server
+is escaped.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,9 @@ from typing import Final
 
 from ..._files import replace_file
 from ..journal.database import Journal
-from ..plan.rows import defuse, escape_html
+from ..plan.rows import defuse
 from ..states import JobSummary, RowState
-from .charts import CHART_STYLE, draw_charts, render_seconds
+from .charts import CHART_STYLE, draw_charts, escape_html, render_seconds
 from .outcomes import read_totals
 from .stats import (
     LEAST_RESPONSES,
@@ -79,7 +84,7 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     yield from _build_rows(journal, "Outcome unknown", _UNKNOWN, unknown, "unknown.csv", has_many)
     title = "Contacts may have been notified twice"
     yield from _build_rows(journal, title, _REPEATED, summary.repeated, "repeated.csv", has_many)
-    yield end_page()
+    yield "</main>\n</body>\n</html>\n"
 
 
 def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
@@ -200,18 +205,13 @@ td[data-label=line], td[data-label=state] { white-space: nowrap; }
 
 
 def begin_page(title: str) -> str:
-    """All up to the first heading."""
+    """Everything above the first heading."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{escape_html(title)}</title>\n<style>{_STYLE}{CHART_STYLE}</style>\n</head>\n<body>\n<main>\n"
     )
-
-
-def end_page() -> str:
-    """All behind the last part."""
-    return "</main>\n</body>\n</html>\n"
 
 
 def build_heading(text: str, level: int = 2) -> str:
@@ -226,7 +226,7 @@ def build_text(text: str, *, soft: bool = False) -> str:
 
 
 def build_figures(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """A table of names and figures."""
+    """A table of names and numbers."""
     yield "<table>\n<tbody>\n"
     for name, figure in rows:
         yield f'<tr><th scope="row">{escape_html(name)}</th><td class="number">{escape_html(figure)}</td></tr>\n'
@@ -234,7 +234,7 @@ def build_figures(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A table with a heading; on a phone each row stands by itself. Numbers stand to the right, but for lines."""
+    """A table with a header row; on a phone each row becomes a block. Counts are right-aligned."""
     known = list(rows)
     numbers = [name != "line" and isinstance(value, int) for name, value in zip(columns, known[0], strict=True)]
     heads = "".join(
