@@ -47,7 +47,9 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
             return _fail_to_read(request, status, body, "it contains implausibly many values for its size")
         content, signs = prepare(content)
     read = _read_or_refuse(request, status, content, signs)
-    odd = isinstance(read, str) or (isinstance(read, Read) and read.unread and not content.isascii())
+    if isinstance(read, Read) and not read.unread:
+        return read
+    odd = isinstance(read, str) or (isinstance(read, Read) and not content.isascii())
     if odd and not large and (repaired := repair(content)) != content:
         again = _read_or_refuse(request, status, repaired)
         read = read if isinstance(again, str) else again

@@ -109,7 +109,7 @@ class Attempts:
         """
         shared, transport = self._shared, self._shared.transport
         session = (transport.session if transport.open_in is loop else None) or transport.open(loop)
-        lane = shared.throttle.find_lane(self._location_id, loop)
+        lane = shared.throttle.lanes.get(self._location_id) or self.find_lane(loop)
         free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
         ticket = free or await self._take_slot(call, lane, loop, renewed=renewed)
         if isinstance(ticket, Failure):
@@ -171,7 +171,7 @@ class Attempts:
         lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
         if reply.fault or foreign:
             return read_broken_success(call, reply) if reply.fault else read_foreign_success(call, reply)
-        if len(body) > _LARGE and not call.request.operation.writes:
+        if not call.request.operation.writes and len(body) > _LARGE:
             return reply
         read = read_success(call.request, reply.status, body)
         if isinstance(read, Read) and getattr(read.value, "id", None) == call.request.asked_id:

@@ -44,16 +44,16 @@ class Pace:
     """What is known of one location's use by others. Times in seconds of one monotonic clock."""
 
     __slots__ = (
-        "_freed",
         "_learnt",
         "_met_at",
         "_others_at",
         "_patience",
         "_reach",
-        "_seen_at",
         "at_once",
+        "freed",
         "others",
         "remaining",
+        "seen_at",
     )
 
     def __init__(self) -> None:
@@ -61,9 +61,12 @@ class Pace:
         """What the server says is left, by the answer that is believed."""
         self.others = 0.0
         """Requests of others in a window, as far as they were seen lately."""
-        self._freed = 0
+        self.freed = 0
+        """Slots of ours that came free since, whose requests the server counted at that time."""
         self._learnt = 0
-        self._met_at = self._others_at = self._seen_at = -math.inf
+        self._met_at = self._others_at = -math.inf
+        self.seen_at = -math.inf
+        """When it said so."""
         self._patience = _PATIENCE
         self._reach = 1
         self.at_once = 0
@@ -88,28 +91,23 @@ class Pace:
 
     def count_left(self, now: float, interval: float, in_flight: int) -> int:
         """What the server's last word leaves, less what is under way; large if it is too old to count."""
-        if self.remaining is None or now - self._seen_at > interval:
+        if self.remaining is None or now - self.seen_at > interval:
             return sys.maxsize
-        return self.remaining + self._freed - in_flight
-
-    def free(self, counted_until: float) -> None:
-        """A slot of ours came free, whose request the server counted until then at least."""
-        if counted_until > self._seen_at:
-            self._freed += 1
+        return self.remaining + self.freed - in_flight
 
     def learn(self, number: int, newest: int, remaining: int, answered_at: float) -> bool:
         """Take over what an answer says is left. `number` and `newest` count requests in the order of sending."""
-        self._seen_at = answered_at
+        self.seen_at = answered_at
         current = self.remaining
         if current is not None and number <= self._learnt and remaining >= current:
             return False
-        self.remaining, self._learnt, self._freed = remaining, newest, 0
+        self.remaining, self._learnt, self.freed = remaining, newest, 0
         self.at_once = 0
         return True
 
     def miss(self, number: int, answered_at: float, interval: float) -> None:
         """A good answer to a later request says nothing of what is left: an old number is not true for ever."""
-        if number > self._learnt and answered_at - self._seen_at > interval:
+        if number > self._learnt and answered_at - self.seen_at > interval:
             self.remaining = None
 
     def note_others(self, surely: int, probably: int, now: float, interval: float) -> None:
@@ -148,10 +146,10 @@ class Pace:
             return math.inf
         if wary:
             return _CAUTION * own / (own + self.others) * (self.remaining - self._margin)
-        return self.remaining // 2 if now - self._seen_at > interval / 2 else self.remaining
+        return self.remaining // 2 if now - self.seen_at > interval / 2 else self.remaining
 
     def _find_glance(self, interval: float) -> float:
         """When to look whether something is left, with none under way."""
-        if self.remaining is None or self.remaining + self._freed > self._margin:
+        if self.remaining is None or self.remaining + self.freed > self._margin:
             return -math.inf
-        return self._seen_at + self._patience * interval
+        return self.seen_at + self._patience * interval

@@ -19,30 +19,30 @@ class Throttle:
     `lag`: by how many seconds the loop's clock may be behind.
     """
 
-    __slots__ = ("_lag", "_lanes", "_limit", "_sweep_at")
+    __slots__ = ("_lag", "_limit", "_sweep_at", "lanes")
 
     def __init__(self, limit: RateLimit, lag: float = 0.0) -> None:
         self._limit = limit
         self._lag = lag
-        self._lanes: dict[str | None, Lane] = {}
+        self.lanes: dict[str | None, Lane] = {}
         self._sweep_at = _SWEEP_AT
 
     def find_lane(self, location_id: str | None, loop: asyncio.AbstractEventLoop) -> Lane:
         """The lane of a location, made on first use."""
-        lane = self._lanes.get(location_id)
+        lane = self.lanes.get(location_id)
         if lane is None:
-            if len(self._lanes) >= self._sweep_at:
+            if len(self.lanes) >= self._sweep_at:
                 self._sweep()
-            lane = self._lanes[location_id] = Lane(self._limit, loop, self._lag)
+            lane = self.lanes[location_id] = Lane(self._limit, loop, self._lag)
         return lane
 
     def get_lane(self, location_id: str | None) -> Lane | None:
         """The lane of a location, if it was used."""
-        return self._lanes.get(location_id)
+        return self.lanes.get(location_id)
 
     def describe(self, location_id: str | None) -> LocationQuota:
         """The state of a location, used or not."""
-        lane = self._lanes.get(location_id)
+        lane = self.lanes.get(location_id)
         if lane is not None:
             return lane.describe()
         limit = self._limit
@@ -56,5 +56,5 @@ class Throttle:
 
     def _sweep(self) -> None:
         """Forget the idle lanes."""
-        self._lanes = {key: lane for key, lane in self._lanes.items() if not lane.is_idle()}
-        self._sweep_at = max(_SWEEP_AT, 2 * len(self._lanes))
+        self.lanes = {key: lane for key, lane in self.lanes.items() if not lane.is_idle()}
+        self._sweep_at = max(_SWEEP_AT, 2 * len(self.lanes))

@@ -203,11 +203,12 @@ class Slots:
             self._stalled.pop(ticket.number, None)
 
     def _cool(self, now: float) -> None:
-        interval, cooling = self.limit.interval, self._cooling
+        interval, cooling, pace = self.limit.interval, self._cooling, self.pace
         while cooling and cooling[0][0] + interval <= now:
             _, sent_at = cooling.popleft()
             self._freed += 1
-            self.pace.free(sent_at + interval)
+            if sent_at + interval > pace.seen_at:  # until then at least the server counts it
+                pace.freed += 1
         while self._rejected and self._rejected[0] + interval <= now:
             self._rejected.popleft()
         if now >= self._stall_at:

@@ -72,7 +72,7 @@ def test_own_slots_that_came_free_may_be_used_before_the_server_says_so() -> Non
     """What the last word left is counted on with them."""
     pace = make_open(0)
     assert pace.count_left(1.0, T, 0) == 0
-    pace.free(counted_until=2.0)
+    pace.freed += 1
     assert pace.count_left(2.0, T, 0) == 1
 
 

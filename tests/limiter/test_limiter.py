@@ -221,7 +221,7 @@ async def test_idle_locations_are_forgotten() -> None:
         lane = throttle.find_lane(str(number), loop)
         lane.finish(take(lane), now(), daily)
         await asyncio.sleep(0.1)
-    assert len(throttle._lanes) < 100
+    assert len(throttle.lanes) < 100
 
 
 @pytest.mark.parametrize("latency", [0.001, 0.3, 4.0])
