@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from leadconnector_async import LeadConnector, RateLimit
-from leadconnector_async.events import Answered, Event, Sent
+from leadconnector_async.events import Event, ResponseReceived, Sent
 from leadconnector_async.sandbox import Limits
 from tests.benchmarks.limiters import Build, UseAiolimiter, use_ours
 from tests.simulation.virtual import run
@@ -68,7 +68,7 @@ async def follow(world: World, client: LeadConnector, event_id: str) -> Stay:
     watched = client.with_options(on_event=lambda event: seen.update({type(event): loop.time()}))
     await watched.get_appointment(event_id)
     (counted_at,) = (one.at for one in world.sandbox.requests if one.event_id == event_id)
-    return Stay(seen[Sent], counted_at, seen[Answered])
+    return Stay(seen[Sent], counted_at, seen[ResponseReceived])
 
 
 async def simulate_count(build: Build) -> list[float]:

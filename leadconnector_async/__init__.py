@@ -61,7 +61,7 @@ from .models import (
 )
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 from .reschedule.plan import Change, Difference
-from .response import Answer, answer_of
+from .response import Response, with_response
 
 if TYPE_CHECKING:
     from .oauth import AppTokens, OAuthApp
@@ -73,7 +73,6 @@ if is_command(sys.orig_argv):
 
 __all__ = [
     "UNSET",
-    "Answer",
     "ApiError",
     "AppTokens",
     "Appointment",
@@ -115,6 +114,7 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "ReconnectRequiredError",
+    "Response",
     "RetryPolicy",
     "ServerError",
     "SlotUnavailableError",
@@ -132,7 +132,7 @@ __all__ = [
     "WebhookError",
     "WebhookSignatureError",
     "__version__",
-    "answer_of",
+    "with_response",
 ]
 
 _HOMES: Final = {

@@ -20,7 +20,7 @@ from ._api.calendars import build_get_calendar, build_list_calendars
 from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
 from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
 from ._api.notes import build_create_note, build_delete_note, build_list_notes, build_update_note
-from ._api.precondition import Precondition, ReadingClock
+from ._api.precondition import ReadingClock, UpdateGuard
 from ._api.readback import name_other_location
 from ._api.request import Request
 from ._call.pipeline import Pipeline
@@ -38,7 +38,7 @@ from .models import (
 )
 from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
 from .reschedule.plan import Change, Changes, Scope
-from .response import Answer
+from .response import Response
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class CalendarMethods:
         return shown if location_id is None or location_id == shown.location_id else self._mark(shown)
 
     async def _update_guarded(
-        self, precondition: Precondition, event_id: str, update: AppointmentUpdate
+        self, precondition: UpdateGuard, event_id: str, update: AppointmentUpdate
     ) -> Appointment:
         request = build_update_appointment(event_id, update, self._version)
         return (await self._pipeline.call(structs.replace(request, precondition=precondition))).value
@@ -305,7 +305,7 @@ class CalendarMethods:
         return (await self._pipeline.call(request)).value
 
 
-def guard_updates(client: CalendarMethods, precondition: Precondition) -> Update:
+def guard_updates(client: CalendarMethods, precondition: UpdateGuard) -> Update:
     """`update_appointment` of a client, held against a precondition right before each attempt is sent."""
     return partial(client._update_guarded, precondition)  # pyright: ignore[reportPrivateUsage] # of this module
 
@@ -317,12 +317,12 @@ def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
 
     def guard(change: Change) -> Update:
         expected = partial(list_expected, change.before, change.updates)
-        return guard_updates(client, Precondition(expected, read_at, clock))
+        return guard_updates(client, UpdateGuard(expected, read_at, clock))
 
     return guard
 
 
-def _check_free_slots(answer: Answer[FreeSlots]) -> FreeSlots:
+def _check_free_slots(answer: Response[FreeSlots]) -> FreeSlots:
     """The days of an answer. Raises `DecodeError` where one cannot be read: it would look like a full one."""
     days = [name for name in answer.unread if "[" not in name]
     if days:

@@ -17,7 +17,7 @@ from .exceptions import ConfigurationError
 
 TokenProvider: TypeAlias = Callable[[], Awaitable[str]]
 """An async function that returns a valid token. It is called for every attempt, before the wait for a slot and
-again after it, so it should cache its token. Each call is bounded by `Timeouts.read`, and no slot is held then.
+again after it, so it should cache its token. Each call is bounded by `Timeouts.total`, and no slot is held then.
 After a 401 that an expired token may have caused, it is called once more, and a new token is tried once."""
 
 

@@ -21,14 +21,14 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from ._api.request import JsonValue, Query, build_request
 from ._call.attempt import Attempts, Shared
 from ._call.base_url import BASE_URL, check_base_url
-from ._call.emit import LOGGER, Announcer
+from ._call.emit import LOGGER, EventEmitter
 from ._call.pipeline import Pipeline
-from ._call.proxy import find_way
-from ._call.timeouts import Watch
+from ._call.proxy import find_proxy
+from ._call.timeouts import AttemptTimer
 from ._call.transport import Transport
 from ._limiter.headers import LocationQuota
 from ._limiter.lane import CLOCK_LAG
-from ._limiter.limiter import Throttle
+from ._limiter.limiter import Limiter
 from ._methods import CalendarMethods
 from ._secret import Secret, conceal
 from ._validation.settings import check_callback, check_kind, check_line, to_text
@@ -106,10 +106,10 @@ class LeadConnector(CalendarMethods):
         self._base_url = check_base_url(address)
         limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
         self._shared = Shared(
-            Transport(self._base_url, session, find_way(self._base_url, session)),
-            Throttle(limit, CLOCK_LAG),
+            Transport(self._base_url, session, find_proxy(self._base_url, session)),
+            Limiter(limit, CLOCK_LAG),
             TokenSource(given),
-            Watch(),
+            AttemptTimer(),
         )
         self._owner = True
         self._settings = _check_settings(
@@ -235,7 +235,7 @@ class LeadConnector(CalendarMethods):
         method: str,
         path: str,
         *,
-        answer_type: type[T],
+        response_type: type[T],
         query: Query | None = None,
         body: object | UnsetType = UNSET,
         repeatable: bool | None = None,
@@ -246,23 +246,23 @@ class LeadConnector(CalendarMethods):
         method: str,
         path: str,
         *,
-        answer_type: type[object] = object,
+        response_type: type[object] = object,
         query: Query | None = None,
         body: object | UnsetType = UNSET,
         repeatable: bool | None = None,
     ) -> object:
         """Call any other path through the same limiter, retries and errors.
 
-        `path` starts with `/`; `body` is anything that JSON can say, or a msgspec Struct; `answer_type` is what
+        `path` starts with `/`; `body` is anything that JSON can say, or a msgspec Struct; `response_type` is what
         msgspec shall decode the answer into. `repeatable` says that sending it twice does no harm; by default
         that holds for GET, HEAD, OPTIONS, PUT and DELETE. Raises what `update_appointment` raises.
         """
-        request = build_request(method, path, answer_type, query=query, body=body, repeatable=repeatable)
+        request = build_request(method, path, response_type, query=query, body=body, repeatable=repeatable)
         return (await self._pipeline.call(request)).value
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
-        announcer = Announcer(settings.on_event)
+        announcer = EventEmitter(settings.on_event)
         attempts = Attempts(
             self._shared,
             location_id=self._location_id,

@@ -21,24 +21,24 @@ class Event(Struct, frozen=True):
     attempt: int
 
 
-class Waited(Event, frozen=True):
+class SlotAcquired(Event, frozen=True):
     """The call had to wait `seconds` for its turn."""
 
     seconds: float
 
 
-class Sent(Event, frozen=True):
+class RequestSent(Event, frozen=True):
     """A request is on its way."""
 
 
-class Answered(Event, frozen=True):
+class ResponseReceived(Event, frozen=True):
     """An answer came, `seconds` after the request was sent."""
 
     status: int
     seconds: float
 
 
-class Broken(Event, frozen=True):
+class RequestFailed(Event, frozen=True):
     """No whole answer came. `reason` says why, `sent` whether the request may have reached the server."""
 
     reason: str

@@ -105,14 +105,14 @@ class InvalidRequestError(LeadConnectorError, ValueError):
     """The offending field, in snake_case; `None` if it is the request as a whole."""
     value: object
     """The offending value."""
-    mend: str
-    """How to mend it."""
+    hint: str
+    """How to fix it."""
 
-    def __init__(self, message: str, *, field: str | None = None, value: object = None, mend: str = "") -> None:
+    def __init__(self, message: str, *, field: str | None = None, value: object = None, hint: str = "") -> None:
         super().__init__(message)
         self.field = field
         self.value = value
-        self.mend = mend
+        self.hint = hint
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
         """For `pickle`, as between processes: of a value that cannot go along, its type does."""
@@ -134,12 +134,12 @@ class RowFault(Struct, frozen=True):
     column: str
     """The field, in snake_case; empty if it is the row as a whole."""
     reason: str
-    mend: str
-    """How to mend it."""
+    hint: str
+    """How to fix it."""
 
     def __str__(self) -> str:
         column = f", {self.column}" if self.column else ""
-        return f"line {self.line}{column}: {self.reason}{'; ' if self.mend else ''}{self.mend}"
+        return f"line {self.line}{column}: {self.reason}{'; ' if self.hint else ''}{self.hint}"
 
 
 class PlanError(InvalidRequestError):
@@ -171,7 +171,7 @@ class OutcomeUnknownError(LeadConnectorError):
 
     _unless_told = "unknown"
 
-    hint_seconds: float | None = None
+    retry_after: float | None = None
     """How long the server asked to wait, in seconds."""
     sent: str | None = None
     """What was sent: method and path."""
@@ -207,7 +207,7 @@ class DeadlineExceededError(LeadConnectorError):
 
     _unless_told = "unknown"
 
-    hint_seconds: float | None = None
+    retry_after: float | None = None
     """How long the server asked to wait, in seconds; `None` if it did not."""
 
 
@@ -238,7 +238,7 @@ class ApiError(LeadConnectorError):
 
     messages: list[str]
     """The server's messages, whatever the shape of the body: at most 20, each a line of at most 300 characters."""
-    hint_seconds: float | None
+    retry_after: float | None
     """How long the server asked to wait, in seconds."""
     transient: bool
     """Whether the same request may succeed later unchanged: the cause was the rate, the server or the network."""
@@ -248,7 +248,7 @@ class ApiError(LeadConnectorError):
         message: str,
         *,
         messages: list[str] | None = None,
-        hint_seconds: float | None = None,
+        retry_after: float | None = None,
         transient: bool = False,
         operation: str | None = None,
         status: int | None = None,
@@ -265,7 +265,7 @@ class ApiError(LeadConnectorError):
             outcome=outcome,
         )
         self.messages = messages if messages is not None else []
-        self.hint_seconds = hint_seconds
+        self.retry_after = retry_after
         self.transient = transient
 
 
@@ -282,7 +282,7 @@ class InvalidEventError(BadRequestError):
 
 
 class AuthenticationError(ApiError):
-    """401: the token or the Version header was refused. The message says what to mend."""
+    """401: the token or the Version header was refused. The message says what to fix."""
 
 
 class TokenExpiredError(AuthenticationError):
@@ -311,12 +311,12 @@ class UnprocessableError(ApiError):
 class RateLimitedError(ApiError):
     """429, and the deadline would pass while the location pauses. Without a deadline, calls wait out every pause.
 
-    `hint_seconds` is how long the server asked to wait, if it did.
+    `retry_after` is how long the server asked to wait, if it did.
     """
 
 
 class DailyLimitError(RateLimitedError):
-    """The daily budget is spent. `hint_seconds` is the time until its reset.
+    """The daily budget is spent. `retry_after` is the time until its reset.
 
     If the server does not say when that is, it is the time until the next probe, at most an hour.
     """

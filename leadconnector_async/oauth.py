@@ -18,7 +18,7 @@ from ._api.errors import judge_token_refusal
 from ._call.base_url import BASE_URL, check_base_url, read_url
 from ._oauth.codec import build_stored_token
 from ._oauth.endpoint import AppKeys, TokenEndpoint
-from ._oauth.refresh import Renewals
+from ._oauth.refresh import TokenRefresher
 from ._secret import Held, Secret, conceal
 from ._validation.settings import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
 from ._validation.text import show, show_error
@@ -32,7 +32,7 @@ UserType: TypeAlias = Literal["Location", "Company"]
 
 AUTHORIZE_URL: Final = "https://marketplace.gohighlevel.com/v2/oauth/chooselocation"
 """Where a user chooses the Sub-Account to connect [doc: since May 2026]."""
-_TIMEOUTS: Final = Timeouts(connect=5.0, read=8.0)
+_TIMEOUTS: Final = Timeouts(connect=5.0, total=8.0)
 """Three tries of that length stay within the grace of a refresh token."""
 _LONGEST_READ: Final = 9.0
 
@@ -42,7 +42,7 @@ class AppTokens:
 
     __slots__ = ("_key", "_renewals")
 
-    def __init__(self, renewals: Renewals, key: str) -> None:
+    def __init__(self, renewals: TokenRefresher, key: str) -> None:
         self._renewals = renewals
         self._key = key
 
@@ -103,15 +103,15 @@ class OAuthApp:
         check_seconds("refresh_ahead", refresh_ahead, may_be_zero=True)
         if store is not None:
             _check_store(store)
-        if timeouts.read > _LONGEST_READ:
-            raise ConfigurationError(f"timeouts.read is {timeouts.read}; it must be at most {_LONGEST_READ} s")
+        if timeouts.total > _LONGEST_READ:
+            raise ConfigurationError(f"timeouts.total is {timeouts.total}; it must be at most {_LONGEST_READ} s")
         self._client_id = client_id
         self._redirect_uri = None if redirect_uri is None else _check_redirect(redirect_uri)
         self._authorize_at = _check_page(authorize_at)
         self._clock = clock = check_clock(clock)
         keys = AppKeys(client_id, secret)
         self._endpoint = TokenEndpoint(check_base_url(address), keys, timeouts=timeouts, session=session)
-        self._renewals = Renewals(
+        self._renewals = TokenRefresher(
             client_id,
             MemoryTokenStore() if store is None else store,
             self._renew,

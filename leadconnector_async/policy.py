@@ -21,13 +21,13 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
     connect: float = 10.0
     """To get a connection: waiting for a free one, name lookup and TLS included."""
-    read: float = 30.0
+    total: float = 30.0
     """Bounds each attempt as a whole, from having its token and slot to the last byte of the response, getting a
     connection included. Also bounds each call of the token provider."""
 
     def __post_init__(self) -> None:
         check_seconds("Timeouts.connect", self.connect)
-        check_seconds("Timeouts.read", self.read)
+        check_seconds("Timeouts.total", self.total)
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):

@@ -178,7 +178,7 @@ def _check_summer(zone: ZoneInfo, *moments: datetime) -> None:
         try:
             check_name(zone.key or "", moment)
         except BadMoment as bad:
-            raise _refuse("zone", zone.key, bad.reason, bad.mend) from None
+            raise _refuse("zone", zone.key, bad.reason, bad.hint) from None
 
 
 def _build_instance(master_event_id: str, start: datetime, length: timedelta, zone: ZoneInfo) -> Instance:
@@ -229,27 +229,27 @@ def _place(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _read_rule(rrule: str) -> Rule:
-    mend = "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'"
+    hint = "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'"
     text = to_text(rrule)
     if text is None:
-        raise _refuse("rrule", rrule, f"it is a {type(rrule).__name__}, not text", mend)
+        raise _refuse("rrule", rrule, f"it is a {type(rrule).__name__}, not text", hint)
     try:
         return read_rule(text)
     except ValueError as error:
-        raise _refuse("rrule", rrule, str(error), mend) from None
+        raise _refuse("rrule", rrule, str(error), hint) from None
 
 
 def _read_zone(zone: str | ZoneInfo) -> ZoneInfo:
     if isinstance(zone, ZoneInfo):
         return zone
-    mend = "give an IANA name such as 'America/New_York'"
+    hint = "give an IANA name such as 'America/New_York'"
     text = to_text(zone)
     if text is None:
-        raise _refuse("zone", zone, f"it is a {type(zone).__name__}, not a name", mend)
+        raise _refuse("zone", zone, f"it is a {type(zone).__name__}, not a name", hint)
     try:
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        raise _refuse("zone", zone, "no such zone is known here", mend) from None
+        raise _refuse("zone", zone, "no such zone is known here", hint) from None
 
 
 def _check_text(field: str, value: object) -> str:
@@ -262,8 +262,8 @@ def _check_text(field: str, value: object) -> str:
 def _check_master_id(master_event_id: str) -> str:
     text = to_text(master_event_id)
     if text is None or not re.fullmatch(r"[^_/]+", text):
-        mend = "give the id of the event that carries the rule; find_master_id finds it"
-        raise _refuse("master_event_id", master_event_id, "it is empty, or holds '_' or '/'", mend)
+        hint = "give the id of the event that carries the rule; find_master_id finds it"
+        raise _refuse("master_event_id", master_event_id, "it is empty, or holds '_' or '/'", hint)
     return text
 
 
@@ -288,9 +288,9 @@ def _check_moment(field: str, moment: object) -> datetime:
     try:
         return check_moment(moment, may_be_skipped=True)
     except BadMoment as bad:
-        mend = _MOMENT_MEND if bad.mend == NAME_AN_INSTANT else bad.mend
-        raise _refuse(field, moment, bad.reason, mend) from None
+        hint = _MOMENT_MEND if bad.hint == NAME_AN_INSTANT else bad.hint
+        raise _refuse(field, moment, bad.reason, hint) from None
 
 
-def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
-    return refuse(field, value, reason, mend, "")
+def _refuse(field: str, value: object, reason: str, hint: str) -> InvalidRequestError:
+    return refuse(field, value, reason, hint, "")

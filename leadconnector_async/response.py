@@ -1,6 +1,6 @@
 """The whole answer of a call: not only its value, but status, headers, trace id, quota, attempts and body.
 
-There is one set of operations. `answer_of` wraps any of them and hands over what the call would
+There is one set of operations. `with_response` wraps any of them and hands over what the call would
 otherwise keep to itself.
 """
 
@@ -20,7 +20,7 @@ from ._limiter.headers import Quota, read_quota
 T = TypeVar("T")
 
 
-class Answer(Struct, Generic[T], frozen=True):
+class Response(Struct, Generic[T], frozen=True):
     """A value and everything that came with it."""
 
     value: T
@@ -37,7 +37,7 @@ class Answer(Struct, Generic[T], frozen=True):
     reconciled: bool = False
     """The answer to the write itself was lost; reading the event back has shown that it was applied."""
 
-    def __reduce__(self) -> tuple[type[Answer[T]], tuple[object, ...]]:
+    def __reduce__(self) -> tuple[type[Response[T]], tuple[object, ...]]:
         """Headers as aiohttp keeps them can be neither pickled nor copied."""
         fields = msgspec.structs.asdict(self) | {"headers": CIMultiDict(self.headers)}
         return type(self), tuple(fields.values())
@@ -53,17 +53,17 @@ class Answer(Struct, Generic[T], frozen=True):
         return read_trace_id(self.body)
 
 
-answers: Final[ContextVar[list[Answer[object]] | None]] = ContextVar("leadconnector_answers", default=None)
-"""What the `answer_of` around a call waits for; `None` if there is none."""
+answers: Final[ContextVar[list[Response[object]] | None]] = ContextVar("leadconnector_answers", default=None)
+"""What the `with_response` around a call waits for; `None` if there is none."""
 
 
-async def answer_of(call: Awaitable[T]) -> Answer[T]:
+async def with_response(call: Awaitable[T]) -> Response[T]:
     """Await one call and return its whole answer.
 
-    `await answer_of(client.get_appointment(event_id))` takes the call itself, not a task that was already
+    `await with_response(client.get_appointment(event_id))` takes the call itself, not a task that was already
     started. Raises what the call raises, and `TypeError` if its result is not the value of an answer.
     """
-    collected: list[Answer[object]] = []
+    collected: list[Response[object]] = []
     token = answers.set(collected)
     try:
         value = await call
@@ -71,5 +71,5 @@ async def answer_of(call: Awaitable[T]) -> Answer[T]:
         answers.reset(token)
     for answer in reversed(collected):
         if answer.value is value:
-            return cast("Answer[T]", answer)
-    raise TypeError("answer_of takes one call of a client, such as client.get_appointment(…), not yet started")
+            return cast("Response[T]", answer)
+    raise TypeError("with_response takes one call of a client, such as client.get_appointment(…), not yet started")

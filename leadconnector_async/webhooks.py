@@ -52,7 +52,7 @@ except ModuleNotFoundError as error:
         "webhooks need an extra: pip install 'leadconnector-async[webhooks]'", name=error.name
     ) from error
 
-__all__ = ["AppointmentEvent", "WebhookVerifier"]
+__all__ = ["WebhookEvent", "WebhookVerifier"]
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_time: Final = msgspec.json.Decoder(datetime).decode
 
 
-class AppointmentEvent(Struct, frozen=True, kw_only=True):
+class WebhookEvent(Struct, frozen=True, kw_only=True):
     """What a webhook says, once its signature was found good.
 
     Every type of event comes as one of these, those that are not about appointments and new ones included.
@@ -130,7 +130,7 @@ class WebhookVerifier:
         self._require_timestamp = require_timestamp
         self._clock = check_clock(clock)
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> AppointmentEvent:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         """Check a delivery and read its event.
 
         `body` is the body as it came, byte for byte: JSON that was decoded and encoded again has another
@@ -148,7 +148,7 @@ class WebhookVerifier:
         if event is None:
             raise UnreadableWebhookError(
                 f"The signature is good, but the body ({len(body)} bytes) is not a readable JSON object. "
-                "Answer 2xx, so that it is not sent again, and report it to the vendor."
+                "Response 2xx, so that it is not sent again, and report it to the vendor."
             )
         self._check_age(event.timestamp)
         return event
@@ -273,21 +273,21 @@ def _is_signed(check: _Check, signature: bytes, body: bytes) -> bool:
     return True
 
 
-def _read_event(body: bytes) -> AppointmentEvent | None:
+def _read_event(body: bytes) -> WebhookEvent | None:
     try:
         return _read_fields(_decode_event(body), body)
     except UNREADABLE:
         return None
 
 
-def _read_fields(wire: WireEvent, body: bytes) -> AppointmentEvent:
+def _read_fields(wire: WireEvent, body: bytes) -> WebhookEvent:
     unread: list[str] = []
     event_type = _read_field("type", wire.type, _decode_text, unread) or ""
     timestamp = _read_field("timestamp", wire.timestamp, _decode_aware, unread)
     location_id = _read_field("location_id", wire.location_id, _decode_text, unread)
     webhook_id = _read_field("webhook_id", wire.webhook_id, _decode_text, unread)
     appointment = _read_appointment(wire, body, unread) if event_type in _APPOINTMENT_TYPES else None
-    return AppointmentEvent(
+    return WebhookEvent(
         type=event_type,
         location_id=location_id,
         webhook_id=webhook_id,

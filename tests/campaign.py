@@ -11,7 +11,7 @@ from leadconnector_async import (
     LeadConnectorError,
     RetryPolicy,
     Timeouts,
-    answer_of,
+    with_response,
 )
 from leadconnector_async.sandbox import Limits, Sandbox
 
@@ -49,7 +49,7 @@ class Campaign:
 
     async def run(self) -> Ended:
         policy = RetryPolicy(backoff_base=0.01, max_attempts=self.dice.randint(1, 6))
-        bounds = Timeouts(connect=0.5, read=0.5)
+        bounds = Timeouts(connect=0.5, total=0.5)
         async with Sandbox(appointments=20, limits=self.limits, strict=False) as sandbox:
             async with LeadConnector(sandbox.token, base_url=sandbox.url, retry=policy, timeouts=bounds) as client:
                 await self._learn_limits(client, sandbox)
@@ -90,7 +90,7 @@ class Campaign:
         began = loop.time()
         try:
             call = client.get_appointment(event_id) if reading else client.update_appointment(event_id, update)
-            attempts = (await answer_of(call)).attempts
+            attempts = (await with_response(call)).attempts
         except LeadConnectorError as error:
             attempts = error.attempts
         if deadline is not None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 
 from leadconnector_async.recurrence import InstanceId
-from leadconnector_async.sandbox.seed import Clinic, build_clinic
+from leadconnector_async.sandbox.seed import Seed, build_seed
 from leadconnector_async.sandbox.store import BookedAppointment
 
 PATH = Path(__file__).parent.parent / "leadconnector_async" / "cli" / "clinic_day.csv"
@@ -35,7 +35,7 @@ INSTANCES = 7
 
 
 def build_plan() -> str:
-    clinic = build_clinic(1, 250)
+    clinic = build_seed(1, 250)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -44,7 +44,7 @@ def build_plan() -> str:
     return text.getvalue()
 
 
-def _list_singles(clinic: Clinic) -> Iterator[dict[str, str]]:
+def _list_singles(clinic: Seed) -> Iterator[dict[str, str]]:
     for number, event_id in enumerate(clinic.first.appointment_ids[:SINGLES]):
         event = clinic.book.find(event_id)
         assert event is not None
@@ -58,7 +58,7 @@ def _list_singles(clinic: Clinic) -> Iterator[dict[str, str]]:
             yield _move(event, zone, days=7, hours=0, with_offset=number % 2 == 0)
 
 
-def _list_instances(clinic: Clinic) -> Iterator[dict[str, str]]:
+def _list_instances(clinic: Seed) -> Iterator[dict[str, str]]:
     for series_id in clinic.first.series_ids:
         master = clinic.book.find(series_id)
         assert master is not None

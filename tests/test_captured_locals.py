@@ -182,7 +182,7 @@ async def test_no_answer_makes_a_call_show_its_token(kind: str, source: str) -> 
     async with raw_server(*[ANSWERS[kind]] * 200) as server:
         server.answers = _Endless(ANSWERS[kind])  # type: ignore[assignment]
         options: dict[str, Any] = {"base_url": server.url, "location_id": "loc", "retry": policy}
-        async with LeadConnector(token, timeouts=Timeouts(read=0.3), **options) as client:
+        async with LeadConnector(token, timeouts=Timeouts(total=0.3), **options) as client:
             results = await asyncio.gather(*(call(client) for call in CALLS.values()), return_exceptions=True)
     errors = [one for one in results if isinstance(one, BaseException)]
     assert errors or kind in ("page", "odd", "array")
@@ -205,7 +205,7 @@ async def test_no_end_makes_a_call_show_its_token(kind: str, name: str, head: st
     """Timeout, deadline, cancellation: aiohttp's frames, which hold the request, are in no traceback."""
     policy = RetryPolicy(max_attempts=1, deadline=0.05 if kind == "deadline" else None)
     async with silent_server(head.encode()) as server:
-        bounds = Timeouts(read=0.05 if kind == "timeout" else 30.0)
+        bounds = Timeouts(total=0.05 if kind == "timeout" else 30.0)
         async with LeadConnector(
             TOKEN, base_url=server.url, location_id="loc", retry=policy, timeouts=bounds
         ) as client:
@@ -255,7 +255,7 @@ async def test_a_token_that_cannot_be_used_is_not_shown(token: object, monkeypat
         lambda: OAuthApp("client", CLIENT_SECRET, base_url="ftp://x"),
         lambda: OAuthApp("client", f"{CLIENT_SECRET}\n"),
         lambda: OAuthApp("client", CLIENT_SECRET.encode()),  # type: ignore[arg-type]
-        lambda: OAuthApp("client", CLIENT_SECRET, timeouts=Timeouts(read=99)),
+        lambda: OAuthApp("client", CLIENT_SECRET, timeouts=Timeouts(total=99)),
         lambda: OAuthApp("", CLIENT_SECRET),
         lambda: CommandToken("VARIABLE", f"printf '{TOKEN}", "loc"),
         lambda: CommandToken("VARIABLE", f"printf {TOKEN}", "loc").for_location(None),  # type: ignore[arg-type]
@@ -340,7 +340,7 @@ async def test_no_token_endpoint_makes_an_app_show_a_secret(
     async with serving as server:
         if kind in TOKEN_ANSWERS:
             server.answers = _Endless(TOKEN_ANSWERS[kind](sent.encode()))  # type: ignore[assignment]
-        bounds = Timeouts(connect=1.0, read=0.05 if kind in ("timeout", "half") else 5.0)
+        bounds = Timeouts(connect=1.0, total=0.05 if kind in ("timeout", "half") else 5.0)
         app = OAuthApp("client", CLIENT_SECRET, base_url=server.url, store=store, timeouts=bounds)
 
         async def act() -> object:

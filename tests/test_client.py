@@ -24,7 +24,7 @@ from leadconnector_async import (
     Timeouts,
     TokenExpiredError,
     UnprocessableError,
-    answer_of,
+    with_response,
 )
 from leadconnector_async.sandbox import Limits, Sandbox
 
@@ -58,7 +58,7 @@ async def test_a_thousand_updates_gathered_simply_work(sandbox: Sandbox, make_cl
 async def test_the_whole_answer_can_be_had(sandbox: Sandbox, client: LeadConnector) -> None:
     """Value, status, headers, trace id, quota, attempts and body, from the same operations."""
     sandbox.faults.plan("get_appointment", ["503"])
-    whole = await answer_of(client.get_appointment(sandbox.appointment_ids[0]))
+    whole = await with_response(client.get_appointment(sandbox.appointment_ids[0]))
     assert whole.value.id == sandbox.appointment_ids[0]
     assert (whole.status, whole.attempts, whole.unread) == (200, 2, ())
     assert whole.headers["X-RateLimit-Max"] == "10000"
@@ -70,7 +70,7 @@ async def test_the_whole_answer_can_be_had(sandbox: Sandbox, client: LeadConnect
 async def test_whole_answers_of_concurrent_calls_do_not_mix(sandbox: Sandbox, client: LeadConnector) -> None:
     """Each task gets its own."""
     ids = sandbox.appointment_ids[:20]
-    answers = await asyncio.gather(*(answer_of(client.get_appointment(event_id)) for event_id in ids))
+    answers = await asyncio.gather(*(with_response(client.get_appointment(event_id)) for event_id in ids))
     assert [one.value.id for one in answers] == list(ids)
 
 
@@ -81,7 +81,7 @@ async def test_answer_of_a_task_or_of_something_else_says_what_it_takes(client: 
         return 1
 
     with pytest.raises(TypeError, match="not yet started"):
-        await answer_of(other())
+        await with_response(other())
 
 
 async def test_any_other_path_goes_through_the_same_pipeline(sandbox: Sandbox, client: LeadConnector) -> None:
@@ -91,7 +91,7 @@ async def test_any_other_path_goes_through_the_same_pipeline(sandbox: Sandbox, c
     value = await client.request("GET", path)
     assert isinstance(value, dict)
     assert value.keys() == {"event", "traceId"}
-    typed = await client.request("PUT", path, body=UPDATE, answer_type=Appointment)
+    typed = await client.request("PUT", path, body=UPDATE, response_type=Appointment)
     assert typed.title == "Intro call"
     with pytest.raises(NotFoundError, match="Cannot GET /contacts"):
         await client.request("GET", "/contacts", query={"locationId": "x y&z"})
@@ -178,7 +178,7 @@ def test_a_header_value_of_ones_own_must_be_one_plain_line(name: str, value: str
         lambda: RateLimit(max_requests=0),
         lambda: RateLimit(interval=float("inf")),
         lambda: Timeouts(connect=0),
-        lambda: Timeouts(read="5"),  # type: ignore[arg-type]
+        lambda: Timeouts(total="5"),  # type: ignore[arg-type]
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_when_it_is_made(make: Any) -> None:
@@ -256,7 +256,7 @@ async def test_an_expired_token_is_fetched_anew_once(sandbox: Sandbox, make_clie
     async def provide() -> str:
         return next(given, fresh)
 
-    whole = await answer_of(make_client(provide).get_appointment(sandbox.appointment_ids[0]))
+    whole = await with_response(make_client(provide).get_appointment(sandbox.appointment_ids[0]))
     assert whole.attempts == len(sandbox.requests) == 2
 
 
@@ -331,19 +331,19 @@ async def test_the_daily_limit_is_no_reason_to_wait(make_client: MakeClient, san
     with pytest.raises(DailyLimitError) as caught:
         await make_client().get_appointment(sandbox.appointment_ids[0])
     assert caught.value.attempts == 1
-    assert caught.value.hint_seconds == pytest.approx(86_400, abs=5)
+    assert caught.value.retry_after == pytest.approx(86_400, abs=5)
 
 
 async def test_a_429_ends_a_call_only_at_its_deadline(sandbox: Sandbox, client: LeadConnector) -> None:
     """Waiting out a pause is no attempt, however often; a pause that would pass the deadline is not begun."""
     sandbox.faults.plan("update_appointment", ["429 retry-after=0.01"] * 8)
-    whole = await answer_of(client.update_appointment(sandbox.appointment_ids[0], UPDATE))
+    whole = await with_response(client.update_appointment(sandbox.appointment_ids[0], UPDATE))
     assert whole.attempts == 9
     sandbox.faults.plan("update_appointment", ["429 retry-after=60"])
     hurried = client.with_options(retry=RetryPolicy(deadline=30.0))
     with pytest.raises(RateLimitedError) as caught:
         await hurried.update_appointment(sandbox.appointment_ids[0], UPDATE)
-    assert (caught.value.attempts, caught.value.outcome, caught.value.hint_seconds) == (1, "not_applied", 60.0)
+    assert (caught.value.attempts, caught.value.outcome, caught.value.retry_after) == (1, "not_applied", 60.0)
 
 
 async def test_a_client_can_be_made_outside_a_loop_and_leaves_no_task_behind(sandbox: Sandbox) -> None:

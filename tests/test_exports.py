@@ -118,7 +118,7 @@ async def test_a_whole_answer_can_be_copied_and_pickled() -> None:
     async with raw_server(answer(200, b'{"id":"ev1"}', "X-RateLimit-Max: 7")) as server:
         async with leadconnector_async.LeadConnector("t", base_url=server.url) as client:
             call = client.update_appointment("ev1", leadconnector_async.AppointmentUpdate(title="x"))
-            whole = await leadconnector_async.answer_of(call)
+            whole = await leadconnector_async.with_response(call)
     for back in (copy.copy(whole), copy.deepcopy(whole), pickle.loads(pickle.dumps(whole))):  # noqa: S301
         assert (back.value, back.headers, back.body) == (whole.value, whole.headers, whole.body)
         assert (back.headers["x-ratelimit-MAX"], back.quota.limit) == ("7", 7)
@@ -140,5 +140,5 @@ async def test_an_error_about_a_value_that_cannot_be_pickled_can_be(value: objec
         with pytest.raises(exceptions.InvalidRequestError) as caught:
             await client.update_appointment("ev1", AppointmentUpdate(title=value))  # type: ignore[arg-type]
     back = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
-    assert (str(back), back.field, back.mend) == (str(caught.value), caught.value.field, caught.value.mend)
+    assert (str(back), back.field, back.hint) == (str(caught.value), caught.value.field, caught.value.hint)
     assert back.value == f"<{type(value).__name__}>"

@@ -106,7 +106,7 @@ class Clinic:
     async def is_under_way(self) -> bool:
         """And both workers have said so."""
         status = (await self.ask("online"))[1]
-        assert status["left"] > 0, "the job is too short to be met under way by both workers"
+        assert status["remaining"] > 0, "the job is too short to be met under way by both workers"
         return status["counts"].get("applied", 0) >= 5 and len(self.workers) >= 2
 
     async def is_finished(self) -> bool:
@@ -146,7 +146,7 @@ def plan(clinic: Clinic) -> list[Row]:
 async def end_all_cleanly(clinic: Clinic) -> None:
     await clinic.end(signal.SIGTERM)
     status = read_status(clinic.folder / "jobs" / "online.job")
-    assert status.summary.left > 0
+    assert status.summary.remaining > 0
     assert "sent" not in status.summary.counts
     await clinic.start()
 

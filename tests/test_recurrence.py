@@ -421,12 +421,12 @@ GOOD_START = datetime(2026, 3, 2, 9, tzinfo=BERLIN)
     ],
 )
 def test_an_id_that_names_nothing_is_not_built(field: str, wrong: dict[str, object]) -> None:
-    """The error names the field, the value and how to mend it."""
+    """The error names the field, the value and how to fix it."""
     good = {"master_event_id": "ev1", "start": GOOD_START, "length": HALF_AN_HOUR}
     with pytest.raises(InvalidRequestError, match=field) as caught:
         build_instance_id(**{**good, **wrong})  # type: ignore[arg-type]
     assert (caught.value.field, caught.value.value) == (field, wrong[field])
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -456,13 +456,13 @@ def test_an_id_that_names_nothing_is_not_built(field: str, wrong: dict[str, obje
     ],
 )
 def test_what_cannot_be_expanded_is_refused_when_called(field: str, wrong: dict[str, object]) -> None:
-    """Not when iterated: the error comes before anything happens and says how to mend it."""
+    """Not when iterated: the error comes before anything happens and says how to fix it."""
     good = {"master_event_id": "ev1", "rrule": "RRULE:FREQ=DAILY", "start": GOOD_START}
     good |= {"end": GOOD_START + HALF_AN_HOUR, "zone": "Europe/Berlin"}
     with pytest.raises(InvalidRequestError, match=f"^{field} = ") as caught:
         expand_series(**{**good, **wrong})  # type: ignore[arg-type]
     assert (caught.value.field, caught.value.value) == (field, wrong[field])
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

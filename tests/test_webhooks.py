@@ -29,7 +29,7 @@ from leadconnector_async import (
     WebhookSignatureError,
 )
 from leadconnector_async._api.appointments import read_appointment
-from leadconnector_async.webhooks import AppointmentEvent, WebhookVerifier
+from leadconnector_async.webhooks import WebhookEvent, WebhookVerifier
 
 from .test_secrets import show
 
@@ -78,7 +78,7 @@ def encode(**changes: object) -> bytes:
     return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
 
 
-def verify(body: bytes, **options: object) -> AppointmentEvent:
+def verify(body: bytes, **options: object) -> WebhookEvent:
     return make_verifier(**options).verify(body, {NEW: sign(body)})  # type: ignore[arg-type]
 
 
@@ -369,9 +369,7 @@ def test_the_sample_is_read_as_the_clients_answers_are() -> None:
     """As the vendor's reference has it, without time and id: the same Struct, with the same fields."""
     event = verify(json.dumps(SAMPLE).encode(), require_timestamp=False)
     answer = read_appointment("x", json.dumps(SAMPLE["appointment"]).encode()).value
-    assert event == AppointmentEvent(
-        type="AppointmentUpdate", location_id="Qm7TzKx2LrVb9cNw4HyP", appointment=answer
-    )
+    assert event == WebhookEvent(type="AppointmentUpdate", location_id="Qm7TzKx2LrVb9cNw4HyP", appointment=answer)
     assert answer.appointment_status == "cancelled"
     assert answer.start_time == datetime.fromisoformat("2026-09-14T09:00:00-07:00")
 

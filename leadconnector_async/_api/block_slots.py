@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..models import (
-    BlockSlot,
-    BlockSlotCreate,
-    BlockSlotUpdate,
-)
+from ..models import BlockSlot, BlockSlotCreate, BlockSlotUpdate
 from .lists import build_inner_reader
 from .operations import EVENTS, creates, updates
 from .request import Request, encode_id, encode_payload

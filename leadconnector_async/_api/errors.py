@@ -95,7 +95,7 @@ def read_error(
     *,
     daily_spent: bool = False,
     secrets: tuple[str, ...] = (),
-    hint_seconds: float | None = None,
+    retry_after: float | None = None,
 ) -> ApiError:
     """Turn an error answer into the most specific `ApiError`.
 
@@ -110,7 +110,7 @@ def read_error(
         messages=read.messages,
         status=status,
         trace_id=read.trace_id,
-        hint_seconds=hint_seconds,
+        retry_after=retry_after,
         outcome="not_applied",  # of this answer alone; the call knows what was sent before it
         transient=stopped_on_the_way or (find_traits(status).is_transient and error_type is not DailyLimitError),
     )

@@ -132,8 +132,8 @@ def build_list_events(
     )
     chosen = {wire_name: check_id(name, value) for wire_name, name, value in given if value is not None}
     if len(chosen) != 1:
-        mend = "give exactly one of user_id, calendar_id and group_id"
-        raise refuse("user_id", chosen, "it is not clear whose events are wanted", mend)
+        hint = "give exactly one of user_id, calendar_id and group_id"
+        raise refuse("user_id", chosen, "it is not clear whose events are wanted", hint)
     location_id = check_location(location_id)
     first, last = check_range(start, end)
     query: Query = {"locationId": location_id, "startTime": first, "endTime": last, **chosen}

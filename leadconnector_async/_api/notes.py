@@ -90,6 +90,6 @@ def _encode_note(body: str, user_id: str | None) -> bytes:
     if not text.strip():
         raise refuse("body", body, "it says nothing", "give the text of the note")
     if len(text) > LONGEST_NOTE:
-        mend = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
-        raise refuse("body", body, f"the note has {len(text)} characters", mend)
+        hint = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
+        raise refuse("body", body, f"the note has {len(text)} characters", hint)
     return encode_payload(NoteText(body=text, user_id=None if user_id is None else check_id("user_id", user_id)))

@@ -55,7 +55,7 @@ class ReadingClock:
         return 0.0 <= self.now() - read_at <= max_age
 
 
-class Precondition:
+class UpdateGuard:
     """One write and the reading that it relies on.
 
     `list_expected` tells how the appointment may look without anybody else having touched it: as it was read, or as

@@ -10,14 +10,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from .._validation.arguments import (
-    check_flag,
-    check_id,
-    check_method,
-    check_path,
-    check_query,
-    refuse,
-)
+from .._validation.arguments import check_flag, check_id, check_method, check_path, check_query, refuse
 from .._validation.text import show_error
 from ..exceptions import LeadConnectorError
 from ..models import Appointment
@@ -89,7 +82,7 @@ _QUICK_ID: Final = 100
 def build_request(
     method: str,
     path: str,
-    answer_type: type[T],
+    response_type: type[T],
     *,
     query: Query | None = None,
     body: object | UnsetType = UNSET,
@@ -101,7 +94,7 @@ def build_request(
     query = check_query(query)
     if repeatable is not None:
         check_flag("repeatable", repeatable)
-    read = partial(_read_as, _make_decoder(answer_type))
+    read = partial(_read_as, _make_decoder(response_type))
     operation = build_operation(method, path, repeatable=repeatable)
     content = None if body is UNSET else _encode_body(body)
     return Request(operation, quote(path, safe=_SAFE_IN_PATH), content, read, query, known=False)
@@ -129,12 +122,12 @@ def _encode_body(body: object) -> bytes:
         raise refuse("body", body, show_error(error), "pass what JSON can represent, or a Struct") from None
 
 
-def _make_decoder(answer_type: type[T]) -> msgspec.json.Decoder[T]:
+def _make_decoder(response_type: type[T]) -> msgspec.json.Decoder[T]:
     try:
-        return msgspec.json.Decoder(answer_type, strict=False)
+        return msgspec.json.Decoder(response_type, strict=False)
     except Exception as error:
-        mend = "give a type that msgspec can decode"
-        raise refuse("answer_type", answer_type, show_error(error), mend) from None
+        hint = "give a type that msgspec can decode"
+        raise refuse("response_type", response_type, show_error(error), hint) from None
 
 
 def _read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:

@@ -1,7 +1,7 @@
 """What is refused before it is sent: a payload's fields, their types and the rules between them.
 
 Whatever leaves here is what the server understands; whatever cannot be is an `InvalidRequestError` that
-names the field, the value and how to mend it.
+names the field, the value and how to fix it.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None
     owners = {"calendar_id": wire.calendar_id, "assigned_user_id": wire.assigned_user_id}
     given = {name: value for name, value in owners.items() if value is not None and value is not UNSET}
     if len(given) != 1:
-        mend = "give either calendar_id or assigned_user_id, not both"
-        raise refuse("calendar_id", given or None, "exactly one owner is needed", mend)
+        hint = "give either calendar_id or assigned_user_id, not both"
+        raise refuse("calendar_id", given or None, "exactly one owner is needed", hint)
     for name, value in given.items():
         check_id(name, value)
     return wire
@@ -117,16 +117,16 @@ def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None
     """
     wire = _fill_location(_check(block_slot, BlockSlotUpdate, WireBlockSlot), location_id)
     if wire.calendar_id is None or wire.calendar_id is UNSET:
-        mend = "pass it even if the calendar stays the same"
-        raise refuse("calendar_id", None, "it is required in every update of a block slot", mend)
+        hint = "pass it even if the calendar stays the same"
+        raise refuse("calendar_id", None, "it is required in every update of a block slot", hint)
     check_id("calendar_id", wire.calendar_id)
     return wire
 
 
 def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     if not isinstance(payload, expected):
-        mend = f"pass {expected.__name__}(…)"
-        raise refuse("payload", payload, f"it is not an instance of {expected.__name__}", mend)
+        hint = f"pass {expected.__name__}(…)"
+        raise refuse("payload", payload, f"it is not an instance of {expected.__name__}", hint)
     fields: dict[str, object]
     try:
         fields = msgspec.to_builtins(payload, builtin_types=_KEPT)
@@ -182,15 +182,15 @@ def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidR
         return refuse("payload", fields, fault, "check the types of its fields")
     camel = match["field"]
     snake = _SNAKE[camel]
-    mend = _MENDS.get(snake, f"see {shown_type}.{snake}")
+    hint = _MENDS.get(snake, f"see {shown_type}.{snake}")
     reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
-    return refuse(snake, fields[camel], reason, mend)
+    return refuse(snake, fields[camel], reason, hint)
 
 
 def _check_version(wire: AppointmentFields, version: str) -> None:
     if wire.appointment_status == "active" and version != "v3":
-        mend = 'use LeadConnector(…, version="v3"), or another status'
-        raise refuse("appointment_status", "active", "only version v3 takes it", mend)
+        hint = 'use LeadConnector(…, version="v3"), or another status'
+        raise refuse("appointment_status", "active", "only version v3 takes it", hint)
 
 
 def _check_rule(wire: AppointmentFields) -> None:
@@ -264,7 +264,7 @@ def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime
         if type(instant.tzinfo) is not timezone:
             check_zone(instant)
     except BadMoment as bad:
-        raise refuse(_SNAKE[camel], value, bad.reason, bad.mend) from None
+        raise refuse(_SNAKE[camel], value, bad.reason, bad.hint) from None
     # A free slot is sent back exactly as it was offered, so text that the server understands stays as it is.
     if type(value) is not str or value not in (text, f"{text[:19]}Z"):
         fields[camel] = text

@@ -19,29 +19,38 @@ from .._api.decode import Read
 from .._api.errors import read_error
 from .._limiter.headers import DAILY_REMAINING, parse_count, read_daily_limit
 from .._limiter.lane import Lane
-from .._limiter.limiter import Throttle
+from .._limiter.limiter import Limiter
 from .._limiter.slots import Ticket
 from .._retry.decide import Failure
 from .._retry.retry_after import read_retry_after
 from .._secret import Secret
 from ..auth import TokenSource
-from ..events import Answered, Broken, Paused, Resumed, Sent, TokenRefreshed, UnexpectedId, Waited
+from ..events import (
+    Paused,
+    RequestFailed,
+    RequestSent,
+    ResponseReceived,
+    Resumed,
+    SlotAcquired,
+    TokenRefreshed,
+    UnexpectedId,
+)
 from ..exceptions import ApiError, DecodeError, LeadConnectorError
 from ..policy import Timeouts
-from ..response import Answer
-from .emit import Announcer, is_logged
+from ..response import Response
+from .emit import EventEmitter, is_logged
 from .state import (
-    Call,
+    CallState,
     fail_broken_token,
     fail_token,
     read_broken_success,
     read_foreign_success,
-    read_unanswered,
+    read_no_response,
     read_unlike_success,
     refuse_wait,
 )
-from .timeouts import Bound, Watch, is_cancelled
-from .transport import Reply, Transport, Unanswered, build_timeout, describe_cut
+from .timeouts import AttemptTimer, TimeLimit, is_cancelled
+from .transport import NoResponse, RawResponse, Transport, build_timeout, describe_cut
 
 T = TypeVar("T")
 
@@ -54,9 +63,9 @@ class Shared(Struct, frozen=True):
     """What a client shares with all its copies."""
 
     transport: Transport
-    throttle: Throttle
+    throttle: Limiter
     tokens: TokenSource
-    watch: Watch
+    watch: AttemptTimer
 
 
 class Attempts:
@@ -82,14 +91,14 @@ class Attempts:
         location_id: str | None,
         headers: Mapping[str, str],
         timeouts: Timeouts,
-        announcer: Announcer,
+        announcer: EventEmitter,
         bulk: bool,
     ) -> None:
         self._shared = shared
         self._location_id = location_id
         self._static_headers = headers
         self._timeout = build_timeout(timeouts)
-        self._seconds = timeouts.read
+        self._seconds = timeouts.total
         self._announcer = announcer
         self._heard = announcer.handler is not None
         self._bulk = bulk
@@ -101,8 +110,8 @@ class Attempts:
         return self._shared.throttle.find_lane(self._location_id, loop)
 
     async def make(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, *, renewed: bool = False
-    ) -> Answer[T] | Failure:
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, *, renewed: bool = False
+    ) -> Response[T] | Failure:
         """Get a token, wait for a slot, send the request once, and read what comes back.
 
         `renewed`: the call has its token already.
@@ -141,9 +150,9 @@ class Attempts:
             lane.free(ticket, left=call.left)
             raise
         read = self._read_reply(call, lane, reply, ticket)
-        return await self._read_large(call, read) if isinstance(read, Reply) else read
+        return await self._read_large(call, read) if isinstance(read, RawResponse) else read
 
-    async def renew_token(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
+    async def renew_token(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
         """Ask for another token than the one that was refused; tells whether there is one."""
         if self._shared.tokens.fixed is not None:
             return False
@@ -157,13 +166,13 @@ class Attempts:
         return True
 
     def _read_reply(
-        self, call: Call[T], lane: Lane, reply: Reply | Unanswered, ticket: Ticket
-    ) -> Answer[T] | Failure | Reply:
+        self, call: CallState[T], lane: Lane, reply: RawResponse | NoResponse, ticket: Ticket
+    ) -> Response[T] | Failure | RawResponse:
         """Give the slot back and read the answer, unless it is to be read beside the loop."""
         call.under_way = False
-        if isinstance(reply, Unanswered):
+        if isinstance(reply, NoResponse):
             lane.free(ticket, left=call.left)
-            return read_unanswered(call, reply)
+            return read_no_response(call, reply)
         body = reply.body
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
@@ -175,28 +184,28 @@ class Attempts:
             return reply
         read = read_success(call.request, reply.status, body)
         if isinstance(read, Read) and getattr(read.value, "id", None) == call.request.asked_id:
-            return Answer(read.value, reply.status, reply.headers, call.attempts, body, read.unread)
+            return Response(read.value, reply.status, reply.headers, call.attempts, body, read.unread)
         return self._build_answer(call, reply, read)
 
-    async def _read_large(self, call: Call[T], reply: Reply) -> Answer[T] | Failure:
+    async def _read_large(self, call: CallState[T], reply: RawResponse) -> Response[T] | Failure:
         """In a worker thread. Never of a write: a cancellation would lose what became of it."""
         read = await asyncio.to_thread(read_success, call.request, reply.status, reply.body)
         return self._build_answer(call, reply, read)
 
     def _build_answer(
-        self, call: Call[T], reply: Reply, read: Read[T] | DecodeError | ApiError
-    ) -> Answer[T] | Failure:
+        self, call: CallState[T], reply: RawResponse, read: Read[T] | DecodeError | ApiError
+    ) -> Response[T] | Failure:
         if not isinstance(read, Read):
             return read_unlike_success(call, read)
         if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
             self._warn_of_id(call, asked, found)
-        return Answer(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
+        return Response(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
 
-    def _warn_of_id(self, call: Call[T], asked: str, found: str) -> None:
+    def _warn_of_id(self, call: CallState[T], asked: str, found: str) -> None:
         shown = call.hide(found)[:_LONGEST_ID]
         self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
 
-    def _read_refusal(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket) -> Failure:
+    def _read_refusal(self, call: CallState[T], lane: Lane, reply: RawResponse, ticket: Ticket) -> Failure:
         daily_spent = reply.status == 429 and parse_count(reply.headers.get(DAILY_REMAINING)) == 0
         hint, pause_seconds = read_retry_after(reply.headers), 0.0
         if reply.status == 429 and not daily_spent:
@@ -206,11 +215,13 @@ class Attempts:
         if daily_spent:
             hint = lane.measure_daily_wait() or read_daily_limit(reply.headers)[1]
         error = read_error(
-            reply.status, reply.body, daily_spent=daily_spent, secrets=call.secrets, hint_seconds=hint
+            reply.status, reply.body, daily_spent=daily_spent, secrets=call.secrets, retry_after=hint
         )
         return Failure(error, "status", hint, pause_seconds)
 
-    def _pause(self, call: Call[T], lane: Lane, reply: Reply, ticket: Ticket, hint: float | None) -> float:
+    def _pause(
+        self, call: CallState[T], lane: Lane, reply: RawResponse, ticket: Ticket, hint: float | None
+    ) -> float:
         """Pause the location; returns how long that still takes."""
         seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint)
         if seconds is not None:
@@ -218,7 +229,7 @@ class Attempts:
         return lane.measure_pause()
 
     async def _take_slot(
-        self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, renewed: bool
+        self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, renewed: bool
     ) -> Ticket | Failure:
         """A token, and then a slot: nobody holds one while a token is fetched, which may take for ever."""
         tokens, returned = self._shared.tokens, False
@@ -245,7 +256,7 @@ class Attempts:
         return failure
 
     async def _fetch(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, fetching: Awaitable[str]
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, fetching: Awaitable[str]
     ) -> Failure | None:
         """Wait for a token, as long as for an answer."""
         bound = self._shared.watch.begin(loop, loop.time() + self._seconds)
@@ -265,7 +276,7 @@ class Attempts:
         return None
 
     async def _wait_for_slot(
-        self, call: Call[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, returned: bool = False
+        self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, returned: bool = False
     ) -> Ticket | Failure:
         began = loop.time()
         ticket = await lane.take(bulk=self._bulk, deadline=call.deadline, returned=returned)
@@ -274,7 +285,7 @@ class Attempts:
         try:
             if (seconds := lane.claim_resumption()) is not None:
                 self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
-            self._announcer.tell(Waited(self._location_id, call.name, call.attempts, loop.time() - began))
+            self._announcer.tell(SlotAcquired(self._location_id, call.name, call.attempts, loop.time() - began))
             self._shared.transport.open(loop)
         except BaseException:
             lane.free(ticket, left=False)
@@ -287,20 +298,24 @@ class Attempts:
         self._token = token
         return self._headers
 
-    def _announce_sending(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> float:
+    def _announce_sending(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> float:
         """Returns when that was."""
-        self._announcer.tell(Sent(self._location_id, call.name, call.attempts))
+        self._announcer.tell(RequestSent(self._location_id, call.name, call.attempts))
         return loop.time()
 
-    def _announce_reply(self, call: Call[T], reply: Reply | Unanswered, seconds: float) -> None:
-        if isinstance(reply, Reply):
-            self._announcer.tell(Answered(self._location_id, call.name, call.attempts, reply.status, seconds))
-        fault = reply.reason if isinstance(reply, Unanswered) else reply.fault
+    def _announce_reply(self, call: CallState[T], reply: RawResponse | NoResponse, seconds: float) -> None:
+        if isinstance(reply, RawResponse):
+            self._announcer.tell(
+                ResponseReceived(self._location_id, call.name, call.attempts, reply.status, seconds)
+            )
+        fault = reply.reason if isinstance(reply, NoResponse) else reply.fault
         if fault:
-            self._announcer.tell(Broken(self._location_id, call.name, call.attempts, call.hide(fault), call.left))
+            self._announcer.tell(
+                RequestFailed(self._location_id, call.name, call.attempts, call.hide(fault), call.left)
+            )
 
 
-def _explain_end(bound: Bound, seconds: float) -> str | None:
+def _explain_end(bound: TimeLimit, seconds: float) -> str | None:
     """Why an exchange was cancelled; `None` if the whole call was."""
     if bound.claim():
         return f"no whole answer within {seconds:g} s"

@@ -19,7 +19,7 @@ is_logged: Final = partial(LOGGER.isEnabledFor, logging.DEBUG)
 """Whether events go to the log. If they do not, and nobody handles them, none needs to be made."""
 
 
-class Announcer:
+class EventEmitter:
     """Passes events on. No handler of ours is ever installed on the logger."""
 
     __slots__ = ("handler",)

@@ -14,15 +14,15 @@ from msgspec import structs
 
 from .._api.errors import TokenRefusal, judge_token_refusal
 from .._api.request import Request
-from .._retry.backoff import BackOff
-from .._retry.decide import Failure, is_charged, is_passing
+from .._retry.backoff import Backoff
+from .._retry.decide import Failure, costs_budget, is_transient
 from ..events import Reconciled, Retrying
 from ..exceptions import LeadConnectorError, PreconditionFailedError, TransportError
 from ..policy import RetryPolicy
-from ..response import Answer, answers
+from ..response import Response, answers
 from .attempt import Attempts
-from .emit import Announcer
-from .state import BUDGET_SPENT, Call, Recovery, conclude, decide_reading_back, explain_budget, fail_deadline
+from .emit import EventEmitter
+from .state import BUDGET_SPENT, CallState, Recovery, conclude, decide_reading_back, explain_budget, fail_deadline
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -34,34 +34,34 @@ class Pipeline:
     __slots__ = ("_announcer", "_attempts", "_location_id", "_policy")
 
     def __init__(
-        self, attempts: Attempts, *, location_id: str | None, policy: RetryPolicy, announcer: Announcer
+        self, attempts: Attempts, *, location_id: str | None, policy: RetryPolicy, announcer: EventEmitter
     ) -> None:
         self._attempts = attempts
         self._location_id = location_id
         self._policy = policy
         self._announcer = announcer
 
-    async def call(self, request: Request[T]) -> Answer[T]:
+    async def call(self, request: Request[T]) -> Response[T]:
         """Send a request until it is answered, or raise what it came to."""
         loop = asyncio.get_running_loop()
         seconds = self._policy.deadline
-        call = Call(request=request, deadline=None if seconds is None else loop.time() + seconds)
+        call = CallState(request=request, deadline=None if seconds is None else loop.time() + seconds)
         if seconds is not None:
             outcome = await self._deliver_within(call, loop)
         else:
             outcome = await self._attempts.make(call, loop)
             if isinstance(outcome, Failure):
                 outcome = await self._repeat(call, loop, outcome)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Response):
             if (collected := answers.get()) is not None:
-                collected.append(cast("Answer[object]", outcome))
+                collected.append(cast("Response[object]", outcome))
             return outcome
         try:
             conclude(call, self._policy, outcome)
         finally:
             del outcome  # or an error and its traceback would hold each other
 
-    async def _deliver_within(self, call: Call[T], loop: asyncio.AbstractEventLoop) -> Answer[T] | Failure:
+    async def _deliver_within(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> Response[T] | Failure:
         scope = asyncio.timeout_at(call.deadline)
         try:
             async with scope:
@@ -73,33 +73,33 @@ class Pipeline:
         return fail_deadline(call, self._policy.deadline)
 
     async def _repeat(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, outcome: Answer[T] | Failure
-    ) -> Answer[T] | Failure:
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, outcome: Response[T] | Failure
+    ) -> Response[T] | Failure:
         """From the first failure on, tenacity decides how often and when."""
         budget = self._attempts.find_lane(loop).budget
-        back_off = BackOff(call.request, self._policy, call.deadline, loop.time)
+        back_off = Backoff(call.request, self._policy, call.deadline, loop.time)
         unread: Failure | None = None
         while True:
             outcome = await self._recover(call, loop, back_off, outcome)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, Response):
                 return outcome
             call.note(outcome)
             again = await self._wait(call, back_off, unread or outcome)
             found = await self._reconcile(call, loop, back_off, outcome)
-            if isinstance(found, Answer):
+            if isinstance(found, Response):
                 return found
             unread = found
-            if unread is not None and again and is_passing(unread):
+            if unread is not None and again and is_transient(unread):
                 continue
             if unread is not None and isinstance(unread.error, PreconditionFailedError):
                 return unread
             if unread is not None or not again:
                 return outcome
-            if is_charged(outcome) and not budget.spend(loop.time()):
+            if costs_budget(outcome) and not budget.spend(loop.time()):
                 return explain_budget(outcome)
             outcome = await _guard(call, self._attempts.make(call, loop))
 
-    async def _wait(self, call: Call[T], back_off: BackOff, failure: Failure) -> bool:
+    async def _wait(self, call: CallState[T], back_off: Backoff, failure: Failure) -> bool:
         """Wait out the back-off; `False` if nothing shall follow."""
         seconds = back_off.decide(failure)
         if seconds is None:
@@ -107,14 +107,14 @@ class Pipeline:
         await self._sleep(call, seconds, failure)
         return True
 
-    async def _sleep(self, call: Call[T], seconds: float, failure: Failure) -> None:
+    async def _sleep(self, call: CallState[T], seconds: float, failure: Failure) -> None:
         reason = str(failure.error.args[0])
         self._announcer.tell(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
         await asyncio.sleep(seconds)
 
     async def _recover(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, outcome: Answer[T] | Failure
-    ) -> Answer[T] | Failure:
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff, outcome: Response[T] | Failure
+    ) -> Response[T] | Failure:
         """After a refusal of the token: what `_recovery` says, until it is believed."""
         while isinstance(outcome, Failure) and (refusal := _judge(outcome)) is not None:
             recovery = call.recovery = call.recovery or Recovery()
@@ -127,7 +127,7 @@ class Pipeline:
             outcome = await _guard(call, self._attempts.make(call, loop, renewed=step == "renew"))
         return outcome
 
-    async def _renew(self, call: Call[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
+    async def _renew(self, call: CallState[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
         """Ask for another token; `False` if there is none, and `recovery` knows why."""
         recovery.asked = True
         renewed = await _guard(call, self._attempts.renew_token(call, loop))
@@ -137,7 +137,9 @@ class Pipeline:
         recovery.renewed = renewed
         return renewed
 
-    async def _wait_for_stray(self, call: Call[T], recovery: Recovery, back_off: BackOff, failure: Failure) -> bool:
+    async def _wait_for_stray(
+        self, call: CallState[T], recovery: Recovery, back_off: Backoff, failure: Failure
+    ) -> bool:
         """Wait before the request is repeated; `False` if the deadline comes first."""
         seconds = back_off.decide_stray()
         if seconds is None:
@@ -147,8 +149,8 @@ class Pipeline:
         return True
 
     async def _reconcile(
-        self, call: Call[T], loop: asyncio.AbstractEventLoop, back_off: BackOff, failure: Failure
-    ) -> Answer[T] | Failure | None:
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff, failure: Failure
+    ) -> Response[T] | Failure | None:
         """Read what a write may have done: the answer if it was applied, why nobody can tell, `None` if it was not.
 
         `None` as well where this failure leaves nothing to find out.
@@ -177,9 +179,9 @@ class Pipeline:
         return None if changed is None else Failure(changed, "final")
 
     async def _read_back(
-        self, call: Call[T], request: Request[T], loop: asyncio.AbstractEventLoop, back_off: BackOff
-    ) -> Answer[T] | Failure:
-        reading = Call(
+        self, call: CallState[T], request: Request[T], loop: asyncio.AbstractEventLoop, back_off: Backoff
+    ) -> Response[T] | Failure:
+        reading = CallState(
             request=request,
             deadline=call.deadline,
             attempts=call.attempts,
@@ -201,7 +203,7 @@ def _judge(failure: Failure) -> TokenRefusal | None:
     return judge_token_refusal(failure.error) if failure.phase == "status" else None
 
 
-async def _guard(call: Call[T], attempt: Awaitable[R | Failure]) -> R | Failure:
+async def _guard(call: CallState[T], attempt: Awaitable[R | Failure]) -> R | Failure:
     """Await an attempt after a failed one: what goes wrong now must not hide that a write may be applied."""
     try:
         return await attempt

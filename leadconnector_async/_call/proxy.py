@@ -26,7 +26,7 @@ from .base_url import is_loopback
 _MEND: Final = "set it to an address such as http://proxy.example.com:3128, or name the host in NO_PROXY"
 
 
-class Way(TypedDict, total=False):
+class ProxyRoute(TypedDict, total=False):
     """How aiohttp is told to go through a proxy; empty without one."""
 
     proxy: URL
@@ -44,7 +44,7 @@ class _Given(Masked, Struct, frozen=True):
     """`None` where it cannot be read."""
 
 
-def find_way(base_url: URL, session: aiohttp.ClientSession | None) -> Way:
+def find_proxy(base_url: URL, session: aiohttp.ClientSession | None) -> ProxyRoute:
     """The way to a server: the environment's, or a borrowed session's own.
 
     Raises `ConfigurationError` for a proxy or a session that cannot be used.
@@ -54,14 +54,14 @@ def find_way(base_url: URL, session: aiohttp.ClientSession | None) -> Way:
         if (given := _read_session(session)) is not None:
             _check(given)
             _check_machine(given, base_url)
-            return _make_way(given, base_url)
+            return _make_route(given, base_url)
     if base_url.scheme != "https" or not (session is None or session.trust_env):
-        return Way()
+        return ProxyRoute()
     given = _read_environment(base_url)
     if given is None:
-        return Way()
+        return ProxyRoute()
     _check(given)
-    return _make_way(given, base_url)
+    return _make_route(given, base_url)
 
 
 def _check_session(session: object) -> None:
@@ -128,14 +128,14 @@ def _check_machine(given: _Given, base_url: URL) -> None:
         )
 
 
-def _make_way(given: _Given, base_url: URL) -> Way:
+def _make_route(given: _Given, base_url: URL) -> ProxyRoute:
     """Aiohttp sends proxy_headers to open a tunnel only; for plain http:// it must read the address itself."""
     url = given.address
     if url is None:
-        return Way()
+        return ProxyRoute()
     user, password = url.raw_user, url.raw_password
     if base_url.scheme == "http" or not (user or password):
-        return Way(proxy=url)
+        return ProxyRoute(proxy=url)
     credentials = f"{unquote(user or '')}:{unquote(password or '')}".encode(errors="surrogateescape")
     header = Secret(f"Basic {b64encode(credentials).decode()}")
-    return Way(proxy=url.with_user(None), proxy_headers=CIMultiDict({"Proxy-Authorization": header}))
+    return ProxyRoute(proxy=url.with_user(None), proxy_headers=CIMultiDict({"Proxy-Authorization": header}))

@@ -12,11 +12,11 @@ from .._api.request import Request
 from .._retry.decide import (
     Failure,
     is_ambiguous,
+    is_inconclusive,
     is_page,
     is_refused_in_disguise,
     is_sent_elsewhere,
-    may_run_late,
-    says_nothing,
+    may_still_run,
 )
 from ..exceptions import (
     ApiError,
@@ -28,14 +28,14 @@ from ..exceptions import (
     TransportError,
 )
 from ..policy import RetryPolicy
-from .transport import Progress, Reply, Unanswered
+from .transport import NoResponse, Progress, RawResponse
 
 T = TypeVar("T")
 
 BUDGET_SPENT: Final = "It was not tried again: too much fails here lately (the location's retry budget is spent)."
 
 
-class Call(Progress, Generic[T], kw_only=True):
+class CallState(Progress, Generic[T], kw_only=True):
     """One call on its way."""
 
     request: Request[T]
@@ -53,7 +53,7 @@ class Call(Progress, Generic[T], kw_only=True):
     """An attempt was ambiguous, whatever reading back has shown since: a later refusal may be due to it."""
     lost: bool = False
     """An attempt may still be under way at the server: whatever the event shows, it can be applied later."""
-    hint_seconds: float | None = None
+    retry_after: float | None = None
     """How long the server asked to wait, the last time that it did."""
     unread: str = ""
     """Why the event could not be read back, or could not tell."""
@@ -89,8 +89,8 @@ class Call(Progress, Generic[T], kw_only=True):
         ambiguous = is_ambiguous(failure, self.request.operation)
         self.doubt = self.doubt or ambiguous
         self.risked = self.risked or ambiguous
-        self.lost = self.lost or (ambiguous and may_run_late(failure))
-        self.hint_seconds = failure.hint_seconds or self.hint_seconds
+        self.lost = self.lost or (ambiguous and may_still_run(failure))
+        self.retry_after = failure.retry_after or self.retry_after
 
     def settle(self, *, applied: bool) -> None:
         """Remember what reading it back has shown."""
@@ -98,7 +98,7 @@ class Call(Progress, Generic[T], kw_only=True):
         self.doubt = self.lost and not applied
 
 
-def read_unanswered(call: Call[T], reply: Unanswered) -> Failure:
+def read_no_response(call: CallState[T], reply: NoResponse) -> Failure:
     """Say how far a request got that was not answered."""
     reason = call.hide(reply.reason)
     if reply.certificate:
@@ -108,7 +108,7 @@ def read_unanswered(call: Call[T], reply: Unanswered) -> Failure:
     return Failure(TransportError(f"The request was never sent: {reason}."), "never_sent")
 
 
-def read_broken_success(call: Call[T], reply: Reply) -> Failure:
+def read_broken_success(call: CallState[T], reply: RawResponse) -> Failure:
     """A 2xx without its whole body: a write was applied if the API began to answer; a read can be repeated."""
     reason = f"The answer (HTTP {reply.status}) broke off: {call.hide(reply.fault)}."
     if not call.request.operation.writes:
@@ -119,19 +119,19 @@ def read_broken_success(call: Call[T], reply: Reply) -> Failure:
     return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
 
 
-def read_foreign_success(call: Call[T], reply: Reply) -> Failure:
+def read_foreign_success(call: CallState[T], reply: RawResponse) -> Failure:
     """A 2xx that the API has not sent: nobody knows whether it was even asked."""
     text = call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))
     return _fail_foreign(text, reply)
 
 
-def _fail_foreign(text: str, reply: Reply) -> Failure:
+def _fail_foreign(text: str, reply: RawResponse) -> Failure:
     error = DecodeError(text, status=reply.status)
     error.transient = True
     return Failure(error, "foreign")
 
 
-def read_unlike_success(call: Call[T], error: DecodeError | ApiError) -> Failure:
+def read_unlike_success(call: CallState[T], error: DecodeError | ApiError) -> Failure:
     """A 2xx of the API's that cannot be read, or that carries an error in its JSON."""
     error.args = (call.hide(str(error.args[0])),)
     if isinstance(error, DecodeError):
@@ -142,14 +142,14 @@ def read_unlike_success(call: Call[T], error: DecodeError | ApiError) -> Failure
     return Failure(error, "foreign")
 
 
-def decide_reading_back(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
+def decide_reading_back(call: CallState[T], policy: RetryPolicy, failure: Failure) -> bool:
     """Decide whether a write must be read back before this failure is repeated, or believed.
 
     A refusal may be due to the call's own earlier attempt: its slot is taken, by itself.
     """
     if policy.on_ambiguous != "reconcile" or is_sent_elsewhere(failure):
         return False
-    return is_ambiguous(failure, call.request.operation) or (call.risked and not says_nothing(failure))
+    return is_ambiguous(failure, call.request.operation) or (call.risked and not is_inconclusive(failure))
 
 
 def refuse_wait(reason: str, seconds: float) -> Failure:
@@ -158,7 +158,7 @@ def refuse_wait(reason: str, seconds: float) -> Failure:
         back = f"it resets in {seconds:.0f} s"
         unknown = f"the server did not say when it resets: the next request probes in {seconds:.0f} s"
         text = f"The daily budget of the location is spent; {back if reason == 'daily' else unknown}."
-        return Failure(DailyLimitError(text, hint_seconds=seconds), "final", seconds)
+        return Failure(DailyLimitError(text, retry_after=seconds), "final", seconds)
     text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
     return Failure(DeadlineExceededError(text), "final")
 
@@ -181,7 +181,7 @@ def explain_budget(failure: Failure) -> Failure:
     return failure
 
 
-def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
+def fail_deadline(call: CallState[T], seconds: float | None) -> Failure:
     """The deadline has passed, wherever the call was."""
     if not (call.under_way and call.left):
         return Failure(DeadlineExceededError(f"The deadline of {seconds} s has passed."), "final")
@@ -195,7 +195,7 @@ def fail_deadline(call: Call[T], seconds: float | None) -> Failure:
     return Failure(error, "final")
 
 
-def conclude(call: Call[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:
+def conclude(call: CallState[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:
     """Raise the error that says most."""
     error = _build_error(call, policy, outcome)
     try:
@@ -204,19 +204,19 @@ def conclude(call: Call[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:
         del outcome, error  # or they and the traceback would hold each other
 
 
-def _build_error(call: Call[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
+def _build_error(call: CallState[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
     error = failure.error
     if error.outcome != "applied":
         error = _doubt(call, error) if call.doubt and _is_all_said(call, policy, failure) else error
         error.outcome = "unknown" if call.doubt else "not_applied"
     error.operation = call.name
     if isinstance(error, DeadlineExceededError | OutcomeUnknownError):
-        error.hint_seconds = call.hint_seconds
+        error.retry_after = call.retry_after
     error.attempts = call.attempts
     return error
 
 
-def _is_all_said(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
+def _is_all_said(call: CallState[T], policy: RetryPolicy, failure: Failure) -> bool:
     """Whether the doubt is what there is to say, more than the last failure."""
     if isinstance(failure.error, DeadlineExceededError) or is_refused_in_disguise(failure):
         return False
@@ -224,7 +224,7 @@ def _is_all_said(call: Call[T], policy: RetryPolicy, failure: Failure) -> bool:
     return failure.phase == "no_answer" or is_page(failure) or given_up_at_once or bool(call.unread)
 
 
-def _doubt(call: Call[T], cause: LeadConnectorError) -> OutcomeUnknownError:
+def _doubt(call: CallState[T], cause: LeadConnectorError) -> OutcomeUnknownError:
     sent = f"{call.request.operation.method} {call.request.path}"
     error = OutcomeUnknownError(
         " ".join(filter(None, [f"Nobody knows whether {sent} was applied.", str(cause.args[0]), call.unread])),

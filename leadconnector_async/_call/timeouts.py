@@ -25,7 +25,7 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-class Bound(Masked, Struct, eq=False):
+class TimeLimit(Masked, Struct, eq=False):
     """One attempt under way."""
 
     task: asyncio.Task[object] | None
@@ -54,24 +54,24 @@ class Bound(Masked, Struct, eq=False):
         self.task = None
 
 
-class Watch:
+class AttemptTimer:
     """The bounds of all attempts of a client and of its copies."""
 
     __slots__ = ("_bounds", "_loop", "_numbers", "_timer", "_timer_at")
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._bounds: list[tuple[float, int, Bound]] = []
+        self._bounds: list[tuple[float, int, TimeLimit]] = []
         self._numbers = count()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
 
-    def begin(self, loop: asyncio.AbstractEventLoop, expires_at: float) -> Bound:
+    def begin(self, loop: asyncio.AbstractEventLoop, expires_at: float) -> TimeLimit:
         """Watch over the current task until the bound ends, or until that moment of the loop's clock."""
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a call must be awaited inside a task")
-        bound, bounds = Bound(task, task.cancelling()), self._bounds
+        bound, bounds = TimeLimit(task, task.cancelling()), self._bounds
         while bounds and bounds[0][2].task is None:
             heappop(bounds)
         heappush(bounds, (expires_at, next(self._numbers), bound))
@@ -102,7 +102,7 @@ class Watch:
         if bounds:
             self._set_timer(loop, bounds[0][0])
 
-    def _drop_ended(self) -> list[tuple[float, int, Bound]]:
+    def _drop_ended(self) -> list[tuple[float, int, TimeLimit]]:
         """Those under way, and no more of the others than stand behind them."""
         bounds = self._bounds
         while bounds and bounds[0][2].task is None:

@@ -28,7 +28,7 @@ from .._secret import Masked, strip
 from .._validation.text import show_error
 from ..exceptions import ConfigurationError
 from ..policy import Timeouts
-from .proxy import Way
+from .proxy import ProxyRoute
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ cookies, credentials; and its time limits, as ours bound each attempt."""
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 
 
-class Reply(Masked, Struct, frozen=True):
+class RawResponse(Masked, Struct, frozen=True):
     """An answer as it came."""
 
     status: int
@@ -66,7 +66,7 @@ class Reply(Masked, Struct, frozen=True):
     """Why the body is not whole; empty if it is."""
 
 
-class Unanswered(Masked, Struct, frozen=True):
+class NoResponse(Masked, Struct, frozen=True):
     """No answer came."""
 
     reason: str
@@ -79,11 +79,13 @@ class Transport:
 
     __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_way", "open_in", "session")
 
-    def __init__(self, base_url: URL, borrowed: aiohttp.ClientSession | None, way: Way | None = None) -> None:
+    def __init__(
+        self, base_url: URL, borrowed: aiohttp.ClientSession | None, way: ProxyRoute | None = None
+    ) -> None:
         self._base = base_url
         self._prefix = base_url.raw_path.rstrip("/")
         self._borrowed = borrowed
-        self._way = way or Way()
+        self._way = way or ProxyRoute()
         self.session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.open_in: asyncio.AbstractEventLoop | None = None
@@ -145,7 +147,7 @@ class Transport:
         headers: CIMultiDict[str],
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
-    ) -> Reply | Unanswered:
+    ) -> RawResponse | NoResponse:
         """Send one request and read its answer whole. `progress` tells how far that got."""
         url = self._base.with_path(self._prefix + request.path, encoded=True)
         url = url.with_query(request.query) if request.query else url
@@ -173,20 +175,20 @@ class Transport:
             except BaseException as error:
                 ended = error
                 break
-            return Reply(response.status, response.headers, content, progress.answered_at)
+            return RawResponse(response.status, response.headers, content, progress.answered_at)
         try:
             raise strip(ended)
         finally:
             del ended  # or it and the traceback would hold each other
 
 
-def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> Reply | Unanswered:
+def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:
     """What is known of an exchange that ended early: a reply with what came of it, if the headers were there."""
     response = progress.response
     if response is None:
-        return Unanswered(reason, certificate)
+        return NoResponse(reason, certificate)
     head = progress.head if 200 <= response.status < 300 else b""
-    return Reply(response.status, response.headers, head, progress.answered_at, reason)
+    return RawResponse(response.status, response.headers, head, progress.answered_at, reason)
 
 
 def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
@@ -244,7 +246,7 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     )
 
 
-def _trace(way: Way, progress: Progress) -> Way:
+def _trace(way: ProxyRoute, progress: Progress) -> ProxyRoute:
     traced = way.copy()
     traced["trace_request_ctx"] = progress
     return traced

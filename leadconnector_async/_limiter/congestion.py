@@ -40,7 +40,7 @@ _RELIEF: Final = 0.002
 """By how many intervals a success shortens the patience."""
 
 
-class Pace:
+class CongestionWindow:
     """What is known of one location's use by others. Times in seconds of one monotonic clock."""
 
     __slots__ = (

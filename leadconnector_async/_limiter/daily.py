@@ -25,7 +25,7 @@ _FIRST_PROBE: Final = 60.0
 _LONGEST_PROBE: Final = 3600.0
 
 
-class Daily:
+class DailyBudget:
     """What is left of the day, by the newest answer. Times in seconds of one monotonic clock."""
 
     __slots__ = (

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .._retry.budget import RetryBudget
 from ..policy import RateLimit
-from .daily import Daily
+from .daily import DailyBudget
 from .headers import LocationQuota
 from .slots import Slots, Ticket
 
@@ -48,7 +48,7 @@ class Lane:
 
     def __init__(self, limit: RateLimit, loop: asyncio.AbstractEventLoop, lag: float = 0.0) -> None:
         self.slots = Slots(limit.max_requests, limit.interval, lag)
-        self.daily = Daily(limit.daily)
+        self.daily = DailyBudget(limit.daily)
         self.budget = RetryBudget()
         self._reserve = limit.daily_reserve
         self._loop = loop
@@ -110,7 +110,7 @@ class Lane:
         ticket: Ticket,
         answered_at: float,
         headers: Mapping[str, str],
-        hint_seconds: float | None,
+        retry_after: float | None,
     ) -> float | None:
         """An answer came, a refusal for the rate: pause the location before anybody else goes.
 
@@ -118,7 +118,7 @@ class Lane:
         """
         self.slots.finish(ticket, answered_at, headers, success=False, refused=True)
         self.daily.learn(ticket.number, self.slots.sent, headers, answered_at, success=False)
-        seconds = self._draw_pause(hint_seconds)
+        seconds = self._draw_pause(retry_after)
         paused = self.slots.pause(ticket, self._loop.time(), seconds)
         if paused:
             self._resumed = False
@@ -174,9 +174,9 @@ class Lane:
         parts = (self.slots, self.daily, self.budget)
         return not self.waiting and all(part.is_idle(now) for part in parts)
 
-    def _draw_pause(self, hint_seconds: float | None) -> float:
+    def _draw_pause(self, retry_after: float | None) -> float:
         interval = self.slots.limit.interval
-        seconds = interval if hint_seconds is None else max(hint_seconds, interval * _SHORTEST_PAUSE)
+        seconds = interval if retry_after is None else max(retry_after, interval * _SHORTEST_PAUSE)
         return seconds * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load, guards nothing
 
     def _take(self, now: float) -> Ticket | None:

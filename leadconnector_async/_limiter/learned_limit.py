@@ -25,7 +25,7 @@ _FORGET: Final = 3600.0
 """For how many seconds a limit is kept that refusals have taught."""
 
 
-class Limit:
+class LearnedLimit:
     """At most `max_requests` in any `interval` seconds. All times are seconds of one monotonic clock."""
 
     __slots__ = (

@@ -13,7 +13,7 @@ _SWEEP_AT: Final = 64
 """From how many lanes on idle ones are looked for."""
 
 
-class Throttle:
+class Limiter:
     """The lanes of all locations: a busy one never delays an idle one, and an idle one costs nothing.
 
     `lag`: by how many seconds the loop's clock may be behind.

@@ -25,9 +25,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from .congestion import Pace
+from .congestion import CongestionWindow
 from .headers import INTERVAL, MAX, REMAINING, parse_count
-from .learned_limit import Limit
+from .learned_limit import LearnedLimit
 
 _MARGIN: Final = 0.1
 """How much longer than T, as a part of T, the slot of a request that was cut off stays taken."""
@@ -66,9 +66,9 @@ class Slots:
     )
 
     def __init__(self, max_requests: int, interval: float, lag: float = 0.0) -> None:
-        self.limit = Limit(max_requests, interval)
+        self.limit = LearnedLimit(max_requests, interval)
         self._lag = lag
-        self.pace = Pace()
+        self.pace = CongestionWindow()
         self.in_flight = 0
         """Requests under way: `_fresh` ones by their number, and `_stalled` ones."""
         self._fresh: dict[int, float] = {}

@@ -106,14 +106,14 @@ def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[s
     error = read_error(status, clean)
     refuses = status in _REFUSES or status < 300
     if refuses and _GRANT.search(clean):
-        mend = (
+        hint = (
             f"The grant of {owner} is used up, expired or revoked: send a user through authorize_url(…) again, "
             "and give the new code to exchange_code(…)."
         )
-        return _retell(ReconnectRequiredError, error, mend)
+        return _retell(ReconnectRequiredError, error, hint)
     if refuses and _CLIENT.search(clean):
-        mend = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
-        return _retell(AuthenticationError, error, mend)
+        hint = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
+        return _retell(AuthenticationError, error, hint)
     return error
 
 
@@ -141,9 +141,9 @@ def _hide_all(text: str, secrets: Iterable[str]) -> str:
     return redact(text, *(form for secret in secrets for form in (secret, quote_plus(secret))))
 
 
-def _retell(error_type: type[ApiError], error: ApiError, mend: str) -> ApiError:
+def _retell(error_type: type[ApiError], error: ApiError, hint: str) -> ApiError:
     return error_type(
-        f"{error.args[0]} {mend}", messages=error.messages, status=error.status, trace_id=error.trace_id
+        f"{error.args[0]} {hint}", messages=error.messages, status=error.status, trace_id=error.trace_id
     )
 
 

@@ -19,8 +19,8 @@ from yarl import URL
 from .._api.operations import Operation
 from .._api.payloads import TokenAnswer
 from .._api.request import Request
-from .._call.proxy import find_way
-from .._call.transport import Progress, Reply, Transport, Unanswered, build_timeout, describe_cut
+from .._call.proxy import find_proxy
+from .._call.transport import NoResponse, Progress, RawResponse, Transport, build_timeout, describe_cut
 from .._secret import Secret
 from .._version import __version__
 from ..exceptions import LeadConnectorError, TransportError
@@ -83,7 +83,7 @@ class TokenEndpoint:
         self._keys = keys
         self._timeouts = timeouts
         self._session = session
-        self._way = find_way(base_url, session)
+        self._way = find_proxy(base_url, session)
 
     async def ask(self, owner: str, form: Mapping[str, str | None]) -> TokenAnswer:
         """Exchange a code or a refresh token. `owner` says whose it is, for errors."""
@@ -146,24 +146,24 @@ class TokenEndpoint:
 
     async def _send(
         self, transport: Transport, request: Request[TokenAnswer], headers: CIMultiDict[str]
-    ) -> Reply | Unanswered:
+    ) -> RawResponse | NoResponse:
         session = transport.open(asyncio.get_running_loop())
         bounds = build_timeout(self._timeouts)
         progress = Progress()
-        scope = asyncio.timeout(self._timeouts.read)
+        scope = asyncio.timeout(self._timeouts.total)
         try:
             async with scope:
                 return await transport.send(session, request, headers, bounds, progress)
         except TimeoutError:
             if not scope.expired():
                 raise
-        return describe_cut(progress, f"no whole answer within {self._timeouts.read:g} s")
+        return describe_cut(progress, f"no whole answer within {self._timeouts.total:g} s")
 
 
 def _read_reply(
-    request: Request[TokenAnswer], reply: Reply | Unanswered, owner: str, secrets: list[str]
+    request: Request[TokenAnswer], reply: RawResponse | NoResponse, owner: str, secrets: list[str]
 ) -> TokenAnswer | _Trouble:
-    if isinstance(reply, Unanswered):
+    if isinstance(reply, NoResponse):
         error = TransportError(f"The token endpoint did not answer for {owner}: {reply.reason}. {_KEPT}")
         return _Trouble(error, lost=True, passing=not reply.certificate)
     if not 200 <= reply.status < 300:

@@ -46,7 +46,7 @@ class _Fresh:
         return stored is None or stored.issued_at <= self.token.issued_at
 
 
-class Renewals:
+class TokenRefresher:
     """The tokens of one app."""
 
     def __init__(
@@ -119,7 +119,7 @@ class Renewals:
             await self._keep(key, fresh)
             return fresh.token
 
-        return await insist(fetch)
+        return await shield(fetch)
 
     async def _keep(self, key: str, fresh: _Fresh) -> None:
         failure: LeadConnectorError | None = None
@@ -160,7 +160,7 @@ class Renewals:
         if stored is not None and not self._is_late(key) and self._serves(stored, rejected):
             return stored
         async with self._store.lock(key):
-            return await insist(partial(self._find_alone, key, rejected))
+            return await shield(partial(self._find_alone, key, rejected))
 
     async def _find_alone(self, key: str, rejected: str | None) -> StoredToken:
         stored = await self._settle(key)
@@ -287,7 +287,7 @@ _LAST_SECONDS: Final = 30.0
 """A refresh token's grace: later nothing of it can be saved."""
 
 
-async def insist(act: Callable[[], Awaitable[T]]) -> T:
+async def shield(act: Callable[[], Awaitable[T]]) -> T:
     """Do it; if it is cancelled, do it once more from its beginning, and only then be cancelled.
 
     What fails on that second time goes to the log. A second cancellation ends it at once.

@@ -23,7 +23,7 @@ _STRAY_SECONDS: Final = (1.0, 1.5)
 T = TypeVar("T")
 
 
-class BackOff:
+class Backoff:
     """Whether and when one call is tried again. tenacity is called in by the first failure that may pass."""
 
     __slots__ = ("_clock", "_deadline", "_policy", "_request", "_state")
@@ -72,7 +72,7 @@ class BackOff:
 
 
 def _compute_wait(backoff: wait_random_exponential, state: RetryCallState) -> float:
-    return max(_read_failure(state).hint_seconds or 0.0, backoff(state))
+    return max(_read_failure(state).retry_after or 0.0, backoff(state))
 
 
 def _decide_stop(

@@ -28,7 +28,7 @@ class Failure(Struct, frozen=True):
 
     error: LeadConnectorError
     phase: Phase
-    hint_seconds: float | None = None
+    retry_after: float | None = None
     """How long the server asked to wait."""
     pause_seconds: float = 0.0
     """How long the location pauses anyway before the next attempt."""
@@ -39,19 +39,19 @@ def is_ambiguous(failure: Failure, operation: Operation) -> bool:
     return operation.writes and _may_have_run(failure)
 
 
-def may_run_late(failure: Failure) -> bool:
+def may_still_run(failure: Failure) -> bool:
     """Tell whether the server may still be at work on it: nobody waits there for what it was passed on to."""
     if failure.phase == "no_answer" or is_page(failure):
         return True
     return failure.phase in ("status", "foreign") and find_traits(failure.error.status).may_still_run
 
 
-def is_charged(failure: Failure) -> bool:
+def costs_budget(failure: Failure) -> bool:
     """Tell whether a repetition after it costs budget: a refusal for the rate does not."""
     return find_traits(failure.error.status).costs_budget
 
 
-def is_passing(failure: Failure) -> bool:
+def is_transient(failure: Failure) -> bool:
     """Tell whether it may be better in a moment."""
     error = failure.error
     if failure.phase in ("certificate", "final") or isinstance(error, DailyLimitError):
@@ -64,7 +64,7 @@ def is_passing(failure: Failure) -> bool:
 def is_pause(failure: Failure) -> bool:
     """Tell whether it belongs to a pause of the location: waiting that out is no attempt."""
     refused_for_rate = failure.phase == "status" and failure.error.status == _TOO_MANY
-    return (refused_for_rate or failure.pause_seconds > 0) and is_passing(failure)
+    return (refused_for_rate or failure.pause_seconds > 0) and is_transient(failure)
 
 
 def is_page(failure: Failure) -> bool:
@@ -89,7 +89,7 @@ def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> 
 
     A write that may have been applied is sent again only as the policy says, and never if it creates something.
     """
-    if not isinstance(failure, Failure) or not is_passing(failure):
+    if not isinstance(failure, Failure) or not is_transient(failure):
         return False
     if _may_have_run(failure) and not request.operation.repeatable:
         return False
@@ -100,7 +100,7 @@ def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> 
     return policy.on_ambiguous == "retry" or request.operation.harmless or request.build_proof is not None
 
 
-def says_nothing(failure: Failure) -> bool:
+def is_inconclusive(failure: Failure) -> bool:
     """Tell whether it leaves open what became of earlier attempts: it is about the token, the rate or the way."""
     return failure.phase != "status" or find_traits(failure.error.status).is_inconclusive
 

@@ -31,11 +31,11 @@ _LONGEST_PATH: Final = 8000
 _LARGEST_NUMBER: Final = 10**18
 
 
-def refuse(field: str, value: object, reason: str, mend: str, ending: str = NOTHING_SENT) -> InvalidRequestError:
-    """Make the error that names field, value, reason and mend."""
+def refuse(field: str, value: object, reason: str, hint: str, ending: str = NOTHING_SENT) -> InvalidRequestError:
+    """Make the error that names field, value, reason and hint."""
     # What a payload holds may be personal, and its fields that are not set say nothing.
     shown = "" if isinstance(value, Struct) else f" = {show(value)}"
-    return InvalidRequestError(f"{field}{shown}: {reason}; {mend}.{ending}", field=field, value=value, mend=mend)
+    return InvalidRequestError(f"{field}{shown}: {reason}; {hint}.{ending}", field=field, value=value, hint=hint)
 
 
 def check_range(
@@ -60,7 +60,7 @@ def check_instant(
     try:
         return check_moment(value, may_be_skipped=may_be_skipped)
     except BadMoment as bad:
-        raise refuse(field, value, bad.reason, bad.mend, ending) from None
+        raise refuse(field, value, bad.reason, bad.hint, ending) from None
 
 
 def check_zone_name(name: str, *moments: datetime) -> None:
@@ -69,27 +69,27 @@ def check_zone_name(name: str, *moments: datetime) -> None:
         try:
             check_name(name, moment)
         except BadMoment as bad:
-            raise refuse("timezone", name, bad.reason, bad.mend) from None
+            raise refuse("timezone", name, bad.reason, bad.hint) from None
 
 
 def check_id(field: str, value: object) -> str:
     """An id as plain text. Raises `InvalidRequestError` for what cannot be one."""
     text = to_text(value)
-    mend = "pass the id as the API shows it"
+    hint = "pass the id as the API shows it"
     if text is None or not text.strip():
-        raise refuse(field, value, "it is not a valid id", mend)
+        raise refuse(field, value, "it is not a valid id", hint)
     if fault := find_text_fault(text):
-        raise refuse(field, value, fault, mend)
+        raise refuse(field, value, fault, hint)
     if len(text) > _LONGEST_ID:
-        raise refuse(field, value, f"it has {len(text)} characters, more than any id", mend)
+        raise refuse(field, value, f"it has {len(text)} characters, more than any id", hint)
     return text
 
 
 def check_location(location_id: str | None) -> str:
     """The location of a call. Raises `InvalidRequestError` if neither the call nor its client names one."""
     if location_id is None:
-        mend = "make the client with location_id=…, or pass it to the call"
-        raise refuse("location_id", location_id, "the client has no location_id", mend)
+        hint = "make the client with location_id=…, or pass it to the call"
+        raise refuse("location_id", location_id, "the client has no location_id", hint)
     return check_id("location_id", location_id)
 
 
@@ -129,8 +129,8 @@ def check_path(path: object) -> str:
     """An absolute path that stays what it is, however often it is decoded. Raises `InvalidRequestError`."""
     text = to_text(path)
     if text is None or not text.startswith("/") or _is_bad_path(text):
-        mend = "give a path such as '/calendars/groups', and parameters as query={…}"
-        raise refuse("path", path, "it is not a plain absolute path", mend)
+        hint = "give a path such as '/calendars/groups', and parameters as query={…}"
+        raise refuse("path", path, "it is not a plain absolute path", hint)
     return text
 
 
@@ -171,8 +171,8 @@ def _check_single(field: str, value: object) -> str | int:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
         return int(value)
     if to_text(value) is None:
-        mend = "write it as text, or as a list of texts"
-        raise refuse(field, value, "it is neither text nor a whole number", mend)
+        hint = "write it as text, or as a list of texts"
+        raise refuse(field, value, "it is neither text nor a whole number", hint)
     return check_text(field, value, lines=True)
 
 

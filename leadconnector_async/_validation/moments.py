@@ -30,10 +30,10 @@ NAME_AN_INSTANT: Final = "give an aware datetime, or ISO 8601 such as '2021-06-2
 class BadMoment(ValueError):  # noqa: N818 - it never leaves the package
     """What is wrong with a time, until it is known which field it is."""
 
-    def __init__(self, reason: str, mend: str) -> None:
-        super().__init__(f"{reason}; {mend}")
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"{reason}; {hint}")
         self.reason = reason
-        self.mend = mend
+        self.hint = hint
 
 
 def check_moment(value: datetime, *, may_be_skipped: bool = False) -> datetime:

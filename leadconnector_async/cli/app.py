@@ -18,7 +18,7 @@ from .._validation.text import escape, shorten
 from .._version import __version__
 from ..sandbox import Limits, Sandbox
 from . import calls, jobs, plan
-from .demo import print_report, run_tour, show_step
+from .demo import print_report, run_demo, show_step
 from .edge import guard
 from .exit_codes import HELP
 from .interrupt import catch_interrupts
@@ -75,7 +75,7 @@ async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative
     """
 
     async def work() -> int:
-        report = await run_tour(ignore if json_output else show_step)
+        report = await run_demo(ignore if json_output else show_step)
         if json_output:
             DOCUMENT.promise(due=False)
             print(json.dumps(report.to_dict(), indent=2))

@@ -250,7 +250,7 @@ def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -
     row = read_row(1, {**cells, "event_id": event_id}, timezone)
     if isinstance(row, RowFault):
         raise InvalidRequestError(
-            f"--set {row.column}: {row.reason}{'; ' if row.mend else ''}{row.mend}", field=row.column
+            f"--set {row.column}: {row.reason}{'; ' if row.hint else ''}{row.hint}", field=row.column
         )
     return row
 
@@ -266,6 +266,6 @@ async def _read_and_change(client: LeadConnector, row: PlanRow) -> Appointment:
     rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
     finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
     if finding.state == "refused":
-        raise InvalidRequestError(f"{finding.reason}; {finding.mend}", field=finding.column)
+        raise InvalidRequestError(f"{finding.reason}; {finding.hint}", field=finding.column)
     change = Change(found, row.event_id, finding.updates, finding.differences)
     return await carry_out(client, change, verify=False, send=guard(change))

@@ -54,20 +54,20 @@ class Settings:
         """Its value; `None` if it is not set, or empty."""
         return self._environment.get(self.name(setting)) or None
 
-    def refuse(self, setting: str, mend: str) -> ConfigurationError:
+    def refuse(self, setting: str, hint: str) -> ConfigurationError:
         """The error for a variable that is not set."""
         own = self._prefix == _PREFIX or not self._environment.get(_PREFIX + setting)
         other = "" if own else f" ({_PREFIX}{setting} is not for a profile that is named)"
-        return ConfigurationError(f"{self.name(setting)} is not set{other}: {mend}")
+        return ConfigurationError(f"{self.name(setting)} is not set{other}: {hint}")
 
     def make_token(self, location_id: str) -> TokenProvider:
         """What gets the token."""
         match self._choose(*_KINDS):
             case "TOKEN":
-                return LocationToken(Secret(self.find("TOKEN") or ""), location_id, self._mend_other())
+                return LocationToken(Secret(self.find("TOKEN") or ""), location_id, self._hint_other())
             case "TOKEN_FILE":
                 token = read_secret(self.name("TOKEN_FILE"), self.find("TOKEN_FILE") or "")
-                return LocationToken(token, location_id, self._mend_other())
+                return LocationToken(token, location_id, self._hint_other())
             case "TOKEN_COMMAND":
                 return CommandToken(self.name("TOKEN_COMMAND"), self.find("TOKEN_COMMAND") or "", location_id)
             case "CLIENT_ID":
@@ -97,7 +97,7 @@ class Settings:
             raise ConfigurationError(f"{names} are set: which one is meant? Keep one of them")
         return given[0] if given else None
 
-    def _mend_other(self) -> str:
+    def _hint_other(self) -> str:
         return f"set {self.name('TOKEN_COMMAND')}, or an OAuth app, for plans of several locations"
 
 
@@ -127,12 +127,12 @@ def read_secret(name: str, path: str) -> Secret:
 class LocationToken:
     """A token that is known, of one location."""
 
-    def __init__(self, token: str, location_id: str, mend: str) -> None:
+    def __init__(self, token: str, location_id: str, hint: str) -> None:
         given = conceal(token)
         del token
         self._token = check_token(given)
         self._location_id = location_id
-        self._mend = mend
+        self._hint = hint
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
@@ -144,7 +144,7 @@ class LocationToken:
     def for_location(self, location_id: str) -> LocationToken:
         """Itself, or `ConfigurationError`: nothing is known of other locations."""
         if location_id != self._location_id:
-            raise ConfigurationError(f"the token is of location {self._location_id} only: {self._mend}")
+            raise ConfigurationError(f"the token is of location {self._location_id} only: {self._hint}")
         return self
 
 

@@ -47,7 +47,7 @@ class Step(Struct, kw_only=True):
     killed: bool = False
 
 
-class TourReport(Struct, kw_only=True):
+class DemoReport(Struct, kw_only=True):
     """What happened."""
 
     planned: int
@@ -90,7 +90,7 @@ Show = Callable[[Step | str], None]
 """Is told of every command, before it begins and when it has ended."""
 
 
-async def run_tour(show: Show = lambda step: None) -> TourReport:
+async def run_demo(show: Show = lambda step: None) -> DemoReport:
     """Run the tour."""
     content = (files("leadconnector_async.cli") / _PLAN).read_text("utf-8-sig")
     plan = read_plan(content.splitlines(keepends=True))
@@ -103,7 +103,7 @@ async def run_tour(show: Show = lambda step: None) -> TourReport:
     try:
         _write(Path(folder, _PLAN), content)
         async with Sandbox(limits=LIMITS, faults={"update_appointment": faults}) as sandbox:
-            tour = _Tour(sandbox, plan, folder, show)
+            tour = _Demo(sandbox, plan, folder, show)
             await tour.run()
             tour.report.faults_planned = sum(fault != "ok" for fault in faults)
             tour.finish()
@@ -113,9 +113,9 @@ async def run_tour(show: Show = lambda step: None) -> TourReport:
     return tour.report
 
 
-class _Tour:
+class _Demo:
     def __init__(self, sandbox: Sandbox, plan: list[PlanRow], folder: str, show: Show) -> None:
-        self.report = TourReport(planned=len(plan))
+        self.report = DemoReport(planned=len(plan))
         self._sandbox = sandbox
         self._plan = plan
         self._folder = folder
@@ -251,7 +251,7 @@ def show_step(step: Step | str) -> None:
     console.print(Text(f"  ({end}, {format_seconds(step.seconds)})", style="dim"))
 
 
-def print_report(report: TourReport) -> None:
+def print_report(report: DemoReport) -> None:
     """Say what happened."""
     table = Table(title="A clinic day, moved and moved back", show_header=False, title_justify="left")
     table.add_column(style="bold")
@@ -264,7 +264,7 @@ def print_report(report: TourReport) -> None:
     console.print(good if report.holds else Text("Something does not hold.", style="red"))
 
 
-def _list_rows(report: TourReport) -> list[tuple[str, str]]:
+def _list_rows(report: DemoReport) -> list[tuple[str, str]]:
     state = "equals the plan" if not report.differing else f"differs in {', '.join(report.differing)}"
     undone = "equals the state before" if not report.not_undone else f"differs in {', '.join(report.not_undone)}"
     return [

@@ -84,7 +84,7 @@ def describe(error: BaseException) -> Ending:
 
 
 def describe_file_error(error: OSError | UnicodeDecodeError) -> str:
-    """Why a file cannot be read, and how to mend it."""
+    """Why a file cannot be read, and how to fix it."""
     if isinstance(error, UnicodeDecodeError):
         return 'The plan is not valid UTF-8: save it as "CSV UTF-8".'
     name = f"{error.filename}: " if error.filename is not None else ""

@@ -90,7 +90,7 @@ def code_of(summary: JobSummary) -> int:
     for kind, code in _STOPS:
         if kind in kinds:
             return code
-    if summary.left:
+    if summary.remaining:
         return CAN_RESUME
     if summary.counts.get("unknown"):
         return UNKNOWN

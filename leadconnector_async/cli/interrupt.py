@@ -38,7 +38,7 @@ class Interrupted(Exception):  # noqa: N818 - a wish, not an error
     """Somebody has pressed Ctrl-C instead of answering."""
 
 
-class _Desk:
+class _InterruptHandler:
     """Who is asked, and how often there was a Ctrl-C."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class _Desk:
         say(stop())
 
 
-_DESK: Final = _Desk()
+_DESK: Final = _InterruptHandler()
 
 
 def say(text: str) -> None:

@@ -67,7 +67,7 @@ def print_summary(console: Console, folder: str, summary: JobSummary, now: datet
     _print_counts(console, summary)
     print_stops(console, summary, now)
     print_line(console, f"Files: {folder}")
-    if summary.left:
+    if summary.remaining:
         console.print(Text(f"Go on with: {build_command('resume', folder)}"), soft_wrap=True)
     elif summary.counts.get("failed") or summary.counts.get("skipped"):
         console.print(Text(f"Try them again with: {build_command('retry-failed', folder)}"), soft_wrap=True)
@@ -93,7 +93,7 @@ def print_status(console: Console, folder: str, status: JobStatus, now: datetime
         ago = format_seconds((now - last).total_seconds())
         print_line(console, f"Last change: {last:%Y-%m-%d %H:%M:%S}, {ago} ago")
     print_line(console, f"Files: {folder}")
-    if status.summary.left:
+    if status.summary.remaining:
         command = build_command("resume", folder)
         console.print(Text(f"If nobody works on it, go on with: {command}"), soft_wrap=True)
 
@@ -153,7 +153,7 @@ def _print_loads(console: Console, preview: Preview, now: datetime) -> None:
     total = sum(preview.requests.values())
     if not total:
         return
-    print_line(console, f"{_count(total)}, {_forecast(preview.left_seconds, now)}")
+    print_line(console, f"{_count(total)}, {_forecast(preview.remaining_seconds, now)}")
     if len(preview.requests) == 1:
         return
     slowest = sorted(preview.requests, key=lambda one: -preview.seconds.get(one, 0.0))

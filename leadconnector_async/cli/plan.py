@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..exceptions import ConfigurationError
 from ..jobs import parse_shift
-from ..jobs.plan.build import Planned, PlanWish, build_plan, write_plan
+from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
 from ..jobs.plan.files import PlanFormat
 from ..jobs.plan.shift import Shift
 from .arguments import JOBS, Profile, Switch, choose_whose, find_day, list_all, read_changes, read_range
@@ -93,7 +93,7 @@ async def plan(
         check_target(output, force=force)
         whose, (first, last) = choose_whose(calendar, user, group), read_range(begin, end, timezone)
         async with make_client(profile) as client:
-            wish = PlanWish(
+            wish = PlanQuery(
                 shift=None if shift is None else _read_shift(shift, timezone),
                 shift_to=None if shift_to is None else _read_day(shift_to, timezone),
                 first_day=find_day(first, timezone),
@@ -108,7 +108,7 @@ async def plan(
     return await guard(work, reads=True)
 
 
-def _finish(planned: Planned, format: PlanFormat, output: str | None, force: bool) -> int:
+def _finish(planned: PlanResult, format: PlanFormat, output: str | None, force: bool) -> int:
     _, err = make_consoles()
     if output is None:
         write_lines(write_plan(planned, format))
@@ -143,7 +143,7 @@ def _read_day(text: str, timezone: str | None) -> date:
     return day
 
 
-def _say(err: Console, planned: Planned, output: str | None) -> None:
+def _say(err: Console, planned: PlanResult, output: str | None) -> None:
     left_out = planned.left_out
     where = f" in {output}" if output is not None else ""
     text = f"{_count(len(planned.rows), 'appointment')} in {_count(planned.days, 'day')}{where}; "

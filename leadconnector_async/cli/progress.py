@@ -82,9 +82,10 @@ class JobScreen:
 def describe_pace(progress: JobProgress, now: datetime) -> str:
     """Rate, what is left, and the clock time of the end."""
     rate = f"{progress.rate:.1f}/s"
-    if not progress.left_seconds:
+    seconds = progress.remaining_seconds
+    if not seconds:
         return rate
-    return f"{rate}, {format_seconds(progress.left_seconds)} left, until {_shorten_end(progress.left_seconds, now)}"
+    return f"{rate}, {format_seconds(seconds)} left, until {_shorten_end(seconds, now)}"
 
 
 def describe_trouble(progress: JobProgress) -> str:

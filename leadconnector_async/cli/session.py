@@ -122,7 +122,7 @@ class JobSession:
                 "dry_run": True,
                 "exit_code": code,
                 "requests": sum(preview.requests.values()),
-                "left_seconds": round(preview.left_seconds, 1),
+                "remaining_seconds": round(preview.remaining_seconds, 1),
             }
             print_json(self._describe(summary, said))
         return code
@@ -131,10 +131,10 @@ class JobSession:
         """Carry the job out; `canary` rows first."""
         if canary is not None:
             summary = await self._try_some(canary)
-            if summary.stopped or not summary.left:
+            if summary.stopped or not summary.remaining:
                 return self._report(summary)
             try:
-                if not await self._agree("Change the other {count}?", summary.left):
+                if not await self._agree("Change the other {count}?", summary.remaining):
                     return self._report(structs.replace(await self._job.summarize(), stopped=summary.stopped))
             except Interrupted:
                 stopped = Stopped("interrupted", "it was interrupted")
@@ -216,7 +216,7 @@ def describe(folder: str, summary: JobSummary) -> dict[str, object]:
         "exit_code": code_of(summary),
         "counts": dict(summary.counts),
         "total": summary.total,
-        "left": summary.left,
+        "remaining": summary.remaining,
         "repeated": summary.repeated,
         "seconds": round(summary.seconds, 3),
         "stopped": [msgspec.structs.asdict(stopped) for stopped in summary.stopped],
@@ -239,7 +239,7 @@ async def discard_unless_begun(job: BulkJob) -> AsyncGenerator[Callable[[], None
 
 
 def _judge_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
-    if not seen and summary.left:
+    if not seen and summary.remaining:
         stopped = Stopped("errors", "none of the first rows could be finished, so no other row was started")
         return structs.replace(summary, stopped=(*summary.stopped, stopped))
     bad = sum(outcome.state not in _GOOD for outcome in seen)

@@ -5,7 +5,7 @@ from .job import BulkJob
 from .journal.status import JobStatus, read_status
 from .many import update_many
 from .plan.files import iterate_plan, read_plan
-from .plan.rows import Before, PlanRow
+from .plan.rows import PlanRow, Precondition
 from .plan.shift import Shift, parse_shift
 from .plan.sources import AnyRow
 from .prepare.preview import Preview
@@ -14,13 +14,13 @@ from .verify import Undo, Verification
 
 __all__ = [
     "AnyRow",
-    "Before",
     "BulkJob",
     "JobOptions",
     "JobProgress",
     "JobStatus",
     "JobSummary",
     "PlanRow",
+    "Precondition",
     "Preview",
     "RowFault",
     "RowOutcome",

@@ -17,7 +17,7 @@ _ROUND_TRIP: Final = 0.25
 """Seconds, as long as none was measured."""
 
 
-class Load(Struct, frozen=True):
+class LocationLoad(Struct, frozen=True):
     """What one location has before it."""
 
     requests: int
@@ -32,12 +32,12 @@ class Load(Struct, frozen=True):
     """Seconds."""
 
 
-def forecast(loads: Iterable[Load], rate: float | None) -> float | None:
+def forecast(loads: Iterable[LocationLoad], rate: float | None) -> float | None:
     """Seconds until all is done; `None` if there is nothing to do. `rate` bounds each location, in requests/s."""
     return max((forecast_location(load, rate) for load in loads), default=None)
 
 
-def forecast_location(load: Load, rate: float | None = None) -> float:
+def forecast_location(load: LocationLoad, rate: float | None = None) -> float:
     """Seconds until one location is done."""
     quota = load.quota
     requests = load.requests + _count_lists(load, rate)
@@ -52,7 +52,7 @@ def forecast_location(load: Load, rate: float | None = None) -> float:
     return until_reset + (days - 1) * _DAY + _send(last, load, rate, quota.limit)
 
 
-def _count_lists(load: Load, rate: float | None) -> int:
+def _count_lists(load: LocationLoad, rate: float | None) -> int:
     """Requests that read again on the way, as long as the location is sending."""
     if not load.lists or math.isinf(load.read_every):
         return 0
@@ -60,7 +60,7 @@ def _count_lists(load: Load, rate: float | None) -> int:
     return load.lists * math.floor((sending + load.read_seconds_ago) / load.read_every)
 
 
-def _send(requests: int, load: Load, rate: float | None, free: int) -> float:
+def _send(requests: int, load: LocationLoad, rate: float | None, free: int) -> float:
     """The free slots are used at once, as are those under way; after that the location goes at its pace.
 
     A location that nobody else uses sends in bursts of a whole window: with 100 in 10 s, request number 101 goes
@@ -99,10 +99,12 @@ class ReadingLog:
 
     def build_load(
         self, location: str, rows: int, quota: LocationQuota, round_trip: float, options: JobOptions
-    ) -> Load:
+    ) -> LocationLoad:
         """What a location has before it, reading again included."""
         if options.max_reading_age <= 0:
-            return Load(2 * rows, quota, round_trip, options.concurrency)
+            return LocationLoad(2 * rows, quota, round_trip, options.concurrency)
         lists, read_at = self._read.get(location, (1, self._clock.now()))
         ago = max(0.0, self._clock.now() - read_at)
-        return Load(rows, quota, round_trip, options.concurrency, lists, ago, PART * options.max_reading_age)
+        return LocationLoad(
+            rows, quota, round_trip, options.concurrency, lists, ago, PART * options.max_reading_age
+        )

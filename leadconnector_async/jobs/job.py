@@ -28,7 +28,7 @@ from .journal.folder import enter, fill_journal, remove_files, reopen_journal
 from .journal.load import MOST_NAMED
 from .journal.rows import Position, count_open, try_again
 from .journal.status import summarize
-from .journal.writer import Scribe, make_thread
+from .journal.writer import JournalWriter, make_thread
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source, hand_over
 from .prepare.prepare import Preparation, forget_readings, has_sent
@@ -36,7 +36,7 @@ from .prepare.preview import Preview, list_faults, read_preview
 from .report import write_files
 from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
-from .verify import Reviewer, Undo, Verification
+from .verify import Undo, Verification, Verifier
 
 _TICK: Final = 0.2
 T = TypeVar("T")
@@ -56,7 +56,9 @@ class BulkJob:
     `client.for_location`.
     """
 
-    def __init__(self, folder: str, client: LeadConnector, scribe: Scribe, options: JobOptions, lock: int) -> None:
+    def __init__(
+        self, folder: str, client: LeadConnector, scribe: JournalWriter, options: JobOptions, lock: int
+    ) -> None:
         self.folder = folder
         self.options = options
         self._client = client
@@ -103,7 +105,7 @@ class BulkJob:
             remove_files(path)
             close_lock(lock)
             raise
-        return cls(path, client, Scribe(journal, thread), chosen, lock)
+        return cls(path, client, JournalWriter(journal, thread), chosen, lock)
 
     @classmethod
     async def open(
@@ -127,7 +129,7 @@ class BulkJob:
         except BaseException:
             close_lock(lock)
             raise
-        return cls(path, client, Scribe(journal, thread), options, lock)
+        return cls(path, client, JournalWriter(journal, thread), options, lock)
 
     async def __aenter__(self) -> Self:
         return self
@@ -234,7 +236,7 @@ class BulkJob:
         began = loop.time()
         prepared = await self._unless_stopped(self._read_what_is_old())
         unread = prepared.stopped if prepared is not None else ()
-        reviewer = Reviewer(self._scribe, self._find_client, self._clock)
+        reviewer = Verifier(self._scribe, self._find_client, self._clock)
         await self._unless_stopped(reviewer.settle_unknown())
         stopped = await self._run_once(limit, on_outcome, on_progress)
         if not stopped and limit is None and await self._unless_stopped(reviewer.settle_unknown()):
@@ -303,11 +305,11 @@ class BulkJob:
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has done. Reads only."""
-        return await Reviewer(self._scribe, self._find_client, self._clock).verify()
+        return await Verifier(self._scribe, self._find_client, self._clock).verify()
 
     async def plan_undo(self) -> Undo:
         """Plan the way back: rows for another job, and what somebody has changed since. Reads only."""
-        return await Reviewer(self._scribe, self._find_client, self._clock).plan_undo()
+        return await Verifier(self._scribe, self._find_client, self._clock).plan_undo()
 
     def _add_stop(self, stopped: tuple[Stopped, ...]) -> tuple[Stopped, ...]:
         return stopped if self._stopped is None or self._stopped in stopped else (*stopped, self._stopped)

@@ -25,7 +25,7 @@ from .plan.rows import PlanRow
 from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
 from .plan.wanted import Wanted
 from .prepare.check import Rules, check_row
-from .run.in_flight import FLIGHT, Flight, listen
+from .run.in_flight import FLIGHT, RowMetrics, listen
 from .states import MOST_AT_ONCE, RowOutcome, RowState
 
 OnOutcome = Callable[[RowOutcome], None]
@@ -166,9 +166,9 @@ class _Changer:
         """Whatever goes wrong is what came of this row, and of no other."""
         planned = read_any(line, row, self._timezone)
         if isinstance(planned, RowFault):
-            reason = f"{planned.reason}{'; ' if planned.mend else ''}{planned.mend}"
+            reason = f"{planned.reason}{'; ' if planned.hint else ''}{planned.hint}"
             return RowOutcome(line=planned.line, event_id=name_event(row), state="refused", reason=reason)
-        flight = Flight()
+        flight = RowMetrics()
         FLIGHT.set(flight)
         new_id, error = None, None
         state: RowState

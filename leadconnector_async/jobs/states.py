@@ -143,7 +143,7 @@ class JobSummary(Struct, frozen=True, kw_only=True):
         return sum(self.counts.values())
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Rows that a resumed job would go on with."""
         return sum(self.counts.get(state, 0) for state in OPEN)
 
@@ -159,7 +159,7 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     unknown: int
     rate: float
     """Rows a second, of late."""
-    left_seconds: float | None = None
+    remaining_seconds: float | None = None
     """Until the end, computed from the budgets; `None` while nothing is known."""
     pauses: Mapping[str, str] = {}
     """Locations that pause at the moment, and why."""
@@ -167,9 +167,9 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     """What is going on beside the rows, such as reading the calendar."""
 
 
-def _check(name: str, value: object, good: bool, mend: str) -> None:
+def _check(name: str, value: object, good: bool, hint: str) -> None:
     if not good:
-        raise ConfigurationError(f"{name} is {show(value)}; it must be {mend}")
+        raise ConfigurationError(f"{name} is {show(value)}; it must be {hint}")
 
 
 _NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
@@ -183,7 +183,7 @@ _SOON: Final = 300.0
 """Seconds for which a job waits for the day's budget, in place of stopping until somebody resumes it."""
 
 
-def is_passing(error: LeadConnectorError) -> bool:
+def is_transient(error: LeadConnectorError) -> bool:
     """Tell whether the same may pass later, although nothing about the rows or the token has changed."""
     if isinstance(error, TransportError) or (isinstance(error, DecodeError) and error.transient):
         return True
@@ -197,15 +197,15 @@ def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
     """
     reason = str(error.args[0])
     if isinstance(error, DailyLimitError):
-        return Stopped("daily", reason, location or None, error.hint_seconds)
-    if is_passing(error) or isinstance(error, RateLimitedError | ServerError):
+        return Stopped("daily", reason, location or None, error.retry_after)
+    if is_transient(error) or isinstance(error, RateLimitedError | ServerError):
         return Stopped("unreachable", reason, location or None)
     if isinstance(error, _NO_ACCESS):
         return Stopped("authentication", reason, location or None)
     return None
 
 
-async def outlast(stopped: Stopped) -> bool:
+async def wait_out(stopped: Stopped) -> bool:
     """Wait until the day's budget is back, or may be looked at again, if that is soon; `False` if it is not.
 
     One odd header of one answer says that the budget is spent: the next request, a minute later, shows it.

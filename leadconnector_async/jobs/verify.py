@@ -23,10 +23,10 @@ from ..models import Appointment, AppointmentUpdate
 from .journal import rows as journal_rows
 from .journal.database import Journal, Record
 from .journal.rows import decode_found, decode_texts, decode_updates
-from .journal.writer import Scribe
-from .plan.rows import Before, PlanRow
-from .prepare.prepare import hint
-from .prepare.reader import Sight, Surveyor
+from .journal.writer import JournalWriter
+from .plan.rows import PlanRow, Precondition
+from .prepare.prepare import find_last_place
+from .prepare.reader import CalendarReader, EventReading
 from .states import RowOutcome, describe_stop
 
 Verdict: TypeAlias = Literal["as_planned", "unchanged", "unclear", "differs", "gone"]
@@ -73,10 +73,12 @@ class Undo(Struct, frozen=True, kw_only=True):
     """Appointments that somebody has changed since, or that cannot be told; they are left alone."""
 
 
-class Reviewer:
+class Verifier:
     """Reads again what a job has touched."""
 
-    def __init__(self, scribe: Scribe, find_client: Callable[[str], LeadConnector], clock: ReadingClock) -> None:
+    def __init__(
+        self, scribe: JournalWriter, find_client: Callable[[str], LeadConnector], clock: ReadingClock
+    ) -> None:
         self._scribe = scribe
         self._find_client = find_client
         self._clock = clock
@@ -113,14 +115,16 @@ class Reviewer:
 
     async def _read_location(self, location: str, states: str, *, leave_unread: bool) -> None:
         client = self._find_client(location).with_options(priority="bulk")
-        keep: Callable[[list[Sight]], Awaitable[None]] = partial(self._keep, client.version)
+        keep: Callable[[list[EventReading]], Awaitable[None]] = partial(self._keep, client.version)
         try:
-            await Surveyor(client, location, states, self._scribe.run, keep, self._clock).read_all(hint)
+            await CalendarReader(client, location, states, self._scribe.run, keep, self._clock).read_all(
+                find_last_place
+            )
         except LeadConnectorError as error:
             if not leave_unread or describe_stop(error, location) is None:
                 raise
 
-    async def _keep(self, version: str, sights: list[Sight]) -> None:
+    async def _keep(self, version: str, sights: list[EventReading]) -> None:
         await self._scribe.run(partial(_keep_verdicts, version, sights))
 
 
@@ -143,7 +147,7 @@ def _forget(states: str, journal: Journal) -> None:
         journal.write(f"UPDATE rows SET read_at = NULL WHERE {states}")  # noqa: S608 - ours
 
 
-def _keep_verdicts(version: str, sights: list[Sight], journal: Journal) -> None:
+def _keep_verdicts(version: str, sights: list[EventReading], journal: Journal) -> None:
     with journal.commit():
         for sight in sights:
             verdict, reason = _judge(version, sight, journal.read_one(_ROW, (sight.number,)))
@@ -152,7 +156,7 @@ def _keep_verdicts(version: str, sights: list[Sight], journal: Journal) -> None:
             journal.write("UPDATE rows SET read_at = ? WHERE number = ?", (sight.read_at, sight.number))
 
 
-def _judge(version: str, sight: Sight, record: Record | None) -> tuple[Verdict, str]:
+def _judge(version: str, sight: EventReading, record: Record | None) -> tuple[Verdict, str]:
     if sight.found is None:
         return "gone", sight.reason
     found, updates, shown = record or (None, None, None)
@@ -197,8 +201,8 @@ def _build_way_back(found: Appointment, fields: list[str]) -> AppointmentUpdate:
     return AppointmentUpdate(**values)  # type: ignore[arg-type] # as they were read
 
 
-def _describe(seen: Appointment) -> Before:
-    return Before(
+def _describe(seen: Appointment) -> Precondition:
+    return Precondition(
         start_time=seen.start_time,
         end_time=seen.end_time,
         appointment_status=seen.appointment_status,

@@ -137,9 +137,9 @@ async def _read(client: Operations, event_id: str) -> Appointment:
 def _check_location(before: Appointment, event_id: str, location_id: str | None) -> None:
     """A token of another location than the client's would change somebody else's calendar."""
     if other := name_other_location(before, location_id):
-        mend = "check the token and the client's location_id"
-        text = f"event_id = {event_id!r}: {other}; {mend}. Nothing was changed."
-        raise InvalidRequestError(text, field="event_id", value=event_id, mend=mend)
+        hint = "check the token and the client's location_id"
+        text = f"event_id = {event_id!r}: {other}; {hint}. Nothing was changed."
+        raise InvalidRequestError(text, field="event_id", value=event_id, hint=hint)
 
 
 def _find_master_id(before: Appointment, event_id: str) -> str | None:
@@ -153,9 +153,9 @@ def _find_master_id(before: Appointment, event_id: str) -> str | None:
 
 def _check_is_single(before: Appointment, event_id: str, master_id: str | None) -> None:
     if master_id is None and (before.rrule is not None or before.is_recurring):
-        mend = "pass the id of an instance, or scope='series'"
-        text = f"event_id = {event_id!r}: it is the master of a series; {mend}. Nothing was changed."
-        raise InvalidRequestError(text, field="event_id", value=event_id, mend=mend)
+        hint = "pass the id of an instance, or scope='series'"
+        text = f"event_id = {event_id!r}: it is the master of a series; {hint}. Nothing was changed."
+        raise InvalidRequestError(text, field="event_id", value=event_id, hint=hint)
 
 
 async def _turn_to_master(

@@ -156,8 +156,8 @@ def check_series_move(master: Appointment, times: tuple[datetime, datetime] | No
         master.start_time.date()
     )
     if not rule or _FIXED_TO_TIMES.search(rule) or (days_change and _FIXED_TO_DAYS.search(rule)):
-        mend = "send start_time, end_time and the new rrule together by update_appointment"
-        raise _refuse("rrule", master.rrule, "the series would not follow, because the rule stays as it is", mend)
+        hint = "send start_time, end_time and the new rrule together by update_appointment"
+        raise _refuse("rrule", master.rrule, "the series would not follow, because the rule stays as it is", hint)
 
 
 def _fix(name: str, moment: datetime) -> datetime:
@@ -194,8 +194,8 @@ def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetT
     if status is not None and status in _KEPT_STATUSES:
         return status
     if status != "active" and wanted.appointment_status is UNSET:
-        mend = "pass appointment_status=…, or use update_appointment"
-        raise _refuse("appointment_status", status, "it is not a status that can be sent", mend)
+        hint = "pass appointment_status=…, or use update_appointment"
+        raise _refuse("appointment_status", status, "it is not a status that can be sent", hint)
     return UNSET
 
 
@@ -241,5 +241,5 @@ def _show(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else show(value)
 
 
-def _refuse(field: str, value: object, reason: str, mend: str) -> InvalidRequestError:
-    return refuse(field, value, reason, mend, _NOTHING_CHANGED)
+def _refuse(field: str, value: object, reason: str, hint: str) -> InvalidRequestError:
+    return refuse(field, value, reason, hint, _NOTHING_CHANGED)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from .app import Desk
+from .app import SandboxApp
 from .oauth import CALENDARS, READ, WRITE
 from .rate_limits import Limits
 from .store import BookedAppointment
@@ -51,7 +51,7 @@ class Edit(Struct, frozen=True):
 class Admin:
     """Answers the admin routes."""
 
-    def __init__(self, desk: Desk, reset: Callable[[], None]) -> None:
+    def __init__(self, desk: SandboxApp, reset: Callable[[], None]) -> None:
         self._desk = desk
         self._reset = reset
 

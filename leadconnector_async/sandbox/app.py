@@ -13,14 +13,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from .faults import Fault, FaultScript, Quirks
-from .handlers import HANDLERS, Visit
-from .oauth import Office, TokenBook, TokenRefusal, describe_form, read_form, render_tokens
-from .rate_limits import Gate, Limits, Verdict
+from .handlers import HANDLERS, RequestContext
+from .oauth import TokenEndpoint, TokenRefusal, TokenRegistry, describe_form, read_form, render_tokens
+from .rate_limits import Limits, RateLimiter, Verdict
 from .request_log import LoggedRequest, RequestLog
 from .responses import encode, render_page, render_refusal, render_token_refusal
 from .routes import Route, find_route
 from .rules import Refusal
-from .seed import Clinic, build_id
+from .seed import Seed, build_id
 from .store import SEED_DAY
 
 _TOKEN_ROUTES: Final = {
@@ -45,14 +45,14 @@ class Reply(Struct, frozen=True):
     fault: Fault = _OK
 
 
-class Desk:
+class SandboxApp:
     """The server without its sockets."""
 
     def __init__(
         self,
-        clinic: Clinic,
-        tokens: TokenBook,
-        office: Office,
+        clinic: Seed,
+        tokens: TokenRegistry,
+        office: TokenEndpoint,
         *,
         quirks: Quirks,
         limits: Limits,
@@ -68,7 +68,7 @@ class Desk:
         self.strict = strict
         self.faults = FaultScript()
         self.requests = RequestLog(log_size)
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, RateLimiter] = {}
         self._traces = self._made = 0
         self._ahead = 0.0
         self._began: float | None = None
@@ -86,7 +86,7 @@ class Desk:
         else:
             self.own_limits[location_id] = limits
 
-    def restart(self, clinic: Clinic) -> None:
+    def restart(self, clinic: Seed) -> None:
         """Begin anew with another state, empty counters, log and script."""
         self.clinic = clinic
         self.faults.clear()
@@ -95,7 +95,7 @@ class Desk:
         self._traces = self._made = 0
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
-        """Answer one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
+        """Response one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
         self._began = now if self._began is None else self._began
         now += self._ahead
         self.clinic.book.now = _read_calendar(now - self._began)
@@ -133,7 +133,7 @@ class Desk:
         entry.location_id = grant.location_id
         version = _check_version(headers)
         limits = self.own_limits.get(grant.location_id, self.limits)
-        verdict = self._gates.setdefault(grant.location_id, Gate(now)).judge(limits, now)
+        verdict = self._gates.setdefault(grant.location_id, RateLimiter(now)).judge(limits, now)
         if not verdict.allowed:
             return _reject(verdict, limits)
         fault = self.faults.take(route.operation)
@@ -173,8 +173,8 @@ class Desk:
         body = render_refusal(fault.status, _name_status(fault.status), self._trace_id())
         return Reply(fault.status, _JSON | verdict.headers | hint, body, fault)
 
-    def _welcome(self, entry: LoggedRequest, route: Route, version: str, body: bytes) -> Visit:
-        return Visit(
+    def _welcome(self, entry: LoggedRequest, route: Route, version: str, body: bytes) -> RequestContext:
+        return RequestContext(
             book=self.clinic.book,
             quirks=self.quirks,
             strict=self.strict,
@@ -187,7 +187,7 @@ class Desk:
             trace_id=self._trace_id(),
         )
 
-    def _answer(self, entry: LoggedRequest, visit: Visit, fault: Fault, verdict: Verdict) -> Reply:
+    def _answer(self, entry: LoggedRequest, visit: RequestContext, fault: Fault, verdict: Verdict) -> Reply:
         try:
             served = HANDLERS[entry.operation or ""](visit)
         except Refusal as refusal:

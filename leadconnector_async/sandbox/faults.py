@@ -63,7 +63,7 @@ class Fault(Struct, frozen=True):
             return cls("stall", seconds=float(match["seconds"]))
         if match := _HTML.fullmatch(text):
             return cls("html", int(match["status"]))
-        raise InvalidRequestError(f"unknown fault {show(text)}: {_MEND}", field="fault", value=text, mend=_MEND)
+        raise InvalidRequestError(f"unknown fault {show(text)}: {_MEND}", field="fault", value=text, hint=_MEND)
 
     def __str__(self) -> str:
         match self.kind:

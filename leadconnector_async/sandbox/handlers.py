@@ -30,7 +30,7 @@ from .rules import (
     read_texts,
     update_block_slot,
 )
-from .store import Book, BookedAppointment, BookedNote, list_free_slots
+from .store import BookedAppointment, BookedNote, Store, list_free_slots
 
 _LONGEST_RANGE: Final = timedelta(days=31)
 _NOTES_ON_A_PAGE: Final = 20
@@ -40,10 +40,10 @@ _USER_IDS: Final = re.compile(r"userIds(?:\[\d*\])?")
 """Whether a list repeats its key, with or without brackets, is not known: all are understood."""
 
 
-class Visit(Struct, frozen=True, kw_only=True):
+class RequestContext(Struct, frozen=True, kw_only=True):
     """A request that may be served."""
 
-    book: Book
+    book: Store
     quirks: Quirks
     strict: bool
     location_id: str
@@ -62,7 +62,7 @@ class Visit(Struct, frozen=True, kw_only=True):
         return dict(self.pairs)
 
 
-class Served(Struct, frozen=True):
+class Result(Struct, frozen=True):
     """What it came to."""
 
     body: bytes
@@ -71,15 +71,15 @@ class Served(Struct, frozen=True):
     """Id of the event that was changed."""
 
 
-Handler: TypeAlias = Callable[[Visit], Served]
+Handler: TypeAlias = Callable[[RequestContext], Result]
 
 
-def get_appointment(visit: Visit) -> Served:
+def get_appointment(visit: RequestContext) -> Result:
     """The event in its envelope."""
-    return Served(responses.render_event(visit.book, _find(visit), visit.quirks, visit.trace_id))
+    return Result(responses.render_event(visit.book, _find(visit), visit.quirks, visit.trace_id))
 
 
-def update_appointment(visit: Visit) -> Served:
+def update_appointment(visit: RequestContext) -> Result:
     """The flat answer."""
     event, wanted = _find(visit), _decode(visit.body)
     changed = apply_update(
@@ -89,7 +89,7 @@ def update_appointment(visit: Visit) -> Served:
     return _show_written(visit, changed)
 
 
-def create(visit: Visit) -> Served:
+def create(visit: RequestContext) -> Result:
     """As for an update."""
     event = create_appointment(
         visit.book,
@@ -103,26 +103,26 @@ def create(visit: Visit) -> Served:
     return _show_written(visit, event)
 
 
-def delete_event(visit: Visit) -> Served:
+def delete_event(visit: RequestContext) -> Result:
     """An appointment, an instance or a block slot; what is deleted already is not known any more."""
     event = _find(visit)
     if event.deleted:
         raise Refusal(400, INVALID_EVENT)
     visit.book.put(msgspec.structs.replace(event, deleted=True))
-    return Served(responses.encode({"succeeded": True, "traceId": visit.trace_id}), 201, event.id)
+    return Result(responses.encode({"succeeded": True, "traceId": visit.trace_id}), 201, event.id)
 
 
-def list_events(visit: Visit) -> Served:
+def list_events(visit: RequestContext) -> Result:
     """The appointments of a calendar or a user in a range, instances included; none that are deleted."""
     return _list(visit, blocks=False)
 
 
-def list_blocked_slots(visit: Visit) -> Served:
+def list_blocked_slots(visit: RequestContext) -> Result:
     """The block slots of a calendar or a user in a range."""
     return _list(visit, blocks=True)
 
 
-def write_block_slot(visit: Visit) -> Served:
+def write_block_slot(visit: RequestContext) -> Result:
     """Create one, or change the one that the path names."""
     if "event_id" in visit.ids:
         block = update_block_slot(visit.book, _find(visit), _decode(visit.body), location_id=visit.location_id)
@@ -130,10 +130,10 @@ def write_block_slot(visit: Visit) -> Served:
         event_id = visit.new_id()
         block = create_block_slot(visit.book, event_id, _decode(visit.body), location_id=visit.location_id)
     visit.book.put(block)
-    return Served(responses.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
+    return Result(responses.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
 
 
-def get_free_slots(visit: Visit) -> Served:
+def get_free_slots(visit: RequestContext) -> Result:
     """By day, in the zone that was asked for or the calendar's; whoever is not in the team has none [guess]."""
     calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
     start, end = _read_range(visit, "startDate", "endDate")
@@ -146,22 +146,22 @@ def get_free_slots(visit: Visit) -> Served:
     users = [user for user in calendar.team if user in asked] if asked else calendar.team
     days = list_free_slots(visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users)
     shown = {day: {"slots": slots} for day, slots in days.items()}
-    return Served(responses.encode({**shown, "traceId": visit.trace_id}))
+    return Result(responses.encode({**shown, "traceId": visit.trace_id}))
 
 
-def list_notes(visit: Visit) -> Served:
+def list_notes(visit: RequestContext) -> Result:
     """A page of at most 20."""
     notes = visit.book.notes[_find(visit).id]
     offset, most = _read_number(visit, "offset"), _read_number(visit, "limit")
     if most > _NOTES_ON_A_PAGE:
         raise Refusal(422, [f"limit must not be greater than {_NOTES_ON_A_PAGE}"])
     page = [responses.render_note(visit.book, note) for note in notes[offset : offset + most]]
-    return Served(
+    return Result(
         responses.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": visit.trace_id})
     )
 
 
-def create_note(visit: Visit) -> Served:
+def create_note(visit: RequestContext) -> Result:
     """At the end of the list."""
     event = _find(visit)
     text, user_id = _read_note(visit)
@@ -170,7 +170,7 @@ def create_note(visit: Visit) -> Served:
     return _show_note(visit, note, 201, event.id)
 
 
-def update_note(visit: Visit) -> Served:
+def update_note(visit: RequestContext) -> Result:
     """Another text; another author only if one is named."""
     event, position = _find(visit), _find_note(visit)
     text, user_id = _read_note(visit)
@@ -180,21 +180,21 @@ def update_note(visit: Visit) -> Served:
     return _show_note(visit, note, 200, event.id)
 
 
-def delete_note(visit: Visit) -> Served:
+def delete_note(visit: RequestContext) -> Result:
     """It is gone."""
     event, position = _find(visit), _find_note(visit)
     del visit.book.notes[event.id][position]
-    return Served(responses.encode({"success": True, "traceId": visit.trace_id}), changed=event.id)
+    return Result(responses.encode({"success": True, "traceId": visit.trace_id}), changed=event.id)
 
 
-def get_calendar(visit: Visit) -> Served:
+def get_calendar(visit: RequestContext) -> Result:
     """With its team and its meeting places."""
     calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
     shown = responses.render_calendar(visit.book, calendar)
-    return Served(responses.encode({"calendar": shown, "traceId": visit.trace_id}))
+    return Result(responses.encode({"calendar": shown, "traceId": visit.trace_id}))
 
 
-def list_calendars(visit: Visit) -> Served:
+def list_calendars(visit: RequestContext) -> Result:
     """Those of the location that is named, or of one of its groups; drafts too, unless it says otherwise [doc]."""
     _check_query_location(visit)
     group_id, drafted = visit.query.get("groupId"), _read_flag(visit, "showDrafted", default=True)
@@ -205,7 +205,7 @@ def list_calendars(visit: Visit) -> Served:
         and group_id in (None, visit.book.groups.get(calendar.id))
         and (drafted or calendar.is_active)
     ]
-    return Served(responses.encode({"calendars": calendars, "traceId": visit.trace_id}))
+    return Result(responses.encode({"calendars": calendars, "traceId": visit.trace_id}))
 
 
 HANDLERS: Final[dict[str, Handler]] = {
@@ -227,7 +227,7 @@ HANDLERS: Final[dict[str, Handler]] = {
 }
 
 
-def _find(visit: Visit) -> BookedAppointment:
+def _find(visit: RequestContext) -> BookedAppointment:
     event = visit.book.find(visit.ids["event_id"])
     if event is None or (event.deleted and not visit.quirks.deleted_readable):
         raise Refusal(400, INVALID_EVENT)
@@ -235,17 +235,17 @@ def _find(visit: Visit) -> BookedAppointment:
     return event
 
 
-def _show_written(visit: Visit, event: BookedAppointment) -> Served:
+def _show_written(visit: RequestContext, event: BookedAppointment) -> Result:
     body = responses.render_update(visit.book, event, visit.quirks, visit.trace_id, version=visit.version)
-    return Served(body, changed=event.id)
+    return Result(body, changed=event.id)
 
 
-def _show_note(visit: Visit, note: BookedNote, status: int, event_id: str) -> Served:
+def _show_note(visit: RequestContext, note: BookedNote, status: int, event_id: str) -> Result:
     shown = {"note": responses.render_note(visit.book, note), "traceId": visit.trace_id}
-    return Served(responses.encode(shown), status, event_id)
+    return Result(responses.encode(shown), status, event_id)
 
 
-def _find_note(visit: Visit) -> int:
+def _find_note(visit: RequestContext) -> int:
     notes = visit.book.notes[visit.ids["event_id"]]
     for position, note in enumerate(notes):
         if note.id == visit.ids["note_id"]:
@@ -253,7 +253,7 @@ def _find_note(visit: Visit) -> int:
     raise Refusal(404, "Note not found")  # the text is a guess
 
 
-def _list(visit: Visit, *, blocks: bool) -> Served:
+def _list(visit: RequestContext, *, blocks: bool) -> Result:
     _check_query_location(visit)
     chosen = {name: visit.query[name] for name in ("userId", "calendarId", "groupId") if name in visit.query}
     if not chosen:
@@ -264,50 +264,50 @@ def _list(visit: Visit, *, blocks: bool) -> Served:
         for event in visit.book.list_between(visit.location_id, start, end)
         if event.is_block is blocks and _is_of(visit.book, event, chosen)
     ]
-    return Served(responses.encode({"events": events, "traceId": visit.trace_id}))
+    return Result(responses.encode({"events": events, "traceId": visit.trace_id}))
 
 
-def _check_query_location(visit: Visit) -> None:
+def _check_query_location(visit: RequestContext) -> None:
     location_id = visit.query.get("locationId")
     if location_id is None:
         raise Refusal(422, ["locationId should not be empty"])
     check_location(location_id, visit.location_id)
 
 
-def _read_users(visit: Visit) -> list[str]:
+def _read_users(visit: RequestContext) -> list[str]:
     """The users that are asked for, in any of the forms that clients use for a list."""
     texts = [text for name, text in visit.pairs if name == "userId" or _USER_IDS.fullmatch(name)]
     return [user for text in texts for user in text.split(",") if user]
 
 
-def _read_flag(visit: Visit, name: str, *, default: bool = False) -> bool:
+def _read_flag(visit: RequestContext, name: str, *, default: bool = False) -> bool:
     text = visit.query.get(name)
     if text not in (None, "true", "false"):
         raise Refusal(422, [f"{name} must be a boolean value"])
     return default if text is None else text == "true"
 
 
-def _is_of(book: Book, event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
+def _is_of(book: Store, event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
     group_id = book.groups.get(event.calendar_id)
     own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": group_id}
     return all(own[name] == value for name, value in chosen.items())
 
 
-def _read_range(visit: Visit, first: str, last: str) -> tuple[datetime, datetime]:
+def _read_range(visit: RequestContext, first: str, last: str) -> tuple[datetime, datetime]:
     start, end = (datetime.fromtimestamp(_read_number(visit, name) / 1000, UTC) for name in (first, last))
     if end <= start:
         raise Refusal(422, f"{last} must be after {first}")  # the text is a guess
     return start, end
 
 
-def _read_number(visit: Visit, name: str) -> int:
+def _read_number(visit: RequestContext, name: str) -> int:
     text = visit.query.get(name)
     if text is None or not text.isdigit() or len(text) > 14:
         raise Refusal(422, [f"{name} must be a number string"])
     return int(text)
 
 
-def _read_note(visit: Visit) -> tuple[str, str | None]:
+def _read_note(visit: RequestContext) -> tuple[str, str | None]:
     fields = read_texts(_decode(visit.body), _NOTE_STRINGS)
     body = fields.get("body", "")
     if not body.strip():

@@ -78,11 +78,11 @@ class _Answered(Struct, frozen=True):
     content: Content
 
 
-class Office:
+class TokenEndpoint:
     """The token endpoints without their sockets."""
 
     def __init__(
-        self, seed: int, tokens: TokenBook, company_id: str, rules: TokenRules, location_ids: Iterable[str] = ()
+        self, seed: int, tokens: TokenRegistry, company_id: str, rules: TokenRules, location_ids: Iterable[str] = ()
     ) -> None:
         self.client_id = f"{_hash(seed, 'client', 0)[:24]}-sandbox"
         self.client_secret = _hash(seed, "secret", 0)[:36]
@@ -240,7 +240,7 @@ class Grant(Struct):
     """By the sandbox's clock."""
 
 
-class TokenBook:
+class TokenRegistry:
     """All tokens that were issued."""
 
     def __init__(self, seed: int) -> None:

@@ -56,7 +56,7 @@ class Verdict(Struct, frozen=True):
     """Until a request would be let through again."""
 
 
-class Gate:
+class RateLimiter:
     """The limiter of one location."""
 
     def __init__(self, now: float) -> None:

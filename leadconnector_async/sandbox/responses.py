@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from .faults import Quirks
-from .store import SEED_DAY, Book, BookedAppointment, BookedNote, Calendar
+from .store import SEED_DAY, BookedAppointment, BookedNote, Calendar, Store
 
 Fields: TypeAlias = dict[str, object]
 _NAMES: Final = ("Ada", "Ben", "Cleo", "Dev", "Eva", "Finn", "Gita", "Hugo")
@@ -22,7 +22,7 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 def render_update(
-    book: Book, event: BookedAppointment, quirks: Quirks, trace_id: str, *, version: str = ""
+    book: Store, event: BookedAppointment, quirks: Quirks, trace_id: str, *, version: str = ""
 ) -> bytes:
     """The flat answer of an update; when it was added and changed, only version v3 says here."""
     if quirks.empty_answer:
@@ -37,12 +37,12 @@ def render_update(
     return encode(fields | {"traceId": trace_id})
 
 
-def render_event(book: Book, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
+def render_event(book: Store, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
     """The enveloped answer of a get."""
     return encode({"event": render_fields(book, event, quirks), "traceId": trace_id})
 
 
-def render_fields(book: Book, event: BookedAppointment, quirks: Quirks) -> Fields:
+def render_fields(book: Store, event: BookedAppointment, quirks: Quirks) -> Fields:
     """An event as get and lists show it."""
     fields = _render_head(event) | {"groupId": book.groups.get(event.calendar_id, "")}
     fields |= _render_status(event, quirks)
@@ -57,7 +57,7 @@ def render_fields(book: Book, event: BookedAppointment, quirks: Quirks) -> Field
     return fields
 
 
-def render_block_slot(book: Book, block: BookedAppointment, quirks: Quirks) -> bytes:
+def render_block_slot(book: Store, block: BookedAppointment, quirks: Quirks) -> bytes:
     """The flat answer of a block slot."""
     fields: Fields = {"id": block.id, "locationId": block.location_id, "title": block.title}
     owners = {"calendarId": block.calendar_id, "assignedUserId": block.assigned_user_id}
@@ -65,7 +65,7 @@ def render_block_slot(book: Book, block: BookedAppointment, quirks: Quirks) -> b
     return encode(fields | _render_times(book, block, quirks))
 
 
-def render_note(book: Book, note: BookedNote) -> Fields:
+def render_note(book: Store, note: BookedNote) -> Fields:
     """A note as lists show it; its author is left out where nobody was named [guess]."""
     shown: Fields = {
         "id": note.id,
@@ -79,7 +79,7 @@ def render_note(book: Book, note: BookedNote) -> Fields:
     return shown
 
 
-def render_calendar(book: Book, calendar: Calendar) -> Fields:
+def render_calendar(book: Store, calendar: Calendar) -> Fields:
     """A calendar with its team; everybody meets in the first of the places."""
     places = [{"kind": "custom", "location": "Front desk", "meetingId": "custom_0"}]
     team = [
@@ -145,7 +145,7 @@ def _render_open_hours(calendar: Calendar) -> Fields:
     return {"daysOfTheWeek": list(range(7)), "hours": [hours]}
 
 
-def _render_stamps(book: Book, event: BookedAppointment) -> Fields:
+def _render_stamps(book: Store, event: BookedAppointment) -> Fields:
     stamps = book.find_stamps(event)
     return {"dateAdded": _render_stamp(stamps.added), "dateUpdated": _render_stamp(stamps.updated)}
 
@@ -183,7 +183,7 @@ def _render_recurrence(event: BookedAppointment, quirks: Quirks) -> Fields:
     return fields
 
 
-def _render_times(book: Book, event: BookedAppointment, quirks: Quirks) -> Fields:
+def _render_times(book: Store, event: BookedAppointment, quirks: Quirks) -> Fields:
     user = book.users.get(event.assigned_user_id)
     calendar = book.calendars.get(event.calendar_id)
     name = user.zone if user is not None and quirks.assignee_offset else calendar.zone if calendar else "UTC"

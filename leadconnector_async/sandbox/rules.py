@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from .faults import Quirks
-from .store import Book, BookedAppointment, Calendar
+from .store import BookedAppointment, Calendar, Store
 
 _STRINGS: Final = {
     "title": "title",
@@ -62,7 +62,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
         self.message = message
 
 
-class Wish(Struct, frozen=True):
+class UpdateFields(Struct, frozen=True):
     """An update whose types are right."""
 
     fields: dict[str, str]
@@ -72,7 +72,7 @@ class Wish(Struct, frozen=True):
 
 
 def apply_update(
-    book: Book, event_id: str, body: object, *, version: str, quirks: Quirks, strict: bool
+    book: Store, event_id: str, body: object, *, version: str, quirks: Quirks, strict: bool
 ) -> BookedAppointment:
     """The new state of an appointment. Raises `Refusal`; the book is not touched."""
     wish = _read_wish(body, version)
@@ -87,7 +87,7 @@ def apply_update(
 
 
 def create_appointment(
-    book: Book, event_id: str, body: object, *, location_id: str, version: str, strict: bool
+    book: Store, event_id: str, body: object, *, location_id: str, version: str, strict: bool
 ) -> BookedAppointment:
     """A new appointment. Raises `Refusal`. Without an assignee, the first who is free has it [guess]."""
     wish = _read_wish(body, version, _CREATE_STRINGS)
@@ -124,7 +124,7 @@ def create_appointment(
     return event
 
 
-def find_calendar(book: Book, calendar_id: str, location_id: str) -> Calendar:
+def find_calendar(book: Store, calendar_id: str, location_id: str) -> Calendar:
     """A calendar of a location. Raises `Refusal`."""
     calendar = book.calendars.get(calendar_id)
     if calendar is None:
@@ -139,7 +139,7 @@ def check_location(location_id: str, own: str) -> None:
         raise Refusal(403, FOREIGN)
 
 
-def create_block_slot(book: Book, event_id: str, body: object, *, location_id: str) -> BookedAppointment:
+def create_block_slot(book: Store, event_id: str, body: object, *, location_id: str) -> BookedAppointment:
     """A new block slot, of a calendar or of a person. Raises `Refusal`."""
     texts = read_texts(body, _BLOCK_STRINGS)
     _require(texts, _BLOCK_REQUIRED)
@@ -162,7 +162,9 @@ def create_block_slot(book: Book, event_id: str, body: object, *, location_id: s
     return _move_block(block, texts, start, end)
 
 
-def update_block_slot(book: Book, known: BookedAppointment, body: object, *, location_id: str) -> BookedAppointment:
+def update_block_slot(
+    book: Store, known: BookedAppointment, body: object, *, location_id: str
+) -> BookedAppointment:
     """The new state of a block slot. Raises `Refusal`."""
     texts = read_texts(body, _BLOCK_STRINGS)
     _require(texts, _BLOCK_UPDATE_REQUIRED)
@@ -177,7 +179,7 @@ def _require(texts: Mapping[str, str], names: Iterable[str]) -> None:
         raise Refusal(422, [f"{name} should not be empty" for name in missing])
 
 
-def _check_block_place(book: Book, texts: Mapping[str, str], location_id: str) -> None:
+def _check_block_place(book: Store, texts: Mapping[str, str], location_id: str) -> None:
     check_location(texts["location_id"], location_id)
     if calendar_id := texts.get("calendar_id"):
         find_calendar(book, calendar_id, location_id)
@@ -190,7 +192,7 @@ def _move_block(
     return msgspec.structs.replace(block, **texts, start_time=new_start, end_time=new_end)
 
 
-def _assign(book: Book, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:
+def _assign(book: Store, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:
     options = [msgspec.structs.replace(event, assigned_user_id=user) for user in calendar.team]
     return next((option for option in options if book.is_free(option)), options[0])
 
@@ -202,7 +204,7 @@ def read_texts(body: object, strings: Mapping[str, str]) -> dict[str, str]:
 
 def _read_wish(
     body: object, version: str, strings: Mapping[str, str] = _STRINGS, booleans: frozenset[str] = _BOOLEANS
-) -> Wish:
+) -> UpdateFields:
     if not isinstance(body, dict):
         raise Refusal(400, "Bad Request")
     fields: dict[str, str] = {}
@@ -222,7 +224,7 @@ def _read_wish(
     faults += _check_words(fields, version)
     if faults:
         raise Refusal(422, faults)
-    return Wish(fields, frozenset(flags))
+    return UpdateFields(fields, frozenset(flags))
 
 
 def _check_words(fields: dict[str, str], version: str) -> list[str]:
@@ -235,7 +237,7 @@ def _check_words(fields: dict[str, str], version: str) -> list[str]:
     return faults
 
 
-def _change(event: BookedAppointment, wish: Wish, quirks: Quirks) -> BookedAppointment:
+def _change(event: BookedAppointment, wish: UpdateFields, quirks: Quirks) -> BookedAppointment:
     texts = dict(wish.fields)
     start, end = _read_times(
         event.start_time, event.end_time, texts.pop("start_time", None), texts.pop("end_time", None)
@@ -281,7 +283,7 @@ def _read_time(text: str) -> datetime:
         raise Refusal(400, "Bad Request") from None
 
 
-def _check_team(book: Book, changed: BookedAppointment, wish: Wish) -> None:
+def _check_team(book: Store, changed: BookedAppointment, wish: UpdateFields) -> None:
     calendar = find_calendar(book, changed.calendar_id, changed.location_id)
     if "ignoreFreeSlotValidation" in wish.flags and "assigned_user_id" not in wish.fields:
         raise Refusal(422, "A team member needs to be selected. assignedUserId is missing")
@@ -290,7 +292,7 @@ def _check_team(book: Book, changed: BookedAppointment, wish: Wish) -> None:
 
 
 def _check_slot(
-    book: Book, event: BookedAppointment, changed: BookedAppointment, wish: Wish, quirks: Quirks
+    book: Store, event: BookedAppointment, changed: BookedAppointment, wish: UpdateFields, quirks: Quirks
 ) -> None:
     if not {"start_time", "end_time"} & wish.fields.keys():
         return
@@ -300,7 +302,7 @@ def _check_slot(
     _check_place(book, changed, wish)
 
 
-def _check_place(book: Book, event: BookedAppointment, wish: Wish) -> None:
+def _check_place(book: Store, event: BookedAppointment, wish: UpdateFields) -> None:
     """It lies on the calendar's grid, and its assignee is free."""
     if "ignoreFreeSlotValidation" in wish.flags:
         return

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from .store import SEED_DAY, Book, BookedAppointment, Calendar, User
+from .store import SEED_DAY, BookedAppointment, Calendar, Store, User
 
 FIRST_DAY: Final = datetime(2027, 3, 10)
 """The first day with single appointments; wall-clock time, placed in each calendar's own zone."""
@@ -52,10 +52,10 @@ class Location(Struct, frozen=True):
     """The masters of the series."""
 
 
-class Clinic(Struct, frozen=True):
+class Seed(Struct, frozen=True):
     """What a seed has made."""
 
-    book: Book
+    book: Store
     locations: dict[str, Location]
     """By their ids, in the order in which they were made."""
 
@@ -68,7 +68,7 @@ class Clinic(Struct, frozen=True):
 class _Plot(Struct, frozen=True):
     """Where a location is built, and how its ids are made."""
 
-    book: Book
+    book: Store
     seed: int
     number: int
 
@@ -94,12 +94,12 @@ def build_id(seed: int, kind: str, number: int) -> str:
     return "".join(letters)
 
 
-def build_clinic(seed: int, appointments: int, locations: int = 1) -> Clinic:
+def build_seed(seed: int, appointments: int, locations: int = 1) -> Seed:
     """Make a book of so many locations, each with so many single appointments, and a few series."""
-    book = Book()
+    book = Store()
     built = [_build_location(_Plot(book, seed, number), appointments) for number in range(locations)]
     book.now = SEED_DAY
-    return Clinic(book, {location.id: location for location in built})
+    return Seed(book, {location.id: location for location in built})
 
 
 def _build_location(plot: _Plot, appointments: int) -> Location:

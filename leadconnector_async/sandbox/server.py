@@ -11,14 +11,14 @@ from typing import Final, Self
 from aiohttp import web
 
 from .admin import PREFIX, Admin
-from .app import Desk, Reply
+from .app import Reply, SandboxApp
 from .faults import Fault, FaultScript, Quirks
-from .oauth import CALENDARS, READ, WRITE, Office, TokenBook, TokenKind, TokenRules, UserType
+from .oauth import CALENDARS, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
 from .rate_limits import Limits
 from .request_log import RequestLog
-from .seed import Clinic, build_clinic, build_id
+from .seed import Seed, build_id, build_seed
 from .settings import check_faults, check_host, check_kind, check_number, check_switch
-from .store import Book, BookedAppointment
+from .store import BookedAppointment, Store
 
 _LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log_size": 0}
 
@@ -64,12 +64,12 @@ class Sandbox:
         self._sizes = appointments, locations
         self._faults = dict(faults or {})
         self._host = host
-        tokens, clinic = TokenBook(seed), build_clinic(seed, *self._sizes)
+        tokens, clinic = TokenRegistry(seed), build_seed(seed, *self._sizes)
         company_id, rules = build_id(seed, "company", 0), token_rules or TokenRules()
-        self._desk = Desk(
+        self._desk = SandboxApp(
             clinic,
             tokens,
-            Office(seed, tokens, company_id, rules, clinic.locations),
+            TokenEndpoint(seed, tokens, company_id, rules, clinic.locations),
             quirks=quirks or Quirks(),
             limits=limits or Limits(),
             strict=strict,
@@ -108,7 +108,7 @@ class Sandbox:
 
     def reset(self) -> None:
         """Back to the beginning: state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
-        self._desk.restart(build_clinic(self._seed, *self._sizes))
+        self._desk.restart(build_seed(self._seed, *self._sizes))
         for operation, planned in self._faults.items():
             self._desk.faults.plan(operation, planned)
 
@@ -141,7 +141,7 @@ class Sandbox:
         return self._clinic.locations[location_id].series_ids
 
     @property
-    def book(self) -> Book:
+    def book(self) -> Store:
         """The whole state, of all locations."""
         return self._clinic.book
 
@@ -258,7 +258,7 @@ class Sandbox:
         self.edit_appointment(event_id, deleted=True)
 
     @property
-    def _clinic(self) -> Clinic:
+    def _clinic(self) -> Seed:
         return self._desk.clinic
 
 
@@ -278,7 +278,7 @@ def _check_parts(limits: object, quirks: object, token_rules: object, faults: ob
 class Listener:
     """Serves a desk on a port of loopback until it is stopped."""
 
-    def __init__(self, desk: Desk, admin: Admin, host: str, port: int) -> None:
+    def __init__(self, desk: SandboxApp, admin: Admin, host: str, port: int) -> None:
         self._desk = desk
         self._admin = admin
         self._host = host

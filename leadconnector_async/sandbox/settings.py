@@ -11,9 +11,9 @@ from .._validation.text import show
 from ..exceptions import InvalidRequestError
 
 
-def refuse_setting(name: str, value: object, mend: str) -> InvalidRequestError:
+def refuse_setting(name: str, value: object, hint: str) -> InvalidRequestError:
     """The error for a setting that cannot work."""
-    return InvalidRequestError(f"{name} is {show(value)}; {mend}", field=name, value=value, mend=mend)
+    return InvalidRequestError(f"{name} is {show(value)}; {hint}", field=name, value=value, hint=hint)
 
 
 def check_number(name: str, value: object, least: int, most: int = 1_000_000_000) -> None:

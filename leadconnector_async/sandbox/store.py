@@ -97,7 +97,7 @@ class BookedNote(Struct, frozen=True):
     """In UTC; of the seed if `None`."""
 
 
-class Book:
+class Store:
     """All that the server knows."""
 
     def __init__(self) -> None:
@@ -272,7 +272,7 @@ def _list_dates(start: datetime, end: datetime) -> list[date]:
 
 
 def list_free_slots(
-    book: Book, calendar: Calendar, start: datetime, end: datetime, *, zone: str | None, users: Sequence[str]
+    book: Store, calendar: Calendar, start: datetime, end: datetime, *, zone: str | None, users: Sequence[str]
 ) -> dict[str, list[str]]:
     """Free slots between two instants, by their day in `zone` (the calendar's own if `None`), as ISO 8601."""
     shown_in = ZoneInfo(zone or calendar.zone)

@@ -23,7 +23,7 @@ from leadconnector_async import (
     RetryPolicy,
     SlotUnavailableError,
     Timeouts,
-    answer_of,
+    with_response,
 )
 from leadconnector_async.events import UnexpectedId
 
@@ -84,7 +84,7 @@ PAGES = {
 
 
 def connect(url: str, policy: RetryPolicy = QUICK) -> LeadConnector:
-    bounds = Timeouts(connect=1, read=0.3)
+    bounds = Timeouts(connect=1, total=0.3)
     return LeadConnector("pit-aaaaaaaa", base_url=url, retry=policy, timeouts=bounds, location_id="l")
 
 
@@ -121,13 +121,13 @@ async def test_an_update_behind_a_page_is_read_back() -> None:
     """As after a lost answer: applied only if the event shows it, sent again if it shows otherwise."""
     shown, other = (answer(200, b'{"event":{"id":"ev1","title":"%s"}}' % title) for title in (b"x", b"y"))
     async with raw_server(PAGES["html"], shown) as server, connect(server.url) as client:
-        read = await answer_of(client.update_appointment("ev1", UPDATE))
+        read = await with_response(client.update_appointment("ev1", UPDATE))
         assert (read.reconciled, read.attempts) == (True, 2)
     async with (
         raw_server(PAGES["html"], other, answer(200, b'{"id":"ev1"}')) as server,
         connect(server.url) as client,
     ):
-        read = await answer_of(client.update_appointment("ev1", UPDATE))
+        read = await with_response(client.update_appointment("ev1", UPDATE))
         assert (read.reconciled, read.attempts) == (False, 3)
         assert [request[:3] for request in server.requests] == [b"PUT", b"GET", b"PUT"]
 
@@ -300,7 +300,7 @@ async def test_every_field_of_every_struct_may_have_any_type() -> None:
     )
     body = b'{"id":"c","name":[],"isActive":{},"slotDuration":"soon","teamMembers":%s}' % team
     async with raw_server(answer(200, body)) as server, connect(server.url) as client:
-        read = await answer_of(client.get_calendar("c"))
+        read = await with_response(client.get_calendar("c"))
     assert set(read.unread) == {
         "name",
         "is_active",

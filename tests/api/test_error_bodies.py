@@ -229,7 +229,7 @@ async def test_a_hostile_error_answer_reaches_the_caller_as_an_error_of_ours(sta
     refusals = [answer(status, body, "x-ratelimit-max: 0", "retry-after: -1")] * 2
     async with raw_server(*refusals) as server, LeadConnector("t", base_url=server.url) as client:
         with pytest.raises(ApiError) as caught:
-            await client.request("GET", "/x", answer_type=dict)
+            await client.request("GET", "/x", response_type=dict)
     check(caught.value, status)
 
 
@@ -241,7 +241,7 @@ async def test_what_a_server_says_in_place_of_an_answer_is_shown_on_one_short_li
         LeadConnector("t", base_url=server.url) as client,
     ):
         with pytest.raises(Exception, match="no answer came") as caught:
-            await client.request("GET", "/x", answer_type=dict, repeatable=False)
+            await client.request("GET", "/x", response_type=dict, repeatable=False)
     assert not STEERS.search(str(caught.value))
     assert len(str(caught.value)) < 1000
 

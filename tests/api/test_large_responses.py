@@ -146,5 +146,5 @@ async def test_a_large_answer_is_read_beside_the_loop() -> None:
             raw_server(answer(200, body)) as raw,
             LeadConnector("t", base_url=raw.url, retry=QUICK) as client,
         ):
-            probe = await client.request("GET", "/x", answer_type=Probe)
+            probe = await client.request("GET", "/x", response_type=Probe)
             assert (probe.thread != threading.get_ident()) is aside

@@ -22,7 +22,7 @@ from leadconnector_async import (
     PermissionDeniedError,
     SlotUnavailableError,
     UnprocessableError,
-    answer_of,
+    with_response,
 )
 from leadconnector_async._api.events import LIST_EVENTS, build_delete_event, build_list_events
 from leadconnector_async._api.free_slots import build_get_free_slots
@@ -109,7 +109,7 @@ async def test_a_deletion_in_doubt_is_read_back(
 ) -> None:
     """Gone is done; still there is sent again."""
     sandbox.faults.plan("delete_event", [fault])
-    answer = await answer_of(client.delete_event(sandbox.appointment_ids[0]))
+    answer = await with_response(client.delete_event(sandbox.appointment_ids[0]))
     assert (answer.value, answer.reconciled) == (True, sends == 1)
     assert len(sandbox.requests.of("delete_event")) == sends
     assert len(sandbox.requests.of("get_appointment")) == reads
@@ -284,7 +284,7 @@ async def test_version_v3_takes_its_own_statuses(make_client: MakeClient, sandbo
     await client.update_appointment(event_id, AppointmentUpdate(appointment_status="active"))
     sandbox.faults.plan("update_appointment", ["lose-answer"])
     call = client.update_appointment(event_id, AppointmentUpdate(appointment_status="completed"))
-    assert (await answer_of(call)).reconciled
+    assert (await with_response(call)).reconciled
     assert sandbox.appointment(event_id).appointment_status == "showed"
     with pytest.raises(InvalidRequestError, match="only version v3"):
         await make_client().update_appointment(event_id, AppointmentUpdate(appointment_status="active"))
@@ -317,7 +317,7 @@ def list_calls(client: LeadConnector, event_id: str, calendar_id: str, location_
 async def test_every_operation_names_a_missing_scope_and_a_foreign_location(
     make_client: MakeClient, sandbox: Sandbox
 ) -> None:
-    """401 and 403 come as what they are, with what to mend."""
+    """401 and 403 come as what they are, with what to fix."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
     unscoped = make_client(sandbox.issue_token(scopes=()))
     for call in list_calls(unscoped, event.id, event.calendar_id, sandbox.location_id):
@@ -418,7 +418,7 @@ def test_a_range_across_a_change_of_the_clocks_is_split_by_elapsed_time(days: in
 async def test_a_booking_that_cannot_be_sent_is_refused(
     client: LeadConnector, booking: AppointmentCreate, field: str, payload: dict[str, object]
 ) -> None:
-    """Field, value and mend; nothing is sent."""
+    """Field, value and hint; nothing is sent."""
     with pytest.raises(InvalidRequestError, match="Nothing was sent") as caught:
         await client.create_appointment(msgspec.structs.replace(booking, **payload))
     assert caught.value.field == field

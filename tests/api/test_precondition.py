@@ -15,9 +15,9 @@ from leadconnector_async import (
     PreconditionFailedError,
     RetryPolicy,
 )
-from leadconnector_async._api.precondition import MOST_READINGS, Precondition, ReadingClock
+from leadconnector_async._api.precondition import MOST_READINGS, ReadingClock, UpdateGuard
 from leadconnector_async._api.readback import list_changes
-from leadconnector_async.events import Answered, Broken, Reconciled, Sent
+from leadconnector_async.events import Reconciled, RequestFailed, RequestSent, ResponseReceived
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -63,7 +63,7 @@ async def test_a_change_whose_answer_is_lost_is_not_repeated_over_somebody_elses
     """The request is cut off, the front desk edits, the event is read back: it is nobody's to overwrite now."""
     event_id = sandbox.appointment_ids[0]
     sandbox.faults.plan(UPDATE, ["503"])
-    handler = once(Answered, UPDATE, lambda: sandbox.edit_appointment(event_id, **edit))
+    handler = once(ResponseReceived, UPDATE, lambda: sandbox.edit_appointment(event_id, **edit))
     with pytest.raises(PreconditionFailedError, match=f"{next(iter(edit))} was .*, is ") as caught:
         await make_client(on_event=handler).reschedule_appointment(event_id, shift=DAY)
     assert caught.value.outcome == "not_applied"
@@ -77,7 +77,7 @@ async def test_it_stays_unknown_while_the_first_request_may_still_arrive(
     """A request that was cut off can be applied later, so nobody may say that it was not."""
     event_id = sandbox.appointment_ids[0]
     sandbox.faults.plan(UPDATE, ["reset"])
-    handler = once(Broken, UPDATE, lambda: sandbox.edit_appointment(event_id, title="Root canal"))
+    handler = once(RequestFailed, UPDATE, lambda: sandbox.edit_appointment(event_id, title="Root canal"))
     with pytest.raises(PreconditionFailedError) as caught:
         await make_client(on_event=handler).reschedule_appointment(event_id, shift=DAY)
     assert caught.value.outcome == "unknown"
@@ -106,7 +106,7 @@ async def test_a_reading_that_has_grown_old_before_its_write_is_done_again(
         wall.advance(3600)
         sandbox.edit_appointment(event_id, appointment_status="cancelled")
 
-    client = make_client(on_event=once(Answered, GET, sleep))
+    client = make_client(on_event=once(ResponseReceived, GET, sleep))
     await client.reschedule_appointment(event_id, shift=DAY)
     assert sandbox.appointment(event_id).appointment_status == "cancelled"
     assert [one.operation for one in sandbox.requests if one.operation in (GET, UPDATE)] == [GET, GET, UPDATE]
@@ -123,7 +123,7 @@ async def test_each_attempt_is_held_against_the_age_of_the_reading(
         sandbox.edit_appointment(event_id, appointment_status="cancelled")
 
     sandbox.faults.plan(UPDATE, ["429 retry-after=0"])
-    client = make_client(on_event=once(Answered, UPDATE, wait))
+    client = make_client(on_event=once(ResponseReceived, UPDATE, wait))
     await client.reschedule_appointment(event_id, shift=DAY)
     assert sandbox.appointment(event_id).appointment_status == "cancelled"
 
@@ -133,7 +133,7 @@ async def test_a_turn_that_always_comes_too_late_is_an_error(
 ) -> None:
     """It is read a few times, and not for ever; nothing is sent."""
     event_id, wall = sandbox.appointment_ids[0], Wall(monkeypatch)
-    client = make_client(on_event=lambda one: wall.advance(61) if isinstance(one, Answered) else None)
+    client = make_client(on_event=lambda one: wall.advance(61) if isinstance(one, ResponseReceived) else None)
     with pytest.raises(PreconditionFailedError, match=r"read \d+\.\d s before") as caught:
         await client.reschedule_appointment(event_id, shift=DAY)
     assert caught.value.outcome == "not_applied"
@@ -173,7 +173,7 @@ async def test_what_is_shown_again_as_expected_counts_as_a_new_reading() -> None
     """And what is shown otherwise says which field, and what it was and is."""
     clock = ReadingClock(asyncio.get_running_loop())
     before = Appointment(title="Check-up", description=None)
-    precondition = Precondition(lambda: [before], 0.0, clock)
+    precondition = UpdateGuard(lambda: [before], 0.0, clock)
     assert precondition.check_age() is not None
     assert precondition.check_shown(Appointment(title="Check-up", description=""), clock.now()) is None
     assert precondition.check_age() is None
@@ -205,6 +205,6 @@ async def test_a_change_that_nobody_can_tell_of_is_as_before(sandbox: Sandbox, c
 async def test_plain_updates_hold_no_precondition(sandbox: Sandbox, make_client: MakeClient) -> None:
     """`update_appointment` sends what it is told to, and reads nothing first."""
     seen: list[str] = []
-    client = make_client(on_event=lambda one: seen.append(one.operation) if isinstance(one, Sent) else None)
+    client = make_client(on_event=lambda one: seen.append(one.operation) if isinstance(one, RequestSent) else None)
     await client.reschedule_appointment(sandbox.appointment_ids[0], title="New")
     assert seen == [GET, UPDATE]

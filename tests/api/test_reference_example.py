@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from leadconnector_async import Appointment, AppointmentUpdate, LeadConnector, __version__, answer_of
+from leadconnector_async import Appointment, AppointmentUpdate, LeadConnector, __version__, with_response
 
 from ..raw_server import answer, raw_server
 
@@ -45,7 +45,7 @@ async def test_the_reference_example_goes_out_and_comes_back_byte_for_byte() -> 
     """Request line, headers and body are the reference's; the answer is read into every field that it has."""
     async with raw_server(answer(200, ANSWER_BODY)) as server:
         async with LeadConnector("pit-example", base_url=server.url) as client:
-            whole = await answer_of(client.update_appointment("0TkCdp9PfvLeWKYRRvIz", UPDATE))
+            whole = await with_response(client.update_appointment("0TkCdp9PfvLeWKYRRvIz", UPDATE))
     host = server.url.removeprefix("http://")
     assert server.requests == [
         b"PUT /calendars/events/appointments/0TkCdp9PfvLeWKYRRvIz HTTP/1.1\r\n"

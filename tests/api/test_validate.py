@@ -97,7 +97,7 @@ def test_every_status_is_sent(status: str) -> None:
 
 
 def test_active_is_refused_where_the_version_does_not_know_it() -> None:
-    """Before anything is sent, with the mend."""
+    """Before anything is sent, with the hint."""
     with pytest.raises(InvalidRequestError, match='version="v3"'):
         build_update_appointment("ev1", AppointmentUpdate(appointment_status="active"), "2021-04-15")
 
@@ -126,7 +126,7 @@ def test_a_wrong_type_is_refused_by_field_and_value(name: str, value: object) ->
         send(**{name: value})
     assert caught.value.field == name
     assert caught.value.value == value
-    assert caught.value.mend
+    assert caught.value.hint
     assert caught.value.outcome == "not_applied"
 
 
@@ -140,7 +140,7 @@ def test_a_flag_must_be_a_boolean(name: str, value: object) -> None:
 
 @pytest.mark.parametrize("status", ["no_show", "no-show", "pending", "rescheduled", "Confirmed", ""])
 def test_an_unknown_status_is_refused_with_the_known_ones(status: str) -> None:
-    """Statuses that the server refuses with 422 are refused here, and the mend lists the right ones."""
+    """Statuses that the server refuses with 422 are refused here, and the hint lists the right ones."""
     with pytest.raises(InvalidRequestError, match="use one of new, confirmed, cancelled, showed, noshow, invalid"):
         send(appointment_status=status)
 
@@ -474,9 +474,9 @@ def test_a_request_that_cannot_be_sent_is_refused(wrong: dict[str, object]) -> N
 
 def test_an_answer_type_that_cannot_be_decoded_is_refused_before_anything_is_sent() -> None:
     """After the answer it would be too late."""
-    for answer_type in (5, "int", dict[int, set[object]] | list[int] | set[int], lambda: None):
-        with pytest.raises(InvalidRequestError, match="answer_type"):
-            build_request("PUT", "/a", answer_type)  # type: ignore[arg-type]
+    for response_type in (5, "int", dict[int, set[object]] | list[int] | set[int], lambda: None):
+        with pytest.raises(InvalidRequestError, match="response_type"):
+            build_request("PUT", "/a", response_type)  # type: ignore[arg-type]
 
 
 def test_query_values_that_have_one_meaning_are_taken() -> None:

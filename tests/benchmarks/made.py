@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from leadconnector_async import LeadConnector
 from leadconnector_async._api.request import Request
-from leadconnector_async._call.transport import Progress, Reply
+from leadconnector_async._call.transport import Progress, RawResponse
 
 from ..simulation.world import Unconnected, join
 from .server import HEADERS
@@ -62,10 +62,10 @@ class Computed(Unconnected):
         headers: CIMultiDict[str],
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
-    ) -> Reply:
+    ) -> RawResponse:
         progress.left = True
         progress.answered_at = asyncio.get_running_loop().time()
-        return Reply(200, self._headers, _answer(request), progress.answered_at)
+        return RawResponse(200, self._headers, _answer(request), progress.answered_at)
 
 
 class _Provider:

@@ -11,11 +11,11 @@ import aiohttp
 from msgspec import Struct
 from multidict import CIMultiDict
 
-from leadconnector_async import Answer, Appointment, LeadConnector, RateLimit, answer_of
+from leadconnector_async import Appointment, LeadConnector, RateLimit, Response, with_response
 from leadconnector_async._api.request import Request
-from leadconnector_async._call.transport import Progress, Reply
+from leadconnector_async._call.transport import Progress, RawResponse
 from leadconnector_async._limiter.lane import Lane
-from leadconnector_async._limiter.limiter import Throttle
+from leadconnector_async._limiter.limiter import Limiter
 from leadconnector_async._limiter.slots import Ticket
 from leadconnector_async.sandbox import Limits
 
@@ -49,7 +49,7 @@ def measure_idle() -> str:
 
 
 async def _find_longest_delay() -> float:
-    loop, throttle = asyncio.get_running_loop(), Throttle(RateLimit(max_requests=1))
+    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=1))
     waiters = [asyncio.create_task(throttle.find_lane("busy", loop).take()) for _ in range(REQUESTS)]
     await asyncio.sleep(0)
     delays: list[float] = []
@@ -72,7 +72,7 @@ def measure_cost() -> str:
 async def _compare_pipelines() -> float:
     world = World(Limits(max_requests=10**6, interval=0.05))
     event_id = world.sandbox.appointment_ids[0]
-    instant = _Instant(await answer_of(world.connect().get_appointment(event_id)))
+    instant = _Instant(await with_response(world.connect().get_appointment(event_id)))
     limited = join(world.connect(), transport=instant)
     bare = join(world.connect(), transport=instant, throttle=_NoThrottle())
     pairs = [(await _time_calls(limited, event_id), await _time_calls(bare, event_id)) for _ in range(100)]
@@ -90,7 +90,7 @@ async def _time_calls(client: LeadConnector, event_id: str) -> float:
 class _Instant(Unconnected):
     """Answers at once, always the same."""
 
-    def __init__(self, answer: Answer[Appointment]) -> None:
+    def __init__(self, answer: Response[Appointment]) -> None:
         super().__init__()
         self._answer = answer
 
@@ -101,12 +101,12 @@ class _Instant(Unconnected):
         headers: CIMultiDict[str],
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
-    ) -> Reply:
+    ) -> RawResponse:
         answered_at = asyncio.get_running_loop().time()
-        return Reply(200, self._answer.headers, self._answer.body, answered_at)  # type: ignore[arg-type]
+        return RawResponse(200, self._answer.headers, self._answer.body, answered_at)  # type: ignore[arg-type]
 
 
-class _NoThrottle(Throttle):
+class _NoThrottle(Limiter):
     """Everybody may go, and nothing is learnt."""
 
     def __init__(self) -> None:

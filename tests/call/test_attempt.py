@@ -41,7 +41,7 @@ def is_free(client: LeadConnector) -> bool:
 
 @pytest.mark.parametrize("act", ["first", "refresh"])
 def test_calls_that_wait_for_a_hanging_provider_hold_no_slot(act: str) -> None:
-    """More of them than the location has slots: the others go on, and these end by `Timeouts.read`, not applied."""
+    """More of them than the location has slots: the others go on, and these time out, not applied."""
 
     async def play() -> None:
         world = make_world()
@@ -59,7 +59,7 @@ def test_calls_that_wait_for_a_hanging_provider_hold_no_slot(act: str) -> None:
                 return rejected
 
         good = world.connect(retry=ONCE)
-        stuck = good.for_location(world.sandbox.location_id, Hanging()).with_options(timeouts=Timeouts(read=5.0))
+        stuck = good.for_location(world.sandbox.location_id, Hanging()).with_options(timeouts=Timeouts(total=5.0))
         calls = [asyncio.create_task(read(stuck, world)) for _ in range(3)]
         await asyncio.sleep(4)
         assert is_free(good)
@@ -88,7 +88,7 @@ def test_a_token_that_does_not_come_is_asked_for_again() -> None:
                 await asyncio.Event().wait()
             return world.sandbox.token
 
-        client = world.connect(token=provide, timeouts=Timeouts(read=2.0))
+        client = world.connect(token=provide, timeouts=Timeouts(total=2.0))
         assert await read(client, world)
         assert is_free(client)
         return asked
@@ -109,7 +109,7 @@ def test_the_attempt_has_its_whole_time_after_the_token_and_the_wait() -> None:
             await asyncio.sleep(4)
             return world.sandbox.token
 
-        client = world.connect(token=provide, timeouts=Timeouts(read=5.0), retry=ONCE)
+        client = world.connect(token=provide, timeouts=Timeouts(total=5.0), retry=ONCE)
         await read(client, world)
         await read(client, world)
         return asyncio.get_running_loop().time()

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from leadconnector_async import ConfigurationError, LeadConnector, RateLimit, Timeouts
-from leadconnector_async._call.timeouts import Watch
+from leadconnector_async._call.timeouts import AttemptTimer
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -127,7 +127,7 @@ async def test_an_unclosed_client_that_holds_nothing_says_nothing(sandbox: Sandb
 async def test_copies_of_a_client_leave_no_timers(make_client: MakeClient, sandbox: Sandbox) -> None:
     """500 copies with bounds of their own share one timer, and none is left when the client is closed."""
     client = make_client(rate_limit=RateLimit(max_requests=10_000))
-    copies = [client.with_options(timeouts=Timeouts(read=30.0 + number / 100)) for number in range(500)]
+    copies = [client.with_options(timeouts=Timeouts(total=30.0 + number / 100)) for number in range(500)]
     for copy in copies:
         await copy.get_appointment(sandbox.appointment_ids[0])
     watches = {one for part in copies for one in find_watches(part)}
@@ -136,9 +136,9 @@ async def test_copies_of_a_client_leave_no_timers(make_client: MakeClient, sandb
     assert not [one for one in watches if one._timer is not None]
 
 
-def find_watches(client: LeadConnector) -> list[Watch]:
+def find_watches(client: LeadConnector) -> list[AttemptTimer]:
     """All that a client reaches, wherever they are."""
-    found: list[Watch] = []
+    found: list[AttemptTimer] = []
     todo: list[object] = [client]
     seen: set[int] = set()
     while todo:
@@ -146,7 +146,7 @@ def find_watches(client: LeadConnector) -> list[Watch]:
         if id(one) in seen or isinstance(one, type | ModuleType):
             continue
         seen.add(id(one))
-        if isinstance(one, Watch):
+        if isinstance(one, AttemptTimer):
             found.append(one)
         elif isinstance(one, dict) or type(one).__module__.startswith("leadconnector_async"):
             todo += gc.get_referents(one)

@@ -22,7 +22,7 @@ from leadconnector_async import (
     Note,
     RetryPolicy,
     Timeouts,
-    answer_of,
+    with_response,
 )
 from leadconnector_async._api import appointments, block_slots, calendars, events, free_slots, notes
 from leadconnector_async._api.operations import Operation
@@ -98,7 +98,7 @@ async def deliver(
         if row["operation"] == "list_notes":
             await call
             return "ok", None, None
-        answer = await answer_of(call)
+        answer = await with_response(call)
     except LeadConnectorError as failure:
         return "", failure.attempts, failure
     return "reconciled" if answer.reconciled else "ok", answer.attempts, None
@@ -118,7 +118,7 @@ async def test_what_is_reported_is_what_was_seen(sandbox: Sandbox, make_client: 
     for operation, faults in ((row["operation"], row["faults"]), (GET, row["get_faults"])):
         sandbox.faults.plan(operation, faults.split(";") if faults else [])
     policy = RetryPolicy(backoff_base=0.001, backoff_cap=0.002, on_ambiguous=row["on_ambiguous"])  # type: ignore[arg-type]
-    client = make_client(retry=policy, timeouts=Timeouts(connect=0.15, read=0.15))
+    client = make_client(retry=policy, timeouts=Timeouts(connect=0.15, total=0.15))
     result, attempts, error = await deliver(client, sandbox, row)
     sends, reads = len(sandbox.requests.of(row["operation"])), len(sandbox.requests.of(GET))
     reads = reads if row["operation"] != GET else 0

@@ -6,7 +6,15 @@ import logging
 import pytest
 
 from leadconnector_async import Event
-from leadconnector_async.events import Answered, Broken, Paused, Resumed, Retrying, Sent, Waited
+from leadconnector_async.events import (
+    Paused,
+    RequestFailed,
+    RequestSent,
+    ResponseReceived,
+    Resumed,
+    Retrying,
+    SlotAcquired,
+)
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -18,22 +26,22 @@ async def test_the_story_of_a_call_is_told_in_order(sandbox: Sandbox, make_clien
     sandbox.faults.plan("get_appointment", ["reset", "429 retry-after=0.02"])
     await make_client(on_event=events.append).get_appointment(sandbox.appointment_ids[0])
     assert [type(event) for event in events] == [
-        Sent,
-        Broken,
+        RequestSent,
+        RequestFailed,
         Retrying,
-        Sent,
-        Answered,
+        RequestSent,
+        ResponseReceived,
         Paused,
         Retrying,
         Resumed,
-        Waited,
-        Sent,
-        Answered,
+        SlotAcquired,
+        RequestSent,
+        ResponseReceived,
     ]
     assert {(event.location_id, event.operation) for event in events} == {(sandbox.location_id, "get_appointment")}
     assert [event.attempt for event in events] == [1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3]
-    assert [event.status for event in events if isinstance(event, Answered)] == [429, 200]
-    assert all(event.seconds > 0.019 for event in events if isinstance(event, Paused | Resumed | Waited))
+    assert [event.status for event in events if isinstance(event, ResponseReceived)] == [429, 200]
+    assert all(event.seconds > 0.019 for event in events if isinstance(event, Paused | Resumed | SlotAcquired))
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("handler"), StopIteration(), asyncio.CancelledError()])

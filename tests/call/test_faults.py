@@ -14,9 +14,9 @@ from leadconnector_async import (
     OutcomeUnknownError,
     RetryPolicy,
     ServerError,
-    answer_of,
+    with_response,
 )
-from leadconnector_async.events import Answered, Reconciled, Retrying
+from leadconnector_async.events import Reconciled, ResponseReceived, Retrying
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..conftest import QUICK, MakeClient
@@ -39,7 +39,9 @@ async def test_a_slot_that_the_call_itself_has_taken_is_no_refusal(
 
     sandbox.faults.plan(UPDATE, ["reset"])
     client = make_client(on_event=arrive_late)
-    answer = await answer_of(client.update_appointment(event.id, AppointmentUpdate(start_time=start, end_time=end)))
+    answer = await with_response(
+        client.update_appointment(event.id, AppointmentUpdate(start_time=start, end_time=end))
+    )
     assert (answer.reconciled, answer.attempts, story) == (True, 4, [False, True])
     assert sandbox.requests.count_statuses() == {None: 1, 200: 2, 400: 1}
 
@@ -74,13 +76,13 @@ async def test_reading_back_fetches_a_new_token_where_the_old_one_has_expired(
 
     def listen(happened: Event) -> None:
         expire(happened)
-        if isinstance(happened, Answered) and happened.status == 401:
+        if isinstance(happened, ResponseReceived) and happened.status == 401:
             story.append(happened)
 
     sandbox.faults.plan(UPDATE, ["lose-answer"])
     client = make_client(provide, on_event=listen)
     update = AppointmentUpdate(title="x")
-    answer = await answer_of(client.update_appointment(sandbox.appointment_ids[0], update))
+    answer = await with_response(client.update_appointment(sandbox.appointment_ids[0], update))
     assert (answer.reconciled, answer.attempts, len(story)) == (True, 3, 1)
 
 
@@ -109,7 +111,7 @@ async def test_the_daily_budget_fails_at_once_with_the_time_of_its_return(
     with pytest.raises(DailyLimitError, match="resets in 86") as caught:
         await client.get_appointment(event_id)
     assert (len(sandbox.requests), caught.value.attempts) == (2, 0)
-    assert 86_390 < (caught.value.hint_seconds or 0) <= 86_400
+    assert 86_390 < (caught.value.retry_after or 0) <= 86_400
 
 
 async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins(

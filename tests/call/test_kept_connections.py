@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from leadconnector_async import AppointmentCreate, LeadConnector, OutcomeUnknownError, RetryPolicy, answer_of
+from leadconnector_async import AppointmentCreate, LeadConnector, OutcomeUnknownError, RetryPolicy, with_response
 from leadconnector_async._call.transport import is_stale
 
 from ..conftest import QUICK
@@ -113,7 +113,7 @@ async def test_a_booking_after_a_busy_while_is_made_on_a_new_connection(after: b
     ):
         assert (await client.create_appointment(BOOKING)).id == "1"
         time.sleep(0.1)  # noqa: ASYNC251 - the loop shall not turn
-        booked = await answer_of(client.create_appointment(BOOKING))
+        booked = await with_response(client.create_appointment(BOOKING))
         assert (booked.value.id, booked.attempts) == ("2", 1)
         assert (server.requests, server.connections) == (2, 2)
 
@@ -123,7 +123,7 @@ async def test_many_kept_connections_that_have_ended_cost_one_attempt() -> None:
     async with threaded(closes=True, seconds=0.3) as server, connect(server.url) as client:
         await asyncio.gather(*(client.create_appointment(BOOKING) for _ in range(10)))
         time.sleep(0.7)  # noqa: ASYNC251
-        assert (await answer_of(client.create_appointment(BOOKING))).attempts == 1
+        assert (await with_response(client.create_appointment(BOOKING))).attempts == 1
         assert server.requests == 11
 
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
 
-from leadconnector_async import AppointmentUpdate, LeadConnector, LeadConnectorError, RetryPolicy, answer_of
+from leadconnector_async import AppointmentUpdate, LeadConnector, LeadConnectorError, RetryPolicy, with_response
 
 URL = "https://services.leadconnectorhq.com/calendars/events/appointments/ev1"
 UPDATE = AppointmentUpdate(title="x")
@@ -37,7 +37,7 @@ async def test_statuses_are_lived_through(statuses: list[int], attempts: int) ->
                 response_class=MockedResponse,
             )
         async with LeadConnector("t", retry=POLICY) as client:
-            whole = await answer_of(client.update_appointment("ev1", UPDATE))
+            whole = await with_response(client.update_appointment("ev1", UPDATE))
     assert (whole.attempts, whole.status, whole.value.id) == (attempts, statuses[-1], "ev1")
 
 

@@ -5,14 +5,14 @@ import contextlib
 
 import pytest
 
-from leadconnector_async._call.timeouts import Watch
+from leadconnector_async._call.timeouts import AttemptTimer
 
 from ..lanes import now
 
 pytestmark = pytest.mark.looptime(start=0)
 
 
-async def attempt(watch: Watch, seconds: float, bounded: float) -> str:
+async def attempt(watch: AttemptTimer, seconds: float, bounded: float) -> str:
     bound = watch.begin(asyncio.get_running_loop(), now() + bounded)
     try:
         await asyncio.sleep(seconds)
@@ -27,7 +27,7 @@ async def attempt(watch: Watch, seconds: float, bounded: float) -> str:
 
 async def test_only_those_that_take_too_long_expire_each_at_its_time() -> None:
     """Ended ones leave the queue; a slow one at its head delays nobody."""
-    watch = Watch()
+    watch = AttemptTimer()
     slow = asyncio.create_task(attempt(watch, 99, 10.0))
     await asyncio.sleep(4)
     assert await attempt(watch, 5, 10.0) == "done"
@@ -40,7 +40,7 @@ async def test_only_those_that_take_too_long_expire_each_at_its_time() -> None:
 
 async def test_a_task_that_expired_once_can_be_bounded_again() -> None:
     """The cancellation was taken back."""
-    watch = Watch()
+    watch = AttemptTimer()
     said = [await attempt(watch, seconds, 1.0) for seconds in (5, 0.5, 5)]
     assert said == ["expired", "done", "expired"]
     task = asyncio.current_task()
@@ -50,7 +50,7 @@ async def test_a_task_that_expired_once_can_be_bounded_again() -> None:
 
 async def test_a_cancellation_from_outside_wins() -> None:
     """Even in the very turn in which the attempt expires."""
-    watch = Watch()
+    watch = AttemptTimer()
     task = asyncio.create_task(attempt(watch, 99, 10.0))
     await asyncio.sleep(1)
     asyncio.get_running_loop().call_at(10.0, task.cancel)
@@ -61,7 +61,7 @@ async def test_a_cancellation_from_outside_wins() -> None:
 
 async def test_bounds_of_different_lengths_share_one_timer() -> None:
     """The shorter one that begins later expires first, and nothing is left behind."""
-    watch, loop = Watch(), asyncio.get_running_loop()
+    watch, loop = AttemptTimer(), asyncio.get_running_loop()
     before = len(loop._scheduled)  # type: ignore[attr-defined]
     slow = asyncio.create_task(attempt(watch, 99, 60.0))
     quick = [asyncio.create_task(attempt(watch, 99, 1.0 + n / 100)) for n in range(100)]
@@ -75,7 +75,7 @@ async def test_bounds_of_different_lengths_share_one_timer() -> None:
 
 async def test_a_cancellation_that_was_swallowed_is_taken_back() -> None:
     """User code may do that: what its task does next is not cancelled by surprise."""
-    watch = Watch()
+    watch = AttemptTimer()
     bound = watch.begin(asyncio.get_running_loop(), now() + 1.0)
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.sleep(5)

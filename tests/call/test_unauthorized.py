@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from leadconnector_async import LeadConnector, ReconnectRequiredError, RetryPolicy, answer_of
+from leadconnector_async import LeadConnector, ReconnectRequiredError, RetryPolicy, with_response
 from leadconnector_async._api.errors import TokenRefusal, judge_token_refusal, read_error
 from leadconnector_async._call.state import Recovery, Step
 from leadconnector_async.exceptions import AuthenticationError, PermissionDeniedError, TokenExpiredError
@@ -92,7 +92,7 @@ def test_each_step_follows_from_the_ones_before(
 async def test_a_stray_401_passes_when_it_is_repeated(body: object) -> None:
     """With a token that cannot be renewed, whatever the text is but one that names what to fix."""
     async with raw_server(refuse(401, body), OK) as server, LeadConnector("t", base_url=server.url) as client:
-        assert (await answer_of(client.get_appointment("e"))).attempts == 2
+        assert (await with_response(client.get_appointment("e"))).attempts == 2
 
 
 @pytest.mark.parametrize("body", [{"message": "Unauthorized"}, {"msg": "no"}])
@@ -147,7 +147,7 @@ async def test_the_token_that_refresh_returns_is_the_one_that_is_sent(text: str)
         raw_server(refuse(401, {"message": text}), OK, OK) as server,
         LeadConnector(provider, base_url=server.url) as client,
     ):
-        assert (await answer_of(client.get_appointment("e"))).attempts == 2
+        assert (await with_response(client.get_appointment("e"))).attempts == 2
         assert (asked, provider.calls) == (["token-1"], 1)
         assert b"Authorization: Bearer token-2\r\n" in server.requests[1]
 
@@ -181,7 +181,7 @@ async def test_a_renewal_that_fails_is_told_only_if_the_token_is_refused_again()
         raw_server(refusal, OK, refusal, refusal) as server,
         LeadConnector(Provider(), base_url=server.url) as client,
     ):
-        assert (await answer_of(client.get_appointment("e"))).attempts == 2
+        assert (await with_response(client.get_appointment("e"))).attempts == 2
         with pytest.raises(ReconnectRequiredError, match="connect the app again") as caught:
             await client.get_appointment("e")
         assert caught.value.attempts == 2
@@ -205,7 +205,7 @@ async def test_a_403_that_is_not_the_apis_is_repeated_with_back_off(body: bytes)
         raw_server(*[refuse(403, body)] * 2, OK) as server,
         LeadConnector("t", base_url=server.url, retry=QUICK) as client,
     ):
-        whole = await answer_of(client.request("POST", "/calendars/events/appointments", answer_type=dict))
+        whole = await with_response(client.request("POST", "/calendars/events/appointments", response_type=dict))
         assert whole.attempts == 3
 
 

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from leadconnector_async import LeadConnector, OAuthApp
-from leadconnector_async.cli.demo import Step, TourReport
+from leadconnector_async.cli.demo import DemoReport, Step
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import Sandbox
 
@@ -73,8 +73,8 @@ GOOD_STEPS = [
 def test_the_demo_fails_if_anything_does_not_hold(fault: dict[str, object]) -> None:
     """One figure off is enough."""
     good = {"planned": 250, "steps": GOOD_STEPS, "faults_planned": 12, "faults_met": 12}
-    assert TourReport(**good).holds  # type: ignore[arg-type]
-    assert not TourReport(**{**good, **fault}).holds  # type: ignore[arg-type]
+    assert DemoReport(**good).holds  # type: ignore[arg-type]
+    assert not DemoReport(**{**good, **fault}).holds  # type: ignore[arg-type]
 
 
 async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interrupted() -> None:
@@ -127,18 +127,18 @@ async def test_the_sandbox_command_serves_many_locations_with_a_token_for_each()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "mend"),
+    ("arguments", "hint"),
     [
         (("--fault", "503"), "503"),
         (("--fault", "update_appointment=maybe"), "503"),
         (("--locations", "0"), "at least 1"),
     ],
 )
-async def test_a_bad_flag_is_a_usage_error(arguments: tuple[str, ...], mend: str) -> None:
+async def test_a_bad_flag_is_a_usage_error(arguments: tuple[str, ...], hint: str) -> None:
     """Exit code 2, and how to write it."""
     code, out, err = await run("sandbox", *arguments)
     assert (code, out) == (2, "")
-    assert mend in err
+    assert hint in err
 
 
 async def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ SCREENS: dict[str, Callable[[Console], None]] = {
     "status": show_status,
     "outcomes": show_outcomes,
 }
-QUIET = JobProgress(done=120, total=250, applied=120, failed=0, unknown=0, rate=9.8, left_seconds=13.2)
+QUIET = JobProgress(done=120, total=250, applied=120, failed=0, unknown=0, rate=9.8, remaining_seconds=13.2)
 WAITING = JobProgress(
     done=12_120,
     total=125_000,
@@ -137,7 +137,7 @@ WAITING = JobProgress(
     failed=118,
     unknown=2,
     rate=9.8,
-    left_seconds=11_400.0,
+    remaining_seconds=11_400.0,
     pauses={"lDoM42EAHvvAVikP1zmC": "9 s more, the server refused a request for its rate (429)"},
 )
 

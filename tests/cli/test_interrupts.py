@@ -91,7 +91,7 @@ async def test_a_job_can_be_looked_at_while_it_runs(clinic: Sandbox, tmp_path: P
         run(tmp_path, environment, "status", "day.job", "--json"), run(tmp_path, environment, "resume", "day.job")
     )
     assert status.code == 5
-    assert json.loads(status.out)["left"] > 0
+    assert json.loads(status.out)["remaining"] > 0
     assert (second.code, second.err) == (7, "Another process is working on day.job.\n")
     process.send_signal(signal.SIGINT)
     out, _ = await process.communicate()

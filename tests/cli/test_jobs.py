@@ -72,7 +72,7 @@ async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path)
         "summary.json",
     }
     status = await run(tmp_path, environment, "status", "day.job", "--json")
-    assert (status.code, json.loads(status.out)["left"]) == (0, 0)
+    assert (status.code, json.loads(status.out)["remaining"]) == (0, 0)
     verified = await run(tmp_path, environment, "verify", "day.job")
     assert (verified.code, verified.out) == (0, "60 of 60 changes stand as planned.\n")
     clinic.edit_appointment(clinic.appointment_ids[0], title="By hand")
@@ -86,7 +86,7 @@ async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path)
 
 
 async def test_bad_rows_end_with_2_and_each_is_named(clinic: Sandbox, tmp_path: Path) -> None:
-    """On stderr, with line and mend; a plan that is no text, or not there, is said as well."""
+    """On stderr, with line and hint; a plan that is no text, or not there, is said as well."""
     write_plan(clinic, tmp_path, "unknown,2027-03-17T09:00:00", "other,tomorrow")
     environment = build_environment(clinic)
     bad = await run(tmp_path, environment, "reschedule", "day.csv", "--yes")

@@ -168,7 +168,7 @@ async def test_nothing_to_plan_is_said(account: Sandbox, capsys: pytest.CaptureF
 async def test_what_cannot_be_planned_is_a_usage_error(
     account: Sandbox, capsys: pytest.CaptureFixture[str], arguments: dict[str, Any], reason: str
 ) -> None:
-    """Exit code 2, how to mend it, and no request."""
+    """Exit code 2, how to fix it, and no request."""
     assert await plan(**{**DAY, "shift": "+2d", **arguments}) == 2
     out, err = capsys.readouterr()
     assert out == ""

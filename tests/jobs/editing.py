@@ -93,7 +93,7 @@ class Round:
         try:
             async with self._client:
                 summary = await self._begin()
-                while summary is None or summary.left:
+                while summary is None or summary.remaining:
                     self._tally.steps += 1
                     steps -= 1
                     summary = await self._step(last=steps <= 0)

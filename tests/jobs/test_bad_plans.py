@@ -184,7 +184,7 @@ async def test_every_bad_row_is_reported_at_its_line_and_nothing_is_sent(
     lines = text.splitlines(keepends=True)
     with pytest.raises(PlanError) as caught:
         await BulkJob.create(tmp_path / "job", client, iterate_plan(lines, format=format))
-    found = {fault.line: f"{fault.column}: {fault.reason}; {fault.mend}" for fault in caught.value.faults}
+    found = {fault.line: f"{fault.column}: {fault.reason}; {fault.hint}" for fault in caught.value.faults}
     assert found.keys() == faults.keys()
     assert all(reason in found[line] for line, reason in faults.items())
     assert all(str(line) in str(caught.value) for line in faults)

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadconnector_async import Appointment, ConfigurationError
-from leadconnector_async.jobs import Before, PlanRow, Shift, iterate_plan, parse_shift
-from leadconnector_async.jobs.plan.build import PlanWish, build_plan, write_plan
+from leadconnector_async.jobs import PlanRow, Precondition, Shift, iterate_plan, parse_shift
+from leadconnector_async.jobs.plan.build import PlanQuery, build_plan, write_plan
 from leadconnector_async.jobs.plan.files import PlanFormat
 from leadconnector_async.jobs.plan.rows import is_blank
 
@@ -59,7 +59,7 @@ EVENTS = st.builds(
 @example([], "csv")
 def test_what_is_written_is_read_back(events: list[Appointment], format: PlanFormat) -> None:
     """The same ids, times, texts and state before, whatever the titles hold."""
-    planned = build_plan(events, PlanWish(shift=Shift(minutes=90), changes={"description": "Moved, by us"}))
+    planned = build_plan(events, PlanQuery(shift=Shift(minutes=90), changes={"description": "Moved, by us"}))
     rows = read(list(write_plan(planned, format)), format)
     assert planned.left_out == ()
     assert len(rows) == len(events)
@@ -73,7 +73,7 @@ def test_what_is_written_is_read_back(events: list[Appointment], format: PlanFor
         assert datetime.fromisoformat(str(row.update.end_time)) == old.end_time + timedelta(minutes=90)
         shown = old.title or ""  # a cell in which nothing can be seen is not filled in
         title = shown if shown == shown.strip() and not is_blank(shown) else None
-        assert row.before == Before(
+        assert row.before == Precondition(
             start_time=old.start_time,
             end_time=old.end_time,
             appointment_status=old.appointment_status,
@@ -85,7 +85,7 @@ def test_what_is_written_is_read_back(events: list[Appointment], format: PlanFor
 
 def test_the_columns_do_not_depend_on_what_the_calendar_holds() -> None:
     """Even without a row there is a header."""
-    wish = PlanWish(shift=Shift(minutes=5), changes={"title": "x"}, location_id="loc1")
+    wish = PlanQuery(shift=Shift(minutes=5), changes={"title": "x"}, location_id="loc1")
     expected = (
         "event_id,location_id,start_time,end_time,title,before_start_time,before_end_time,"
         "before_appointment_status,before_assigned_user_id,before_calendar_id,before_title\n"
@@ -99,7 +99,7 @@ def test_the_columns_do_not_depend_on_what_the_calendar_holds() -> None:
 def test_a_day_in_new_york_keeps_its_hours_across_the_change_of_the_clocks() -> None:
     """Saturday 13 March 2027 to Sunday 14: 2:30 does not exist and is named; all others keep clock and length."""
     events = [event(f"h{hour:02}", start_time=new_york(13, hour, 30)) for hour in range(24)]
-    planned = build_plan(events, PlanWish(shift=parse_shift("+1d"), timezone=NEW_YORK))
+    planned = build_plan(events, PlanQuery(shift=parse_shift("+1d"), timezone=NEW_YORK))
     assert [event_id for event_id, _ in planned.left_out] == ["h02"]
     assert "2027-03-14T02:30:00 does not exist in America/New_York" in planned.left_out[0][1]
     moved = {row["event_id"]: row for row in planned.rows}
@@ -116,7 +116,7 @@ def test_a_day_in_new_york_keeps_its_hours_across_the_change_of_the_clocks() -> 
 def test_a_time_that_the_clock_shows_twice_is_named() -> None:
     """7 November 2027, 1:30 in New York."""
     events = [event("a", start_time=new_york(6, 1, 30, month=11)), event("b", start_time=new_york(6, 9, month=11))]
-    planned = build_plan(events, PlanWish(shift=parse_shift("+1d"), timezone=NEW_YORK))
+    planned = build_plan(events, PlanQuery(shift=parse_shift("+1d"), timezone=NEW_YORK))
     assert [row["start_time"] for row in planned.rows] == ["2027-11-07T09:00:00-05:00"]
     assert [(event_id, "occurs twice" in reason) for event_id, reason in planned.left_out] == [("a", True)]
 
@@ -124,13 +124,13 @@ def test_a_time_that_the_clock_shows_twice_is_named() -> None:
 def test_the_length_is_kept_where_an_appointment_spans_the_change() -> None:
     """From 23:00 on Saturday, three hours and a half: the end is at 3:30 by the new clock."""
     long = event(start_time=new_york(12, 23), end_time=new_york(13, 2, 30))
-    (row,) = build_plan([long], PlanWish(shift=parse_shift("+1d"), timezone=NEW_YORK)).rows
+    (row,) = build_plan([long], PlanQuery(shift=parse_shift("+1d"), timezone=NEW_YORK)).rows
     assert (row["start_time"], row["end_time"]) == ("2027-03-13T23:00:00-05:00", "2027-03-14T03:30:00-04:00")
     zoned = event(
         start_time=datetime(2027, 3, 13, 23, tzinfo=ZoneInfo(NEW_YORK)),
         end_time=datetime(2027, 3, 14, 3, 30, tzinfo=ZoneInfo(NEW_YORK)),
     )
-    (row,) = build_plan([zoned], PlanWish(shift=parse_shift("+2d"), timezone=NEW_YORK)).rows
+    (row,) = build_plan([zoned], PlanQuery(shift=parse_shift("+2d"), timezone=NEW_YORK)).rows
     assert (row["start_time"], row["end_time"]) == ("2027-03-15T23:00:00-04:00", "2027-03-16T02:30:00-04:00")
 
 
@@ -144,7 +144,7 @@ def test_shift_to_moves_the_first_day_and_the_others_keep_their_distance(
     """The first day is the one that is named, or else the first on which something is planned."""
     events = [event(f"d{day}", start_time=new_york(day, 9)) for day in (10, 11, 13)]
     events.append(event("gone", start_time=new_york(8, 9), appointment_status="cancelled"))
-    wish = PlanWish(shift_to=date(2027, 3, 17), first_day=first_day, timezone=NEW_YORK)
+    wish = PlanQuery(shift_to=date(2027, 3, 17), first_day=first_day, timezone=NEW_YORK)
     planned = build_plan(events, wish)
     assert [row["start_time"] for row in planned.rows] == [f"2027-03-{day}T09:00:00-04:00" for day in days]
     assert planned.days == 3
@@ -152,7 +152,7 @@ def test_shift_to_moves_the_first_day_and_the_others_keep_their_distance(
 
 def test_only_fields_can_be_set_and_the_times_stay() -> None:
     """No column of times, even for an event that shows none."""
-    planned = build_plan([event(start_time=None)], PlanWish(changes={"assigned_user_id": "u2"}))
+    planned = build_plan([event(start_time=None)], PlanQuery(changes={"assigned_user_id": "u2"}))
     assert planned.rows == (
         {
             "event_id": "ev1",
@@ -180,7 +180,7 @@ def test_only_fields_can_be_set_and_the_times_stay() -> None:
 )
 def test_what_is_left_out_is_named(odd: Appointment, reason: str) -> None:
     """With its id and the reason; the others are planned."""
-    planned = build_plan([odd, event("good")], PlanWish(shift=Shift(minutes=15)))
+    planned = build_plan([odd, event("good")], PlanQuery(shift=Shift(minutes=15)))
     assert [row["event_id"] for row in planned.rows] == ["good"]
     ((event_id, why),) = planned.left_out
     assert event_id == (odd.id or "")
@@ -197,7 +197,7 @@ def test_instances_are_planned_and_statuses_are_chosen() -> None:
     ]
 
     def plan(**wish: Any) -> list[str]:
-        planned = build_plan(events, PlanWish(shift=Shift(minutes=15), **wish))
+        planned = build_plan(events, PlanQuery(shift=Shift(minutes=15), **wish))
         assert len(planned.rows) + len(planned.left_out) == 3
         return [row["event_id"] for row in planned.rows]
 
@@ -226,4 +226,4 @@ def test_instances_are_planned_and_statuses_are_chosen() -> None:
 def test_a_wish_that_no_row_could_carry_is_refused_at_once(wish: Any, reason: str) -> None:
     """Not once for every appointment."""
     with pytest.raises(ConfigurationError, match=reason):
-        PlanWish(**wish)
+        PlanQuery(**wish)

@@ -3,13 +3,13 @@
 import random
 from collections import deque
 
-from leadconnector_async.jobs.run.concurrency import Places
+from leadconnector_async.jobs.run.concurrency import RowSemaphore
 
 
 def test_places_are_taken_in_the_order_of_asking() -> None:
     """Two at once; the third waits until one is given back."""
     seated: list[str] = []
-    places = Places(2)
+    places = RowSemaphore(2)
 
     def ask(name: str) -> None:
         places.ask(lambda granted: (seated.append(name) or True) if granted else False)  # type: ignore[func-returns-value]
@@ -27,7 +27,7 @@ def test_places_are_taken_in_the_order_of_asking() -> None:
 
 def test_a_place_that_is_not_taken_goes_to_the_next() -> None:
     """Whoever has gone away meanwhile takes nothing with him."""
-    places, told = Places(1), []
+    places, told = RowSemaphore(1), []
 
     def seat(name: str, *, takes: bool) -> None:
         places.ask(lambda granted: bool(told.append((name, granted)) or takes))  # type: ignore[func-returns-value]
@@ -42,7 +42,7 @@ def test_a_place_that_is_not_taken_goes_to_the_next() -> None:
 
 def test_those_that_wait_are_told_when_there_will_be_none() -> None:
     """And places that are given back afterwards are free."""
-    places, told = Places(1), []
+    places, told = RowSemaphore(1), []
     for name in "abc":
         places.ask(lambda granted, name=name: told.append((name, granted)) is None)  # type: ignore[misc]
     places.close()
@@ -57,7 +57,7 @@ def test_no_place_is_lost_or_given_twice() -> None:
     chooser = random.Random(5)
     for _ in range(50):
         number = chooser.randint(1, 5)
-        places, sitting, gone = Places(number), deque[int](), set[int]()
+        places, sitting, gone = RowSemaphore(number), deque[int](), set[int]()
 
         def seat(guest: int, granted: bool, sitting: deque[int] = sitting, gone: set[int] = gone) -> bool:
             if granted and guest not in gone:

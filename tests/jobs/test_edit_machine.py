@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from leadconnector_async import Event, LeadConnector, PlanError, RetryPolicy
-from leadconnector_async.events import Answered
+from leadconnector_async.events import ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome
 from leadconnector_async.jobs.journal.rows import list_outcomes
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -77,7 +77,7 @@ class Calendar(RuleBasedStateMachine):
 
     def meet(self, event: Event) -> None:
         """Somebody edits an open row at the very moment in which another one is answered, and a while passes."""
-        if isinstance(event, Answered) and event.operation == "update_appointment" and self.pending:
+        if isinstance(event, ResponseReceived) and event.operation == "update_appointment" and self.pending:
             event_id, field = self.pending.pop()
             if not self.was_written(event_id):
                 self.edit(event_id, field)
@@ -140,7 +140,7 @@ class Calendar(RuleBasedStateMachine):
             return None
 
     def keep(self, summary: JobSummary | None) -> None:
-        self.has_ended = summary is not None and not summary.left
+        self.has_ended = summary is not None and not summary.remaining
 
     @precondition(lambda self: self.job is not None)
     @rule(accept=st.booleans())

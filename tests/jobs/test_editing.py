@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async._api.precondition import Precondition
+from leadconnector_async._api.precondition import UpdateGuard
 from leadconnector_async.jobs import BulkJob, JobSummary
 
 from .editing import run_campaign
@@ -24,5 +24,5 @@ async def test_the_campaign_sees_a_job_that_believes_old_readings(monkeypatch: p
         return await job._read_unread()
 
     monkeypatch.setattr(BulkJob, "_read_what_is_old", read_nothing_again)
-    monkeypatch.setattr(Precondition, "check_age", lambda self: None)
+    monkeypatch.setattr(UpdateGuard, "check_age", lambda self: None)
     assert (await run_campaign(20, seed=7)).lost > 0

@@ -9,7 +9,7 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli.exit_codes import code_of
-from leadconnector_async.events import Answered
+from leadconnector_async.events import ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault, iterate_plan
 from leadconnector_async.sandbox import Sandbox
 
@@ -102,7 +102,7 @@ async def test_an_assignee_is_put_back_without_what_somebody_has_changed_since(
     def cancel() -> None:
         sandbox.edit_appointment(event.id, appointment_status="cancelled")
 
-    client = make_client(on_event=once(Answered, UPDATE, cancel))
+    client = make_client(on_event=once(ResponseReceived, UPDATE, cancel))
     sandbox.faults.plan(UPDATE, ["ok", "503"])
     async with await BulkJob.create(tmp_path / "job", client, rows(cells)) as job:
         summary = await job.run()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leadconnector_async import AppointmentUpdate, InvalidRequestError, PlanError
 from leadconnector_async.exceptions import RowFault
-from leadconnector_async.jobs import Before, PlanRow, iterate_plan, read_plan
+from leadconnector_async.jobs import PlanRow, Precondition, iterate_plan, read_plan
 from leadconnector_async.jobs.plan.csv_files import iterate_csv
 from leadconnector_async.jobs.plan.files import write_csv
 from leadconnector_async.jobs.plan.rows import defuse, restore
@@ -176,7 +176,7 @@ def test_what_is_written_is_read_again(text: str) -> None:
         return
     assert back.event_id == f"={text}"
     assert (back.update.title, back.update.description) == (text, text)
-    assert back.before == Before(title=text)
+    assert back.before == Precondition(title=text)
 
 
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "＝1", "\t=1"])

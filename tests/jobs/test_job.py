@@ -194,7 +194,7 @@ async def test_it_stops_at_too_many_errors(sandbox: Sandbox, client: LeadConnect
         summary = await run(tmp_path / name, client, rows(*bad), **options)
         assert [one.kind for one in summary.stopped] == ["errors"]
         assert 10 <= summary.counts["failed"] < 60
-        assert summary.left == 250 - summary.counts["failed"]
+        assert summary.remaining == 250 - summary.counts["failed"]
 
 
 async def test_a_refused_token_stops_the_location_and_loses_no_row(
@@ -242,7 +242,7 @@ async def test_a_dead_network_fails_no_row(sandbox: Sandbox, client: LeadConnect
         await sandbox.stop()
         summary = await job.run()
     assert [one.kind for one in summary.stopped] == ["unreachable"]
-    assert summary.left == 30
+    assert summary.remaining == 30
 
 
 async def test_what_somebody_has_changed_since_it_was_read_is_left_alone(
@@ -325,8 +325,8 @@ async def test_progress_tells_where_the_job_stands(sandbox: Sandbox, client: Lea
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
         await job.run(on_progress=seen.append)
     assert seen[-1].done == seen[-1].total == seen[-1].applied == 250
-    assert seen[-1].left_seconds is None
-    assert any(one.left_seconds for one in seen[:-1])
+    assert seen[-1].remaining_seconds is None
+    assert any(one.remaining_seconds for one in seen[:-1])
 
 
 async def test_verify_finds_what_the_calendar_shows_otherwise(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async.jobs.prepare.ordering import Clash, Cycle, Move, Order, order_moves
+from leadconnector_async.jobs.prepare.ordering import Conflict, Cycle, Move, Order, order_moves
 
 Span = tuple[str | None, int, int]
 NOBODY: Span = (None, 0, 0)
@@ -344,7 +344,7 @@ def test_an_outsider_that_joins_a_class_clashes_with_it() -> None:
     """It did not share before; the class goes on sharing."""
     rows = [move(number, at(9), at(9)) for number in range(3)]
     order = order_moves([*rows, move(3, at(11), at(9))])
-    assert order == Order({}, {}, (), (Clash(0, 3), Clash(1, 3), Clash(2, 3)))
+    assert order == Order({}, {}, (), (Conflict(0, 3), Conflict(1, 3), Conflict(2, 3)))
 
 
 def test_thousands_that_want_one_slot_are_named_once_each() -> None:
@@ -368,7 +368,7 @@ def test_a_class_and_a_crowd_are_not_named_pair_by_pair() -> None:
 
 def test_two_that_come_from_nowhere_to_one_slot_clash() -> None:
     """With each other, and none with itself."""
-    assert order_moves([move(2, NOBODY, at(9)), move(1, NOBODY, at(9))]) == Order({}, {}, (), (Clash(1, 2),))
+    assert order_moves([move(2, NOBODY, at(9)), move(1, NOBODY, at(9))]) == Order({}, {}, (), (Conflict(1, 2),))
 
 
 def test_a_slot_that_is_kept_is_clashed_for_and_not_waited_for() -> None:
@@ -378,14 +378,14 @@ def test_a_slot_that_is_kept_is_clashed_for_and_not_waited_for() -> None:
     order = order_moves(
         [stays, lingers, move(3, at(8), at(10)), move(4, at(20), at(12, hours=0.75)), move(5, at(21), at(8))]
     )
-    assert order.clashes == (Clash(1, 3), Clash(2, 4))
+    assert order.clashes == (Conflict(1, 3), Conflict(2, 4))
     assert order.waits_for == {5: (3,)}
 
 
 def test_two_that_want_the_same_both_wait_for_who_leaves_it() -> None:
     """As if the other was not there."""
     order = order_moves([move(1, at(8), at(10)), move(2, at(9), at(10)), move(3, at(10), at(11))])
-    assert order == Order({1: (3,), 2: (3,)}, {1: 1, 2: 1}, (), (Clash(1, 2),))
+    assert order == Order({1: (3,), 2: (3,)}, {1: 1, 2: 1}, (), (Conflict(1, 2),))
 
 
 def test_two_persons_can_exchange_their_appointments() -> None:

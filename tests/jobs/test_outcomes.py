@@ -16,7 +16,7 @@ from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector, 
 from leadconnector_async._files import replace_file
 from leadconnector_async.jobs import BulkJob, JobSummary, PlanRow, Shift, iterate_plan, parse_shift, read_plan
 from leadconnector_async.jobs.journal.database import JOURNAL, Journal
-from leadconnector_async.jobs.journal.load import take_in
+from leadconnector_async.jobs.journal.load import load_plan
 from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox
 
@@ -65,7 +65,7 @@ def test_what_failed_comes_back_as_it_was(
         return
     folder = tmp_path_factory.mktemp("fed", numbered=True)
     journal = Journal.create(str(folder / JOURNAL))
-    take_in(journal, plan, "here")
+    load_plan(journal, plan, "here")
     journal.set_fact("location", "here")
     journal.write("UPDATE rows SET state = 'failed', reason = '=cmd', trace_id = '+1'")
     write_outcomes(journal, str(folder), JobSummary(counts={"failed": len(plan)}))
@@ -172,11 +172,11 @@ async def test_the_summary_has_the_same_keys_always(
     counts |= {"refused": 1, "applied": 11, "failed": 1}
     assert found["counts"] == counts
     assert found["by_location"] == {sandbox.location_id: counts}
-    assert (found["total"], found["left"], found["stopped"]) == (13, 0, [])
+    assert (found["total"], found["remaining"], found["stopped"]) == (13, 0, [])
     assert found["requests"] >= 12
     assert found["began_at"].endswith("+00:00")
     assert list(found) == [
-        *("plan", "counts", "total", "left", "repeated", "requests", "began_at", "ended_at", "seconds"),
+        *("plan", "counts", "total", "remaining", "repeated", "requests", "began_at", "ended_at", "seconds"),
         *("stopped", "by_location"),
     ]
 
@@ -197,7 +197,7 @@ def test_what_a_plan_cannot_say_is_not_dropped_silently(tmp_path: Path) -> None:
     """A row made in Python may set null: fed back, the file is refused until somebody has looked."""
     journal = Journal.create(str(tmp_path / JOURNAL))
     update = AppointmentUpdate(title="Visit", address=None, description=" x ")
-    take_in(journal, [PlanRow(1, "a", update), PlanRow(2, "b", AppointmentUpdate(title="y"))], "")
+    load_plan(journal, [PlanRow(1, "a", update), PlanRow(2, "b", AppointmentUpdate(title="y"))], "")
     journal.write("UPDATE rows SET state = 'failed'")
     write_outcomes(journal, str(tmp_path), JobSummary(counts={"failed": 2}))
     journal.close()

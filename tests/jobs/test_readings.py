@@ -12,7 +12,7 @@ import pytest
 from leadconnector_async import Event, LeadConnector, PlanError
 from leadconnector_async._api.precondition import ReadingClock
 from leadconnector_async.cli.exit_codes import code_of
-from leadconnector_async.events import Answered, Sent
+from leadconnector_async.events import RequestSent, ResponseReceived
 from leadconnector_async.exceptions import ConfigurationError
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome, update_many
 from leadconnector_async.jobs.journal.rows import OpenRow
@@ -161,7 +161,7 @@ async def test_an_edit_in_the_middle_of_a_run_is_seen_once_the_reading_is_old(
         sandbox.edit_appointment(ids[199], title="By hand")
         wall.advance(seconds)
 
-    client = make_client(on_event=once(Answered, UPDATE, let_time_pass))
+    client = make_client(on_event=once(ResponseReceived, UPDATE, let_time_pass))
     async with await begin(tmp_path / "job", client, sandbox, 200, concurrency=4) as job:
         summary = await job.run()
     assert summary.counts == {"applied": 199, "skipped": 1}
@@ -176,7 +176,7 @@ async def test_an_age_of_zero_reads_right_before_every_write(
     ids, sent = sandbox.appointment_ids, list[str]()
 
     def edit_next(event: Event) -> None:
-        if isinstance(event, Sent) and event.operation == UPDATE:
+        if isinstance(event, RequestSent) and event.operation == UPDATE:
             sent.append(event.operation)
             if len(sent) == 10:
                 for event_id in ids[20:]:
@@ -210,7 +210,7 @@ async def test_a_row_whose_turn_always_comes_too_late_fails_and_says_so(
     wall = Wall(monkeypatch)
 
     def wait(event: Event) -> None:
-        if isinstance(event, Answered) and event.operation != UPDATE:
+        if isinstance(event, ResponseReceived) and event.operation != UPDATE:
             wall.advance(5)
 
     client = make_client(on_event=wait)
@@ -239,7 +239,9 @@ async def test_what_somebody_has_edited_while_an_answer_was_lost_is_not_sent_aga
     """The job reads back what became of the row, finds the edit, and leaves it."""
     event_id = sandbox.appointment_ids[0]
     sandbox.faults.plan(UPDATE, ["503"])
-    handler = once(Answered, UPDATE, lambda: sandbox.edit_appointment(event_id, appointment_status="cancelled"))
+    handler = once(
+        ResponseReceived, UPDATE, lambda: sandbox.edit_appointment(event_id, appointment_status="cancelled")
+    )
     async with await begin(tmp_path / "job", make_client(on_event=handler), sandbox, 1) as job:
         summary = await job.run()
     assert summary.counts == {"skipped": 1}
@@ -284,7 +286,9 @@ async def test_a_stream_of_changes_overwrites_nobody_either(sandbox: Sandbox, ma
     """`update_many` reads each appointment first; what is edited while an answer is lost comes out as skipped."""
     event_id = sandbox.appointment_ids[0]
     sandbox.faults.plan(UPDATE, ["503"])
-    handler = once(Answered, UPDATE, lambda: sandbox.edit_appointment(event_id, appointment_status="cancelled"))
+    handler = once(
+        ResponseReceived, UPDATE, lambda: sandbox.edit_appointment(event_id, appointment_status="cancelled")
+    )
     changes = [{"event_id": event_id, "title": "New"}, {"event_id": sandbox.appointment_ids[1], "title": "New"}]
     outcomes = [one async for one in update_many(make_client(on_event=handler), changes, concurrency=1)]
     assert [one.state for one in outcomes] == ["skipped", "applied"]

@@ -14,7 +14,7 @@ from leadconnector_async import (
     TransportError,
 )
 from leadconnector_async._api.errors import read_error
-from leadconnector_async.jobs.states import Stopped, describe_stop, outlast
+from leadconnector_async.jobs.states import Stopped, describe_stop, wait_out
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -95,8 +95,8 @@ def test_what_stops_a_location_is_told_apart_from_what_fails_a_row(
 @pytest.mark.parametrize(("seconds", "waits"), [(0.0, True), (0.01, True), (301.0, False), (None, False)])
 async def test_a_job_waits_for_a_budget_that_is_back_soon(seconds: float | None, waits: bool) -> None:
     """Five minutes at most; for longer it stops, and says when to resume it."""
-    assert await outlast(Stopped("daily", "x", None, seconds)) is waits
-    assert not await outlast(Stopped("unreachable", "x", None, 0.0))
+    assert await wait_out(Stopped("daily", "x", None, seconds)) is waits
+    assert not await wait_out(Stopped("unreachable", "x", None, 0.0))
 
 
 @pytest.mark.parametrize("operation", [UPDATE, "get_appointment", "list_events"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError, TransportError
-from leadconnector_async.events import Answered, Event, Sent
+from leadconnector_async.events import Event, RequestSent, ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import writer
 from leadconnector_async.jobs.journal.database import Journal
@@ -94,8 +94,8 @@ async def test_no_more_rows_are_at_the_server_than_were_asked_for(
     at_server: list[int] = [0]
 
     def count(event: Event) -> None:
-        if event.operation == "update_appointment" and isinstance(event, Sent | Answered):
-            at_server.append(at_server[-1] + (1 if isinstance(event, Sent) else -1))
+        if event.operation == "update_appointment" and isinstance(event, RequestSent | ResponseReceived):
+            at_server.append(at_server[-1] + (1 if isinstance(event, RequestSent) else -1))
 
     options = JobOptions(concurrency=concurrency)
     watched = client.with_options(on_event=count)
@@ -116,8 +116,8 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
     ring, others = of_one_doctor(sandbox, 3), week_later(sandbox)[50:]
 
     def count(event: Event) -> None:
-        if isinstance(event, Sent | Answered):
-            at_server.append(at_server[-1] + (1 if isinstance(event, Sent) else -1))
+        if isinstance(event, RequestSent | ResponseReceived):
+            at_server.append(at_server[-1] + (1 if isinstance(event, RequestSent) else -1))
 
     async def fail_last(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
         if planned.event_id == ring[2].id:

@@ -1,13 +1,13 @@
 """What is known of others on a location, and how it is used, without a clock."""
 
-from leadconnector_async._limiter.congestion import Pace
+from leadconnector_async._limiter.congestion import CongestionWindow
 
 T = 10.0
 
 
-def make_open(remaining: int, now: float = 0.0) -> Pace:
+def make_open(remaining: int, now: float = 0.0) -> CongestionWindow:
     """A pace that has heard of what is left, and enough good answers to use it."""
-    pace = Pace()
+    pace = CongestionWindow()
     pace.learn(1, 1, remaining, now)
     for _ in range(100):
         pace.open(now, T)
@@ -30,7 +30,7 @@ def test_an_old_word_counts_for_half() -> None:
 
 def test_of_answers_that_were_under_way_together_the_smallest_counts() -> None:
     """Answers overtake each other; only one to a later request can say more."""
-    pace = Pace()
+    pace = CongestionWindow()
     assert pace.learn(5, 9, 40, 1.0)
     assert not pace.learn(7, 9, 60, 1.1)
     assert pace.learn(6, 9, 30, 1.2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async._limiter.daily import Daily
+from leadconnector_async._limiter.daily import DailyBudget
 
 
 def headers(remaining: int, reset_ms: int = 3_600_000) -> dict[str, str]:
@@ -15,7 +15,7 @@ def headers(remaining: int, reset_ms: int = 3_600_000) -> dict[str, str]:
 
 def test_without_headers_the_day_begins_with_the_first_request() -> None:
     """And is over a day later."""
-    daily = Daily(2)
+    daily = DailyBudget(2)
     assert daily.measure_reset(0.0) is None
     daily.take(10.0)
     daily.take(20.0)
@@ -27,7 +27,7 @@ def test_without_headers_the_day_begins_with_the_first_request() -> None:
 
 def test_an_answer_replaces_our_count_less_what_was_sent_since() -> None:
     """Requests that left after it are not in its number; an older answer says nothing new."""
-    daily = Daily(200_000)
+    daily = DailyBudget(200_000)
     for _ in range(6):
         daily.take(0.0)
     daily.learn(4, 6, headers(30), 1.0)
@@ -39,7 +39,7 @@ def test_an_answer_replaces_our_count_less_what_was_sent_since() -> None:
 
 def test_a_reserve_is_kept_from_some() -> None:
     """Bulk work stops where interactive work goes on."""
-    daily = Daily(10)
+    daily = DailyBudget(10)
     for _ in range(7):
         daily.take(0.0)
     assert daily.compute_wait(0.0, 3) == 86_400.0
@@ -48,7 +48,7 @@ def test_a_reserve_is_kept_from_some() -> None:
 
 def test_what_never_left_is_not_counted() -> None:
     """It comes back at once."""
-    daily = Daily(1)
+    daily = DailyBudget(1)
     daily.take(0.0)
     daily.give_back(1)
     assert daily.compute_wait(0.0, 0) is None
@@ -56,7 +56,7 @@ def test_what_never_left_is_not_counted() -> None:
 
 def test_what_never_left_is_not_counted_as_sent_since_an_answer() -> None:
     """The answer comes later, and knows nothing of it."""
-    daily = Daily(10)
+    daily = DailyBudget(10)
     for _ in range(3):
         daily.take(0.0)
     daily.give_back(2)
@@ -70,7 +70,7 @@ def test_what_never_left_is_not_counted_as_sent_since_an_answer() -> None:
 @pytest.mark.parametrize("reset", [None, "0", "-5", "soon", "1e9", "90000001", "999999999999", "9" * 400, "\u0663"])
 def test_a_budget_that_is_spent_nobody_knows_until_when_is_looked_at_again(reset: str | None) -> None:
     """After a minute, then after two, four and so on, up to an hour; by one request each time."""
-    daily = Daily(200_000)
+    daily = DailyBudget(200_000)
     daily.take(0.0)
     spent = {"x-ratelimit-daily-remaining": "0"} | ({} if reset is None else {"x-ratelimit-daily-reset": reset})
     daily.learn(1, 1, spent, 0.0)
@@ -91,7 +91,7 @@ def test_a_budget_that_is_spent_nobody_knows_until_when_is_looked_at_again(reset
 def test_a_probe_that_shows_a_budget_opens_the_location_again() -> None:
     """By its header, or by passing without one; and the next time it begins with a minute."""
     for answer in ({"x-ratelimit-daily-remaining": "500"}, {}):
-        daily = Daily(1000)
+        daily = DailyBudget(1000)
         daily.take(0.0)
         daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 0.0)
         assert daily.compute_wait(60.0, 0) is None
@@ -106,7 +106,7 @@ def test_a_probe_that_shows_a_budget_opens_the_location_again() -> None:
 
 def test_a_refused_probe_without_a_header_opens_nothing() -> None:
     """It says nothing of the day."""
-    daily = Daily(1000)
+    daily = DailyBudget(1000)
     daily.take(0.0)
     daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 0.0)
     assert daily.compute_wait(60.0, 0) is None
@@ -117,7 +117,7 @@ def test_a_refused_probe_without_a_header_opens_nothing() -> None:
 
 def test_a_few_that_are_left_by_one_header_lock_nothing_when_they_are_used_up() -> None:
     """Our own count of what one answer said is as old as that answer."""
-    daily = Daily(1000)
+    daily = DailyBudget(1000)
     daily.take(0.0)
     daily.learn(1, 1, {"x-ratelimit-daily-remaining": "2", "x-ratelimit-limit-daily": "1"}, 0.0)
     daily.take(10.0)
@@ -127,7 +127,7 @@ def test_a_few_that_are_left_by_one_header_lock_nothing_when_they_are_used_up() 
 
 def test_what_is_left_below_a_reserve_is_looked_at_again_too() -> None:
     """By bulk work, which may not use it up."""
-    daily = Daily(1000)
+    daily = DailyBudget(1000)
     daily.take(0.0)
     daily.learn(1, 1, {"x-ratelimit-daily-remaining": "30"}, 0.0)
     assert daily.compute_wait(0.0, 50) == 60.0
@@ -138,7 +138,7 @@ def test_what_is_left_below_a_reserve_is_looked_at_again_too() -> None:
 def test_a_reset_of_a_day_is_believed_and_bounded() -> None:
     """Also of one on which the clocks are set back; no wait is longer than a day."""
     for milliseconds, seconds in ((1, 0.001), (86_400_000, 86_400.0), (90_000_000, 86_400.0)):
-        daily = Daily(10)
+        daily = DailyBudget(10)
         daily.take(0.0)
         daily.learn(1, 1, headers(0, milliseconds), 0.0)
         assert daily.compute_wait(0.0, 0) == seconds

@@ -2,7 +2,7 @@
 
 import math
 
-from leadconnector_async._limiter.learned_limit import Limit
+from leadconnector_async._limiter.learned_limit import LearnedLimit
 
 T = 10.0
 
@@ -11,16 +11,16 @@ def state(limit: str, interval: str = "10000") -> dict[str, str]:
     return {"x-ratelimit-max": limit, "x-ratelimit-interval-milliseconds": interval}
 
 
-def teach(most: int) -> Limit:
+def teach(most: int) -> LearnedLimit:
     """A limit of 100 in 10 s that a refusal has lowered at the moment 0."""
-    limit = Limit(100, T)
+    limit = LearnedLimit(100, T)
     limit.lower(most, 0.0, T)
     return limit
 
 
 def test_headers_state_it_and_the_newest_by_sending_counts() -> None:
     """An answer that was overtaken does not bring the old limit back."""
-    limit = Limit(100, T)
+    limit = LearnedLimit(100, T)
     limit.learn(3, {})
     limit.learn(2, state("20"))
     limit.learn(1, state("100"))
@@ -37,7 +37,7 @@ def test_headers_that_cannot_be_meant_state_nothing() -> None:
         state("0", "999999999999999"),
         {},
     ):
-        limit = Limit(100, T)
+        limit = LearnedLimit(100, T)
         limit.learn(1, headers)
         assert (limit.max_requests, limit.interval, limit.stated) == (100, T, False)
         limit.lower(20, 0.0, T)
@@ -46,7 +46,7 @@ def test_headers_that_cannot_be_meant_state_nothing() -> None:
 
 def test_a_stated_limit_is_not_lowered_by_refusals() -> None:
     """Somebody else has used it up."""
-    limit = Limit(100, T)
+    limit = LearnedLimit(100, T)
     limit.learn(1, state("50"))
     limit.lower(20, 0.0, T)
     limit.lower_by_one()

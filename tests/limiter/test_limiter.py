@@ -6,7 +6,7 @@ import pytest
 
 from leadconnector_async import RateLimit
 from leadconnector_async._limiter.lane import Lane, Refused
-from leadconnector_async._limiter.limiter import Throttle
+from leadconnector_async._limiter.limiter import Limiter
 from leadconnector_async._limiter.slots import Ticket
 
 from ..lanes import make_lane, now, take
@@ -191,7 +191,7 @@ async def test_when_the_day_is_spent_nobody_waits_for_hours() -> None:
 
 async def test_the_state_is_told_to_users() -> None:
     """Limit, what is left, who waits; starting values for a location that was never used."""
-    loop, throttle = asyncio.get_running_loop(), Throttle(RateLimit(max_requests=2))
+    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=2))
     fresh = throttle.describe("l")
     assert (fresh.limit, fresh.remaining, fresh.waiting, fresh.daily_reset) == (2, 2, 0, None)
     lane = throttle.find_lane("l", loop)
@@ -205,7 +205,7 @@ async def test_the_state_is_told_to_users() -> None:
 
 async def test_an_idle_location_is_not_delayed_by_a_busy_one() -> None:
     """Each location has a lane of its own, and always the same."""
-    loop, throttle = asyncio.get_running_loop(), Throttle(RateLimit(max_requests=1))
+    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=1))
     busy = throttle.find_lane("busy", loop)
     assert busy.try_take()
     assert not busy.try_take()
@@ -215,7 +215,7 @@ async def test_an_idle_location_is_not_delayed_by_a_busy_one() -> None:
 
 async def test_idle_locations_are_forgotten() -> None:
     """Ten thousand of them, one after the other, leave no more behind than are in use."""
-    loop, throttle = asyncio.get_running_loop(), Throttle(RateLimit(interval=1.0))
+    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(interval=1.0))
     daily = {"x-ratelimit-daily-remaining": "100"}
     for number in range(10_000):
         lane = throttle.find_lane(str(number), loop)

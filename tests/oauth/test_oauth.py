@@ -154,7 +154,7 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None
     """Before anything is asked; the secret is not repeated."""
     settings = {"client_id": "id", "client_secret": "secret-0123456789", **settings}
     if "timeouts" in settings:
-        settings["timeouts"] = Timeouts(read=30)
+        settings["timeouts"] = Timeouts(total=30)
     with pytest.raises(ConfigurationError) as caught:
         OAuthApp(**settings)
     assert "secret-0123456789" not in str(caught.value)
@@ -308,7 +308,7 @@ async def test_an_answer_that_takes_too_long_is_asked_for_again(
     """In time for the grace."""
     pass_time(sandbox, clock, DAY)
     sandbox.faults.plan("oauth_token", ["stall 5"])
-    assert await make_app(timeouts=Timeouts(read=0.2)).provider(sandbox.location_id)()
+    assert await make_app(timeouts=Timeouts(total=0.2)).provider(sandbox.location_id)()
     assert count_renewals(sandbox) == 2
 
 
@@ -742,9 +742,9 @@ class Probe:
         return "token-after"
 
 
-@pytest.mark.parametrize(("message", "mend"), LOOK_ALIKES)
-async def test_look_alike_401s_never_cause_a_renewal(message: str, mend: str) -> None:
-    """Each has its own message and mend, and is final at once."""
+@pytest.mark.parametrize(("message", "hint"), LOOK_ALIKES)
+async def test_look_alike_401s_never_cause_a_renewal(message: str, hint: str) -> None:
+    """Each has its own message and hint, and is final at once."""
     probe = Probe()
     refusal = answer(401, json.dumps({"statusCode": 401, "message": message}).encode())
     async with raw_server(refusal) as server, LeadConnector(probe, base_url=server.url, retry=QUICK) as client:
@@ -752,7 +752,7 @@ async def test_look_alike_401s_never_cause_a_renewal(message: str, mend: str) ->
             await client.get_appointment("ev1")
     assert type(caught.value) is AuthenticationError
     assert caught.value.messages == [message]
-    assert mend in str(caught.value)
+    assert hint in str(caught.value)
     assert (probe.rejected, len(server.requests)) == ([], 1)
 
 

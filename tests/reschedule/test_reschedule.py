@@ -19,7 +19,7 @@ from leadconnector_async import (
     SlotUnavailableError,
     UnprocessableError,
     VerificationError,
-    answer_of,
+    with_response,
 )
 from leadconnector_async._api.appointments import build_update_appointment
 from leadconnector_async.reschedule.apply import carry_out, prepare
@@ -154,7 +154,7 @@ async def test_a_lost_answer_is_reconciled_on_the_way(client: LeadConnector, san
     """The move is applied once."""
     event_id = sandbox.appointment_ids[0]
     sandbox.faults.plan("update_appointment", ["lose-answer"])
-    answer = await answer_of(client.reschedule_appointment(event_id, shift=MOVE))
+    answer = await with_response(client.reschedule_appointment(event_id, shift=MOVE))
     assert answer.reconciled
     assert sandbox.requests.count_applied(event_id) == 1
 
@@ -364,7 +364,7 @@ async def test_a_look_that_fails_claims_nothing(client: LeadConnector, sandbox: 
 
 
 async def test_bad_input_is_refused_before_anything_is_changed(client: LeadConnector, sandbox: Sandbox) -> None:
-    """What, where, and how to mend it."""
+    """What, where, and how to fix it."""
     event_id, when = sandbox.appointment_ids[0], datetime(2027, 6, 1, 9, tzinfo=UTC)
     for options, words in (
         ({"start_time": when, "shift": MOVE}, "either shift or start_time"),

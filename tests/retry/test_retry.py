@@ -7,8 +7,8 @@ import pytest
 from leadconnector_async import AppointmentUpdate, RetryPolicy, ServerError
 from leadconnector_async._api.appointments import build_get_appointment, build_update_appointment
 from leadconnector_async._api.request import build_request
-from leadconnector_async._retry.backoff import BackOff
-from leadconnector_async._retry.decide import Failure, Phase, decide_repeat, is_ambiguous, is_charged
+from leadconnector_async._retry.backoff import Backoff
+from leadconnector_async._retry.decide import Failure, Phase, costs_budget, decide_repeat, is_ambiguous
 from leadconnector_async._retry.retry_after import read_retry_after
 
 GET = build_get_appointment("e")
@@ -66,8 +66,8 @@ def test_only_what_can_be_read_back_is_sent_again_by_default() -> None:
 
 def test_a_refusal_for_the_rate_costs_no_budget() -> None:
     """The pause of the location bounds it already."""
-    assert [is_charged(failed("status", status)) for status in (429, 503)] == [False, True]
-    assert is_charged(failed("never_sent"))
+    assert [costs_budget(failed("status", status)) for status in (429, 503)] == [False, True]
+    assert costs_budget(failed("never_sent"))
 
 
 def test_what_never_left_is_always_repeated_and_a_bad_certificate_never() -> None:
@@ -79,7 +79,7 @@ def test_what_never_left_is_always_repeated_and_a_bad_certificate_never() -> Non
 
 def run(policy: RetryPolicy, failures: list[Failure], deadline: float | None = None) -> list[float]:
     """Feed failures to the machine; returns the sleeps that it asks for until it stops."""
-    back_off = BackOff(UPDATE, policy, deadline, lambda: 0.0)
+    back_off = Backoff(UPDATE, policy, deadline, lambda: 0.0)
     sleeps: list[float] = []
     for failure in failures:
         seconds = back_off.decide(failure)
@@ -109,7 +109,7 @@ def test_attempts_are_counted_from_the_first() -> None:
 
 def test_a_hint_beyond_the_back_off_is_obeyed() -> None:
     """The larger of both."""
-    assert run(RetryPolicy(backoff_cap=1.0), [failed("status", 503, hint_seconds=70.0)]) == [70.0]
+    assert run(RetryPolicy(backoff_cap=1.0), [failed("status", 503, retry_after=70.0)]) == [70.0]
 
 
 def test_a_pause_of_the_location_does_the_waiting() -> None:
@@ -125,7 +125,7 @@ def test_a_pause_of_the_location_is_no_attempt() -> None:
     assert len(run(RetryPolicy(max_attempts=3), mixed)) == 52
 
 
-@pytest.mark.parametrize("more", [{"hint_seconds": 9.0}, {"pause_seconds": 9.0}])
+@pytest.mark.parametrize("more", [{"retry_after": 9.0}, {"pause_seconds": 9.0}])
 def test_a_wait_that_would_pass_the_deadline_is_not_begun(more: dict[str, float]) -> None:
     """The failure is final at once."""
     assert run(RetryPolicy(), [failed("status", 503, **more)], deadline=9.0) == []

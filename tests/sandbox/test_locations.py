@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from leadconnector_async.sandbox import Limits, Sandbox
-from leadconnector_async.sandbox.seed import Clinic, build_clinic
+from leadconnector_async.sandbox.seed import Seed, build_seed
 
 from .test_sandbox import PATH, Caller
 
@@ -31,7 +31,7 @@ async def call(many: Sandbox) -> AsyncIterator[Caller]:
         yield Caller(session, many)
 
 
-def describe(clinic: Clinic) -> dict[str, Any]:
+def describe(clinic: Seed) -> dict[str, Any]:
     """All ids of each location, by their kinds."""
     book = clinic.book
     return {
@@ -57,7 +57,7 @@ async def read_as(
 @pytest.mark.parametrize("locations", [1, 3])
 def test_the_first_location_does_not_depend_on_how_many_there_are(locations: int) -> None:
     """Byte for byte the clinic that a seed has always made."""
-    clinic = build_clinic(1, 250, locations)
+    clinic = build_seed(1, 250, locations)
     book, first = clinic.book, clinic.first
     calendars = [one for one in book.calendars.values() if one.location_id == first.id]
     team = {user for calendar in calendars for user in calendar.team}
@@ -76,15 +76,15 @@ def test_the_first_location_does_not_depend_on_how_many_there_are(locations: int
 
 def test_every_location_has_its_own_of_everything() -> None:
     """The same shape, no id twice, the same again from the same seed, other ids from another."""
-    clinic = build_clinic(1, 20, 3)
+    clinic = build_seed(1, 20, 3)
     known = describe(clinic)
     assert len(known) == 3
     for kinds in known.values():
         assert [len(ids) for ids in kinds.values()] == [4, 20, 24, 24]
     every = [one for kinds in known.values() for ids in kinds.values() for one in ids]
     assert len(set(every)) == len(every)
-    assert describe(build_clinic(1, 20, 3)) == known
-    assert not describe(build_clinic(2, 20, 3)).keys() & known.keys()
+    assert describe(build_seed(1, 20, 3)) == known
+    assert not describe(build_seed(2, 20, 3)).keys() & known.keys()
 
 
 def test_ids_are_found_by_location(many: Sandbox) -> None:
@@ -153,7 +153,7 @@ async def test_a_location_can_have_limits_of_its_own(call: Caller, many: Sandbox
 def test_many_locations_are_built_fast_and_are_as_fast_as_one() -> None:
     """200 locations of 50 appointments in a moment; lists and checks of slots look at their own location only."""
     began = time.process_time()
-    clinic = build_clinic(1, 50, 200)
+    clinic = build_seed(1, 50, 200)
     assert time.process_time() - began < 3.0  # a tenth of it on an idle machine
     assert len(clinic.book) == 200 * 54
     events = [clinic.book.get(location.appointment_ids[0]) for location in clinic.locations.values()]

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from leadconnector_async.sandbox import Fault, Limits, Quirks, Sandbox
-from leadconnector_async.sandbox.rate_limits import Gate
-from leadconnector_async.sandbox.seed import build_clinic, build_id
+from leadconnector_async.sandbox.rate_limits import RateLimiter
+from leadconnector_async.sandbox.seed import build_id, build_seed
 
 HEADERS = ("max", "remaining", "interval-milliseconds", "limit-daily", "daily-remaining", "daily-reset")
 PATH = "/calendars/events/appointments/"
@@ -270,7 +270,7 @@ async def test_an_excepted_instance_does_not_exist(call: Caller) -> None:
 
 def test_the_daily_budget_comes_back_after_a_day() -> None:
     """And a request that was refused is not counted."""
-    gate, limits = Gate(0.0), Limits(daily=2)
+    gate, limits = RateLimiter(0.0), Limits(daily=2)
     assert [gate.judge(limits, now).allowed for now in (0.0, 1.0, 2.0, 86_399.0, 86_400.0)] == [
         True,
         True,
@@ -337,14 +337,14 @@ async def test_a_reset_goes_back_to_the_beginning(call: Caller) -> None:
 def test_the_same_seed_makes_the_same_clinic() -> None:
     """Ids do not depend on the machine or the Python; another seed makes another."""
     assert build_id(1, "location", 0) == "lDoM42EAHvvAVikP1zmC"
-    one, same, other = build_clinic(1, 50), build_clinic(1, 50), build_clinic(2, 50)
+    one, same, other = build_seed(1, 50), build_seed(1, 50), build_seed(2, 50)
     assert list(one.book) == list(same.book)
     assert not set(one.first.appointment_ids) & set(other.first.appointment_ids)
 
 
 def test_no_two_seeded_appointments_overlap() -> None:
     """Each doctor sees one patient at a time."""
-    clinic = build_clinic(1, 3000)
+    clinic = build_seed(1, 3000)
     assert all(clinic.book.is_free(event) for event in clinic.book if event.rrule is None)
 
 

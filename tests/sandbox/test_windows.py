@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async.sandbox.rate_limits import Gate, Limits
+from leadconnector_async.sandbox.rate_limits import Limits, RateLimiter
 from leadconnector_async.sandbox.windows import WINDOWS, Algorithm
 
 MOST, INTERVAL = 3, 10.0
@@ -30,7 +30,7 @@ STORIES: dict[Algorithm, list[tuple[float, bool]]] = {
 @pytest.mark.parametrize("algorithm", STORIES)
 def test_a_story_is_judged_as_written(algorithm: Algorithm) -> None:
     """Three in ten seconds, as each way understands it."""
-    gate, limits = Gate(0.0), Limits(max_requests=MOST, interval=INTERVAL, algorithm=algorithm)
+    gate, limits = RateLimiter(0.0), Limits(max_requests=MOST, interval=INTERVAL, algorithm=algorithm)
     story = STORIES[algorithm]
     assert [(at, gate.judge(limits, float(at)).allowed) for at, _ in story] == story
 
@@ -38,7 +38,7 @@ def test_a_story_is_judged_as_written(algorithm: Algorithm) -> None:
 @pytest.mark.parametrize("algorithm", WINDOWS)
 def test_whoever_waits_as_long_as_he_is_told_is_let_through(algorithm: Algorithm) -> None:
     """And not much earlier."""
-    gate, limits = Gate(0.0), Limits(max_requests=MOST, interval=INTERVAL, algorithm=algorithm)
+    gate, limits = RateLimiter(0.0), Limits(max_requests=MOST, interval=INTERVAL, algorithm=algorithm)
     now = 3.0
     for _ in range(20):
         while (verdict := gate.judge(limits, now)).allowed:
@@ -51,7 +51,7 @@ def test_whoever_waits_as_long_as_he_is_told_is_let_through(algorithm: Algorithm
 @pytest.mark.parametrize("algorithm", WINDOWS)
 def test_others_use_the_same_window(algorithm: Algorithm) -> None:
     """Their requests are counted at their own times, though nobody asks in between."""
-    gate, limits = Gate(0.0), Limits(max_requests=100, algorithm=algorithm, others=12.0)
+    gate, limits = RateLimiter(0.0), Limits(max_requests=100, algorithm=algorithm, others=12.0)
     verdict = gate.judge(limits, 9.99)
     assert int(verdict.headers["x-ratelimit-remaining"]) < 90
     assert gate.judge(Limits(max_requests=100, algorithm=algorithm), 60.0).headers["x-ratelimit-remaining"] == "99"

@@ -178,8 +178,8 @@ async def play_forecast(
     loop = asyncio.get_running_loop()
 
     def listen(progress: JobProgress) -> None:
-        if not said and progress.done >= 0.02 * progress.total and progress.left_seconds is not None:
-            said.append((loop.time(), progress.left_seconds))
+        if not said and progress.done >= 0.02 * progress.total and progress.remaining_seconds is not None:
+            said.append((loop.time(), progress.remaining_seconds))
 
     sizes_by_id = dict(zip(world.sandbox.location_ids, chosen, strict=True))
     async with open_job(world, sizes_by_id, concurrency=concurrency) as job:
@@ -254,8 +254,8 @@ async def play_days(rows: int, budget: int) -> Days:
     said: list[float] = []
 
     def listen(progress: JobProgress) -> None:
-        if not said and progress.done >= 0.02 * rows and progress.left_seconds is not None:
-            said.extend((loop.time(), progress.left_seconds))
+        if not said and progress.done >= 0.02 * rows and progress.remaining_seconds is not None:
+            said.extend((loop.time(), progress.remaining_seconds))
 
     async with open_job(world, {location: rows}) as job:
         used = len(world.sandbox.requests)

@@ -48,7 +48,7 @@ class _Schedule:
         algorithm = self.dice.choice(["sliding", "fixed", "opened", "bucket"])
         limits = Limits(max_requests=self.limit, interval=INTERVAL, algorithm=algorithm)  # type: ignore[arg-type]
         world = World(limits, latency=self._draw_latency, seed=self.dice.randrange(10**6))
-        client = world.connect(retry=RetryPolicy(max_attempts=100), timeouts=Timeouts(read=_TIMEOUT))
+        client = world.connect(retry=RetryPolicy(max_attempts=100), timeouts=Timeouts(total=_TIMEOUT))
         tasks = [
             asyncio.create_task(self._call(client, world.sandbox.appointment_ids[n % 50])) for n in range(_CALLS)
         ]

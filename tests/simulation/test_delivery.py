@@ -14,7 +14,7 @@ from leadconnector_async import (
     OutcomeUnknownError,
     RetryPolicy,
     ServerError,
-    answer_of,
+    with_response,
 )
 from leadconnector_async.sandbox import Limits
 
@@ -51,7 +51,7 @@ def test_a_deadline_that_a_hint_would_pass_says_how_long_the_server_asked_to_wai
         client = world.connect(retry=RetryPolicy(deadline=5.0))
         with pytest.raises(DeadlineExceededError) as caught:
             await client.update_appointment(world.sandbox.appointment_ids[0], CHANGE)
-        assert (caught.value.hint_seconds, caught.value.outcome) == (60.0, "unknown")
+        assert (caught.value.retry_after, caught.value.outcome) == (60.0, "unknown")
 
     run(main())
 
@@ -70,7 +70,7 @@ def test_a_hint_that_passes_the_deadline_fails_at_once() -> None:
     for on_ambiguous in ("reconcile", "retry", "raise"):
         error = run(fail(on_ambiguous))
         assert isinstance(error, ServerError | OutcomeUnknownError)
-        assert error.hint_seconds == 60.0
+        assert error.retry_after == 60.0
 
 
 def test_without_budget_a_doubt_is_said_once_and_at_once() -> None:
@@ -107,7 +107,7 @@ def test_a_hint_that_nobody_can_mean_breaks_nothing(hint: str) -> None:
 
         world.sandbox._desk.receive = answer  # type: ignore[method-assign, assignment]
         client = world.connect()
-        reply = await answer_of(client.get_appointment(world.sandbox.appointment_ids[0]))
+        reply = await with_response(client.get_appointment(world.sandbox.appointment_ids[0]))
         assert (reply.attempts, client.quota.in_flight) == (3, 0)
 
     run(main())

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from leadconnector_async import AppointmentUpdate, DailyLimitError, answer_of
+from leadconnector_async import AppointmentUpdate, DailyLimitError, with_response
 from leadconnector_async.sandbox import Limits
 
 from .virtual import run
@@ -53,7 +53,7 @@ async def deliver(world: World, calls: int) -> float:
             try:
                 await client.get_appointment(world.sandbox.appointment_ids[0])
             except DailyLimitError as error:
-                await asyncio.sleep(error.hint_seconds or 0)
+                await asyncio.sleep(error.retry_after or 0)
             else:
                 break
     return asyncio.get_running_loop().time()
@@ -127,7 +127,7 @@ def test_a_429_pauses_the_location_and_the_call_goes_on(
     async def main() -> tuple[int, dict[int, int]]:
         world = World(Limits(max_requests=1, interval=10.0, retry_after=form))
         await world.connect().get_appointment(world.sandbox.appointment_ids[0])
-        whole = await answer_of(world.connect().get_appointment(world.sandbox.appointment_ids[0]))
+        whole = await with_response(world.connect().get_appointment(world.sandbox.appointment_ids[0]))
         return whole.attempts, dict(world.sandbox.requests.count_statuses())
 
     assert run(main()) == (2, {200: 2, 429: 1})
@@ -140,7 +140,9 @@ def test_retry_after_is_seconds_whatever_its_size(seconds: int) -> None:
     async def main() -> float:
         world = World(Limits())
         world.sandbox.faults.plan("get_appointment", [f"429 retry-after={seconds}"])
-        assert (await answer_of(world.connect().get_appointment(world.sandbox.appointment_ids[0]))).attempts == 2
+        assert (
+            await with_response(world.connect().get_appointment(world.sandbox.appointment_ids[0]))
+        ).attempts == 2
         return asyncio.get_running_loop().time()
 
     assert seconds <= run(main()) < seconds * 1.06
@@ -170,7 +172,7 @@ def test_others_who_are_faster_never_end_a_call_without_a_deadline() -> None:
         world = World(Limits())
         world.sandbox.faults.plan("update_appointment", ["429"] * 20)
         update = AppointmentUpdate(title="x")
-        answer = await answer_of(world.connect().update_appointment(world.sandbox.appointment_ids[0], update))
+        answer = await with_response(world.connect().update_appointment(world.sandbox.appointment_ids[0], update))
         return answer.attempts
 
     assert run(main()) == 21

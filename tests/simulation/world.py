@@ -13,7 +13,7 @@ from yarl import URL
 
 from leadconnector_async import ConfigurationError, LeadConnector, RetryPolicy
 from leadconnector_async._api.request import Request
-from leadconnector_async._call.transport import Progress, Reply, Transport, Unanswered
+from leadconnector_async._call.transport import NoResponse, Progress, RawResponse, Transport
 from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.sandbox.app import Reply as Served
 
@@ -132,16 +132,16 @@ class Joined(Unconnected):
         headers: CIMultiDict[str],
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
-    ) -> Reply | Unanswered:
+    ) -> RawResponse | NoResponse:
         progress.left, progress.response = True, None
         path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         served = await self._world.exchange(request.operation.method, path, headers, request.body or b"")
         progress.answered_at = asyncio.get_running_loop().time()
         if served.fault.kind in ("reset", "lose-answer"):
-            return Unanswered("the connection was cut")
+            return NoResponse("the connection was cut")
         proxy = CIMultiDictProxy(CIMultiDict(served.headers))
         fault = "half of it" if served.fault.kind == "half-body" else ""
-        return Reply(served.status, proxy, b"" if fault else served.body, progress.answered_at, fault)
+        return RawResponse(served.status, proxy, b"" if fault else served.body, progress.answered_at, fault)
 
 
 PATIENT = RetryPolicy(max_attempts=1000)

@@ -8,7 +8,6 @@ from typing import assert_type
 import msgspec
 
 from leadconnector_async import (
-    Answer,
     ApiError,
     Appointment,
     AppointmentCreate,
@@ -27,15 +26,16 @@ from leadconnector_async import (
     OAuthApp,
     Quota,
     RateLimit,
+    Response,
     RetryPolicy,
     StoredToken,
     Timeouts,
     TokenStore,
-    answer_of,
+    with_response,
 )
 from leadconnector_async.models import NoteAuthor
 from leadconnector_async.sandbox import Limits, Sandbox
-from leadconnector_async.webhooks import AppointmentEvent, WebhookVerifier
+from leadconnector_async.webhooks import WebhookEvent, WebhookVerifier
 
 
 class Group(msgspec.Struct):
@@ -55,16 +55,16 @@ async def use(client: LeadConnector, update: AppointmentUpdate) -> None:
     appointment = await client.get_appointment("id")
     assert_type(appointment.start_time, datetime | None)
     assert_type(appointment.appointment_status, str | None)
-    answer = await answer_of(client.get_appointment("id"))
-    assert_type(answer, Answer[Appointment])
+    answer = await with_response(client.get_appointment("id"))
+    assert_type(answer, Response[Appointment])
     assert_type(answer.value, Appointment)
     assert_type(answer.headers, Mapping[str, str])
     assert_type(answer.quota, Quota)
     assert_type(answer.trace_id, str | None)
     assert_type(await client.request("GET", "/x"), JsonValue)
-    assert_type(await client.request("GET", "/x", answer_type=Group), Group)
-    assert_type(await client.request("GET", "/x", answer_type=list[Group]), list[Group])
-    assert_type(await answer_of(client.request("GET", "/x", answer_type=Group)), Answer[Group])
+    assert_type(await client.request("GET", "/x", response_type=Group), Group)
+    assert_type(await client.request("GET", "/x", response_type=list[Group]), list[Group])
+    assert_type(await with_response(client.request("GET", "/x", response_type=Group)), Response[Group])
     assert_type(client.with_options(retry=RetryPolicy(deadline=5)), LeadConnector)
 
 
@@ -76,7 +76,7 @@ def make() -> LeadConnector:
     client = LeadConnector(
         provide,
         location_id=None,
-        timeouts=Timeouts(connect=5, read=10),
+        timeouts=Timeouts(connect=5, total=10),
         retry=RetryPolicy(max_attempts=3, on_ambiguous="raise"),
         rate_limit=RateLimit(max_requests=20),
         on_event=handle,
@@ -110,7 +110,7 @@ async def connect() -> None:
 
 def read(error: ApiError) -> None:
     assert_type(error.messages, list[str])
-    assert_type(error.hint_seconds, float | None)
+    assert_type(error.retry_after, float | None)
 
 
 async def wrong(client: LeadConnector) -> None:
@@ -127,7 +127,7 @@ async def try_out() -> None:
 
 def receive(verifier: WebhookVerifier, body: bytes, headers: Mapping[str, str]) -> None:
     event = verifier.verify(body, headers)
-    assert_type(event, AppointmentEvent)
+    assert_type(event, WebhookEvent)
     assert_type(event.type, str)
     assert_type(event.timestamp, datetime | None)
     assert_type(event.appointment, Appointment | None)
@@ -163,4 +163,4 @@ async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, wh
     assert_type(await client.plan_reschedule("id", shift=timedelta(days=1)), Change)
     moved = await client.reschedule_appointment("id", start_time=when, title="x", verify=True)
     assert_type(moved, Appointment)
-    assert_type(await answer_of(client.delete_event("id")), Answer[bool])
+    assert_type(await with_response(client.delete_event("id")), Response[bool])

@@ -40,7 +40,7 @@ from leadconnector_async import (
     RetryPolicy,
     StoredToken,
 )
-from leadconnector_async._call.transport import Reply, Transport
+from leadconnector_async._call.transport import RawResponse, Transport
 from leadconnector_async.jobs import BulkJob, PlanRow
 from leadconnector_async.sandbox import Sandbox
 
@@ -217,7 +217,7 @@ SPECIAL: dict[tuple[str, str], Callable[[Path], object]] = {
     ("verify", "body"): lambda folder: b"{}",
     ("WebhookVerifier", "ed25519_key"): lambda folder: "-----BEGIN PUBLIC KEY-----",
     ("parse", "text"): lambda folder: "503",
-    ("answer_of", "call"): lambda folder: make_client().get_appointment("ev1"),
+    ("with_response", "call"): lambda folder: make_client().get_appointment("ev1"),
     ("request", "body"): lambda folder: {"a": 1},
 }
 
@@ -276,7 +276,7 @@ EXEMPT = {
     "Sandbox.issue_token": "a helper of tests",
     "Sandbox.issue_code": "a helper of tests",
     "Sandbox.disconnect": "a helper of tests",
-    "answer_of": "what is not a call of a client is a TypeError, as documented",
+    "with_response": "what is not a call of a client is a TypeError, as documented",
 }
 """What is not held to the rule, and why."""
 WAITS_FOR_A_READING = {"reschedule_appointment", "plan_reschedule"}
@@ -387,12 +387,12 @@ class Wire:
     def __init__(self) -> None:
         self.reads = self.writes = 0
 
-    async def send(self, session: object, request: object, *rest: object) -> Reply:
+    async def send(self, session: object, request: object, *rest: object) -> RawResponse:
         method: str = request.operation.method  # type: ignore[attr-defined]
         self.reads += method == "GET"
         self.writes += method != "GET"
         now = asyncio.get_running_loop().time()
-        return Reply(200, CIMultiDictProxy(CIMultiDict()), msgspec.json.encode(FOUND), now)
+        return RawResponse(200, CIMultiDictProxy(CIMultiDict()), msgspec.json.encode(FOUND), now)
 
 
 async def call(entry: Entry, wrong: dict[str, Callable[[], object]], folder: Path) -> None:

@@ -20,8 +20,8 @@ from leadconnector_async import (
     StoredToken,
     Timeouts,
 )
-from leadconnector_async._call.emit import Announcer
-from leadconnector_async.events import Event, Sent
+from leadconnector_async._call.emit import EventEmitter
+from leadconnector_async.events import Event, RequestSent
 
 from ..conftest import MakeClient
 from ..stand_ins import OldStatus, SafeString
@@ -139,7 +139,7 @@ def test_a_listener_that_returns_a_coroutine_is_named_in_the_log(caplog: pytest.
         return listen(event)
 
     with caplog.at_level(logging.ERROR):
-        Announcer(hide).tell(Sent("Loc1", "get_appointment", 1))  # type: ignore[arg-type, return-value]
+        EventEmitter(hide).tell(RequestSent("Loc1", "get_appointment", 1))  # type: ignore[arg-type, return-value]
     assert "pass a plain function" in caplog.text
 
 

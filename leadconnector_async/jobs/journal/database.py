@@ -56,7 +56,7 @@ CREATE TABLE rows (
     new_id TEXT
 );
 CREATE TABLE faults (
-    line INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL, mend TEXT NOT NULL
+    line INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL, hint TEXT NOT NULL
 );
 CREATE TABLE settled (location TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE undo (number INTEGER PRIMARY KEY, verdict TEXT NOT NULL, reason TEXT NOT NULL, seen BLOB);

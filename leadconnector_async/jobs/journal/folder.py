@@ -19,7 +19,7 @@ from ...exceptions import ConfigurationError, JournalError
 from ..plan.sources import AnyRow
 from ..states import JobOptions
 from .database import JOURNAL, Connect, Journal
-from .load import take_in
+from .load import load_plan
 
 _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the plan was taken in whole."""
@@ -61,8 +61,8 @@ def _check_is_vacant(path: str) -> None:
         try:
             Journal.open(os.path.join(path, JOURNAL)).close()
         except JournalError as error:
-            mend = "move it away, or choose another folder"
-            text = f"{escape(path)} contains a journal that cannot be used ({error}): {mend}."
+            hint = "move it away, or choose another folder"
+            text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."
             raise ConfigurationError(text) from error
         raise ConfigurationError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
     for name in _OUTCOMES:
@@ -117,7 +117,7 @@ def fill_journal(
     filling = os.path.join(path, _FILLING)
     journal = Journal.create(filling, connect)
     try:
-        take_in(journal, rows, location, timezone)
+        load_plan(journal, rows, location, timezone)
         journal.set_fact("options", msgspec.json.encode(options).decode())
         journal.set_fact("location", location)
         journal.set_fact("made_at", str(time.time()))

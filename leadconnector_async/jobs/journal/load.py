@@ -32,7 +32,7 @@ _MANY: Final = 2**128
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def take_in(journal: Journal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None) -> int:
+def load_plan(journal: Journal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None) -> int:
     """Write all rows, and look for events that stand twice. Returns how many; raises `PlanError`."""
     faults = _Faults()
     counter = _Counter()

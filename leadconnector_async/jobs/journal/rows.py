@@ -103,14 +103,16 @@ class OpenRow(Struct, frozen=True, gc=False):
         return decode_found(self.found)
 
 
-def write_findings(journal: Journal, findings: Iterable[tuple[int, Finding, Appointment | None, float]]) -> None:
+def write_findings(
+    journal: Journal, findings: Iterable[tuple[int, CheckResult, Appointment | None, float]]
+) -> None:
     """Write what came of rows that were read, and when. Inside a commit."""
     journal.write_all(_FIND, [_build_finding(*finding) for finding in findings])
 
 
 def write_faults(journal: Journal, faults: Iterable[RowFault]) -> None:
     """Write why rows cannot be carried out. Inside a commit."""
-    records = [(fault.line, fault.column, fault.reason, fault.mend) for fault in faults]
+    records = [(fault.line, fault.column, fault.reason, fault.hint) for fault in faults]
     journal.write_all("INSERT INTO faults VALUES (?, ?, ?, ?)", records)
 
 
@@ -251,7 +253,7 @@ def _build_outcome(record: Record) -> RowOutcome:
     )
 
 
-def _build_finding(number: int, finding: Finding, found: Appointment | None, read_at: float) -> Record:
+def _build_finding(number: int, finding: CheckResult, found: Appointment | None, read_at: float) -> Record:
     return (
         finding.state,
         None if found is None else encode_found(found),
@@ -265,7 +267,7 @@ def _build_finding(number: int, finding: Finding, found: Appointment | None, rea
     )
 
 
-def _flatten(stay: Stay | None) -> tuple[Value, Value, Value]:
+def _flatten(stay: BusyTime | None) -> tuple[Value, Value, Value]:
     return (None, None, None) if stay is None else (stay.owner, stay.start, stay.end)
 
 
@@ -315,7 +317,7 @@ def count_open(journal: Journal) -> dict[str, int]:
     return {str(location): int(str(count)) for location, count in journal.read(_OPEN_STATES)}
 
 
-class Stay(Struct, frozen=True):
+class BusyTime(Struct, frozen=True):
     """Whose time an appointment takes, as a half-open interval of epoch seconds."""
 
     owner: str | None
@@ -324,17 +326,17 @@ class Stay(Struct, frozen=True):
     end: int
 
 
-class Finding(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """What came of a row."""
 
     state: RowState
     updates: tuple[AppointmentUpdate, ...] = ()
     differences: tuple[Difference, ...] = ()
-    before: Stay | None = None
-    after: Stay | None = None
+    before: BusyTime | None = None
+    after: BusyTime | None = None
     column: str = ""
     reason: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 def render_value(value: object) -> str:

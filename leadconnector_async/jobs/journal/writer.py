@@ -45,7 +45,7 @@ class Entry(Struct, frozen=True, gc=False):
     """
 
 
-class Scribe:
+class JournalWriter:
     """Writes and reads a journal beside the event loop. `thread` must run one thing at a time."""
 
     def __init__(self, journal: Journal, thread: Executor) -> None:

@@ -28,7 +28,7 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class PlanWish(Struct, frozen=True, kw_only=True):
+class PlanQuery(Struct, frozen=True, kw_only=True):
     """What shall become of the appointments that are listed."""
 
     shift: Shift | None = None
@@ -81,7 +81,7 @@ class PlanWish(Struct, frozen=True, kw_only=True):
         return tuple(name for name in BEFORE if name not in _LONG_TEXTS or name in self.changes)
 
 
-class Planned(Struct, frozen=True):
+class PlanResult(Struct, frozen=True):
     """A plan, and what is not in it."""
 
     rows: tuple[Mapping[str, str], ...]
@@ -93,7 +93,7 @@ class Planned(Struct, frozen=True):
     """Days on which something is planned, before it moves."""
 
 
-def build_plan(events: Iterable[Appointment], wish: PlanWish) -> Planned:
+def build_plan(events: Iterable[Appointment], wish: PlanQuery) -> PlanResult:
     """Plan what is wished for all events that can be changed, in the order of their times."""
     known = sorted(events, key=lambda event: (event.start_time or _LAST, event.id or ""))
     first_day = wish.first_day or _find_first_day(known, wish)
@@ -107,10 +107,10 @@ def build_plan(events: Iterable[Appointment], wish: PlanWish) -> Planned:
         else:
             rows.append(planned)
             days.add(_day_of(event, wish))
-    return Planned(tuple(rows), tuple(left_out), wish.columns, len(days))
+    return PlanResult(tuple(rows), tuple(left_out), wish.columns, len(days))
 
 
-def write_plan(planned: Planned, format: PlanFormat) -> Iterator[str]:
+def write_plan(planned: PlanResult, format: PlanFormat) -> Iterator[str]:
     """The lines of the plan's file."""
     if format == "csv":
         yield from write_csv(planned.rows, planned.columns)
@@ -119,18 +119,18 @@ def write_plan(planned: Planned, format: PlanFormat) -> Iterator[str]:
         yield _encode(row).decode() + "\n"
 
 
-def _find_first_day(events: Iterable[Appointment], wish: PlanWish) -> date | None:
+def _find_first_day(events: Iterable[Appointment], wish: PlanQuery) -> date | None:
     days = (_day_of(one, wish) for one in events if _find_reason(one, wish) is None)
     return min((day for day in days if day is not None), default=None)
 
 
-def _day_of(event: Appointment, wish: PlanWish) -> date | None:
+def _day_of(event: Appointment, wish: PlanQuery) -> date | None:
     if event.start_time is None:
         return None
     return (event.start_time.astimezone(find_zone(wish.timezone)) if wish.timezone else event.start_time).date()
 
 
-def _find_reason(event: Appointment, wish: PlanWish) -> str | None:
+def _find_reason(event: Appointment, wish: PlanQuery) -> str | None:
     """Why an event is not for this plan."""
     if not event.id:
         return "the server does not show its id"
@@ -150,7 +150,7 @@ def _is_master(event_id: str, event: Appointment) -> bool:
     return not is_instance and bool(event.rrule is not None or event.is_recurring)
 
 
-def _plan(event: Appointment, wish: PlanWish, first_day: date | None) -> Mapping[str, str] | str:
+def _plan(event: Appointment, wish: PlanQuery, first_day: date | None) -> Mapping[str, str] | str:
     row = {"event_id": event.id or ""}
     if wish.location_id is not None:
         row["location_id"] = wish.location_id
@@ -166,7 +166,7 @@ def _plan(event: Appointment, wish: PlanWish, first_day: date | None) -> Mapping
     return checked.reason if isinstance(checked, RowFault) else row
 
 
-def _move(event: Appointment, wish: PlanWish, first_day: date | None) -> tuple[datetime, datetime]:
+def _move(event: Appointment, wish: PlanQuery, first_day: date | None) -> tuple[datetime, datetime]:
     """The new start and end, at the offset of the zone on that day."""
     if event.start_time is None or event.end_time is None:
         raise ValueError("the server does not show when it is")
@@ -204,4 +204,4 @@ def _check_changes(changes: Mapping[str, str], *, moves: bool) -> None:
             raise ConfigurationError(f"{name} is given beside a shift: give either")
     checked = read_row(1, {"event_id": "any", **changes}) if changes else None
     if isinstance(checked, RowFault):
-        raise ConfigurationError(f"{checked.column}: {checked.reason}{'; ' if checked.mend else ''}{checked.mend}")
+        raise ConfigurationError(f"{checked.column}: {checked.reason}{'; ' if checked.hint else ''}{checked.hint}")

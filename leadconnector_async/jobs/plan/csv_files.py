@@ -142,7 +142,7 @@ def _read_heading(cells: Iterable[str], line: int) -> tuple[list[str | None], li
 def _describe_heading(line: int, bad: BadRow) -> RowFault:
     if bad.column.startswith(_LOOKS_LIKE_JSON):
         return RowFault(line, "", "this is JSON, but CSV was expected", "set the format to jsonl")
-    return RowFault(line, bad.column, bad.reason, bad.mend)
+    return RowFault(line, bad.column, bad.reason, bad.hint)
 
 
 def _describe_error(error: csv.Error, source: _Lines, heading: _Heading) -> tuple[RowFault, bool]:

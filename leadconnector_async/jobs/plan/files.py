@@ -123,9 +123,9 @@ def _iterate(lines: Iterable[str], format: PlanFormat | None, timezone: str | No
 
 
 def _refuse_lines(line: object) -> InvalidRequestError:
-    mend = "open the file with encoding='utf-8-sig' and newline=''"
-    text = f"The lines of the plan are {type(line).__name__}, not text; {mend}. Nothing was sent."
-    return InvalidRequestError(text, field="lines", value=line, mend=mend)
+    hint = "open the file with encoding='utf-8-sig' and newline=''"
+    text = f"The lines of the plan are {type(line).__name__}, not text; {hint}. Nothing was sent."
+    return InvalidRequestError(text, field="lines", value=line, hint=hint)
 
 
 _KEY: Final = re.compile(r'"\s*:')
@@ -156,7 +156,7 @@ def _read(line: int, content: str, timezone: str | None, prefix: str = "") -> Pl
             line, "", f"{prefix}it is not a valid JSON object: {error}", "write one object per line, or one array"
         )
     except BadRow as bad:
-        return RowFault(line, bad.column, bad.reason, bad.mend)
+        return RowFault(line, bad.column, bad.reason, bad.hint)
 
 
 def _list_cells(content: str) -> list[tuple[str, object]]:

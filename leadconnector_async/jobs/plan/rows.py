@@ -45,7 +45,7 @@ _KNOWN: Final = {
 }
 
 
-class Before(Struct, frozen=True, omit_defaults=True):
+class Precondition(Struct, frozen=True, omit_defaults=True):
     """The state that a plan was made from. What is `None` is not compared."""
 
     start_time: datetime | None = None
@@ -72,18 +72,18 @@ class PlanRow(Struct, frozen=True):
     """How far the appointment moves, instead of new times."""
     timezone: str | None = None
     """IANA name of the zone whose clock a shift by days keeps."""
-    before: Before | None = None
+    before: Precondition | None = None
     """What the appointment must still look like."""
 
 
 class BadRow(ValueError):  # noqa: N818 - it never leaves the reading of a row
     """What is wrong with a row, until its line is known."""
 
-    def __init__(self, column: str, reason: str, mend: str = "") -> None:
+    def __init__(self, column: str, reason: str, hint: str = "") -> None:
         super().__init__(reason)
         self.column = column
         self.reason = reason
-        self.mend = mend
+        self.hint = hint
 
 
 def name_column(spelling: object) -> str | None:
@@ -148,9 +148,9 @@ def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
 
 def _build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
     if isinstance(error, BadRow):
-        return RowFault(line, error.column, error.reason, error.mend)
-    reason = str(error.args[0]).removesuffix(f"; {error.mend}. Nothing was sent.")
-    return RowFault(line, error.field or "", reason.removeprefix(f"{error.field}: "), error.mend)
+        return RowFault(line, error.column, error.reason, error.hint)
+    reason = str(error.args[0]).removesuffix(f"; {error.hint}. Nothing was sent.")
+    return RowFault(line, error.field or "", reason.removeprefix(f"{error.field}: "), error.hint)
 
 
 def _check_id(event_id: str) -> None:
@@ -199,7 +199,7 @@ def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> P
         others.get("location_id"),
         shift,
         zone if shift is not None else None,
-        Before(**before) if before else None,  # type: ignore[arg-type] # each was read as its kind
+        Precondition(**before) if before else None,  # type: ignore[arg-type] # each was read as its kind
     )
 
 
@@ -251,7 +251,7 @@ def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") 
     try:
         placed = place(moment, zone)
     except BadZone as bad:
-        raise BadRow("timezone", bad.reason, bad.mend) from None
+        raise BadRow("timezone", bad.reason, bad.hint) from None
     except ValueError as error:
         raise BadRow(name, str(error)) from None
     # Its zone has been heard: at a fixed offset nobody asks it again.
@@ -296,12 +296,12 @@ def _read_shift(others: Mapping[str, str], values: Mapping[str, object], zone: s
         if shift.days and zone is not None:
             place(datetime(2027, 1, 1, 12), zone)
     except BadZone as bad:
-        raise BadRow("timezone", bad.reason, bad.mend) from None
+        raise BadRow("timezone", bad.reason, bad.hint) from None
     except ValueError as error:
         raise BadRow("shift", str(error)) from None
     if shift.days and zone is None:
-        mend = "name it in a column timezone, or give hours"
-        raise BadRow("shift", "a shift by days keeps the time of day, and so needs a time zone", mend)
+        hint = "name it in a column timezone, or give hours"
+        raise BadRow("shift", "a shift by days keeps the time of day, and so needs a time zone", hint)
     return shift
 
 

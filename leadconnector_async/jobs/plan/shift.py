@@ -99,7 +99,7 @@ def check_zone(zone: str, moment: datetime) -> None:
     try:
         check_name(zone, moment)
     except BadMoment as bad:
-        raise BadZone(bad.reason, bad.mend) from None
+        raise BadZone(bad.reason, bad.hint) from None
 
 
 @lru_cache(maxsize=64)

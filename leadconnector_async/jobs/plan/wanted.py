@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..._api.payloads import WireUpdate
 from ...models import AppointmentUpdate
-from .rows import Before
+from .rows import Precondition
 from .shift import Shift
 
 
@@ -19,14 +19,14 @@ class Wanted(Struct, frozen=True, array_like=True):
     update: AppointmentUpdate
     shift: Shift | None
     timezone: str | None
-    before: Before | None
+    before: Precondition | None
 
 
 class _WireWanted(Struct, frozen=True, array_like=True):
     update: WireUpdate
     shift: Shift | None
     timezone: str | None
-    before: Before | None
+    before: Precondition | None
 
 
 _decode_wanted: Final = msgspec.json.Decoder(_WireWanted).decode

@@ -20,7 +20,7 @@ from ...exceptions import InvalidRequestError
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
 from ...reschedule.plan import Change, Changes, Difference, plan_change
-from ..journal.rows import Finding, Stay
+from ..journal.rows import BusyTime, CheckResult
 from ..plan.rows import BadRow
 from ..plan.shift import apply_shift
 from ..plan.wanted import Wanted
@@ -41,22 +41,22 @@ class Rules(Struct, frozen=True):
     """Of the rows; `None`: not known."""
 
 
-def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> Finding:
+def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> CheckResult:
     """Hold a row against its appointment."""
     try:
         change = _plan(event_id, wanted, found, rules)
         for update in change.updates:
             check_update(update, rules.version)
     except BadRow as bad:
-        return Finding("refused", column=bad.column, reason=bad.reason, mend=bad.mend)
+        return CheckResult("refused", column=bad.column, reason=bad.reason, hint=bad.hint)
     except InvalidRequestError as error:
-        reason = str(error.args[0]).removesuffix(" Nothing was changed.").removesuffix(f"; {error.mend}.")
-        return Finding("refused", column=error.field or "", reason=reason, mend=error.mend)
+        reason = str(error.args[0]).removesuffix(" Nothing was changed.").removesuffix(f"; {error.hint}.")
+        return CheckResult("refused", column=error.field or "", reason=reason, hint=error.hint)
     before = build_stay(found)
     if not change.updates:
-        return Finding("in_place", before=before, after=before)
+        return CheckResult("in_place", before=before, after=before)
     after = build_stay(show_after(found, change.differences))
-    return Finding("ready", change.updates, change.differences, before, after)
+    return CheckResult("ready", change.updates, change.differences, before, after)
 
 
 def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:
@@ -77,13 +77,13 @@ def show_after(found: Appointment, differences: tuple[Difference, ...]) -> Appoi
     return structs.replace(found, **{difference.field: difference.after for difference in differences})
 
 
-def build_stay(event: Appointment) -> Stay | None:
+def build_stay(event: Appointment) -> BusyTime | None:
     """Whose time an appointment takes; `None` if it does not show when it is."""
     if event.start_time is None or event.end_time is None:
         return None
     owner = event.assigned_user_id or event.calendar_id
     busy = event.appointment_status not in _FREES_ITS_TIME
-    return Stay(owner if busy else None, int(event.start_time.timestamp()), int(event.end_time.timestamp()))
+    return BusyTime(owner if busy else None, int(event.start_time.timestamp()), int(event.end_time.timestamp()))
 
 
 def _plan(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> Change:

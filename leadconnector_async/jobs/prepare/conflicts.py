@@ -52,7 +52,9 @@ class Parking(Struct, frozen=True):
     end: datetime
 
 
-async def settle_conflicts(client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]) -> None:
+async def resolve_conflicts(
+    client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]
+) -> None:
     """Write into the journal in which order the rows go, and which of them are refused for it: all, or nothing."""
     order = await _call(run, partial(_settle, location, on_conflict))
     if order is None:
@@ -102,8 +104,8 @@ def _refuse_clashes(order: Order, journal: Journal) -> set[int]:
         if first.ignores or second.ignores or not second.is_ready:
             continue
         reason = f"it wants the same time of the same person as line {first.line}"
-        mend = "give one another time, or set ignore_free_slot_validation where a slot has several places"
-        write_faults(journal, [RowFault(second.line, "start_time", reason, mend)])
+        hint = "give one another time, or set ignore_free_slot_validation where a slot has several places"
+        write_faults(journal, [RowFault(second.line, "start_time", reason, hint)])
         journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
         refused.add(clash.second)
     return refused

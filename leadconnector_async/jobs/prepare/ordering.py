@@ -61,7 +61,7 @@ class Cycle(Struct, frozen=True):
     """The row that must get out of the way before the others can go."""
 
 
-class Clash(Struct, frozen=True, gc=False):
+class Conflict(Struct, frozen=True, gc=False):
     """Two rows that want the same time of the same person, the one with the smaller number first."""
 
     first: int
@@ -77,7 +77,7 @@ class Order(Struct, frozen=True):
     """The length of the longest chain of rows before it; only rows that wait."""
     cycles: tuple[Cycle, ...]
     """In the order in which they were broken: none holds the first row of one before it."""
-    clashes: tuple[Clash, ...]
+    clashes: tuple[Conflict, ...]
     """Every row that clashes is in one of them, but not every pair that clashes is."""
 
 
@@ -109,7 +109,7 @@ def order_moves(moves: Iterable[Move]) -> Order:
         pairs.update(_name_rows(groups, _find_clashes(groups, line)))
         blockers.update(_find_blockers(groups, holders.pop(owner, []), line))
     walk = _Walk({group: blockers[group] for group in sorted(blockers)}, groups)
-    clashes = tuple(Clash(first, second) for first, second in sorted(pairs))
+    clashes = tuple(Conflict(first, second) for first, second in sorted(pairs))
     return Order(walk.waits_for, walk.ranks, tuple(walk.cycles), clashes)
 
 

@@ -24,13 +24,13 @@ from ...models import Appointment
 from ..eta import ReadingLog
 from ..journal import rows as journal_rows
 from ..journal.database import Journal
-from ..journal.rows import Finding, Position, decode_found, decode_updates
-from ..journal.writer import Scribe
+from ..journal.rows import CheckResult, Position, decode_found, decode_updates
+from ..journal.writer import JournalWriter
 from ..plan.wanted import read_wanted
-from ..states import JobOptions, RowOutcome, Stopped, describe_stop, outlast
+from ..states import JobOptions, RowOutcome, Stopped, describe_stop, wait_out
 from .check import Rules, check_row, describe_changes, show_sent
-from .conflicts import settle_conflicts
-from .reader import TO_PREPARE, Sight, Surveyor, Unread
+from .conflicts import resolve_conflicts
+from .reader import TO_PREPARE, CalendarReader, EventReading, Unread
 
 _AT_ONCE: Final = 50
 """Locations that are read at once."""
@@ -70,7 +70,7 @@ class Preparation:
 
     def __init__(
         self,
-        scribe: Scribe,
+        scribe: JournalWriter,
         options: JobOptions,
         find_client: Callable[[str], LeadConnector],
         clock: ReadingClock,
@@ -99,7 +99,7 @@ class Preparation:
         async def prepare(location: str) -> Stopped | None:
             async with places:
                 while (stopped := await self._try_to_prepare(location)) is not None:
-                    if not await outlast(stopped):
+                    if not await wait_out(stopped):
                         break
             return stopped
 
@@ -135,23 +135,23 @@ class Preparation:
     async def _prepare(self, location: str) -> None:
         client = await self._read_location(location)
         if not await self._scribe.run(partial(_is_settled, location)):
-            await settle_conflicts(client, location, self._options.on_conflict, self._scribe.run)
+            await resolve_conflicts(client, location, self._options.on_conflict, self._scribe.run)
 
     async def _read_location(self, location: str) -> LeadConnector:
         client = self._find_client(location).with_options(priority="bulk")
         rules = Rules(datetime.now(UTC), self._options.allow_past, client.version, location or client.location_id)
 
-        async def keep(sights: list[Sight]) -> None:
+        async def keep(sights: list[EventReading]) -> None:
             self.changed += await self._scribe.run(partial(self._keep, sights, rules))
             self._read += len(sights)
             self._note(self._read)
 
-        surveyor = Surveyor(client, location, TO_PREPARE, self._scribe.run, keep, self._clock)
-        await surveyor.read_all(hint)
+        surveyor = CalendarReader(client, location, TO_PREPARE, self._scribe.run, keep, self._clock)
+        await surveyor.read_all(find_last_place)
         self._log.note(location, len(surveyor.calendars))
         return client
 
-    def _keep(self, sights: list[Sight], rules: Rules, journal: Journal) -> list[int]:
+    def _keep(self, sights: list[EventReading], rules: Rules, journal: Journal) -> list[int]:
         rows = [(sight, _read_row(sight.number, journal)) for sight in sights]
         with journal.commit():
             _keep_first([one for one in rows if one[1].state == "loaded"], rules, journal)
@@ -192,7 +192,7 @@ def _is_settled(location: str, journal: Journal) -> bool:
     return journal.read_one("SELECT 1 FROM settled WHERE location = ?", (location,)) is not None
 
 
-def hint(row: Unread) -> tuple[str, datetime] | None:
+def find_last_place(row: Unread) -> tuple[str, datetime] | None:
     """Where a row's appointment was: as it was first read, or as the plan says that it was."""
     before = decode_found(row.found) if row.found is not None else read_wanted(row.wanted).before
     if before is None or before.calendar_id is None or before.start_time is None:
@@ -200,7 +200,7 @@ def hint(row: Unread) -> tuple[str, datetime] | None:
     return before.calendar_id, before.start_time
 
 
-def _keep_first(sights: list[tuple[Sight, _Row]], rules: Rules, journal: Journal) -> None:
+def _keep_first(sights: list[tuple[EventReading, _Row]], rules: Rules, journal: Journal) -> None:
     """Write what each row does, from its appointment as it was first read."""
     found = [(sight, row, _judge(sight, row, rules)) for sight, row in sights]
     refused = [(row, finding) for _, row, finding in found if finding.state == "refused"]
@@ -210,7 +210,9 @@ def _keep_first(sights: list[tuple[Sight, _Row]], rules: Rules, journal: Journal
     journal_rows.write_faults(journal, [_build_fault(row, finding) for row, finding in refused])
 
 
-def _keep_again(sights: list[tuple[Sight, _Row]], rules: Rules, has_sent: HasSent, journal: Journal) -> list[int]:
+def _keep_again(
+    sights: list[tuple[EventReading, _Row]], rules: Rules, has_sent: HasSent, journal: Journal
+) -> list[int]:
     """Leave alone what somebody has changed since it was first read; returns those that do not go any more."""
     left: list[int] = []
     for sight, row in sights:
@@ -228,31 +230,31 @@ def _keep_again(sights: list[tuple[Sight, _Row]], rules: Rules, has_sent: HasSen
     return left
 
 
-def _build_fault(row: _Row, finding: Finding) -> RowFault:
-    return RowFault(row.line, finding.column, finding.reason, finding.mend)
+def _build_fault(row: _Row, finding: CheckResult) -> RowFault:
+    return RowFault(row.line, finding.column, finding.reason, finding.hint)
 
 
-def _judge(sight: Sight, row: _Row, rules: Rules) -> Finding:
+def _judge(sight: EventReading, row: _Row, rules: Rules) -> CheckResult:
     if sight.found is None:
-        return Finding("refused", column="event_id", reason=sight.reason, mend="remove the row, or mend the id")
+        return CheckResult("refused", column="event_id", reason=sight.reason, hint="remove the row, or hint the id")
     return check_row(sight.event_id, read_wanted(row.wanted), sight.found, rules)
 
 
-def _judge_again(sight: Sight, row: _Row, rules: Rules, journal: Journal) -> Finding | None:
+def _judge_again(sight: EventReading, row: _Row, rules: Rules, journal: Journal) -> CheckResult | None:
     """Why a row that was ready does not go any more; `None` if it still does."""
     if sight.found is None:
         reason = f"changed by somebody else: {sight.reason}"
-        return Finding("refused", column="event_id", reason=reason, mend=PLAN_AGAIN)
+        return CheckResult("refused", column="event_id", reason=reason, hint=PLAN_AGAIN)
     if compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
-        return Finding("in_place")
+        return CheckResult("in_place")
     before = decode_found(row.found)
     changes = list_changes(before, sight.found)
     if not changes or _is_parked(sight, before, journal):
         return None
-    return Finding("refused", column=changes[0].name, reason=describe_changes(changes), mend=PLAN_AGAIN)
+    return CheckResult("refused", column=changes[0].name, reason=describe_changes(changes), hint=PLAN_AGAIN)
 
 
-def _is_parked(sight: Sight, before: Appointment, journal: Journal) -> bool:
+def _is_parked(sight: EventReading, before: Appointment, journal: Journal) -> bool:
     """It stands where the job itself has put it, or may have, and is otherwise as it was."""
     parking = journal_rows.find_parking(sight.number, journal)
     return (

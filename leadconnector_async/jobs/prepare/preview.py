@@ -50,7 +50,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     """How long that will take, by location, computed from the budgets."""
 
     @property
-    def left_seconds(self) -> float:
+    def remaining_seconds(self) -> float:
         """Until the slowest location is done."""
         return max(self.seconds.values(), default=0.0)
 
@@ -70,7 +70,7 @@ def count_requests(journal: Journal) -> dict[str, int]:
 
 def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
     """The rows that were refused, by line, of very many the first ones; and how many there are."""
-    query = "SELECT line, column_name, reason, mend FROM faults ORDER BY line LIMIT ?"
+    query = "SELECT line, column_name, reason, hint FROM faults ORDER BY line LIMIT ?"
     faults = [RowFault(int(str(line)), *map(str, texts)) for line, *texts in journal.read(query, (most,))]
     count = journal.read_one("SELECT COUNT(*) FROM faults")
     return faults, int(str(count[0])) if count else 0

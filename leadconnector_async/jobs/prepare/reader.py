@@ -32,7 +32,7 @@ from ...exceptions import (
 )
 from ...models import Appointment
 from ..journal.database import Journal
-from ..states import is_passing
+from ..states import is_transient
 
 TO_PREPARE: Final = "state IN ('loaded', 'ready')"
 """Which rows are read before they are sent."""
@@ -77,7 +77,7 @@ class Unread(Struct, frozen=True):
     """The appointment as it was first read, encoded."""
 
 
-class Sight(Struct, frozen=True):
+class EventReading(Struct, frozen=True):
     """What was seen of a row: its appointment, or why there is none."""
 
     number: int
@@ -90,11 +90,11 @@ class Sight(Struct, frozen=True):
 
 Place: TypeAlias = tuple[str, datetime]
 """A calendar, and when in it."""
-Keep = Callable[[list[Sight]], Awaitable[None]]
+Keep = Callable[[list[EventReading]], Awaitable[None]]
 """Takes over what was seen."""
 
 
-class Surveyor:
+class CalendarReader:
     """Reads the rows of one location."""
 
     def __init__(
@@ -117,14 +117,14 @@ class Surveyor:
         self.calendars: set[str] = set()
         """Those that it has listed: reading the same rows again takes a list of each at least."""
 
-    async def read_all(self, hint: Callable[[Unread], Place | None]) -> None:
-        """Read every row. `hint` tells where a row's appointment was when it was last seen, if it is known."""
+    async def read_all(self, last_place: Callable[[Unread], Place | None]) -> None:
+        """Read every row. `last_place` tells where a row's appointment was when last seen."""
         while rows := await self._run(partial(_list_unread, self._location, self._states, _FETCHED)):
-            await self._read_some(rows, hint)
+            await self._read_some(rows, last_place)
 
-    async def _read_some(self, rows: list[Unread], hint: Callable[[Unread], Place | None]) -> None:
+    async def _read_some(self, rows: list[Unread], last_place: Callable[[Unread], Place | None]) -> None:
         left = {row.event_id: row for row in rows}
-        places = {row.event_id: hint(row) for row in rows}
+        places = {row.event_id: last_place(row) for row in rows}
         while left:
             first = next(iter(left.values()))
             place = places[first.event_id]
@@ -147,15 +147,15 @@ class Surveyor:
             return self._misses.get(calendar_id, 0) >= _MOST_MISSES
         return bool(self._misses) and all(misses >= _MOST_MISSES for misses in self._misses.values())
 
-    async def _read_one(self, row: Unread) -> Sight:
+    async def _read_one(self, row: Unread) -> EventReading:
         read_at = self._clock.now()
         try:
             found = await self._client.get_appointment(row.event_id)
         except _REFUSALS as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
-            return Sight(row.number, row.event_id, None, _describe(error), read_at)
-        return Sight(row.number, row.event_id, found, "", read_at)
+            return EventReading(row.number, row.event_id, None, _describe(error), read_at)
+        return EventReading(row.number, row.event_id, found, "", read_at)
 
     async def _list_around(self, calendar_id: str, start: datetime, last: datetime) -> set[str]:
         """List a stretch of a calendar, to `last` at least; returns the ids of the rows that it has shown."""
@@ -173,13 +173,13 @@ class Surveyor:
                 location_id=self._location or None,
             )
         except (BadRequestError, DecodeError, UnprocessableError, PermissionDeniedError, NotFoundError) as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             self._misses[calendar_id] = _MOST_MISSES
             return set()
         shown = {event.id: event for event in events if event.id is not None}
         rows = await self._run(partial(_match, self._location, self._states, list(shown)))
-        await self._keep([Sight(row.number, row.event_id, shown[row.event_id], "", read_at) for row in rows])
+        await self._keep([EventReading(row.number, row.event_id, shown[row.event_id], "", read_at) for row in rows])
         self._learn(calendar_id, stretch, len(rows))
         return {row.event_id for row in rows}
 
@@ -200,7 +200,7 @@ def _widen(place: Place, others: Iterable[Place | None]) -> tuple[str, datetime,
     return calendar_id, min(first, start), last
 
 
-def _locate(sights: Iterable[Sight]) -> Place | None:
+def _locate(sights: Iterable[EventReading]) -> Place | None:
     for sight in sights:
         found = sight.found
         if found is not None and found.calendar_id is not None and found.start_time is not None:

@@ -100,8 +100,8 @@ def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[s
         yield build_text(f"{where} stopped early: {_hide_personal(stopped.reason)}")
     if len(summary.stopped) > _MOST_STOPS:
         yield build_text(f"… and {len(summary.stopped) - _MOST_STOPS:,} more locations.")
-    if summary.left:
-        yield build_text(f"{_count(summary.left, 'row')} remaining: resume the job.")
+    if summary.remaining:
+        yield build_text(f"{_count(summary.remaining, 'row')} remaining: resume the job.")
 
 
 def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ The keys of `summary.json`, all of them always there:
 | --- | --- |
 | `plan` | digest of the plan; the same for the same rows in any order |
 | `counts` | rows in each state |
-| `total`, `left` | all rows, and those that a resumed job goes on with |
+| `total`, `remaining` | all rows, and those that a resumed job goes on with |
 | `repeated` | rows whose automations may have run twice |
 | `requests` | sent for the rows, and to make room for others; reading the calendar first is not counted |
 | `began_at`, `ended_at` | the first request of a row and the last outcome, in ISO 8601 and UTC, or null |
@@ -83,7 +83,7 @@ def build_summary(journal: Journal, summary: JobSummary) -> dict[str, object]:
         "plan": journal.get_fact("plan"),
         "counts": _fill(summary.counts),
         "total": summary.total,
-        "left": summary.left,
+        "remaining": summary.remaining,
         "repeated": summary.repeated,
         "requests": requests,
         "began_at": began_at,

@@ -12,7 +12,7 @@ Seat = Callable[[bool], bool]
 """Is told whether it has got a place; says whether it takes it. What it does not take goes to the next."""
 
 
-class Places:
+class RowSemaphore:
     """Places at the server."""
 
     def __init__(self, number: int) -> None:
@@ -51,7 +51,7 @@ _MOST_AHEAD: Final = 1000
 """Rows of all locations that are on their way to the disk and back while others are at the server."""
 
 
-class Share(Struct, frozen=True):
+class MemoryShare(Struct, frozen=True):
     """Of one location."""
 
     fetched: int
@@ -60,10 +60,10 @@ class Share(Struct, frozen=True):
     """Rows that are started beyond those at the server: they are on their way to the disk, or back from it."""
 
 
-def divide(locations: int, concurrency: int) -> Share:
+def divide(locations: int, concurrency: int) -> MemoryShare:
     """Few locations read and start far ahead; many keep the server busy without that."""
     each = max(1, locations)
     ahead = 3 * concurrency if concurrency >= _BRISK else 0
-    return Share(
+    return MemoryShare(
         fetched=max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // each)), ahead=min(ahead, _MOST_AHEAD // each)
     )

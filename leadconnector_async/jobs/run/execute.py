@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, Precondition, ReadingClock, StaleReadingError
+from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, ReadingClock, StaleReadingError, UpdateGuard
 from ..._api.readback import compare_update
 from ..._api.validate import check_update
 from ..._methods import guard_updates
@@ -33,10 +33,10 @@ from ...reschedule.apply import carry_out, list_expected
 from ...reschedule.plan import Changes, plan_change
 from ..journal import rows
 from ..journal.rows import OpenRow
-from ..journal.writer import Scribe
+from ..journal.writer import JournalWriter
 from ..prepare.check import show_sent
 from ..states import JobOptions, RowOutcome, RowState, Stopped, describe_stop
-from .in_flight import Flight
+from .in_flight import RowMetrics
 
 _MOST_READING: Final = 3
 """Rows of a location that read for themselves at once: with more, their writes would wait behind others' GETs."""
@@ -68,17 +68,19 @@ class Result(Struct, frozen=True, gc=False):
     seconds: float = 0.0
 
 
-class Carrier:
+class RowExecutor:
     """Carries out rows of one location."""
 
-    def __init__(self, client: LeadConnector, scribe: Scribe, options: JobOptions, clock: ReadingClock) -> None:
+    def __init__(
+        self, client: LeadConnector, scribe: JournalWriter, options: JobOptions, clock: ReadingClock
+    ) -> None:
         self._client = client
         self._scribe = scribe
         self._options = options
         self._clock = clock
         self._reading = asyncio.Semaphore(_MOST_READING)
 
-    async def carry(self, row: OpenRow, flight: Flight, take_place: TakePlace) -> Result | None:
+    async def carry(self, row: OpenRow, flight: RowMetrics, take_place: TakePlace) -> Result | None:
         """Carry out a row from its beginning: look at it where that is called for, write its intent, send it."""
         precondition = self._build_precondition(row) if not row.waits_for else await self._find_precondition(row)
         if row.state == "sent" or row.parks is not None:
@@ -93,7 +95,9 @@ class Carrier:
         await take_place()
         return await self.send(row, flight, precondition)
 
-    async def send(self, row: OpenRow, flight: Flight, precondition: Precondition | None = None) -> Result | None:
+    async def send(
+        self, row: OpenRow, flight: RowMetrics, precondition: UpdateGuard | None = None
+    ) -> Result | None:
         """Send a row whose intent is on the disk; `None` if it is put off until after all others.
 
         Its appointment is read again first where the reading is too old, and when its turn comes too late.
@@ -108,7 +112,7 @@ class Carrier:
         async with self._reading:
             return await self._read_and_send(row, flight, precondition)
 
-    async def _read_and_send(self, row: OpenRow, flight: Flight, precondition: Precondition) -> Result | None:
+    async def _read_and_send(self, row: OpenRow, flight: RowMetrics, precondition: UpdateGuard) -> Result | None:
         """A GET and its write, one right after the other, again and again if the write's turn comes too late."""
         late: Result | None = None
         for remaining in reversed(range(MOST_READINGS)):
@@ -122,7 +126,7 @@ class Carrier:
                 late = build_result(row, flight, "failed", _explain(error), error)
         return late
 
-    async def _send_once(self, row: OpenRow, flight: Flight, precondition: Precondition) -> Result | None:
+    async def _send_once(self, row: OpenRow, flight: RowMetrics, precondition: UpdateGuard) -> Result | None:
         """Raises `StaleReadingError` if nothing was sent because the reading had grown too old."""
         send = guard_updates(self._client, precondition)
         try:
@@ -133,11 +137,11 @@ class Carrier:
             return await self._judge(row, flight, precondition, error)
         return build_result(row, flight, "applied", shown=shown)
 
-    async def _find_precondition(self, row: OpenRow) -> Precondition:
+    async def _find_precondition(self, row: OpenRow) -> UpdateGuard:
         """What a row relies on that waits for others: one that was put out of the way may stand there."""
         return self._build_precondition(row, await self._scribe.run(partial(rows.find_parking, row.number)))
 
-    def _build_precondition(self, row: OpenRow, parking: tuple[AppointmentUpdate, ...] = ()) -> Precondition:
+    def _build_precondition(self, row: OpenRow, parking: tuple[AppointmentUpdate, ...] = ()) -> UpdateGuard:
         def list_looks() -> list[Appointment]:
             before = row.before
             parked = [show_sent(before, parking[-1])] if parking else []
@@ -145,9 +149,9 @@ class Carrier:
 
         max_age = self._options.max_reading_age
         read_at = row.read_at if max_age > 0 else -math.inf
-        return Precondition(list_looks, read_at, self._clock, max_age or BACK_TO_BACK)
+        return UpdateGuard(list_looks, read_at, self._clock, max_age or BACK_TO_BACK)
 
-    def find_late(self, row: OpenRow, flight: Flight) -> Result | None:
+    def find_late(self, row: OpenRow, flight: RowMetrics) -> Result | None:
         """What becomes of a row whose new time has passed since it was checked."""
         if row.new_start is None or row.new_start > time.time() or self._options.allow_past:
             return None
@@ -171,7 +175,7 @@ class Carrier:
             now = await self._client.get_appointment(row.event_id)
             if compare_update(check_update(parking, self._client.version), now) is not True:
                 return f"It was moved out of the way for this; it stands at {now.start_time} now."
-            precondition = Precondition(lambda: [now], read_at, self._clock)
+            precondition = UpdateGuard(lambda: [now], read_at, self._clock)
             back = plan_change(
                 now,
                 event_id=row.event_id,
@@ -184,7 +188,7 @@ class Carrier:
             return f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
         return "It was moved out of the way for this, and is back where it was."
 
-    async def _look(self, row: OpenRow, flight: Flight, precondition: Precondition) -> Result | None:
+    async def _look(self, row: OpenRow, flight: RowMetrics, precondition: UpdateGuard) -> Result | None:
         """What has become of a row, by its appointment; `None` if it is to be sent."""
         read_at, in_doubt = self._clock.now(), row.state == "sent" or flight.repeated
         try:
@@ -202,7 +206,9 @@ class Carrier:
             return build_result(row, flight, "skipped", _name_change(changed))
         return None
 
-    def _judge_reading(self, row: OpenRow, flight: Flight, error: LeadConnectorError, *, in_doubt: bool) -> Result:
+    def _judge_reading(
+        self, row: OpenRow, flight: RowMetrics, error: LeadConnectorError, *, in_doubt: bool
+    ) -> Result:
         self._stop_for(row, error)
         if in_doubt:
             reason = f"it was under way when the job was interrupted, and cannot be read back: {error.args[0]}"
@@ -215,8 +221,8 @@ class Carrier:
     async def _judge(
         self,
         row: OpenRow,
-        flight: Flight,
-        precondition: Precondition,
+        flight: RowMetrics,
+        precondition: UpdateGuard,
         error: LeadConnectorError,
         *,
         forced: bool = False,
@@ -245,7 +251,7 @@ class Carrier:
             self._scribe.note(rows.give_back(row.number))
 
     async def _settle_conflict(
-        self, row: OpenRow, flight: Flight, precondition: Precondition, error: SlotUnavailableError
+        self, row: OpenRow, flight: RowMetrics, precondition: UpdateGuard, error: SlotUnavailableError
     ) -> Result | None:
         if flight.repeated and (seen := await self._look(row, flight, precondition)) is not None:
             return seen  # what stands in its way is its own first request
@@ -269,7 +275,7 @@ class Carrier:
 
 def build_result(
     row: OpenRow,
-    flight: Flight,
+    flight: RowMetrics,
     state: RowState,
     reason: str = "",
     error: LeadConnectorError | None = None,

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ...events import Answered, Broken, Event, EventHandler, Paused, Resumed, Sent
+from ...events import Event, EventHandler, Paused, RequestFailed, RequestSent, ResponseReceived, Resumed
 from ..journal.rows import OpenRow
 
 _WRITE: Final = "update_appointment"
@@ -19,7 +19,7 @@ _SHORTEST: Final = 0.0001
 """What a loop whose clock counts in milliseconds takes for nothing; 0 says that nothing was answered."""
 
 
-class Flight(Struct, gc=False):
+class RowMetrics(Struct, gc=False):
     """One row on its way."""
 
     requests: int = 0
@@ -46,7 +46,7 @@ class Moment(Struct, frozen=True):
     seconds: float
 
 
-FLIGHT: Final[ContextVar[Flight | None]] = ContextVar("leadconnector_flight", default=None)
+FLIGHT: Final[ContextVar[RowMetrics | None]] = ContextVar("leadconnector_flight", default=None)
 
 
 def listen(
@@ -66,27 +66,27 @@ def listen(
     return handle
 
 
-def _note(flight: Flight, event: Event) -> None:
+def _note(flight: RowMetrics, event: Event) -> None:
     match event:
-        case Sent(operation=operation):
+        case RequestSent(operation=operation):
             flight.requests += 1
             if operation == _WRITE:
                 flight.left = True
                 flight.repeated |= flight.doubtful
-        case Answered(operation=operation, seconds=seconds, status=status):
+        case ResponseReceived(operation=operation, seconds=seconds, status=status):
             flight.seconds = max(seconds, _SHORTEST)
             flight.doubtful |= operation == _WRITE and status >= 500
-        case Broken(operation=operation, sent=sent):
+        case RequestFailed(operation=operation, sent=sent):
             flight.doubtful |= operation == _WRITE and sent
         case _:
             pass
 
 
-class Trip(Struct, eq=False):
+class InFlightRow(Struct, eq=False):
     """A row under way."""
 
     row: OpenRow
-    flight: Flight
+    flight: RowMetrics
     task: asyncio.Task[None] | None = None
     """While it is at the server, or waits for others. On its way to the disk and back, it has none."""
     kept: bool = False
@@ -95,11 +95,11 @@ class Trip(Struct, eq=False):
     """For those that wait for it."""
 
 
-class Trips:
+class InFlightRows:
     """All of them, by the number of their row."""
 
     def __init__(self) -> None:
-        self._trips: dict[int, Trip] = {}
+        self._trips: dict[int, InFlightRow] = {}
         self._landed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -113,11 +113,11 @@ class Trips:
         """How many have left for the server."""
         return sum(trip.flight.left for trip in self._trips.values())
 
-    def begin(self, trip: Trip) -> None:
+    def begin(self, trip: InFlightRow) -> None:
         """It is under way."""
         self._trips[trip.row.number] = trip
 
-    def land(self, trip: Trip) -> None:
+    def land(self, trip: InFlightRow) -> None:
         """It has ended."""
         self._trips.pop(trip.row.number, None)
         self._landed.set()

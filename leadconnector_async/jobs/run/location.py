@@ -17,11 +17,11 @@ from ...exceptions import JournalError, LeadConnectorError
 from ..journal import rows
 from ..journal import rows as journal_rows
 from ..journal.rows import OpenRow, Position, Standing
-from ..journal.writer import Scribe
-from ..states import OPEN, JobOptions, OnConflict, RowOutcome, RowState, Stopped, describe_stop, outlast
-from .concurrency import Places, Share
-from .execute import LAST, Carrier, Halt, Passing, Result, build_result
-from .in_flight import FLIGHT, Flight, Trip, Trips
+from ..journal.writer import JournalWriter
+from ..states import OPEN, JobOptions, OnConflict, RowOutcome, RowState, Stopped, describe_stop, wait_out
+from .concurrency import MemoryShare, RowSemaphore
+from .execute import LAST, Halt, Passing, Result, RowExecutor, build_result
+from .in_flight import FLIGHT, InFlightRow, InFlightRows, RowMetrics
 from .read_ahead import ReadAhead
 
 _MOST_TURNS: Final = 5
@@ -43,19 +43,19 @@ class LocationRun:
     def __init__(
         self,
         location: str,
-        carrier: Carrier,
-        scribe: Scribe,
+        carrier: RowExecutor,
+        scribe: JournalWriter,
         options: JobOptions,
         *,
         report: Report,
         admit: Admit,
         refresh: Refresh,
-        share: Share,
+        share: MemoryShare,
         ahead: ReadAhead,
     ) -> None:
         self.location = location
         self.stopped: Stopped | None = None
-        self.trips = Trips()
+        self.trips = InFlightRows()
         self._carrier = carrier
         self._scribe = scribe
         self._options = options
@@ -65,7 +65,7 @@ class LocationRun:
         self._ahead = ahead
         self._fetched = share.fetched
         self._most = options.concurrency + share.ahead
-        self._places = Places(options.concurrency)
+        self._places = RowSemaphore(options.concurrency)
         self._unreachable = 0
         self._turns: dict[int, int] = {}
         self._next_start = 0.0
@@ -135,7 +135,7 @@ class LocationRun:
         await asyncio.sleep(self._next_start - now)
 
     def _start(self, row: OpenRow) -> None:
-        trip = Trip(row, Flight())
+        trip = InFlightRow(row, RowMetrics())
         if row.state == "sent" or row.parks is not None or row.waits_for:
             self._take_off(trip)
         elif (late := self._carrier.find_late(row, trip.flight)) is not None:
@@ -144,7 +144,7 @@ class LocationRun:
             self._scribe.note(journal_rows.intend(row.number, time.time()), partial(self._queue, trip))
         self.trips.begin(trip)
 
-    def _queue(self, trip: Trip, failure: JournalError | None) -> None:
+    def _queue(self, trip: InFlightRow, failure: JournalError | None) -> None:
         """Its intent is on the disk, so that it may leave."""
         if failure is not None:
             self._break(failure)
@@ -154,7 +154,7 @@ class LocationRun:
         else:
             self._places.ask(partial(self._seat, trip))
 
-    def _seat(self, trip: Trip, granted: bool) -> bool:
+    def _seat(self, trip: InFlightRow, granted: bool) -> bool:
         if granted:
             trip.flight.placed = True
             self._take_off(trip)
@@ -162,18 +162,18 @@ class LocationRun:
             self._call_back(trip)
         return granted
 
-    def _take_off(self, trip: Trip) -> None:
+    def _take_off(self, trip: InFlightRow) -> None:
         trip.task = self._loop.create_task(self._fly(trip))
         trip.task.add_done_callback(partial(self._return, trip))
 
-    async def _fly(self, trip: Trip) -> None:
+    async def _fly(self, trip: InFlightRow) -> None:
         row, flight = trip.row, trip.flight
         FLIGHT.set(flight)
         try:
             result = await (self._carrier.send(row, flight) if flight.placed else self._carry(trip))
         except Halt as halt:
             flight.left = False  # it was refused, so that a stop need not wait for it
-            if not self._closed and await outlast(halt.stopped):
+            if not self._closed and await wait_out(halt.stopped):
                 await self._put_off(row, reason=str(halt))
             else:
                 self.close(halt.stopped)
@@ -184,20 +184,20 @@ class LocationRun:
             if result is not None:
                 await self._settle(trip, result)
 
-    async def _settle(self, trip: Trip, result: Result) -> None:
+    async def _settle(self, trip: InFlightRow, result: Result) -> None:
         if trip.row.waits_for and result.outcome.state in ("failed", "skipped"):
             await self._take_place(trip.flight)
             result = await self._carrier.put_back(trip.row, result)
         self._give_place(trip.flight)
         self._keep(trip, result)
 
-    async def _carry(self, trip: Trip) -> Result | None:
+    async def _carry(self, trip: InFlightRow) -> Result | None:
         blocker = await find_blocker(trip.row, self.trips, self._scribe, self._options.on_conflict)
         if blocker is None:
             return await self._carrier.carry(trip.row, trip.flight, partial(self._take_place, trip.flight))
         return await self._settle_blocked(trip, blocker)
 
-    def _return(self, trip: Trip, task: asyncio.Task[None]) -> None:
+    def _return(self, trip: InFlightRow, task: asyncio.Task[None]) -> None:
         self._give_place(trip.flight)
         if task.cancelled():
             self._give_back(trip)
@@ -206,12 +206,12 @@ class LocationRun:
         if not trip.kept:
             self.trips.land(trip)
 
-    def _keep(self, trip: Trip, result: Result) -> None:
+    def _keep(self, trip: InFlightRow, result: Result) -> None:
         entry = journal_rows.finish(trip.row.number, result.outcome, time.time(), result.seconds, result.shown)
         self._scribe.note(entry, partial(self._tell, trip, result))
         trip.kept = True
 
-    def _tell(self, trip: Trip, result: Result, failure: JournalError | None) -> None:
+    def _tell(self, trip: InFlightRow, result: Result, failure: JournalError | None) -> None:
         """Nobody is told of an outcome before it is on the disk."""
         self.trips.land(trip)
         if failure is not None:
@@ -226,16 +226,16 @@ class LocationRun:
         self._failure = self._failure or error
         self.close()
 
-    def _call_back(self, trip: Trip) -> None:
+    def _call_back(self, trip: InFlightRow) -> None:
         self._give_back(trip)
         self.trips.land(trip)
 
-    def _give_back(self, trip: Trip) -> None:
+    def _give_back(self, trip: InFlightRow) -> None:
         """The journal may say that it was sent; it has not left."""
         if not trip.flight.left and trip.row.state == "ready" and self._scribe.failure is None:
             self._scribe.note(journal_rows.give_back(trip.row.number))
 
-    async def _take_place(self, flight: Flight) -> None:
+    async def _take_place(self, flight: RowMetrics) -> None:
         if flight.placed:
             return
         seated = self._loop.create_future()
@@ -249,13 +249,13 @@ class LocationRun:
         self._places.ask(seat)
         await seated
 
-    def _give_place(self, flight: Flight) -> None:
+    def _give_place(self, flight: RowMetrics) -> None:
         """To the next row, as soon as this one's answer is there."""
         if flight.placed:
             flight.placed = False
             self._places.give_back()
 
-    async def _settle_blocked(self, trip: Trip, blocker: Standing) -> Result | None:
+    async def _settle_blocked(self, trip: InFlightRow, blocker: Standing) -> Result | None:
         """A row whose blocker is still to go comes after it; one whose blocker has come to nothing is left out.
 
         Where the blocker does not come again in this run, the row is left for the next one.
@@ -268,7 +268,7 @@ class LocationRun:
         reason = f"line {blocker.line}, whose time it wants, has not moved ({blocker.state})"
         return build_result(trip.row, trip.flight, "skipped", reason)
 
-    async def _note_unreachable(self, trip: Trip, reason: str) -> None:
+    async def _note_unreachable(self, trip: InFlightRow, reason: str) -> None:
         """The row is tried again after all others, a few times; then it is left as it is, or has failed."""
         row = trip.row
         self._unreachable += 1
@@ -293,14 +293,16 @@ class LocationRun:
             stopped = describe_stop(error, self.location)
             if stopped is None:
                 raise
-            if not await outlast(stopped):
+            if not await wait_out(stopped):
                 self.close(stopped)
 
 
 _BLOCKING: Final = frozenset({"failed", "skipped", "refused", "unknown"})
 
 
-async def find_blocker(row: OpenRow, trips: Trips, scribe: Scribe, on_conflict: OnConflict) -> Standing | None:
+async def find_blocker(
+    row: OpenRow, trips: InFlightRows, scribe: JournalWriter, on_conflict: OnConflict
+) -> Standing | None:
     """Wait for the rows that it waits for; what keeps it from going then, or `None`."""
     if not row.waits_for:
         return None

@@ -17,10 +17,10 @@ from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
 from ..eta import ReadingLog, forecast
 from ..journal.rows import OpenRow, Position
-from ..journal.writer import Entry, Scribe
+from ..journal.writer import Entry, JournalWriter
 from ..states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
-from .concurrency import Share, divide
-from .execute import Carrier
+from .concurrency import MemoryShare, divide
+from .execute import RowExecutor
 from .in_flight import Moment, listen
 from .location import LocationRun
 from .read_ahead import ReadAhead
@@ -41,7 +41,7 @@ class Runner:
 
     def __init__(
         self,
-        scribe: Scribe,
+        scribe: JournalWriter,
         options: JobOptions,
         find_client: FindClient,
         clock: ReadingClock,
@@ -106,7 +106,7 @@ class Runner:
             failed=self._counts.get("failed", 0) + self._counts.get("skipped", 0),
             unknown=self._counts.get("unknown", 0),
             rate=len(self._recent) / span if span > 0 else 0.0,
-            left_seconds=self._forecast(),
+            remaining_seconds=self._forecast(),
             pauses={location: _explain(quota) for location, quota in self._list_paused()},
         )
 
@@ -141,12 +141,12 @@ class Runner:
         for run in self._runs:
             run.trips.abandon()
 
-    def _build(self, location: str, share: Share) -> LocationRun:
+    def _build(self, location: str, share: MemoryShare) -> LocationRun:
         client = self._find_client(location)
         handler = listen(location, self._note_moment, client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
         self._clients[location] = client
-        carrier = Carrier(client, self._scribe, self._options, self._clock)
+        carrier = RowExecutor(client, self._scribe, self._options, self._clock)
 
         async def refresh(after: Position, most: int) -> Position:
             end, changed = await self._refresh(location, after, most)
