@@ -19,7 +19,7 @@ if __name__ == "__main__":
         case "call":
             from . import call
 
-            asyncio.run(call.run())
+            call.run()
         case "bulk":
             from . import bulk
 

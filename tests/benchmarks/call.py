@@ -6,10 +6,13 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta, timezone
+from operator import truediv
 from typing import Any
 
 import aiohttp
 import httpx
+import uvloop
 from highlevel import HighLevel
 
 from leadconnector_async import AppointmentUpdate, LeadConnector
@@ -17,8 +20,13 @@ from leadconnector_async import AppointmentUpdate, LeadConnector
 from .server import serve
 
 ROUNDS, CALLS = 15, 600
+CONCURRENCIES = (1, 50)
 HAND, OURS = "aiohttp by hand", "this library"
+START = datetime(2026, 9, 14, 9, tzinfo=timezone(timedelta(hours=-7)))
+END = START + timedelta(minutes=30)
 Candidate = Callable[[str], Awaitable[object]]
+Figures = dict[int, dict[str, list[float]]]
+"""CPU microseconds for each call: of each concurrency, candidate and round."""
 
 
 def build_body() -> dict[str, object]:
@@ -28,8 +36,8 @@ def build_body() -> dict[str, object]:
         "assignedUserId": "Lk2Jh4Gf6Ds8Aq0Wz1Xs",
         "ignoreFreeSlotValidation": True,
         "calendarId": "aB3dE5fG7hJ9kL1mN2pQ",
-        "startTime": "2026-09-14T09:00:00-07:00",
-        "endTime": "2026-09-14T09:30:00-07:00",
+        "startTime": START.isoformat(),
+        "endTime": END.isoformat(),
     }
 
 
@@ -40,8 +48,8 @@ def build_update() -> AppointmentUpdate:
         assigned_user_id="Lk2Jh4Gf6Ds8Aq0Wz1Xs",
         ignore_free_slot_validation=True,
         calendar_id="aB3dE5fG7hJ9kL1mN2pQ",
-        start_time="2026-09-14T09:00:00-07:00",
-        end_time="2026-09-14T09:30:00-07:00",
+        start_time=START,
+        end_time=END,
     )
 
 
@@ -95,28 +103,43 @@ async def measure(candidate: Candidate, concurrency: int, calls: int) -> float:
     return (time.process_time() - began) / calls * 1e6
 
 
-async def run() -> None:
+def run() -> None:
+    """Print the tables, asyncio's own loop and uvloop side by side."""
     with serve() as (url, server):
         print(f"CPU of one update, {server} on 127.0.0.1, {ROUNDS} rounds of {CALLS} calls, in turn\n")
-        async with AsyncExitStack() as stack:
-            candidates = await open_candidates(url, stack)
-            for concurrency in (1, 50):
-                await run_at(concurrency, candidates)
+        own, fast = asyncio.run(collect(url)), uvloop.run(collect(url))
+    for concurrency in CONCURRENCIES:
+        print(f"| concurrency {concurrency} | µs (median) | of aiohttp by hand | uvloop: µs | of aiohttp by hand |")
+        print("| --- | ---: | ---: | ---: | ---: |")
+        for name in own[concurrency]:
+            print(f"| {name} | {' | '.join(render(one[concurrency], name) for one in (own, fast))} |")
+        vendors, ours = own[concurrency]["vendor's SDK"], own[concurrency][OURS]
+        print(f"\nvendor's SDK to this library: {compare(vendors, ours)[1]:.1f}\n")
 
 
-async def run_at(concurrency: int, candidates: dict[str, Candidate]) -> None:
-    figures: dict[str, list[float]] = {name: [] for name in candidates}
-    for candidate in candidates.values():
-        await measure(candidate, concurrency, 100)
-    names = list(candidates)
-    for number in range(ROUNDS):
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            figures[name].append(await measure(candidates[name], concurrency, CALLS))
-    print(f"| concurrency {concurrency} | µs (median) | min - max | of aiohttp by hand |")
-    print("| --- | ---: | ---: | ---: |")
-    for name, values in figures.items():
-        ratio = statistics.median(one / base for one, base in zip(values, figures[HAND], strict=True))
-        spread = f"{min(values):.0f} - {max(values):.0f}"
-        print(f"| {name} | {statistics.median(values):.0f} | {spread} | {ratio:.2f} |")
-    vendors = [theirs / mine for theirs, mine in zip(figures["vendor's SDK"], figures[OURS], strict=True)]
-    print(f"\nvendor's SDK to this library: {statistics.median(vendors):.1f}\n")
+async def collect(url: str) -> Figures:
+    """Each candidate beside the others, round by round."""
+    figures: Figures = {}
+    async with AsyncExitStack() as stack:
+        candidates = await open_candidates(url, stack)
+        names = list(candidates)
+        for concurrency in CONCURRENCIES:
+            figures[concurrency] = found = {name: list[float]() for name in names}
+            for candidate in candidates.values():
+                await measure(candidate, concurrency, CALLS)
+            for number in range(ROUNDS):
+                for name in names[number % len(names) :] + names[: number % len(names)]:
+                    found[name].append(await measure(candidates[name], concurrency, CALLS))
+    return figures
+
+
+def render(figures: dict[str, list[float]], name: str) -> str:
+    low, middle, high = compare(figures[name], figures[HAND])
+    spread = "" if name == HAND else f" ({low:.2f} - {high:.2f})"
+    return f"{statistics.median(figures[name]):.0f} | {middle:.2f}{spread}"
+
+
+def compare(some: list[float], others: list[float]) -> tuple[float, float, float]:
+    """The quartiles of each round's ratio."""
+    low, middle, high = statistics.quantiles(map(truediv, some, others), n=4)
+    return low, middle, high
