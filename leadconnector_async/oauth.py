@@ -40,10 +40,10 @@ _LONGEST_READ: Final = 9.0
 class AppTokens:
     """The tokens of one location (or agency) of an app; made by `OAuthApp.provider`. A `TokenProvider`."""
 
-    __slots__ = ("_key", "_renewals")
+    __slots__ = ("_key", "_refresher")
 
-    def __init__(self, renewals: TokenRefresher, key: str) -> None:
-        self._renewals = renewals
+    def __init__(self, refresher: TokenRefresher, key: str) -> None:
+        self._refresher = refresher
         self._key = key
 
     def __repr__(self) -> str:
@@ -51,17 +51,17 @@ class AppTokens:
 
     async def __call__(self) -> str:
         """The token to use now, renewed if it is about to expire."""
-        return await self._renewals.get(self._key)
+        return await self._refresher.get(self._key)
 
     async def refresh(self, rejected: str) -> str:
         """A token other than `rejected`, which the server has just called invalid."""
         secret = conceal(rejected)
         del rejected  # an error shows the parameters of each function that it went through
-        return await self._renewals.replace(self._key, _check_secret("rejected", secret))
+        return await self._refresher.replace(self._key, _check_secret("rejected", secret))
 
     def for_location(self, location_id: str) -> AppTokens:
         """The tokens of another location of the same app."""
-        return AppTokens(self._renewals, check_line("location_id", location_id))
+        return AppTokens(self._refresher, check_line("location_id", location_id))
 
 
 class OAuthApp:
@@ -111,12 +111,12 @@ class OAuthApp:
         self._clock = clock = check_clock(clock)
         keys = AppKeys(client_id, secret)
         self._endpoint = TokenEndpoint(check_base_url(address), keys, timeouts=timeouts, session=session)
-        self._renewals = TokenRefresher(
+        self._refresher = TokenRefresher(
             client_id,
             MemoryTokenStore() if store is None else store,
-            self._renew,
+            self._refresh,
             clock=clock,
-            ahead_seconds=refresh_ahead,
+            lead=refresh_ahead,
         )
 
     def __repr__(self) -> str:
@@ -164,11 +164,11 @@ class OAuthApp:
             token = build_stored_token(answer, asked_at, self._client_id)
             return _choose_key(token), token
 
-        return await self._renewals.obtain(ask)
+        return await self._refresher.obtain(ask)
 
     def provider(self, location_id: str) -> AppTokens:
         """The tokens of a location, or of an agency by its id, for `LeadConnector(token=…)`. Asks nobody yet."""
-        return AppTokens(self._renewals, check_line("location_id", location_id))
+        return AppTokens(self._refresher, check_line("location_id", location_id))
 
     async def location_token(self, company_id: str, location_id: str) -> StoredToken:
         """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].
@@ -180,9 +180,9 @@ class OAuthApp:
         async def ask() -> tuple[str, StoredToken]:
             return location_id, await self._ask_agency(company_id, location_id)
 
-        return await self._renewals.obtain(ask)
+        return await self._refresher.obtain(ask)
 
-    async def _renew(self, stored: StoredToken) -> StoredToken:
+    async def _refresh(self, stored: StoredToken) -> StoredToken:
         """The next token after a stored one: by its refresh token, or else from its agency."""
         company_id, location_id = stored.company_id, stored.location_id
         from_agency = stored.refresh_token is None and stored.user_type != "Company"

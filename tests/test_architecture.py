@@ -54,8 +54,8 @@ LAYERS = {
         congestion headers
     """,
     "_oauth": """
-        refresh endpoint
-        codec
+        endpoint refresh
+        codec refresh_steps
     """,
     "_retry": """
         backoff
@@ -147,7 +147,8 @@ AWAITING = {
     "client",
     "_methods",
     "reschedule.apply",
-    "_oauth",
+    "_oauth.endpoint",
+    "_oauth.refresh",
     "oauth",
     "token_stores",
     "_call",

@@ -280,7 +280,7 @@ async def test_a_renewal_that_took_long_to_fail_is_not_tried_again_at_once(
         raise TransportError("no answer")
 
     tries: list[float] = []
-    monkeypatch.setattr(app._renewals, "_renew", fail)
+    monkeypatch.setattr(app._refresher, "_refresh_token", fail)
     assert await provide() == await provide()
     assert len(tries) == 1
 
@@ -344,7 +344,7 @@ async def test_a_renewal_that_is_cancelled_twice_ends_at_once(
     crashed = asyncio.create_task(crashing.provider(sandbox.location_id)())
     for count in (1, 2):
         await see_renewal(sandbox, count)
-        crashing._renewals._flights[sandbox.location_id].cancel()
+        crashing._refresher._states[sandbox.location_id].task.cancel()
     async with asyncio.timeout(5):
         await asyncio.gather(crashed, return_exceptions=True)
     assert not store.lock(sandbox.location_id).locked()  # type: ignore[attr-defined]
@@ -376,7 +376,7 @@ async def test_the_end_waits_for_a_pair_no_longer_than_it_can_be_saved(
         raise OSError("access-0123456789")
 
     monkeypatch.setattr(store, "load", fail)
-    app._renewals._flights[sandbox.location_id].cancel()
+    app._refresher._states[sandbox.location_id].task.cancel()
     async with asyncio.timeout(5):
         await asyncio.gather(waiter, return_exceptions=True)
     assert f"may be lost: {'TimeoutError' if hangs else 'OSError'}" in caplog.text
@@ -590,7 +590,7 @@ async def test_a_caller_that_goes_away_does_not_take_an_exchange_along(
     assert await store.load(sandbox.location_id) is None
     await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
     assert (await read_stored(store, sandbox.location_id)).access_token
-    assert not app._renewals._errands
+    assert not app._refresher._tasks
 
 
 async def test_an_exchange_that_fails_when_its_caller_went_away_is_in_the_log(
@@ -607,7 +607,7 @@ async def test_an_exchange_that_fails_when_its_caller_went_away_is_in_the_log(
     await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
     gc.collect()
     assert [record.name for record in caplog.records] == ["leadconnector_async"]
-    assert "nobody waited for any more could not be had or stored" in caplog.text
+    assert "after its caller was cancelled, a token could not be obtained or saved" in caplog.text
     assert "no room for [redacted] and [redacted]" in caplog.text
     assert await app.provider(sandbox.location_id)() not in caplog.text
 
@@ -621,7 +621,7 @@ async def test_a_token_that_is_being_stored_holds_up_nobody_who_has_one(
     async with store.lock(sandbox.location_id), asyncio.timeout(5):
         exchange = asyncio.create_task(app.exchange_code(sandbox.issue_code()))
         await see_renewal(sandbox)
-        while sandbox.location_id not in app._renewals._unsaved:
+        while app._refresher._find_state(sandbox.location_id).unsaved is None:
             await asyncio.sleep(0.001)
         assert await provide() == old
     assert (await exchange).access_token == await provide()
@@ -692,7 +692,7 @@ async def test_two_apps_on_one_store_do_not_overwrite_each_other(
         settings = {"store": store, "base_url": other.url, "clock": clock}
         second = OAuthApp(other.client_id, other.client_secret, **settings)  # type: ignore[arg-type]
         provide = second.provider(sandbox.location_id)
-        with pytest.raises(ConfigurationError, match=r"holds the tokens of another app .* a store of its own"):
+        with pytest.raises(ConfigurationError, match=r"holds the tokens of another app .* its own store"):
             await provide()
         with pytest.raises(ConfigurationError, match="holds the tokens of another app"):
             await second.exchange_code(other.issue_code(location_id=sandbox.location_id))
@@ -894,7 +894,7 @@ async def test_secrets_are_in_no_error_event_log_or_repr(echo: bytes, caplog: py
             app.provider("loc"),
             app._endpoint,
             app._endpoint._keys,
-            app._renewals,
+            app._refresher,
         ]
     seen += repr(things) + repr(events) + caplog.text + str(list(stored.__rich_repr__()))
     seen += str(list(app._endpoint._keys.__rich_repr__()))
@@ -910,7 +910,7 @@ async def test_the_log_of_the_sandbox_shows_no_secret(sandbox: Sandbox, app: OAu
     await app.provider(sandbox.location_id)()
     seen = repr(sandbox) + repr(list(sandbox.requests)) + repr(sandbox._desk.office)
     assert "grant_type=refresh_token" in seen
-    stored = structs.asdict(await read_stored(app._renewals._store, sandbox.location_id))  # type: ignore[arg-type]
+    stored = structs.asdict(await read_stored(app._refresher._store, sandbox.location_id))  # type: ignore[arg-type]
     for secret in (sandbox.client_secret, stored["access_token"], stored["refresh_token"]):
         assert secret not in seen
 
