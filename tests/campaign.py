@@ -16,7 +16,7 @@ from leadconnector_async import (
 from leadconnector_async.sandbox import Limits, Sandbox
 
 CALLS, INTERVAL = 40, 0.2
-FAULTS = ["503", "reset", "lose-answer", "html 502", "stall 0.05", "half-body", "503-after-apply"]
+FAULTS = ["503", "reset", "lose-response", "html 502", "stall 0.05", "half-body", "503-after-apply"]
 
 
 class Ended(Struct):

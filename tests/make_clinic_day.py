@@ -46,7 +46,7 @@ def build_plan() -> str:
 
 def _list_singles(clinic: Seed) -> Iterator[dict[str, str]]:
     for number, event_id in enumerate(clinic.first.appointment_ids[:SINGLES]):
-        event = clinic.book.find(event_id)
+        event = clinic.store.find(event_id)
         assert event is not None
         if number % 9 == 4:
             yield {"event_id": event_id, "appointment_status": "showed"}
@@ -54,20 +54,20 @@ def _list_singles(clinic: Seed) -> Iterator[dict[str, str]]:
             status = event.appointment_status
             yield {"event_id": event_id, "title": f"{event.title} (by phone)", "appointment_status": status}
         else:
-            zone = clinic.book.calendars[event.calendar_id].zone
+            zone = clinic.store.calendars[event.calendar_id].zone
             yield _move(event, zone, days=7, hours=0, with_offset=number % 2 == 0)
 
 
 def _list_instances(clinic: Seed) -> Iterator[dict[str, str]]:
     for series_id in clinic.first.series_ids:
-        master = clinic.book.find(series_id)
+        master = clinic.store.find(series_id)
         assert master is not None
         assert master.rrule is not None
-        zone = ZoneInfo(clinic.book.calendars[master.calendar_id].zone)
+        zone = ZoneInfo(clinic.store.calendars[master.calendar_id].zone)
         starts = rrulestr(master.rrule, dtstart=master.start_time.astimezone(zone), forceset=True)
         length = master.end_time - master.start_time
         for start in list(starts.xafter(master.start_time, INSTANCES)):
-            instance = clinic.book.find(str(InstanceId(series_id, start, length)))
+            instance = clinic.store.find(str(InstanceId(series_id, start, length)))
             assert instance is not None
             yield _move(instance, zone.key, days=0, hours=1, with_offset=False)
 

@@ -31,7 +31,7 @@ _PLAN: Final = "clinic_day.csv"
 _JOB: Final = "clinic_day.job"
 _DAY: Final = ("--from", "2027-03-10", "--to", "2027-03-11", "--timezone", "America/New_York")
 _EVERY: Final = 20
-_FAULTS: Final = ("503", "reset", "lose-answer", "html 502", "stall 0.3", "503-after-apply")
+_FAULTS: Final = ("503", "reset", "lose-response", "html 502", "stall 0.3", "503-after-apply")
 _KILLED_AFTER: Final = 100
 """Changes that the server has applied when the process is killed."""
 
@@ -124,7 +124,7 @@ class _Demo:
 
     async def run(self) -> None:
         """Step by step."""
-        calendar = next(iter(self._sandbox.book.calendars))
+        calendar = next(iter(self._sandbox.store.calendars))
         await self._do("plan", "--calendar", calendar, *_DAY, "--shift", "+1w", "--output", "general_practice.csv")
         await self._do("reschedule", _PLAN, "--dry-run")
         await self._kill("reschedule", _PLAN, "--yes")
@@ -213,13 +213,13 @@ def _render(arguments: tuple[str, ...]) -> str:
 def _take_picture(sandbox: Sandbox, plan: list[PlanRow]) -> dict[str, BookedAppointment]:
     """All appointments, and the instances of series that the plan names."""
     planned = {row.event_id: sandbox.appointment(row.event_id) for row in plan}
-    return planned | {event.id: event for event in sandbox.book}
+    return planned | {event.id: event for event in sandbox.store}
 
 
 def _find_differences(plan: list[PlanRow], sandbox: Sandbox, before: Mapping[str, BookedAppointment]) -> list[str]:
     planned = {row.event_id: row for row in plan}
     differing = [row.event_id for row in plan if not _is_as_planned(row, sandbox.appointment(row.event_id))]
-    untouched = [event for event in sandbox.book if event.id not in planned]
+    untouched = [event for event in sandbox.store if event.id not in planned]
     return differing + [event.id for event in untouched if before.get(event.id) != event]
 
 

@@ -51,8 +51,8 @@ class Edit(Struct, frozen=True):
 class Admin:
     """Answers the admin routes."""
 
-    def __init__(self, desk: SandboxApp, reset: Callable[[], None]) -> None:
-        self._desk = desk
+    def __init__(self, app: SandboxApp, reset: Callable[[], None]) -> None:
+        self._app = app
         self._reset = reset
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -67,11 +67,11 @@ class Admin:
     def _run(self, route: str, body: bytes) -> bytes:
         match route:
             case "GET appointments":
-                return self._desk.clinic.book.encode()
+                return self._app.clinic.store.encode()
             case "GET requests":
-                return msgspec.json.encode(list(self._desk.requests))
+                return msgspec.json.encode(list(self._app.requests))
             case "GET faults":
-                unused = self._desk.faults.unused()
+                unused = self._app.faults.unused()
                 return msgspec.json.encode({name: [str(fault) for fault in left] for name, left in unused.items()})
             case _:
                 return msgspec.json.encode(self._change(route, body))
@@ -82,37 +82,37 @@ class Admin:
                 return self._edit(msgspec.json.decode(body, type=Edit))
             case "POST clock":
                 seconds = msgspec.json.decode(body, type=Advance).seconds
-                self._desk.advance(seconds)
+                self._app.advance(seconds)
                 return {"advanced": seconds}
             case "POST faults":
                 plan = msgspec.json.decode(body, type=FaultPlan)
-                self._desk.faults.plan(plan.operation, plan.faults)
+                self._app.faults.plan(plan.operation, plan.faults)
                 return {"planned": len(plan.faults)}
             case "POST limits":
                 return self._limit(msgspec.json.decode(body, type=Limits), _read_target(body))
             case "POST reset":
                 self._reset()
-                return {"appointments": len(self._desk.clinic.book)}
+                return {"appointments": len(self._app.clinic.store)}
             case "POST tokens":
-                location_id = _read_target(body) or self._desk.clinic.first.id
-                return {"token": self._desk.tokens.issue("pit", location_id, (READ, WRITE, CALENDARS), "Location")}
+                location_id = _read_target(body) or self._app.clinic.first.id
+                return {"token": self._app.tokens.issue("pit", location_id, (READ, WRITE, CALENDARS), "Location")}
             case _:
                 raise KeyError(f"admin route {route}")
 
     def _limit(self, limits: Limits, location_id: str | None) -> dict[str, object]:
         if location_id is None:
-            self._desk.limits = limits
+            self._app.limits = limits
         else:
-            self._desk.limit(location_id, limits)
+            self._app.limit(location_id, limits)
         return {"max_requests": limits.max_requests}
 
     def _edit(self, edit: Edit) -> dict[str, object]:
         if unknown := edit.changes.keys() - _FIELDS:
             raise ValueError(f"cannot change {', '.join(sorted(unknown))}")
-        book = self._desk.clinic.book
-        wanted = msgspec.to_builtins(book.get(edit.event_id)) | edit.changes
+        store = self._app.clinic.store
+        wanted = msgspec.to_builtins(store.get(edit.event_id)) | edit.changes
         changed = msgspec.convert(wanted, BookedAppointment)
-        book.edit(edit.event_id, {name: getattr(changed, name) for name in edit.changes})
+        store.edit(edit.event_id, {name: getattr(changed, name) for name in edit.changes})
         return {"changed": edit.event_id}
 
 

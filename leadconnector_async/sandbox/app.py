@@ -52,7 +52,7 @@ class SandboxApp:
         self,
         clinic: Seed,
         tokens: TokenRegistry,
-        office: TokenEndpoint,
+        token_endpoint: TokenEndpoint,
         *,
         quirks: Quirks,
         limits: Limits,
@@ -61,7 +61,7 @@ class SandboxApp:
     ) -> None:
         self.clinic = clinic
         self.tokens = tokens
-        self.office = office
+        self.token_endpoint = token_endpoint
         self.quirks = quirks
         self.limits = limits
         self.own_limits: dict[str, Limits] = {}
@@ -98,7 +98,7 @@ class SandboxApp:
         """Response one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
         self._began = now if self._began is None else self._began
         now += self._ahead
-        self.clinic.book.now = _read_calendar(now - self._began)
+        self.clinic.store.now = _read_calendar(now - self._began)
         path, _, query = path.partition("?")
         route = find_route(method, path)
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
@@ -112,7 +112,7 @@ class SandboxApp:
             reply = self._serve(entry, route, headers, body, now)
         except Refusal as refusal:
             reply = self._refuse(refusal)
-        entry.status = None if reply.fault.kind in ("reset", "lose-answer", "half-body") else reply.status
+        entry.status = None if reply.fault.kind in ("reset", "lose-response", "half-body") else reply.status
         return reply
 
     def _serve(
@@ -149,12 +149,12 @@ class SandboxApp:
         if failed := self._fail(fault, _UNLIMITED):
             return failed
         if entry.operation == "oauth_token":
-            content = self.office.exchange(form, now)
+            content = self.token_endpoint.exchange(form, now)
         else:
             grant = self.tokens.check_agency(headers.get("authorization"), now)
             if _check_version(headers) != "v3" and entry.path == _V3_ROUTE:
                 raise Refusal(401, "version header is invalid")
-            content = self.office.exchange_for_location(form, grant, now)
+            content = self.token_endpoint.exchange_for_location(form, grant, now)
         if fault.kind == "after-apply":
             return self._spoil(fault, _UNLIMITED)
         shown = render_tokens(content, headers)
@@ -175,7 +175,7 @@ class SandboxApp:
 
     def _welcome(self, entry: LoggedRequest, route: Route, version: str, body: bytes) -> RequestContext:
         return RequestContext(
-            book=self.clinic.book,
+            store=self.clinic.store,
             quirks=self.quirks,
             strict=self.strict,
             location_id=entry.location_id or "",
@@ -187,9 +187,9 @@ class SandboxApp:
             trace_id=self._trace_id(),
         )
 
-    def _answer(self, entry: LoggedRequest, visit: RequestContext, fault: Fault, verdict: Verdict) -> Reply:
+    def _answer(self, entry: LoggedRequest, context: RequestContext, fault: Fault, verdict: Verdict) -> Reply:
         try:
-            served = HANDLERS[entry.operation or ""](visit)
+            served = HANDLERS[entry.operation or ""](context)
         except Refusal as refusal:
             refused = self._refuse(refusal)
             return Reply(refused.status, refused.headers | verdict.headers, refused.body, fault)

@@ -14,19 +14,21 @@ from .._validation.text import show
 from ..exceptions import InvalidRequestError
 from .settings import check_switch, check_word
 
-FaultKind: TypeAlias = Literal["ok", "status", "after-apply", "reset", "lose-answer", "stall", "half-body", "html"]
+FaultKind: TypeAlias = Literal[
+    "ok", "status", "after-apply", "reset", "lose-response", "stall", "half-body", "html"
+]
 
 _WORDS: Final[dict[str, FaultKind]] = {
     "ok": "ok",
     "reset": "reset",
-    "lose-answer": "lose-answer",
+    "lose-response": "lose-response",
     "half-body": "half-body",
 }
 _STATUS: Final = re.compile(r"(?P<status>[345]\d\d)(?P<applied>-after-apply)?(?: retry-after=(?P<after>\S{1,40}))?")
 _STALL: Final = re.compile(r"stall (?P<seconds>\d{1,4}(?:\.\d{1,3})?)")
 _HTML: Final = re.compile(r"html (?P<status>[245]\d\d)")
 _MEND: Final = (
-    "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-answer, 'stall 0.2', half-body or 'html 502'"
+    "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-response, 'stall 0.2', half-body or 'html 502'"
 )
 
 
@@ -39,7 +41,7 @@ class Fault(Struct, frozen=True):
     | `503`, `503 retry-after=2` | an error answer; nothing is applied |
     | `503-after-apply` | the update is applied, then an error answer |
     | `reset` | the connection is cut; nothing is applied |
-    | `lose-answer` | the update is applied, then the connection is cut |
+    | `lose-response` | the update is applied, then the connection is cut |
     | `stall 0.2` | the answer takes 0.2 s longer; the update is applied |
     | `half-body` | the update is applied, half of the answer comes |
     | `html 502`, `html 200` | a page of the edge, or of a network, instead of an answer; nothing is applied |
@@ -122,7 +124,7 @@ class Quirks(Struct, frozen=True, kw_only=True):
     """An update that sends an appointment's own times collides with itself while the slot is checked."""
     location_lost: bool = True
     """`meetingLocationType` without `address` loses the address."""
-    empty_answer: bool = False
+    empty_response: bool = False
     """A successful update answers `{}`."""
 
     def __post_init__(self) -> None:

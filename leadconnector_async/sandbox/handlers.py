@@ -3,7 +3,7 @@
 A handler checks everything before it changes anything. Where nobody has shown what the real server does,
 the docstring says [guess].
 
-Pure but for the book that it changes.
+Pure but for the store that it changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _USER_IDS: Final = re.compile(r"userIds(?:\[\d*\])?")
 class RequestContext(Struct, frozen=True, kw_only=True):
     """A request that may be served."""
 
-    book: Store
+    store: Store
     quirks: Quirks
     strict: bool
     location_id: str
@@ -74,138 +74,140 @@ class Result(Struct, frozen=True):
 Handler: TypeAlias = Callable[[RequestContext], Result]
 
 
-def get_appointment(visit: RequestContext) -> Result:
+def get_appointment(context: RequestContext) -> Result:
     """The event in its envelope."""
-    return Result(responses.render_event(visit.book, _find(visit), visit.quirks, visit.trace_id))
+    return Result(responses.render_event(context.store, _find(context), context.quirks, context.trace_id))
 
 
-def update_appointment(visit: RequestContext) -> Result:
+def update_appointment(context: RequestContext) -> Result:
     """The flat answer."""
-    event, wanted = _find(visit), _decode(visit.body)
+    event, wanted = _find(context), _decode(context.body)
     changed = apply_update(
-        visit.book, event.id, wanted, version=visit.version, quirks=visit.quirks, strict=visit.strict
+        context.store, event.id, wanted, version=context.version, quirks=context.quirks, strict=context.strict
     )
-    visit.book.put(changed)
-    return _show_written(visit, changed)
+    context.store.put(changed)
+    return _show_written(context, changed)
 
 
-def create(visit: RequestContext) -> Result:
+def create(context: RequestContext) -> Result:
     """As for an update."""
     event = create_appointment(
-        visit.book,
-        visit.new_id(),
-        _decode(visit.body),
-        location_id=visit.location_id,
-        version=visit.version,
-        strict=visit.strict,
+        context.store,
+        context.new_id(),
+        _decode(context.body),
+        location_id=context.location_id,
+        version=context.version,
+        strict=context.strict,
     )
-    visit.book.put(event)
-    return _show_written(visit, event)
+    context.store.put(event)
+    return _show_written(context, event)
 
 
-def delete_event(visit: RequestContext) -> Result:
+def delete_event(context: RequestContext) -> Result:
     """An appointment, an instance or a block slot; what is deleted already is not known any more."""
-    event = _find(visit)
+    event = _find(context)
     if event.deleted:
         raise Refusal(400, INVALID_EVENT)
-    visit.book.put(msgspec.structs.replace(event, deleted=True))
-    return Result(responses.encode({"succeeded": True, "traceId": visit.trace_id}), 201, event.id)
+    context.store.put(msgspec.structs.replace(event, deleted=True))
+    return Result(responses.encode({"succeeded": True, "traceId": context.trace_id}), 201, event.id)
 
 
-def list_events(visit: RequestContext) -> Result:
+def list_events(context: RequestContext) -> Result:
     """The appointments of a calendar or a user in a range, instances included; none that are deleted."""
-    return _list(visit, blocks=False)
+    return _list(context, blocks=False)
 
 
-def list_blocked_slots(visit: RequestContext) -> Result:
+def list_blocked_slots(context: RequestContext) -> Result:
     """The block slots of a calendar or a user in a range."""
-    return _list(visit, blocks=True)
+    return _list(context, blocks=True)
 
 
-def write_block_slot(visit: RequestContext) -> Result:
+def write_block_slot(context: RequestContext) -> Result:
     """Create one, or change the one that the path names."""
-    if "event_id" in visit.ids:
-        block = update_block_slot(visit.book, _find(visit), _decode(visit.body), location_id=visit.location_id)
+    if "event_id" in context.ids:
+        block = update_block_slot(
+            context.store, _find(context), _decode(context.body), location_id=context.location_id
+        )
     else:
-        event_id = visit.new_id()
-        block = create_block_slot(visit.book, event_id, _decode(visit.body), location_id=visit.location_id)
-    visit.book.put(block)
-    return Result(responses.render_block_slot(visit.book, block, visit.quirks), 201, block.id)
+        event_id = context.new_id()
+        block = create_block_slot(context.store, event_id, _decode(context.body), location_id=context.location_id)
+    context.store.put(block)
+    return Result(responses.render_block_slot(context.store, block, context.quirks), 201, block.id)
 
 
-def get_free_slots(visit: RequestContext) -> Result:
+def get_free_slots(context: RequestContext) -> Result:
     """By day, in the zone that was asked for or the calendar's; whoever is not in the team has none [guess]."""
-    calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
-    start, end = _read_range(visit, "startDate", "endDate")
+    calendar = find_calendar(context.store, context.ids["calendar_id"], context.location_id)
+    start, end = _read_range(context, "startDate", "endDate")
     if end - start > _LONGEST_RANGE:
         raise Refusal(400, "The date range must not be longer than 31 days.")  # the text is a guess
-    if visit.query.get("timezone", "UTC") not in available_timezones():
+    if context.query.get("timezone", "UTC") not in available_timezones():
         raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
-    _read_flag(visit, "enableLookBusy")
-    asked = _read_users(visit)
+    _read_flag(context, "enableLookBusy")
+    asked = _read_users(context)
     users = [user for user in calendar.team if user in asked] if asked else calendar.team
-    days = list_free_slots(visit.book, calendar, start, end, zone=visit.query.get("timezone"), users=users)
+    days = list_free_slots(context.store, calendar, start, end, zone=context.query.get("timezone"), users=users)
     shown = {day: {"slots": slots} for day, slots in days.items()}
-    return Result(responses.encode({**shown, "traceId": visit.trace_id}))
+    return Result(responses.encode({**shown, "traceId": context.trace_id}))
 
 
-def list_notes(visit: RequestContext) -> Result:
+def list_notes(context: RequestContext) -> Result:
     """A page of at most 20."""
-    notes = visit.book.notes[_find(visit).id]
-    offset, most = _read_number(visit, "offset"), _read_number(visit, "limit")
+    notes = context.store.notes[_find(context).id]
+    offset, most = _read_number(context, "offset"), _read_number(context, "limit")
     if most > _NOTES_ON_A_PAGE:
         raise Refusal(422, [f"limit must not be greater than {_NOTES_ON_A_PAGE}"])
-    page = [responses.render_note(visit.book, note) for note in notes[offset : offset + most]]
+    page = [responses.render_note(context.store, note) for note in notes[offset : offset + most]]
     return Result(
-        responses.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": visit.trace_id})
+        responses.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": context.trace_id})
     )
 
 
-def create_note(visit: RequestContext) -> Result:
+def create_note(context: RequestContext) -> Result:
     """At the end of the list."""
-    event = _find(visit)
-    text, user_id = _read_note(visit)
-    note = BookedNote(visit.new_id(), text, user_id, event.contact_id, visit.book.now)
-    visit.book.notes[event.id].append(note)
-    return _show_note(visit, note, 201, event.id)
+    event = _find(context)
+    text, user_id = _read_note(context)
+    note = BookedNote(context.new_id(), text, user_id, event.contact_id, context.store.now)
+    context.store.notes[event.id].append(note)
+    return _show_note(context, note, 201, event.id)
 
 
-def update_note(visit: RequestContext) -> Result:
+def update_note(context: RequestContext) -> Result:
     """Another text; another author only if one is named."""
-    event, position = _find(visit), _find_note(visit)
-    text, user_id = _read_note(visit)
-    known = visit.book.notes[event.id][position]
+    event, position = _find(context), _find_note(context)
+    text, user_id = _read_note(context)
+    known = context.store.notes[event.id][position]
     note = msgspec.structs.replace(known, body=text, user_id=user_id or known.user_id)
-    visit.book.notes[event.id][position] = note
-    return _show_note(visit, note, 200, event.id)
+    context.store.notes[event.id][position] = note
+    return _show_note(context, note, 200, event.id)
 
 
-def delete_note(visit: RequestContext) -> Result:
+def delete_note(context: RequestContext) -> Result:
     """It is gone."""
-    event, position = _find(visit), _find_note(visit)
-    del visit.book.notes[event.id][position]
-    return Result(responses.encode({"success": True, "traceId": visit.trace_id}), changed=event.id)
+    event, position = _find(context), _find_note(context)
+    del context.store.notes[event.id][position]
+    return Result(responses.encode({"success": True, "traceId": context.trace_id}), changed=event.id)
 
 
-def get_calendar(visit: RequestContext) -> Result:
+def get_calendar(context: RequestContext) -> Result:
     """With its team and its meeting places."""
-    calendar = find_calendar(visit.book, visit.ids["calendar_id"], visit.location_id)
-    shown = responses.render_calendar(visit.book, calendar)
-    return Result(responses.encode({"calendar": shown, "traceId": visit.trace_id}))
+    calendar = find_calendar(context.store, context.ids["calendar_id"], context.location_id)
+    shown = responses.render_calendar(context.store, calendar)
+    return Result(responses.encode({"calendar": shown, "traceId": context.trace_id}))
 
 
-def list_calendars(visit: RequestContext) -> Result:
+def list_calendars(context: RequestContext) -> Result:
     """Those of the location that is named, or of one of its groups; drafts too, unless it says otherwise [doc]."""
-    _check_query_location(visit)
-    group_id, drafted = visit.query.get("groupId"), _read_flag(visit, "showDrafted", default=True)
+    _check_query_location(context)
+    group_id, drafted = context.query.get("groupId"), _read_flag(context, "showDrafted", default=True)
     calendars = [
-        responses.render_calendar(visit.book, calendar)
-        for calendar in visit.book.calendars.values()
-        if calendar.location_id == visit.location_id
-        and group_id in (None, visit.book.groups.get(calendar.id))
+        responses.render_calendar(context.store, calendar)
+        for calendar in context.store.calendars.values()
+        if calendar.location_id == context.location_id
+        and group_id in (None, context.store.groups.get(calendar.id))
         and (drafted or calendar.is_active)
     ]
-    return Result(responses.encode({"calendars": calendars, "traceId": visit.trace_id}))
+    return Result(responses.encode({"calendars": calendars, "traceId": context.trace_id}))
 
 
 HANDLERS: Final[dict[str, Handler]] = {
@@ -227,88 +229,88 @@ HANDLERS: Final[dict[str, Handler]] = {
 }
 
 
-def _find(visit: RequestContext) -> BookedAppointment:
-    event = visit.book.find(visit.ids["event_id"])
-    if event is None or (event.deleted and not visit.quirks.deleted_readable):
+def _find(context: RequestContext) -> BookedAppointment:
+    event = context.store.find(context.ids["event_id"])
+    if event is None or (event.deleted and not context.quirks.deleted_readable):
         raise Refusal(400, INVALID_EVENT)
-    check_location(event.location_id, visit.location_id)
+    check_location(event.location_id, context.location_id)
     return event
 
 
-def _show_written(visit: RequestContext, event: BookedAppointment) -> Result:
-    body = responses.render_update(visit.book, event, visit.quirks, visit.trace_id, version=visit.version)
+def _show_written(context: RequestContext, event: BookedAppointment) -> Result:
+    body = responses.render_update(context.store, event, context.quirks, context.trace_id, version=context.version)
     return Result(body, changed=event.id)
 
 
-def _show_note(visit: RequestContext, note: BookedNote, status: int, event_id: str) -> Result:
-    shown = {"note": responses.render_note(visit.book, note), "traceId": visit.trace_id}
+def _show_note(context: RequestContext, note: BookedNote, status: int, event_id: str) -> Result:
+    shown = {"note": responses.render_note(context.store, note), "traceId": context.trace_id}
     return Result(responses.encode(shown), status, event_id)
 
 
-def _find_note(visit: RequestContext) -> int:
-    notes = visit.book.notes[visit.ids["event_id"]]
+def _find_note(context: RequestContext) -> int:
+    notes = context.store.notes[context.ids["event_id"]]
     for position, note in enumerate(notes):
-        if note.id == visit.ids["note_id"]:
+        if note.id == context.ids["note_id"]:
             return position
     raise Refusal(404, "Note not found")  # the text is a guess
 
 
-def _list(visit: RequestContext, *, blocks: bool) -> Result:
-    _check_query_location(visit)
-    chosen = {name: visit.query[name] for name in ("userId", "calendarId", "groupId") if name in visit.query}
+def _list(context: RequestContext, *, blocks: bool) -> Result:
+    _check_query_location(context)
+    chosen = {name: context.query[name] for name in ("userId", "calendarId", "groupId") if name in context.query}
     if not chosen:
         raise Refusal(422, "Either of userId, calendarId or groupId is required")  # the text is a guess
-    start, end = _read_range(visit, "startTime", "endTime")
+    start, end = _read_range(context, "startTime", "endTime")
     events = [
-        responses.render_fields(visit.book, event, visit.quirks)
-        for event in visit.book.list_between(visit.location_id, start, end)
-        if event.is_block is blocks and _is_of(visit.book, event, chosen)
+        responses.render_fields(context.store, event, context.quirks)
+        for event in context.store.list_between(context.location_id, start, end)
+        if event.is_block is blocks and _is_of(context.store, event, chosen)
     ]
-    return Result(responses.encode({"events": events, "traceId": visit.trace_id}))
+    return Result(responses.encode({"events": events, "traceId": context.trace_id}))
 
 
-def _check_query_location(visit: RequestContext) -> None:
-    location_id = visit.query.get("locationId")
+def _check_query_location(context: RequestContext) -> None:
+    location_id = context.query.get("locationId")
     if location_id is None:
         raise Refusal(422, ["locationId should not be empty"])
-    check_location(location_id, visit.location_id)
+    check_location(location_id, context.location_id)
 
 
-def _read_users(visit: RequestContext) -> list[str]:
+def _read_users(context: RequestContext) -> list[str]:
     """The users that are asked for, in any of the forms that clients use for a list."""
-    texts = [text for name, text in visit.pairs if name == "userId" or _USER_IDS.fullmatch(name)]
+    texts = [text for name, text in context.pairs if name == "userId" or _USER_IDS.fullmatch(name)]
     return [user for text in texts for user in text.split(",") if user]
 
 
-def _read_flag(visit: RequestContext, name: str, *, default: bool = False) -> bool:
-    text = visit.query.get(name)
+def _read_flag(context: RequestContext, name: str, *, default: bool = False) -> bool:
+    text = context.query.get(name)
     if text not in (None, "true", "false"):
         raise Refusal(422, [f"{name} must be a boolean value"])
     return default if text is None else text == "true"
 
 
-def _is_of(book: Store, event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
-    group_id = book.groups.get(event.calendar_id)
+def _is_of(store: Store, event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
+    group_id = store.groups.get(event.calendar_id)
     own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": group_id}
     return all(own[name] == value for name, value in chosen.items())
 
 
-def _read_range(visit: RequestContext, first: str, last: str) -> tuple[datetime, datetime]:
-    start, end = (datetime.fromtimestamp(_read_number(visit, name) / 1000, UTC) for name in (first, last))
+def _read_range(context: RequestContext, first: str, last: str) -> tuple[datetime, datetime]:
+    start, end = (datetime.fromtimestamp(_read_number(context, name) / 1000, UTC) for name in (first, last))
     if end <= start:
         raise Refusal(422, f"{last} must be after {first}")  # the text is a guess
     return start, end
 
 
-def _read_number(visit: RequestContext, name: str) -> int:
-    text = visit.query.get(name)
+def _read_number(context: RequestContext, name: str) -> int:
+    text = context.query.get(name)
     if text is None or not text.isdigit() or len(text) > 14:
         raise Refusal(422, [f"{name} must be a number string"])
     return int(text)
 
 
-def _read_note(visit: RequestContext) -> tuple[str, str | None]:
-    fields = read_texts(_decode(visit.body), _NOTE_STRINGS)
+def _read_note(context: RequestContext) -> tuple[str, str | None]:
+    fields = read_texts(_decode(context.body), _NOTE_STRINGS)
     body = fields.get("body", "")
     if not body.strip():
         raise Refusal(422, ["body should not be empty"])

@@ -22,50 +22,50 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 def render_update(
-    book: Store, event: BookedAppointment, quirks: Quirks, trace_id: str, *, version: str = ""
+    store: Store, event: BookedAppointment, quirks: Quirks, trace_id: str, *, version: str = ""
 ) -> bytes:
     """The flat answer of an update; when it was added and changed, only version v3 says here."""
-    if quirks.empty_answer:
+    if quirks.empty_response:
         return b"{}"
     fields = _render_head(event)
-    fields |= _render_times(book, event, quirks) | _render_status(event, quirks)
+    fields |= _render_times(store, event, quirks) | _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "address": event.address}
     fields |= {"meetingLocationType": event.meeting_location_type or "default"}
     fields |= _render_recurrence(event, quirks)
     if version == "v3":
-        fields |= _render_stamps(book, event)
+        fields |= _render_stamps(store, event)
     return encode(fields | {"traceId": trace_id})
 
 
-def render_event(book: Store, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
+def render_event(store: Store, event: BookedAppointment, quirks: Quirks, trace_id: str) -> bytes:
     """The enveloped answer of a get."""
-    return encode({"event": render_fields(book, event, quirks), "traceId": trace_id})
+    return encode({"event": render_fields(store, event, quirks), "traceId": trace_id})
 
 
-def render_fields(book: Store, event: BookedAppointment, quirks: Quirks) -> Fields:
+def render_fields(store: Store, event: BookedAppointment, quirks: Quirks) -> Fields:
     """An event as get and lists show it."""
-    fields = _render_head(event) | {"groupId": book.groups.get(event.calendar_id, "")}
+    fields = _render_head(event) | {"groupId": store.groups.get(event.calendar_id, "")}
     fields |= _render_status(event, quirks)
     fields |= {"assignedUserId": event.assigned_user_id, "users": [], "assignedResources": [], "notes": ""}
     fields |= {"address": event.address, "description": event.description}
     fields |= _render_recurrence(event, quirks)
     fields |= {"createdBy": {"userId": None, "source": "booking_widget"}}
-    fields |= _render_times(book, event, quirks)
-    fields |= _render_stamps(book, event)
+    fields |= _render_times(store, event, quirks)
+    fields |= _render_stamps(store, event)
     if event.deleted:
         fields["deleted"] = True
     return fields
 
 
-def render_block_slot(book: Store, block: BookedAppointment, quirks: Quirks) -> bytes:
+def render_block_slot(store: Store, block: BookedAppointment, quirks: Quirks) -> bytes:
     """The flat answer of a block slot."""
     fields: Fields = {"id": block.id, "locationId": block.location_id, "title": block.title}
     owners = {"calendarId": block.calendar_id, "assignedUserId": block.assigned_user_id}
     fields |= {name: owner for name, owner in owners.items() if owner}
-    return encode(fields | _render_times(book, block, quirks))
+    return encode(fields | _render_times(store, block, quirks))
 
 
-def render_note(book: Store, note: BookedNote) -> Fields:
+def render_note(store: Store, note: BookedNote) -> Fields:
     """A note as lists show it; its author is left out where nobody was named [guess]."""
     shown: Fields = {
         "id": note.id,
@@ -79,9 +79,9 @@ def render_note(book: Store, note: BookedNote) -> Fields:
     return shown
 
 
-def render_calendar(book: Store, calendar: Calendar) -> Fields:
+def render_calendar(store: Store, calendar: Calendar) -> Fields:
     """A calendar with its team; everybody meets in the first of the places."""
-    places = [{"kind": "custom", "location": "Front desk", "meetingId": "custom_0"}]
+    places = [{"kind": "custom", "location": "Front app", "meetingId": "custom_0"}]
     team = [
         {"userId": user, "priority": 0.5, "isPrimary": not number, "locationConfigurations": places}
         for number, user in enumerate(calendar.team)
@@ -89,7 +89,7 @@ def render_calendar(book: Store, calendar: Calendar) -> Fields:
     return {
         "id": calendar.id,
         "locationId": calendar.location_id,
-        "groupId": book.groups.get(calendar.id, ""),
+        "groupId": store.groups.get(calendar.id, ""),
         "name": calendar.name,
         "calendarType": "round_robin",
         "isActive": calendar.is_active,
@@ -145,8 +145,8 @@ def _render_open_hours(calendar: Calendar) -> Fields:
     return {"daysOfTheWeek": list(range(7)), "hours": [hours]}
 
 
-def _render_stamps(book: Store, event: BookedAppointment) -> Fields:
-    stamps = book.find_stamps(event)
+def _render_stamps(store: Store, event: BookedAppointment) -> Fields:
+    stamps = store.find_stamps(event)
     return {"dateAdded": _render_stamp(stamps.added), "dateUpdated": _render_stamp(stamps.updated)}
 
 
@@ -183,9 +183,9 @@ def _render_recurrence(event: BookedAppointment, quirks: Quirks) -> Fields:
     return fields
 
 
-def _render_times(book: Store, event: BookedAppointment, quirks: Quirks) -> Fields:
-    user = book.users.get(event.assigned_user_id)
-    calendar = book.calendars.get(event.calendar_id)
+def _render_times(store: Store, event: BookedAppointment, quirks: Quirks) -> Fields:
+    user = store.users.get(event.assigned_user_id)
+    calendar = store.calendars.get(event.calendar_id)
     name = user.zone if user is not None and quirks.assignee_offset else calendar.zone if calendar else "UTC"
     return {"startTime": _render_time(event.start_time, name), "endTime": _render_time(event.end_time, name)}
 

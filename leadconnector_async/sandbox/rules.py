@@ -72,30 +72,30 @@ class UpdateFields(Struct, frozen=True):
 
 
 def apply_update(
-    book: Store, event_id: str, body: object, *, version: str, quirks: Quirks, strict: bool
+    store: Store, event_id: str, body: object, *, version: str, quirks: Quirks, strict: bool
 ) -> BookedAppointment:
-    """The new state of an appointment. Raises `Refusal`; the book is not touched."""
+    """The new state of an appointment. Raises `Refusal`; the store is not touched."""
     wish = _read_wish(body, version)
-    event = book.find(event_id)
+    event = store.find(event_id)
     if event is None or event.deleted:
         raise Refusal(400, INVALID_EVENT)
     changed = _change(event, wish, quirks)
     if strict:
-        _check_team(book, changed, wish)
-        _check_slot(book, event, changed, wish, quirks)
+        _check_team(store, changed, wish)
+        _check_slot(store, event, changed, wish, quirks)
     return changed
 
 
 def create_appointment(
-    book: Store, event_id: str, body: object, *, location_id: str, version: str, strict: bool
+    store: Store, event_id: str, body: object, *, location_id: str, version: str, strict: bool
 ) -> BookedAppointment:
     """A new appointment. Raises `Refusal`. Without an assignee, the first who is free has it [guess]."""
     wish = _read_wish(body, version, _CREATE_STRINGS)
     _require(wish.fields, _REQUIRED)
     texts = dict(wish.fields)
     check_location(texts["location_id"], location_id)
-    calendar = find_calendar(book, texts["calendar_id"], location_id)
-    if strict and book.contacts.get(texts["contact_id"]) != location_id:
+    calendar = find_calendar(store, texts["calendar_id"], location_id)
+    if strict and store.contacts.get(texts["contact_id"]) != location_id:
         raise Refusal(400, INVALID_CONTACT)
     start = _read_time(texts["start_time"])
     length = timedelta(minutes=calendar.slot_minutes)
@@ -117,16 +117,16 @@ def create_appointment(
     )
     event = msgspec.structs.replace(event, **texts)
     if not asked:
-        event = _assign(book, calendar, event)
+        event = _assign(store, calendar, event)
     if strict:
-        _check_team(book, event, wish)
-        _check_place(book, event, wish)
+        _check_team(store, event, wish)
+        _check_place(store, event, wish)
     return event
 
 
-def find_calendar(book: Store, calendar_id: str, location_id: str) -> Calendar:
+def find_calendar(store: Store, calendar_id: str, location_id: str) -> Calendar:
     """A calendar of a location. Raises `Refusal`."""
-    calendar = book.calendars.get(calendar_id)
+    calendar = store.calendars.get(calendar_id)
     if calendar is None:
         raise Refusal(400, "The calendar is not an event calendar.")
     check_location(calendar.location_id, location_id)
@@ -139,13 +139,13 @@ def check_location(location_id: str, own: str) -> None:
         raise Refusal(403, FOREIGN)
 
 
-def create_block_slot(book: Store, event_id: str, body: object, *, location_id: str) -> BookedAppointment:
+def create_block_slot(store: Store, event_id: str, body: object, *, location_id: str) -> BookedAppointment:
     """A new block slot, of a calendar or of a person. Raises `Refusal`."""
     texts = read_texts(body, _BLOCK_STRINGS)
     _require(texts, _BLOCK_REQUIRED)
     if bool(texts.get("calendar_id")) is bool(texts.get("assigned_user_id")):
         raise Refusal(422, "Either calendarId or assignedUserId can be set, not both.")  # the text is a guess
-    _check_block_place(book, texts, location_id)
+    _check_block_place(store, texts, location_id)
     start, end = texts.pop("start_time"), texts.pop("end_time")
     block = BookedAppointment(
         id=event_id,
@@ -163,12 +163,12 @@ def create_block_slot(book: Store, event_id: str, body: object, *, location_id: 
 
 
 def update_block_slot(
-    book: Store, known: BookedAppointment, body: object, *, location_id: str
+    store: Store, known: BookedAppointment, body: object, *, location_id: str
 ) -> BookedAppointment:
     """The new state of a block slot. Raises `Refusal`."""
     texts = read_texts(body, _BLOCK_STRINGS)
     _require(texts, _BLOCK_UPDATE_REQUIRED)
-    _check_block_place(book, texts, location_id)
+    _check_block_place(store, texts, location_id)
     start, end = texts.pop("start_time", None), texts.pop("end_time", None)
     return _move_block(known, texts, start, end)
 
@@ -179,10 +179,10 @@ def _require(texts: Mapping[str, str], names: Iterable[str]) -> None:
         raise Refusal(422, [f"{name} should not be empty" for name in missing])
 
 
-def _check_block_place(book: Store, texts: Mapping[str, str], location_id: str) -> None:
+def _check_block_place(store: Store, texts: Mapping[str, str], location_id: str) -> None:
     check_location(texts["location_id"], location_id)
     if calendar_id := texts.get("calendar_id"):
-        find_calendar(book, calendar_id, location_id)
+        find_calendar(store, calendar_id, location_id)
 
 
 def _move_block(
@@ -192,9 +192,9 @@ def _move_block(
     return msgspec.structs.replace(block, **texts, start_time=new_start, end_time=new_end)
 
 
-def _assign(book: Store, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:
+def _assign(store: Store, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:
     options = [msgspec.structs.replace(event, assigned_user_id=user) for user in calendar.team]
-    return next((option for option in options if book.is_free(option)), options[0])
+    return next((option for option in options if store.is_free(option)), options[0])
 
 
 def read_texts(body: object, strings: Mapping[str, str]) -> dict[str, str]:
@@ -283,8 +283,8 @@ def _read_time(text: str) -> datetime:
         raise Refusal(400, "Bad Request") from None
 
 
-def _check_team(book: Store, changed: BookedAppointment, wish: UpdateFields) -> None:
-    calendar = find_calendar(book, changed.calendar_id, changed.location_id)
+def _check_team(store: Store, changed: BookedAppointment, wish: UpdateFields) -> None:
+    calendar = find_calendar(store, changed.calendar_id, changed.location_id)
     if "ignoreFreeSlotValidation" in wish.flags and "assigned_user_id" not in wish.fields:
         raise Refusal(422, "A team member needs to be selected. assignedUserId is missing")
     if changed.assigned_user_id not in calendar.team:
@@ -292,22 +292,22 @@ def _check_team(book: Store, changed: BookedAppointment, wish: UpdateFields) -> 
 
 
 def _check_slot(
-    book: Store, event: BookedAppointment, changed: BookedAppointment, wish: UpdateFields, quirks: Quirks
+    store: Store, event: BookedAppointment, changed: BookedAppointment, wish: UpdateFields, quirks: Quirks
 ) -> None:
     if not {"start_time", "end_time"} & wish.fields.keys():
         return
     unmoved = (event.start_time, event.end_time) == (changed.start_time, changed.end_time)
     if unmoved and quirks.self_collision and "ignoreFreeSlotValidation" not in wish.flags:
         raise Refusal(400, SLOT_TAKEN)
-    _check_place(book, changed, wish)
+    _check_place(store, changed, wish)
 
 
-def _check_place(book: Store, event: BookedAppointment, wish: UpdateFields) -> None:
+def _check_place(store: Store, event: BookedAppointment, wish: UpdateFields) -> None:
     """It lies on the calendar's grid, and its assignee is free."""
     if "ignoreFreeSlotValidation" in wish.flags:
         return
-    in_hours = "ignoreDateRange" in wish.flags or _is_on_grid(book.calendars[event.calendar_id], event)
-    if not in_hours or not book.is_free(event):
+    in_hours = "ignoreDateRange" in wish.flags or _is_on_grid(store.calendars[event.calendar_id], event)
+    if not in_hours or not store.is_free(event):
         raise Refusal(400, SLOT_TAKEN)
 
 

@@ -55,7 +55,7 @@ class Location(Struct, frozen=True):
 class Seed(Struct, frozen=True):
     """What a seed has made."""
 
-    book: Store
+    store: Store
     locations: dict[str, Location]
     """By their ids, in the order in which they were made."""
 
@@ -68,7 +68,7 @@ class Seed(Struct, frozen=True):
 class _Plot(Struct, frozen=True):
     """Where a location is built, and how its ids are made."""
 
-    book: Store
+    store: Store
     seed: int
     number: int
 
@@ -76,8 +76,8 @@ class _Plot(Struct, frozen=True):
         return build_id(self.seed, f"{kind} of {self.number}" if self.number else kind, number)
 
     def put(self, event: BookedAppointment) -> None:
-        self.book.put(event)
-        self.book.contacts[event.contact_id] = event.location_id
+        self.store.put(event)
+        self.store.contacts[event.contact_id] = event.location_id
 
     @property
     def location_id(self) -> str:
@@ -95,11 +95,11 @@ def build_id(seed: int, kind: str, number: int) -> str:
 
 
 def build_seed(seed: int, appointments: int, locations: int = 1) -> Seed:
-    """Make a book of so many locations, each with so many single appointments, and a few series."""
-    book = Store()
-    built = [_build_location(_Plot(book, seed, number), appointments) for number in range(locations)]
-    book.now = SEED_DAY
-    return Seed(book, {location.id: location for location in built})
+    """Make a store of so many locations, each with so many single appointments, and a few series."""
+    store = Store()
+    built = [_build_location(_Plot(store, seed, number), appointments) for number in range(locations)]
+    store.now = SEED_DAY
+    return Seed(store, {location.id: location for location in built})
 
 
 def _build_location(plot: _Plot, appointments: int) -> Location:
@@ -115,12 +115,12 @@ def _build_calendar(plot: _Plot, location_id: str, number: int) -> Calendar:
     first = number * (_DOCTORS_EACH + 1)
     team = tuple(plot.build_id("user", first + member) for member in range(_DOCTORS_EACH + 1))
     for member, user_id in enumerate(team):
-        plot.book.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
+        plot.store.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
     calendar = Calendar(
         plot.build_id("calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES, location_id
     )
-    plot.book.groups[calendar.id] = plot.build_id("group", number % _GROUPS)
-    plot.book.calendars[calendar.id] = calendar
+    plot.store.groups[calendar.id] = plot.build_id("group", number % _GROUPS)
+    plot.store.calendars[calendar.id] = calendar
     return calendar
 
 

@@ -66,7 +66,7 @@ class Sandbox:
         self._host = host
         tokens, clinic = TokenRegistry(seed), build_seed(seed, *self._sizes)
         company_id, rules = build_id(seed, "company", 0), token_rules or TokenRules()
-        self._desk = SandboxApp(
+        self._app = SandboxApp(
             clinic,
             tokens,
             TokenEndpoint(seed, tokens, company_id, rules, clinic.locations),
@@ -76,8 +76,8 @@ class Sandbox:
             log_size=log_size,
         )
         for operation, planned in self._faults.items():
-            self._desk.faults.plan(operation, planned)
-        self._listener = Listener(self._desk, Admin(self._desk, self.reset), host, port)
+            self._app.faults.plan(operation, planned)
+        self._listener = Listener(self._app, Admin(self._app, self.reset), host, port)
         self.url = ""
         self.token = self.issue_token("pit")
 
@@ -108,9 +108,9 @@ class Sandbox:
 
     def reset(self) -> None:
         """Back to the beginning: state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
-        self._desk.restart(build_seed(self._seed, *self._sizes))
+        self._app.restart(build_seed(self._seed, *self._sizes))
         for operation, planned in self._faults.items():
-            self._desk.faults.plan(operation, planned)
+            self._app.faults.plan(operation, planned)
 
     @property
     def location_id(self) -> str:
@@ -141,52 +141,52 @@ class Sandbox:
         return self._clinic.locations[location_id].series_ids
 
     @property
-    def book(self) -> Store:
+    def store(self) -> Store:
         """The whole state, of all locations."""
-        return self._clinic.book
+        return self._clinic.store
 
     def snapshot(self) -> bytes:
         """All appointments as JSON, by their ids: two equal states give equal bytes."""
-        return self.book.encode()
+        return self.store.encode()
 
     @property
     def requests(self) -> RequestLog:
         """What the server saw."""
-        return self._desk.requests
+        return self._app.requests
 
     @property
     def faults(self) -> FaultScript:
         """What shall go wrong; `unused()` says what has not happened yet."""
-        return self._desk.faults
+        return self._app.faults
 
     @property
     def limits(self) -> Limits:
         """The rate limits of every location without its own; can be set while it runs."""
-        return self._desk.limits
+        return self._app.limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._desk.limits = limits
+        self._app.limits = limits
 
     def set_limits(self, location_id: str, limits: Limits | None) -> None:
         """Give one location limits of its own; `None` takes them away. Raises `KeyError` for an unknown one.
 
         `Limits(daily=0)` makes a location whose day is used up.
         """
-        self._desk.limit(location_id, limits)
+        self._app.limit(location_id, limits)
 
     @property
     def quirks(self) -> Quirks:
         """The oddities; can be set while it runs."""
-        return self._desk.quirks
+        return self._app.quirks
 
     @quirks.setter
     def quirks(self, quirks: Quirks) -> None:
-        self._desk.quirks = quirks
+        self._app.quirks = quirks
 
     def advance(self, seconds: float) -> None:
         """Set the sandbox's clock forward: windows pass, the day ends, tokens expire. Answers take no longer."""
-        self._desk.advance(seconds)
+        self._app.advance(seconds)
 
     def issue_token(
         self,
@@ -197,31 +197,31 @@ class Sandbox:
         user_type: UserType = "Location",
     ) -> str:
         """Make another token."""
-        return self._desk.tokens.issue(kind, location_id or self.location_id, scopes, user_type)
+        return self._app.tokens.issue(kind, location_id or self.location_id, scopes, user_type)
 
     @property
     def client_id(self) -> str:
         """Of the marketplace app that may ask for tokens."""
-        return self._desk.office.client_id
+        return self._app.token_endpoint.client_id
 
     @property
     def client_secret(self) -> str:
         """The same app's secret."""
-        return self._desk.office.client_secret
+        return self._app.token_endpoint.client_secret
 
     @property
     def company_id(self) -> str:
         """The agency that the locations belong to."""
-        return self._desk.office.company_id
+        return self._app.token_endpoint.company_id
 
     @property
     def token_rules(self) -> TokenRules:
         """How the token endpoints behave; can be set while it runs."""
-        return self._desk.office.rules
+        return self._app.token_endpoint.rules
 
     @token_rules.setter
     def token_rules(self, rules: TokenRules) -> None:
-        self._desk.office.rules = rules
+        self._app.token_endpoint.rules = rules
 
     def issue_code(
         self,
@@ -232,26 +232,26 @@ class Sandbox:
     ) -> str:
         """Connect the app as a user would; returns the code. `user_type="Company"` connects the agency."""
         owner_id = self.company_id if user_type == "Company" else location_id or self.location_id
-        return self._desk.office.issue_code(owner_id, scopes, user_type)
+        return self._app.token_endpoint.issue_code(owner_id, scopes, user_type)
 
     def disconnect(self, owner_id: str | None = None) -> None:
         """Remove the app as a user would: the refresh tokens of the location, or agency, work no more."""
-        self._desk.office.revoke(owner_id or self.location_id)
+        self._app.token_endpoint.revoke(owner_id or self.location_id)
 
     def expire_token(self, token: str) -> None:
         """Let a token expire. Raises `KeyError` for an unknown one."""
-        self._desk.tokens.expire(token)
+        self._app.tokens.expire(token)
 
     def appointment(self, event_id: str) -> BookedAppointment:
         """The current state of an appointment or of an instance. Raises `KeyError` for an unknown one."""
-        return self.book.get(event_id)
+        return self.store.get(event_id)
 
     def edit_appointment(self, event_id: str, **changes: object) -> None:
         """Change an appointment as somebody else would, by the names of `BookedAppointment`, unchecked.
 
         Times must be aware. Raises `KeyError` for an unknown appointment, `ValueError` for a naive time.
         """
-        self.book.edit(event_id, changes)
+        self.store.edit(event_id, changes)
 
     def delete_appointment(self, event_id: str) -> None:
         """Delete an appointment as somebody else would."""
@@ -259,7 +259,7 @@ class Sandbox:
 
     @property
     def _clinic(self) -> Seed:
-        return self._desk.clinic
+        return self._app.clinic
 
 
 def _check_sizes(**sizes: object) -> None:
@@ -276,10 +276,10 @@ def _check_parts(limits: object, quirks: object, token_rules: object, faults: ob
 
 
 class Listener:
-    """Serves a desk on a port of loopback until it is stopped."""
+    """Serves a app on a port of loopback until it is stopped."""
 
-    def __init__(self, desk: SandboxApp, admin: Admin, host: str, port: int) -> None:
-        self._desk = desk
+    def __init__(self, app: SandboxApp, admin: Admin, host: str, port: int) -> None:
+        self._app = app
         self._admin = admin
         self._host = host
         self._port = port
@@ -306,9 +306,9 @@ class Listener:
             status, answer = self._admin.answer(request.method, path.partition("?")[0], body)
             return web.Response(status=status, body=answer, content_type="application/json")
         now = asyncio.get_running_loop().time()
-        reply = self._desk.receive(request.method, path, request.headers, body, now)
+        reply = self._app.receive(request.method, path, request.headers, body, now)
         match reply.fault.kind:
-            case "reset" | "lose-answer":
+            case "reset" | "lose-response":
                 return _cut(request)
             case "half-body":
                 return await _send_half(request, reply)

@@ -272,13 +272,13 @@ def _list_dates(start: datetime, end: datetime) -> list[date]:
 
 
 def list_free_slots(
-    book: Store, calendar: Calendar, start: datetime, end: datetime, *, zone: str | None, users: Sequence[str]
+    store: Store, calendar: Calendar, start: datetime, end: datetime, *, zone: str | None, users: Sequence[str]
 ) -> dict[str, list[str]]:
     """Free slots between two instants, by their day in `zone` (the calendar's own if `None`), as ISO 8601."""
     shown_in = ZoneInfo(zone or calendar.zone)
     days: dict[str, list[str]] = {}
     for moment in _list_grid(calendar, start, end):
-        if any(book.is_free(_imagine(calendar, moment, user)) for user in users):
+        if any(store.is_free(_imagine(calendar, moment, user)) for user in users):
             local = moment.astimezone(shown_in)
             days.setdefault(local.date().isoformat(), []).append(local.isoformat())
     return days

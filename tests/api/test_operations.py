@@ -93,7 +93,7 @@ async def test_a_creation_in_doubt_is_never_sent_twice(
     client: LeadConnector, sandbox: Sandbox, booking: AppointmentCreate
 ) -> None:
     """The error says what was sent; the one request was applied."""
-    sandbox.faults.plan("create_appointment", ["lose-answer"])
+    sandbox.faults.plan("create_appointment", ["lose-response"])
     with pytest.raises(OutcomeUnknownError) as caught:
         await client.create_appointment(booking)
     assert (caught.value.outcome, caught.value.attempts) == ("unknown", 1)
@@ -102,7 +102,8 @@ async def test_a_creation_in_doubt_is_never_sent_twice(
 
 
 @pytest.mark.parametrize(
-    ("fault", "sends", "reads"), [("lose-answer", 1, 1), ("503-after-apply", 1, 1), ("503", 2, 1), ("reset", 2, 1)]
+    ("fault", "sends", "reads"),
+    [("lose-response", 1, 1), ("503-after-apply", 1, 1), ("503", 2, 1), ("reset", 2, 1)],
 )
 async def test_a_deletion_in_doubt_is_read_back(
     client: LeadConnector, sandbox: Sandbox, fault: str, sends: int, reads: int
@@ -121,7 +122,7 @@ async def test_a_refused_read_proves_no_deletion(client: LeadConnector, sandbox:
     from leadconnector_async.sandbox import Quirks
 
     sandbox.quirks = Quirks(deleted_readable=False)
-    sandbox.faults.plan("delete_event", ["lose-answer"])
+    sandbox.faults.plan("delete_event", ["lose-response"])
     with pytest.raises(OutcomeUnknownError, match="event id is invalid"):
         await client.delete_event(sandbox.appointment_ids[0])
 
@@ -184,7 +185,7 @@ async def test_time_is_blocked_and_the_block_is_moved(
     client: LeadConnector, sandbox: Sandbox, booking: AppointmentCreate
 ) -> None:
     """A blocked slot is listed, takes its time, and gives it back when it moves."""
-    user = sandbox.book.calendars[booking.calendar_id].team[0]
+    user = sandbox.store.calendars[booking.calendar_id].team[0]
     block = await client.create_block_slot(
         BlockSlotCreate(
             location_id=sandbox.location_id,
@@ -204,7 +205,7 @@ async def test_time_is_blocked_and_the_block_is_moved(
     moved = BlockSlotUpdate(
         calendar_id=booking.calendar_id, start_time=DAY.replace(hour=12), end_time=DAY.replace(hour=13)
     )
-    sandbox.faults.plan("update_block_slot", ["lose-answer"])
+    sandbox.faults.plan("update_block_slot", ["lose-response"])
     assert (await client.update_block_slot(block.id, moved)).end_time == DAY.replace(hour=13)
     slots = await client.get_free_slots(booking.calendar_id, DAY, DAY + timedelta(days=1), user_ids=[user])
     assert DAY.replace(hour=9, minute=45) in slots[DAY.date()]
@@ -267,12 +268,12 @@ async def test_notes_are_written_paged_changed_and_deleted(client: LeadConnector
 async def test_calendars_show_their_team_and_their_places(client: LeadConnector, sandbox: Sandbox) -> None:
     """What an update needs to name a person or a place."""
     listed = await client.list_calendars()
-    assert len(listed) == len(sandbox.book.calendars)
+    assert len(listed) == len(sandbox.store.calendars)
     assert listed[0].id
     calendar = await client.get_calendar(listed[0].id)
     assert calendar == listed[0]
     assert [member.user_id for member in calendar.team_members or ()] == [
-        *sandbox.book.calendars[listed[0].id].team
+        *sandbox.store.calendars[listed[0].id].team
     ]
     assert (calendar.location_configurations or ())[0].meeting_id == "custom_0"
 
@@ -282,7 +283,7 @@ async def test_version_v3_takes_its_own_statuses(make_client: MakeClient, sandbo
     event_id = sandbox.appointment_ids[0]
     client = make_client(version="v3")
     await client.update_appointment(event_id, AppointmentUpdate(appointment_status="active"))
-    sandbox.faults.plan("update_appointment", ["lose-answer"])
+    sandbox.faults.plan("update_appointment", ["lose-response"])
     call = client.update_appointment(event_id, AppointmentUpdate(appointment_status="completed"))
     assert (await with_response(call)).reconciled
     assert sandbox.appointment(event_id).appointment_status == "showed"

@@ -144,7 +144,7 @@ async def test_an_own_first_step_is_nobody_elses_change(sandbox: Sandbox, make_c
     """A new assignee is set first; the second step is cut off, read back, and sent again."""
     event_id = sandbox.appointment_ids[0]
     before = sandbox.appointment(event_id)
-    others = [one.assigned_user_id for one in sandbox.book if one.calendar_id == before.calendar_id]
+    others = [one.assigned_user_id for one in sandbox.store if one.calendar_id == before.calendar_id]
     other = next(one for one in others if one not in (None, before.assigned_user_id))
     free = datetime(2031, 3, 3, 15, tzinfo=UTC)
     sandbox.faults.plan(UPDATE, ["ok", "503"])

@@ -108,7 +108,7 @@ async def test_lists_in_any_query_repeat_their_key(client: LeadConnector, sandbo
 async def test_a_block_slot_has_one_owner(client: LeadConnector, sandbox: Sandbox, owner: str) -> None:
     """The calendar or a person; the location is the client's own."""
     calendar_id = get_calendar_id(sandbox)
-    value = calendar_id if owner == "calendar_id" else sandbox.book.calendars[calendar_id].team[0]
+    value = calendar_id if owner == "calendar_id" else sandbox.store.calendars[calendar_id].team[0]
     made = await client.create_block_slot(BlockSlotCreate(start_time=NINE, end_time=TEN, **{owner: value}))  # type: ignore[arg-type]
     assert (getattr(made, owner), made.location_id) == (value, sandbox.location_id)
     assert made.id
@@ -197,7 +197,7 @@ async def test_a_note_has_at_most_5000_characters(client: LeadConnector, sandbox
 async def test_a_note_says_who_wrote_it(client: LeadConnector, sandbox: Sandbox) -> None:
     """By id and name, when it is written and when it is listed."""
     event_id = sandbox.appointment_ids[0]
-    user_id = sandbox.book.calendars[get_calendar_id(sandbox)].team[0]
+    user_id = sandbox.store.calendars[get_calendar_id(sandbox)].team[0]
     made = await client.create_note(event_id, "x", user_id=user_id)
     assert made.created_by is not None
     assert made.created_by.id == user_id
@@ -212,11 +212,11 @@ async def test_a_note_says_who_wrote_it(client: LeadConnector, sandbox: Sandbox)
 async def test_calendars_are_listed_by_group_and_without_drafts(client: LeadConnector, sandbox: Sandbox) -> None:
     """`None` leaves the choice to the server."""
     first = get_calendar_id(sandbox)
-    group, known = sandbox.book.groups[first], sandbox.book.calendars[first]
-    members = [calendar_id for calendar_id, its in sandbox.book.groups.items() if its == group]
+    group, known = sandbox.store.groups[first], sandbox.store.calendars[first]
+    members = [calendar_id for calendar_id, its in sandbox.store.groups.items() if its == group]
     assert [one.id for one in await client.list_calendars(group_id=group)] == members
     assert {one.group_id for one in await client.list_calendars(group_id=group)} == {group}
-    sandbox.book.calendars[first] = msgspec.structs.replace(known, is_active=False)
+    sandbox.store.calendars[first] = msgspec.structs.replace(known, is_active=False)
     (draft,) = [one for one in await client.list_calendars() if not one.is_active]
     assert draft.id == first
     assert first in [one.id for one in await client.list_calendars(show_drafted=True)]

@@ -46,7 +46,7 @@ def test_calls_that_wait_for_a_hanging_provider_hold_no_slot(act: str) -> None:
     async def play() -> None:
         world = make_world()
         stale = world.sandbox.issue_token("access")
-        world.sandbox._desk.tokens.expire(stale)
+        world.sandbox._app.tokens.expire(stale)
 
         class Hanging:
             async def __call__(self) -> str:
@@ -269,7 +269,7 @@ def test_what_a_provider_waits_for_may_be_cancelled_and_the_call_is_not(act: str
         world = make_world(max_requests=1)
         stale = world.sandbox.issue_token("access")
         if act == "refresh":
-            world.sandbox._desk.tokens.expire(stale)
+            world.sandbox._app.tokens.expire(stale)
 
         class Broken:
             given = 0

@@ -61,7 +61,7 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
     """One call of the row's operation, with arguments that the sandbox accepts."""
     event_id = sandbox.appointment_ids[0]
     event, start = sandbox.appointment(event_id), datetime(2027, 6, 1, 14, tzinfo=UTC)
-    team, group = sandbox.book.calendars[event.calendar_id].team, sandbox.book.groups[event.calendar_id]
+    team, group = sandbox.store.calendars[event.calendar_id].team, sandbox.store.groups[event.calendar_id]
     end, calendar = start + timedelta(hours=1), event.calendar_id
     booking = AppointmentCreate(calendar_id=calendar, contact_id=event.contact_id, start_time=start)
     block = BlockSlotCreate(calendar_id=calendar, start_time=start, end_time=end)
@@ -114,7 +114,7 @@ def test_every_operation_is_in_the_table() -> None:
 @pytest.mark.parametrize("row", read_table(), ids=name_row)
 async def test_what_is_reported_is_what_was_seen(sandbox: Sandbox, make_client: MakeClient, row: Row) -> None:
     """Requests seen and reported, changes applied, faults used up, result, error and outcome: all as expected."""
-    sandbox.book.notes[sandbox.appointment_ids[0]].append(BookedNote("n", "text", None, "c"))
+    sandbox.store.notes[sandbox.appointment_ids[0]].append(BookedNote("n", "text", None, "c"))
     for operation, faults in ((row["operation"], row["faults"]), (GET, row["get_faults"])):
         sandbox.faults.plan(operation, faults.split(";") if faults else [])
     policy = RetryPolicy(backoff_base=0.001, backoff_cap=0.002, on_ambiguous=row["on_ambiguous"])  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ async def test_what_shows_nothing_of_what_was_sent_cannot_be_reconciled(
     sandbox: Sandbox, client: LeadConnector
 ) -> None:
     """A switch leaves no trace in the event: the error says so, and nothing is sent again."""
-    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    sandbox.faults.plan(UPDATE, ["lose-response"])
     with pytest.raises(OutcomeUnknownError, match="does not show") as caught:
         await client.update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(to_notify=False))
     assert (caught.value.attempts, caught.value.outcome) == (2, "unknown")
@@ -79,7 +79,7 @@ async def test_reading_back_fetches_a_new_token_where_the_old_one_has_expired(
         if isinstance(happened, ResponseReceived) and happened.status == 401:
             story.append(happened)
 
-    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    sandbox.faults.plan(UPDATE, ["lose-response"])
     client = make_client(provide, on_event=listen)
     update = AppointmentUpdate(title="x")
     answer = await with_response(client.update_appointment(sandbox.appointment_ids[0], update))
@@ -141,7 +141,7 @@ async def test_a_lost_answer_is_not_forgotten_when_the_next_token_fails(
             raise token
         return token
 
-    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    sandbox.faults.plan(UPDATE, ["lose-response"])
     with pytest.raises(LeadConnectorError) as caught:
         await make_client(provide).update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(title="x"))
     assert (caught.value.outcome, caught.value.attempts) == ("unknown", 1)
@@ -158,7 +158,7 @@ async def test_a_lost_answer_is_not_forgotten_when_the_client_is_closed(
             closing.append(asyncio.create_task(client.aclose()))
 
     client = make_client(on_event=close)
-    sandbox.faults.plan(UPDATE, ["lose-answer"])
+    sandbox.faults.plan(UPDATE, ["lose-response"])
     with pytest.raises(OutcomeUnknownError, match="client is closed") as caught:
         await client.update_appointment(sandbox.appointment_ids[0], AppointmentUpdate(title="x"))
     await asyncio.gather(*closing)

@@ -51,7 +51,7 @@ async def call(command: Awaitable[int], capsys: Capture) -> tuple[int, str, str]
 def show_status(sandbox: Sandbox, status: str) -> str:
     """The id of an appointment that was marked so."""
     return next(
-        one.id for one in sandbox.book if one.appointment_status == status and one.id in sandbox.appointment_ids
+        one.id for one in sandbox.store if one.appointment_status == status and one.id in sandbox.appointment_ids
     )
 
 
@@ -72,9 +72,9 @@ async def test_get_shows_fields_or_one_object(account: Sandbox, capsys: Capture)
 async def test_list_shows_a_table_or_one_array(account: Sandbox, capsys: Capture) -> None:
     """By their times; whole ids, whatever the width; text of the server cannot steer the terminal."""
     event_id = account.appointment_ids[0]
-    event = account.book.find(event_id)
+    event = account.store.find(event_id)
     assert event is not None
-    account.book.put(msgspec.structs.replace(event, title="診察 \x1b[2J" + "long " * 50))
+    account.store.put(msgspec.structs.replace(event, title="診察 \x1b[2J" + "long " * 50))
     day = {"begin": "2027-03-10", "end": "2027-03-11", "timezone": NEW_YORK, "calendar": choose_calendar(account)}
     code, out, _ = await call(list_events(**day, json_output=True), capsys)  # type: ignore[arg-type]
     events = json.loads(out)
@@ -97,7 +97,7 @@ async def test_free_slots_are_shown_with_their_offset(account: Sandbox, capsys: 
     assert code == 0
     assert saturday.startswith("2027-03-13 (-05:00) 08:00 08:15 ")
     assert sunday.startswith("2027-03-14 (-04:00) 08:00 08:15 ")
-    user = account.book.calendars[calendar].team[0]
+    user = account.store.calendars[calendar].team[0]
     code, out, _ = await call(free_slots(calendar, **days, user=(user,), json_output=True), capsys)  # type: ignore[arg-type]
     assert json.loads(out)["2027-03-14"][0] == "2027-03-14T08:00:00-04:00"
     assert account.requests.of("get_free_slots")

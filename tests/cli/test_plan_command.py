@@ -26,14 +26,14 @@ DAY = {"begin": "2027-03-10", "end": "2027-03-11", "timezone": NEW_YORK}
 
 
 def choose_calendar(sandbox: Sandbox, zone: str = NEW_YORK) -> str:
-    return next(calendar.id for calendar in sandbox.book.calendars.values() if calendar.zone == zone)
+    return next(calendar.id for calendar in sandbox.store.calendars.values() if calendar.zone == zone)
 
 
 def add(sandbox: Sandbox, event_id: str, wall: datetime, **fields: Any) -> None:
     """One more appointment in New York, for half an hour."""
-    calendar = sandbox.book.calendars[choose_calendar(sandbox)]
+    calendar = sandbox.store.calendars[choose_calendar(sandbox)]
     start = wall.replace(tzinfo=ZoneInfo(NEW_YORK)).astimezone(UTC)
-    template = next(iter(sandbox.book))
+    template = next(iter(sandbox.store))
     event = msgspec.structs.replace(
         template,
         id=event_id,
@@ -45,14 +45,14 @@ def add(sandbox: Sandbox, event_id: str, wall: datetime, **fields: Any) -> None:
         **fields,
     )
     assert isinstance(event, BookedAppointment)
-    sandbox.book.put(event)
+    sandbox.store.put(event)
 
 
 async def test_a_day_becomes_a_plan_that_can_be_carried_out(sandbox: Sandbox, tmp_path: Path) -> None:
     """As a process: the plan on stdout or in a file, the summary on stderr, nothing changed."""
     title = 'Zoë, "first" visit\n診察'
     add(sandbox, "with-title", datetime(2027, 3, 10, 17), title=title)
-    before = list(sandbox.book)
+    before = list(sandbox.store)
     calendar, env = choose_calendar(sandbox), {**name_account(sandbox), "PYTHONIOENCODING": "ascii"}
     arguments = ["plan", "--calendar", calendar, "--from", "2027-03-10", "--to", "2027-03-11"]
     arguments += ["--timezone", NEW_YORK, "--shift", "+2d", "--set", "toNotify=false"]
@@ -71,7 +71,7 @@ async def test_a_day_becomes_a_plan_that_can_be_carried_out(sandbox: Sandbox, tm
     assert str(path) in err
     again = read_plan(path.read_text("utf-8").splitlines(keepends=True), format="jsonl")
     assert {(row.event_id, row.update) for row in again} == {(row.event_id, row.update) for row in rows}
-    assert list(sandbox.book) == before
+    assert list(sandbox.store) == before
     assert {entry.operation for entry in sandbox.requests} == {"list_events"}
 
 

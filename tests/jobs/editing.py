@@ -31,7 +31,7 @@ from .jobbing import rows, week_later
 
 ROWS = 24
 AGES = (0.0, 0.15, 0.4, 60.0)
-FAULTS = ("503", "reset", "lose-answer", "503-after-apply", "html 502")
+FAULTS = ("503", "reset", "lose-response", "503-after-apply", "html 502")
 QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.01)
 
 

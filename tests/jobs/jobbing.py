@@ -40,7 +40,7 @@ def writes(sandbox: Sandbox) -> list[str]:
 
 def picture(sandbox: Sandbox) -> dict[str, BookedAppointment]:
     """The whole state."""
-    return {event.id: event for event in sandbox.book}
+    return {event.id: event for event in sandbox.store}
 
 
 def week_later(sandbox: Sandbox, most: int = 250) -> list[dict[str, object]]:
@@ -54,7 +54,7 @@ def week_later(sandbox: Sandbox, most: int = 250) -> list[dict[str, object]]:
 def of_one_doctor(sandbox: Sandbox, most: int, status: str = "confirmed") -> list[BookedAppointment]:
     """Appointments of one person, one after the other, all of which take their time."""
     first = sandbox.appointment(sandbox.appointment_ids[0])
-    events = [event for event in sandbox.book if event.assigned_user_id == first.assigned_user_id]
+    events = [event for event in sandbox.store if event.assigned_user_id == first.assigned_user_id]
     chosen = sorted(events, key=lambda event: event.start_time)[:most]
     for event in chosen:
         sandbox.edit_appointment(event.id, appointment_status=status)

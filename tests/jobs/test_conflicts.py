@@ -16,8 +16,8 @@ pytestmark = pytest.mark.sandbox(limits=FAST)
 
 
 def is_double_booked(sandbox: Sandbox) -> bool:
-    busy = [event for event in sandbox.book if event.is_busy]
-    return any(not sandbox.book.is_free(event) for event in busy)
+    busy = [event for event in sandbox.store if event.is_busy]
+    return any(not sandbox.store.is_free(event) for event in busy)
 
 
 async def test_a_whole_day_moves_up_by_one_slot(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:

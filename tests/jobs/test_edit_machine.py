@@ -30,7 +30,7 @@ T = TypeVar("T")
 ROWS = 6
 AGE = 60.0
 EDITS = ("appointment_status", "title", "start_time", "description", "deleted")
-FAULTS = ("ok", "503", "reset", "lose-answer", "503-after-apply")
+FAULTS = ("ok", "503", "reset", "lose-response", "503-after-apply")
 
 
 class Calendar(RuleBasedStateMachine):

@@ -94,7 +94,7 @@ async def test_an_assignee_is_put_back_without_what_somebody_has_changed_since(
 ) -> None:
     """The second step is cut off and read back; by then the appointment is cancelled, and stays so."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
-    team = sandbox.book.calendars[event.calendar_id].team
+    team = sandbox.store.calendars[event.calendar_id].team
     other = next(one for one in team if one != event.assigned_user_id)
     moved = (event.start_time + timedelta(weeks=5)).isoformat()
     cells = at(event, start=moved, assigned_user_id=other, ignore_free_slot_validation=True)
@@ -119,7 +119,7 @@ async def test_an_assignee_that_somebody_has_changed_since_is_not_put_back(
 ) -> None:
     """Nothing of the first step is left, so there is nothing to put back."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
-    team = sandbox.book.calendars[event.calendar_id].team
+    team = sandbox.store.calendars[event.calendar_id].team
     first, second = [one for one in team if one != event.assigned_user_id][:2]
 
     async def edit() -> None:

@@ -29,7 +29,7 @@ async def test_a_day_moves_and_nothing_else_of_it_changes(
             **{name: getattr(was, name) for name in was.__struct_fields__}
             | {"start_time": now.start_time, "end_time": now.end_time}
         )
-    assert "noshow" in {event.appointment_status for event in sandbox.book}
+    assert "noshow" in {event.appointment_status for event in sandbox.store}
 
 
 async def test_the_calendar_is_read_by_ranges(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_a_row_that_the_server_refuses_stops_nobody(
 
 async def test_lost_answers_and_errors_leave_the_calendar_as_planned(client: LeadConnector, tmp_path: Path) -> None:
     """Half of the requests go wrong in every way there is; each change is applied once."""
-    faults = ["503-after-apply", "ok", "lose-answer", "ok", "503", "ok", "reset", "half-body", "ok", "html 502"]
+    faults = ["503-after-apply", "ok", "lose-response", "ok", "503", "ok", "reset", "half-body", "ok", "html 502"]
     async with Sandbox(limits=FAST, faults={"update_appointment": faults * 8}) as sandbox:
         async with LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id) as one:
             before = picture(sandbox)
@@ -297,15 +297,15 @@ async def test_a_job_can_be_tried_on_its_first_rows(
 async def test_failed_rows_can_be_tried_again(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """After their reason is gone: here the person joins the team."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
-    team = sandbox.book.calendars[event.calendar_id].team
+    team = sandbox.store.calendars[event.calendar_id].team
     plan = rows(at(event, start="2027-03-17T08:00:00-04:00", assigned_user_id="new"), *week_later(sandbox, 5)[1:])
     async with await BulkJob.create(tmp_path / "job", client, plan) as job:
         assert (await job.run()).counts == {"applied": 4, "failed": 1}
-        calendar = sandbox.book.calendars[event.calendar_id]
-        sandbox.book.calendars[event.calendar_id] = type(calendar)(
+        calendar = sandbox.store.calendars[event.calendar_id]
+        sandbox.store.calendars[event.calendar_id] = type(calendar)(
             **{name: getattr(calendar, name) for name in calendar.__struct_fields__} | {"team": (*team, "new")}
         )
-        sandbox.book.users["new"] = sandbox.book.users[event.assigned_user_id]
+        sandbox.store.users["new"] = sandbox.store.users[event.assigned_user_id]
         assert await job.retry_failed() == 1
         assert (await job.run()).counts == {"applied": 5}
     assert sandbox.appointment(event.id).assigned_user_id == "new"

@@ -108,7 +108,7 @@ async def _collect(states: list[str], outcomes: AsyncIterator[RowOutcome]) -> No
 
 async def test_a_write_in_doubt_is_told(sandbox: Sandbox, client: LeadConnector) -> None:
     """It is read back, done once, and marked only if it was sent again."""
-    sandbox.faults.plan("update_appointment", ["lose-answer", "ok", "503", "ok"])
+    sandbox.faults.plan("update_appointment", ["lose-response", "ok", "503", "ok"])
     before = picture(sandbox)
     rows = [(one, AppointmentUpdate(title="x")) for one in sandbox.appointment_ids[:3]]
     outcomes = [one async for one in update_many(client, rows, concurrency=1)]

@@ -187,7 +187,7 @@ async def test_what_nobody_can_see_stays_unknown(sandbox: Sandbox, client: LeadC
     assert event.meeting_location_type is None
     single = sandbox.appointment(sandbox.appointment_ids[0])
     sandbox.edit_appointment(single.id, meeting_location_type=None)
-    sandbox.faults.plan("update_appointment", ["lose-answer"])
+    sandbox.faults.plan("update_appointment", ["lose-response"])
     plan = rows(at(single, meeting_location_id="room_7"))
     async with await BulkJob.create(tmp_path / "job", client, plan) as job:
         summary = await job.run()

@@ -165,7 +165,7 @@ async def test_the_summary_has_the_same_keys_always(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """Every state is counted, those without rows too, of the job and of each location."""
-    sandbox.faults.plan("update_appointment", ["400", "lose-answer"])
+    sandbox.faults.plan("update_appointment", ["400", "lose-response"])
     await keep(tmp_path / "job", client, rows(*retitle(sandbox), {"event_id": "nowhere", "title": "x"}))
     found = json.loads((tmp_path / "job/summary.json").read_text())
     counts = dict.fromkeys(("loaded", "in_place", "ready", "sent", "unknown", "skipped"), 0)

@@ -111,7 +111,7 @@ async def test_one_header_that_calls_the_day_spent_stops_no_job(
 ) -> None:
     """Neither before the first row nor in the middle: the next request shows that it is not."""
     monkeypatch.setattr("leadconnector_async._limiter.daily._FIRST_PROBE", 0.05)
-    receive, odd = sandbox._desk.receive, {"x-ratelimit-daily-remaining": "0", "x-ratelimit-daily-reset": "0"}
+    receive, odd = sandbox._app.receive, {"x-ratelimit-daily-remaining": "0", "x-ratelimit-daily-reset": "0"}
 
     def answer(*request: object) -> object:
         before = len(sandbox.requests.of(operation))
@@ -120,7 +120,7 @@ async def test_one_header_that_calls_the_day_spent_stops_no_job(
             reply.headers.update(odd)
         return reply
 
-    monkeypatch.setattr(sandbox._desk, "receive", answer)
+    monkeypatch.setattr(sandbox._app, "receive", answer)
     summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)), concurrency=concurrency)
     assert (summary.counts, summary.stopped) == ({"applied": 60}, ())
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:60])

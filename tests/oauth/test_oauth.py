@@ -260,7 +260,7 @@ async def test_a_token_that_still_works_outlives_a_failing_renewal(
     provide = app.provider(sandbox.location_id)
     first = await provide()
     pass_time(sandbox, clock, 86_399 - 200)
-    sandbox.faults.plan("oauth_token", ["lose-answer", "400"])
+    sandbox.faults.plan("oauth_token", ["lose-response", "400"])
     assert [await provide(), await provide()] == [first, first]
     assert count_renewals(sandbox) == 2
     pass_time(sandbox, clock, 6)
@@ -285,7 +285,7 @@ async def test_a_renewal_that_took_long_to_fail_is_not_tried_again_at_once(
     assert len(tries) == 1
 
 
-@pytest.mark.parametrize("fault", ["lose-answer", "half-body", "reset", "503-after-apply", "html 502"])
+@pytest.mark.parametrize("fault", ["lose-response", "half-body", "reset", "503-after-apply", "html 502"])
 async def test_a_lost_answer_to_a_renewal_loses_no_access(
     sandbox: Sandbox, app: OAuthApp, clock: Clock, store: MemoryTokenStore, fault: str
 ) -> None:
@@ -383,7 +383,7 @@ async def test_the_end_waits_for_a_pair_no_longer_than_it_can_be_saved(
     assert "0123456789" not in caplog.text
 
 
-@pytest.mark.parametrize(("faults", "error"), [(["lose-answer"] * 3, TransportError), (["503"] * 3, ServerError)])
+@pytest.mark.parametrize(("faults", "error"), [(["lose-response"] * 3, TransportError), (["503"] * 3, ServerError)])
 async def test_tries_are_bounded_and_what_is_stored_stays(
     sandbox: Sandbox,
     app: OAuthApp,
@@ -908,7 +908,7 @@ async def test_the_log_of_the_sandbox_shows_no_secret(sandbox: Sandbox, app: OAu
     """Nor does its repr."""
     pass_time(sandbox, clock, DAY)
     await app.provider(sandbox.location_id)()
-    seen = repr(sandbox) + repr(list(sandbox.requests)) + repr(sandbox._desk.office)
+    seen = repr(sandbox) + repr(list(sandbox.requests)) + repr(sandbox._app.token_endpoint)
     assert "grant_type=refresh_token" in seen
     stored = structs.asdict(await read_stored(app._refresher._store, sandbox.location_id))  # type: ignore[arg-type]
     for secret in (sandbox.client_secret, stored["access_token"], stored["refresh_token"]):

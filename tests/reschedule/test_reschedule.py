@@ -106,7 +106,7 @@ async def test_a_new_assignee_and_a_new_time_are_two_steps(client: LeadConnector
     """The person first and silently, then the time."""
     event_id = sandbox.appointment_ids[0]
     event = sandbox.appointment(event_id)
-    other = next(one for one in sandbox.book.calendars[event.calendar_id].team if one != event.assigned_user_id)
+    other = next(one for one in sandbox.store.calendars[event.calendar_id].team if one != event.assigned_user_id)
     await client.reschedule_appointment(event_id, shift=MOVE, assigned_user_id=other)
     first, second = bodies(sandbox)
     assert (first["assignedUserId"], first["toNotify"], "startTime" in first) == (other, False, False)
@@ -129,7 +129,7 @@ async def test_an_assignee_is_put_back_when_the_time_is_refused(client: LeadConn
     """What was half done is undone, as silently."""
     event_id = sandbox.appointment_ids[0]
     before = sandbox.appointment(event_id)
-    other = next(one for one in sandbox.book.calendars[before.calendar_id].team if one != before.assigned_user_id)
+    other = next(one for one in sandbox.store.calendars[before.calendar_id].team if one != before.assigned_user_id)
     with pytest.raises(SlotUnavailableError):
         await client.reschedule_appointment(event_id, shift=timedelta(hours=12), assigned_user_id=other)
     assert sandbox.appointment(event_id) == before
@@ -153,7 +153,7 @@ async def test_what_would_change_can_be_asked(client: LeadConnector, sandbox: Sa
 async def test_a_lost_answer_is_reconciled_on_the_way(client: LeadConnector, sandbox: Sandbox) -> None:
     """The move is applied once."""
     event_id = sandbox.appointment_ids[0]
-    sandbox.faults.plan("update_appointment", ["lose-answer"])
+    sandbox.faults.plan("update_appointment", ["lose-response"])
     answer = await with_response(client.reschedule_appointment(event_id, shift=MOVE))
     assert answer.reconciled
     assert sandbox.requests.count_applied(event_id) == 1
@@ -163,11 +163,11 @@ async def test_a_success_that_changed_nothing_is_found_out(client: LeadConnector
     """`verify=True` reads back and compares instants."""
     event_id = sandbox.appointment_ids[0]
     before = sandbox.appointment(event_id)
-    put = sandbox.book.put
-    sandbox.book.put = lambda event: None  # type: ignore[method-assign]
+    put = sandbox.store.put
+    sandbox.store.put = lambda event: None  # type: ignore[method-assign]
     with pytest.raises(VerificationError, match="shows something else"):
         await client.reschedule_appointment(event_id, shift=MOVE, verify=True)
-    sandbox.book.put = put  # type: ignore[method-assign]
+    sandbox.store.put = put  # type: ignore[method-assign]
     shown = await client.reschedule_appointment(event_id, shift=MOVE, verify=True)
     assert shown.start_time == before.start_time + MOVE
 
@@ -341,7 +341,7 @@ async def test_what_is_half_done_is_said(client: LeadConnector, sandbox: Sandbox
     """A first step that cannot be put back, or that nobody can tell about the second of."""
     event_id = sandbox.appointment_ids[0]
     event = sandbox.appointment(event_id)
-    other = next(one for one in sandbox.book.calendars[event.calendar_id].team if one != event.assigned_user_id)
+    other = next(one for one in sandbox.store.calendars[event.calendar_id].team if one != event.assigned_user_id)
     sandbox.faults.plan("update_appointment", ["ok", "400", "422"])
     with pytest.raises(BadRequestError) as caught:
         await client.reschedule_appointment(event_id, shift=MOVE, assigned_user_id=other)

@@ -45,7 +45,7 @@ async def test_the_whole_state_can_be_fetched(keeper: Keeper) -> None:
     whole = await keeper.fetch("appointments")
     assert whole == keeper.sandbox.snapshot()
     events = msgspec.json.decode(whole, type=list[BookedAppointment])
-    assert sorted(keeper.sandbox.book, key=lambda event: event.id) == events
+    assert sorted(keeper.sandbox.store, key=lambda event: event.id) == events
     assert {frozenset(event) for event in json.loads(whole)} == {frozenset(BookedAppointment.__struct_fields__)}
 
 

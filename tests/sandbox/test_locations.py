@@ -33,15 +33,15 @@ async def call(many: Sandbox) -> AsyncIterator[Caller]:
 
 def describe(clinic: Seed) -> dict[str, Any]:
     """All ids of each location, by their kinds."""
-    book = clinic.book
+    store = clinic.store
     return {
         location.id: {
-            "calendars": {one.id for one in book.calendars.values() if one.location_id == location.id},
+            "calendars": {one.id for one in store.calendars.values() if one.location_id == location.id},
             "users": {
-                user for one in book.calendars.values() if one.location_id == location.id for user in one.team
+                user for one in store.calendars.values() if one.location_id == location.id for user in one.team
             },
-            "contacts": {one.contact_id for one in book if one.location_id == location.id},
-            "appointments": {one.id for one in book if one.location_id == location.id},
+            "contacts": {one.contact_id for one in store if one.location_id == location.id},
+            "appointments": {one.id for one in store if one.location_id == location.id},
         }
         for location in clinic.locations.values()
     }
@@ -58,16 +58,16 @@ async def read_as(
 def test_the_first_location_does_not_depend_on_how_many_there_are(locations: int) -> None:
     """Byte for byte the clinic that a seed has always made."""
     clinic = build_seed(1, 250, locations)
-    book, first = clinic.book, clinic.first
-    calendars = [one for one in book.calendars.values() if one.location_id == first.id]
+    store, first = clinic.store, clinic.first
+    calendars = [one for one in store.calendars.values() if one.location_id == first.id]
     team = {user for calendar in calendars for user in calendar.team}
     whole = msgspec.json.encode(
         [
-            [one for one in book if one.location_id == first.id],
+            [one for one in store if one.location_id == first.id],
             first.id,
             first.appointment_ids,
             first.series_ids,
-            [user for user in book.users.values() if user.id in team],
+            [user for user in store.users.values() if user.id in team],
             calendars,
         ]
     )
@@ -112,7 +112,7 @@ async def test_a_token_works_on_its_own_location_only(call: Caller, many: Sandbo
     assert (await read_as(call, first, PATH + many.appointment_ids[0], "PUT", move))[0] == 403
     wish = {**move, "locationId": first, "contactId": "c", "startTime": "2027-03-20T14:00:00Z"}
     assert (await read_as(call, first, PATH.rstrip("/"), "POST", wish))[0] == 403
-    assert len(many.book) == 72
+    assert len(many.store) == 72
 
 
 async def test_a_list_holds_one_location(call: Caller, many: Sandbox) -> None:
@@ -155,12 +155,12 @@ def test_many_locations_are_built_fast_and_are_as_fast_as_one() -> None:
     began = time.process_time()
     clinic = build_seed(1, 50, 200)
     assert time.process_time() - began < 3.0  # a tenth of it on an idle machine
-    assert len(clinic.book) == 200 * 54
-    events = [clinic.book.get(location.appointment_ids[0]) for location in clinic.locations.values()]
+    assert len(clinic.store) == 200 * 54
+    events = [clinic.store.get(location.appointment_ids[0]) for location in clinic.locations.values()]
     began = time.process_time()
-    assert all(clinic.book.is_free(event) for event in events)
+    assert all(clinic.store.is_free(event) for event in events)
     assert all(
-        event in clinic.book.list_between(event.location_id, event.start_time, event.end_time) for event in events
+        event in clinic.store.list_between(event.location_id, event.start_time, event.end_time) for event in events
     )
     assert time.process_time() - began < 3.0
 

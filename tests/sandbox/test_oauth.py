@@ -127,7 +127,7 @@ async def test_tokens_are_beside_the_limits_in_the_log_and_open_to_faults(sandbo
     answer = await ask.call("POST", "/oauth/token", raw="grant_type=x")
     assert not [name for name in answer[2] if name.startswith("x-ratelimit")]
     sandbox.requests.clear()
-    sandbox.faults.plan("oauth_token", ["lose-answer", "503"])
+    sandbox.faults.plan("oauth_token", ["lose-response", "503"])
     with pytest.raises(aiohttp.ClientError):
         await ask(refresh_token=pair["refresh_token"])
     assert (await ask(refresh_token=pair["refresh_token"]))[0] == 503

@@ -163,7 +163,7 @@ async def test_quirks_have_their_switches(call: Caller) -> None:
     off = (await call.put(event_id, title="x", meetingLocationType="phone"))[1]
     assert ("appointmentStatus" in off, off["appoinmentStatus"], off["isRecurring"]) == (False, "noshow", "false")
     assert off["address"] == "Room 8"
-    sandbox.quirks = Quirks(misspelt_status="never", empty_answer=True)
+    sandbox.quirks = Quirks(misspelt_status="never", empty_response=True)
     assert (await call.put(event_id, meetingLocationType="phone"))[1] == {}
     assert sandbox.appointment(event_id).address == ""
     assert "appoinmentStatus" not in (await call.get(event_id))[1]["event"]
@@ -286,7 +286,7 @@ TEXTS = [
     "503 retry-after=2",
     "503-after-apply",
     "reset",
-    "lose-answer",
+    "lose-response",
     "stall 0.2",
     "half-body",
     "html 502",
@@ -327,25 +327,25 @@ async def test_faults_are_used_in_order_and_asked_for_after(call: Caller) -> Non
 async def test_a_reset_goes_back_to_the_beginning(call: Caller) -> None:
     """State, log, faults and counters."""
     sandbox = call.sandbox
-    before = list(sandbox.book)
+    before = list(sandbox.store)
     sandbox.faults.plan("get_appointment", ["503"])
     await call.put(sandbox.appointment_ids[0], title="x")
     sandbox.reset()
-    assert (list(sandbox.book), len(sandbox.requests), sandbox.faults.unused()) == (before, 0, {})
+    assert (list(sandbox.store), len(sandbox.requests), sandbox.faults.unused()) == (before, 0, {})
 
 
 def test_the_same_seed_makes_the_same_clinic() -> None:
     """Ids do not depend on the machine or the Python; another seed makes another."""
     assert build_id(1, "location", 0) == "lDoM42EAHvvAVikP1zmC"
     one, same, other = build_seed(1, 50), build_seed(1, 50), build_seed(2, 50)
-    assert list(one.book) == list(same.book)
+    assert list(one.store) == list(same.store)
     assert not set(one.first.appointment_ids) & set(other.first.appointment_ids)
 
 
 def test_no_two_seeded_appointments_overlap() -> None:
     """Each doctor sees one patient at a time."""
     clinic = build_seed(1, 3000)
-    assert all(clinic.book.is_free(event) for event in clinic.book if event.rrule is None)
+    assert all(clinic.store.is_free(event) for event in clinic.store if event.rrule is None)
 
 
 async def test_it_listens_on_loopback_only() -> None:

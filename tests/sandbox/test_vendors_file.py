@@ -90,7 +90,7 @@ async def test_a_block_slot_of_another_locations_calendar_is_refused(call: Calle
 async def test_block_slots_are_answered_with_201_and_the_files_fields(call: Caller) -> None:
     """Created or changed, for a calendar or a person; none of what an appointment has besides."""
     calendar_id = get_calendar_id(call.sandbox)
-    user_id = call.sandbox.book.calendars[calendar_id].team[0]
+    user_id = call.sandbox.store.calendars[calendar_id].team[0]
     body = {"locationId": call.sandbox.location_id, **TIMES}
     status, of_calendar, _ = await call("POST", BLOCKS, {**body, "calendarId": calendar_id})
     assert (status, of_calendar["calendarId"]) == (201, calendar_id)
@@ -172,7 +172,7 @@ async def test_calendars_are_listed_with_and_without_the_slash(call: Caller, pat
     """Those of the location that is named, and never another's."""
     own = {"locationId": call.sandbox.location_id}
     whole = (await call("GET", f"{path}?{urlencode(own)}"))[1]
-    assert read_ids(whole) == [*call.sandbox.book.calendars]
+    assert read_ids(whole) == [*call.sandbox.store.calendars]
     status, answer, _ = await call("GET", f"{path}?locationId=elsewhere")
     assert (status, answer["message"]) == (403, FOREIGN)
     status, answer, _ = await call("GET", path)
@@ -181,17 +181,17 @@ async def test_calendars_are_listed_with_and_without_the_slash(call: Caller, pat
 
 async def test_calendars_are_listed_by_group_and_without_drafts(call: Caller) -> None:
     """Drafts are shown unless `showDrafted=false` [doc: the default is true]."""
-    book, first, own = call.sandbox.book, get_calendar_id(call.sandbox), call.sandbox.location_id
-    book.calendars[first] = msgspec.structs.replace(book.calendars[first], is_active=False)
-    group = book.groups[first]
-    members = [calendar_id for calendar_id, its in book.groups.items() if its == group]
-    assert 0 < len(members) < len(book.calendars)
+    store, first, own = call.sandbox.store, get_calendar_id(call.sandbox), call.sandbox.location_id
+    store.calendars[first] = msgspec.structs.replace(store.calendars[first], is_active=False)
+    group = store.groups[first]
+    members = [calendar_id for calendar_id, its in store.groups.items() if its == group]
+    assert 0 < len(members) < len(store.calendars)
     for query, expected in (
-        ({}, [*book.calendars]),
+        ({}, [*store.calendars]),
         ({"groupId": group}, members),
         ({"groupId": "none"}, []),
-        ({"showDrafted": "true"}, [*book.calendars]),
-        ({"showDrafted": "false"}, [one for one in book.calendars if one != first]),
+        ({"showDrafted": "true"}, [*store.calendars]),
+        ({"showDrafted": "false"}, [one for one in store.calendars if one != first]),
         ({"showDrafted": "false", "groupId": group}, [one for one in members if one != first]),
     ):
         answer = (await call("GET", f"/calendars/?{urlencode({'locationId': own, **query})}"))[1]
@@ -202,11 +202,11 @@ async def test_calendars_are_listed_by_group_and_without_drafts(call: Caller) ->
 
 async def test_events_are_listed_by_the_group_of_their_calendar(call: Caller) -> None:
     """And show it."""
-    book, event = call.sandbox.book, call.sandbox.appointment(call.sandbox.appointment_ids[0])
+    store, event = call.sandbox.store, call.sandbox.appointment(call.sandbox.appointment_ids[0])
     span = {"startTime": in_milliseconds(datetime(2027, 3, 8, tzinfo=UTC)), "endTime": in_milliseconds(DAY)}
-    query = {"locationId": call.sandbox.location_id, "groupId": book.groups[event.calendar_id], **span}
+    query = {"locationId": call.sandbox.location_id, "groupId": store.groups[event.calendar_id], **span}
     listed = (await call("GET", f"/calendars/events?{urlencode(query)}"))[1]["events"]
-    assert {book.groups[one["calendarId"]] for one in listed} == {query["groupId"]}
+    assert {store.groups[one["calendarId"]] for one in listed} == {query["groupId"]}
     assert {one["groupId"] for one in listed} == {query["groupId"]}
     assert event.id in [one["id"] for one in listed]
 
@@ -226,7 +226,7 @@ async def test_every_list_needs_its_location(call: Caller, path: str) -> None:
 )  # fmt: skip
 async def test_free_slots_of_several_users_are_understood_in_every_form(call: Caller, form: str) -> None:
     """Both users count: a time is offered if either of them is free, and gone if both are busy."""
-    calendar = call.sandbox.book.calendars[get_calendar_id(call.sandbox)]
+    calendar = call.sandbox.store.calendars[get_calendar_id(call.sandbox)]
     first, second = calendar.team[:2]
     times = {"startTime": "2027-06-01T13:00:00Z", "endTime": "2027-06-01T13:15:00Z"}
     span = f"startDate={in_milliseconds(DAY)}&endDate={in_milliseconds(DAY + timedelta(days=1))}"
@@ -246,7 +246,7 @@ async def test_free_slots_of_several_users_are_understood_in_every_form(call: Ca
 
 async def test_nobody_outside_the_team_has_free_slots(call: Caller) -> None:
     """A list that is taken for one id asks for somebody whom the calendar does not know."""
-    calendar = call.sandbox.book.calendars[get_calendar_id(call.sandbox)]
+    calendar = call.sandbox.store.calendars[get_calendar_id(call.sandbox)]
     span = f"startDate={in_milliseconds(DAY)}&endDate={in_milliseconds(DAY + timedelta(days=1))}"
     path = f"/calendars/{calendar.id}/free-slots?{span}"
     assert (await call("GET", f"{path}&userIds=a;b"))[1].keys() == {"traceId"}
@@ -256,7 +256,7 @@ async def test_nobody_outside_the_team_has_free_slots(call: Caller) -> None:
 async def test_notes_say_who_wrote_them(call: Caller) -> None:
     """By id and name, in every answer, with the date of their creation, which a change does not move."""
     notes = f"/calendars/appointments/{call.sandbox.appointment_ids[0]}/notes"
-    user_id = call.sandbox.book.calendars[get_calendar_id(call.sandbox)].team[0]
+    user_id = call.sandbox.store.calendars[get_calendar_id(call.sandbox)].team[0]
     status, made, _ = await call("POST", notes, {"body": "x", "userId": user_id})
     assert status == 201
     assert made["note"]["createdBy"].keys() == {"id", "name"}

@@ -205,10 +205,10 @@ class Losses(Struct):
 async def play_losses(rows: int, share: float, seed: int = 1) -> Losses:
     """Lose the answers of a part of the writes; some as cut connections, some as errors."""
     world = World(Limits(max_requests=100), appointments=rows, log_size=10 * rows + 1000, seed=seed)
-    dice, kinds = random.Random(seed), ("lose-answer", "503-after-apply")
+    dice, kinds = random.Random(seed), ("lose-response", "503-after-apply")
     faults = [dice.choice(kinds) if dice.random() < share else "ok" for _ in range(rows)]
     location = world.sandbox.location_id
-    planned = {event.id: event for event in world.sandbox.book}
+    planned = {event.id: event for event in world.sandbox.store}
     planned |= {one: move(planned[one]) for one in world.sandbox.appointment_ids}
     reported: dict[str, float] = {}
     loop = asyncio.get_running_loop()
@@ -227,7 +227,7 @@ async def play_losses(rows: int, share: float, seed: int = 1) -> Losses:
     return Losses(
         lost=sum(one != "ok" for one in faults),
         summary=summary,
-        is_as_planned={event.id: event for event in world.sandbox.book} == planned,
+        is_as_planned={event.id: event for event in world.sandbox.store} == planned,
         written_after_report=sum(one.at > reported.get(str(one.event_id), loop.time()) for one in writes),
         repeated=sum(times > 1 for times in applied.values()),
     )

@@ -10,7 +10,7 @@ from leadconnector_async.sandbox import Limits
 from .virtual import VirtualLoop
 from .world import World
 
-FAULTS = {"update_appointment": ["429 retry-after=1", "503", "lose-answer"], "get_appointment": ["503", "reset"]}
+FAULTS = {"update_appointment": ["429 retry-after=1", "503", "lose-response"], "get_appointment": ["503", "reset"]}
 
 
 class Play:

@@ -36,7 +36,7 @@ def test_a_read_back_waits_as_its_own_answer_asks() -> None:
     """Not as the write's answer did, and not for nothing."""
 
     async def main() -> float:
-        world = make_world(update_appointment=["lose-answer"], get_appointment=["503 retry-after=7"])
+        world = make_world(update_appointment=["lose-response"], get_appointment=["503 retry-after=7"])
         await world.connect().update_appointment(world.sandbox.appointment_ids[0], CHANGE)
         return asyncio.get_running_loop().time()
 
@@ -97,7 +97,7 @@ def test_a_hint_that_nobody_can_mean_breaks_nothing(hint: str) -> None:
     async def main() -> None:
         world = World(Limits())
         world.sandbox.faults.plan(GET, ["503", "429"])
-        receive = world.sandbox._desk.receive
+        receive = world.sandbox._app.receive
 
         def answer(*request: object) -> object:
             reply = receive(*request)  # type: ignore[arg-type]
@@ -105,7 +105,7 @@ def test_a_hint_that_nobody_can_mean_breaks_nothing(hint: str) -> None:
                 reply.headers["retry-after"] = hint
             return reply
 
-        world.sandbox._desk.receive = answer  # type: ignore[method-assign, assignment]
+        world.sandbox._app.receive = answer  # type: ignore[method-assign, assignment]
         client = world.connect()
         reply = await with_response(client.get_appointment(world.sandbox.appointment_ids[0]))
         assert (reply.attempts, client.quota.in_flight) == (3, 0)

@@ -35,14 +35,14 @@ ODD = [
 
 def tamper(world: World, change: Callable[[dict[str, str], int], None]) -> None:
     """Change the headers of answers, given those and how many answers came before."""
-    receive, number = world.sandbox._desk.receive, iter(range(10**9))
+    receive, number = world.sandbox._app.receive, iter(range(10**9))
 
     def answer(*request: object) -> object:
         reply = receive(*request)  # type: ignore[arg-type]
         change(reply.headers, next(number))
         return reply
 
-    world.sandbox._desk.receive = answer  # type: ignore[method-assign, assignment]
+    world.sandbox._app.receive = answer  # type: ignore[method-assign, assignment]
 
 
 async def deliver(world: World, calls: int) -> float:

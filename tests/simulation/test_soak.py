@@ -12,7 +12,16 @@ from .virtual import run
 from .world import World
 
 LOCATIONS, MINUTES, EVERY = 200, 10, 3.0
-KINDS = ("503", "503-after-apply", "reset", "lose-answer", "half-body", "html 502", "stall 1", "429 retry-after=2")
+KINDS = (
+    "503",
+    "503-after-apply",
+    "reset",
+    "lose-response",
+    "half-body",
+    "html 502",
+    "stall 1",
+    "429 retry-after=2",
+)
 
 
 class _Mishaps:
@@ -33,7 +42,7 @@ class Soak:
     def __init__(self) -> None:
         self.world = World(Limits(max_requests=20, interval=10.0), log_size=100)
         self.mishaps = _Mishaps(self.world.dice)
-        self.world.sandbox._desk.faults = self.mishaps  # type: ignore[assignment]
+        self.world.sandbox._app.faults = self.mishaps  # type: ignore[assignment]
         self.calls = 0
         self.lost: list[str] = []
         self.blocks: list[int] = []
