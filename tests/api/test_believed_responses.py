@@ -178,8 +178,8 @@ async def test_an_error_with_a_status_of_success_is_that_error(name: str, refusa
     assert error.outcome == "unknown"
 
 
-@pytest.mark.parametrize("refusal", REFUSALS.keys() - {"beside an id"})
-@pytest.mark.parametrize("name", READS.keys() - {"request"})
+@pytest.mark.parametrize("refusal", sorted(REFUSALS.keys() - {"beside an id"}))
+@pytest.mark.parametrize("name", sorted(READS.keys() - {"request"}))
 async def test_an_error_with_a_status_of_success_is_never_data(name: str, refusal: str) -> None:
     """Neither an appointment without fields nor an empty list or day."""
     error, _ = await fail(READS[name], answer(200, json.dumps(REFUSALS[refusal][0]).encode()))
