@@ -1,6 +1,7 @@
-"""Async client for HighLevel's (LeadConnector's) calendar API: limits kept, failures retried, nothing lost.
+"""Async client for HighLevel's (LeadConnector's) calendar API: rate limits, retries, bulk jobs.
 
-What only an app with OAuth needs is loaded when it is first asked for.
+Names that only OAuth apps need are imported on first use. Inside the package, imports only point down: from `cli`
+through `jobs`, `client`, `_call`, `_limiter`, `_retry` and `_api` to `_validation`. A test enforces every layer.
 """
 
 import sys
@@ -144,7 +145,7 @@ _HOMES: Final = {
     "TokenStore": "token_stores",
 }
 
-if not TYPE_CHECKING:  # or the checkers would take any name for one of the package's
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:

@@ -1,6 +1,6 @@
-"""What a client can do: one short method for each operation of the vendor's calendar API.
+"""The operations of HighLevel's calendar API, one short method each.
 
-A method builds its request and hands it to the pipeline; nothing else.
+A method builds its request with `_api` and passes it to the pipeline; nothing else.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ class CalendarMethods:
     async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
         """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
 
-        `event_id` is an event id, an instance id, or the master's id for a whole series. Only the fields that
-        are set are sent. Send `appointment_status` with every change of an appointment marked `showed` or
-        `noshow`: an update without it can put the status back to `confirmed` [field];
-        `reschedule_appointment` sees to that.
+        `event_id` is the id of an event or of an instance; the master's id changes the whole series. Only the
+        fields that are set are sent. An update without `appointment_status` can reset `showed` and `noshow` to
+        `confirmed` [field], so send the status along, or use `reschedule_appointment`.
 
-        Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` and
-        other `ApiError`s for refusals, `OutcomeUnknownError` when nobody knows whether it was applied.
+        Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` or
+        another `ApiError` if the server refuses the update, and `OutcomeUnknownError` if it may or may not have
+        been applied.
         """
         shown = (await self._pipeline.call(build_update_appointment(event_id, update, self._version))).value
         location_id = self._location_id
-        return shown if location_id is None or location_id == shown.location_id else self._mark(shown)
+        return shown if location_id is None or location_id == shown.location_id else self._check_location(shown)
 
     async def _update_guarded(
         self, precondition: UpdateGuard, event_id: str, update: AppointmentUpdate
@@ -83,22 +83,23 @@ class CalendarMethods:
         verify: bool = False,
         **changes: Unpack[Changes],
     ) -> Appointment:
-        """Change an appointment, and nothing else of it: it is read first, and kept as it is.
+        """Move or change an appointment and keep everything else: it is read first.
 
-        Give `start_time` (a start alone keeps the length), `end_time`, or `shift`, which counts elapsed time:
-        across a change of the clocks give `start_time`. `changes` are other fields of `AppointmentUpdate`. Status,
-        assignee and calendar are sent along as they are; the slot is checked if the appointment moves; a new
-        assignee beside a new time is set first and silently, and put back if the time is refused.
+        Pass `start_time` (alone, it keeps the duration), `end_time`, or `shift`, which is elapsed time: across a
+        daylight saving change pass `start_time`. `changes` are other fields of `AppointmentUpdate`. Status,
+        assignee and calendar are sent along unchanged. The slot is checked if the appointment moves. If the
+        assignee changes together with the time, the assignee is set first, without notifications, and reset if the
+        time is refused.
 
-        For a recurring appointment, `scope="instance"` takes the id of an instance, and `scope="series"` that of
-        the master or of an instance, by whose move the whole series moves. An instance can have a new id
-        afterwards [guess]: take it from the answer. `verify=True` reads the event again and compares.
+        For a recurring appointment, `scope="instance"` takes the id of an instance. `scope="series"` takes the id
+        of the master or of an instance and moves the whole series by the same amount. An instance can get a new id
+        [guess]: take it from the returned appointment. `verify=True` reads the event afterwards and compares.
 
-        The write relies on a reading that is at most a minute old when it is sent: one whose turn comes later reads
-        again. After a lost answer it is not sent again over somebody else's change.
+        The update is sent only if the appointment was read at most a minute earlier; otherwise it is read again.
+        After a lost response, somebody else's change is not overwritten.
 
-        Raises what `update_appointment` raises, `VerificationError`, and `PreconditionFailedError` where somebody
-        else has changed the appointment meanwhile.
+        Raises what `update_appointment` raises, `VerificationError`, and `PreconditionFailedError` if somebody else
+        has changed the appointment in the meantime.
         """
         check_flag("verify", verify)
 
@@ -121,7 +122,7 @@ class CalendarMethods:
         scope: Scope = "instance",
         **changes: Unpack[Changes],
     ) -> Change:
-        """Say what `reschedule_appointment` would do, without doing it: it reads and sends nothing else."""
+        """Return what `reschedule_appointment` would change. Only reads."""
         return await prepare(
             self,
             event_id,
@@ -134,30 +135,29 @@ class CalendarMethods:
             changes=changes,
         )
 
-    def _mark(self, shown: Appointment) -> Appointment:
-        """Say in the log that the token is for another location than the one that the client names."""
+    def _check_location(self, shown: Appointment) -> Appointment:
+        """Log a warning if the token belongs to another location than `location_id`."""
         if self._location_id is not None and (other := name_other_location(shown, self._location_id)):
             _LOGGER.warning("event %s: %s; check the token and the client's location_id", shown.id, other)
         return shown
 
     async def get_appointment(self, event_id: str) -> Appointment:
-        """Read an appointment [doc: Get Appointment]. A deleted one can still be readable: see `deleted`."""
-        return self._mark(await self._call(build_get_appointment(event_id)))
+        """Read an appointment [doc: Get Appointment]. A deleted one may still be readable; check `deleted`."""
+        return self._check_location(await self._call(build_get_appointment(event_id)))
 
     async def create_appointment(self, appointment: AppointmentCreate) -> Appointment:
         """Book an appointment [doc: Create Appointment].
 
-        It is sent once: after a lost answer or a 5xx `OutcomeUnknownError` is raised, because a second request
-        could book twice. List the events of that time before you try again. A `location_id` that is left out is
-        the client's own.
+        Not idempotent, so it is sent only once: after a lost response or a 5xx, `OutcomeUnknownError` is raised.
+        List the events of that time before you try again. `location_id` defaults to the client's own.
         """
         return await self._call(build_create_appointment(appointment, self._version, self._location_id))
 
     async def delete_event(self, event_id: str) -> bool:
-        """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server says that it succeeded.
+        """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server reports success.
 
-        A deleted appointment can still be readable for a while [field]. What is deleted already raises
-        `InvalidEventError`.
+        A deleted appointment may still be readable for a while [field]. Raises `InvalidEventError` if the event is
+        already deleted.
         """
         return await self._call(build_delete_event(event_id))
 
@@ -171,9 +171,9 @@ class CalendarMethods:
         group_id: str | None = None,
         location_id: str | None = None,
     ) -> list[Appointment]:
-        """The events between two aware times, instances of series included [doc: Get Calendar Events].
+        """List the events between two aware times, including instances of series [doc: Get Calendar Events].
 
-        Give exactly one of `calendar_id`, `user_id` and `group_id`. `location_id` is the client's own if left out.
+        Pass exactly one of `calendar_id`, `user_id` and `group_id`. `location_id` defaults to the client's own.
         """
         return await self._call(
             build_list_events(
@@ -197,7 +197,7 @@ class CalendarMethods:
         group_id: str | None = None,
         location_id: str | None = None,
     ) -> list[Appointment]:
-        """The blocked slots between two aware times, as events [doc: Get Blocked Slots]. As `list_events`."""
+        """List the blocked slots between two aware times, as `list_events` does [doc: Get Blocked Slots]."""
         return await self._call(
             build_list_events(
                 LIST_BLOCKED_SLOTS,
@@ -211,16 +211,17 @@ class CalendarMethods:
         )
 
     async def create_block_slot(self, block_slot: BlockSlotCreate) -> BlockSlot:
-        """Block a stretch of time of a calendar or of a person [doc: Create Block Slot].
+        """Block a period of time in a calendar or for a user [doc: Create Block Slot].
 
-        Sent once, as `create_appointment` is. A `location_id` that is left out is the client's own.
+        Sent only once, like `create_appointment`. `location_id` defaults to the client's own.
         """
         return await self._call(build_create_block_slot(block_slot, self._location_id))
 
     async def update_block_slot(self, event_id: str, block_slot: BlockSlotUpdate) -> BlockSlot:
-        """Change a block slot [doc: Update Block Slot]; the server requires its `calendar_id` with every change.
+        """Change a block slot [doc: Update Block Slot]. The server requires its `calendar_id` with every change.
 
-        Sent again after a lost answer: nobody is told of it. A `location_id` that is left out is the client's own.
+        Retried after a lost response, because it triggers no notifications. `location_id` defaults to the client's
+        own.
         """
         return await self._call(build_update_block_slot(event_id, block_slot, self._location_id))
 
@@ -235,14 +236,16 @@ class CalendarMethods:
         user_ids_form: UserIdsForm = "repeated",
         enable_look_busy: bool | None = None,
     ) -> FreeSlots:
-        """The free slots of a calendar between two aware times, by day [doc: Get Free Slots].
+        """List the free slots of a calendar between two aware times, by day [doc: Get Free Slots].
 
-        A slot keeps the offset of its offer: pass it on as `start_time`. `timezone` is the IANA name of the zone
-        in which days and offsets are rendered, the calendar's own if left out. `user_ids` keeps to those people.
-        Several of them repeat the key `userIds`, as the reference says; should that not filter on your account,
-        `user_ids_form` sends `userIds[]=` (`"brackets"`) or one text (`"commas"`), as other clients do [field].
-        `enable_look_busy=True` hides slots as the calendar's own "look busy" setting does. A range of more than 31
-        days takes several requests, one after the other, which are joined.
+        A slot keeps the offset in which it was offered, so it can be passed on as `start_time`. `timezone` is the
+        IANA name of the zone for days and offsets; the default is the calendar's own. `user_ids` restricts the
+        result to those users. Several ids repeat the key `userIds`, as the API reference says; if that has no
+        effect on your account, `user_ids_form` sends `userIds[]=` (`"brackets"`) or a comma-separated list
+        (`"commas"`), as other clients do [field]. `enable_look_busy=True` hides slots as the calendar's "look
+        busy" setting does. A range of more than 31 days is split into several requests.
+
+        Raises `DecodeError` if a day cannot be read.
         """
         requests = build_get_free_slots(
             calendar_id,
@@ -256,7 +259,7 @@ class CalendarMethods:
         return join_free_slots([_check_free_slots(await self._pipeline.call(one)) for one in list(requests)])
 
     async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
-        """The notes on an appointment, page by page as they are asked for [doc: Get Notes].
+        """Iterate over the notes of an appointment; pages are requested as needed [doc: Get Notes].
 
         async for note in client.list_notes(event_id): ...
         """
@@ -270,30 +273,31 @@ class CalendarMethods:
             offset += page.count
 
     async def create_note(self, event_id: str, body: str, *, user_id: str | None = None) -> Note:
-        """Write a note of at most 5,000 characters on an appointment [doc: Create Note].
+        """Add a note of at most 5,000 characters to an appointment [doc: Create Note].
 
-        Sent once, as `create_appointment` is.
+        Sent only once, like `create_appointment`.
         """
         return await self._call(build_create_note(event_id, body, user_id))
 
     async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
-        """Change a note [doc: Update Note]. After a lost answer it is sent again: nobody is told of it."""
+        """Change a note [doc: Update Note]. Retried after a lost response: it triggers no notifications."""
         return await self._call(build_update_note(event_id, note_id, body, user_id))
 
     async def delete_note(self, event_id: str, note_id: str) -> bool:
-        """Delete a note [doc: Delete Note]; `True` if the server says that it succeeded."""
+        """Delete a note [doc: Delete Note]; `True` if the server reports success."""
         return await self._call(build_delete_note(event_id, note_id))
 
     async def get_calendar(self, calendar_id: str) -> Calendar:
-        """Read a calendar: its team and its meeting places [doc: Get Calendar]. Scope `calendars.readonly`."""
+        """Read a calendar with its team and settings [doc: Get Calendar]. Needs the scope `calendars.readonly`."""
         return await self._call(build_get_calendar(calendar_id))
 
     async def list_calendars(
         self, *, group_id: str | None = None, show_drafted: bool | None = None, location_id: str | None = None
     ) -> list[Calendar]:
-        """The calendars of a location, the client's own if left out, or of one of its groups [doc: Get Calendars].
+        """List the calendars of a location, or of one of its groups [doc: Get Calendars].
 
-        `show_drafted=False` leaves out those that are not active; the server shows them by default.
+        `location_id` defaults to the client's own. `show_drafted=False` leaves out inactive calendars, which the
+        server includes by default.
         """
         location = self._choose_location(location_id)
         return await self._call(build_list_calendars(location, group_id=group_id, show_drafted=show_drafted))
@@ -306,12 +310,12 @@ class CalendarMethods:
 
 
 def guard_updates(client: CalendarMethods, precondition: UpdateGuard) -> Update:
-    """`update_appointment` of a client, held against a precondition right before each attempt is sent."""
+    """Return the client's `update_appointment`, which checks the precondition right before each attempt is sent."""
     return partial(client._update_guarded, precondition)  # pyright: ignore[reportPrivateUsage] # of this module
 
 
 def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
-    """To be called right before an appointment is read: what then turns a change into updates that rely on that."""
+    """Call this right before a reading; the result turns a change into updates that check against that reading."""
     clock = ReadingClock(asyncio.get_running_loop())
     read_at = clock.now()
 
@@ -322,15 +326,15 @@ def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
     return guard
 
 
-def _check_free_slots(answer: Response[FreeSlots]) -> FreeSlots:
-    """The days of an answer. Raises `DecodeError` where one cannot be read: it would look like a full one."""
-    days = [name for name in answer.unread if "[" not in name]
+def _check_free_slots(response: Response[FreeSlots]) -> FreeSlots:
+    """Return the days. Raises `DecodeError` if one cannot be read: it would look like a fully booked day."""
+    days = [name for name in response.unread if "[" not in name]
     if days:
         raise DecodeError(
             f"The free slots of {', '.join(days)[:200]} cannot be read.",
             operation=GET_FREE_SLOTS.name,
-            status=answer.status,
-            attempts=answer.attempts,
+            status=response.status,
+            attempts=response.attempts,
             outcome="not_applied",
         )
-    return answer.value
+    return response.value

@@ -1,7 +1,7 @@
-"""An interrupt while the command `leadconnector` starts ends it with a sentence, and not with a traceback.
+"""Ctrl-C while the command `leadconnector` starts ends it with a message, not with a traceback.
 
-Python imports a package before its parts: half of the time that the command takes to start has passed before its
-first line runs. So the package itself begins with this, and does nothing in any other program.
+Half of the command's start-up time passes before the first line of `cli` runs, because Python imports the package
+first. So the package itself installs these handlers, and only if the process is the command.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from typing import Final
 
 _COMMAND: Final = "leadconnector"
 _INTERRUPTS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
-_ROOM: Final = "leadconnector_async.cli"
+_CLI: Final = "leadconnector_async.cli"
 _CODE: Final = 5
-"""Interrupted: what was to be done can be done again."""
+"""Interrupted: the command can be run again."""
 _TEXT: Final = "Interrupted before anything was changed."
 
 
 def is_command(arguments: Sequence[str]) -> bool:
-    """Whether a process with these arguments, the interpreter being the first, is the command."""
+    """Whether `arguments`, which begin with the interpreter, start the command."""
     first, second = (*arguments[1:3], "", "")[:2]
     name = os.path.basename(first).removesuffix(".exe").removesuffix("-script.py")
-    return name == _COMMAND or (first in ("-m", "-c") and _ROOM in second)
+    return name == _COMMAND or (first in ("-m", "-c") and _CLI in second)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether a command with these arguments has promised a JSON document."""
+    """Whether the command must print a JSON document."""
     flags = takewhile(lambda one: one != "--", arguments)
     return any(one.partition("=")[0] == "--json" for one in flags)
 
 
 def end_quietly() -> None:
-    """From now on an interrupt ends the process at once: nothing has begun. Whoever begins something sees to it."""
+    """Make an interrupt end the process at once, as nothing has begun yet. Commands install their own handlers."""
     for name in _INTERRUPTS:
         number = getattr(signal, name, None)
         if number is not None and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
@@ -46,7 +46,7 @@ def end_quietly() -> None:
 
 
 def ignore_interrupts() -> None:
-    """Let the process end with its own exit code: while the interpreter shuts down, signals have their defaults."""
+    """Keep the exit code: while the interpreter shuts down, signals would have their default handlers."""
     for name in _INTERRUPTS:
         if (number := getattr(signal, name, None)) is not None:
             with suppress(ValueError, OSError):

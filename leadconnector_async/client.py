@@ -1,7 +1,6 @@
-"""`LeadConnector`, the session manager.
+"""`LeadConnector`: the settings, connections and limiter behind the operations of `_methods`.
 
-What it can do stands in `_methods`; here is what it is made of. Settings are checked when the
-client is made, connections are opened on first use.
+Settings are checked when the client is created; connections are opened on first use.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from .policy import Priority, RateLimit, RetryPolicy, Timeouts, check_priority
 T = TypeVar("T")
 
 VERSION: Final = "2021-04-15"
-"""The `Version` header of the reference [doc]."""
+"""The `Version` header that HighLevel's API reference names [doc]."""
 
 _PLAIN: Final = re.compile(r"[\x20-\x7e]+")
 
@@ -57,7 +56,7 @@ class _Settings(Struct, frozen=True, kw_only=True):
 
 
 class Options(TypedDict, total=False):
-    """What `with_options` and `from_env` take."""
+    """The keyword arguments of `with_options` and `from_env`."""
 
     version: str
     timeouts: Timeouts
@@ -74,14 +73,14 @@ class LeadConnector(CalendarMethods):
             await client.update_appointment(event_id, AppointmentUpdate(title="Intro call"))
 
     `token` is a Private Integration Token or an access token of the Sub-Account, or an async function that
-    returns one. `location_id` names the location whose rate limit is shared by all calls. `base_url` is
-    `https://…`; `http://` is accepted for loopback only. `version` is the `Version` header. A borrowed
-    `session` lends its connections, proxy, tracing and middlewares, and is never closed; its headers, cookies,
-    credentials and timeouts are not used. Without one, the environment names the proxy (`HTTPS_PROXY` or
-    `ALL_PROXY`, except for `NO_PROXY`); `http://` to loopback never goes through it. `app_info` is added to the
-    User-Agent. `on_event` is called with every `Event`.
+    returns one. `location_id` is the location whose rate limit all calls share. `base_url` is an `https://` URL;
+    `http://` is accepted for loopback addresses only. `version` is the `Version` header. A borrowed `session`
+    provides its connections, proxy, tracing and middlewares, and is never closed; its headers, cookies,
+    credentials and timeouts are not used. Without one, the proxy comes from the environment (`HTTPS_PROXY`,
+    `ALL_PROXY`, `NO_PROXY`); plain `http://` never uses a proxy. `app_info` is appended to the User-Agent.
+    `on_event` is called with every `Event`.
 
-    Raises `ConfigurationError` for a setting that cannot work. Use one client per event loop.
+    Raises `ConfigurationError` for an invalid setting. Use one client per event loop.
     """
 
     def __init__(
@@ -127,14 +126,14 @@ class LeadConnector(CalendarMethods):
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Make a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL` and `_LOG`.
+        """Create a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL` and `_LOG`.
 
-        `LEADCONNECTOR_LOG` is a level such as `debug` for the logger `leadconnector_async`; where the program
-        has set up no logging, it is shown on stderr. Raises `ConfigurationError` if the token is missing.
+        `LEADCONNECTOR_LOG` sets the level of the logger `leadconnector_async`, such as `debug`; log records go to
+        stderr unless the program has configured logging. Raises `ConfigurationError` if the token is missing.
         """
         token = Secret(os.environ.get("LEADCONNECTOR_TOKEN", ""))
         if not token:
-            raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; put the token of the Sub-Account there")
+            raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; set it to the token of the Sub-Account")
         _set_log_level(os.environ.get("LEADCONNECTOR_LOG"))
         return cls(
             token,
@@ -144,8 +143,8 @@ class LeadConnector(CalendarMethods):
         )
 
     def __repr__(self) -> str:
-        made = vars(self)  # not whole in the frames of a setting that cannot work
-        location_id, base_url = made.get("_location_id"), str(made.get("_base_url", ""))
+        known = vars(self)  # incomplete while `__init__` is rejecting a setting
+        location_id, base_url = known.get("_location_id"), str(known.get("_base_url", ""))
         return f"<{type(self).__name__} location_id={location_id!r} base_url={base_url!r}>"
 
     async def __aenter__(self) -> Self:
@@ -162,15 +161,15 @@ class LeadConnector(CalendarMethods):
     async def aclose(self) -> None:
         """Close the connections. Copies close nothing, and a borrowed session stays open.
 
-        May be called from another event loop than the one that made the calls, as long as that one is running;
-        otherwise raises `ConfigurationError` and closes nothing.
+        May be called from another event loop as long as the one that made the calls is running; otherwise raises
+        `ConfigurationError` and closes nothing.
         """
         if self._owner:
             await self._shared.transport.close()
             self._shared.watch.close(asyncio.get_running_loop())
 
     def with_options(self, **options: Unpack[Options]) -> Self:
-        """A light copy with other settings that shares connections, token and limiter.
+        """Return a light copy with other settings that shares connections, token and limiter.
 
         Takes `version`, `timeouts`, `retry`, `priority`, `app_info` and `on_event`.
         """
@@ -182,10 +181,10 @@ class LeadConnector(CalendarMethods):
         return other
 
     def for_location(self, location_id: str, token: str | TokenProvider | None = None) -> Self:
-        """A light copy for another location: same connections and settings, own limiter and own token.
+        """Return a light copy for another location: same connections and settings, its own limiter and token.
 
-        Without `token`, the app whose provider this client was made with gives it. Raises `ConfigurationError`
-        where there is no such app.
+        Without `token`, the token comes from the app whose provider this client was created with; raises
+        `ConfigurationError` if there is none.
         """
         location_id = check_line("location_id", location_id)
         given = token if token is None or callable(token) else conceal(token)
@@ -200,22 +199,22 @@ class LeadConnector(CalendarMethods):
 
     @property
     def location_id(self) -> str | None:
-        """The location whose limit its calls share."""
+        """The location whose rate limit all calls share."""
         return self._location_id
 
     @property
     def version(self) -> str:
-        """The `Version` header that it sends."""
+        """The `Version` header of every request."""
         return self._version
 
     @property
     def on_event(self) -> EventHandler | None:
-        """Who is told of every event."""
+        """The handler of all events."""
         return self._settings.on_event
 
     @property
     def quota(self) -> LocationQuota:
-        """What the limiter of the location knows and does at this moment. Shared by all copies of the client."""
+        """A snapshot of the location's limiter, which all copies of the client share."""
         return self._shared.throttle.describe(self._location_id)
 
     @overload
@@ -251,11 +250,11 @@ class LeadConnector(CalendarMethods):
         body: object | UnsetType = UNSET,
         repeatable: bool | None = None,
     ) -> object:
-        """Call any other path through the same limiter, retries and errors.
+        """Call any other path of the API, with the same limiter, retries and errors.
 
-        `path` starts with `/`; `body` is anything that JSON can say, or a msgspec Struct; `response_type` is what
-        msgspec shall decode the answer into. `repeatable` says that sending it twice does no harm; by default
-        that holds for GET, HEAD, OPTIONS, PUT and DELETE. Raises what `update_appointment` raises.
+        `path` starts with `/`; `body` is any JSON value or a msgspec Struct; msgspec decodes the response into
+        `response_type`. `repeatable` means that the request is idempotent; by default GET, HEAD, OPTIONS, PUT and
+        DELETE are. Raises what `update_appointment` raises.
         """
         request = build_request(method, path, response_type, query=query, body=body, repeatable=repeatable)
         return (await self._pipeline.call(request)).value
@@ -275,7 +274,7 @@ class LeadConnector(CalendarMethods):
 
 
 def _check_settings(settings: _Settings) -> _Settings:
-    """The same settings, their texts as plain ones. Raises `ConfigurationError`."""
+    """Return the settings with plain strings. Raises `ConfigurationError`."""
     check_kind("timeouts", settings.timeouts, Timeouts)
     check_kind("retry", settings.retry, RetryPolicy)
     check_priority(settings.priority)

@@ -1,8 +1,8 @@
-"""What happens to a call on its way, told to `on_event` while it happens.
+"""Events: what happens during a call, passed to `on_event` as it happens.
 
-Each event is a small frozen Struct with the location, the vendor's name of the operation and the number of the
-attempt (0 before the first was sent). Seconds are durations. A handler runs inside the call, so it must be
-quick; a handler that fails is logged and never breaks a call. No event holds a token or a payload.
+An event is a small frozen Struct with the location, the name of the operation and the number of the attempt (0
+before the first request). Seconds are durations. The handler runs inside the call, so it must return quickly; an
+exception in it is logged and never fails the call. No event contains a token or a payload.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 
 class Event(Struct, frozen=True):
-    """What all events carry."""
+    """The base class of all events."""
 
     location_id: str | None
     operation: str
@@ -22,67 +22,71 @@ class Event(Struct, frozen=True):
 
 
 class SlotAcquired(Event, frozen=True):
-    """The call had to wait `seconds` for its turn."""
+    """The call waited `seconds` for a rate-limit slot. Not emitted if a slot was free."""
 
     seconds: float
 
 
 class RequestSent(Event, frozen=True):
-    """A request is on its way."""
+    """A request is about to be sent."""
 
 
 class ResponseReceived(Event, frozen=True):
-    """An answer came, `seconds` after the request was sent."""
+    """A response arrived, `seconds` after the request was sent."""
 
     status: int
+    """HTTP status code."""
     seconds: float
 
 
 class RequestFailed(Event, frozen=True):
-    """No whole answer came. `reason` says why, `sent` whether the request may have reached the server."""
+    """No complete response arrived."""
 
     reason: str
     sent: bool
+    """Whether the request may have reached the server."""
 
 
 class Retrying(Event, frozen=True):
-    """The call is tried again after a back-off of `seconds`; a pause of the location comes on top."""
+    """The request is retried after a back-off."""
 
     seconds: float
+    """The back-off; a pause of the location comes on top."""
     reason: str
 
 
 class Paused(Event, frozen=True):
-    """The whole location waits for `seconds`, because the server said that its limit is reached."""
+    """A 429 pauses the whole location for `seconds`."""
 
     seconds: float
 
 
 class Resumed(Event, frozen=True):
-    """The location goes on after a pause of `seconds`."""
+    """The location resumes after a pause of `seconds`."""
 
     seconds: float
 
 
 class Reconciled(Event, frozen=True):
-    """The event was read back after a write whose outcome was unknown. `applied`: it shows what was sent."""
+    """The event was read back after a write whose outcome was unknown."""
 
     applied: bool
+    """Whether it shows every field that was sent."""
 
 
 class UnexpectedId(Event, frozen=True):
-    """The response has another id than the one requested. It is returned unchanged, and logged as a warning.
+    """The response has another id than the request. It is returned unchanged, and logged as a warning.
 
     Instances and aliases may have ids of their own; otherwise it may be the response to another request.
     """
 
-    asked: str
-    answered: str
+    requested: str
+    received: str
 
 
 class TokenRefreshed(Event, frozen=True):
-    """The server called the token expired, and there is a new one."""
+    """The server rejected the token, and the provider returned a new one."""
 
 
 EventHandler: TypeAlias = Callable[[Event], None]
-"""What `on_event` takes."""
+"""The type of `on_event`."""

@@ -1,7 +1,6 @@
-"""The whole answer of a call: not only its value, but status, headers, trace id, quota, attempts and body.
+"""The whole response to a call: its value with status code, headers, trace id, quota, attempts and body.
 
-There is one set of operations. `with_response` wraps any of them and hands over what the call would
-otherwise keep to itself.
+Every operation returns its value alone; wrapped in `with_response`, it returns the whole response.
 """
 
 from __future__ import annotations
@@ -21,55 +20,55 @@ T = TypeVar("T")
 
 
 class Response(Struct, Generic[T], frozen=True):
-    """A value and everything that came with it."""
+    """The value of a call and the HTTP response that it was read from."""
 
     value: T
     status: int
-    """HTTP status, 200 to 299."""
+    """HTTP status code, 200 to 299."""
     headers: Mapping[str, str]
-    """Headers of the answer; names in any case."""
+    """Response headers, with case-insensitive names."""
     attempts: int
-    """Requests sent for this call, those that read back included."""
+    """Requests sent for this call, including those that read back."""
     body: bytes
-    """The body as it came."""
+    """The raw body."""
     unread: tuple[str, ...] = ()
-    """Fields whose value could not be read; they are `None` in `value`."""
+    """Names of fields that could not be read; they are `None` in `value`."""
     reconciled: bool = False
-    """The answer to the write itself was lost; reading the event back has shown that it was applied."""
+    """The response to the write was lost, and reading the event back showed that it was applied."""
 
     def __reduce__(self) -> tuple[type[Response[T]], tuple[object, ...]]:
-        """Headers as aiohttp keeps them can be neither pickled nor copied."""
+        """Support pickling and copying, which aiohttp's own headers do not."""
         fields = msgspec.structs.asdict(self) | {"headers": CIMultiDict(self.headers)}
         return type(self), tuple(fields.values())
 
     @property
     def quota(self) -> Quota:
-        """What the rate limit headers said."""
+        """The rate limit headers."""
         return read_quota(self.headers)
 
     @property
     def trace_id(self) -> str | None:
-        """The server's `traceId`: support asks for it."""
+        """The server's `traceId`, which HighLevel's support asks for."""
         return read_trace_id(self.body)
 
 
-answers: Final[ContextVar[list[Response[object]] | None]] = ContextVar("leadconnector_answers", default=None)
-"""What the `with_response` around a call waits for; `None` if there is none."""
+collected: Final[ContextVar[list[Response[object]] | None]] = ContextVar("leadconnector_responses", default=None)
+"""The responses collected for the surrounding `with_response`; `None` outside one."""
 
 
 async def with_response(call: Awaitable[T]) -> Response[T]:
-    """Await one call and return its whole answer.
+    """Await one call and return its whole response.
 
-    `await with_response(client.get_appointment(event_id))` takes the call itself, not a task that was already
-    started. Raises what the call raises, and `TypeError` if its result is not the value of an answer.
+    Pass the call itself, not a task: `await with_response(client.get_appointment(event_id))`. Raises what the call
+    raises, and `TypeError` if the awaitable is not a call of a client.
     """
-    collected: list[Response[object]] = []
-    token = answers.set(collected)
+    responses: list[Response[object]] = []
+    token = collected.set(responses)
     try:
         value = await call
     finally:
-        answers.reset(token)
-    for answer in reversed(collected):
-        if answer.value is value:
-            return cast("Response[T]", answer)
-    raise TypeError("with_response takes one call of a client, such as client.get_appointment(…), not yet started")
+        collected.reset(token)
+    for response in reversed(responses):
+        if response.value is value:
+            return cast("Response[T]", response)
+    raise TypeError("with_response takes a call that has not started, such as client.get_appointment(…)")

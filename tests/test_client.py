@@ -80,7 +80,7 @@ async def test_answer_of_a_task_or_of_something_else_says_what_it_takes(client: 
     async def other() -> int:
         return 1
 
-    with pytest.raises(TypeError, match="not yet started"):
+    with pytest.raises(TypeError, match="has not started"):
         await with_response(other())
 
 

@@ -19,7 +19,7 @@ from .._retry.decide import Failure, costs_budget, is_transient
 from ..events import Reconciled, Retrying
 from ..exceptions import LeadConnectorError, PreconditionFailedError, TransportError
 from ..policy import RetryPolicy
-from ..response import Response, answers
+from ..response import Response, collected
 from .attempt import Attempts
 from .emit import EventEmitter
 from .state import BUDGET_SPENT, CallState, Recovery, conclude, decide_reading_back, explain_budget, fail_deadline
@@ -53,8 +53,8 @@ class Pipeline:
             if isinstance(outcome, Failure):
                 outcome = await self._repeat(call, loop, outcome)
         if isinstance(outcome, Response):
-            if (collected := answers.get()) is not None:
-                collected.append(cast("Response[object]", outcome))
+            if (responses := collected.get()) is not None:
+                responses.append(cast("Response[object]", outcome))
             return outcome
         try:
             conclude(call, self._policy, outcome)

@@ -1,4 +1,4 @@
-"""Moving many appointments at once: a plan, checked whole, carried out with a journal, and undone if need be."""
+"""Bulk jobs: change many appointments by a plan that is checked as a whole, journalled, resumable and undoable."""
 
 from ..exceptions import RowFault
 from .job import BulkJob

@@ -368,7 +368,7 @@ async def test_another_id_than_the_one_asked_for_is_a_warning(caplog: pytest.Log
                 assert getattr(await READS[call](client), "id", None) == "other"
             await WRITES["update"](client)
     found = [event for event in events if isinstance(event, UnexpectedId)]
-    assert [(event.asked, event.answered) for event in found] == [
+    assert [(event.requested, event.received) for event in found] == [
         (asked, "other") for asked in ("ev1", "ev1", "n", "ev1", "c")
     ]
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
