@@ -8,11 +8,15 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from ._start import end_quietly, is_command
+
+if is_command(sys.orig_argv):  # before the imports below, which take most of a command's start-up
+    end_quietly()
+
 from msgspec import UNSET
 
 from ._api.request import JsonValue
 from ._limiter.headers import LocationQuota, Quota
-from ._start import end_quietly, is_command
 from ._version import __version__
 from .auth import TokenProvider
 from .client import LeadConnector
@@ -68,9 +72,6 @@ if TYPE_CHECKING:
     from .oauth import AppTokens, OAuthApp
     from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
     from .tokens import StoredToken
-
-if is_command(sys.orig_argv):
-    end_quietly()
 
 __all__ = [
     "UNSET",

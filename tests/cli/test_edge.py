@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -200,6 +201,24 @@ async def test_json_is_one_document_in_every_case(
         assert document["error"]["message"]
     if kind == "PlanError":
         assert [fault["column"] for fault in document["error"]["faults"]] == ["colour"]
+
+
+def test_interrupts_are_caught_before_anything_heavy_is_imported() -> None:
+    """The package's first line sees to it, as its own imports take most of a command's start-up."""
+    code = """if True:
+        import signal, sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name in ("aiohttp", "msgspec"):
+                    print(name, getattr(signal.getsignal(signal.SIGINT), "__module__", None))
+        sys.meta_path.insert(0, Finder())
+        import leadconnector_async.cli
+    """
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout  # noqa: S603
+    assert set(printed.splitlines()) == {
+        "aiohttp leadconnector_async._start",
+        "msgspec leadconnector_async._start",
+    }
 
 
 async def wait_for_first_line(pid: int) -> None:
