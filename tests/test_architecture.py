@@ -36,7 +36,7 @@ LAYERS = {
         precondition request
         decode readback validate
         errors payloads
-        operations statuses
+        fields operations statuses
     """,
     "_call": """
         pipeline

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from http import HTTPStatus
 from operator import attrgetter
 from typing import Final, TypeVar, cast
 
@@ -21,6 +20,7 @@ from ..exceptions import ApiError, DecodeError
 from .decode import Read
 from .errors import UNREADABLE, read_error
 from .request import Request
+from .statuses import is_error
 
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _FEWEST_BYTES_A_VALUE: Final = 8
@@ -300,7 +300,7 @@ def _read_code(value: object) -> int | None:
     """An HTTP status that is an error."""
     if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.A):
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= HTTPStatus.BAD_REQUEST:
+    if isinstance(value, int) and not isinstance(value, bool) and is_error(value):
         return min(value, 599)
     return None
 

@@ -18,17 +18,13 @@ from .._validation.text import clean_line, clean_trace_id, read_page
 from ..exceptions import (
     ApiError,
     AuthenticationError,
-    BadRequestError,
     DailyLimitError,
     InvalidEventError,
     LeadConnectorError,
-    NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
-    ServerError,
     SlotUnavailableError,
     TokenExpiredError,
-    UnprocessableError,
 )
 from .statuses import find_traits
 
@@ -38,22 +34,12 @@ T = TypeVar("T")
 
 TokenRefusal: TypeAlias = Literal["final", "expired", "stray"]
 
-_BY_STATUS: Final[dict[int, type[ApiError]]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    422: UnprocessableError,
-    429: RateLimitedError,
-}
 _SLOT_TAKEN: Final = "the slot you have selected is no longer available"
 _OF_THE_REQUEST: Final[dict[str, type[ApiError]]] = {
     _SLOT_TAKEN: SlotUnavailableError,
     "the event id is invalid": InvalidEventError,
 }
 """What these texts say is so whichever status of a bad request they come with: 400 and 422 were seen [field]."""
-_OTHER_MATTERS: Final = frozenset({401, 403, 407, 408, 425, 429})
-"""4xx that are not about the request's content."""
 _EXPIRED: Final = {
     "invalid jwt": True,
     "invalid token: access token is invalid": True,
@@ -104,7 +90,8 @@ def read_error(
     """
     read = _read_redacted(body, secrets)
     error_type = _choose_type(status, read.messages, daily_spent)
-    stopped_on_the_way = status == 403 and not read.is_json
+    traits = find_traits(status)
+    stopped_on_the_way = traits.error_type is PermissionDeniedError and not read.is_json
     return error_type(
         _describe(status, read.messages, stopped_on_the_way=stopped_on_the_way),
         messages=read.messages,
@@ -112,13 +99,14 @@ def read_error(
         trace_id=read.trace_id,
         retry_after=retry_after,
         outcome="not_applied",  # of this answer alone; the call knows what was sent before it
-        transient=stopped_on_the_way or (find_traits(status).is_transient and error_type is not DailyLimitError),
+        transient=stopped_on_the_way or (traits.is_transient and error_type is not DailyLimitError),
     )
 
 
 def judge_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
     """What a refusal of the token means, by its text; `None` if the error is none."""
-    if not isinstance(error, AuthenticationError) or error.status != 401:
+    of_a_token = find_traits(error.status).error_type is AuthenticationError
+    if not (isinstance(error, AuthenticationError) and of_a_token):
         return None
     texts = [_plain(message) for message in error.messages]
     if any(text.startswith(tuple(_NOT_THE_TOKENS_AGE)) for text in texts):
@@ -153,16 +141,17 @@ def _read_redacted(body: bytes, secrets: tuple[str, ...]) -> ErrorBody:
 
 
 def _choose_type(status: int, messages: list[str], daily_spent: bool) -> type[ApiError]:
-    if status == 429 and daily_spent:
+    traits = find_traits(status)
+    if traits.error_type is RateLimitedError and daily_spent:
         return DailyLimitError
-    if status == 401:
+    if traits.error_type is AuthenticationError:
         certain = any(_is_expired(_plain(message), certain=True) for message in messages)
         return TokenExpiredError if certain else AuthenticationError
-    if 400 <= status < 500 and status not in _OTHER_MATTERS:
+    if traits.is_about_content:
         for message in messages:
             if specific := _look_up(_OF_THE_REQUEST, message):
                 return specific
-    return ServerError if status >= 500 else _BY_STATUS.get(status, ApiError)
+    return traits.error_type
 
 
 def _describe(status: int, messages: list[str], *, stopped_on_the_way: bool) -> str:

@@ -1,11 +1,11 @@
-"""Whether an appointment, as it was read, shows an update that was sent.
+"""Whether a reading of an appointment shows an update that was sent.
 
-Nothing is claimed that was not seen. Every field that was sent, and that an event can show, must be shown
-as it was sent (switches never are: alone, they leave it open); one that is
-shown otherwise says that the update was not applied, one that is not shown at all leaves that open. Times are
-compared as instants, because the server renders them in the assignee's offset, and texts without what surrounds
-them. Texts that are empty can be missing from what the server shows [doc: Get Appointment]. What a `null` does to
-a field is not known [guess], so it proves nothing either way; nor does a deleted event.
+Only what was seen is claimed. Every field that was sent must be shown as it was sent: a field that is shown
+otherwise proves that the update was not applied; one that is not shown, or cannot be compared, leaves that open.
+Instructions about the request, such as `to_notify`, leave no trace: beside other fields they are ignored, alone
+they leave the outcome open. Times are compared as instants, because the server renders them in the assignee's
+offset, and texts without surrounding whitespace. An empty text can be missing from a reading [doc].
+What a `null` does to a field is not known [guess], so it proves nothing; nor does a deleted event.
 """
 
 from __future__ import annotations
@@ -18,35 +18,11 @@ from msgspec import UNSET, Struct
 
 from .._validation.text import show
 from ..models import Appointment
+from .fields import BY_NAME, SHOWN, WATCHED
 from .payloads import WireUpdate
 
-_OPTIONAL_TEXTS: Final = frozenset({"title", "description", "address"})
-_TEXTS: Final = (
-    *sorted(_OPTIONAL_TEXTS),
-    "appointment_status",
-    "calendar_id",
-    "assigned_user_id",
-    "meeting_location_type",
-    "meeting_location_id",
-)
-_KEPT_AS: Final = {"completed": "showed", "active": "confirmed"}
+_STORED_AS: Final = {"completed": "showed", "active": "confirmed"}
 """What the server makes of a status [field for the first, guess for the second]."""
-_TIMES: Final = ("start_time", "end_time")
-_COMPARED: Final = (*_TEXTS, *_TIMES, "rrule")
-WATCHED: Final = (
-    "start_time",
-    "end_time",
-    "appointment_status",
-    "assigned_user_id",
-    "calendar_id",
-    "title",
-    "address",
-    "description",
-    "rrule",
-)
-"""What somebody else may have changed: all that an update can overwrite and every reading of an event shows.
-
-Answers to updates show the kind of meeting too, events do not [doc]."""
 
 
 class FieldChange(Struct, frozen=True):
@@ -87,9 +63,11 @@ def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] 
 
     `unread` names the fields of `shown` that were there but could not be read.
     """
-    if shown.deleted or all(getattr(shown, name) is None for name in _COMPARED):
+    if shown.deleted or all(getattr(shown, name) is None for name in SHOWN):
         return None
-    verdicts = [_compare_field(name, sent, shown, unread) for name in _COMPARED if _is_sent(name, sent)]
+    verdicts = [
+        _compare_field(name, sent, shown, unread) for name in sent.__struct_fields__ if _is_sent(name, sent)
+    ]
     if False in verdicts:
         return False
     return None if None in verdicts or not verdicts else True
@@ -105,23 +83,28 @@ def name_other_location(shown: Appointment, location_id: str | None) -> str | No
 
 def _is_sent(name: str, sent: WireUpdate) -> bool:
     value = getattr(sent, name)
-    return value is not UNSET and value is not None
+    row = BY_NAME.get(name)
+    return value is not UNSET and value is not None and (row is None or row.kind != "instruction")
 
 
 def _compare_field(name: str, sent: WireUpdate, shown: Appointment, unread: Container[str]) -> bool | None:
+    row = BY_NAME.get(name)
+    if row is None or row.shown == "never" or name in unread:
+        return None
     ours, theirs = getattr(sent, name), getattr(shown, name)
-    if name in unread:
+    if theirs is None and row.kind not in ("text", "rule"):
         return None
-    if name in _TIMES:
-        return None if theirs is None else datetime.fromisoformat(ours) == theirs
-    if name == "rrule":
-        return _fold_rule(ours) == _fold_rule(theirs or "")
-    if theirs is None and name not in _OPTIONAL_TEXTS:
-        return None
-    if name == "appointment_status":
-        return theirs in (ours, _KEPT_AS.get(ours))
-    return str(ours).strip() == str(theirs or "").strip()
+    match row.kind:
+        case "time":
+            return bool(datetime.fromisoformat(ours) == theirs)
+        case "switch":
+            return ours is theirs
+        case "rule":
+            return _fold(ours) == _fold(theirs or "")
+        case _:
+            text = (theirs or "").strip()
+            return text == ours.strip() or (name == "appointment_status" and text == _STORED_AS.get(ours))
 
 
-def _fold_rule(text: str) -> str:
-    return "".join(text.upper().split())
+def _fold(rule: str) -> str:
+    return "".join(rule.upper().split())

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from typing import Final, NoReturn, TypeVar, get_args
+from typing import Final, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -24,12 +24,11 @@ from ..exceptions import InvalidRequestError
 from ..models import (
     AppointmentCreate,
     AppointmentFields,
-    AppointmentStatus,
     AppointmentUpdate,
     BlockSlotCreate,
     BlockSlotUpdate,
-    MeetingLocationType,
 )
+from .fields import BY_NAME, FIELDS
 from .payloads import WireBlockSlot, WireCreate, WireUpdate
 
 W = TypeVar("W", bound=Struct)
@@ -46,8 +45,6 @@ _NAMES: Final = tuple(
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
 _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
 """Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
-_LINES: Final = frozenset({"description", "address", "rrule"})
-"""Texts that may have line breaks."""
 _FAULT: Final = partial(re.compile, r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
 _REASON_LENGTH: Final = 200
 _QUARTER: Final = 15 * 60
@@ -56,10 +53,7 @@ _AS_SENT: Final = re.compile(
     re.ASCII,
 )
 """A time as the server takes it: text that stays as it is, if there is such a time."""
-_MENDS: Final = {
-    "appointment_status": f"use one of {', '.join(get_args(AppointmentStatus))}",
-    "meeting_location_type": f"use one of {', '.join(get_args(MeetingLocationType))}",
-}
+_MULTILINE: Final = frozenset(row.name for row in FIELDS if row.multiline)
 
 
 def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
@@ -150,7 +144,7 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
 def _check_texts(fields: dict[str, object]) -> None:
     for camel, value in fields.items():
         if type(value) is str and not value.isprintable():
-            check_text(_SNAKE[camel], value, lines=camel in _LINES)
+            check_text(_SNAKE[camel], value, lines=_SNAKE[camel] in _MULTILINE)
 
 
 def _fill_location(wire: P, location_id: str | None) -> P:
@@ -182,9 +176,14 @@ def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidR
         return refuse("payload", fields, fault, "check the types of its fields")
     camel = match["field"]
     snake = _SNAKE[camel]
-    hint = _MENDS.get(snake, f"see {shown_type}.{snake}")
+    hint = _suggest(snake, shown_type)
     reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
     return refuse(snake, fields[camel], reason, hint)
+
+
+def _suggest(name: str, shown_type: str) -> str:
+    row = BY_NAME.get(name)
+    return f"use one of {', '.join(row.choices)}" if row is not None and row.choices else f"see {shown_type}.{name}"
 
 
 def _check_version(wire: AppointmentFields, version: str) -> None:

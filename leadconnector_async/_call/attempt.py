@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from .._api.body import is_foreign, read_success
 from .._api.decode import Read
 from .._api.errors import read_error
+from .._api.statuses import find_traits
 from .._limiter.headers import DAILY_REMAINING, parse_count, read_daily_limit
 from .._limiter.lane import Lane
 from .._limiter.limiter import Limiter
@@ -35,7 +36,7 @@ from ..events import (
     TokenRefreshed,
     UnexpectedId,
 )
-from ..exceptions import ApiError, DecodeError, LeadConnectorError
+from ..exceptions import ApiError, DecodeError, LeadConnectorError, RateLimitedError
 from ..policy import Timeouts
 from ..response import Response
 from .emit import EventEmitter, is_logged
@@ -206,9 +207,10 @@ class Attempts:
         self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
 
     def _read_refusal(self, call: CallState[T], lane: Lane, reply: RawResponse, ticket: Ticket) -> Failure:
-        daily_spent = reply.status == 429 and parse_count(reply.headers.get(DAILY_REMAINING)) == 0
+        is_rate_limited = find_traits(reply.status).error_type is RateLimitedError
+        daily_spent = is_rate_limited and parse_count(reply.headers.get(DAILY_REMAINING)) == 0
         hint, pause_seconds = read_retry_after(reply.headers), 0.0
-        if reply.status == 429 and not daily_spent:
+        if is_rate_limited and not daily_spent:
             pause_seconds = self._pause(call, lane, reply, ticket, hint)
         else:
             lane.finish(ticket, reply.answered_at, reply.headers, success=False)

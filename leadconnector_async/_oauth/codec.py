@@ -21,6 +21,7 @@ from .._api.errors import LARGEST_READ, UNREADABLE, judge_token_refusal, read_er
 from .._api.operations import Operation
 from .._api.payloads import CamelTokenAnswer, TokenAnswer
 from .._api.request import Request
+from .._api.statuses import find_traits
 from ..exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
 from ..tokens import StoredToken
 
@@ -32,7 +33,6 @@ OAUTH_LOCATION_TOKEN: Final = Operation(
 
 _LIFETIME: Final = 86_399.0
 """Seconds that an access token lives if the answer does not say it [doc]."""
-_REFUSES: Final = frozenset({400, 401, 403, 422})
 _GRANT: Final = re.compile(
     rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
 )
@@ -104,7 +104,7 @@ def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[s
     """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
     clean = _hide_all(body[:LARGEST_READ].decode("latin-1"), secrets).encode("latin-1")
     error = read_error(status, clean)
-    refuses = status in _REFUSES or status < 300
+    refuses = find_traits(status).refuses_grant
     if refuses and _GRANT.search(clean):
         hint = (
             f"The grant of {owner} is used up, expired or revoked: send a user through authorize_url(…) again, "

@@ -23,7 +23,7 @@ from .._call.proxy import find_proxy
 from .._call.transport import NoResponse, Progress, RawResponse, Transport, build_timeout, describe_cut
 from .._secret import Secret
 from .._version import __version__
-from ..exceptions import LeadConnectorError, TransportError
+from ..exceptions import LeadConnectorError, ServerError, TransportError
 from ..policy import Timeouts
 from .codec import (
     OAUTH_LOCATION_TOKEN,
@@ -183,7 +183,7 @@ def _judge_refusal(
     request: Request[TokenAnswer], status: int, body: bytes, owner: str, secrets: list[str]
 ) -> _Trouble:
     refusal = read_token_refusal(status, body, owner, secrets)
-    passing = refusal.transient or status >= 500
+    passing = refusal.transient or isinstance(refusal, ServerError)
     renewable = request.operation is OAUTH_LOCATION_TOKEN
     return _Trouble(refusal, passing=passing, stray=is_stray(refusal, body, renewable=renewable))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from .._api.operations import Operation
 from .._api.request import Request
-from .._api.statuses import find_traits
-from ..exceptions import ApiError, DailyLimitError, DecodeError, LeadConnectorError
+from .._api.statuses import find_traits, is_error
+from ..exceptions import ApiError, DailyLimitError, DecodeError, LeadConnectorError, RateLimitedError
 from ..policy import RetryPolicy
 
 T = TypeVar("T")
@@ -18,9 +18,6 @@ Phase: TypeAlias = Literal["never_sent", "certificate", "no_answer", "foreign", 
 """How far a request got that failed: it never left; the certificate was refused; it left and no whole answer
 came; what came with a success status is no success of the API's: somebody else's page, or an error in JSON; the
 server answered with an error; or nothing can follow whatever the policy says."""
-
-_TOO_MANY: Final = 429
-_ELSEWHERE: Final = frozenset({307, 308})
 
 
 class Failure(Struct, frozen=True):
@@ -63,7 +60,7 @@ def is_transient(failure: Failure) -> bool:
 
 def is_pause(failure: Failure) -> bool:
     """Tell whether it belongs to a pause of the location: waiting that out is no attempt."""
-    refused_for_rate = failure.phase == "status" and failure.error.status == _TOO_MANY
+    refused_for_rate = failure.phase == "status" and isinstance(failure.error, RateLimitedError)
     return (refused_for_rate or failure.pause_seconds > 0) and is_transient(failure)
 
 
@@ -75,13 +72,13 @@ def is_page(failure: Failure) -> bool:
 def is_refused_in_disguise(failure: Failure) -> bool:
     """Tell whether its error came as no error should: with a success, as a redirect or a switch of protocols."""
     if failure.phase == "status":
-        return (failure.error.status or 0) < 400
+        return not is_error(failure.error.status)
     return failure.phase == "foreign" and not is_page(failure)
 
 
 def is_sent_elsewhere(failure: Failure) -> bool:
     """Tell whether the server wants the same request at another address: nothing there is worth reading back."""
-    return failure.phase == "status" and failure.error.status in _ELSEWHERE
+    return failure.phase == "status" and find_traits(failure.error.status).is_moved
 
 
 def decide_repeat(request: Request[T], policy: RetryPolicy, failure: object) -> bool:

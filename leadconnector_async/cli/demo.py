@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ from msgspec import UNSET, Struct
 from rich.table import Table
 from rich.text import Text
 
+from .._api.fields import SHOWN, TIMES
 from ..jobs import PlanRow, read_plan
 from ..sandbox import BookedAppointment, Limits, Sandbox
 from .progress import format_seconds
@@ -140,7 +142,7 @@ class _Demo:
         """Count what the server saw."""
         report, requests = self.report, self._sandbox.requests
         report.requests = len(requests)
-        report.refused_for_rate = requests.count_statuses()[429]
+        report.refused_for_rate = requests.count_statuses()[HTTPStatus.TOO_MANY_REQUESTS]
         unused = [fault for faults in self._sandbox.faults.unused().values() for fault in faults]
         report.faults_met = report.faults_planned - sum(fault.kind != "ok" for fault in unused)
 
@@ -224,11 +226,11 @@ def _find_differences(plan: list[PlanRow], sandbox: Sandbox, before: Mapping[str
 
 
 def _is_as_planned(row: PlanRow, event: BookedAppointment) -> bool:
-    for name in ("title", "appointment_status", "assigned_user_id", "start_time", "end_time", "address"):
+    for name in SHOWN:
         wanted = getattr(row.update, name)
         if wanted is UNSET:
             continue
-        if name in ("start_time", "end_time") and isinstance(wanted, str):
+        if name in TIMES and isinstance(wanted, str):
             wanted = datetime.fromisoformat(wanted)
         if wanted != getattr(event, name):
             return False

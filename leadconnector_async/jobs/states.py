@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from msgspec import Struct
 
 from .._api.precondition import MAX_READING_AGE
+from .._api.statuses import find_traits
 from .._validation.settings import check_choice, check_flag, is_count, is_finite
 from .._validation.text import show
 from ..exceptions import (
@@ -175,10 +176,6 @@ def _check(name: str, value: object, good: bool, hint: str) -> None:
 _NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationError, TokenStoreError)
 
 
-_ON_THE_WAY: Final = frozenset({*range(300, 400), 407})
-"""The API never redirects: a network asks for a sign-in, or its proxy for a password. No row is to blame for it."""
-
-
 _SOON: Final = 300.0
 """Seconds for which a job waits for the day's budget, in place of stopping until somebody resumes it."""
 
@@ -187,7 +184,7 @@ def is_transient(error: LeadConnectorError) -> bool:
     """Tell whether the same may pass later, although nothing about the rows or the token has changed."""
     if isinstance(error, TransportError) or (isinstance(error, DecodeError) and error.transient):
         return True
-    return isinstance(error, ApiError) and (error.transient or error.status in _ON_THE_WAY)
+    return isinstance(error, ApiError) and (error.transient or find_traits(error.status).is_from_network)
 
 
 def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:

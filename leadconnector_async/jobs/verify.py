@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import UNSET, Struct
 
+from .._api.fields import PLANNED, TEXTS, TIMES
 from .._api.precondition import ReadingClock
 from .._api.readback import compare_update, list_changes
 from .._api.validate import check_update
@@ -50,7 +51,6 @@ _BACK: Final = """
     SELECT line, COALESCE(new_id, event_id), location, found, differences, seen FROM rows JOIN undo USING (number)
     WHERE verdict = 'as_planned' ORDER BY number
 """
-_TIMES: Final = ("start_time", "end_time")
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -197,18 +197,10 @@ def _build_way_back(found: Appointment, fields: list[str]) -> AppointmentUpdate:
     values: dict[str, object] = {}
     for name in fields:
         value = getattr(found, name)
-        values[name] = value.isoformat() if name in _TIMES else value if value is not None else ""
+        values[name] = value.isoformat() if name in TIMES else value if value is not None else ""
     return AppointmentUpdate(**values)  # type: ignore[arg-type] # as they were read
 
 
 def _describe(seen: Appointment) -> Precondition:
-    return Precondition(
-        start_time=seen.start_time,
-        end_time=seen.end_time,
-        appointment_status=seen.appointment_status,
-        assigned_user_id=seen.assigned_user_id,
-        calendar_id=seen.calendar_id,
-        title=seen.title or "",
-        address=seen.address or "",
-        description=seen.description or "",
-    )
+    values = {name: getattr(seen, name) or ("" if name in TEXTS else None) for name in PLANNED}
+    return Precondition(**values)  # type: ignore[arg-type] # as they were read

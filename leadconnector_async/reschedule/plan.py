@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeAlias, TypedDict, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
 
+from .._api.fields import FIELDS, SHOWN
 from .._validation.arguments import check_instant, refuse
 from .._validation.text import show
 from ..exceptions import InvalidRequestError
@@ -33,9 +34,9 @@ _PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
 """`default` says nothing about the place, so nothing is lost with it."""
 _FIXED_TO_TIMES: Final = re.compile(r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
 _FIXED_TO_DAYS: Final = re.compile(r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
-_SWITCHES: Final = frozenset(
-    {"to_notify", "ignore_date_range", "ignore_free_slot_validation", "override_location_config"}
-)
+
+
+_COMPARED: Final = frozenset(SHOWN) - {"rrule"}
 
 
 class Changes(TypedDict, total=False):
@@ -173,12 +174,9 @@ def _keep(
 ) -> AppointmentUpdate:
     """Send along what the server would reset, and the slot check as it must be."""
     moves = times is not None or _differs(before.calendar_id, wanted.calendar_id)
-    kept: dict[str, object] = {
-        "appointment_status": _choose(wanted.appointment_status, _keep_status(before, wanted)),
-        "assigned_user_id": _choose(wanted.assigned_user_id, before.assigned_user_id),
-        "calendar_id": _choose(wanted.calendar_id, before.calendar_id),
-        "ignore_free_slot_validation": _choose(wanted.ignore_free_slot_validation, UNSET if moves else True),
-    }
+    current = structs.asdict(before) | {"appointment_status": _keep_status(before, wanted)}
+    kept = {row.name: _choose(getattr(wanted, row.name), current[row.name]) for row in FIELDS if row.kept}
+    kept["ignore_free_slot_validation"] = _choose(wanted.ignore_free_slot_validation, UNSET if moves else True)
     if wanted.meeting_location_type is not UNSET:
         kept["address"] = _choose(wanted.address, before.address)
     elif wanted.address is not UNSET and before.meeting_location_type in _PLACES:
@@ -225,7 +223,7 @@ def _list_differences(
     return tuple(
         Difference(name, getattr(before, name), value)
         for name, value in after.items()
-        if value is not UNSET and name not in _SWITCHES | {"rrule"} and value != getattr(before, name)
+        if value is not UNSET and name in _COMPARED and value != getattr(before, name)
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 from msgspec import Struct
 
+from ..._api.fields import SHOWN
 from ..._api.payloads import WireUpdate
 from ..._validation.text import show
 from ...exceptions import RowFault
@@ -18,23 +19,7 @@ from ..states import RowOutcome, RowState
 from .database import Journal, Record, Value
 from .writer import Entry
 
-_KEPT: Final = (
-    "id",
-    "title",
-    "calendar_id",
-    "appointment_status",
-    "assigned_user_id",
-    "address",
-    "description",
-    "meeting_location_type",
-    "meeting_location_id",
-    "is_recurring",
-    "rrule",
-    "master_event_id",
-    "start_time",
-    "end_time",
-    "deleted",
-)
+_KEPT: Final = ("id", *SHOWN, "is_recurring", "master_event_id", "deleted")
 _NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Appointment)}
 _encode: Final = msgspec.json.Encoder().encode
 _decode_found: Final = msgspec.json.Decoder(Appointment).decode

@@ -13,17 +13,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ..._api.fields import BY_NAME, PLANNED, TIMES
 from ...exceptions import ConfigurationError, RowFault
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
 from .files import PlanFormat, write_csv
-from .rows import BEFORE, read_row
+from .rows import read_row
 from .shift import Shift, apply_shift, find_zone, place
 
 _NOT_TO_MOVE: Final = frozenset({"cancelled", "invalid"})
-_TIMES: Final = ("start_time", "end_time")
 _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
-_LONG_TEXTS: Final = frozenset({"address", "description"})
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -70,7 +69,7 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
         return (
             "event_id",
             *(("location_id",) if self.location_id is not None else ()),
-            *(_TIMES if self.moves else ()),
+            *(TIMES if self.moves else ()),
             *self.changes,
             *(f"before_{name}" for name in self.watched),
         )
@@ -78,7 +77,7 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
     @property
     def watched(self) -> tuple[str, ...]:
         """Fields whose state before goes into the plan: long texts only where it sets them."""
-        return tuple(name for name in BEFORE if name not in _LONG_TEXTS or name in self.changes)
+        return tuple(name for name in PLANNED if not BY_NAME[name].multiline or name in self.changes)
 
 
 class PlanResult(Struct, frozen=True):
@@ -159,7 +158,7 @@ def _plan(event: Appointment, wish: PlanQuery, first_day: date | None) -> Mappin
             times = _move(event, wish, first_day)
         except (ValueError, OverflowError) as error:
             return str(error)
-        row |= {name: moment.isoformat() for name, moment in zip(_TIMES, times, strict=True)}
+        row |= {name: moment.isoformat() for name, moment in zip(TIMES, times, strict=True)}
     row |= wish.changes
     row |= {f"before_{name}": text for name in wish.watched if (text := _render(getattr(event, name)))}
     checked = read_row(1, row)
@@ -200,7 +199,7 @@ def _check_changes(changes: Mapping[str, str], *, moves: bool) -> None:
             raise ConfigurationError(f"{name} is not a field of AppointmentUpdate, so it cannot be set")
         if not text.strip():
             raise ConfigurationError(f"{name} is empty: in a plan, an empty cell leaves the field as it is")
-        if moves and name in _TIMES:
+        if moves and name in TIMES:
             raise ConfigurationError(f"{name} is given beside a shift: give either")
     checked = read_row(1, {"event_id": "any", **changes}) if changes else None
     if isinstance(checked, RowFault):

@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import UNSET
 
+from ..._api.fields import PLANNED
 from ...models import AppointmentUpdate
-from .rows import BEFORE
 from .shift import Shift, parse_shift
 from .wanted import Wanted
 
@@ -24,7 +24,7 @@ COLUMNS: Final = (
     *AppointmentUpdate.__struct_fields__,
     "shift",
     "timezone",
-    *(f"before_{name}" for name in BEFORE),
+    *(f"before_{name}" for name in PLANNED),
     LEFT_OUT,
 )
 """All columns of a plan, in their order, and the one for what it cannot say."""
@@ -47,7 +47,7 @@ def render_wanted(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dic
 
 def _render_before(wanted: Wanted) -> dict[str, str]:
     """What a cell cannot say is not compared when it comes back."""
-    texts = {f"before_{name}": _render(getattr(wanted.before, name, None)) for name in BEFORE}
+    texts = {f"before_{name}": _render(getattr(wanted.before, name, None)) for name in PLANNED}
     return {name: text for name, text in texts.items() if text and text == text.strip()}
 
 

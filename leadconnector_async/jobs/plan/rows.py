@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..._api.readback import WATCHED
+from ..._api.fields import BOOLEANS, IDS, PLANNED, TEXTS, TIMES
 from ..._api.request import encode_id
 from ..._api.validate import check_update
 from ..._validation.text import escape, shorten, show
@@ -19,25 +19,15 @@ from ...exceptions import InvalidRequestError, RowFault
 from ...models import AppointmentUpdate
 from .shift import BadZone, Shift, fix_offset, parse_shift, place
 
-BEFORE: Final = tuple(name for name in WATCHED if name != "rrule")
-"""What a plan may say of the state before, in columns that begin with `before_`."""
 IGNORED: Final = "outcome_"
 """How the columns begin that a job writes for people to read, and ignores when they are fed back."""
 
 _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
-_BOOLEANS: Final = frozenset(
-    {"override_location_config", "ignore_date_range", "to_notify", "ignore_free_slot_validation"}
-)
-_TIMES: Final = frozenset({"start_time", "end_time"})
-_FREE_TEXTS: Final = frozenset(
-    {"title", "address", "description", "before_title", "before_address", "before_description"}
-)
-_IDS: Final = frozenset(
-    {"calendar_id", "assigned_user_id", "location_id", "before_calendar_id", "before_assigned_user_id"}
-)
+_FREE_TEXTS: Final = TEXTS | {f"before_{name}" for name in TEXTS}
+_IDS: Final = IDS | {f"before_{name}" for name in IDS} | {"location_id"}
 _ZONE_MEND: Final = "write it with an offset, or name a zone in a column timezone"
 _TRUTH: Final = {"true": True, "false": False}
-_OTHERS: Final = ("event_id", "location_id", "shift", "timezone", *(f"before_{name}" for name in BEFORE))
+_OTHERS: Final = ("event_id", "location_id", "shift", "timezone", *(f"before_{name}" for name in PLANNED))
 _KNOWN: Final = {
     spelling: name
     for name in (*AppointmentUpdate.__struct_fields__, *_OTHERS)
@@ -214,12 +204,12 @@ def _check(values: dict[str, object], shift: Shift | None) -> AppointmentUpdate:
 
 
 def _read_cell(name: str, cell: object, zone: str | None) -> object:
-    if name in _BOOLEANS:
+    if name in BOOLEANS:
         truth = cell if isinstance(cell, bool) else _TRUTH.get(str(cell).lower())
         if truth is None:
             raise BadRow(name, f"{show(cell)} is neither true nor false", "write true or false")
         return truth
-    if name not in _TIMES:
+    if name not in TIMES:
         return _read_text(name, cell)
     if isinstance(cell, datetime):
         return _read_moment(name, cell, zone)
@@ -289,7 +279,7 @@ def _read_shift(others: Mapping[str, str], values: Mapping[str, object], zone: s
     text = others.get("shift")
     if text is None:
         return None
-    if _TIMES & values.keys():
+    if values.keys() & TIMES:
         raise BadRow("shift", "the row has new times as well", "give either shift or start_time")
     try:
         shift = parse_shift(text)

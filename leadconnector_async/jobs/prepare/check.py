@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from msgspec import UNSET, Struct, structs
 
+from ..._api.fields import TIMES
 from ..._api.readback import FieldChange, list_changes, name_other_location
 from ..._api.validate import check_update
 from ...exceptions import InvalidRequestError
@@ -26,7 +27,6 @@ from ..plan.shift import apply_shift
 from ..plan.wanted import Wanted
 
 _FREES_ITS_TIME: Final = frozenset({"cancelled", "invalid"})
-_TIMES: Final = ("start_time", "end_time")
 _OTHER_LOCATION: Final = "check the token, LEADCONNECTOR_LOCATION_ID and the row's location_id"
 
 
@@ -63,7 +63,7 @@ def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:
     """The appointment as an update of ours leaves it."""
     sent = {name: getattr(update, name) for name in update.__struct_fields__ if hasattr(before, name)}
     values = {name: value for name, value in sent.items() if value is not UNSET}
-    values |= {name: _read_time(values[name]) for name in _TIMES if name in values}
+    values |= {name: _read_time(values[name]) for name in TIMES if name in values}
     return structs.replace(before, **values)
 
 
@@ -130,7 +130,7 @@ def _list_set_fields(update: AppointmentUpdate) -> Changes:
     fields = {
         name: value
         for name in update.__struct_fields__
-        if name not in _TIMES and (value := getattr(update, name)) is not UNSET
+        if name not in TIMES and (value := getattr(update, name)) is not UNSET
     }
     return cast("Changes", fields)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from ..._api.fields import PERSONAL
 from ..._files import replace_file
 from ..journal.database import Journal
 from ..plan.rows import defuse
@@ -42,7 +43,7 @@ _NOT_CHANGED: Final = "state IN ('failed', 'skipped', 'refused')"
 _UNKNOWN: Final = "state = 'unknown'"
 _REPEATED: Final = "repeated = 1"
 _TEXT: Final = r"(?:empty|'(?:[^'\\]|\\.)*['…]|\"(?:[^\"\\]|\\.)*[\"…])"
-_PERSONAL: Final = re.compile(rf"\b(title|address|description) was {_TEXT}, is {_TEXT}")
+_PERSONAL: Final = re.compile(rf"\b({'|'.join(PERSONAL)}) was {_TEXT}, is {_TEXT}")
 """As `FieldChange` words it."""
 _WORDS: Final[Mapping[RowState, str]] = {
     "applied": "changed",

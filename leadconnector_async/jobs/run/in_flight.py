@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..._api.statuses import find_traits
 from ...events import Event, EventHandler, Paused, RequestFailed, RequestSent, ResponseReceived, Resumed
 from ..journal.rows import OpenRow
 
@@ -75,7 +76,7 @@ def _note(flight: RowMetrics, event: Event) -> None:
                 flight.repeated |= flight.doubtful
         case ResponseReceived(operation=operation, seconds=seconds, status=status):
             flight.seconds = max(seconds, _SHORTEST)
-            flight.doubtful |= operation == _WRITE and status >= 500
+            flight.doubtful |= operation == _WRITE and find_traits(status).is_ambiguous
         case RequestFailed(operation=operation, sent=sent):
             flight.doubtful |= operation == _WRITE and sent
         case _:

@@ -1,0 +1,77 @@
+"""The fields of an appointment that can be set: one row each.
+
+Payload checks, comparison, safe changes, plan columns, preconditions, the journal and the report derive from these
+rows. To add a field, add its row, then run `python -m tests.declare_fields`: it writes the typed declarations that
+type checkers and IDEs need. The sandbox is independent of the client, so it needs the field too.
+
+| kind | value |
+| --- | --- |
+| `text` | free text: sent and stored as it is written; where it is empty, a reading may lack it [doc] |
+| `id` | id of a calendar or a user |
+| `word` | one word of the API's vocabulary |
+| `time` | aware datetime |
+| `rule` | RFC 5545 rule of a series |
+| `switch` | truth value that the appointment keeps |
+| `instruction` | truth value about this one request; the appointment does not keep it |
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+from msgspec import Struct
+
+from ..models import AppointmentStatus, MeetingLocationType
+
+Kind: TypeAlias = Literal["text", "id", "word", "time", "rule", "switch", "instruction"]
+Shown: TypeAlias = Literal["always", "in_responses", "never"]
+"""Where the server shows a field: in every reading of an event and in responses to updates, only in the latter
+[doc], or nowhere."""
+
+
+class Field(Struct, frozen=True):
+    """One row."""
+
+    name: str
+    """In snake_case; on the wire it is camelCase."""
+    kind: Kind
+    shown: Shown = "always"
+    choices: tuple[str, ...] = ()
+    """The only values that can be sent; empty if there is no such list."""
+    multiline: bool = False
+    """It may hold line breaks."""
+    kept: bool = False
+    """An update without it can reset it, so a safe change sends the current value along [field]."""
+    personal: bool = False
+    """Its value is left out of reports."""
+
+
+FIELDS: Final = (
+    Field("start_time", "time"),
+    Field("end_time", "time"),
+    Field("appointment_status", "word", choices=get_args(AppointmentStatus), kept=True),
+    Field("assigned_user_id", "id", kept=True),
+    Field("calendar_id", "id", kept=True),
+    Field("title", "text", personal=True),
+    Field("address", "text", multiline=True, personal=True),
+    Field("description", "text", multiline=True, personal=True),
+    Field("meeting_location_type", "word", "in_responses", choices=get_args(MeetingLocationType)),
+    Field("meeting_location_id", "word", "in_responses"),
+    Field("rrule", "rule", multiline=True),
+    Field("override_location_config", "switch", "never"),
+    Field("ignore_date_range", "instruction", "never"),
+    Field("to_notify", "instruction", "never"),
+    Field("ignore_free_slot_validation", "instruction", "never"),
+)
+BY_NAME: Final = {row.name: row for row in FIELDS}
+TEXTS: Final = frozenset(row.name for row in FIELDS if row.kind == "text")
+IDS: Final = frozenset(row.name for row in FIELDS if row.kind == "id")
+TIMES: Final = tuple(row.name for row in FIELDS if row.kind == "time")
+BOOLEANS: Final = frozenset(row.name for row in FIELDS if row.kind in ("switch", "instruction"))
+SHOWN: Final = tuple(row.name for row in FIELDS if row.shown != "never")
+"""What some response shows."""
+WATCHED: Final = tuple(row.name for row in FIELDS if row.shown == "always")
+"""What somebody else's change shows up in, whichever response is read."""
+PLANNED: Final = tuple(name for name in WATCHED if BY_NAME[name].kind != "rule")
+"""What a plan can change and every reading shows: its rows can say how it was, in columns `before_…`."""
+PERSONAL: Final = tuple(row.name for row in FIELDS if row.personal)
