@@ -50,7 +50,7 @@ class StatusTraits(Struct, frozen=True):
     """A retry is charged to the retry budget, so that retries do not multiply an outage. A 429 pauses the location,
     which limits retries already; what the edge refuses does not reach the server."""
     is_inconclusive: bool = False
-    """It says nothing about earlier attempts: it is about the token, the rate or the connection."""
+    """It tells nothing about earlier attempts: it is about the token, the rate or the connection."""
     is_about_content: bool = False
     """It refuses what the request asks for, so its message can name a more specific error."""
     is_from_network: bool = False
@@ -90,7 +90,7 @@ _BY_CLASS: Final = {1: _SWITCHED, 2: _SUCCESS, 3: _REDIRECT, 4: _OTHER_4XX}
 
 
 def find_traits(status: int | None) -> StatusTraits:
-    """The row of a status code; `None` stands for an error without a response."""
+    """The row of a status code; `None` is an error without a response."""
     if status is None:
         return _NO_RESPONSE
     return _TABLE.get(status) or _BY_CLASS.get(status // 100, _OTHER_5XX)
