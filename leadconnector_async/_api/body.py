@@ -34,6 +34,17 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
 
     Unreadable JSON was sent by the API, so a write was applied; a page, and an error in disguise, leave it open.
     """
+    if request.known and body[:1] == b"{" and len(body) <= LARGE:
+        try:
+            if decode_words(body) == NO_WORDS and not (read := request.read(body)).unread:
+                return read
+        except UNREADABLE:
+            pass
+    return _read_odd(request, status, body)
+
+
+def _read_odd(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError | ApiError:
+    """As `read_success`, of what is large, is perhaps not a success, or cannot be read as it is."""
     writes = request.operation.writes
     content = body
     if body[:1] != b"{":
@@ -47,9 +58,7 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
             return _fail_to_read(request, status, body, "it contains implausibly many values for its size")
         content, signs = prepare(content)
     read = _read_or_refuse(request, status, content, signs)
-    if isinstance(read, Read) and not read.unread:
-        return read
-    odd = isinstance(read, str) or (isinstance(read, Read) and not content.isascii())
+    odd = isinstance(read, str) or (isinstance(read, Read) and read.unread and not content.isascii())
     if odd and not large and (repaired := repair(content)) != content:
         again = _read_or_refuse(request, status, repaired)
         read = read if isinstance(again, str) else again
@@ -68,15 +77,10 @@ def _read_or_refuse(
     request: Request[T], status: int, content: bytes, signs: Signs | None = None
 ) -> Read[T] | ApiError | str:
     """The value, the error that the JSON carries, or why neither can be read."""
-    try:
-        silent = request.known and signs is None and decode_words(content) == NO_WORDS
-    except UNREADABLE:
-        silent = False
-    if not silent:
-        deletes = request.operation.method == "DELETE"
-        code = find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
-        if code is not None:
-            return read_error(code, content)
+    deletes = request.operation.method == "DELETE"
+    code = find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
+    if code is not None:
+        return read_error(code, content)
     try:
         return request.read(content)
     except RecursionError:

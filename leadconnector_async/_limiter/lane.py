@@ -68,7 +68,14 @@ class Lane:
         """Take a slot without waiting, if one is free and nobody waits."""
         if self._interactive.live or self._bulk.live or self.daily.remaining <= (self._reserve if bulk else 0):
             return None
-        return self._take(self._loop.time())
+        now, daily = self._loop.time(), self.daily
+        ticket = self.slots.take(now)
+        if ticket is not None:
+            if daily.only_counts:
+                daily.remaining -= 1
+            else:
+                daily.take(now)
+        return ticket
 
     async def take(
         self, *, bulk: bool = False, deadline: float | None = None, returned: bool = False
@@ -180,12 +187,9 @@ class Lane:
         return seconds * (1 + random.uniform(0, _JITTER))  # noqa: S311 - spreads load, guards nothing
 
     def _take(self, now: float) -> Ticket | None:
-        ticket, daily = self.slots.take(now), self.daily
+        ticket = self.slots.take(now)
         if ticket is not None:
-            if daily.only_counts:
-                daily.remaining -= 1
-            else:
-                daily.take(now)
+            self.daily.take(now)
         return ticket
 
     def _foresee(self, bulk: bool, deadline: float | None, returned: bool) -> Refused | None:

@@ -150,9 +150,11 @@ class Slots:
 
         `refused`: for the rate; `pause` follows.
         """
-        self._leave(ticket)
-        self._cooling.append((answered_at + self._lag, ticket.sent_at))
         limit, number = self.limit, ticket.number
+        self.in_flight -= 1
+        if self._fresh.pop(number, None) is None:
+            self._stalled.pop(number, None)
+        self._cooling.append((answered_at + self._lag, ticket.sent_at))
         if (headers.get(MAX), headers.get(INTERVAL)) != limit.said:
             limit.learn(number, headers)
         elif 0 < limit.stated_by < number:
@@ -167,12 +169,14 @@ class Slots:
 
     def cut(self, ticket: Ticket, now: float) -> None:
         """The request was cut off and may still be on its way: free a margin later than after an answer."""
-        self._leave(ticket)
+        self.give_back(ticket)
         self._cooling.append((now + self.limit.interval * _MARGIN, ticket.sent_at))
 
     def give_back(self, ticket: Ticket) -> None:
         """The request never left: the slot is free at once."""
-        self._leave(ticket)
+        self.in_flight -= 1
+        if self._fresh.pop(ticket.number, None) is None:
+            self._stalled.pop(ticket.number, None)
 
     def pause(self, ticket: Ticket, now: float, seconds: float) -> bool:
         """Stop after a refusal, for `seconds`; `False` if it belongs to an earlier pause.
@@ -195,12 +199,6 @@ class Slots:
         """No request is under way, none still counts, and nothing is known that a header would not tell again."""
         self._cool(now)
         return not self.in_use and now >= self.paused_until and self.limit.forget_at == math.inf
-
-    def _leave(self, ticket: Ticket) -> None:
-        """It is not under way any more."""
-        self.in_flight -= 1
-        if self._fresh.pop(ticket.number, None) is None:
-            self._stalled.pop(ticket.number, None)
 
     def _cool(self, now: float) -> None:
         interval, cooling, pace = self.limit.interval, self._cooling, self.pace
