@@ -91,9 +91,13 @@ LAYERS = {
     """,
     "jobs.journal": """
         folder status
-        load rows
-        writer
+        counts load reviewing
+        preparing
+        rows
+        columns writer
         database
+        tables
+        protocol
     """,
     "jobs.plan": """
         build render

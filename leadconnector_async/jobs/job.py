@@ -23,16 +23,18 @@ from .._validation.text import escape
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from .eta import ReadingLog, forecast_location
+from .journal.counts import list_faults, summarize
 from .journal.database import Connect
 from .journal.folder import enter, fill_journal, remove_files, reopen_journal
 from .journal.load import MOST_NAMED
-from .journal.rows import Position, count_open, try_again
-from .journal.status import summarize
+from .journal.preparing import forget_readings, has_sent
+from .journal.rows import Position, count_open, retry_failed
+from .journal.tables import get_fact, set_fact
 from .journal.writer import JournalWriter, make_thread
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source, hand_over
-from .prepare.prepare import Preparation, forget_readings, has_sent
-from .prepare.preview import Preview, list_faults, read_preview
+from .prepare.prepare import Preparation
+from .prepare.preview import Preview, read_preview
 from .report import write_files
 from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
@@ -125,7 +127,7 @@ class BulkJob:
         try:
             reopen = partial(reopen_journal, path, client.location_id or "", connect)
             journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
-            options = msgspec.json.decode(journal.get_fact("options") or "{}", type=JobOptions)
+            options = msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)
         except BaseException:
             close_lock(lock)
             raise
@@ -190,7 +192,7 @@ class BulkJob:
         """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
         content = msgspec.json.encode(self.options).decode()
-        await self._scribe.run(lambda journal: journal.set_fact("options", content))
+        await self._scribe.run(partial(set_fact, "options", content))
 
     async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         stopped = await self._prepare(on_read).run()
@@ -301,7 +303,7 @@ class BulkJob:
 
     async def retry_failed(self) -> int:
         """Put the rows that failed or were skipped on their turn again; returns how many. `run` sends them."""
-        return await self._scribe.run(try_again)
+        return await self._scribe.run(retry_failed)
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has done. Reads only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
@@ -27,25 +27,96 @@ from ..exceptions import (
 )
 
 RowState: TypeAlias = Literal[
-    "loaded", "refused", "in_place", "ready", "sent", "applied", "failed", "unknown", "skipped"
+    "applied", "in_place", "failed", "skipped", "refused", "unknown", "ready", "sent", "loaded"
 ]
-"""What has become of a row.
+"""The state of a row; `ROW_STATES` says what each means."""
 
-| state | meaning |
-| --- | --- |
-| `loaded` | its cells were checked; the appointment was not read yet |
-| `refused` | it cannot be carried out, or somebody changed the appointment before the job's first write |
-| `in_place` | the appointment is already as the row wants it; nothing is sent |
-| `ready` | checked against the calendar; waits for its turn |
-| `sent` | the intent is on disk and the request may have left: read back before it is sent again |
-| `applied` | done |
-| `failed` | rejected by the server or given up; nothing was changed |
-| `unknown` | it is not known whether it was applied |
-| `skipped` | left out because of a conflict, or because somebody else has changed the appointment |
-"""
+RowResult: TypeAlias = Literal["as planned", "not changed", "unknown", "remaining"]
+"""What a state means for the appointment; `remaining`: the row is not finished."""
 
-OPEN: Final[tuple[RowState, ...]] = ("loaded", "ready", "sent")
-"""What a resumed job goes on with."""
+
+class StateKind(Struct, frozen=True, kw_only=True):
+    """What follows from a state."""
+
+    meaning: str
+    words: str
+    """For summaries and reports."""
+    result: RowResult
+    to_read: bool = False
+    """The appointment is read before anything is sent."""
+    to_send: bool = False
+    """The row waits to be sent, or to be read back."""
+    sent: bool = False
+    """The change was sent, or may have been, and was not rejected."""
+    to_retry: bool = False
+    """`retry_failed` re-queues the row."""
+
+
+ROW_STATES: Final[Mapping[RowState, StateKind]] = {
+    "applied": StateKind(meaning="the change was applied", words="applied", result="as planned", sent=True),
+    "in_place": StateKind(
+        meaning="the appointment was already as the row wants it; nothing was sent",
+        words="already in place",
+        result="as planned",
+    ),
+    "failed": StateKind(
+        meaning="rejected by the server, or given up; nothing was changed",
+        words="failed",
+        result="not changed",
+        to_retry=True,
+    ),
+    "skipped": StateKind(
+        meaning="left out because of a conflict, or because somebody else has changed the appointment",
+        words="skipped",
+        result="not changed",
+        to_retry=True,
+    ),
+    "refused": StateKind(
+        meaning="cannot be carried out, or somebody changed the appointment before the job's first write",
+        words="refused",
+        result="not changed",
+    ),
+    "unknown": StateKind(
+        meaning="nobody knows whether the change was applied", words="outcome unknown", result="unknown", sent=True
+    ),
+    "ready": StateKind(
+        meaning="checked against the calendar; not sent yet",
+        words="to change",
+        result="remaining",
+        to_read=True,
+        to_send=True,
+    ),
+    "sent": StateKind(
+        meaning="the request may have been sent; the appointment is read back before it is sent again",
+        words="to read back",
+        result="remaining",
+        to_send=True,
+        sent=True,
+    ),
+    "loaded": StateKind(
+        meaning="the row is valid; its appointment was not read yet",
+        words="not read yet",
+        result="remaining",
+        to_read=True,
+    ),
+}
+"""All states, in the order of summaries."""
+
+
+def list_states(result: RowResult) -> tuple[RowState, ...]:
+    """The states with a result."""
+    return tuple(state for state, kind in ROW_STATES.items() if kind.result == result)
+
+
+OPEN: Final = list_states("remaining")
+"""The rows that a resumed job continues with."""
+NOT_CHANGED: Final = list_states("not changed")
+
+
+def count_rows(counts: Mapping[RowState, int], states: Iterable[RowState]) -> int:
+    """How many rows are in some states."""
+    return sum(counts.get(state, 0) for state in states)
+
 
 MOST_AT_ONCE: Final = 10_000
 """Rows of a location under way at once, at most: each takes a task and a connection."""
@@ -146,7 +217,7 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     @property
     def remaining(self) -> int:
         """Rows that a resumed job would go on with."""
-        return sum(self.counts.get(state, 0) for state in OPEN)
+        return count_rows(self.counts, OPEN)
 
 
 class JobProgress(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from typing import Final, Literal, TypeAlias
 
 from msgspec import UNSET, Struct
 
@@ -21,36 +20,15 @@ from .._api.validate import check_update
 from ..client import LeadConnector
 from ..exceptions import LeadConnectorError
 from ..models import Appointment, AppointmentUpdate
-from .journal import rows as journal_rows
-from .journal.database import Journal, Record
-from .journal.rows import decode_found, decode_texts, decode_updates
+from .journal import reviewing
+from .journal.preparing import Selection
+from .journal.protocol import Journal
+from .journal.reviewing import SentRow, Verdict
 from .journal.writer import JournalWriter
 from .plan.rows import PlanRow, Precondition
 from .prepare.prepare import find_last_place
 from .prepare.reader import CalendarReader, EventReading
 from .states import RowOutcome, describe_stop
-
-Verdict: TypeAlias = Literal["as_planned", "unchanged", "unclear", "differs", "gone"]
-"""`unchanged`: it is still as it was before the job; `unclear`: what was changed cannot be seen."""
-
-_TOUCHED: Final = "state IN ('applied', 'unknown', 'sent') AND parks IS NULL"
-_UNKNOWN: Final = "state = 'unknown'"
-_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE {states}"
-_SETTLE: Final = """
-    UPDATE rows SET state = 'applied', reason = ''
-    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'as_planned');
-    UPDATE rows SET state = 'ready', reason = '', repeated = 1
-    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'unchanged');
-    UPDATE rows SET state = 'ready', reason = '' WHERE state = 'skipped' AND number IN (
-        SELECT parks FROM rows JOIN undo USING (number) WHERE parks IS NOT NULL AND state IN ('applied', 'ready')
-    );
-"""
-_ROW: Final = "SELECT found, updates, shown FROM rows WHERE number = ?"
-_KEEP: Final = "INSERT OR REPLACE INTO undo VALUES (?, ?, ?, ?)"
-_BACK: Final = """
-    SELECT line, COALESCE(new_id, event_id), location, found, differences, seen FROM rows JOIN undo USING (number)
-    WHERE verdict = 'as_planned' ORDER BY number
-"""
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -85,41 +63,35 @@ class Verifier:
 
     async def verify(self) -> Verification:
         """Compare every row that was applied, or may have been, with the calendar."""
-        await self._read_all(_TOUCHED)
-        checked = await self._scribe.run(lambda journal: journal.read_one("SELECT COUNT(*) FROM undo"))
-        differing = await self._scribe.run(partial(_list_outcomes, "verdict NOT IN ('as_planned', 'unclear')"))
-        unclear = await self._scribe.run(partial(_list_outcomes, "verdict = 'unclear'"))
-        return Verification(
-            checked=int(str(checked[0])) if checked else 0, differing=tuple(differing), unclear=tuple(unclear)
-        )
+        await self._read_all("sent")
+        checked = await self._scribe.run(reviewing.count_reviewed)
+        differing = await self._scribe.run(partial(reviewing.list_reviewed, ("as_before", "differs", "gone")))
+        unclear = await self._scribe.run(partial(reviewing.list_reviewed, ("unclear",)))
+        return Verification(checked=checked, differing=tuple(differing), unclear=tuple(unclear))
 
     async def plan_undo(self) -> Undo:
         """Plan the way back of all that still stands as the job has left it."""
-        await self._read_all(_TOUCHED)
-        kept = await self._scribe.run(partial(_list_outcomes, "verdict IN ('differs', 'gone', 'unclear')"))
+        await self._read_all("sent")
+        kept = await self._scribe.run(partial(reviewing.list_reviewed, ("differs", "gone", "unclear")))
         return Undo(rows=self._scribe.lend(list_rows_back), kept=tuple(kept))
 
     async def settle_unknown(self) -> bool:
         """Look at rows whose outcome is unknown, now that time has passed; tells whether some are to be sent."""
-        if not await self._scribe.run(lambda journal: journal.count(_UNKNOWN)):
+        if not await self._scribe.run(reviewing.has_unknown):
             return False
-        await self._read_all(_UNKNOWN, leave_unread=True)
-        await self._scribe.run(lambda journal: journal.script(f"BEGIN; {_SETTLE} COMMIT"))
-        return await self._scribe.run(lambda journal: journal.count("state = 'ready'")) > 0
+        await self._read_all("unknown", leave_unread=True)
+        return await self._scribe.run(reviewing.resolve_unknown)
 
-    async def _read_all(self, states: str, *, leave_unread: bool = False) -> None:
-        await self._scribe.run(partial(_forget, states))
-        query = _LOCATIONS.format(states=states)
-        for (location,) in await self._scribe.run(lambda journal: list(journal.read(query))):
-            await self._read_location(str(location), states, leave_unread=leave_unread)
+    async def _read_all(self, selection: Selection, *, leave_unread: bool = False) -> None:
+        for location in await self._scribe.run(partial(reviewing.begin_review, selection)):
+            await self._read_location(location, selection, leave_unread=leave_unread)
 
-    async def _read_location(self, location: str, states: str, *, leave_unread: bool) -> None:
+    async def _read_location(self, location: str, selection: Selection, *, leave_unread: bool) -> None:
         client = self._find_client(location).with_options(priority="bulk")
         keep: Callable[[list[EventReading]], Awaitable[None]] = partial(self._keep, client.version)
+        reader = CalendarReader(client, location, selection, self._scribe.run, keep, self._clock)
         try:
-            await CalendarReader(client, location, states, self._scribe.run, keep, self._clock).read_all(
-                find_last_place
-            )
+            await reader.read_all(find_last_place)
         except LeadConnectorError as error:
             if not leave_unread or describe_stop(error, location) is None:
                 raise
@@ -130,66 +102,35 @@ class Verifier:
 
 def list_rows_back(journal: Journal) -> Iterator[PlanRow]:
     """The rows of the way back."""
-    for line, event_id, location, found, differences, seen in journal.read(_BACK):
-        fields = [name for name, *_ in decode_texts(differences)]
-        yield PlanRow(
-            int(str(line)),
-            str(event_id),
-            _build_way_back(decode_found(found), fields),
-            str(location) or None,
-            before=_describe(decode_found(seen)),
-        )
+    for row in reviewing.list_ways_back(journal):
+        update = _build_way_back(row.before, row.fields)
+        yield PlanRow(row.line, row.event_id, update, row.location or None, before=_describe(row.seen))
 
 
-def _forget(states: str, journal: Journal) -> None:
+def _keep_verdicts(version: str, readings: list[EventReading], journal: Journal) -> None:
     with journal.commit():
-        journal.write("DELETE FROM undo")
-        journal.write(f"UPDATE rows SET read_at = NULL WHERE {states}")  # noqa: S608 - ours
+        for reading in readings:
+            row = reviewing.read_sent(reading.number, journal)
+            verdict, reason = _compare(version, reading, row)
+            reviewing.write_verdict(reading.number, verdict, reason, reading.found, reading.read_at, journal)
 
 
-def _keep_verdicts(version: str, sights: list[EventReading], journal: Journal) -> None:
-    with journal.commit():
-        for sight in sights:
-            verdict, reason = _judge(version, sight, journal.read_one(_ROW, (sight.number,)))
-            seen = None if sight.found is None else journal_rows.encode_found(sight.found)
-            journal.write(_KEEP, (sight.number, verdict, reason, seen))
-            journal.write("UPDATE rows SET read_at = ? WHERE number = ?", (sight.read_at, sight.number))
-
-
-def _judge(version: str, sight: EventReading, record: Record | None) -> tuple[Verdict, str]:
-    if sight.found is None:
-        return "gone", sight.reason
-    found, updates, shown = record or (None, None, None)
-    planned = decode_updates(updates)[-1]
+def _compare(version: str, reading: EventReading, row: SentRow) -> tuple[Verdict, str]:
+    if reading.found is None:
+        return "gone", reading.reason
+    planned = row.planned
     sent = {name for name in planned.__struct_fields__ if getattr(planned, name) is not UNSET}
-    left = decode_found(shown if shown is not None else found)
-    others = [one for one in list_changes(left, sight.found, whole=shown is None) if one.name not in sent]
-    shows = compare_update(check_update(planned, version), sight.found)
+    differences = list_changes(row.after, reading.found, whole=row.shown is None)
+    others = [one for one in differences if one.name not in sent]
+    shows = compare_update(check_update(planned, version), reading.found)
     if shows is True and not others:
         return "as_planned", ""
-    changes = list_changes(decode_found(found), sight.found)
+    changes = list_changes(row.before, reading.found)
     if shows is None and not (changes or others):
         return "unclear", "the event does not show what was changed"
     if not changes:
-        return "unchanged", "it is as it was before"
+        return "as_before", "it is as it was before"
     return "differs", ", ".join(map(str, others or changes))
-
-
-def _list_outcomes(condition: str, journal: Journal) -> list[RowOutcome]:
-    query = f"""
-        SELECT line, event_id, location, verdict, undo.reason FROM rows JOIN undo USING (number)
-        WHERE {condition} ORDER BY number
-    """  # noqa: S608 - ours
-    return [
-        RowOutcome(
-            line=int(str(line)),
-            event_id=str(event_id),
-            location_id=str(location) or None,
-            state="skipped",
-            reason=str(reason),
-        )
-        for line, event_id, location, _, reason in journal.read(query)
-    ]
 
 
 def _build_way_back(found: Appointment, fields: list[str]) -> AppointmentUpdate:

@@ -12,7 +12,7 @@ from unittest import mock
 from leadconnector_async import AppointmentUpdate, LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, PlanRow, iterate_plan, job, update_many
 from leadconnector_async.jobs.journal import writer
-from leadconnector_async.jobs.journal.database import Journal
+from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.report import write_files
 
 from .made import build_location_id, connect, write_plan
@@ -65,7 +65,7 @@ async def run_job(client: LeadConnector, folder: Path) -> float:
     return seconds
 
 
-def time_report(folder: str, summary: JobSummary, journal: Journal) -> None:
+def time_report(folder: str, summary: JobSummary, journal: SQLiteJournal) -> None:
     began = time.perf_counter()
     write_files(folder, summary, journal)
     REPORTS.append(time.perf_counter() - began)

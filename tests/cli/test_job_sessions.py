@@ -100,7 +100,7 @@ async def test_a_dry_run_shows_the_good_rows_beside_the_bad_ones(clinic: Sandbox
         assert await reschedule(plan, dry_run=True, skip_refused=skip) == 2
         said = capsys.readouterr().err
         assert "2 to change, 1 refused" in said
-        assert "line 4, event_id: the event is deleted or unknown; remove the row, or hint the id" in said
+        assert "line 4, event_id: the event is deleted or unknown; remove the row, or correct the id" in said
     assert not writes(clinic)
     assert await reschedule(plan, yes=True, skip_refused=True, canary=1) == 1
     assert len(writes(clinic)) == 2

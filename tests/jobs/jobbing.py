@@ -7,6 +7,8 @@ from pathlib import Path
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, PlanRow, RowFault, iterate_plan
+from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.protocol import Journal
 from leadconnector_async.sandbox import BookedAppointment, Limits, Sandbox
 
 FAST = Limits(max_requests=100_000, interval=1.0)
@@ -31,6 +33,16 @@ async def run(
     chosen = JobOptions(**options)  # type: ignore[arg-type]
     async with await BulkJob.create(folder, client, plan, options=chosen) as job:
         return await job.run()
+
+
+async def select(job: BulkJob, query: str) -> list[tuple[object, ...]]:
+    """What the journal of a job holds."""
+
+    def read(journal: Journal) -> list[tuple[object, ...]]:
+        assert isinstance(journal, SQLiteJournal)
+        return journal._connection.execute(query).fetchall()
+
+    return await job._scribe.run(read)
 
 
 def writes(sandbox: Sandbox) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault
-from leadconnector_async.jobs.journal.database import JOURNAL, Journal
+from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.status import summarize
 from leadconnector_async.jobs.report.html_report import write_report
 from leadconnector_async.jobs.report.outcomes import write_outcomes
@@ -20,9 +20,9 @@ async def keep(folder: Path, client: LeadConnector, plan: Iterable[PlanRow | Row
 
 
 @contextmanager
-def look(folder: Path) -> Iterator[Journal]:
+def look(folder: Path) -> Iterator[SQLiteJournal]:
     """The journal of a job that has ended."""
-    journal = Journal.open(str(folder / JOURNAL))
+    journal = SQLiteJournal.open(str(folder / JOURNAL))
     try:
         yield journal
     finally:

@@ -10,7 +10,7 @@ from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, at, exchange, of_one_doctor, picture, rows, run, writes
+from .jobbing import FAST, at, exchange, of_one_doctor, picture, rows, run, select, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -58,9 +58,7 @@ async def test_a_cycle_is_left_out_if_asked_to(sandbox: Sandbox, client: LeadCon
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events), free)) as job:
         job.options = type(job.options)(on_conflict="skip")
         summary = await job.run()
-        reasons = [
-            str(record[0]) for record in job._scribe._journal.read("SELECT reason FROM rows ORDER BY number")
-        ]
+        reasons = [str(reason) for (reason,) in await select(job, "SELECT reason FROM rows ORDER BY number")]
     assert summary.counts == {"skipped": 3, "applied": 1}
     assert reasons[0] == "each of these rows wants the time of the next: line 1 -> line 2 -> line 3 -> line 1"
     assert {event.id: event for event in events} == {event.id: before[event.id] for event in events}
@@ -76,9 +74,7 @@ async def test_rows_behind_one_that_cannot_move_are_left_out(
     before = picture(sandbox)
     async with await BulkJob.create(tmp_path / "job", client, plan) as job:
         summary = await job.run()
-        reasons = [
-            str(record[0]) for record in job._scribe._journal.read("SELECT reason FROM rows ORDER BY number")
-        ]
+        reasons = [str(reason) for (reason,) in await select(job, "SELECT reason FROM rows ORDER BY number")]
     assert summary.counts == {"failed": 1, "skipped": 11}
     assert reasons[10] == "line 12, whose time it wants, has not moved (failed)"
     assert picture(sandbox) == before
@@ -127,9 +123,8 @@ async def test_a_parked_appointment_goes_back_if_the_others_cannot_move(
     cells[1] |= {"title": "x", "assigned_user_id": first.assigned_user_id}
     async with await BulkJob.create(tmp_path / "job", client, rows(*cells)) as job:
         await job.prepare()
-        parked = job._scribe._journal.read_one("SELECT parks FROM rows WHERE parks IS NOT NULL")
-        assert parked is not None
-        blocked = second.id if parked[0] == 1 else first.id
+        ((parks,),) = await select(job, "SELECT parks FROM rows WHERE parks IS NOT NULL")
+        blocked = second.id if parks == 1 else first.id
         sandbox.delete_appointment(blocked)
         summary: JobSummary = await job.run()
     assert summary.counts == {"failed": 1, "skipped": 1}
@@ -189,9 +184,7 @@ async def test_nothing_that_is_refused_is_moved(
     before = picture(sandbox)
     async with await BulkJob.create(tmp_path / "job", client, plan, options=JobOptions(skip_refused=True)) as job:
         await job.run()
-        states = await job._scribe.run(
-            lambda journal: dict(journal.read("SELECT event_id, state FROM rows WHERE parks IS NULL"))
-        )
+        states = dict(await select(job, "SELECT event_id, state FROM rows WHERE parks IS NULL"))  # type: ignore[arg-type]
     for one, other in moves:
         expected = other.start_time if states[one.id] == "applied" else before[one.id].start_time
         assert sandbox.appointment(one.id).start_time == expected

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from leadconnector_async import Event, LeadConnector, PlanError, RetryPolicy
 from leadconnector_async.events import ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, RowOutcome
-from leadconnector_async.jobs.journal.rows import list_outcomes
+from leadconnector_async.jobs.journal.rows import find_outcomes
+from leadconnector_async.jobs.states import OPEN
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .jobbing import rows, week_later
@@ -210,8 +212,9 @@ class Calendar(RuleBasedStateMachine):
                 assert there.start_time == datetime.fromisoformat(self.wanted[outcome.event_id])
 
     async def list_outcomes(self, job: BulkJob) -> list[RowOutcome]:
-        states = ("applied", "skipped", "refused", "failed", "unknown", "in_place")
-        return await job._scribe.run(lambda journal: list(list_outcomes(journal, states)))
+        numbers = range(1, len(self.wanted) + 1)
+        found = await job._scribe.run(partial(find_outcomes, numbers))
+        return [one for one in found if one.state not in OPEN]
 
     def teardown(self) -> None:
         time.time = self.real_time

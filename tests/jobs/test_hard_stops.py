@@ -9,12 +9,12 @@ import pytest
 from leadconnector_async import JournalError, LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import rows as journal_rows
-from leadconnector_async.jobs.journal.database import Journal
+from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.rows import OpenRow
 from leadconnector_async.jobs.run import runner
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, exchange, of_one_doctor, rows, week_later, writes
+from .jobbing import FAST, exchange, of_one_doctor, rows, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -144,7 +144,7 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
     sent: list[int] = []
     fetch = journal_rows.fetch_open
 
-    def fail(location: str, after: tuple[int, int], most: int, journal: Journal) -> list[OpenRow]:
+    def fail(location: str, after: tuple[int, int], most: int, journal: SQLiteJournal) -> list[OpenRow]:
         if after[1] > 0:
             sent.append(count_requests(sandbox))
             raise JournalError("cannot be read")
@@ -155,9 +155,7 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
         async with asyncio.timeout(HANG):
             with pytest.raises(JournalError, match="cannot be read"):
                 await job.run()
-        states = Counter(
-            await job._scribe.run(lambda journal: [one[0] for one in journal.read("SELECT state FROM rows")])
-        )
+        states = Counter(state for (state,) in await select(job, "SELECT state FROM rows"))
     assert states == {"applied": count_requests(sandbox), "ready": 250 - count_requests(sandbox)}
     assert 40 <= sent[0] <= count_requests(sandbox) <= sent[0] + 40 < 200
 

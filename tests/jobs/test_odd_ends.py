@@ -20,7 +20,7 @@ from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, update_many
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
-from .jobbing import FAST, WEEK, at, exchange, of_one_doctor, rows, run, week_later, writes
+from .jobbing import FAST, WEEK, at, exchange, of_one_doctor, rows, run, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -37,8 +37,7 @@ async def do(job: BulkJob, statement: str) -> None:
 
 
 async def list_states(job: BulkJob) -> list[tuple[object, ...]]:
-    query = "SELECT state, reason FROM rows WHERE parks IS NULL ORDER BY number"
-    return await job._scribe.run(lambda journal: list(journal.read(query)))
+    return await select(job, "SELECT state, reason FROM rows WHERE parks IS NULL ORDER BY number")
 
 
 async def test_a_row_behind_one_that_cannot_be_looked_at_ends(
@@ -97,9 +96,8 @@ async def test_nobody_is_parked_whose_appointment_somebody_has_moved(
             await job.prepare()
             if old:
                 await do(job, "UPDATE rows SET read_at = read_at - 3600")
-            parked = job._scribe._journal.read_one("SELECT event_id FROM rows WHERE parks IS NOT NULL")
-            assert parked is not None
-            moved = sandbox.appointment(str(parked[0]))
+            ((parked,),) = await select(job, "SELECT event_id FROM rows WHERE parks IS NOT NULL")
+            moved = sandbox.appointment(str(parked))
             far = moved.start_time + 9 * WEEK
             sandbox.edit_appointment(moved.id, start_time=far, end_time=far + timedelta(minutes=15))
             await job.run()

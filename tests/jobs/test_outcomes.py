@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector, PlanError
 from leadconnector_async._files import replace_file
 from leadconnector_async.jobs import BulkJob, JobSummary, PlanRow, Shift, iterate_plan, parse_shift, read_plan
-from leadconnector_async.jobs.journal.database import JOURNAL, Journal
+from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.load import load_plan
+from leadconnector_async.jobs.journal.tables import set_fact
 from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox
 
@@ -64,9 +65,9 @@ def test_what_failed_comes_back_as_it_was(
     if not plan:
         return
     folder = tmp_path_factory.mktemp("fed", numbered=True)
-    journal = Journal.create(str(folder / JOURNAL))
+    journal = SQLiteJournal.create(str(folder / JOURNAL))
     load_plan(journal, plan, "here")
-    journal.set_fact("location", "here")
+    set_fact("location", "here", journal)
     journal.write("UPDATE rows SET state = 'failed', reason = '=cmd', trace_id = '+1'")
     write_outcomes(journal, str(folder), JobSummary(counts={"failed": len(plan)}))
     journal.close()
@@ -195,7 +196,7 @@ async def test_rows_that_may_have_been_told_twice_are_listed(
 
 def test_what_a_plan_cannot_say_is_not_dropped_silently(tmp_path: Path) -> None:
     """A row made in Python may set null: fed back, the file is refused until somebody has looked."""
-    journal = Journal.create(str(tmp_path / JOURNAL))
+    journal = SQLiteJournal.create(str(tmp_path / JOURNAL))
     update = AppointmentUpdate(title="Visit", address=None, description=" x ")
     load_plan(journal, [PlanRow(1, "a", update), PlanRow(2, "b", AppointmentUpdate(title="y"))], "")
     journal.write("UPDATE rows SET state = 'failed'")

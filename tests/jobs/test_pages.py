@@ -8,7 +8,7 @@ from leadconnector_async import DecodeError, LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, rows, week_later, writes
+from .jobbing import FAST, rows, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -27,8 +27,7 @@ def list_moved(sandbox: Sandbox, plan: list[dict[str, object]]) -> set[str]:
 
 async def list_in(job: BulkJob, *states: str) -> set[str]:
     """The events of the rows that the journal has in these states."""
-    query = "SELECT event_id, state FROM rows"
-    records = await job._scribe.run(lambda journal: list(journal.read(query)))
+    records = await select(job, "SELECT event_id, state FROM rows")
     return {str(event_id) for event_id, state in records if state in states}
 
 

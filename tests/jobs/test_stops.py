@@ -13,13 +13,13 @@ from leadconnector_async import Appointment, BadRequestError, LeadConnector, Slo
 from leadconnector_async.events import Event, RequestSent, ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import writer
-from leadconnector_async.jobs.journal.database import Journal
+from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.writer import Entry
 from leadconnector_async.jobs.run import execute
 from leadconnector_async.reschedule.apply import Operations, Planned, Update
 from leadconnector_async.sandbox import Limits, Sandbox
 
-from .jobbing import FAST, at, exchange, of_one_doctor, rows, run, week_later, writes
+from .jobbing import FAST, at, exchange, of_one_doctor, rows, run, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -28,8 +28,7 @@ CONCURRENCIES = [1, 16, 50]
 
 
 async def count_states(job: BulkJob) -> Counter[object]:
-    query = "SELECT state FROM rows"
-    return Counter(await job._scribe.run(lambda journal: [record[0] for record in journal.read(query)]))
+    return Counter(state for (state,) in await select(job, "SELECT state FROM rows"))
 
 
 async def check(job: BulkJob, sandbox: Sandbox) -> Counter[object]:
@@ -180,7 +179,7 @@ async def test_the_last_row_that_is_put_off_is_tried_again_in_the_same_run(
     """However long the disk takes to note that it was put off."""
     commit = writer._commit
 
-    def commit_slowly(journal: Journal, entries: list[Entry]) -> None:
+    def commit_slowly(journal: SQLiteJournal, entries: list[Entry]) -> None:
         time.sleep(0.02)
         commit(journal, entries)
 

@@ -18,8 +18,9 @@ from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JournalError
 from ..plan.sources import AnyRow
 from ..states import JobOptions
-from .database import JOURNAL, Connect, Journal
+from .database import JOURNAL, Connect, SQLiteJournal
 from .load import load_plan
+from .tables import get_fact, set_fact
 
 _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the plan was taken in whole."""
@@ -59,7 +60,7 @@ def _check_is_vacant(path: str) -> None:
     """Nothing that is there is replaced: neither a job, nor what only looks like one."""
     if os.path.exists(os.path.join(path, JOURNAL)):
         try:
-            Journal.open(os.path.join(path, JOURNAL)).close()
+            SQLiteJournal.open(os.path.join(path, JOURNAL)).close()
         except JournalError as error:
             hint = "move it away, or choose another folder"
             text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."
@@ -93,10 +94,10 @@ def _is_still_there(path: str, lock: int) -> bool:
         return False
 
 
-def reopen_journal(path: str, location: str, connect: Connect | None) -> Journal:
+def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJournal:
     """Open the journal of a job that was begun. Raises `ConfigurationError` if it is for another location."""
-    journal = Journal.open(os.path.join(path, JOURNAL), connect)
-    kept = journal.get_fact("location")
+    journal = SQLiteJournal.open(os.path.join(path, JOURNAL), connect)
+    kept = get_fact("location", journal)
     if kept != location:
         journal.close()
         raise ConfigurationError(
@@ -112,16 +113,16 @@ def fill_journal(
     options: JobOptions,
     connect: Connect | None,
     rows: Iterable[AnyRow],
-) -> Journal:
+) -> SQLiteJournal:
     """Take a plan into a new journal. Raises `PlanError`."""
     filling = os.path.join(path, _FILLING)
-    journal = Journal.create(filling, connect)
+    journal = SQLiteJournal.create(filling, connect)
     try:
         load_plan(journal, rows, location, timezone)
-        journal.set_fact("options", msgspec.json.encode(options).decode())
-        journal.set_fact("location", location)
-        journal.set_fact("made_at", str(time.time()))
-        journal.settle()
+        set_fact("options", msgspec.json.encode(options).decode(), journal)
+        set_fact("location", location, journal)
+        set_fact("made_at", str(time.time()), journal)
+        journal.complete()
     finally:
         journal.close()
     try:
@@ -129,4 +130,4 @@ def fill_journal(
         settle_name(os.path.join(path, JOURNAL))
     except OSError as error:
         raise JournalError(f"The journal in {escape(path)} could not be written ({error.strerror}).") from error
-    return Journal.open(os.path.join(path, JOURNAL), connect)
+    return SQLiteJournal.open(os.path.join(path, JOURNAL), connect)

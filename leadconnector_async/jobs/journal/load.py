@@ -10,43 +10,56 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from ...exceptions import RowFault
 from ..plan.files import PlanRows, build_plan_error, describe_duplicate
 from ..plan.rows import PlanRow
 from ..plan.sources import AnyRow, read_any
 from ..plan.wanted import Wanted
-from .database import Journal, Record
+from .database import SQLiteJournal
+from .protocol import Journal, Record
+from .tables import INDEXES, set_fact
 
 MOST_NAMED: Final = 1000
 """Bad rows that an error names; the others are counted."""
 _INSERT: Final = "INSERT INTO rows (number, line, location, event_id, key, wanted) VALUES (?, ?, ?, ?, ?, ?)"
-_INDEXES: Final = """
-CREATE INDEX rows_by_event ON rows (location, event_id);
-CREATE INDEX rows_by_new_id ON rows (location, new_id) WHERE new_id IS NOT NULL;
-CREATE INDEX rows_parking ON rows (parks) WHERE parks IS NOT NULL;
-CREATE INDEX rows_unread ON rows (location, number) WHERE read_at IS NULL;
-CREATE INDEX rows_open ON rows (location, rank, number) WHERE state IN ('ready', 'sent');
+_DUPLICATES: Final = """
+    SELECT later.line, later.event_id, MIN(earlier.line)
+    FROM rows AS later JOIN rows AS earlier
+    ON earlier.location = later.location AND earlier.event_id = later.event_id AND earlier.number < later.number
+    WHERE (later.location, later.event_id) IN (
+        SELECT location, event_id FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1
+    )
+    GROUP BY later.number, later.line, later.event_id ORDER BY later.line
 """
 _MANY: Final = 2**128
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def load_plan(journal: Journal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None) -> int:
+def load_plan(
+    journal: SQLiteJournal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None
+) -> int:
     """Write all rows, and look for events that stand twice. Returns how many; raises `PlanError`."""
     faults = _Faults()
     counter = _Counter()
     with journal.commit():
         journal.write_all(_INSERT, _build_records(_check_all(rows, timezone), default_location, faults, counter))
-    journal.script(_INDEXES)
+    journal.script(INDEXES)
     for fault in _find_duplicates(journal):
         faults.add(fault)
     if faults.count:
         raise build_plan_error(sorted(faults.named, key=lambda fault: fault.line), faults.count)
     if not counter.number:
         raise build_plan_error([RowFault(1, "", "the plan has no rows", "add one below the heading")], 1)
-    journal.set_fact("plan", f"{counter.digest:032x}")
+    set_fact("plan", f"{counter.digest:032x}", journal)
     return counter.number
+
+
+class _Duplicate(Struct, frozen=True, array_like=True):
+    line: int
+    event_id: str
+    first: int
 
 
 class _Faults:
@@ -91,14 +104,5 @@ def _check_all(rows: Iterable[AnyRow], timezone: str | None) -> Iterator[PlanRow
 
 
 def _find_duplicates(journal: Journal) -> Iterator[RowFault]:
-    query = """
-        SELECT later.line, later.event_id, MIN(earlier.line)
-        FROM rows AS later JOIN rows AS earlier
-        ON earlier.location = later.location AND earlier.event_id = later.event_id AND earlier.number < later.number
-        WHERE (later.location, later.event_id) IN (
-            SELECT location, event_id FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1
-        )
-        GROUP BY later.number ORDER BY later.line
-    """
-    for line, event_id, first in journal.read(query):
-        yield describe_duplicate(int(str(line)), str(event_id), int(str(first)))
+    for found in journal.read(_Duplicate, _DUPLICATES):
+        yield describe_duplicate(found.line, found.event_id, found.first)

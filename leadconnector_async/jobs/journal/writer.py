@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from ...exceptions import ConfigurationError, JournalError
-from .database import Journal, Record
+from .protocol import Journal, Record
 
 T = TypeVar("T")
 Then = Callable[[JournalError | None], None]

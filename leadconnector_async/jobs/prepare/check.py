@@ -21,7 +21,7 @@ from ...exceptions import InvalidRequestError
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
 from ...reschedule.plan import Change, Changes, Difference, plan_change
-from ..journal.rows import BusyTime, CheckResult
+from ..journal.preparing import BusyTime, CheckResult
 from ..plan.rows import BadRow
 from ..plan.shift import apply_shift
 from ..plan.wanted import Wanted

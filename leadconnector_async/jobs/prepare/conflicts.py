@@ -18,29 +18,17 @@ from ...client import LeadConnector
 from ...exceptions import ApiError, InvalidRequestError, RowFault
 from ...models import Appointment
 from ...reschedule.plan import plan_change
-from ..journal.database import Journal
-from ..journal.rows import decode_found, decode_updates, encode_updates, write_faults
+from ..journal import preparing
+from ..journal.preparing import PreparedRow
+from ..journal.protocol import Journal
 from ..states import OnConflict, describe_stop
 from .check import build_stay
-from .ordering import Cycle, Move, Order, order_moves
+from .ordering import Cycle, Order, order_moves
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Journal], T]], Awaitable[T]]
 
 _LONGEST_LOOK: Final = timedelta(days=31)
-_MOVES: Final = """
-    SELECT number, owner_before, start_before, end_before, owner_after, start_after, end_after FROM rows
-    WHERE location = ? AND state IN ('ready', 'in_place') AND start_before IS NOT NULL AND start_after IS NOT NULL
-    AND parks IS NULL ORDER BY number
-"""
-_ADD: Final = """
-    INSERT INTO rows (line, location, event_id, key, wanted, state, found, updates, parks, read_at, rank)
-    SELECT line, location, event_id, key || 'p', wanted, 'ready', found, ?, number, read_at, -1 FROM rows
-    WHERE number = ?
-"""
-_WAIT_FOR: Final = """
-    UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?) WHERE number = ?
-"""
 
 
 class Parking(Struct, frozen=True):
@@ -75,62 +63,37 @@ async def _call(run: Run[object], work: Callable[[Journal], T]) -> T:
 
 def _settle(location: str, on_conflict: OnConflict, journal: Journal) -> Order | None:
     """Returns the order only if places must be found before it can be written: it is large, and there are many."""
-    order = order_moves(_list_moves(location, journal))
+    order = order_moves(preparing.list_moves(location, journal))
     if order.cycles and on_conflict == "park":
         return order
     _keep(location, order, on_conflict, {}, journal)
     return None
 
 
-def _list_moves(location: str, journal: Journal) -> Iterator[Move]:
-    for number, *stays in journal.read(_MOVES, (location,)):
-        owner_before, start_before, end_before, owner_after, start_after, end_after = stays
-        yield Move(
-            int(str(number)),
-            None if owner_before is None else str(owner_before),
-            int(str(start_before)),
-            int(str(end_before)),
-            None if owner_after is None else str(owner_after),
-            int(str(start_after)),
-            int(str(end_after)),
-        )
-
-
 def _refuse_clashes(order: Order, journal: Journal) -> set[int]:
     """The later of two rows that want the same time is refused, unless one goes without the slot check."""
     refused: set[int] = set()
     for clash in order.clashes:
-        first, second = (_read_row(number, journal) for number in (clash.first, clash.second))
-        if first.ignores or second.ignores or not second.is_ready:
+        first, second = (preparing.read_row(number, journal) for number in (clash.first, clash.second))
+        if _ignores_slots(first) or _ignores_slots(second) or second.state != "ready":
             continue
         reason = f"it wants the same time of the same person as line {first.line}"
         hint = "give one another time, or set ignore_free_slot_validation where a slot has several places"
-        write_faults(journal, [RowFault(second.line, "start_time", reason, hint)])
-        journal.write("UPDATE rows SET state = 'refused', reason = ? WHERE number = ?", (reason, clash.second))
+        preparing.refuse(clash.second, RowFault(second.line, "start_time", reason, hint), journal)
         refused.add(clash.second)
     return refused
 
 
-class _Row(Struct, frozen=True):
-    line: int
-    found: Appointment
-    ignores: bool
-    is_ready: bool
-
-
-def _read_row(number: int, journal: Journal) -> _Row:
-    record = journal.read_one("SELECT line, found, updates, state FROM rows WHERE number = ?", (number,))
-    line, found, updates, state = record or (0, None, None, None)
-    planned = decode_updates(updates)
-    ignores = bool(planned) and planned[-1].ignore_free_slot_validation is True
-    return _Row(int(str(line)), decode_found(found), ignores, state == "ready")
+def _ignores_slots(row: PreparedRow) -> bool:
+    planned = row.planned
+    return bool(planned) and planned[-1].ignore_free_slot_validation is True
 
 
 async def _find_parking(
     client: LeadConnector, location: str, cycle: Cycle, run: Run[object], taken: list[Parking]
 ) -> Parking | None:
     """A free slot of the same person in the same calendar that no row of the plan wants."""
-    event = (await _call(run, partial(_read_row, cycle.first))).found
+    event = (await _call(run, partial(preparing.read_row, cycle.first))).before
     stay = build_stay(event)
     if stay is None or event.calendar_id is None or event.start_time is None or event.end_time is None:
         return None
@@ -146,9 +109,9 @@ async def _find_parking(
     slots = sorted(slot for day in days.values() for slot in day)
     length = event.end_time - event.start_time
     for start in _list_long_enough(slots, length):
-        asked = (location, stay.owner, int((start + length).timestamp()), int(start.timestamp()))
+        begin_end = int(start.timestamp()), int((start + length).timestamp())
         is_taken = any(place.start < start + length and start < place.end for place in taken)
-        if not is_taken and not await _call(run, partial(_is_wanted, asked)):
+        if not is_taken and not await _call(run, partial(preparing.is_wanted, location, stay.owner, *begin_end)):
             return Parking(cycle, event, start, start + length)
     return None
 
@@ -161,24 +124,15 @@ def _list_long_enough(slots: list[datetime], length: timedelta) -> Iterator[date
             yield start
 
 
-def _is_wanted(asked: tuple[str, str | None, int, int], journal: Journal) -> bool:
-    condition = "location = ? AND owner_after = ? AND start_after < ? AND end_after > ?"
-    return journal.count(condition, asked) > 0
-
-
 def _keep(
     location: str, order: Order, on_conflict: OnConflict, places: dict[int, Parking], journal: Journal
 ) -> None:
     with journal.commit():
-        journal.write("INSERT OR IGNORE INTO settled VALUES (?)", (location,))
+        order_of_rows = [
+            (number, order.ranks.get(number, 1), blockers) for number, blockers in order.waits_for.items()
+        ]
+        preparing.write_order(location, order_of_rows, journal)
         stay = _refuse_clashes(order, journal)
-        journal.write_all(
-            "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?",
-            [
-                (order.ranks.get(number, 1), " ".join(map(str, blockers)), number)
-                for number, blockers in order.waits_for.items()
-            ],
-        )
         for cycle in order.cycles:
             place = places.get(cycle.first)
             if on_conflict == "force":
@@ -192,12 +146,9 @@ def _keep(
 
 def _force(cycle: Cycle, journal: Journal) -> None:
     """It goes first and without the slot check."""
-    record = journal.read_one("SELECT updates FROM rows WHERE number = ?", (cycle.first,))
-    *others, last = decode_updates(record[0] if record else None)
-    updates = encode_updates((*others, structs.replace(last, ignore_free_slot_validation=True)))
-    journal.write(
-        "UPDATE rows SET updates = ?, rank = 0, waits_for = NULL WHERE number = ?", (updates, cycle.first)
-    )
+    *others, last = preparing.read_row(cycle.first, journal).planned
+    updates = (*others, structs.replace(last, ignore_free_slot_validation=True))
+    preparing.send_first(cycle.first, updates, journal)
 
 
 def _park(place: Parking, journal: Journal) -> None:
@@ -209,18 +160,10 @@ def _park(place: Parking, journal: Journal) -> None:
         end_time=place.end,
         changes={"to_notify": False},
     )
-    journal.write(_ADD, (encode_updates(change.updates), place.cycle.first))
-    record = journal.read_one("SELECT MAX(number) FROM rows WHERE parks = ?", (place.cycle.first,))
-    helper = int(str(record[0])) if record else 0
-    for number in place.cycle.numbers:
-        journal.write(_WAIT_FOR, (str(helper), number))
+    preparing.add_parking(place.cycle.first, change.updates, place.cycle.numbers, journal)
 
 
 def _skip(cycle: Cycle, journal: Journal) -> None:
-    lines = [_read_row(number, journal).line for number in cycle.numbers]
+    lines = [preparing.read_row(number, journal).line for number in cycle.numbers]
     shown = " -> ".join(f"line {line}" for line in (*lines, lines[0]))
-    reason = f"each of these rows wants the time of the next: {shown}"
-    for number in cycle.numbers:
-        journal.write(
-            "UPDATE rows SET state = 'skipped', reason = ? WHERE number = ? AND state = 'ready'", (reason, number)
-        )
+    preparing.skip(cycle.numbers, f"each of these rows wants the time of the next: {shown}", journal)

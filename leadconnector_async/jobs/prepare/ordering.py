@@ -27,6 +27,8 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from ..journal.preparing import Move
+
 _LOOK_BACK: Final = 64
 """Among how many rows of a cycle the one to get out of the way is chosen: what is behind it is walked again."""
 
@@ -34,22 +36,6 @@ _Line: TypeAlias = list[tuple[int, int, int]]
 """What groups hold or want of one person's time: (start, end, group)."""
 _Begun: TypeAlias = list[tuple[int, int]]
 """Those of them that have begun: (end, group)."""
-
-
-class Move(Struct, frozen=True, gc=False):
-    """One row: whose time it takes now, and whose it will take."""
-
-    number: int
-    """The row; no two have the same."""
-    owner_before: str | None
-    """Whose time it takes now; `None`: nobody's, because it is cancelled or has no assignee."""
-    start_before: int
-    """Seconds since the epoch, as all times here; the end is not part of the interval."""
-    end_before: int
-    owner_after: str | None
-    """Whose time it will take; `None`: nobody's."""
-    start_after: int
-    end_after: int
 
 
 class Cycle(Struct, frozen=True):

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from ..._api.precondition import ReadingClock
 from ..._api.readback import compare_update, list_changes
@@ -22,47 +22,24 @@ from ...client import LeadConnector
 from ...exceptions import LeadConnectorError, RowFault
 from ...models import Appointment
 from ..eta import ReadingLog
+from ..journal import preparing
 from ..journal import rows as journal_rows
-from ..journal.database import Journal
-from ..journal.rows import CheckResult, Position, decode_found, decode_updates
+from ..journal.columns import decode_found
+from ..journal.preparing import CheckResult, PreparedRow, Unread
+from ..journal.protocol import Journal
+from ..journal.rows import Position
 from ..journal.writer import JournalWriter
 from ..plan.wanted import read_wanted
 from ..states import JobOptions, RowOutcome, Stopped, describe_stop, wait_out
 from .check import Rules, check_row, describe_changes, show_sent
 from .conflicts import resolve_conflicts
-from .reader import TO_PREPARE, CalendarReader, EventReading, Unread
+from .reader import CalendarReader, EventReading
 
 _AT_ONCE: Final = 50
 """Locations that are read at once."""
-_ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE number = ?"
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL"
-_NEXT: Final = """
-    SELECT rank, number FROM rows INDEXED BY rows_open
-    WHERE location = ? AND state IN ('ready', 'sent') AND (rank, number) > (?, ?)
-    ORDER BY rank, number LIMIT ?
-"""
-_FORGET_ONE: Final = "UPDATE rows SET read_at = NULL WHERE number = ? AND state = 'ready' AND parks IS NULL"
-_HAS_SENT: Final = "SELECT 1 FROM rows WHERE sent_at IS NOT NULL LIMIT 1"
-_LOCATIONS: Final = """
-    SELECT location FROM rows WHERE read_at IS NULL AND state IN ('loaded', 'ready')
-    UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM settled)
-"""
-_KEEP: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
-_LEAVE_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'ready'"
-"""A row that does not go any more needs nobody out of its way."""
-_LEAVE: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
-
 
 PLAN_AGAIN: Final = "make a new plan, or leave the row out: skip_refused, --skip-refused"
 HasSent = Callable[[Journal], bool]
-
-
-class _Row(Struct, frozen=True):
-    line: int
-    wanted: bytes
-    state: str
-    found: object
-    updates: object
 
 
 class Preparation:
@@ -93,7 +70,7 @@ class Preparation:
 
         Returns why locations could not be read; their rows are left for another time.
         """
-        locations = await self._scribe.run(_list_locations)
+        locations = await self._scribe.run(preparing.list_locations)
         places = asyncio.Semaphore(_AT_ONCE)
 
         async def prepare(location: str) -> Stopped | None:
@@ -114,7 +91,7 @@ class Preparation:
     async def refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
         """Read the next rows of a location again; returns the last of them, and those that are left alone now."""
         self._has_sent = True  # or is about to
-        end = await self._scribe.run(partial(_forget_next, location, after, most))
+        end = await self._scribe.run(partial(preparing.forget_next, location, after, most))
         await self._read_location(location)
         return end, await self.list_changed()
 
@@ -134,7 +111,7 @@ class Preparation:
 
     async def _prepare(self, location: str) -> None:
         client = await self._read_location(location)
-        if not await self._scribe.run(partial(_is_settled, location)):
+        if not await self._scribe.run(partial(preparing.is_ordered, location)):
             await resolve_conflicts(client, location, self._options.on_conflict, self._scribe.run)
 
     async def _read_location(self, location: str) -> LeadConnector:
@@ -146,13 +123,13 @@ class Preparation:
             self._read += len(sights)
             self._note(self._read)
 
-        surveyor = CalendarReader(client, location, TO_PREPARE, self._scribe.run, keep, self._clock)
+        surveyor = CalendarReader(client, location, "to prepare", self._scribe.run, keep, self._clock)
         await surveyor.read_all(find_last_place)
         self._log.note(location, len(surveyor.calendars))
         return client
 
     def _keep(self, sights: list[EventReading], rules: Rules, journal: Journal) -> list[int]:
-        rows = [(sight, _read_row(sight.number, journal)) for sight in sights]
+        rows = [(sight, preparing.read_row(sight.number, journal)) for sight in sights]
         with journal.commit():
             _keep_first([one for one in rows if one[1].state == "loaded"], rules, journal)
             return _keep_again(
@@ -162,34 +139,8 @@ class Preparation:
     def _find_whether_sent(self, journal: Journal) -> bool:
         """Looked up once, and only if it matters: nothing is sent while all is prepared."""
         if self._has_sent is None:
-            self._has_sent = has_sent(journal)
+            self._has_sent = preparing.has_sent(journal)
         return self._has_sent
-
-
-def _list_locations(journal: Journal) -> list[str]:
-    """Locations with rows that are to be read, or whose order is not settled."""
-    return [str(location) for (location,) in journal.read(_LOCATIONS)]
-
-
-def forget_readings(journal: Journal) -> None:
-    """Have all rows read again that are ready: whoever read them, it was before this moment."""
-    journal.write(_FORGET)
-
-
-def has_sent(journal: Journal) -> bool:
-    """Whether the job has sent anything yet, or was about to."""
-    return journal.read_one(_HAS_SENT) is not None
-
-
-def _forget_next(location: str, after: Position, most: int, journal: Journal) -> Position:
-    positions = cast("list[Position]", list(journal.read(_NEXT, (location, *after, most))))
-    with journal.commit():
-        journal.write_all(_FORGET_ONE, [(number,) for _, number in positions])
-    return positions[-1] if positions else after
-
-
-def _is_settled(location: str, journal: Journal) -> bool:
-    return journal.read_one("SELECT 1 FROM settled WHERE location = ?", (location,)) is not None
 
 
 def find_last_place(row: Unread) -> tuple[str, datetime] | None:
@@ -200,54 +151,54 @@ def find_last_place(row: Unread) -> tuple[str, datetime] | None:
     return before.calendar_id, before.start_time
 
 
-def _keep_first(sights: list[tuple[EventReading, _Row]], rules: Rules, journal: Journal) -> None:
+def _keep_first(sights: list[tuple[EventReading, PreparedRow]], rules: Rules, journal: Journal) -> None:
     """Write what each row does, from its appointment as it was first read."""
     found = [(sight, row, _judge(sight, row, rules)) for sight, row in sights]
     refused = [(row, finding) for _, row, finding in found if finding.state == "refused"]
-    journal_rows.write_findings(
-        journal, [(sight.number, finding, sight.found, sight.read_at) for sight, _, finding in found]
+    preparing.write_findings(
+        [(sight.number, finding, sight.found, sight.read_at) for sight, _, finding in found], journal
     )
-    journal_rows.write_faults(journal, [_build_fault(row, finding) for row, finding in refused])
+    preparing.write_faults([_build_fault(row, finding) for row, finding in refused], journal)
 
 
 def _keep_again(
-    sights: list[tuple[EventReading, _Row]], rules: Rules, has_sent: HasSent, journal: Journal
+    sights: list[tuple[EventReading, PreparedRow]], rules: Rules, has_sent: HasSent, journal: Journal
 ) -> list[int]:
     """Leave alone what somebody has changed since it was first read; returns those that do not go any more."""
     left: list[int] = []
     for sight, row in sights:
         finding = _judge_again(sight, row, rules, journal)
         if finding is None:
-            journal.write(_KEEP, (sight.read_at, sight.number))
+            preparing.write_reading(sight.number, sight.read_at, journal)
             continue
         if finding.state == "refused" and has_sent(journal):
             finding = structs.replace(finding, state="skipped")
         elif finding.state == "refused":
-            journal_rows.write_faults(journal, [_build_fault(row, finding)])
-        journal.write(_LEAVE, (finding.state, finding.reason, sight.read_at, sight.number))
-        journal.write(_LEAVE_PARKING, (sight.number,))
+            preparing.write_faults([_build_fault(row, finding)], journal)
+        preparing.leave_out(sight.number, finding.state, finding.reason, sight.read_at, journal)
         left.append(sight.number)
     return left
 
 
-def _build_fault(row: _Row, finding: CheckResult) -> RowFault:
+def _build_fault(row: PreparedRow, finding: CheckResult) -> RowFault:
     return RowFault(row.line, finding.column, finding.reason, finding.hint)
 
 
-def _judge(sight: EventReading, row: _Row, rules: Rules) -> CheckResult:
+def _judge(sight: EventReading, row: PreparedRow, rules: Rules) -> CheckResult:
     if sight.found is None:
-        return CheckResult("refused", column="event_id", reason=sight.reason, hint="remove the row, or hint the id")
+        hint = "remove the row, or correct the id"
+        return CheckResult("refused", column="event_id", reason=sight.reason, hint=hint)
     return check_row(sight.event_id, read_wanted(row.wanted), sight.found, rules)
 
 
-def _judge_again(sight: EventReading, row: _Row, rules: Rules, journal: Journal) -> CheckResult | None:
+def _judge_again(sight: EventReading, row: PreparedRow, rules: Rules, journal: Journal) -> CheckResult | None:
     """Why a row that was ready does not go any more; `None` if it still does."""
     if sight.found is None:
         reason = f"changed by somebody else: {sight.reason}"
         return CheckResult("refused", column="event_id", reason=reason, hint=PLAN_AGAIN)
-    if compare_update(check_update(decode_updates(row.updates)[-1], rules.version), sight.found) is True:
+    if compare_update(check_update(row.planned[-1], rules.version), sight.found) is True:
         return CheckResult("in_place")
-    before = decode_found(row.found)
+    before = row.before
     changes = list_changes(before, sight.found)
     if not changes or _is_parked(sight, before, journal):
         return None
@@ -260,10 +211,3 @@ def _is_parked(sight: EventReading, before: Appointment, journal: Journal) -> bo
     return (
         bool(parking) and sight.found is not None and not list_changes(show_sent(before, parking[-1]), sight.found)
     )
-
-
-def _read_row(number: int, journal: Journal) -> _Row:
-    record = journal.read_one(_ROW, (number,))
-    line, wanted, state, found, updates = record or (0, b"", "", None, None)
-    content = wanted if isinstance(wanted, bytes) else b""
-    return _Row(int(str(line)), content, str(state), found, updates)

@@ -31,11 +31,10 @@ from ...exceptions import (
     UnprocessableError,
 )
 from ...models import Appointment
-from ..journal.database import Journal
+from ..journal.preparing import Selection, Unread, list_unread, match_unread
+from ..journal.protocol import Journal
 from ..states import is_transient
 
-TO_PREPARE: Final = "state IN ('loaded', 'ready')"
-"""Which rows are read before they are sent."""
 _FETCHED: Final = 200
 _AT_ONCE: Final = 16
 _FIRST_STRETCH: Final = timedelta(days=2)
@@ -50,31 +49,6 @@ _REFUSALS: Final = (
     PermissionDeniedError,
     UnprocessableError,
 )
-_MOST_IN_QUERY: Final = 500
-_BY_ID: Final = """
-    SELECT number, {name}, wanted, found FROM rows INDEXED BY {index}
-    WHERE location = ? AND {name} IN ({marks}) AND read_at IS NULL AND parks IS NULL AND {other} AND {states}
-"""
-_UNREAD: Final = """
-    SELECT number, COALESCE(new_id, event_id), wanted, found FROM rows INDEXED BY rows_unread
-    WHERE location = ? AND read_at IS NULL AND {states} ORDER BY number LIMIT ?
-"""
-
-
-_KEYS: Final = (
-    ("event_id", "rows_by_event", "new_id IS NULL"),
-    ("new_id", "rows_by_new_id", "new_id IS NOT NULL"),
-)
-
-
-class Unread(Struct, frozen=True):
-    """A row that was not read yet."""
-
-    number: int
-    event_id: str
-    wanted: bytes
-    found: bytes | None = None
-    """The appointment as it was first read, encoded."""
 
 
 class EventReading(Struct, frozen=True):
@@ -101,14 +75,14 @@ class CalendarReader:
         self,
         client: LeadConnector,
         location: str,
-        states: str,
+        selection: Selection,
         run: Callable[[Callable[[Journal], list[Unread]]], Awaitable[list[Unread]]],
         keep: Keep,
         clock: ReadingClock,
     ) -> None:
         self._client = client
         self._location = location
-        self._states = states
+        self._selection: Selection = selection
         self._run = run
         self._keep = keep
         self._clock = clock
@@ -119,7 +93,7 @@ class CalendarReader:
 
     async def read_all(self, last_place: Callable[[Unread], Place | None]) -> None:
         """Read every row. `last_place` tells where a row's appointment was when last seen."""
-        while rows := await self._run(partial(_list_unread, self._location, self._states, _FETCHED)):
+        while rows := await self._run(partial(list_unread, self._location, self._selection, _FETCHED)):
             await self._read_some(rows, last_place)
 
     async def _read_some(self, rows: list[Unread], last_place: Callable[[Unread], Place | None]) -> None:
@@ -178,7 +152,7 @@ class CalendarReader:
             self._misses[calendar_id] = _MOST_MISSES
             return set()
         shown = {event.id: event for event in events if event.id is not None}
-        rows = await self._run(partial(_match, self._location, self._states, list(shown)))
+        rows = await self._run(partial(match_unread, self._location, self._selection, list(shown)))
         await self._keep([EventReading(row.number, row.event_id, shown[row.event_id], "", read_at) for row in rows])
         self._learn(calendar_id, stretch, len(rows))
         return {row.event_id for row in rows}
@@ -206,28 +180,6 @@ def _locate(sights: Iterable[EventReading]) -> Place | None:
         if found is not None and found.calendar_id is not None and found.start_time is not None:
             return found.calendar_id, found.start_time
     return None
-
-
-def _list_unread(location: str, states: str, most: int, journal: Journal) -> list[Unread]:
-    return [_build(record) for record in journal.read(_UNREAD.format(states=states), (location, most))]
-
-
-def _match(location: str, states: str, event_ids: list[str], journal: Journal) -> list[Unread]:
-    """The rows that were not read yet, of the events that a list shows."""
-    rows: list[Unread] = []
-    for first in range(0, len(event_ids), _MOST_IN_QUERY):
-        some = event_ids[first : first + _MOST_IN_QUERY]
-        marks = ",".join("?" * len(some))
-        for name, index, other in _KEYS:
-            query = _BY_ID.format(name=name, index=index, other=other, marks=marks, states=states)
-            rows += [_build(record) for record in journal.read(query, (location, *some))]
-    return rows
-
-
-def _build(record: tuple[object, ...]) -> Unread:
-    number, event_id, wanted, found = record
-    content = wanted if isinstance(wanted, bytes) else b""
-    return Unread(int(str(number)), str(event_id), content, found if isinstance(found, bytes) else None)
 
 
 def _describe(error: Exception) -> str:

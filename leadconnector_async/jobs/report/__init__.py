@@ -6,7 +6,7 @@ import os
 
 from ..._validation.text import escape
 from ...exceptions import JournalError
-from ..journal.database import Journal
+from ..journal.protocol import Journal
 from ..states import JobSummary
 from .html_report import write_report
 from .outcomes import write_outcomes

@@ -15,11 +15,12 @@ from typing import Final
 
 from ..._api.fields import PERSONAL
 from ..._files import replace_file
-from ..journal.database import Journal
+from ..journal.counts import Listing, list_rows, read_totals
+from ..journal.protocol import Journal
+from ..journal.tables import get_fact
 from ..plan.rows import defuse
-from ..states import JobSummary, RowState
+from ..states import NOT_CHANGED, JobSummary, RowResult, RowState, count_rows, list_states
 from .charts import CHART_STYLE, draw_charts, escape_html, render_seconds
-from .outcomes import read_totals
 from .stats import (
     LEAST_RESPONSES,
     MOST_LOCATIONS,
@@ -35,13 +36,6 @@ from .stats import (
 
 MOST_ROWS: Final = 200
 _MOST_STOPS: Final = 20
-_ROWS: Final = """
-    SELECT line, event_id, location, state, reason, trace_id FROM rows
-    WHERE parks IS NULL AND {condition} ORDER BY number LIMIT ?
-"""
-_NOT_CHANGED: Final = "state IN ('failed', 'skipped', 'refused')"
-_UNKNOWN: Final = "state = 'unknown'"
-_REPEATED: Final = "repeated = 1"
 _TEXT: Final = r"(?:empty|'(?:[^'\\]|\\.)*['…]|\"(?:[^\"\\]|\\.)*[\"…])"
 _PERSONAL: Final = re.compile(rf"\b({'|'.join(PERSONAL)}) was {_TEXT}, is {_TEXT}")
 """As `FieldChange` words it."""
@@ -65,7 +59,7 @@ def write_report(journal: Journal, path: str, summary: JobSummary) -> None:
 
 
 def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
-    good = summary.counts.get("applied", 0) + summary.counts.get("in_place", 0)
+    good = count_rows(summary.counts, list_states("as planned"))
     title = f"{good:,} of {_count(summary.total, 'appointment')} {'is' if good == 1 else 'are'} as planned"
     yield begin_page(f"{name}: {title}")
     yield build_heading(title, 1)
@@ -79,21 +73,21 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     has_many = len(locations) > 1
     if has_many:
         yield from _build_locations(locations)
-    failed = sum(summary.counts.get(state, 0) for state in ("failed", "skipped", "refused"))
-    yield from _build_rows(journal, "Not changed", _NOT_CHANGED, failed, "failed.csv", has_many)
+    failed = count_rows(summary.counts, NOT_CHANGED)
+    yield from _build_rows(journal, "Not changed", "not changed", failed, "failed.csv", has_many)
     unknown = summary.counts.get("unknown", 0)
-    yield from _build_rows(journal, "Outcome unknown", _UNKNOWN, unknown, "unknown.csv", has_many)
+    yield from _build_rows(journal, "Outcome unknown", "unknown", unknown, "unknown.csv", has_many)
     title = "Contacts may have been notified twice"
-    yield from _build_rows(journal, title, _REPEATED, summary.repeated, "repeated.csv", has_many)
+    yield from _build_rows(journal, title, "repeated", summary.repeated, "repeated.csv", has_many)
     yield "</main>\n</body>\n</html>\n"
 
 
 def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
-    requests, began_at, ended_at = read_totals(journal)
-    plan = (journal.get_fact("plan") or "")[:12]
-    if began_at and ended_at:
-        span = f"{_render_time(began_at)} to {_render_time(ended_at)} UTC"
-        yield build_text(f"Job {name}, plan {plan}: {_count(requests, 'request')}, {span}.", soft=True)
+    totals = read_totals(journal)
+    plan = (get_fact("plan", journal) or "")[:12]
+    if totals.first_sent is not None and totals.last_done is not None:
+        span = f"{_render_time(totals.first_sent)} to {_render_time(totals.last_done)} UTC"
+        yield build_text(f"Job {name}, plan {plan}: {_count(totals.requests or 0, 'request')}, {span}.", soft=True)
     else:
         yield build_text(f"Job {name}, plan {plan}: no requests were sent.", soft=True)
     for stopped in summary.stopped[:_MOST_STOPS]:
@@ -123,7 +117,7 @@ def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
         yield build_text(
             f"The {MOST_LOCATIONS} largest of {len(locations):,}; all of them in summary.json.", soft=True
         )
-    shown = [part for part in PARTS if any(one.parts[part] for one in locations)]
+    shown: list[RowResult] = [part for part in PARTS if any(one.parts[part] for one in locations)]
     rows = (
         [one.name or "default location", *(one.parts[part] for part in shown), one.total]
         for one in gather_locations(locations)
@@ -132,9 +126,9 @@ def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
 
 
 def _build_rows(
-    journal: Journal, title: str, condition: str, count: int, file: str, has_many: bool
+    journal: Journal, title: str, listing: Listing, count: int, file: str, has_many: bool
 ) -> Iterator[str]:
-    rows = list(_list_rows(journal, condition, has_many)) if count else []
+    rows = list(_list_rows(journal, listing, has_many)) if count else []
     if not rows:
         return
     yield build_heading(f"{title}: {_count(count, 'row')}")
@@ -144,11 +138,10 @@ def _build_rows(
     yield build_text(f"{more}.", soft=True)
 
 
-def _list_rows(journal: Journal, condition: str, has_many: bool) -> Iterator[list[object]]:
-    query = _ROWS.format(condition=condition)
-    for line, event_id, location, state, reason, trace_id in journal.read(query, (MOST_ROWS,)):
-        where = [location] if has_many else []
-        yield [line, event_id, *where, state, _hide_personal(str(reason)), trace_id]
+def _list_rows(journal: Journal, listing: Listing, has_many: bool) -> Iterator[list[object]]:
+    for row in list_rows(listing, journal, MOST_ROWS):
+        where = [row.location] if has_many else []
+        yield [row.line, row.event_id, *where, row.state, _hide_personal(row.reason), row.trace_id]
 
 
 def _hide_personal(reason: str) -> str:
@@ -156,9 +149,8 @@ def _hide_personal(reason: str) -> str:
     return _PERSONAL.sub(r"\1 has changed", reason)
 
 
-def _render_time(text: str) -> str:
-    moment = datetime.fromisoformat(text).astimezone(UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+def _render_time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _count(number: int, word: str) -> str:

@@ -39,24 +39,18 @@ import msgspec
 
 from ..._files import remove_file, replace_file
 from ..._validation.text import shorten
-from ..journal.database import Journal, Record
-from ..journal.rows import decode_updates
-from ..journal.status import count_by_location
+from ..journal.counts import ListedRow, Listing, count_by_location, list_rows, read_totals
+from ..journal.protocol import Journal
+from ..journal.tables import get_fact
 from ..plan.files import write_csv
 from ..plan.render import COLUMNS, render_wanted
-from ..plan.wanted import read_wanted
 from ..states import JobSummary, RowState
 
-_ROWS: Final = """
-    SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates FROM rows
-    WHERE parks IS NULL AND {condition} ORDER BY number
-"""
-_FILES: Final = {
-    "failed.csv": "state IN ('failed', 'skipped', 'refused')",
-    "unknown.csv": "state = 'unknown'",
-    "repeated.csv": "repeated = 1",
+_FILES: Final[Mapping[str, Listing]] = {
+    "failed.csv": "not changed",
+    "unknown.csv": "unknown",
+    "repeated.csv": "repeated",
 }
-_TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows"
 _OUTCOME: Final = tuple(f"outcome_{name}" for name in ("state", "reason", "line", "attempts", "trace_id"))
 _LONGEST_TEXT: Final = 2000
 """Of a server's words: a cell that is much longer could not be read again."""
@@ -64,12 +58,11 @@ _LONGEST_TEXT: Final = 2000
 
 def write_outcomes(journal: Journal, folder: str, summary: JobSummary) -> None:
     """Write the files anew, and remove those that would be empty. Raises `OSError`."""
-    for name, condition in _FILES.items():
-        query = _ROWS.format(condition=condition)
+    for name, listing in _FILES.items():
         path = os.path.join(folder, name)
-        columns = _list_columns(journal, query)
+        columns = _list_columns(journal, listing)
         if columns:
-            replace_file(path, write_csv(_build_rows(journal, query), columns))
+            replace_file(path, write_csv(_build_rows(journal, listing), columns))
         else:
             remove_file(path)
     figures = msgspec.json.format(msgspec.json.encode(build_summary(journal, summary)), indent=2)
@@ -78,26 +71,20 @@ def write_outcomes(journal: Journal, folder: str, summary: JobSummary) -> None:
 
 def build_summary(journal: Journal, summary: JobSummary) -> dict[str, object]:
     """The figures of a job. Times are in UTC, durations in seconds."""
-    requests, began_at, ended_at = read_totals(journal)
+    totals = read_totals(journal)
     return {
-        "plan": journal.get_fact("plan"),
+        "plan": get_fact("plan", journal),
         "counts": _fill(summary.counts),
         "total": summary.total,
         "remaining": summary.remaining,
         "repeated": summary.repeated,
-        "requests": requests,
-        "began_at": began_at,
-        "ended_at": ended_at,
+        "requests": totals.requests or 0,
+        "began_at": render_time(totals.first_sent),
+        "ended_at": render_time(totals.last_done),
         "seconds": round(summary.seconds, 3),
         "stopped": [msgspec.structs.asdict(stopped) for stopped in summary.stopped],
         "by_location": {location: _fill(counts) for location, counts in count_by_location(journal).items()},
     }
-
-
-def read_totals(journal: Journal) -> tuple[int, str | None, str | None]:
-    """Requests, and the times of the first one and of the last outcome."""
-    requests, first, last = journal.read_one(_TOTALS) or (0, None, None)
-    return int(str(requests or 0)), _render_time(first), _render_time(last)
 
 
 def _fill(counts: Mapping[RowState, int]) -> dict[RowState, int]:
@@ -105,31 +92,30 @@ def _fill(counts: Mapping[RowState, int]) -> dict[RowState, int]:
     return {state: counts.get(state, 0) for state in states}
 
 
-def _list_columns(journal: Journal, query: str) -> list[str]:
+def _list_columns(journal: Journal, listing: Listing) -> list[str]:
     """Those that some row fills, and all that tell of the outcome; none if there is no row."""
     filled: set[str] = set()
-    for row in _build_rows(journal, query):
+    for row in _build_rows(journal, listing):
         filled |= row.keys()
     return [*(name for name in COLUMNS if name in filled), *_OUTCOME] if filled else []
 
 
-def _build_rows(journal: Journal, query: str) -> Iterator[Mapping[str, str]]:
-    default = journal.get_fact("location") or ""
-    for record in journal.read(query):
-        yield _build_row(record, default)
+def _build_rows(journal: Journal, listing: Listing) -> Iterator[Mapping[str, str]]:
+    default = get_fact("location", journal) or ""
+    for row in list_rows(listing, journal):
+        yield _build_row(row, default)
 
 
-def _build_row(record: Record, default: str) -> Mapping[str, str]:
-    line, event_id, location, wanted, state, reason, attempts, trace_id, updates = record
-    row = {"event_id": str(event_id)}
-    if location != default:
-        row["location_id"] = str(location)
-    row |= render_wanted(read_wanted(wanted if isinstance(wanted, bytes) else b""), decode_updates(updates))
-    values = (state, reason, line, attempts, trace_id)
+def _build_row(row: ListedRow, default: str) -> Mapping[str, str]:
+    cells = {"event_id": row.event_id}
+    if row.location != default:
+        cells["location_id"] = row.location
+    cells |= render_wanted(row.wanted, row.planned)
+    values = (row.state, row.reason, row.line, row.attempts, row.trace_id)
     outcome = {
         name: _shorten(str(value)) for name, value in zip(_OUTCOME, values, strict=True) if value is not None
     }
-    return row | outcome
+    return cells | outcome
 
 
 def _shorten(text: str) -> str:
@@ -137,7 +123,6 @@ def _shorten(text: str) -> str:
     return shorten(" ".join(text.split()), _LONGEST_TEXT)
 
 
-def _render_time(seconds: object) -> str | None:
-    if not isinstance(seconds, int | float):
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def render_time(seconds: float | None) -> str | None:
+    """Seconds since the epoch in ISO 8601 and UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

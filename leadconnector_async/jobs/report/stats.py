@@ -1,7 +1,6 @@
 """What a report shows, counted in the journal's database.
 
-Each result has at most a few dozen numbers, however many rows the job has. Rows that only make room for others
-are not counted.
+Each result has at most a few dozen numbers, however many rows the job has.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from math import isqrt
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 
-from ..journal.database import Journal
-from ..journal.status import count_by_location
-from ..states import RowState
+from ..journal import counts
+from ..journal.protocol import Journal
+from ..states import RowResult, count_rows, list_states
 
 MOST_LOCATIONS: Final = 20
 """Listed by name; the rest are summed up."""
@@ -31,38 +30,10 @@ _MOST_BINS: Final = 28
 IDLE_SECONDS: Final = 900.0
 """A longer gap between finished rows does not count as running time."""
 _STEPS: Final = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400)
-_SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE done_at IS NOT NULL AND parks IS NULL"
-_SLOTS: Final = """
-    SELECT CAST((done_at - ?) / ? AS INTEGER) AS slot, COUNT(*) FROM rows
-    WHERE done_at IS NOT NULL AND parks IS NULL GROUP BY slot ORDER BY slot
-"""
-_PAUSES: Final = "SELECT location, at, seconds FROM moments WHERE kind = 'paused' ORDER BY location, at"
-_LATENCIES: Final = """
-    SELECT CAST(seconds * 10000 AS INTEGER) AS tenth, COUNT(*) FROM rows
-    WHERE seconds > 0 AND parks IS NULL GROUP BY tenth ORDER BY tenth
-"""
 _MOST_BARS: Final = 45
 _EPOCH: Final = date(1970, 1, 1)
-_MOVES: Final = """
-    SELECT CAST((start_before + offset) / 86400 AS INTEGER) AS day_before,
-        CAST((start_now + offset) / 86400 AS INTEGER) AS day_now, COUNT(*)
-    FROM (
-        SELECT start_before, CASE state WHEN 'applied' THEN start_after ELSE start_before END AS start_now,
-            COALESCE(strftime('%s', substr(found, instr(found, ?) + ?, 19)) - start_before, 0) AS offset
-        FROM rows WHERE parks IS NULL AND start_before IS NOT NULL AND start_after IS NOT NULL LIMIT -1
-    )
-    GROUP BY day_before, day_now
-"""
-"""Without the limit, SQLite computes the offset several times for each row."""
-_START: Final = b'"startTime":"'
-"""Precedes the time as the server showed it. Text cannot contain it: a quotation mark in JSON text is escaped."""
-PARTS: Final[Mapping[str, tuple[RowState, ...]]] = {
-    "as planned": ("applied", "in_place"),
-    "not changed": ("failed", "skipped", "refused"),
-    "unknown": ("unknown",),
-    "remaining": ("loaded", "ready", "sent"),
-}
-"""The outcomes that charts and tables tell apart, and the row states that each covers."""
+PARTS: Final[tuple[RowResult, ...]] = get_args(RowResult)
+"""The results that charts and tables tell apart."""
 
 
 class Throughput(Struct, frozen=True):
@@ -90,7 +61,7 @@ class LocationCounts(Struct, frozen=True):
     """The rows of one location, or of several."""
 
     name: str
-    parts: Mapping[str, int]
+    parts: Mapping[RowResult, int]
     """By the names of `PARTS`, all of them."""
 
     @property
@@ -114,36 +85,37 @@ class Days(Struct, frozen=True):
 
 def count_throughput(journal: Journal) -> Throughput | None:
     """`None` if all rows finished within a second."""
-    first, last = journal.read_one(_SPAN) or (None, None)
-    if not isinstance(first, float) or not isinstance(last, float) or last - first < 1:
+    span = counts.find_span(journal)
+    first, last = span.first, span.last
+    if first is None or last is None or last - first < 1:
         return None
     width = max(0.05, (last - first) / _MOST_SLOTS)
-    slots = [(_count(slot) * width, _count(count)) for slot, count in journal.read(_SLOTS, (first, width))]
+    slots = [(one.slot * width, one.count) for one in counts.count_finished(first, width, journal)]
     clock = _Clock(slots, width)
     most = min(_MOST_STEPS, max(8, sum(count for _, count in slots) // _ROWS_A_STEP))
     step = next((one for one in _STEPS if one >= max(clock.total / most, 3 * width)), _STEPS[-1])
     edges = [number * step for number in range(max(1, round(clock.total / step)))] + [clock.total]
-    counts = [0] * (len(edges) - 1)
+    finished = [0] * (len(edges) - 1)
     for at, count in slots:
-        counts[_find(edges, clock.map(at))] += count
+        finished[_find(edges, clock.map(at))] += count
     stretches = [(clock.map(begin), first + begin) for begin, _ in clock.stretches]
-    return Throughput(edges, counts, _share_pauses(journal, edges, clock, first), stretches)
+    return Throughput(edges, finished, _share_pauses(journal, edges, clock, first), stretches)
 
 
 def count_latencies(journal: Journal) -> Latencies | None:
     """`None` if no request got a response."""
-    found = [((_count(tenth) + 0.5) / 10000, _count(count)) for tenth, count in journal.read(_LATENCIES)]
+    found = [((one.slot + 0.5) / 10000, one.count) for one in counts.count_latencies(journal)]
     if not found:
         return None
     lowest, slowest = found[0][0] / 1.1, found[-1][0] * 1.1
     bins = min(_MOST_BINS, 5 + isqrt(sum(count for _, count in found)))
     growth = (slowest / lowest) ** (1 / bins)
     edges = [lowest * growth**number for number in range(bins + 1)]
-    counts = [0] * bins
+    rows = [0] * bins
     for seconds, count in found:
-        counts[_find(edges, seconds)] += count
+        rows[_find(edges, seconds)] += count
     percentiles = [(percent, _find_percentile(found, percent)) for percent in (50, 95, 99)]
-    return Latencies(edges, counts, percentiles, found[-1][0])
+    return Latencies(edges, rows, percentiles, found[-1][0])
 
 
 def count_locations(journal: Journal) -> list[LocationCounts]:
@@ -151,9 +123,9 @@ def count_locations(journal: Journal) -> list[LocationCounts]:
     locations = [
         LocationCounts(
             location,
-            {part: sum(counts.get(state, 0) for state in states) for part, states in PARTS.items()},
+            {part: count_rows(found, list_states(part)) for part in PARTS},
         )
-        for location, counts in count_by_location(journal).items()
+        for location, found in counts.count_by_location(journal).items()
     ]
     return sorted(locations, key=lambda one: (-one.total, one.name))
 
@@ -163,7 +135,7 @@ def gather_locations(locations: Sequence[LocationCounts]) -> list[LocationCounts
     if len(locations) <= MOST_LOCATIONS:
         return list(locations)
     others = locations[MOST_LOCATIONS:]
-    parts = {part: sum(one.parts[part] for one in others) for part in PARTS}
+    parts: dict[RowResult, int] = {part: sum(one.parts[part] for one in others) for part in PARTS}
     return [*locations[:MOST_LOCATIONS], LocationCounts(f"{len(others):,} others together", parts)]
 
 
@@ -171,9 +143,9 @@ def count_days(journal: Journal) -> Days | None:
     """Appointments whose change was planned: where they were, and where they are now. `None` without any."""
     before: Counter[date] = Counter()
     after: Counter[date] = Counter()
-    for day_before, day_now, count in journal.read(_MOVES, (_START, len(_START))):
-        before[_EPOCH + timedelta(days=_count(day_before))] += _count(count)
-        after[_EPOCH + timedelta(days=_count(day_now))] += _count(count)
+    for moved in counts.count_days(journal):
+        before[_EPOCH + timedelta(days=moved.before)] += moved.count
+        after[_EPOCH + timedelta(days=moved.now)] += moved.count
     if not before:
         return None
     known = sorted({*before, *after})
@@ -216,24 +188,24 @@ def _find_stretches(slots: Sequence[tuple[float, int]], width: float) -> Iterato
 
 
 def _share_pauses(journal: Journal, edges: Sequence[float], clock: _Clock, first: float) -> list[float]:
-    found = journal.read_one("SELECT COUNT(DISTINCT location) FROM rows") or (1,)
+    locations = counts.count_locations(journal)
     paused = [0.0] * (len(edges) - 1)
     for begin, end in _iterate_pauses(journal):
         left, right = clock.map(begin - first), clock.map(end - first)
         for index in range(_find(edges, left), _find(edges, right) + 1):
             paused[index] += max(0.0, min(right, edges[index + 1]) - max(left, edges[index]))
-    lengths = [(edges[index + 1] - edges[index]) * _count(found[0]) for index in range(len(paused))]
+    lengths = [(edges[index + 1] - edges[index]) * locations for index in range(len(paused))]
     return [min(1.0, seconds / length) for seconds, length in zip(paused, lengths, strict=True)]
 
 
 def _iterate_pauses(journal: Journal) -> Iterator[tuple[float, float]]:
     """Start and end of the pauses, without what an earlier pause of the same location covers."""
     before, until = "", 0.0
-    for location, at, seconds in journal.read(_PAUSES):
-        begin, end = float(str(at)), float(str(at)) + float(str(seconds))
-        if location == before:
+    for pause in counts.list_pauses(journal):
+        begin, end = pause.at, pause.at + pause.seconds
+        if pause.location == before:
             begin = max(begin, until)
-        before, until = str(location), max(end, begin)
+        before, until = pause.location, max(end, begin)
         if begin < end:
             yield begin, end
 
@@ -249,10 +221,6 @@ def _find_percentile(found: Sequence[tuple[float, int]], percent: int) -> float:
         if wanted <= 0:
             return seconds
     return found[-1][0]
-
-
-def _count(value: object) -> int:
-    return int(str(value))
 
 
 def _list_steps(

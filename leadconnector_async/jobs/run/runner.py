@@ -16,8 +16,8 @@ from ..._api.precondition import ReadingClock
 from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
 from ..eta import ReadingLog, forecast
-from ..journal.rows import OpenRow, Position
-from ..journal.writer import Entry, JournalWriter
+from ..journal.rows import OpenRow, Position, record_moment
+from ..journal.writer import JournalWriter
 from ..states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
 from .concurrency import MemoryShare, divide
 from .execute import RowExecutor
@@ -29,7 +29,6 @@ GRACE_SECONDS: Final = 10.0
 """How long rows that have left may take to end after a stop."""
 _LEAST_TRIED: Final = 20
 _RATE_SECONDS: Final = 30.0
-_MOMENT: Final = "INSERT INTO moments VALUES (?, ?, ?, ?)"
 
 FindClient = Callable[[str], LeadConnector]
 Refresh = Callable[[str, Position, int], Awaitable[tuple[Position, list[RowOutcome]]]]
@@ -174,8 +173,7 @@ class Runner:
 
     def _note_moment(self, moment: Moment) -> None:
         if self._scribe.failure is None:
-            record = (moment.at, moment.location, moment.kind, moment.seconds)
-            self._scribe.note(Entry(_MOMENT, record))
+            self._scribe.note(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
 
     def _note_outcome(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
         if seconds:

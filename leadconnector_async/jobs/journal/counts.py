@@ -1,0 +1,258 @@
+"""Rows counted and listed: status, preview, outcome files and report.
+
+Counting is done in the database: each result has at most a few dozen numbers, however many rows the job has. Rows
+that only move an appointment out of the way are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ...exceptions import RowFault
+from ...models import AppointmentUpdate
+from ..plan.wanted import Wanted, read_wanted
+from ..states import JobSummary, RowState
+from .columns import decode_differences, decode_updates
+from .protocol import Journal
+from .tables import NOT_CHANGED, TO_SEND, Count
+
+Listing: TypeAlias = Literal["not changed", "unknown", "repeated"]
+"""The rows that outcome files and the report list."""
+_LISTED: Final[dict[Listing, str]] = {
+    "not changed": f"state IN {NOT_CHANGED}",
+    "unknown": "state = 'unknown'",
+    "repeated": "repeated = 1",
+}
+_STATES: Final = "SELECT state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY state"
+_STATES_BY_LOCATION: Final = """
+    SELECT location, state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY state, location
+"""
+_REPEATED: Final = "SELECT COUNT(*) FROM rows WHERE repeated = 1 AND parks IS NULL"
+_LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE state IN ('applied', 'unknown')"
+_TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows"
+_EXAMPLES: Final = """
+    SELECT line, event_id, differences FROM rows
+    WHERE state = 'ready' AND parks IS NULL AND differences IS NOT NULL ORDER BY number LIMIT ?
+"""
+_REQUESTS: Final = f"""
+    SELECT location, SUM(1 + (json_array_length(updates) > 1)) FROM rows WHERE state IN {TO_SEND} GROUP BY location
+"""
+_FAULTS: Final = "SELECT line, column_name, reason, hint FROM faults ORDER BY line LIMIT ?"
+_COUNT_FAULTS: Final = "SELECT COUNT(*) FROM faults"
+_LISTED_ROWS: Final = """
+    SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates FROM rows
+    WHERE parks IS NULL AND {listed} ORDER BY number
+"""
+_SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE parks IS NULL"
+_SLOTS: Final = """
+    SELECT CAST((done_at - ?) / ? AS INTEGER) AS slot, COUNT(*) FROM rows
+    WHERE done_at IS NOT NULL AND parks IS NULL GROUP BY slot ORDER BY slot
+"""
+_PAUSES: Final = "SELECT location, at, seconds FROM moments WHERE kind = 'paused' ORDER BY location, at"
+_LATENCIES: Final = """
+    SELECT CAST(seconds * 10000 AS INTEGER) AS tenth, COUNT(*) FROM rows
+    WHERE seconds > 0 AND parks IS NULL GROUP BY tenth ORDER BY tenth
+"""
+_COUNT_LOCATIONS: Final = "SELECT COUNT(DISTINCT location) FROM rows"
+_DAYS: Final = """
+    SELECT CAST((start_before + zone) / 86400 AS INTEGER) AS day_before,
+        CAST((start_now + zone) / 86400 AS INTEGER) AS day_now, COUNT(*)
+    FROM (
+        SELECT start_before, CASE state WHEN 'applied' THEN start_after ELSE start_before END AS start_now,
+            COALESCE(strftime('%s', substr(found, instr(found, ?) + ?, 19)) - start_before, 0) AS zone
+        FROM rows WHERE parks IS NULL AND start_before IS NOT NULL AND start_after IS NOT NULL LIMIT -1
+    ) AS moves
+    GROUP BY day_before, day_now
+"""
+"""Without the limit, SQLite computes the offset several times for each row."""
+_START: Final = b'"startTime":"'
+"""Precedes the time as the server showed it. Text cannot contain it: a quotation mark in JSON text is escaped."""
+
+
+class Totals(Struct, frozen=True, array_like=True):
+    """Requests of a job, and when it ran, in seconds since the epoch."""
+
+    requests: int | None
+    first_sent: float | None
+    last_done: float | None
+
+
+class ListedRow(Struct, frozen=True, array_like=True):
+    """A row as outcome files and the report show it."""
+
+    line: int
+    event_id: str
+    location: str
+    wanted_content: bytes
+    state: RowState
+    reason: str
+    attempts: int
+    trace_id: str | None
+    updates: bytes | None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the row of the plan says."""
+        return read_wanted(self.wanted_content)
+
+    @property
+    def planned(self) -> tuple[AppointmentUpdate, ...]:
+        """The updates to send, in order; empty if the row was not checked."""
+        return decode_updates(self.updates)
+
+
+class ExampleRow(Struct, frozen=True, array_like=True):
+    """A row that is ready to be sent."""
+
+    line: int
+    event_id: str
+    content: bytes | None
+
+    @property
+    def differences(self) -> tuple[tuple[str, str, str], ...]:
+        """Field, before and after, in words."""
+        return tuple(decode_differences(self.content))
+
+
+class Pause(Struct, frozen=True, array_like=True):
+    """A pause of a location: seconds since the epoch, and its length in seconds."""
+
+    location: str
+    at: float
+    seconds: float
+
+
+class SlotCount(Struct, frozen=True, array_like=True):
+    """How many rows fall into a slot of time, by its number."""
+
+    slot: int
+    count: int
+
+
+class DayCount(Struct, frozen=True, array_like=True):
+    """How many appointments were on one day and are on another, in days since the epoch."""
+
+    before: int
+    now: int
+    count: int
+
+
+class Span(Struct, frozen=True, array_like=True):
+    """When the first and the last row were finished, in seconds since the epoch."""
+
+    first: float | None
+    last: float | None
+
+
+class _StateCount(Struct, frozen=True, array_like=True):
+    state: RowState
+    count: int
+
+
+class _LocationStateCount(Struct, frozen=True, array_like=True):
+    location: str
+    state: RowState
+    count: int
+
+
+class _Moment(Struct, frozen=True, array_like=True):
+    at: float | None
+
+
+class _LocationCount(Struct, frozen=True, array_like=True):
+    location: str
+    count: int
+
+
+class _Fault(Struct, frozen=True, array_like=True):
+    line: int
+    column: str
+    reason: str
+    hint: str
+
+
+def summarize(journal: Journal) -> JobSummary:
+    """The figures of a job."""
+    counts: dict[RowState, int] = {one.state: one.count for one in journal.read(_StateCount, _STATES)}
+    return JobSummary(counts=counts, repeated=_read_count(_REPEATED, journal))
+
+
+def count_by_location(journal: Journal) -> dict[str, dict[RowState, int]]:
+    """Rows in each state, by location."""
+    found: dict[str, dict[RowState, int]] = {}
+    for one in sorted(journal.read(_LocationStateCount, _STATES_BY_LOCATION), key=lambda one: one.location):
+        found.setdefault(one.location, {})[one.state] = one.count
+    return found
+
+
+def find_last_change(journal: Journal) -> float | None:
+    """When the last change was answered, or given up as unknown, in seconds since the epoch."""
+    found = journal.read_one(_Moment, _LAST_CHANGE)
+    return None if found is None else found.at
+
+
+def read_totals(journal: Journal) -> Totals:
+    """Requests of a job, and when it ran."""
+    return journal.read_one(Totals, _TOTALS) or Totals(None, None, None)
+
+
+def list_examples(most: int, journal: Journal) -> list[ExampleRow]:
+    """The first rows that are ready to be sent."""
+    return list(journal.read(ExampleRow, _EXAMPLES, (most,)))
+
+
+def count_requests(journal: Journal) -> dict[str, int]:
+    """Changes to send, by location."""
+    return {one.location: one.count for one in journal.read(_LocationCount, _REQUESTS)}
+
+
+def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
+    """Why rows were refused, by line: of very many the first ones; and how many there are."""
+    faults = [
+        RowFault(one.line, one.column, one.reason, one.hint) for one in journal.read(_Fault, _FAULTS, (most,))
+    ]
+    return faults, _read_count(_COUNT_FAULTS, journal)
+
+
+def list_rows(listing: Listing, journal: Journal, most: int | None = None) -> Iterator[ListedRow]:
+    """Rows of the plan that outcome files and the report list, by line."""
+    query = _LISTED_ROWS.format(listed=_LISTED[listing])
+    return journal.read(ListedRow, query if most is None else f"{query} LIMIT {most}")
+
+
+def find_span(journal: Journal) -> Span:
+    """When the first and the last row were finished."""
+    return journal.read_one(Span, _SPAN) or Span(None, None)
+
+
+def count_finished(first: float, width: float, journal: Journal) -> list[SlotCount]:
+    """Rows finished in each slot of `width` seconds since `first`, in order; slots without any are missing."""
+    return list(journal.read(SlotCount, _SLOTS, (first, width)))
+
+
+def count_latencies(journal: Journal) -> list[SlotCount]:
+    """Rows by the tenths of a millisecond that their last response took, in order."""
+    return list(journal.read(SlotCount, _LATENCIES))
+
+
+def list_pauses(journal: Journal) -> Iterator[Pause]:
+    """The pauses of all locations, by location and time."""
+    return journal.read(Pause, _PAUSES)
+
+
+def count_locations(journal: Journal) -> int:
+    """Locations with rows."""
+    return _read_count(_COUNT_LOCATIONS, journal)
+
+
+def count_days(journal: Journal) -> Iterator[DayCount]:
+    """Appointments whose change was planned, by day: where they were, and where they are now."""
+    return journal.read(DayCount, _DAYS, (_START, len(_START)))
+
+
+def _read_count(query: str, journal: Journal) -> int:
+    found = journal.read_one(Count, query)
+    return 0 if found is None else found.number

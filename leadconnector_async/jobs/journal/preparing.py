@@ -1,0 +1,291 @@
+"""Rows while they are prepared: what is read of the calendar, and what each row will do, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ...exceptions import JournalError, RowFault
+from ...models import Appointment, AppointmentUpdate
+from ...reschedule.plan import Difference
+from ..states import RowState
+from .columns import decode_found, decode_updates, encode_differences, encode_found, encode_updates
+from .protocol import Journal, Record, Value
+from .rows import Position
+from .tables import SENT, TO_READ, TO_SEND, Count, Text
+
+Selection: TypeAlias = Literal["to prepare", "sent", "unknown"]
+"""Which rows are read from the calendar: those to check before they are sent, those that were sent or may have
+been, or those of them whose outcome is unknown.
+"""
+SELECTED: Final[dict[Selection, str]] = {
+    "to prepare": f"state IN {TO_READ}",
+    "sent": f"state IN {SENT} AND parks IS NULL",
+    "unknown": "state = 'unknown'",
+}
+_MOST_IN_QUERY: Final = 500
+_UNREAD: Final = """
+    SELECT number, COALESCE(new_id, event_id), wanted, found FROM rows
+    WHERE location = ? AND read_at IS NULL AND {selected} ORDER BY number LIMIT ?
+"""
+_UNREAD_BY_ID: Final = """
+    SELECT number, COALESCE(new_id, event_id), wanted, found FROM rows
+    WHERE location = ? AND {has_id} AND read_at IS NULL AND parks IS NULL AND {selected}
+"""
+_HAS_ID: Final = ("event_id IN ({marks}) AND new_id IS NULL", "new_id IN ({marks})")
+"""Two queries, so that each uses an index: an event that got another id is known by that."""
+_ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE number = ?"
+_LOCATIONS: Final = f"""
+    SELECT location FROM rows WHERE read_at IS NULL AND state IN {TO_READ}
+    UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM settled)
+"""
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL"
+_FORGET_ONE: Final = "UPDATE rows SET read_at = NULL WHERE number = ? AND state = 'ready' AND parks IS NULL"
+_NEXT: Final = f"""
+    SELECT rank, number FROM rows
+    WHERE location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
+"""
+_HAS_SENT: Final = "SELECT number FROM rows WHERE sent_at IS NOT NULL LIMIT 1"
+_FIND: Final = """
+    UPDATE rows SET state = ?, found = ?, updates = ?, differences = ?, reason = ?, read_at = ?,
+        owner_before = ?, start_before = ?, end_before = ?, owner_after = ?, start_after = ?, end_after = ?
+    WHERE number = ?
+"""
+_READ_AGAIN: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
+_LEAVE_OUT: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
+_LEAVE_OUT_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'ready'"
+_FAULT: Final = "INSERT INTO faults (line, column_name, reason, hint) VALUES (?, ?, ?, ?)"
+_MOVES: Final = """
+    SELECT number, owner_before, start_before, end_before, owner_after, start_after, end_after FROM rows
+    WHERE location = ? AND state IN ('ready', 'in_place') AND start_before IS NOT NULL AND start_after IS NOT NULL
+    AND parks IS NULL ORDER BY number
+"""
+_IS_WANTED: Final = """
+    SELECT number FROM rows
+    WHERE location = ? AND owner_after = ? AND start_after < ? AND end_after > ? LIMIT 1
+"""
+_IS_ORDERED: Final = "SELECT location FROM settled WHERE location = ?"
+_SET_ORDERED: Final = "INSERT INTO settled (location) VALUES (?) ON CONFLICT (location) DO NOTHING"
+_ORDER: Final = "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?"
+_REFUSE: Final = "UPDATE rows SET state = 'refused', reason = ? WHERE number = ?"
+_SKIP: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE number = ? AND state = 'ready'"
+_SEND_FIRST: Final = "UPDATE rows SET updates = ?, rank = 0, waits_for = NULL WHERE number = ?"
+_HIGHEST: Final = "SELECT MAX(number) FROM rows"
+_ADD_PARKING: Final = """
+    INSERT INTO rows (number, line, location, event_id, key, wanted, state, found, updates, parks, read_at, rank)
+    SELECT ?, line, location, event_id, key, wanted, 'ready', found, ?, number, read_at, -1 FROM rows
+    WHERE number = ?
+"""
+_WAIT_FOR: Final = "UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?) WHERE number = ?"
+
+
+class BusyTime(Struct, frozen=True):
+    """Whose time an appointment takes, as a half-open interval of epoch seconds."""
+
+    owner: str | None
+    """The assignee, or the calendar where there is none; `None`: it takes nobody's time."""
+    start: int
+    end: int
+
+
+class CheckResult(Struct, frozen=True):
+    """What the check of a row against its appointment has shown."""
+
+    state: RowState
+    updates: tuple[AppointmentUpdate, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    before: BusyTime | None = None
+    after: BusyTime | None = None
+    column: str = ""
+    reason: str = ""
+    hint: str = ""
+
+
+class Unread(Struct, frozen=True, array_like=True):
+    """A row whose appointment is to be read."""
+
+    number: int
+    event_id: str
+    wanted: bytes
+    found: bytes | None = None
+    """The appointment as it was first read, encoded."""
+
+
+class Move(Struct, frozen=True, array_like=True, gc=False):
+    """One row: whose time it takes now, and whose it will take."""
+
+    number: int
+    """The row; no two have the same."""
+    owner_before: str | None
+    """Whose time it takes now; `None`: nobody's, because it is cancelled or has no assignee."""
+    start_before: int
+    """Seconds since the epoch, as all times here; the end is not part of the interval."""
+    end_before: int
+    owner_after: str | None
+    """Whose time it will take; `None`: nobody's."""
+    start_after: int
+    end_after: int
+
+
+class PreparedRow(Struct, frozen=True, array_like=True):
+    """A row with all that was decided about it."""
+
+    line: int
+    wanted: bytes
+    state: RowState
+    found: bytes | None
+    updates: bytes | None
+
+    @property
+    def before(self) -> Appointment:
+        """The appointment as it was first read."""
+        return decode_found(self.found)
+
+    @property
+    def planned(self) -> tuple[AppointmentUpdate, ...]:
+        """The updates to send, in order."""
+        return decode_updates(self.updates)
+
+
+class _Position(Struct, frozen=True, array_like=True):
+    rank: int
+    number: int
+
+
+def list_locations(journal: Journal) -> list[str]:
+    """Locations with rows to read, or whose order is not decided."""
+    return [one.text for one in journal.read(Text, _LOCATIONS)]
+
+
+def list_unread(location: str, selection: Selection, most: int, journal: Journal) -> list[Unread]:
+    """The next rows of a location whose appointments are to be read."""
+    return list(journal.read(Unread, _UNREAD.format(selected=SELECTED[selection]), (location, most)))
+
+
+def match_unread(location: str, selection: Selection, event_ids: list[str], journal: Journal) -> list[Unread]:
+    """The rows to read that are about some events."""
+    rows: list[Unread] = []
+    for first in range(0, len(event_ids), _MOST_IN_QUERY):
+        some = event_ids[first : first + _MOST_IN_QUERY]
+        marks = ",".join("?" * len(some))
+        for has_id in _HAS_ID:
+            query = _UNREAD_BY_ID.format(has_id=has_id.format(marks=marks), selected=SELECTED[selection])
+            rows += journal.read(Unread, query, (location, *some))
+    return rows
+
+
+def read_row(number: int, journal: Journal) -> PreparedRow:
+    """A row by its number."""
+    found = journal.read_one(PreparedRow, _ROW, (number,))
+    if found is None:
+        raise JournalError(f"The journal is damaged: it has no row {number}.")
+    return found
+
+
+def forget_readings(journal: Journal) -> None:
+    """Have all rows that are ready read again: they were read before this moment."""
+    journal.write(_FORGET)
+
+
+def forget_next(location: str, after: Position, most: int, journal: Journal) -> Position:
+    """Have the next rows of a location read again; returns the position of the last one."""
+    positions = list(journal.read(_Position, _NEXT, (location, *after, most)))
+    with journal.commit():
+        journal.write_all(_FORGET_ONE, [(one.number,) for one in positions])
+    return (positions[-1].rank, positions[-1].number) if positions else after
+
+
+def has_sent(journal: Journal) -> bool:
+    """Whether the job has sent anything yet, or was about to."""
+    return journal.read_one(Count, _HAS_SENT) is not None
+
+
+def write_findings(
+    findings: Iterable[tuple[int, CheckResult, Appointment | None, float]], journal: Journal
+) -> None:
+    """Write what rows do: number, finding, appointment, and when it was read. Inside a commit."""
+    journal.write_all(_FIND, [_build_finding(*finding) for finding in findings])
+
+
+def write_faults(faults: Iterable[RowFault], journal: Journal) -> None:
+    """Write why rows are refused. Inside a commit."""
+    journal.write_all(_FAULT, [(fault.line, fault.column, fault.reason, fault.hint) for fault in faults])
+
+
+def write_reading(number: int, read_at: float, journal: Journal) -> None:
+    """The appointment of a row was read again, and nothing about it has changed. Inside a commit."""
+    journal.write(_READ_AGAIN, (read_at, number))
+
+
+def leave_out(number: int, state: RowState, reason: str, read_at: float, journal: Journal) -> None:
+    """A row is not sent any more, so nothing has to move out of its way. Inside a commit."""
+    journal.write(_LEAVE_OUT, (state, reason, read_at, number))
+    journal.write(_LEAVE_OUT_PARKING, (number,))
+
+
+def list_moves(location: str, journal: Journal) -> Iterator[Move]:
+    """The rows of a location whose order matters."""
+    return journal.read(Move, _MOVES, (location,))
+
+
+def is_wanted(location: str, owner: str | None, start: int, end: int, journal: Journal) -> bool:
+    """Whether a row wants somebody's time in an interval of epoch seconds."""
+    return journal.read_one(Count, _IS_WANTED, (location, owner, end, start)) is not None
+
+
+def is_ordered(location: str, journal: Journal) -> bool:
+    """Whether the order of a location's rows is decided."""
+    return journal.read_one(Text, _IS_ORDERED, (location,)) is not None
+
+
+def write_order(location: str, order: Iterable[tuple[int, int, Iterable[int]]], journal: Journal) -> None:
+    """Write the order of a location: number, rank and the rows to wait for, of each row. Inside a commit."""
+    journal.write(_SET_ORDERED, (location,))
+    records: list[Record] = [(rank, " ".join(map(str, blockers)), number) for number, rank, blockers in order]
+    journal.write_all(_ORDER, records)
+
+
+def refuse(number: int, fault: RowFault, journal: Journal) -> None:
+    """A row is refused. Inside a commit."""
+    write_faults([fault], journal)
+    journal.write(_REFUSE, (fault.reason, number))
+
+
+def skip(numbers: Iterable[int], reason: str, journal: Journal) -> None:
+    """Rows that are ready are left out. Inside a commit."""
+    journal.write_all(_SKIP, [(reason, number) for number in numbers])
+
+
+def send_first(number: int, updates: Iterable[AppointmentUpdate], journal: Journal) -> None:
+    """A row waits for no others, and sends other updates. Inside a commit."""
+    journal.write(_SEND_FIRST, (encode_updates(updates), number))
+
+
+def add_parking(
+    number: int, updates: Iterable[AppointmentUpdate], waiting: Iterable[int], journal: Journal
+) -> None:
+    """Add a row that moves the appointment of another one out of the way; others wait for it. Inside a commit."""
+    highest = journal.read_one(Count, _HIGHEST)
+    added = highest.number + 1 if highest is not None else 1
+    journal.write(_ADD_PARKING, (added, encode_updates(updates), number))
+    journal.write_all(_WAIT_FOR, [(str(added), one) for one in waiting])
+
+
+def _build_finding(number: int, finding: CheckResult, found: Appointment | None, read_at: float) -> Record:
+    return (
+        finding.state,
+        None if found is None else encode_found(found),
+        encode_updates(finding.updates) if finding.updates else None,
+        encode_differences(finding.differences) if finding.differences else None,
+        finding.reason,
+        read_at,
+        *_flatten(finding.before),
+        *_flatten(finding.after),
+        number,
+    )
+
+
+def _flatten(stay: BusyTime | None) -> tuple[Value, Value, Value]:
+    return (None, None, None) if stay is None else (stay.owner, stay.start, stay.end)

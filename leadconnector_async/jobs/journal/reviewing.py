@@ -1,0 +1,170 @@
+"""Rows when they are compared with the calendar after a run, to verify a job or to undo it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from ...models import Appointment, AppointmentUpdate
+from ..states import RowOutcome
+from .columns import decode_differences, decode_found, decode_updates, encode_found
+from .preparing import SELECTED, Selection
+from .protocol import Journal
+from .tables import Count, Text
+
+Verdict: TypeAlias = Literal["as_planned", "as_before", "unclear", "differs", "gone"]
+"""What the calendar shows of a row. `as_before`: as it was before the job; `unclear`: not what was changed."""
+
+_FORGET_VERDICTS: Final = "DELETE FROM undo"
+_FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE {selected}"
+_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE {selected}"
+_ROW: Final = "SELECT found, updates, shown FROM rows WHERE number = ?"
+_VERDICT: Final = """
+    INSERT INTO undo (number, verdict, reason, seen) VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET
+        verdict = excluded.verdict, reason = excluded.reason, seen = excluded.seen
+"""
+_READ: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
+_COUNT: Final = "SELECT COUNT(*) FROM undo"
+_OUTCOMES: Final = """
+    SELECT line, event_id, location, undo.reason FROM rows JOIN undo USING (number)
+    WHERE verdict IN ({marks}) ORDER BY number
+"""
+_WAY_BACK: Final = """
+    SELECT line, COALESCE(new_id, event_id), location, found, differences, seen FROM rows JOIN undo USING (number)
+    WHERE verdict = 'as_planned' ORDER BY number
+"""
+_APPLIED_AFTER_ALL: Final = """
+    UPDATE rows SET state = 'applied', reason = ''
+    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'as_planned')
+"""
+_SEND_AGAIN: Final = """
+    UPDATE rows SET state = 'ready', reason = '', repeated = 1
+    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'as_before')
+"""
+_SEND_UNBLOCKED: Final = """
+    UPDATE rows SET state = 'ready', reason = '' WHERE state = 'skipped' AND number IN (
+        SELECT parks FROM rows JOIN undo USING (number) WHERE parks IS NOT NULL AND state IN ('applied', 'ready')
+    )
+"""
+_HAS_READY: Final = "SELECT number FROM rows WHERE state = 'ready' LIMIT 1"
+_HAS_UNKNOWN: Final = "SELECT number FROM rows WHERE state = 'unknown' LIMIT 1"
+
+
+class SentRow(Struct, frozen=True, array_like=True):
+    """A row that was sent, with the appointment as it was first read and as the last response showed it."""
+
+    found: bytes | None
+    updates: bytes | None
+    shown: bytes | None
+
+    @property
+    def before(self) -> Appointment:
+        """The appointment as it was first read."""
+        return decode_found(self.found)
+
+    @property
+    def after(self) -> Appointment:
+        """The appointment as the last response showed it; as it was first read if no response did."""
+        return decode_found(self.shown if self.shown is not None else self.found)
+
+    @property
+    def planned(self) -> AppointmentUpdate:
+        """The last update of the row."""
+        return decode_updates(self.updates)[-1]
+
+
+class WayBack(Struct, frozen=True, array_like=True):
+    """A row that can be undone."""
+
+    line: int
+    event_id: str
+    location: str
+    found: bytes | None
+    differences: bytes | None
+    seen_now: bytes | None
+
+    @property
+    def before(self) -> Appointment:
+        """The appointment as it was before the job."""
+        return decode_found(self.found)
+
+    @property
+    def seen(self) -> Appointment:
+        """The appointment as the calendar shows it now."""
+        return decode_found(self.seen_now)
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that the job has changed."""
+        return [name for name, *_ in decode_differences(self.differences)]
+
+
+class _OutcomeColumns(Struct, frozen=True, array_like=True):
+    line: int
+    event_id: str
+    location: str
+    reason: str
+
+
+def begin_review(selection: Selection, journal: Journal) -> list[str]:
+    """Discard all verdicts, and have the selected rows read again; returns their locations."""
+    with journal.commit():
+        journal.write(_FORGET_VERDICTS)
+        journal.write(_FORGET_READINGS.format(selected=SELECTED[selection]))
+    return [one.text for one in journal.read(Text, _LOCATIONS.format(selected=SELECTED[selection]))]
+
+
+def read_sent(number: int, journal: Journal) -> SentRow:
+    """A row that was sent."""
+    return journal.read_one(SentRow, _ROW, (number,)) or SentRow(None, None, None)
+
+
+def write_verdict(
+    number: int, verdict: Verdict, reason: str, seen: Appointment | None, read_at: float, journal: Journal
+) -> None:
+    """Write what the calendar shows of a row. Inside a commit."""
+    journal.write(_VERDICT, (number, verdict, reason, None if seen is None else encode_found(seen)))
+    journal.write(_READ, (read_at, number))
+
+
+def count_reviewed(journal: Journal) -> int:
+    """How many rows have a verdict."""
+    found = journal.read_one(Count, _COUNT)
+    return 0 if found is None else found.number
+
+
+def list_reviewed(verdicts: Iterable[Verdict], journal: Journal) -> list[RowOutcome]:
+    """The rows with some verdicts, with their reasons, by line."""
+    wanted = tuple(verdicts)
+    query = _OUTCOMES.format(marks=",".join("?" * len(wanted)))
+    return [
+        RowOutcome(
+            line=row.line,
+            event_id=row.event_id,
+            location_id=row.location or None,
+            state="skipped",
+            reason=row.reason,
+        )
+        for row in journal.read(_OutcomeColumns, query, wanted)
+    ]
+
+
+def list_ways_back(journal: Journal) -> Iterator[WayBack]:
+    """The rows that can be undone, by line."""
+    return journal.read(WayBack, _WAY_BACK)
+
+
+def has_unknown(journal: Journal) -> bool:
+    """Whether the outcome of any row is unknown."""
+    return journal.read_one(Count, _HAS_UNKNOWN) is not None
+
+
+def resolve_unknown(journal: Journal) -> bool:
+    """Change the state of unknown rows by their verdicts; returns whether any row is ready to be sent."""
+    with journal.commit():
+        journal.write(_APPLIED_AFTER_ALL)
+        journal.write(_SEND_AGAIN)
+        journal.write(_SEND_UNBLOCKED)
+    return journal.read_one(Count, _HAS_READY) is not None

@@ -1,0 +1,139 @@
+"""The SQL of jobs: all of it in one package, standard where there is a standard, and quick."""
+
+import ast
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import leadconnector_async
+from leadconnector_async.jobs.journal import counts, preparing, rows, tables
+
+PACKAGE = Path(leadconnector_async.__file__).parent
+JOURNAL = PACKAGE / "jobs" / "journal"
+SQL = re.compile(
+    r"\b(SELECT\s.+\sFROM|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE|PRAGMA)\b",
+    re.S,
+)
+SQLITE_ONLY = {
+    "INDEXED BY": r"INDEXED",
+    "INSERT OR": r"INSERT\s+OR\b",
+    "MAX or MIN of two values": r"\b(MAX|MIN)\s*\([^()]*,",
+    "IS NOT value": r"\bIS\s+(?!NULL\b|NOT\s+NULL\b)",
+    "SUM of a condition": r"\bSUM\s*\((?!\s*CASE\b)[^()]*(\b(IS|IN|AND|OR)\b|[<>=])",
+    "json functions": r"\bjson_",
+    "functions of SQLite": r"\b(strftime|instr|ifnull|iif|typeof|total|printf|group_concat)\s*\(",
+    "LIMIT -1": r"LIMIT\s+-1",
+    "ROWID": r"\browid\b",
+    "an unqualified column in an upsert": r"DO\s+UPDATE\s+SET\b.*=\s*(?!excluded\.|rows\.|'|\?|NULL\b)\w*[a-z]",
+}
+REMAINS = {"_DAYS": "a day in the zone of an appointment", "_REQUESTS": "the number of updates is counted in JSON"}
+"""Statements that are SQLite's, and what for; `PRAGMA` and the definition of tables beside them."""
+
+
+def list_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """The names of a module's texts, and the texts; those without a name, docstrings left out, too."""
+    tree = ast.parse(path.read_text())
+    named: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            named.add(id(node.value))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            for part in ast.walk(node.value):
+                named.add(id(part))
+            parts = (one for one in ast.walk(node.value) if isinstance(one, ast.Constant))
+            yield node.target.id, " ".join(str(one.value) for one in parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in named:
+            yield "", node.value
+
+
+def test_the_sql_of_jobs_is_in_one_package() -> None:
+    """No module outside `jobs/journal` holds a statement."""
+    found = [
+        (path.relative_to(PACKAGE).as_posix(), text)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if JOURNAL not in path.parents
+        for _, text in list_texts(path)
+        if SQL.search(text)
+    ]
+    assert found == []
+
+
+def test_sql_elsewhere_would_be_found(tmp_path: Path) -> None:
+    """A statement, in whatever form it is written, is one that the test above sees."""
+    path = tmp_path / "module.py"
+    for text in (
+        '_A: Final = "SELECT number FROM rows"',
+        'journal.write(f"UPDATE rows SET state = {state}")',
+        'x = """\n    INSERT OR REPLACE INTO facts\n"""',
+        'journal.script("PRAGMA synchronous=OFF")',
+    ):
+        path.write_text(text)
+        assert any(SQL.search(found) for _, found in list_texts(path)), text
+
+
+def test_rows_come_back_typed() -> None:
+    """Nothing is turned into a text to become a number."""
+    sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
+    assert not [found for source in sources for found in re.findall(r"\b(?:int|float)\(str\(", source)]
+
+
+def test_statements_are_standard() -> None:
+    """What SQLite alone understands is listed by name; everything else runs on Postgres as well."""
+    found: set[str] = set()
+    for path in sorted(JOURNAL.glob("*.py")):
+        for name, text in list_texts(path):
+            for what, pattern in SQLITE_ONLY.items():
+                if SQL.search(text) and name not in ("TABLES", "INDEXES") and re.search(pattern, text, re.S):
+                    assert name in REMAINS, (path.name, name, what)
+                    found.add(name)
+    assert found == set(REMAINS)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT number FROM rows INDEXED BY rows_open",
+        "SELECT number FROM rows NOT INDEXED",
+        "INSERT OR IGNORE INTO settled VALUES (?)",
+        "UPDATE rows SET rank = MIN(rank, 999999)",
+        "SELECT number FROM rows WHERE start_after IS NOT start_before",
+        "SELECT SUM(parks IS NULL) FROM rows",
+        "INSERT INTO rows (a) VALUES (?) ON CONFLICT (a) DO UPDATE SET attempts = attempts + excluded.attempts",
+        "SELECT json_array_length(updates) FROM rows",
+    ],
+)
+def test_what_sqlite_alone_understands_is_found(statement: str) -> None:
+    """The patterns find each of the forms that have been in use."""
+    assert any(re.search(pattern, statement, re.S) for pattern in SQLITE_ONLY.values())
+
+
+def explain(query: str, **parts: str) -> str:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(tables.TABLES + tables.INDEXES)
+        query = query.format(**parts) if parts else query
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?")).fetchall()
+    finally:
+        connection.close()
+    return "\n".join(str(step[3]) for step in plan)
+
+
+def test_queries_of_a_run_use_their_indexes() -> None:
+    """No hint tells the database which index to use; it finds those that were made for a query."""
+    by_event, by_new_id = preparing._HAS_ID
+    assert "rows_open (location=? AND rank>?)" in explain(rows._OPEN)
+    assert "rows_open (location=? AND rank>?)" in explain(preparing._NEXT)
+    assert "rows_parking (parks=?)" in explain(rows._PARKING)
+    for selected in preparing.SELECTED.values():
+        plan = explain(preparing._UNREAD, selected=selected)
+        assert "rows_unread (location=?)" in plan
+        assert "ORDER BY" not in plan
+        plan = explain(preparing._UNREAD_BY_ID, selected=selected, has_id=by_event.format(marks="?, ?"))
+        assert "rows_by_event (location=? AND event_id=?)" in plan
+        plan = explain(preparing._UNREAD_BY_ID, selected=selected, has_id=by_new_id.format(marks="?, ?"))
+        assert "rows_by_new_id (location=? AND new_id=?)" in plan
+    assert "INDEX" not in explain(counts._STATES_BY_LOCATION)  # one walk through the table, in its own order
