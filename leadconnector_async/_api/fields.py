@@ -11,8 +11,7 @@ type checkers and IDEs need. The sandbox is independent of the client, so it nee
 | `word` | one word of the API's vocabulary |
 | `time` | aware datetime |
 | `rule` | RFC 5545 rule of a series |
-| `switch` | truth value that the appointment keeps |
-| `instruction` | truth value about this one request; the appointment does not keep it |
+| `instruction` | boolean about this one request; the appointment does not keep it |
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from msgspec import Struct
 
 from ..models import AppointmentStatus, MeetingLocationType
 
-Kind: TypeAlias = Literal["text", "id", "word", "time", "rule", "switch", "instruction"]
+Kind: TypeAlias = Literal["text", "id", "word", "time", "rule", "instruction"]
 Shown: TypeAlias = Literal["always", "in_responses", "never"]
 """Where the server shows a field: in every reading of an event and in responses to updates, only in the latter
 [doc], or nowhere."""
@@ -42,13 +41,15 @@ class Field(Struct, frozen=True):
     """It may hold line breaks."""
     kept: bool = False
     """An update without it can reset it, so a safe change sends the current value along [field]."""
+    in_changes: bool = True
+    """A safe change can set it by name; the times are arguments of their own."""
     personal: bool = False
     """Its value is left out of reports."""
 
 
 FIELDS: Final = (
-    Field("start_time", "time"),
-    Field("end_time", "time"),
+    Field("start_time", "time", in_changes=False),
+    Field("end_time", "time", in_changes=False),
     Field("appointment_status", "word", choices=get_args(AppointmentStatus), kept=True),
     Field("assigned_user_id", "id", kept=True),
     Field("calendar_id", "id", kept=True),
@@ -57,8 +58,8 @@ FIELDS: Final = (
     Field("description", "text", multiline=True, personal=True),
     Field("meeting_location_type", "word", "in_responses", choices=get_args(MeetingLocationType)),
     Field("meeting_location_id", "word", "in_responses"),
-    Field("rrule", "rule", multiline=True),
-    Field("override_location_config", "switch", "never"),
+    Field("rrule", "rule", multiline=True, in_changes=False),
+    Field("override_location_config", "instruction", "never", in_changes=False),
     Field("ignore_date_range", "instruction", "never"),
     Field("to_notify", "instruction", "never"),
     Field("ignore_free_slot_validation", "instruction", "never"),
@@ -67,7 +68,7 @@ BY_NAME: Final = {row.name: row for row in FIELDS}
 TEXTS: Final = frozenset(row.name for row in FIELDS if row.kind == "text")
 IDS: Final = frozenset(row.name for row in FIELDS if row.kind == "id")
 TIMES: Final = tuple(row.name for row in FIELDS if row.kind == "time")
-BOOLEANS: Final = frozenset(row.name for row in FIELDS if row.kind in ("switch", "instruction"))
+INSTRUCTIONS: Final = frozenset(row.name for row in FIELDS if row.kind == "instruction")
 SHOWN: Final = tuple(row.name for row in FIELDS if row.shown != "never")
 """What some response shows."""
 WATCHED: Final = tuple(row.name for row in FIELDS if row.shown == "always")

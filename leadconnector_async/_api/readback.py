@@ -97,8 +97,6 @@ def _compare_field(name: str, sent: WireUpdate, shown: Appointment, unread: Cont
     match row.kind:
         case "time":
             return bool(datetime.fromisoformat(ours) == theirs)
-        case "switch":
-            return ours is theirs
         case "rule":
             return _fold(ours) == _fold(theirs or "")
         case _:

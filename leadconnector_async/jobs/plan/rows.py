@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct
 
-from ..._api.fields import BOOLEANS, IDS, PLANNED, TEXTS, TIMES
+from ..._api.fields import IDS, INSTRUCTIONS, PLANNED, TEXTS, TIMES
 from ..._api.request import encode_id
 from ..._api.validate import check_update
 from ..._validation.text import escape, shorten, show
@@ -204,7 +204,7 @@ def _check(values: dict[str, object], shift: Shift | None) -> AppointmentUpdate:
 
 
 def _read_cell(name: str, cell: object, zone: str | None) -> object:
-    if name in BOOLEANS:
+    if name in INSTRUCTIONS:
         truth = cell if isinstance(cell, bool) else _TRUTH.get(str(cell).lower())
         if truth is None:
             raise BadRow(name, f"{show(cell)} is neither true nor false", "write true or false")
