@@ -50,7 +50,7 @@ class LeadConnectorError(Exception):
     operation: str | None
     """The vendor's name of the operation, such as `update_appointment`; `None` outside a call."""
     status: int | None
-    """HTTP status of the last answer; `None` if there was none."""
+    """HTTP status code of the last response; `None` if there was none."""
     trace_id: str | None
     """The server's `traceId`: support asks for it."""
     attempts: int

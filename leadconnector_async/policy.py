@@ -59,9 +59,9 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 
 class RateLimit(Struct, frozen=True, kw_only=True):
-    """Where the limiter of a location starts. The headers of every answer correct it.
+    """The rate limit that a location's limiter starts with. The headers of every response correct it.
 
-    The defaults are the documented limits; lower real ones are common [field].
+    The defaults are the documented limits; the real ones are often lower [field].
     """
 
     max_requests: int = 100

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "leadconnector_async").rglob("*.py"))
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs" / "pages").rglob("*.md")),
 ]
 CODE = re.compile(r"^```.*?^```|`[^`]*`", re.DOTALL | re.MULTILINE)
@@ -97,7 +97,20 @@ EXAMPLES = {
     "night.csv is there\nalready": True,
 }
 TERMS = {
+    "idempotent": ("leadconnector_async/_api/operations.py", "docs/pages/explanation/retries.md"),
+    "retryable": (
+        "leadconnector_async/_api/statuses.py",
+        "leadconnector_async/_retry/decide.py",
+        "docs/pages/explanation/retries.md",
+    ),
+    "status code": (
+        "leadconnector_async/_api/statuses.py",
+        "leadconnector_async/exceptions.py",
+        "leadconnector_async/response.py",
+        "docs/pages/explanation/retries.md",
+    ),
     "response": ("leadconnector_async/response.py", "leadconnector_async/events.py", "README.md"),
+    "rate limit": ("leadconnector_async/policy.py", "docs/pages/explanation/limiter.md", "README.md"),
 }
 """Where readers who search for the usual term must find it."""
 

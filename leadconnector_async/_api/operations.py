@@ -18,7 +18,7 @@ class Operation(Struct, frozen=True):
     writes: bool
     """It changes something, so a lost answer leaves its outcome unknown."""
     repeatable: bool
-    """Sending it twice leaves the calendar as sending it once does."""
+    """It is idempotent: sending it twice leaves the calendar as sending it once does."""
     harmless: bool = False
     """Sending it twice does no harm of any other kind either: nobody is told of it."""
 
@@ -47,7 +47,7 @@ _REPEATABLE_METHODS: Final = _READING_METHODS | {"PUT", "DELETE"}
 
 
 def build_operation(method: str, path: str, *, repeatable: bool | None) -> Operation:
-    """Make a row for a path that the table does not know. By default HTTP's own rules say what is repeatable."""
+    """Make a row for a path that the table does not know. By default HTTP's own rules say what is idempotent."""
     harmless = repeatable is True
     if repeatable is None:
         repeatable = method in _REPEATABLE_METHODS
