@@ -15,6 +15,8 @@ from leadconnector_async import (
 )
 from leadconnector_async.sandbox import Limits, Sandbox
 
+from .lanes import budget_of
+
 CALLS, INTERVAL = 40, 0.2
 FAULTS = ["503", "reset", "lose-response", "html 502", "stall 0.05", "half-body", "503-after-apply"]
 
@@ -54,11 +56,19 @@ class Campaign:
             async with LeadConnector(sandbox.token, base_url=sandbox.url, retry=policy, timeouts=bounds) as client:
                 await self._learn_limits(client, sandbox)
                 await self._call_all(client, sandbox)
-                lane = client._shared.throttle.get_lane(None)
+                lane = client._shared.throttle.lanes.get(None)
             assert lane is not None
             refused = sandbox.requests.count_statuses()[429]
             seen = len(sandbox.requests)
-        return Ended(refused, lane.slots.in_flight, lane.waiting, seen, self.reported, self.overshoot, self.bounded)
+        return Ended(
+            refused,
+            budget_of(lane).slots.in_flight,
+            lane.waiting,
+            seen,
+            self.reported,
+            self.overshoot,
+            self.bounded,
+        )
 
     async def _learn_limits(self, client: LeadConnector, sandbox: Sandbox) -> None:
         """One good answer first: a limit that was never stated can be met once."""

@@ -4,15 +4,20 @@ import asyncio
 
 from leadconnector_async import RateLimit
 from leadconnector_async._limiter.lane import Lane
-from leadconnector_async._limiter.slots import Ticket
+from leadconnector_async._limiter.slots import LocalBudget, Ticket
 
 
 def make_lane(max_requests: int = 2, interval: float = 10.0) -> Lane:
-    """A lane that has heard enough good answers to use all that it has."""
-    lane = Lane(RateLimit(max_requests=max_requests, interval=interval), asyncio.get_running_loop())
+    """A lane that has seen enough successes to use all that it has."""
+    lane = Lane(LocalBudget(RateLimit(max_requests=max_requests, interval=interval)), asyncio.get_running_loop())
     for _ in range(max_requests):
-        lane.slots.pace.open(-1.0, interval)
+        budget_of(lane).window.grow(-1.0, interval)
     return lane
+
+
+def budget_of(lane: Lane) -> LocalBudget:
+    assert isinstance(lane.budget, LocalBudget)
+    return lane.budget
 
 
 def take(lane: Lane, *, bulk: bool = False) -> Ticket:

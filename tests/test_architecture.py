@@ -51,7 +51,7 @@ LAYERS = {
         lane
         slots
         daily learned_limit
-        congestion headers
+        congestion headers pause
     """,
     "_oauth": """
         endpoint refresh

@@ -129,7 +129,7 @@ class Attempts:
             token = call.token = shared.tokens.fixed or call.token
             headers = self._headers if token == self._token else self._build_headers(token)
             if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
-                lane.free(ticket, left=False)
+                lane.free(ticket, sent=False)
                 return Failure(stale, "final")
             call.attempts += 1
             call.under_way = True
@@ -148,7 +148,7 @@ class Attempts:
             if sent_at is not None:
                 self._announce_reply(call, reply, loop.time() - sent_at)
         except BaseException:
-            lane.free(ticket, left=call.left)
+            lane.free(ticket, sent=call.left)
             raise
         read = self._read_reply(call, lane, reply, ticket)
         return await self._read_large(call, read) if isinstance(read, RawResponse) else read
@@ -172,7 +172,7 @@ class Attempts:
         """Give the slot back and read the answer, unless it is to be read beside the loop."""
         call.under_way = False
         if isinstance(reply, NoResponse):
-            lane.free(ticket, left=call.left)
+            lane.free(ticket, sent=call.left)
             return read_no_response(call, reply)
         body = reply.body
         if not 200 <= reply.status < 300:
@@ -215,7 +215,8 @@ class Attempts:
         else:
             lane.finish(ticket, reply.answered_at, reply.headers, success=False)
         if daily_spent:
-            hint = lane.measure_daily_wait() or read_daily_limit(reply.headers)[1]
+            spent = lane.budget.check_day(asyncio.get_running_loop().time(), bulk=False)
+            hint = spent.seconds if spent is not None else read_daily_limit(reply.headers)[1]
         error = read_error(
             reply.status, reply.body, daily_spent=daily_spent, secrets=call.secrets, retry_after=hint
         )
@@ -228,7 +229,7 @@ class Attempts:
         seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint)
         if seconds is not None:
             self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
-        return lane.measure_pause()
+        return lane.budget.pause.measure(asyncio.get_running_loop().time())
 
     async def _take_slot(
         self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, renewed: bool
@@ -285,12 +286,12 @@ class Attempts:
         if not isinstance(ticket, Ticket):
             return refuse_wait(ticket.reason, ticket.seconds)
         try:
-            if (seconds := lane.claim_resumption()) is not None:
+            if (seconds := lane.budget.pause.claim_end(loop.time())) is not None:
                 self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
             self._announcer.tell(SlotAcquired(self._location_id, call.name, call.attempts, loop.time() - began))
             self._shared.transport.open(loop)
         except BaseException:
-            lane.free(ticket, left=False)
+            lane.free(ticket, sent=False)
             raise
         return ticket
 
@@ -329,9 +330,9 @@ async def _is_answered_at_once(check: asyncio.Task[str], lane: Lane, ticket: Tic
     try:
         await asyncio.sleep(0)
     except BaseException:
-        lane.free(ticket, left=False)
+        lane.free(ticket, sent=False)
         raise
     if check.done() and not check.cancelled() and check.exception() is None:
         return True
-    lane.free(ticket, left=False)
+    lane.free(ticket, sent=False)
     return False

@@ -76,7 +76,7 @@ class Pipeline:
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, outcome: Response[T] | Failure
     ) -> Response[T] | Failure:
         """From the first failure on, tenacity decides how often and when."""
-        budget = self._attempts.find_lane(loop).budget
+        budget = self._attempts.find_lane(loop).retry_budget
         back_off = Backoff(call.request, self._policy, call.deadline, loop.time)
         unread: Failure | None = None
         while True:
@@ -158,7 +158,7 @@ class Pipeline:
         build_proof = call.request.build_proof
         if build_proof is None or not decide_reading_back(call, self._policy, failure):
             return None
-        if not self._attempts.find_lane(loop).budget.spend(loop.time()):
+        if not self._attempts.find_lane(loop).retry_budget.spend(loop.time()):
             call.unread = BUDGET_SPENT
             return Failure(TransportError(call.unread), "final")
         proof, precondition = build_proof(), call.request.precondition

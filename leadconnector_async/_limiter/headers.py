@@ -1,6 +1,6 @@
-"""What the rate limit headers of an answer say.
+"""What the rate limit headers of a response say.
 
-A header that is missing, is no number or makes no sense says nothing.
+A header that is missing, is not a number or makes no sense is ignored.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _LONGEST_INTERVAL: Final = 60.0
 """A header that claims a shorter or a longer window is not believed: it would open a location, or stop it."""
 _DAY: Final = 86_400.0
 _LONGEST_DAY: Final = 90_000.0
-"""No day is longer, not even one in which the clocks are set back. A later reset is not believed."""
+"""No day is longer, not even one on which the clocks are set back. A later reset is not believed."""
 
 
 class Quota(Struct, frozen=True):
-    """What the rate limit headers of one answer said; `None` for what they did not [doc, field]."""
+    """What the rate limit headers of one response said; `None` for what they did not [doc, field]."""
 
     limit: int | None = None
     """Requests allowed in `interval` (`x-ratelimit-max`)."""
     remaining: int | None = None
-    """Requests left in the window (`x-ratelimit-remaining`)."""
+    """Requests remaining in the window (`x-ratelimit-remaining`)."""
     interval: float | None = None
     """Length of the window in seconds (`x-ratelimit-interval-milliseconds`)."""
     daily_limit: int | None = None
     """Requests allowed in a day (`x-ratelimit-limit-daily`)."""
     daily_remaining: int | None = None
-    """Requests left of the day (`x-ratelimit-daily-remaining`)."""
+    """Requests remaining today (`x-ratelimit-daily-remaining`)."""
     daily_reset: float | None = None
     """Seconds until the daily budget is back (`x-ratelimit-daily-reset`)."""
 
@@ -49,21 +49,22 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
     """Requests allowed in `interval`."""
     interval: float
     remaining: int
-    """What is left of the window, by our own count and by the server's; a pause and the start hold back more."""
+    """Requests remaining in the window, by our own count and by the server's; after a pause and at the start, fewer
+    are sent at once."""
     in_flight: int = 0
-    """Requests under way."""
+    """Requests in flight."""
     waiting: int = 0
-    """Calls that wait for their turn."""
+    """Calls that wait for a slot."""
     mode: Literal["burst", "paced", "shared"] = "burst"
     """`burst`: nobody else uses the location; `paced`: others are seen; `shared`: others led to refusals."""
     paused_seconds: float = 0.0
-    """How long the location still pauses."""
+    """Until the pause of the location ends."""
     pause_reason: str | None = None
     """Why it pauses; `None` if it does not."""
     daily_limit: int
     """Requests allowed in a day."""
     daily_remaining: int
-    """Requests left of the day."""
+    """Requests remaining today."""
     daily_reset: float | None = None
     """Seconds until the daily budget is back; `None` before the first request."""
 
@@ -81,17 +82,17 @@ def read_quota(headers: Mapping[str, str]) -> Quota:
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
-    """The limit and its interval in seconds, where they are stated and can be meant."""
+    """The limit and its interval in seconds, where they are stated and plausible."""
     limit, interval = parse_count(headers.get(MAX)), _read_seconds(headers, INTERVAL)
-    meant = interval is not None and _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL
-    return limit or None, interval if meant else None
+    plausible = interval is not None and _SHORTEST_INTERVAL <= interval <= _LONGEST_INTERVAL
+    return limit or None, interval if plausible else None
 
 
 def read_daily_limit(headers: Mapping[str, str]) -> tuple[int | None, float | None]:
-    """Requests allowed in a day, and the seconds until they are back, at most a day, where that can be meant."""
+    """Requests allowed in a day, and the seconds until they are back, at most a day, where that is plausible."""
     reset = _read_seconds(headers, _DAILY_RESET)
-    meant = reset is not None and 0 < reset <= _LONGEST_DAY
-    return parse_count(headers.get(_DAILY_LIMIT)), min(reset, _DAY) if reset is not None and meant else None
+    plausible = reset is not None and 0 < reset <= _LONGEST_DAY
+    return parse_count(headers.get(_DAILY_LIMIT)), min(reset, _DAY) if reset is not None and plausible else None
 
 
 def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
@@ -99,7 +100,7 @@ def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-@lru_cache(maxsize=1024)  # the same small numbers come again and again
+@lru_cache(maxsize=1024)  # the same small numbers recur
 def parse_count(text: str | None) -> int | None:
     """The whole number that a header states."""
     if text is None or len(text) > 15 or not text.isascii() or not text.isdigit():

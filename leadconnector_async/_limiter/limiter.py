@@ -8,9 +8,10 @@ from typing import Final
 from ..policy import RateLimit
 from .headers import LocationQuota
 from .lane import Lane
+from .slots import LocalBudget
 
 _SWEEP_AT: Final = 64
-"""From how many lanes on idle ones are looked for."""
+"""Number of lanes from which on idle ones are looked for."""
 
 
 class Limiter:
@@ -33,26 +34,13 @@ class Limiter:
         if lane is None:
             if len(self.lanes) >= self._sweep_at:
                 self._sweep()
-            lane = self.lanes[location_id] = Lane(self._limit, loop, self._lag)
+            lane = self.lanes[location_id] = Lane(LocalBudget(self._limit, self._lag), loop)
         return lane
-
-    def get_lane(self, location_id: str | None) -> Lane | None:
-        """The lane of a location, if it was used."""
-        return self.lanes.get(location_id)
 
     def describe(self, location_id: str | None) -> LocationQuota:
         """The state of a location, used or not."""
         lane = self.lanes.get(location_id)
-        if lane is not None:
-            return lane.describe()
-        limit = self._limit
-        return LocationQuota(
-            limit=limit.max_requests,
-            interval=limit.interval,
-            remaining=limit.max_requests,
-            daily_limit=limit.daily,
-            daily_remaining=limit.daily,
-        )
+        return LocalBudget(self._limit).describe(0.0, 0) if lane is None else lane.describe()
 
     def _sweep(self) -> None:
         """Forget the idle lanes."""

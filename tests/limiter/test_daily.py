@@ -19,9 +19,9 @@ def test_without_headers_the_day_begins_with_the_first_request() -> None:
     assert daily.measure_reset(0.0) is None
     daily.take(10.0)
     daily.take(20.0)
-    assert daily.compute_wait(20.0, 0) == 86_390.0
+    assert daily.compute_wait(20.0) == 86_390.0
     assert not daily.is_idle(20.0)
-    assert daily.compute_wait(86_410.0, 0) is None
+    assert daily.compute_wait(86_410.0) is None
     assert daily.remaining == 2
 
 
@@ -39,11 +39,11 @@ def test_an_answer_replaces_our_count_less_what_was_sent_since() -> None:
 
 def test_a_reserve_is_kept_from_some() -> None:
     """Bulk work stops where interactive work goes on."""
-    daily = DailyBudget(10)
+    daily = DailyBudget(10, reserve=3)
     for _ in range(7):
         daily.take(0.0)
-    assert daily.compute_wait(0.0, 3) == 86_400.0
-    assert daily.compute_wait(0.0, 0) is None
+    assert daily.compute_wait(0.0, bulk=True) == 86_400.0
+    assert daily.compute_wait(0.0) is None
 
 
 def test_what_never_left_is_not_counted() -> None:
@@ -51,7 +51,7 @@ def test_what_never_left_is_not_counted() -> None:
     daily = DailyBudget(1)
     daily.take(0.0)
     daily.give_back(1)
-    assert daily.compute_wait(0.0, 0) is None
+    assert daily.compute_wait(0.0) is None
 
 
 def test_what_never_left_is_not_counted_as_sent_since_an_answer() -> None:
@@ -76,14 +76,14 @@ def test_a_budget_that_is_spent_nobody_knows_until_when_is_looked_at_again(reset
     daily.learn(1, 1, spent, 0.0)
     now, waits = 0.0, []
     for number in range(2, 12):
-        seconds = daily.compute_wait(now, 0)
+        seconds = daily.compute_wait(now)
         assert seconds is not None
         assert daily.measure_reset(now) == seconds
         waits.append(seconds)
         now += seconds
-        assert daily.compute_wait(now, 0) is None
+        assert daily.compute_wait(now) is None
         daily.take(now)
-        assert daily.compute_wait(now, 0) is not None
+        assert daily.compute_wait(now) is not None
         daily.learn(number, number, spent, now)
     assert waits == [60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0, 3600.0, 3600.0, 3600.0]
 
@@ -94,14 +94,14 @@ def test_a_probe_that_shows_a_budget_opens_the_location_again() -> None:
         daily = DailyBudget(1000)
         daily.take(0.0)
         daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 0.0)
-        assert daily.compute_wait(60.0, 0) is None
+        assert daily.compute_wait(60.0) is None
         daily.take(60.0)
         daily.learn(2, 2, answer, 60.0)
         assert daily.remaining in (500, 1000)
-        assert daily.compute_wait(60.0, 0) is None
+        assert daily.compute_wait(60.0) is None
         daily.take(61.0)
         daily.learn(3, 3, {"x-ratelimit-daily-remaining": "0"}, 61.0)
-        assert daily.compute_wait(61.0, 0) in (59.0, 60.0)
+        assert daily.compute_wait(61.0) in (59.0, 60.0)
 
 
 def test_a_refused_probe_without_a_header_opens_nothing() -> None:
@@ -109,10 +109,10 @@ def test_a_refused_probe_without_a_header_opens_nothing() -> None:
     daily = DailyBudget(1000)
     daily.take(0.0)
     daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 0.0)
-    assert daily.compute_wait(60.0, 0) is None
+    assert daily.compute_wait(60.0) is None
     daily.take(60.0)
     daily.learn(2, 2, {}, 60.0, success=False)
-    assert daily.compute_wait(60.0, 0) == 120.0
+    assert daily.compute_wait(60.0) == 120.0
 
 
 def test_a_few_that_are_left_by_one_header_lock_nothing_when_they_are_used_up() -> None:
@@ -122,17 +122,17 @@ def test_a_few_that_are_left_by_one_header_lock_nothing_when_they_are_used_up() 
     daily.learn(1, 1, {"x-ratelimit-daily-remaining": "2", "x-ratelimit-limit-daily": "1"}, 0.0)
     daily.take(10.0)
     daily.take(10.0)
-    assert daily.compute_wait(10.0, 0) == 50.0
+    assert daily.compute_wait(10.0) == 50.0
 
 
 def test_what_is_left_below_a_reserve_is_looked_at_again_too() -> None:
     """By bulk work, which may not use it up."""
-    daily = DailyBudget(1000)
+    daily = DailyBudget(1000, reserve=50)
     daily.take(0.0)
     daily.learn(1, 1, {"x-ratelimit-daily-remaining": "30"}, 0.0)
-    assert daily.compute_wait(0.0, 50) == 60.0
-    assert daily.compute_wait(0.0, 0) is None
-    assert daily.compute_wait(60.0, 50) is None
+    assert daily.compute_wait(0.0, bulk=True) == 60.0
+    assert daily.compute_wait(0.0) is None
+    assert daily.compute_wait(60.0, bulk=True) is None
 
 
 def test_a_reset_of_a_day_is_believed_and_bounded() -> None:
@@ -141,4 +141,4 @@ def test_a_reset_of_a_day_is_believed_and_bounded() -> None:
         daily = DailyBudget(10)
         daily.take(0.0)
         daily.learn(1, 1, headers(0, milliseconds), 0.0)
-        assert daily.compute_wait(0.0, 0) == seconds
+        assert daily.compute_wait(0.0) == seconds

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from leadconnector_async import RateLimit
-from leadconnector_async._limiter.lane import Lane, Refused
+from leadconnector_async._limiter.headers import LocationQuota
+from leadconnector_async._limiter.lane import Lane
 from leadconnector_async._limiter.limiter import Limiter
-from leadconnector_async._limiter.slots import Ticket
+from leadconnector_async._limiter.pause import Pause
+from leadconnector_async._limiter.slots import LocalBudget, Refused, Ticket
 
-from ..lanes import make_lane, now, take
+from ..lanes import budget_of, make_lane, now, take
 
 pytestmark = pytest.mark.looptime(start=0)
 
@@ -39,7 +41,7 @@ async def test_nobody_overtakes_those_who_wait() -> None:
     ticket = take(lane)
     waiter = asyncio.create_task(lane.take())
     await asyncio.sleep(0)
-    lane.free(ticket, left=False)
+    lane.free(ticket, sent=False)
     assert not lane.try_take()
     await waiter
 
@@ -79,7 +81,7 @@ async def test_a_waiter_cancelled_in_the_turn_of_its_grant_gives_its_slot_back()
     ticket = take(lane)
     waiter = asyncio.create_task(lane.take())
     await asyncio.sleep(0)
-    lane.free(ticket, left=False)
+    lane.free(ticket, sent=False)
     waiter.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiter
@@ -94,12 +96,15 @@ async def test_a_pause_stops_the_whole_lane_and_one_is_told_of_its_end() -> None
     seconds = lane.refuse(ticket, now(), {}, 30.0)
     assert seconds is not None
     assert 30.0 <= seconds <= 31.5
-    assert (lane.claim_resumption(), lane.describe().paused_seconds) == (None, seconds)
+    assert (lane.budget.pause.claim_end(now()), lane.describe().paused_seconds) == (None, seconds)
     assert (lane.describe().pause_reason or "").endswith("(429)")
     probe, other = asyncio.create_task(wait(lane)), asyncio.create_task(wait(lane))
     await asyncio.sleep(32)
     assert (probe.done(), other.done()) == (True, False)
-    assert (lane.claim_resumption(), lane.claim_resumption()) == (pytest.approx(seconds), None)
+    assert (lane.budget.pause.claim_end(now()), lane.budget.pause.claim_end(now())) == (
+        pytest.approx(seconds),
+        None,
+    )
     lane.finish(await probe, now(), {})
     await other
     assert lane.describe().pause_reason is None
@@ -109,7 +114,7 @@ async def test_a_limit_that_grows_lets_the_waiters_go_at_once() -> None:
     """The headers of one answer are enough."""
     lane = make_lane(max_requests=1)
     for _ in range(3):
-        lane.slots.pace.open(-1.0, 10.0)
+        budget_of(lane).window.grow(-1.0, 10.0)
     ticket = take(lane)
     waiters = [asyncio.create_task(lane.take()) for _ in range(3)]
     await asyncio.sleep(1)
@@ -141,7 +146,7 @@ async def test_a_bulk_call_counts_on_those_only_who_can_overtake_it() -> None:
 
 async def test_a_refusal_pauses_before_anybody_else_goes() -> None:
     """The slot that its answer frees is not handed out."""
-    lane = Lane(RateLimit(max_requests=10), asyncio.get_running_loop())
+    lane = Lane(LocalBudget(RateLimit(max_requests=10)), asyncio.get_running_loop())
     first = take(lane)
     waiter = asyncio.create_task(wait(lane))
     await asyncio.sleep(0)
@@ -170,14 +175,14 @@ async def test_a_waiter_that_is_closed_is_forgotten() -> None:
     waiting = lane.take()
     waiting.send(None)
     waiting.close()
-    lane.free(ticket, left=False)
-    assert (lane.waiting, lane.slots.in_flight) == (0, 0)
+    lane.free(ticket, sent=False)
+    assert (lane.waiting, budget_of(lane).slots.in_flight) == (0, 0)
 
 
 async def test_when_the_day_is_spent_nobody_waits_for_hours() -> None:
     """Neither who comes then nor who waited already; the reserve is kept from bulk calls only."""
     limit = RateLimit(max_requests=10, daily=3, daily_reserve=1)
-    lane = Lane(limit, asyncio.get_running_loop())
+    lane = Lane(LocalBudget(limit), asyncio.get_running_loop())
     first = take(lane, bulk=True)
     waiters = [asyncio.create_task(lane.take(bulk=bulk)) for bulk in (True, True, False)]
     await asyncio.sleep(1)
@@ -239,3 +244,64 @@ async def test_a_thousand_requests_stay_within_the_limit_and_near_the_bound(late
     await asyncio.gather(*(work() for _ in range(1000)))
     assert all(later - first >= 10.0 - 1e-9 for first, later in zip(arrivals, arrivals[100:], strict=False))
     assert now() <= 90.0 + 10 * latency + 1e-6
+
+
+class LeasedBudget:
+    """Slots that come from elsewhere, a few at a time, as from a store that processes share."""
+
+    def __init__(self) -> None:
+        self.pause, self.leased, self.sent, self.ends = Pause(), 0, 0, list[str]()
+
+    def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
+        if not self.leased:
+            return None
+        self.leased, self.sent = self.leased - 1, self.sent + 1
+        return Ticket(self.sent, now, 0)
+
+    def compute_next(self, now: float) -> float | None:
+        return None
+
+    def check_day(self, now: float, *, bulk: bool) -> Refused | None:
+        return None
+
+    def compute_wait(self, now: float, ahead: int) -> float:
+        return 3.0 * (ahead + 1)
+
+    def finish(self, ticket: Ticket, answered_at: float, headers: object, *, success: bool = True) -> None:
+        self.ends.append("finished")
+
+    def refuse(
+        self, ticket: Ticket, answered_at: float, headers: object, now: float, retry_after: float | None
+    ) -> float | None:
+        self.ends.append("refused")
+        return retry_after
+
+    def free(self, ticket: Ticket, now: float, *, sent: bool) -> None:
+        self.ends.append("sent" if sent else "never sent")
+
+    def describe(self, now: float, waiting: int) -> LocationQuota:
+        return LocationQuota(limit=1, interval=1.0, remaining=self.leased, daily_limit=1, daily_remaining=1)
+
+    def is_idle(self, now: float) -> bool:
+        return True
+
+
+async def test_a_lane_takes_its_slots_from_any_budget() -> None:
+    """It waits until the budget has got new slots and says so, and returns each slot to it once."""
+    budget = LeasedBudget()
+    lane = Lane(budget, asyncio.get_running_loop())
+    assert await lane.take(deadline=2.9) == Refused("deadline", 3.0)
+    waiters = [asyncio.create_task(wait(lane, bulk=bulk)) for bulk in (True, False, False, False)]
+    await asyncio.sleep(1)
+    budget.leased = 2
+    lane.hand_out()
+    await asyncio.sleep(0)
+    assert [waiter.done() for waiter in waiters] == [False, True, True, False]
+    first, second = await waiters[1], await waiters[2]
+    budget.leased = 2
+    lane.finish(first, now(), {})
+    third, fourth = await waiters[3], await waiters[0]
+    assert lane.refuse(second, now(), {}, 7.0) == 7.0
+    lane.free(third, sent=True)
+    lane.free(fourth, sent=False)
+    assert budget.ends == ["finished", "refused", "sent", "never sent"]

@@ -9,6 +9,7 @@ from msgspec import Struct
 from leadconnector_async import LeadConnector, LeadConnectorError, RetryPolicy, Timeouts
 from leadconnector_async.sandbox import Limits
 
+from ..lanes import budget_of
 from .virtual import run
 from .world import World
 
@@ -56,12 +57,12 @@ class _Schedule:
         await asyncio.gather(*tasks, return_exceptions=True)
         changes.cancel()
         await asyncio.sleep(2 * INTERVAL)
-        lane = client._shared.throttle.get_lane(client._location_id)
+        lane = client._shared.throttle.lanes.get(client._location_id)
         assert lane is not None
         seen = world.sandbox.requests
         return Ended(
             refused=seen.count_statuses()[429],
-            in_flight=lane.slots.in_flight,
+            in_flight=budget_of(lane).slots.in_flight,
             waiting=lane.waiting,
             failed=self.failed,
         )

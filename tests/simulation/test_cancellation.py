@@ -7,6 +7,7 @@ import pytest
 from leadconnector_async import AppointmentUpdate, LeadConnectorError, RetryPolicy
 from leadconnector_async.sandbox import Limits
 
+from ..lanes import budget_of
 from .virtual import VirtualLoop
 from .world import World
 
@@ -40,9 +41,9 @@ class Play:
         ends = await asyncio.gather(self.call, *others, return_exceptions=True)
         assert all(not isinstance(end, BaseException) or isinstance(end, EXPECTED) for end in ends)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        lane = client._shared.throttle.get_lane(client._location_id)
+        lane = client._shared.throttle.lanes.get(client._location_id)
         assert lane is not None
-        assert (lane.slots.in_flight, lane.waiting) == (0, 0)
+        assert (budget_of(lane).slots.in_flight, lane.waiting) == (0, 0)
         async with asyncio.timeout(120):
             await client.with_options(retry=RetryPolicy()).get_appointment(ids[3])
 

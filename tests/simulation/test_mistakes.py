@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from leadconnector_async import RateLimit
-from leadconnector_async._limiter.lane import Lane, Refused
-from leadconnector_async._limiter.slots import Slots, Ticket
+from leadconnector_async._limiter.lane import Lane
+from leadconnector_async._limiter.slots import LocalBudget, Refused, Ticket
 
-from ..lanes import make_lane, now, take
+from ..lanes import budget_of, make_lane, now, take
 from .schedules import play
 from .virtual import run
 
@@ -30,29 +30,29 @@ def check_cancelled_waiters() -> None:
         ticket = take(lane)
         waiter = asyncio.create_task(lane.take())
         await asyncio.sleep(0)
-        lane.free(ticket, left=False)
+        lane.free(ticket, sent=False)
         waiter.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await waiter
-        assert lane.slots.in_flight == 0
+        assert budget_of(lane).slots.in_flight == 0
 
     run(main())
 
 
 def check_pauses() -> None:
     """A shorter pause does not end a longer one."""
-    slots = Slots(5, 1.0)
+    budget = LocalBudget(RateLimit(max_requests=5, interval=1.0))
     for _ in range(5):
-        slots.pace.open(-1.0, 1.0)
-    first = slots.take(0.0)
+        budget.window.grow(-1.0, 1.0)
+    first = budget.take(0.0)
     assert first is not None
-    slots.finish(first, 0.1, {"x-ratelimit-max": "5"}, success=False)
-    slots.pause(first, 0.1, 60.0)
-    late = Ticket(slots.sent + 1, 0.1, 0)
-    slots.in_flight += 1
-    slots.finish(late, 0.2, {}, success=False)
-    slots.pause(late, 0.2, 1.0)
-    assert slots.paused_until == 60.1
+    budget.finish(first, 0.1, {"x-ratelimit-max": "5"}, success=False)
+    budget.begin_pause(first, 0.1, 60.0)
+    late = Ticket(budget.slots.sent + 1, 0.1, 0)
+    budget.slots.in_flight += 1
+    budget.finish(late, 0.2, {}, success=False)
+    budget.begin_pause(late, 0.2, 1.0)
+    assert budget.pause.until == 60.1
 
 
 def check_queue() -> None:
@@ -61,8 +61,8 @@ def check_queue() -> None:
     async def main() -> None:
         lane = make_lane(max_requests=1)
         for _ in range(9):
-            lane.slots.pace.open(now(), 10.0)
-        lane.slots.limit.max_requests = 2
+            budget_of(lane).window.grow(now(), 10.0)
+        budget_of(lane).limit.max_requests = 2
         lane.finish(take(lane), now(), {})
         under_way = take(lane)
         waiters = [asyncio.create_task(lane.take()) for _ in range(3)]
@@ -75,7 +75,7 @@ def check_queue() -> None:
 
 
 def check_clock() -> None:
-    """The clock of the wall may be set back by an hour; the loop's never is."""
+    """Wall-clock time may be set back by an hour; the loop's clock never is."""
 
     async def main() -> None:
         lane = make_lane(max_requests=1)
@@ -90,27 +90,27 @@ def check_clock() -> None:
 def put_in_a_leaky_bucket(patch: pytest.MonkeyPatch) -> None:
     """A slot comes back every T/N seconds: almost 2N get through in one window."""
 
-    def cool(slots: Slots, at: float) -> None:
-        gap = slots.limit.interval / slots.limit.max_requests
-        last = getattr(cool, "last", {}).get(id(slots), at)
-        while slots._cooling and last + gap <= at:
-            slots._cooling.popleft()
+    def catch_up(budget: LocalBudget, at: float) -> None:
+        gap, cooling = budget.limit.interval / budget.limit.max_requests, budget.slots.cooling
+        last = getattr(catch_up, "last", {}).get(id(budget), at)
+        while cooling and last + gap <= at:
+            cooling.popleft()
             last += gap
-        cool.__dict__.setdefault("last", {})[id(slots)] = last if slots._cooling else at
+        catch_up.__dict__.setdefault("last", {})[id(budget)] = last if cooling else at
 
-    patch.setattr(Slots, "_cool", cool)
+    patch.setattr(LocalBudget, "catch_up", catch_up)
 
 
 def put_in_stamping_at_sending(patch: pytest.MonkeyPatch) -> None:
     """The server may count a request as late as its answer."""
-    finish = Slots.finish
+    finish = LocalBudget.finish
 
-    def stamp(slots: Slots, ticket: Ticket, answered_at: float, headers: Any, **more: bool) -> None:
-        finish(slots, ticket, answered_at, headers, **more)
-        slots._cooling[-1] = (ticket.sent_at, ticket.sent_at)
-        slots._cooling = deque(sorted(slots._cooling))
+    def stamp(budget: LocalBudget, ticket: Ticket, answered_at: float, headers: Any, **more: bool) -> None:
+        finish(budget, ticket, answered_at, headers, **more)
+        budget.slots.cooling[-1] = (ticket.sent_at, ticket.sent_at)
+        budget.slots.cooling = deque(sorted(budget.slots.cooling))
 
-    patch.setattr(Slots, "finish", stamp)
+    patch.setattr(LocalBudget, "finish", stamp)
 
 
 def put_in_a_lock_over_the_wait(patch: pytest.MonkeyPatch) -> None:
@@ -119,8 +119,8 @@ def put_in_a_lock_over_the_wait(patch: pytest.MonkeyPatch) -> None:
 
     async def wait(lane: Lane, *, bulk: bool = False, deadline: float | None = None) -> Ticket | Refused:
         async with locks.setdefault(id(lane), asyncio.Lock()):
-            while (ticket := lane._take(now())) is None:
-                await asyncio.sleep((lane.slots.compute_next(now()) or now() + 1) - now())
+            while (ticket := lane.budget.take(now())) is None:
+                await asyncio.sleep((lane.budget.compute_next(now()) or now() + 1) - now())
             return ticket
 
     patch.setattr(Lane, "take", wait)
@@ -129,19 +129,19 @@ def put_in_a_lock_over_the_wait(patch: pytest.MonkeyPatch) -> None:
 def put_in_a_pause_that_can_be_shortened(patch: pytest.MonkeyPatch) -> None:
     """The newest pause overwrites the one before."""
 
-    def pause(slots: Slots, ticket: Ticket, at: float, seconds: float) -> bool:
-        slots.paused_until = at + seconds
+    def begin_pause(budget: LocalBudget, ticket: Ticket, at: float, seconds: float) -> bool:
+        budget.pause.until = at + seconds
         return True
 
-    patch.setattr(Slots, "pause", pause)
+    patch.setattr(LocalBudget, "begin_pause", begin_pause)
 
 
 def put_in_a_lost_slot(patch: pytest.MonkeyPatch) -> None:
     """A grant to somebody who is cancelled in that very turn is forgotten."""
-    patch.setattr(Lane, "_give_up", lambda lane, queue, waiter: None)
+    patch.setattr(Lane, "_give_up", lambda lane, waiter, bulk: None)
 
 
-def put_in_the_clock_of_the_wall(patch: pytest.MonkeyPatch) -> None:
+def put_in_wall_clock_time(patch: pytest.MonkeyPatch) -> None:
     """It is set back by an hour after a while."""
     readings = iter([7200.0] * 2)
 
@@ -154,8 +154,8 @@ def put_in_the_clock_of_the_wall(patch: pytest.MonkeyPatch) -> None:
 
     make = Lane.__init__
 
-    def build(lane: Lane, limit: RateLimit, loop: asyncio.AbstractEventLoop) -> None:
-        make(lane, limit, Wall(loop))  # type: ignore[arg-type]
+    def build(lane: Lane, budget: LocalBudget, loop: asyncio.AbstractEventLoop) -> None:
+        make(lane, budget, Wall(loop))  # type: ignore[arg-type]
 
     patch.setattr(Lane, "__init__", build)
 
@@ -167,7 +167,7 @@ MISTAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Check]] = [
     (put_in_a_lock_over_the_wait, check_queue),
     (put_in_a_pause_that_can_be_shortened, check_pauses),
     (put_in_a_lost_slot, check_cancelled_waiters),
-    (put_in_the_clock_of_the_wall, check_clock),
+    (put_in_wall_clock_time, check_clock),
 ]
 
 
