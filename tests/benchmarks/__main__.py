@@ -3,15 +3,15 @@
 import asyncio
 import sys
 
-KINDS = ("answers", "call", "import", "limiter", "bulk", "faults")
+KINDS = ("responses", "call", "import", "limiter", "bulk", "faults")
 
 if __name__ == "__main__":
     kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] == ["against"] else ""
     match kind:
-        case "answers":
-            from . import answers
+        case "responses":
+            from . import responses
 
-            answers.run()
+            responses.run()
         case "against":
             from . import against
 

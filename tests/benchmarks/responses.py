@@ -1,4 +1,4 @@
-"""What answers cost the loop that reads them, by size: milliseconds for each megabyte.
+"""What reading responses costs the event loop, by size: milliseconds for each megabyte.
 
 At most 10 ms for each MB plus 5 ms are promised, up to 32 MB, hostile texts included.
 """
