@@ -14,6 +14,7 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import jobs, sandbox, webhooks
+from leadconnector_async.jobs.states import ROW_STATES
 
 PACKAGE = Path(leadconnector_async.__file__).parent
 ROOT = PACKAGE.parent
@@ -157,3 +158,9 @@ def is_importable(name: str) -> bool:
         return hasattr(import_module(module), last) or bool(import_module(name))
     except ImportError:
         return False
+
+
+def test_the_page_of_bulk_jobs_describes_every_row_state() -> None:
+    """In the words of the table in the code."""
+    table = {f"| `{state}` | {kind.meaning} |" for state, kind in ROW_STATES.items()}
+    assert table <= set((PAGES / "explanation" / "bulk-jobs.md").read_text().splitlines())

@@ -77,7 +77,7 @@ ROW_STATES: Final[Mapping[RowState, StateKind]] = {
         result="not changed",
     ),
     "unknown": StateKind(
-        meaning="nobody knows whether the change was applied", words="outcome unknown", result="unknown", sent=True
+        meaning="the change may or may not have been applied", words="outcome unknown", result="unknown", sent=True
     ),
     "ready": StateKind(
         meaning="checked against the calendar; not sent yet",
