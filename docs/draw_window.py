@@ -1,8 +1,8 @@
 """Draws `pages/explanation/window.svg` from two simulations: `python -m docs.draw_window` beside the README.
 
-Above, the slots of a location that allows four requests in ten seconds: each request takes one when it leaves and
-frees it ten seconds after its answer; the server counts it somewhere between. Below, how many requests a server
-that refuses nothing counts in any ten seconds, if 400 are sent at once by this library and by a leaky bucket.
+Above, the slots of a location that allows four requests in ten seconds: each request takes a slot when it is sent
+and frees it ten seconds after its response; the server counts it in between. Below, how many requests a server
+without a limit counts in any ten seconds, if 400 are sent at once by this library and by a leaky bucket.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from leadconnector_async import LeadConnector, RateLimit
-from leadconnector_async.events import Event, ResponseReceived, Sent
+from leadconnector_async.events import Event, RequestSent, ResponseReceived
 from leadconnector_async.sandbox import Limits
 from tests.benchmarks.limiters import Build, UseAiolimiter, use_ours
 from tests.simulation.virtual import run
@@ -35,25 +35,25 @@ polyline.ours { stroke: #0b6e4f; } polyline.other { stroke: #c8553d; }
 
 
 class Stay(Struct):
-    """When a request left, was counted, and was answered."""
+    """When a request was sent, counted and responded to."""
 
     sent_at: float
     counted_at: float
-    answered_at: float
+    response_at: float
 
     @property
     def free_at(self) -> float:
         """When its slot may be used again."""
-        return self.answered_at + INTERVAL
+        return self.response_at + INTERVAL
 
 
 def crawl(dice: random.Random) -> float:
-    """A line so slow that one sees it."""
+    """A latency so long that it shows in the picture."""
     return 12 * heavy_tailed(dice)
 
 
 async def simulate_stays() -> list[Stay]:
-    """Twelve reads on the slow line, four of them in ten seconds."""
+    """Twelve slow reads, at most four of them in ten seconds."""
     world = World(ENDLESS, latency=crawl, seed=5)
     client = world.connect(rate_limit=RateLimit(max_requests=SLOTS))
     return await asyncio.gather(
@@ -62,17 +62,17 @@ async def simulate_stays() -> list[Stay]:
 
 
 async def follow(world: World, client: LeadConnector, event_id: str) -> Stay:
-    """Read one appointment, and note when its request was where."""
+    """Read one appointment, and record when its request was where."""
     loop = asyncio.get_running_loop()
     seen: dict[type[Event], float] = {}
     watched = client.with_options(on_event=lambda event: seen.update({type(event): loop.time()}))
     await watched.get_appointment(event_id)
     (counted_at,) = (one.at for one in world.sandbox.requests if one.event_id == event_id)
-    return Stay(seen[Sent], counted_at, seen[ResponseReceived])
+    return Stay(seen[RequestSent], counted_at, seen[ResponseReceived])
 
 
 async def simulate_count(build: Build) -> list[float]:
-    """When the server counted each of 400 reads that were asked for at once."""
+    """When the server counted each of 400 simultaneous reads."""
     world = World(ENDLESS, latency=usual)
     call, ids = build(world), world.sandbox.appointment_ids
     await asyncio.gather(*(call(ids[n % len(ids)]) for n in range(400)))
@@ -102,14 +102,14 @@ def draw_bar(kind: str, begin: float, end: float, y: float, height: float) -> st
 
 def draw_stays(stays: list[Stay]) -> Iterator[str]:
     """A row for each slot; every request in the one that was free first."""
-    yield write(LEFT, 16, "A slot: under way (dark; white: counted by the server), then taken for ten more seconds")
+    yield write(LEFT, 16, "A slot: in flight (dark; white: counted by the server), then taken for ten more seconds")
     free_at = [0.0] * SLOTS
     for stay in sorted(stays, key=lambda one: one.sent_at):
         row = min((at, number) for number, at in enumerate(free_at) if at <= stay.sent_at + 1e-3)[1]
         free_at[row] = stay.free_at
         y = 28 + 36 * row
-        yield draw_bar("taken", stay.answered_at, stay.free_at, y, 24)
-        yield draw_bar("ours", stay.sent_at, stay.answered_at, y, 24)
+        yield draw_bar("taken", stay.response_at, stay.free_at, y, 24)
+        yield draw_bar("ours", stay.sent_at, stay.response_at, y, 24)
         yield draw_bar("counted", stay.counted_at - 0.07, stay.counted_at + 0.07, y + 6, 12)
     for row in range(SLOTS):
         yield write(LEFT - 6, 44 + 36 * row, f"slot {row + 1}", "end")

@@ -164,3 +164,13 @@ def test_the_page_of_bulk_jobs_describes_every_row_state() -> None:
     """In the words of the table in the code."""
     table = {f"| `{state}` | {kind.meaning} |" for state, kind in ROW_STATES.items()}
     assert table <= set((PAGES / "explanation" / "bulk-jobs.md").read_text().splitlines())
+
+
+@pytest.mark.parametrize("script", sorted([*ROOT.glob("docs/*.py"), *ROOT.glob("tests/benchmarks/*.py")]), ids=str)
+def test_what_scripts_import_exists(script: Path) -> None:
+    """Also of those that no test runs, because they need the extra `bench`."""
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith(PACKAGE.name):
+            home = import_module(node.module or "")
+            lost = [one.name for one in node.names if not hasattr(home, one.name)]
+            assert [name for name in lost if not is_importable(f"{node.module}.{name}")] == []
