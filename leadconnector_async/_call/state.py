@@ -12,10 +12,10 @@ from .._api.request import Request
 from .._retry.decide import (
     Failure,
     is_ambiguous,
+    is_disguised,
     is_inconclusive,
+    is_moved,
     is_page,
-    is_refused_in_disguise,
-    is_sent_elsewhere,
     may_still_run,
 )
 from ..exceptions import (
@@ -104,7 +104,7 @@ def read_no_response(call: CallState[T], reply: NoResponse) -> Failure:
     if reply.certificate:
         return Failure(TransportError(f"The server's certificate was refused: {reason}."), "certificate")
     if call.left:
-        return Failure(TransportError(f"The request was sent and no answer came: {reason}."), "no_answer")
+        return Failure(TransportError(f"The request was sent and no answer came: {reason}."), "no_response")
     return Failure(TransportError(f"The request was never sent: {reason}."), "never_sent")
 
 
@@ -112,7 +112,7 @@ def read_broken_success(call: CallState[T], reply: RawResponse) -> Failure:
     """A 2xx without its whole body: a write was applied if the API began to answer; a read can be repeated."""
     reason = f"The answer (HTTP {reply.status}) broke off: {call.hide(reply.fault)}."
     if not call.request.operation.writes:
-        return Failure(TransportError(reason, status=reply.status), "no_answer")
+        return Failure(TransportError(reason, status=reply.status), "no_response")
     if is_foreign_so_far(reply.body, reply.headers):
         text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It broke off."
         return _fail_foreign(text, reply)
@@ -147,7 +147,7 @@ def decide_reading_back(call: CallState[T], policy: RetryPolicy, failure: Failur
 
     A refusal may be due to the call's own earlier attempt: its slot is taken, by itself.
     """
-    if policy.on_ambiguous != "reconcile" or is_sent_elsewhere(failure):
+    if policy.on_ambiguous != "reconcile" or is_moved(failure):
         return False
     return is_ambiguous(failure, call.request.operation) or (call.risked and not is_inconclusive(failure))
 
@@ -218,10 +218,10 @@ def _build_error(call: CallState[T], policy: RetryPolicy, failure: Failure) -> L
 
 def _is_all_said(call: CallState[T], policy: RetryPolicy, failure: Failure) -> bool:
     """Whether the doubt is what there is to say, more than the last failure."""
-    if isinstance(failure.error, DeadlineExceededError) or is_refused_in_disguise(failure):
+    if isinstance(failure.error, DeadlineExceededError) or is_disguised(failure):
         return False
     given_up_at_once = policy.on_ambiguous == "raise" or not call.request.operation.repeatable
-    return failure.phase == "no_answer" or is_page(failure) or given_up_at_once or bool(call.unread)
+    return failure.phase == "no_response" or is_page(failure) or given_up_at_once or bool(call.unread)
 
 
 def _doubt(call: CallState[T], cause: LeadConnectorError) -> OutcomeUnknownError:

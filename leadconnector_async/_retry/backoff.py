@@ -1,7 +1,7 @@
 """The wait before the next attempt, by tenacity.
 
-Tenacity decides from the first failure on and never sees a cancellation: it is told an outcome and answers
-"sleep", "try" or "final", while the pipeline does the awaiting.
+Tenacity is used from the first failure on and never sees a cancellation: it is given an outcome and returns how
+long to wait, or that attempts or time are used up, while the pipeline does the awaiting.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from .._api.request import Request
 from ..policy import RetryPolicy
-from .decide import Failure, decide_repeat, is_pause
+from .decide import Failure, decide
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState, Retrying, wait_random_exponential
 _STRAY_SECONDS: Final = (1.0, 1.5)
-"""After how long a stray refusal is repeated: about a second, and not all who met it at once in step."""
+"""Seconds before a refusal that may be stray is retried, at random, so that calls do not retry in lockstep."""
 
 T = TypeVar("T")
 
 
 class Backoff:
-    """Whether and when one call is tried again. tenacity is called in by the first failure that may pass."""
+    """Whether and when one call is tried again. tenacity is loaded by the first transient failure."""
 
     __slots__ = ("_clock", "_deadline", "_policy", "_request", "_state")
 
@@ -34,15 +34,16 @@ class Backoff:
         self._request = cast("Request[object]", request)
         self._policy = policy
         self._deadline = deadline
-        """A moment of `clock`."""
+        """A time of `clock`."""
         self._clock = clock
         self._state: RetryCallState | None = None
 
     def decide(self, failure: Failure) -> float | None:
         """Seconds to wait after this failure; `None` if nothing shall follow."""
-        if not decide_repeat(self._request, self._policy, failure):
+        verdict = decide(self._request, self._policy, failure)
+        if verdict == "fail":
             return None
-        if is_pause(failure):
+        if verdict == "pause":
             return None if _passes(self._deadline, self._clock, failure.pause_seconds) else 0.0
         state = self._state = self._state or self._build_state()
         retrying = cast("Retrying", state.retry_object)
@@ -53,7 +54,7 @@ class Backoff:
         return float(decision) if isinstance(decision, float) else None
 
     def decide_stray(self) -> float | None:
-        """Seconds to wait before a refusal is repeated that may be stray; `None` if nothing shall follow."""
+        """Seconds to wait before a refusal that may be stray is retried; `None` if nothing shall follow."""
         seconds = random.uniform(*_STRAY_SECONDS)  # noqa: S311 - spreads load, guards nothing
         return None if _passes(self._deadline, self._clock, seconds) else seconds
 
@@ -62,7 +63,7 @@ class Backoff:
 
         policy = self._policy
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_result(partial(decide_repeat, self._request, policy)),
+            retry=tenacity.retry_always,
             wait=partial(_compute_wait, tenacity.wait_random_exponential(policy.backoff_base, policy.backoff_cap)),
             stop=partial(_decide_stop, policy.max_attempts, self._deadline, self._clock),
             retry_error_callback=_read_failure,

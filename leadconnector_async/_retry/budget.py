@@ -1,13 +1,13 @@
-"""The retry budget of one location: an outage must not be multiplied by those who wait for its end.
+"""The retry budget of one location: retries must not multiply an outage.
 
-Every success earns a tenth of a repetition, up to fifty in store; every repetition costs a whole one, and a floor
-of ten comes back within a minute, so that a program which sends little can repeat too. While everything fails
-nothing is earned: a location repeats what it has in store, then ten times a minute, whatever `max_attempts` is
-and however many calls wait.
+Every success earns a tenth of a retry, up to fifty saved; every retry costs a whole one, and a floor of ten is
+refilled within a minute, so that a program that sends little can retry too. While everything fails, nothing is
+earned: a location spends what it has saved, then retries ten times a minute, whatever `max_attempts` is and
+however many calls wait.
 
-Refusals for the rate cost nothing: the pause of the location bounds them already.
+A 429 costs nothing: the pause of the location limits retries already.
 
-Time comes in as an argument.
+Times come in as arguments.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from __future__ import annotations
 from typing import Final
 
 _COST: Final = 10.0
-"""What a repetition costs, in tenths of one; a success earns one tenth."""
+"""What a retry costs, in tenths of one; a success earns one tenth."""
 _FLOOR: Final = 10 * _COST
 _MOST: Final = 50 * _COST
 _FLOOR_SECONDS: Final = 60.0
-"""In how many seconds the whole floor comes back."""
+"""Seconds in which the whole floor is refilled."""
 
 
 class RetryBudget:
-    """What is left for repetitions."""
+    """What remains for retries."""
 
     __slots__ = ("_filled_at", "_tenths", "is_full")
 
@@ -40,7 +40,7 @@ class RetryBudget:
         self.is_full = self._tenths >= _MOST
 
     def spend(self, now: float) -> bool:
-        """Pay for one repetition; `False` if there is nothing left to pay with."""
+        """Pay for one retry; `False` if nothing remains."""
         self._tenths = self._refill(now)
         self._filled_at = now
         if self._tenths < _COST:
@@ -54,5 +54,5 @@ class RetryBudget:
         return self._refill(now) >= _FLOOR
 
     def _refill(self, now: float) -> float:
-        """What is left, with what has come back since."""
+        """What remains, with what was refilled since."""
         return max(self._tenths, min(_FLOOR, self._tenths + (now - self._filled_at) * _FLOOR / _FLOOR_SECONDS))

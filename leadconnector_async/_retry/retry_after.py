@@ -1,4 +1,4 @@
-"""`Retry-After` and its relatives, read into seconds."""
+"""`Retry-After` and similar headers, read into seconds."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final
 
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _LONGEST_SECONDS: Final = 86_400.0
-"""No header makes a location or a call wait for longer, before it is asked again."""
+"""No header makes a location or a call wait longer than this before the next try."""
 _DATE: Final = re.compile(r"[A-Za-z]{3,9},? [0-9A-Za-z: +-]{15,40}", re.ASCII)
-"""A day of the week, and a date and a time after it, in any of the three forms that HTTP knows."""
+"""A day of the week, a date and a time, in any of the three forms of HTTP."""
 _UNREADABLE: Final = (ValueError, OverflowError, TypeError, IndexError, KeyError, AttributeError)
-"""What `email.utils` raises over one date or another that is none."""
+"""What `email.utils` raises for one invalid date or another."""
 
 
 def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Read how long the server asks to wait, in seconds.
 
     `retry-after-ms` holds milliseconds; `Retry-After` seconds or an HTTP date (RFC 9110, section 10.2.3), whatever
-    the size of the number. A date is held against the answer's own `Date`, so that no common clock is needed. No
-    hint is longer than a day; what is neither is no hint.
+    the size of the number. A date is compared with the response's own `Date`, so that no common clock is needed.
+    The result is at most a day. `None` for anything else.
     """
     seconds = _read_header(headers, now)
     return None if seconds is None else min(seconds, _LONGEST_SECONDS)
