@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from dateutil.rrule import rrulestr
 
 from leadconnector_async.recurrence import InstanceId
-from leadconnector_async.sandbox.seed import Seed, build_seed
-from leadconnector_async.sandbox.store import BookedAppointment
+from leadconnector_async.sandbox.models import BookedAppointment
+from leadconnector_async.sandbox.seed import build_store
+from leadconnector_async.sandbox.store import Store
 
 PATH = Path(__file__).parent.parent / "leadconnector_async" / "cli" / "clinic_day.csv"
 COLUMNS = (
@@ -35,18 +36,18 @@ INSTANCES = 7
 
 
 def build_plan() -> str:
-    clinic = build_seed(1, 250)
+    store = build_store(1, 250)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_list_singles(clinic))
-    writer.writerows(_list_instances(clinic))
+    writer.writerows(_list_singles(store))
+    writer.writerows(_list_instances(store))
     return text.getvalue()
 
 
-def _list_singles(clinic: Seed) -> Iterator[dict[str, str]]:
-    for number, event_id in enumerate(clinic.first.appointment_ids[:SINGLES]):
-        event = clinic.store.find(event_id)
+def _list_singles(store: Store) -> Iterator[dict[str, str]]:
+    for number, event_id in enumerate(store.first_location.appointment_ids[:SINGLES]):
+        event = store.find(event_id)
         assert event is not None
         if number % 9 == 4:
             yield {"event_id": event_id, "appointment_status": "showed"}
@@ -54,20 +55,20 @@ def _list_singles(clinic: Seed) -> Iterator[dict[str, str]]:
             status = event.appointment_status
             yield {"event_id": event_id, "title": f"{event.title} (by phone)", "appointment_status": status}
         else:
-            zone = clinic.store.calendars[event.calendar_id].zone
+            zone = store.calendars[event.calendar_id].zone
             yield _move(event, zone, days=7, hours=0, with_offset=number % 2 == 0)
 
 
-def _list_instances(clinic: Seed) -> Iterator[dict[str, str]]:
-    for series_id in clinic.first.series_ids:
-        master = clinic.store.find(series_id)
+def _list_instances(store: Store) -> Iterator[dict[str, str]]:
+    for series_id in store.first_location.series_ids:
+        master = store.find(series_id)
         assert master is not None
         assert master.rrule is not None
-        zone = ZoneInfo(clinic.store.calendars[master.calendar_id].zone)
+        zone = ZoneInfo(store.calendars[master.calendar_id].zone)
         starts = rrulestr(master.rrule, dtstart=master.start_time.astimezone(zone), forceset=True)
         length = master.end_time - master.start_time
         for start in list(starts.xafter(master.start_time, INSTANCES)):
-            instance = clinic.store.find(str(InstanceId(series_id, start, length)))
+            instance = store.find(str(InstanceId(series_id, start, length)))
             assert instance is not None
             yield _move(instance, zone.key, days=0, hours=1, with_offset=False)
 

@@ -134,12 +134,11 @@ LAYERS = {
         server
         admin
         app
-        handlers routes
+        handlers
         oauth
-        responses rules seed
-        store
-        faults rate_limits
-        request_log settings windows
+        responses seed updates
+        faults rate_limits store
+        models request_log settings
     """,
 }
 """Top first: a module imports from the layers below its own. An `__init__` without imports needs no layer."""

@@ -1,13 +1,13 @@
-"""A local server that behaves like HighLevel's, for tours, for tests, and for trying things out.
+"""A local server that behaves like HighLevel's, for demos, for tests, and for trying things out.
 
-Rests on the pure floors of the package only, and beside them: the client never knows it.
+It stands beside the client's layers and shares only pure modules with them: the client does not know it.
 """
 
 from .faults import Fault, Quirks
+from .models import BookedAppointment
 from .oauth import TokenRules
 from .rate_limits import Limits
 from .request_log import LoggedRequest
 from .server import Sandbox
-from .store import BookedAppointment
 
 __all__ = ["BookedAppointment", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox", "TokenRules"]

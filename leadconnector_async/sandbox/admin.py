@@ -1,7 +1,7 @@
 """The admin routes, for other processes: what `Sandbox` offers to Python, over HTTP.
 
-No token is asked for, since only loopback is listened on; nothing here is counted or logged. Whatever cannot
-be done is a 400 with an `error`.
+No token is needed, since the sandbox listens on loopback only; nothing is counted or logged. A request that cannot
+be carried out is a 400 with an `error`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from .app import SandboxApp
-from .oauth import CALENDARS, READ, WRITE
+from .models import BookedAppointment
+from .oauth import ALL_SCOPES
 from .rate_limits import Limits
-from .store import BookedAppointment
 
 PREFIX: Final = "/_sandbox/"
 _FIELDS: Final = frozenset(BookedAppointment.__struct_fields__) - {"id"}
@@ -49,14 +49,14 @@ class Edit(Struct, frozen=True):
 
 
 class Admin:
-    """Answers the admin routes."""
+    """Serves the admin routes."""
 
     def __init__(self, app: SandboxApp, reset: Callable[[], None]) -> None:
         self._app = app
         self._reset = reset
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and JSON."""
+    def respond(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """Status code and JSON."""
         try:
             return 200, self._run(f"{method} {path.removeprefix(PREFIX)}", body)
         except KeyError as error:
@@ -67,12 +67,12 @@ class Admin:
     def _run(self, route: str, body: bytes) -> bytes:
         match route:
             case "GET appointments":
-                return self._app.clinic.store.encode()
+                return self._app.store.encode()
             case "GET requests":
                 return msgspec.json.encode(list(self._app.requests))
             case "GET faults":
-                unused = self._app.faults.unused()
-                return msgspec.json.encode({name: [str(fault) for fault in left] for name, left in unused.items()})
+                unused = self._app.faults.unused().items()
+                return msgspec.json.encode({name: [str(fault) for fault in faults] for name, faults in unused})
             case _:
                 return msgspec.json.encode(self._change(route, body))
 
@@ -82,34 +82,29 @@ class Admin:
                 return self._edit(msgspec.json.decode(body, type=Edit))
             case "POST clock":
                 seconds = msgspec.json.decode(body, type=Advance).seconds
-                self._app.advance(seconds)
+                self._app.clock.advance(seconds)
                 return {"advanced": seconds}
             case "POST faults":
                 plan = msgspec.json.decode(body, type=FaultPlan)
                 self._app.faults.plan(plan.operation, plan.faults)
                 return {"planned": len(plan.faults)}
             case "POST limits":
-                return self._limit(msgspec.json.decode(body, type=Limits), _read_target(body))
+                limits = msgspec.json.decode(body, type=Limits)
+                self._app.set_limits(_read_target(body), limits)
+                return {"max_requests": limits.max_requests}
             case "POST reset":
                 self._reset()
-                return {"appointments": len(self._app.clinic.store)}
+                return {"appointments": len(self._app.store)}
             case "POST tokens":
-                location_id = _read_target(body) or self._app.clinic.first.id
-                return {"token": self._app.tokens.issue("pit", location_id, (READ, WRITE, CALENDARS), "Location")}
+                location_id = _read_target(body) or self._app.store.first_location.id
+                return {"token": self._app.tokens.issue("pit", location_id, ALL_SCOPES)}
             case _:
                 raise KeyError(f"admin route {route}")
-
-    def _limit(self, limits: Limits, location_id: str | None) -> dict[str, object]:
-        if location_id is None:
-            self._app.limits = limits
-        else:
-            self._app.limit(location_id, limits)
-        return {"max_requests": limits.max_requests}
 
     def _edit(self, edit: Edit) -> dict[str, object]:
         if unknown := edit.changes.keys() - _FIELDS:
             raise ValueError(f"cannot change {', '.join(sorted(unknown))}")
-        store = self._app.clinic.store
+        store = self._app.store
         wanted = msgspec.to_builtins(store.get(edit.event_id)) | edit.changes
         changed = msgspec.convert(wanted, BookedAppointment)
         store.edit(edit.event_id, {name: getattr(changed, name) for name in edit.changes})

@@ -13,15 +13,14 @@ from uuid import UUID
 from msgspec import Struct
 
 from .faults import Fault, FaultScript, Quirks
-from .handlers import HANDLERS, RequestContext
-from .oauth import TokenEndpoint, TokenRefusal, TokenRegistry, describe_form, read_form, render_tokens
-from .rate_limits import Limits, RateLimiter, Verdict
+from .handlers import RequestContext, Route, find_route
+from .oauth import TokenEndpoint, TokenRefusal, TokenRegistry, describe_form, read_form, rename_for
+from .rate_limits import Limits, RateLimits, Verdict
 from .request_log import LoggedRequest, RequestLog
-from .responses import encode, render_page, render_refusal, render_token_refusal
-from .routes import Route, find_route
-from .rules import Refusal
-from .seed import Seed, build_id
-from .store import SEED_DAY
+from .responses import encode, render_error, render_page, render_token_error
+from .seed import build_id
+from .store import SEED_DAY, Store
+from .updates import Refusal
 
 _TOKEN_ROUTES: Final = {
     "/oauth/token": "oauth_token",
@@ -30,14 +29,19 @@ _TOKEN_ROUTES: Final = {
 }
 _V3_ROUTE: Final = "/oauth/location-token"
 _VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
-_REFUSED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
+_REJECTED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
+_STATUS_TEXTS: Final = {
+    429: "Too Many Requests",
+    500: "Internal server error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
 _OK: Final = Fault("ok")
-_UNLIMITED: Final = Verdict(allowed=True, headers={}, wait_seconds=0.0)
 
 
-class Reply(Struct, frozen=True):
-    """What to send back, and what shall go wrong on the way."""
+class Response(Struct, frozen=True):
+    """What to send back, and what is to go wrong on the way."""
 
     status: int
     headers: dict[str, str]
@@ -45,12 +49,30 @@ class Reply(Struct, frozen=True):
     fault: Fault = _OK
 
 
+class Clock:
+    """The event loop's time, set forward; and the sandbox's own calendar, which begins with the first request."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._start: float | None = None
+
+    def advance(self, seconds: float) -> None:
+        """Set it forward."""
+        self._ahead += seconds
+
+    def read(self, loop_time: float) -> tuple[float, datetime]:
+        """Seconds, for limits and tokens; and the date, to the millisecond, as the server writes it."""
+        self._start = loop_time if self._start is None else self._start
+        now = loop_time + self._ahead
+        return now, SEED_DAY + timedelta(milliseconds=round((now - self._start) * 1000))
+
+
 class SandboxApp:
     """The server without its sockets."""
 
     def __init__(
         self,
-        clinic: Seed,
+        store: Store,
         tokens: TokenRegistry,
         token_endpoint: TokenEndpoint,
         *,
@@ -59,169 +81,167 @@ class SandboxApp:
         strict: bool,
         log_size: int,
     ) -> None:
-        self.clinic = clinic
+        self.store = store
         self.tokens = tokens
         self.token_endpoint = token_endpoint
         self.quirks = quirks
-        self.limits = limits
-        self.own_limits: dict[str, Limits] = {}
-        self.strict = strict
+        self.rate_limits = RateLimits(limits)
         self.faults = FaultScript()
         self.requests = RequestLog(log_size)
-        self._gates: dict[str, RateLimiter] = {}
-        self._traces = self._made = 0
-        self._ahead = 0.0
-        self._began: float | None = None
+        self.clock = Clock()
+        self._strict = strict
+        self._counts = _Counts()
 
-    def advance(self, seconds: float) -> None:
-        """Set the clock of limits, tokens and dates forward."""
-        self._ahead += seconds
-
-    def limit(self, location_id: str, limits: Limits | None) -> None:
-        """Give a location limits of its own, or none any more. Raises `KeyError` for an unknown location."""
-        if location_id not in self.clinic.locations:
+    def set_limits(self, location_id: str | None, limits: Limits | None) -> None:
+        """Limits of one location, or of all without their own. Raises `KeyError` for an unknown location."""
+        if location_id is None:
+            self.rate_limits.default = limits or Limits()
+        elif location_id not in self.store.locations:
             raise KeyError(location_id)
-        if limits is None:
-            self.own_limits.pop(location_id, None)
+        elif limits is None:
+            self.rate_limits.by_location.pop(location_id, None)
         else:
-            self.own_limits[location_id] = limits
+            self.rate_limits.by_location[location_id] = limits
 
-    def restart(self, clinic: Seed) -> None:
-        """Begin anew with another state, empty counters, log and script."""
-        self.clinic = clinic
+    def reset(self, store: Store) -> None:
+        """Start again with another state, empty counters, log and script."""
+        self.store = store
         self.faults.clear()
         self.requests.clear()
-        self._gates.clear()
-        self._traces = self._made = 0
+        self.rate_limits.clear()
+        self._counts = _Counts()
 
-    def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes, now: float) -> Reply:
-        """Response one request. `path` is as it came, percent-encoded; `now` is the loop's time."""
-        self._began = now if self._began is None else self._began
-        now += self._ahead
-        self.clinic.store.now = _read_calendar(now - self._began)
+    def receive(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, loop_time: float
+    ) -> Response:
+        """Respond to one request. `path` is as it came, percent-encoded."""
+        now, self.store.now = self.clock.read(loop_time)
         path, _, query = path.partition("?")
-        route = find_route(method, path)
+        route, ids = find_route(method, path) or (None, {})
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
         operation = oauth or (route.operation if route else None)
-        event_id = route.ids.get("event_id") if route is not None else None
         text = describe_form(read_form(body, headers)) if oauth else body.decode("utf-8", "replace")
-        entry = LoggedRequest(operation, method, path, event_id, now, text, query)
+        entry = LoggedRequest(operation, method, path, ids.get("event_id"), now, text, query)
         self.requests.add(entry)
-        self._traces += 1
+        self._counts.requests += 1
         try:
-            reply = self._serve(entry, route, headers, body, now)
+            response = self._serve(entry, route, ids, headers, body)
         except Refusal as refusal:
-            reply = self._refuse(refusal)
-        entry.status = None if reply.fault.kind in ("reset", "lose-response", "half-body") else reply.status
-        return reply
+            response = self._render_refusal(refusal)
+        entry.status = None if response.fault.kind in ("reset", "lose-response", "half-body") else response.status
+        return response
 
     def _serve(
         self,
         entry: LoggedRequest,
         route: Route | None,
+        ids: Mapping[str, str],
         headers: Mapping[str, str],
         body: bytes,
-        now: float,
-    ) -> Reply:
-        if self.strict and _REFUSED_AGENT.match(headers.get("user-agent", "")):
-            return Reply(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
+    ) -> Response:
+        if self._strict and _REJECTED_AGENT.match(headers.get("user-agent", "")):
+            return Response(403, {"content-type": "text/plain; charset=UTF-8"}, b"error code: 1010")
         if entry.operation in _TOKEN_ROUTES.values():
-            return self._serve_token(entry, headers, read_form(body, headers), now)
+            return self._serve_token(entry, headers, read_form(body, headers))
         if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
-        grant = self.tokens.check(headers.get("authorization"), route.scope, now)
-        entry.location_id = grant.location_id
+        entry.location_id = self.tokens.check(headers.get("authorization"), route.scope, entry.at).location_id
         version = _check_version(headers)
-        limits = self.own_limits.get(grant.location_id, self.limits)
-        verdict = self._gates.setdefault(grant.location_id, RateLimiter(now)).judge(limits, now)
+        verdict = self.rate_limits.check(entry.location_id, entry.at)
         if not verdict.allowed:
-            return _reject(verdict, limits)
-        fault = self.faults.take(route.operation)
-        return self._fail(fault, verdict) or self._answer(
-            entry, self._welcome(entry, route, version, body), fault, verdict
-        )
-
-    def _serve_token(
-        self, entry: LoggedRequest, headers: Mapping[str, str], form: Mapping[str, str], now: float
-    ) -> Reply:
-        """Tokens are given out beside the limits of the locations."""
-        fault = self.faults.take(entry.operation or "")
-        if failed := self._fail(fault, _UNLIMITED):
-            return failed
-        if entry.operation == "oauth_token":
-            content = self.token_endpoint.exchange(form, now)
-        else:
-            grant = self.tokens.check_agency(headers.get("authorization"), now)
-            if _check_version(headers) != "v3" and entry.path == _V3_ROUTE:
-                raise Refusal(401, "version header is invalid")
-            content = self.token_endpoint.exchange_for_location(form, grant, now)
-        if fault.kind == "after-apply":
-            return self._spoil(fault, _UNLIMITED)
-        shown = render_tokens(content, headers)
-        return Reply(200, _JSON, encode(shown | {"traceId": self._trace_id()}), fault)
-
-    def _fail(self, fault: Fault, verdict: Verdict) -> Reply | None:
-        """The answer of a fault that comes instead of any work."""
-        if fault.kind == "html":
-            return Reply(fault.status, {"content-type": "text/html"}, render_page(fault.status), fault)
-        if fault.kind == "reset":
-            return Reply(0, {}, b"", fault)
-        return self._spoil(fault, verdict) if fault.kind == "status" else None
-
-    def _spoil(self, fault: Fault, verdict: Verdict) -> Reply:
-        hint = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
-        body = render_refusal(fault.status, _name_status(fault.status), self._trace_id())
-        return Reply(fault.status, _JSON | verdict.headers | hint, body, fault)
-
-    def _welcome(self, entry: LoggedRequest, route: Route, version: str, body: bytes) -> RequestContext:
-        return RequestContext(
-            store=self.clinic.store,
+            return _reject(verdict, self.rate_limits.get(entry.location_id))
+        context = RequestContext(
+            store=self.store,
             quirks=self.quirks,
-            strict=self.strict,
-            location_id=entry.location_id or "",
+            strict=self._strict,
+            location_id=entry.location_id,
             version=version,
-            ids=route.ids,
+            ids=ids,
             pairs=parse_qsl(entry.query),
             body=body,
-            new_id=self._make_id,
-            trace_id=self._trace_id(),
+            new_id=self._counts.make_id,
+            trace_id=self._counts.trace_id,
         )
+        return self._run_handler(entry, route, context, verdict.headers)
 
-    def _answer(self, entry: LoggedRequest, context: RequestContext, fault: Fault, verdict: Verdict) -> Reply:
+    def _run_handler(
+        self, entry: LoggedRequest, route: Route, context: RequestContext, headers: dict[str, str]
+    ) -> Response:
+        fault = self.faults.take(route.operation)
+        if failed := self._fail(fault, headers):
+            return failed
         try:
-            served = HANDLERS[entry.operation or ""](context)
+            result = route.handler(context)
         except Refusal as refusal:
-            refused = self._refuse(refusal)
-            return Reply(refused.status, refused.headers | verdict.headers, refused.body, fault)
-        entry.applied = served.changed is not None
-        entry.event_id = served.changed or entry.event_id
+            refused = self._render_refusal(refusal)
+            return Response(refused.status, refused.headers | headers, refused.body, fault)
+        entry.applied = result.changed is not None
+        entry.event_id = result.changed or entry.event_id
         if fault.kind == "after-apply":
-            return self._spoil(fault, verdict)
-        return Reply(served.status, _JSON | verdict.headers, served.body, fault)
+            return self._render_fault(fault, headers)
+        return Response(result.status, _JSON | headers, result.body, fault)
 
-    def _make_id(self) -> str:
-        self._made += 1
-        return build_id(0, "made", self._made)
-
-    def _refuse(self, refusal: Refusal) -> Reply:
-        if isinstance(refusal, TokenRefusal):
-            body = render_token_refusal(refusal.error, refusal.message, self._trace_id())
+    def _serve_token(self, entry: LoggedRequest, headers: Mapping[str, str], form: Mapping[str, str]) -> Response:
+        """Token requests do not count towards the limits of a location."""
+        fault = self.faults.take(entry.operation or "")
+        if failed := self._fail(fault, {}):
+            return failed
+        if entry.operation == "oauth_token":
+            content = self.token_endpoint.exchange(form, entry.at)
         else:
-            body = render_refusal(refusal.status, refusal.message, self._trace_id())
-        return Reply(refusal.status, _JSON, body)
+            agency = self.tokens.check_agency(headers.get("authorization"), entry.at)
+            if _check_version(headers) != "v3" and entry.path == _V3_ROUTE:
+                raise Refusal(401, "version header is invalid")
+            content = self.token_endpoint.exchange_for_location(form, agency, entry.at)
+        if fault.kind == "after-apply":
+            return self._render_fault(fault, {})
+        shown = rename_for(headers, content) | {"traceId": self._counts.trace_id}
+        return Response(200, _JSON, encode(shown), fault)
 
-    def _trace_id(self) -> str:
-        return str(UUID(int=self._traces))
+    def _fail(self, fault: Fault, headers: dict[str, str]) -> Response | None:
+        """The response of a fault that happens before anything is applied."""
+        match fault.kind:
+            case "html":
+                return Response(fault.status, {"content-type": "text/html"}, render_page(fault.status), fault)
+            case "reset":
+                return Response(0, {}, b"", fault)
+            case "status":
+                return self._render_fault(fault, headers)
+            case _:
+                return None
+
+    def _render_fault(self, fault: Fault, headers: dict[str, str]) -> Response:
+        retry_after = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
+        message = _STATUS_TEXTS.get(fault.status, f"HTTP {fault.status}")
+        body = render_error(fault.status, message, self._counts.trace_id)
+        return Response(fault.status, _JSON | headers | retry_after, body, fault)
+
+    def _render_refusal(self, refusal: Refusal) -> Response:
+        if isinstance(refusal, TokenRefusal):
+            body = render_token_error(refusal.error, refusal.message, self._counts.trace_id)
+        else:
+            body = render_error(refusal.status, refusal.message, self._counts.trace_id)
+        return Response(refusal.status, _JSON, body)
 
 
-def _read_calendar(seconds: float) -> datetime:
-    """The sandbox's own date, so many seconds after it began; to the millisecond, as the server writes it."""
-    return SEED_DAY + timedelta(milliseconds=round(seconds * 1000))
+class _Counts:
+    """Requests and created objects since the start: trace ids and new ids are the same in every run."""
+
+    def __init__(self) -> None:
+        self.requests = self._created = 0
+
+    @property
+    def trace_id(self) -> str:
+        return str(UUID(int=self.requests))
+
+    def make_id(self) -> str:
+        self._created += 1
+        return build_id(0, "made", self._created)
 
 
-def _reject(verdict: Verdict, limits: Limits) -> Reply:
+def _reject(verdict: Verdict, limits: Limits) -> Response:
     headers = _JSON | verdict.headers | _build_retry_after(limits, verdict.wait_seconds)
-    return Reply(429, headers, render_refusal(429, "Too Many Requests", ""))
+    return Response(429, headers, render_error(429, _STATUS_TEXTS[429], ""))
 
 
 def _build_retry_after(limits: Limits, seconds: float) -> dict[str, str]:
@@ -244,8 +264,3 @@ def _check_version(headers: Mapping[str, str]) -> str:
     if version not in _VERSIONS:
         raise Refusal(401, "version header is invalid")
     return version
-
-
-def _name_status(status: int) -> str:
-    names = {429: "Too Many Requests", 500: "Internal server error", 502: "Bad Gateway", 503: "Service Unavailable"}
-    return names.get(status, f"HTTP {status}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -27,7 +27,7 @@ _WORDS: Final[dict[str, FaultKind]] = {
 _STATUS: Final = re.compile(r"(?P<status>[345]\d\d)(?P<applied>-after-apply)?(?: retry-after=(?P<after>\S{1,40}))?")
 _STALL: Final = re.compile(r"stall (?P<seconds>\d{1,4}(?:\.\d{1,3})?)")
 _HTML: Final = re.compile(r"html (?P<status>[245]\d\d)")
-_MEND: Final = (
+_HINT: Final = (
     "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-response, 'stall 0.2', half-body or 'html 502'"
 )
 
@@ -37,14 +37,14 @@ class Fault(Struct, frozen=True):
 
     | text | what happens |
     | --- | --- |
-    | `ok` | nothing: a place holder in a sequence |
-    | `503`, `503 retry-after=2` | an error answer; nothing is applied |
-    | `503-after-apply` | the update is applied, then an error answer |
+    | `ok` | nothing: a placeholder in a sequence |
+    | `503`, `503 retry-after=2` | an error response; nothing is applied |
+    | `503-after-apply` | the update is applied, then an error response follows |
     | `reset` | the connection is cut; nothing is applied |
     | `lose-response` | the update is applied, then the connection is cut |
-    | `stall 0.2` | the answer takes 0.2 s longer; the update is applied |
-    | `half-body` | the update is applied, half of the answer comes |
-    | `html 502`, `html 200` | a page of the edge, or of a network, instead of an answer; nothing is applied |
+    | `stall 0.2` | the update is applied; the response takes 0.2 s longer |
+    | `half-body` | the update is applied; half of the response arrives |
+    | `html 502`, `html 200` | an HTML page of a proxy or a network instead of a response; nothing is applied |
     """
 
     kind: FaultKind
@@ -65,7 +65,7 @@ class Fault(Struct, frozen=True):
             return cls("stall", seconds=float(match["seconds"]))
         if match := _HTML.fullmatch(text):
             return cls("html", int(match["status"]))
-        raise InvalidRequestError(f"unknown fault {show(text)}: {_MEND}", field="fault", value=text, hint=_MEND)
+        raise InvalidRequestError(f"unknown fault {show(text)}: {_HINT}", field="fault", value=text, hint=_HINT)
 
     def __str__(self) -> str:
         match self.kind:
@@ -80,52 +80,53 @@ class Fault(Struct, frozen=True):
                 return self.kind
 
 
+_NO_FAULT: Final = Fault("ok")
+
+
 class FaultScript:
     """The planned faults of each operation."""
 
-    def __init__(self, plans: Mapping[str, Sequence[Fault | str]] | None = None) -> None:
+    def __init__(self) -> None:
         self._plans: dict[str, deque[Fault]] = {}
-        for operation, faults in (plans or {}).items():
-            self.plan(operation, faults)
 
     def plan(self, operation: str, faults: Iterable[Fault | str]) -> None:
-        """Add faults behind those that are planned already. Raises `ValueError` for an unknown text."""
+        """Append faults to those that are planned already. Raises `ValueError` for an unknown text."""
         parsed = [fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults]
         self._plans.setdefault(operation, deque()).extend(parsed)
 
     def take(self, operation: str) -> Fault:
         """The fault for the next request of an operation."""
         plan = self._plans.get(operation)
-        return plan.popleft() if plan else Fault("ok")
+        return plan.popleft() if plan else _NO_FAULT
 
     def unused(self) -> dict[str, list[Fault]]:
-        """Planned faults that no request has met; empty if all were used up."""
+        """Planned faults that no request has met yet; empty if all were used."""
         return {operation: list(plan) for operation, plan in self._plans.items() if plan}
 
     def clear(self) -> None:
-        """Forget all that is planned."""
+        """Remove all planned faults."""
         self._plans.clear()
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
-    """What is odd about the real server. Seen on real accounts by September 2026 [field]."""
+    """What is odd about the real server. Observed on real accounts by September 2026 [field]."""
 
     status_reset: bool = True
-    """An update without `appointmentStatus` puts `showed` and `noshow` back to `confirmed`."""
+    """An update without `appointmentStatus` resets `showed` and `noshow` to `confirmed`."""
     assignee_offset: bool = True
-    """Answers render times in the assignee's offset; else in the calendar's."""
+    """Responses render times in the assignee's offset; otherwise in the calendar's."""
     deleted_readable: bool = True
     """A deleted event can still be read, with `"deleted": true`."""
     misspelt_status: Literal["both", "only", "never"] = "both"
-    """Whether `appoinmentStatus` stands beside, instead of, or not at all with the right key."""
+    """Whether responses contain `appoinmentStatus` beside the correct key, instead of it, or never."""
     string_booleans: bool = False
-    """`isRecurring` comes as `"true"` or `"false"`."""
+    """`isRecurring` is `"true"` or `"false"`."""
     self_collision: bool = True
-    """An update that sends an appointment's own times collides with itself while the slot is checked."""
+    """An update that sends an appointment's own times fails the slot check because of itself."""
     location_lost: bool = True
-    """`meetingLocationType` without `address` loses the address."""
+    """`meetingLocationType` without `address` clears the address."""
     empty_response: bool = False
-    """A successful update answers `{}`."""
+    """The response to a successful update is `{}`."""
 
     def __post_init__(self) -> None:
         check_word("misspelt_status", self.misspelt_status, ("both", "only", "never"))

@@ -1,8 +1,6 @@
-"""What the server does for each operation: a request that may be served in, the new state and an answer out.
+"""What the server does for each operation: a request that is allowed in, the new state and a response out.
 
-A handler checks everything before it changes anything. Where nobody has shown what the real server does,
-the docstring says [guess].
-
+A handler checks everything before it changes anything. What nobody has observed of the real server is a [guess].
 Pure but for the store that it changes.
 """
 
@@ -12,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
+from urllib.parse import unquote
 from zoneinfo import available_timezones
 
 import msgspec
@@ -19,7 +18,10 @@ from msgspec import Struct
 
 from . import responses
 from .faults import Quirks
-from .rules import (
+from .models import BookedAppointment, BookedNote
+from .oauth import CALENDARS, READ, WRITE
+from .store import Store, list_free_slots
+from .updates import (
     INVALID_EVENT,
     Refusal,
     apply_update,
@@ -30,18 +32,17 @@ from .rules import (
     read_texts,
     update_block_slot,
 )
-from .store import BookedAppointment, BookedNote, Store, list_free_slots
 
 _LONGEST_RANGE: Final = timedelta(days=31)
 _NOTES_ON_A_PAGE: Final = 20
 _LONGEST_NOTE: Final = 5000
-_NOTE_STRINGS: Final = {"body": "body", "userId": "user_id"}
-_USER_IDS: Final = re.compile(r"userIds(?:\[\d*\])?")
-"""Whether a list repeats its key, with or without brackets, is not known: all are understood."""
+_NOTE_FIELDS: Final = {"body": "body", "userId": "user_id"}
+_USER_IDS: Final = re.compile(r"userId|userIds(?:\[\d*\])?")
+"""Whether a list repeats its key, with or without brackets, is not known: all forms are accepted."""
 
 
 class RequestContext(Struct, frozen=True, kw_only=True):
-    """A request that may be served."""
+    """A request whose token, version and rate are in order."""
 
     store: Store
     quirks: Quirks
@@ -50,6 +51,7 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """Of the token."""
     version: str
     ids: Mapping[str, str]
+    """From the path, by `event_id`, `calendar_id` and `note_id`."""
     pairs: Sequence[tuple[str, str]]
     """Of the query, in order."""
     body: bytes
@@ -63,7 +65,7 @@ class RequestContext(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True):
-    """What it came to."""
+    """The response, and what was changed."""
 
     body: bytes
     status: int = 200
@@ -76,21 +78,24 @@ Handler: TypeAlias = Callable[[RequestContext], Result]
 
 def get_appointment(context: RequestContext) -> Result:
     """The event in its envelope."""
-    return Result(responses.render_event(context.store, _find(context), context.quirks, context.trace_id))
+    return _respond(context, {"event": responses.render_event(context.store, _find(context), context.quirks)})
 
 
 def update_appointment(context: RequestContext) -> Result:
-    """The flat answer."""
-    event, wanted = _find(context), _decode(context.body)
+    """Change what the body names."""
     changed = apply_update(
-        context.store, event.id, wanted, version=context.version, quirks=context.quirks, strict=context.strict
+        context.store,
+        _find(context),
+        _decode(context.body),
+        version=context.version,
+        quirks=context.quirks,
+        strict=context.strict,
     )
-    context.store.put(changed)
-    return _show_written(context, changed)
+    return _write(context, changed)
 
 
 def create(context: RequestContext) -> Result:
-    """As for an update."""
+    """Responds like an update."""
     event = create_appointment(
         context.store,
         context.new_id(),
@@ -99,17 +104,16 @@ def create(context: RequestContext) -> Result:
         version=context.version,
         strict=context.strict,
     )
-    context.store.put(event)
-    return _show_written(context, event)
+    return _write(context, event)
 
 
 def delete_event(context: RequestContext) -> Result:
-    """An appointment, an instance or a block slot; what is deleted already is not known any more."""
+    """An appointment, an instance or a block slot; one that is deleted already has an invalid id."""
     event = _find(context)
     if event.deleted:
         raise Refusal(400, INVALID_EVENT)
     context.store.put(msgspec.structs.replace(event, deleted=True))
-    return Result(responses.encode({"succeeded": True, "traceId": context.trace_id}), 201, event.id)
+    return _respond(context, {"succeeded": True}, status=201, changed=event.id)
 
 
 def list_events(context: RequestContext) -> Result:
@@ -124,109 +128,97 @@ def list_blocked_slots(context: RequestContext) -> Result:
 
 def write_block_slot(context: RequestContext) -> Result:
     """Create one, or change the one that the path names."""
+    store, body, location_id = context.store, context.body, context.location_id
     if "event_id" in context.ids:
-        block = update_block_slot(
-            context.store, _find(context), _decode(context.body), location_id=context.location_id
-        )
+        block = update_block_slot(store, _find(context), _decode(body), location_id=location_id)
     else:
-        event_id = context.new_id()
-        block = create_block_slot(context.store, event_id, _decode(context.body), location_id=context.location_id)
-    context.store.put(block)
-    return Result(responses.render_block_slot(context.store, block, context.quirks), 201, block.id)
+        block = create_block_slot(store, context.new_id(), _decode(body), location_id=location_id)
+    store.put(block)
+    return Result(responses.render_block_slot(store, block, context.quirks), 201, block.id)
 
 
 def get_free_slots(context: RequestContext) -> Result:
-    """By day, in the zone that was asked for or the calendar's; whoever is not in the team has none [guess]."""
+    """By day, in the zone of the query or the calendar's; users outside of the team have none [guess]."""
     calendar = find_calendar(context.store, context.ids["calendar_id"], context.location_id)
     start, end = _read_range(context, "startDate", "endDate")
     if end - start > _LONGEST_RANGE:
         raise Refusal(400, "The date range must not be longer than 31 days.")  # the text is a guess
-    if context.query.get("timezone", "UTC") not in available_timezones():
+    zone = context.query.get("timezone")
+    if zone is not None and zone not in available_timezones():
         raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
     _read_flag(context, "enableLookBusy")
-    asked = _read_users(context)
-    users = [user for user in calendar.team if user in asked] if asked else calendar.team
-    days = list_free_slots(context.store, calendar, start, end, zone=context.query.get("timezone"), users=users)
-    shown = {day: {"slots": slots} for day, slots in days.items()}
-    return Result(responses.encode({**shown, "traceId": context.trace_id}))
+    named = _read_users(context)
+    users = [user for user in calendar.team if user in named] if named else calendar.team
+    days = list_free_slots(context.store, calendar, start, end, zone=zone, users=users)
+    return _respond(context, {day: {"slots": slots} for day, slots in days.items()})
 
 
 def list_notes(context: RequestContext) -> Result:
     """A page of at most 20."""
     notes = context.store.notes[_find(context).id]
-    offset, most = _read_number(context, "offset"), _read_number(context, "limit")
-    if most > _NOTES_ON_A_PAGE:
+    offset, limit = _read_number(context, "offset"), _read_number(context, "limit")
+    if limit > _NOTES_ON_A_PAGE:
         raise Refusal(422, [f"limit must not be greater than {_NOTES_ON_A_PAGE}"])
-    page = [responses.render_note(context.store, note) for note in notes[offset : offset + most]]
-    return Result(
-        responses.encode({"notes": page, "hasMore": offset + most < len(notes), "traceId": context.trace_id})
-    )
+    page = [responses.render_note(note) for note in notes[offset : offset + limit]]
+    return _respond(context, {"notes": page, "hasMore": offset + limit < len(notes)})
 
 
 def create_note(context: RequestContext) -> Result:
-    """At the end of the list."""
+    """Appended to the list."""
     event = _find(context)
     text, user_id = _read_note(context)
     note = BookedNote(context.new_id(), text, user_id, event.contact_id, context.store.now)
     context.store.notes[event.id].append(note)
-    return _show_note(context, note, 201, event.id)
+    return _respond(context, {"note": responses.render_note(note)}, status=201, changed=event.id)
 
 
 def update_note(context: RequestContext) -> Result:
     """Another text; another author only if one is named."""
     event, position = _find(context), _find_note(context)
     text, user_id = _read_note(context)
-    known = context.store.notes[event.id][position]
-    note = msgspec.structs.replace(known, body=text, user_id=user_id or known.user_id)
-    context.store.notes[event.id][position] = note
-    return _show_note(context, note, 200, event.id)
+    notes = context.store.notes[event.id]
+    note = msgspec.structs.replace(notes[position], body=text, user_id=user_id or notes[position].user_id)
+    notes[position] = note
+    return _respond(context, {"note": responses.render_note(note)}, changed=event.id)
 
 
 def delete_note(context: RequestContext) -> Result:
-    """It is gone."""
+    """Removes it from the list."""
     event, position = _find(context), _find_note(context)
     del context.store.notes[event.id][position]
-    return Result(responses.encode({"success": True, "traceId": context.trace_id}), changed=event.id)
+    return _respond(context, {"success": True}, changed=event.id)
 
 
 def get_calendar(context: RequestContext) -> Result:
-    """With its team and its meeting places."""
+    """With its team and its meeting locations."""
     calendar = find_calendar(context.store, context.ids["calendar_id"], context.location_id)
-    shown = responses.render_calendar(context.store, calendar)
-    return Result(responses.encode({"calendar": shown, "traceId": context.trace_id}))
+    return _respond(context, {"calendar": responses.render_calendar(context.store, calendar)})
 
 
 def list_calendars(context: RequestContext) -> Result:
-    """Those of the location that is named, or of one of its groups; drafts too, unless it says otherwise [doc]."""
+    """Those of the location, or of one of its groups; drafts too, unless the query says otherwise [doc]."""
     _check_query_location(context)
-    group_id, drafted = context.query.get("groupId"), _read_flag(context, "showDrafted", default=True)
+    group_id, drafts = context.query.get("groupId"), _read_flag(context, "showDrafted", default=True)
     calendars = [
         responses.render_calendar(context.store, calendar)
         for calendar in context.store.calendars.values()
         if calendar.location_id == context.location_id
         and group_id in (None, context.store.groups.get(calendar.id))
-        and (drafted or calendar.is_active)
+        and (drafts or calendar.is_active)
     ]
-    return Result(responses.encode({"calendars": calendars, "traceId": context.trace_id}))
+    return _respond(context, {"calendars": calendars})
 
 
-HANDLERS: Final[dict[str, Handler]] = {
-    "get_appointment": get_appointment,
-    "update_appointment": update_appointment,
-    "create_appointment": create,
-    "delete_event": delete_event,
-    "list_events": list_events,
-    "list_blocked_slots": list_blocked_slots,
-    "create_block_slot": write_block_slot,
-    "update_block_slot": write_block_slot,
-    "get_free_slots": get_free_slots,
-    "list_notes": list_notes,
-    "create_note": create_note,
-    "update_note": update_note,
-    "delete_note": delete_note,
-    "get_calendar": get_calendar,
-    "list_calendars": list_calendars,
-}
+def _respond(
+    context: RequestContext, fields: Mapping[str, object], *, status: int = 200, changed: str | None = None
+) -> Result:
+    return Result(responses.encode({**fields, "traceId": context.trace_id}), status, changed)
+
+
+def _write(context: RequestContext, event: BookedAppointment) -> Result:
+    context.store.put(event)
+    body = responses.render_written(context.store, event, context.quirks, context.trace_id, version=context.version)
+    return Result(body, changed=event.id)
 
 
 def _find(context: RequestContext) -> BookedAppointment:
@@ -235,16 +227,6 @@ def _find(context: RequestContext) -> BookedAppointment:
         raise Refusal(400, INVALID_EVENT)
     check_location(event.location_id, context.location_id)
     return event
-
-
-def _show_written(context: RequestContext, event: BookedAppointment) -> Result:
-    body = responses.render_update(context.store, event, context.quirks, context.trace_id, version=context.version)
-    return Result(body, changed=event.id)
-
-
-def _show_note(context: RequestContext, note: BookedNote, status: int, event_id: str) -> Result:
-    shown = {"note": responses.render_note(context.store, note), "traceId": context.trace_id}
-    return Result(responses.encode(shown), status, event_id)
 
 
 def _find_note(context: RequestContext) -> int:
@@ -257,16 +239,16 @@ def _find_note(context: RequestContext) -> int:
 
 def _list(context: RequestContext, *, blocks: bool) -> Result:
     _check_query_location(context)
-    chosen = {name: context.query[name] for name in ("userId", "calendarId", "groupId") if name in context.query}
-    if not chosen:
+    owners = {name: context.query[name] for name in ("userId", "calendarId", "groupId") if name in context.query}
+    if not owners:
         raise Refusal(422, "Either of userId, calendarId or groupId is required")  # the text is a guess
     start, end = _read_range(context, "startTime", "endTime")
     events = [
-        responses.render_fields(context.store, event, context.quirks)
+        responses.render_event(context.store, event, context.quirks)
         for event in context.store.list_between(context.location_id, start, end)
-        if event.is_block is blocks and _is_of(context.store, event, chosen)
+        if event.is_block is blocks and _belongs_to(context.store, event, owners)
     ]
-    return Result(responses.encode({"events": events, "traceId": context.trace_id}))
+    return _respond(context, {"events": events})
 
 
 def _check_query_location(context: RequestContext) -> None:
@@ -277,8 +259,8 @@ def _check_query_location(context: RequestContext) -> None:
 
 
 def _read_users(context: RequestContext) -> list[str]:
-    """The users that are asked for, in any of the forms that clients use for a list."""
-    texts = [text for name, text in context.pairs if name == "userId" or _USER_IDS.fullmatch(name)]
+    """The users that the query names, in any of the forms that clients use for a list."""
+    texts = [text for name, text in context.pairs if _USER_IDS.fullmatch(name)]
     return [user for text in texts for user in text.split(",") if user]
 
 
@@ -289,10 +271,10 @@ def _read_flag(context: RequestContext, name: str, *, default: bool = False) -> 
     return default if text is None else text == "true"
 
 
-def _is_of(store: Store, event: BookedAppointment, chosen: Mapping[str, str]) -> bool:
+def _belongs_to(store: Store, event: BookedAppointment, owners: Mapping[str, str]) -> bool:
     group_id = store.groups.get(event.calendar_id)
     own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": group_id}
-    return all(own[name] == value for name, value in chosen.items())
+    return all(own[name] == value for name, value in owners.items())
 
 
 def _read_range(context: RequestContext, first: str, last: str) -> tuple[datetime, datetime]:
@@ -310,7 +292,7 @@ def _read_number(context: RequestContext, name: str) -> int:
 
 
 def _read_note(context: RequestContext) -> tuple[str, str | None]:
-    fields = read_texts(_decode(context.body), _NOTE_STRINGS)
+    fields = read_texts(_decode(context.body), _NOTE_FIELDS)
     body = fields.get("body", "")
     if not body.strip():
         raise Refusal(422, ["body should not be empty"])
@@ -324,3 +306,47 @@ def _decode(body: bytes) -> object:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Refusal(400, "Bad Request") from None
+
+
+class Route(Struct, frozen=True):
+    """An operation by the vendor's name, the scope that its token needs, its method and path, and who serves it."""
+
+    operation: str
+    scope: str
+    method: str
+    path: str
+    handler: Handler
+
+
+_NOTES: Final = "/calendars/appointments/{event_id}/notes"
+_APPOINTMENTS: Final = "/calendars/events/appointments"
+_BLOCKS: Final = "/calendars/events/block-slots"
+ROUTES: Final = (
+    Route("create_appointment", WRITE, "POST", _APPOINTMENTS, create),
+    Route("get_appointment", READ, "GET", f"{_APPOINTMENTS}/{{event_id}}", get_appointment),
+    Route("update_appointment", WRITE, "PUT", f"{_APPOINTMENTS}/{{event_id}}", update_appointment),
+    Route("create_block_slot", WRITE, "POST", _BLOCKS, write_block_slot),
+    Route("update_block_slot", WRITE, "PUT", f"{_BLOCKS}/{{event_id}}", write_block_slot),
+    Route("list_events", READ, "GET", "/calendars/events", list_events),
+    Route("delete_event", WRITE, "DELETE", "/calendars/events/{event_id}", delete_event),
+    Route("list_blocked_slots", READ, "GET", "/calendars/blocked-slots", list_blocked_slots),
+    Route("list_notes", READ, "GET", _NOTES, list_notes),
+    Route("create_note", WRITE, "POST", _NOTES, create_note),
+    Route("update_note", WRITE, "PUT", f"{_NOTES}/{{note_id}}", update_note),
+    Route("delete_note", WRITE, "DELETE", f"{_NOTES}/{{note_id}}", delete_note),
+    Route("get_free_slots", CALENDARS, "GET", "/calendars/{calendar_id}/free-slots", get_free_slots),
+    Route("list_calendars", CALENDARS, "GET", "/calendars/?", list_calendars),
+    Route("get_calendar", CALENDARS, "GET", "/calendars/{calendar_id}", get_calendar),
+)
+"""As in the real API, the first path that matches counts, and a known path under a wrong method is no route."""
+_PATTERNS: Final = {
+    route.operation: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES
+}
+
+
+def find_route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+    """The route of a percent-encoded path, and the ids in it; `None` if there is none."""
+    for route in ROUTES:
+        if route.method == method and (match := _PATTERNS[route.operation].fullmatch(path)):
+            return route, {name: unquote(value) for name, value in match.groupdict().items()}
+    return None

@@ -1,39 +1,36 @@
-"""The rate limits of a location, and the six headers that tell of them.
+"""The rate limits of locations, and the six headers that report them.
 
-Time comes in as an argument. Other tools' requests are counted as if they had been asked for in time.
+Time is an argument. Requests of other tools are counted as if they had been sent in time.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from .settings import check_duration, check_number, check_switch, check_word
-from .windows import WINDOWS, Algorithm, Window
 
 _DAY: Final = 86_400.0
 _MOST_OTHERS: Final = 10_000
-"""Requests of others that are made up for at once, after a long silence."""
+"""Requests of other tools that are counted at once after a long silence."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
     """What a location may send."""
 
     max_requests: int = 100
-    """Requests in a window of `interval` seconds."""
+    """Requests in any `interval` seconds."""
     interval: float = 10.0
     """Length of the window, in seconds."""
     daily: int = 200_000
     """Requests in a day."""
-    algorithm: Algorithm = "sliding"
-    """`fixed`: windows one after the other; `opened`: each begun by a request; `sliding`: any stretch of
-    `interval` seconds; `counting`: the same, and refused requests count; `bucket`: tokens that come back evenly;
-    `counter`: two fixed windows, weighted."""
     retry_after: Literal["seconds", "date", "milliseconds"] | None = None
     """The form of `Retry-After` on a 429; `None`: a 429 has none."""
     headers: bool = True
-    """Whether answers carry the six headers."""
+    """Whether responses carry the six headers."""
     others: float = 0.0
     """Requests per second that other tools send to the same location."""
 
@@ -41,59 +38,77 @@ class Limits(Struct, frozen=True, kw_only=True):
         check_number("max_requests", self.max_requests, 0)
         check_duration("interval", self.interval)
         check_number("daily", self.daily, 0)
-        check_word("algorithm", self.algorithm, WINDOWS)
         check_word("retry_after", self.retry_after, ("seconds", "date", "milliseconds", None))
         check_switch("headers", self.headers)
         check_duration("others", self.others, may_be_zero=True)
 
 
+class SlidingWindow:
+    """A log of the requests of the last `interval` seconds.
+
+    Nobody outside knows how the real server counts; tests put other windows in its place. `most` and `interval` may
+    change from one request to the next.
+    """
+
+    def __init__(self) -> None:
+        self._log: deque[float] = deque()
+
+    def count(self, most: int, interval: float, now: float) -> float:
+        """Requests that count now."""
+        while self._log and self._log[0] + interval <= now:
+            self._log.popleft()
+        return len(self._log)
+
+    def admit(self, most: int, interval: float, now: float) -> bool:
+        """Count a request if there is room for it."""
+        if self.count(most, interval, now) > most - 1:
+            return False
+        self._log.append(now)
+        return True
+
+    def compute_wait(self, most: int, interval: float, now: float) -> float:
+        """Seconds until there is room for one more, if nobody else sends any."""
+        surplus = len(self._log) - most
+        return 0.0 if surplus < 0 else max(0.0, self._log[surplus] + interval - now)
+
+
 class Verdict(Struct, frozen=True):
-    """What the limiter says to one request."""
+    """Whether one request is allowed."""
 
     allowed: bool
     headers: dict[str, str]
     wait_seconds: float
-    """Until a request would be let through again."""
+    """Until a request would be allowed again."""
 
 
 class RateLimiter:
-    """The limiter of one location."""
+    """Counts the requests of one location."""
 
-    def __init__(self, now: float) -> None:
-        self._windows: dict[Algorithm, Window] = {}
-        self._day_began = now
+    def __init__(self, now: float, window: SlidingWindow | None = None) -> None:
+        self._window = window or SlidingWindow()
+        self._day_start = now
         self._used_today = 0
         self._others_at = now
 
-    def judge(self, limits: Limits, now: float) -> Verdict:
-        """Let a request through and count it, or refuse it."""
-        if now >= self._day_began + _DAY:
-            self._day_began, self._used_today = now, 0
-        window = self._find_window(limits)
-        self._let_others_in(limits, window, now)
-        allowed = self._let_in(limits, window, now)
+    def check(self, limits: Limits, now: float) -> Verdict:
+        """Allow a request and count it, or reject it."""
+        if now >= self._day_start + _DAY:
+            self._day_start, self._used_today = now, 0
+        self._count_others(limits, now)
+        allowed = self._admit(limits, now)
         if self._used_today < limits.daily or allowed:
-            wait = window.compute_wait(limits.max_requests, limits.interval, now)
+            wait = self._window.compute_wait(limits.max_requests, limits.interval, now)
         else:
-            wait = self._day_began + _DAY - now
-        return Verdict(allowed, self._build_headers(limits, window, now) if limits.headers else {}, max(0.0, wait))
+            wait = self._day_start + _DAY - now
+        return Verdict(allowed, self._build_headers(limits, now) if limits.headers else {}, max(0.0, wait))
 
-    def _find_window(self, limits: Limits) -> Window:
-        window = self._windows.get(limits.algorithm)
-        if window is None:
-            window = self._windows[limits.algorithm] = WINDOWS[limits.algorithm]()
-        return window
+    def _admit(self, limits: Limits, now: float) -> bool:
+        within_day = self._used_today < limits.daily
+        allowed = within_day and self._window.admit(limits.max_requests, limits.interval, now)
+        self._used_today += allowed
+        return allowed
 
-    def _let_in(self, limits: Limits, window: Window, now: float) -> bool:
-        counted = window.count(limits.max_requests, limits.interval, now)
-        if self._used_today >= limits.daily or counted > limits.max_requests - 1:
-            window.refuse(now)
-            return False
-        window.add(now)
-        self._used_today += 1
-        return True
-
-    def _let_others_in(self, limits: Limits, window: Window, now: float) -> None:
+    def _count_others(self, limits: Limits, now: float) -> None:
         if not limits.others:
             self._others_at = now
             return
@@ -101,15 +116,42 @@ class RateLimiter:
         self._others_at = max(self._others_at, now - gap * _MOST_OTHERS)
         while self._others_at + gap <= now:
             self._others_at += gap
-            self._let_in(limits, window, self._others_at)
+            self._admit(limits, self._others_at)
 
-    def _build_headers(self, limits: Limits, window: Window, now: float) -> dict[str, str]:
-        counted = window.count(limits.max_requests, limits.interval, now)
+    def _build_headers(self, limits: Limits, now: float) -> dict[str, str]:
+        counted = self._window.count(limits.max_requests, limits.interval, now)
         return {
             "x-ratelimit-max": str(limits.max_requests),
             "x-ratelimit-remaining": str(max(0, int(limits.max_requests - counted + 1e-9))),
             "x-ratelimit-interval-milliseconds": str(round(limits.interval * 1000)),
             "x-ratelimit-limit-daily": str(limits.daily),
             "x-ratelimit-daily-remaining": str(max(0, limits.daily - self._used_today)),
-            "x-ratelimit-daily-reset": str(round((self._day_began + _DAY - now) * 1000)),
+            "x-ratelimit-daily-reset": str(round((self._day_start + _DAY - now) * 1000)),
         }
+
+
+class RateLimits:
+    """The limits of every location, and who counts its requests."""
+
+    make_window: Callable[[], SlidingWindow] = SlidingWindow
+
+    def __init__(self, default: Limits) -> None:
+        self.default = default
+        self.by_location: dict[str, Limits] = {}
+        """Of the locations that have limits of their own."""
+        self._limiters: dict[str, RateLimiter] = {}
+
+    def get(self, location_id: str) -> Limits:
+        """The limits of a location."""
+        return self.by_location.get(location_id, self.default)
+
+    def check(self, location_id: str, now: float) -> Verdict:
+        """Allow a request of a location and count it, or reject it."""
+        limiter = self._limiters.get(location_id)
+        if limiter is None:
+            limiter = self._limiters[location_id] = RateLimiter(now, self.make_window())
+        return limiter.check(self.get(location_id), now)
+
+    def clear(self) -> None:
+        """Forget what was counted; the limits stay."""
+        self._limiters.clear()

@@ -1,7 +1,4 @@
-"""The log of requests: what the server saw, for assertions.
-
-It is bounded, and it never holds a token.
-"""
+"""The log of requests, for assertions. It is bounded, and never contains a token."""
 
 from __future__ import annotations
 
@@ -19,17 +16,17 @@ class LoggedRequest(Struct):
     method: str
     path: str
     event_id: str | None
-    """The one that the path names, or that was created."""
+    """The one in the path, or the one that was created."""
     at: float
     """When it arrived, in seconds of the event loop's clock."""
     body: str = ""
     query: str = ""
     location_id: str | None = None
-    """Of the token; `None` if there was no good one."""
+    """Of the token; `None` if there was no valid one."""
     status: int | None = None
-    """Status of the answer; `None` if none was sent."""
+    """Status code of the response; `None` if none was sent."""
     applied: bool = False
-    """It changed an appointment."""
+    """Whether it changed an appointment."""
 
 
 class RequestLog:
@@ -45,11 +42,11 @@ class RequestLog:
         return iter(self._requests)
 
     def add(self, request: LoggedRequest) -> None:
-        """Append one."""
+        """Append a request."""
         self._requests.append(request)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all requests."""
         self._requests.clear()
 
     def of(self, operation: str) -> list[LoggedRequest]:
@@ -57,7 +54,7 @@ class RequestLog:
         return [request for request in self if request.operation == operation]
 
     def count_statuses(self) -> Counter[int | None]:
-        """How often each status was answered; `None` counts the requests without an answer."""
+        """Requests by the status code of their response; `None` counts those without a response."""
         return Counter(request.status for request in self)
 
     def count_applied(self, event_id: str) -> int:
@@ -65,7 +62,7 @@ class RequestLog:
         return sum(request.applied for request in self if request.event_id == event_id)
 
     def count_most_in(self, seconds: float) -> int:
-        """The largest number of requests in any window of that length; refusals for their rate do not count."""
+        """The largest number of requests in any window of that length; 429s do not count."""
         window: deque[float] = deque()
         most = 0
         for request in self:

@@ -1,6 +1,6 @@
-"""A clinic, made from a number: the same seed gives the same ids and data on every machine and every Python.
+"""A clinic, built from a number: the same seed gives the same ids and data on every machine and every Python.
 
-Nothing random and no clock. Ids come from a hash, times from a fixed Wednesday, 10 March 2027. Further
+Nothing is random and no clock is read. Ids come from a hash, times from a fixed Wednesday, 10 March 2027. More
 locations leave the first as it is.
 """
 
@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from .store import SEED_DAY, BookedAppointment, Calendar, Store, User
+from .models import BookedAppointment, Calendar, Location, User
+from .store import SEED_DAY, Store
 
 FIRST_DAY: Final = datetime(2027, 3, 10)
-"""The first day with single appointments; wall-clock time, placed in each calendar's own zone."""
+"""The first day with single appointments; wall-clock time in each calendar's own zone."""
 SERIES_DAY: Final = datetime(2027, 3, 8)
 """The first day of the series, a Monday."""
 
@@ -42,31 +43,8 @@ _RULES: Final = (
 )
 
 
-class Location(Struct, frozen=True):
-    """A location (Sub-Account), and what was made for it."""
-
-    id: str
-    appointment_ids: tuple[str, ...]
-    """The single appointments, in the order in which they were made."""
-    series_ids: tuple[str, ...]
-    """The masters of the series."""
-
-
-class Seed(Struct, frozen=True):
-    """What a seed has made."""
-
-    store: Store
-    locations: dict[str, Location]
-    """By their ids, in the order in which they were made."""
-
-    @property
-    def first(self) -> Location:
-        """The one that there always is."""
-        return next(iter(self.locations.values()))
-
-
-class _Plot(Struct, frozen=True):
-    """Where a location is built, and how its ids are made."""
+class _Site(Struct, frozen=True):
+    """The location that is being built, and how its ids are made."""
 
     store: Store
     seed: int
@@ -75,13 +53,10 @@ class _Plot(Struct, frozen=True):
     def build_id(self, kind: str, number: int) -> str:
         return build_id(self.seed, f"{kind} of {self.number}" if self.number else kind, number)
 
-    def put(self, event: BookedAppointment) -> None:
+    def put(self, event: BookedAppointment) -> str:
         self.store.put(event)
         self.store.contacts[event.contact_id] = event.location_id
-
-    @property
-    def location_id(self) -> str:
-        return build_id(self.seed, "location", self.number)
+        return event.id
 
 
 def build_id(seed: int, kind: str, number: int) -> str:
@@ -94,49 +69,51 @@ def build_id(seed: int, kind: str, number: int) -> str:
     return "".join(letters)
 
 
-def build_seed(seed: int, appointments: int, locations: int = 1) -> Seed:
-    """Make a store of so many locations, each with so many single appointments, and a few series."""
+def build_store(seed: int, appointments: int, locations: int = 1) -> Store:
+    """A store of so many locations, each with so many single appointments, and a few series."""
     store = Store()
-    built = [_build_location(_Plot(store, seed, number), appointments) for number in range(locations)]
+    for number in range(locations):
+        location = _build_location(_Site(store, seed, number), appointments)
+        store.locations[location.id] = location
     store.now = SEED_DAY
-    return Seed(store, {location.id: location for location in built})
+    return store
 
 
-def _build_location(plot: _Plot, appointments: int) -> Location:
-    location_id = plot.location_id
-    calendars = [_build_calendar(plot, location_id, number) for number in range(len(_PRACTICES))]
-    singles = tuple(_put_single(plot, calendars, number) for number in range(appointments))
-    series = tuple(_put_series(plot, calendars, number) for number in range(len(_RULES)))
+def _build_location(site: _Site, appointments: int) -> Location:
+    location_id = build_id(site.seed, "location", site.number)
+    calendars = [_put_calendar(site, location_id, number) for number in range(len(_PRACTICES))]
+    singles = tuple(_put_single(site, calendars, number) for number in range(appointments))
+    series = tuple(_put_series(site, calendars, number) for number in range(len(_RULES)))
     return Location(location_id, singles, series)
 
 
-def _build_calendar(plot: _Plot, location_id: str, number: int) -> Calendar:
+def _put_calendar(site: _Site, location_id: str, number: int) -> Calendar:
     name, zone, slot_minutes = _PRACTICES[number]
     first = number * (_DOCTORS_EACH + 1)
-    team = tuple(plot.build_id("user", first + member) for member in range(_DOCTORS_EACH + 1))
+    team = tuple(site.build_id("user", first + member) for member in range(_DOCTORS_EACH + 1))
     for member, user_id in enumerate(team):
-        plot.store.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
+        site.store.users[user_id] = User(user_id, _USER_ZONES[(number + member) % len(_USER_ZONES)])
     calendar = Calendar(
-        plot.build_id("calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES, location_id
+        site.build_id("calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES, location_id
     )
-    plot.store.groups[calendar.id] = plot.build_id("group", number % _GROUPS)
-    plot.store.calendars[calendar.id] = calendar
+    site.store.groups[calendar.id] = site.build_id("group", number % _GROUPS)
+    site.store.calendars[calendar.id] = calendar
     return calendar
 
 
-def _put_single(plot: _Plot, calendars: list[Calendar], number: int) -> str:
+def _put_single(site: _Site, calendars: list[Calendar], number: int) -> str:
     """The doctors of all calendars fill their days one after the other; the last of a team runs the series."""
-    round_number, place = divmod(number, len(calendars) * _DOCTORS_EACH)
-    doctor, calendar_number = divmod(place, len(calendars))
+    round_number, remainder = divmod(number, len(calendars) * _DOCTORS_EACH)
+    doctor, calendar_number = divmod(remainder, len(calendars))
     calendar = calendars[calendar_number]
     slots_a_day = (_CLOSES - _OPENS) * 60 // calendar.slot_minutes
     days, slot = divmod(round_number, slots_a_day)
-    start = _place(calendar, FIRST_DAY + timedelta(days=days, hours=_OPENS, minutes=slot * calendar.slot_minutes))
+    start = _to_utc(calendar, FIRST_DAY + timedelta(days=days, hours=_OPENS, minutes=slot * calendar.slot_minutes))
     event = BookedAppointment(
-        id=plot.build_id("appointment", number),
+        id=site.build_id("appointment", number),
         location_id=calendar.location_id,
         calendar_id=calendar.id,
-        contact_id=plot.build_id("contact", number),
+        contact_id=site.build_id("contact", number),
         title=_TITLES[number % len(_TITLES)],
         appointment_status=_STATUSES[number % len(_STATUSES)],
         assigned_user_id=calendar.team[doctor],
@@ -146,18 +123,17 @@ def _put_single(plot: _Plot, calendars: list[Calendar], number: int) -> str:
         meeting_location_type="custom",
         meeting_location_id="custom_0",
     )
-    plot.put(event)
-    return event.id
+    return site.put(event)
 
 
-def _put_series(plot: _Plot, calendars: list[Calendar], number: int) -> str:
+def _put_series(site: _Site, calendars: list[Calendar], number: int) -> str:
     calendar = calendars[number % len(calendars)]
-    start = _place(calendar, SERIES_DAY + timedelta(hours=_OPENS + 1 + number))
+    start = _to_utc(calendar, SERIES_DAY + timedelta(hours=_OPENS + 1 + number))
     event = BookedAppointment(
-        id=plot.build_id("series", number),
+        id=site.build_id("series", number),
         location_id=calendar.location_id,
         calendar_id=calendar.id,
-        contact_id=plot.build_id("series contact", number),
+        contact_id=site.build_id("series contact", number),
         title=f"Course {number + 1}",
         appointment_status="confirmed",
         assigned_user_id=calendar.team[_DOCTORS_EACH],
@@ -166,9 +142,8 @@ def _put_series(plot: _Plot, calendars: list[Calendar], number: int) -> str:
         address="Course room",
         rrule=_RULES[number % len(_RULES)],
     )
-    plot.put(event)
-    return event.id
+    return site.put(event)
 
 
-def _place(calendar: Calendar, wall: datetime) -> datetime:
-    return wall.replace(tzinfo=ZoneInfo(calendar.zone)).astimezone(UTC)
+def _to_utc(calendar: Calendar, wall_clock: datetime) -> datetime:
+    return wall_clock.replace(tzinfo=ZoneInfo(calendar.zone)).astimezone(UTC)

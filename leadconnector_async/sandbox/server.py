@@ -11,14 +11,15 @@ from typing import Final, Self
 from aiohttp import web
 
 from .admin import PREFIX, Admin
-from .app import Reply, SandboxApp
+from .app import Response, SandboxApp
 from .faults import Fault, FaultScript, Quirks
-from .oauth import CALENDARS, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
+from .models import BookedAppointment
+from .oauth import ALL_SCOPES, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
 from .rate_limits import Limits
 from .request_log import RequestLog
-from .seed import Seed, build_id, build_seed
+from .seed import build_id, build_store
 from .settings import check_faults, check_host, check_kind, check_number, check_switch
-from .store import BookedAppointment, Store
+from .store import Store
 
 _LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log_size": 0}
 
@@ -29,9 +30,9 @@ class Sandbox:
         async with Sandbox() as sandbox:
             client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
 
-    `seed`, `locations` and `appointments` (of each location) decide what it holds; the same numbers give the same
-    ids and data, and more locations leave the first as it is.
-    `faults` maps an operation to what is to go wrong, in order: see `Fault`. `strict=False` skips the checks of
+    `seed`, `locations` and `appointments` (of each location) decide what it contains: the same numbers give
+    the same ids and data, and more locations leave the first as it is.
+    `faults` maps an operation to what goes wrong, in order: see `Fault`. `strict=False` skips the checks of
     User-Agent, contact, team and slot. `port=0` takes a free port. Raises `InvalidRequestError`, a `ValueError`,
     for a setting that cannot work, such as a host that is not loopback.
     """
@@ -64,19 +65,18 @@ class Sandbox:
         self._sizes = appointments, locations
         self._faults = dict(faults or {})
         self._host = host
-        tokens, clinic = TokenRegistry(seed), build_seed(seed, *self._sizes)
+        tokens, store = TokenRegistry(seed), build_store(seed, *self._sizes)
         company_id, rules = build_id(seed, "company", 0), token_rules or TokenRules()
         self._app = SandboxApp(
-            clinic,
+            store,
             tokens,
-            TokenEndpoint(seed, tokens, company_id, rules, clinic.locations),
+            TokenEndpoint(seed, tokens, company_id, rules, store.locations),
             quirks=quirks or Quirks(),
             limits=limits or Limits(),
             strict=strict,
             log_size=log_size,
         )
-        for operation, planned in self._faults.items():
-            self._app.faults.plan(operation, planned)
+        self._plan_faults()
         self._listener = Listener(self._app, Admin(self._app, self.reset), host, port)
         self.url = ""
         self.token = self.issue_token("pit")
@@ -97,7 +97,7 @@ class Sandbox:
         await self.stop()
 
     async def start(self) -> None:
-        """Begin to listen; `url` is valid from then on."""
+        """Start listening; `url` is valid from then on."""
         port = await self._listener.start()
         host = f"[{self._host}]" if ":" in self._host else self._host
         self.url = f"http://{host}:{port}"
@@ -107,43 +107,46 @@ class Sandbox:
         await self._listener.stop()
 
     def reset(self) -> None:
-        """Back to the beginning: state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
-        self._app.restart(build_seed(self._seed, *self._sizes))
+        """Restore the initial state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
+        self._app.reset(build_store(self._seed, *self._sizes))
+        self._plan_faults()
+
+    def _plan_faults(self) -> None:
         for operation, planned in self._faults.items():
             self._app.faults.plan(operation, planned)
 
     @property
     def location_id(self) -> str:
-        """The clinic's location (Sub-Account); the first, if there are more."""
-        return self._clinic.first.id
+        """The location (Sub-Account); the first, if there are several."""
+        return self.store.first_location.id
 
     @property
     def location_ids(self) -> tuple[str, ...]:
         """All locations of the agency, `location_id` first."""
-        return tuple(self._clinic.locations)
+        return tuple(self.store.locations)
 
     @property
     def appointment_ids(self) -> tuple[str, ...]:
         """Ids of the single appointments of `location_id`, in seeded order."""
-        return self._clinic.first.appointment_ids
+        return self.store.first_location.appointment_ids
 
     @property
     def series_ids(self) -> tuple[str, ...]:
         """Ids of the masters of the series of `location_id`."""
-        return self._clinic.first.series_ids
+        return self.store.first_location.series_ids
 
     def find_appointment_ids(self, location_id: str) -> tuple[str, ...]:
         """As `appointment_ids`, of any location. Raises `KeyError` for an unknown one."""
-        return self._clinic.locations[location_id].appointment_ids
+        return self.store.locations[location_id].appointment_ids
 
     def find_series_ids(self, location_id: str) -> tuple[str, ...]:
         """As `series_ids`, of any location. Raises `KeyError` for an unknown one."""
-        return self._clinic.locations[location_id].series_ids
+        return self.store.locations[location_id].series_ids
 
     @property
     def store(self) -> Store:
         """The whole state, of all locations."""
-        return self._clinic.store
+        return self._app.store
 
     def snapshot(self) -> bytes:
         """All appointments as JSON, by their ids: two equal states give equal bytes."""
@@ -156,28 +159,28 @@ class Sandbox:
 
     @property
     def faults(self) -> FaultScript:
-        """What shall go wrong; `unused()` says what has not happened yet."""
+        """The planned faults; `unused()` returns those that no request has met yet."""
         return self._app.faults
 
     @property
     def limits(self) -> Limits:
-        """The rate limits of every location without its own; can be set while it runs."""
-        return self._app.limits
+        """The rate limits of every location that has none of its own; can be set while it runs."""
+        return self._app.rate_limits.default
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._app.limits = limits
+        self._app.rate_limits.default = limits
 
     def set_limits(self, location_id: str, limits: Limits | None) -> None:
-        """Give one location limits of its own; `None` takes them away. Raises `KeyError` for an unknown one.
+        """Give one location its own limits; `None` removes them. Raises `KeyError` for an unknown one.
 
-        `Limits(daily=0)` makes a location whose day is used up.
+        `Limits(daily=0)` makes a location whose daily limit is used up.
         """
-        self._app.limit(location_id, limits)
+        self._app.set_limits(location_id, limits)
 
     @property
     def quirks(self) -> Quirks:
-        """The oddities; can be set while it runs."""
+        """The oddities of the real server; can be set while it runs."""
         return self._app.quirks
 
     @quirks.setter
@@ -185,14 +188,14 @@ class Sandbox:
         self._app.quirks = quirks
 
     def advance(self, seconds: float) -> None:
-        """Set the sandbox's clock forward: windows pass, the day ends, tokens expire. Answers take no longer."""
-        self._app.advance(seconds)
+        """Set the sandbox's clock forward: windows pass, the day ends, tokens expire. Responses take no longer."""
+        self._app.clock.advance(seconds)
 
     def issue_token(
         self,
         kind: TokenKind = "pit",
         *,
-        scopes: Iterable[str] = (READ, WRITE, CALENDARS),
+        scopes: Iterable[str] = ALL_SCOPES,
         location_id: str | None = None,
         user_type: UserType = "Location",
     ) -> str:
@@ -201,12 +204,12 @@ class Sandbox:
 
     @property
     def client_id(self) -> str:
-        """Of the marketplace app that may ask for tokens."""
+        """The id of the marketplace app that may request tokens."""
         return self._app.token_endpoint.client_id
 
     @property
     def client_secret(self) -> str:
-        """The same app's secret."""
+        """The secret of the same app."""
         return self._app.token_endpoint.client_secret
 
     @property
@@ -235,7 +238,7 @@ class Sandbox:
         return self._app.token_endpoint.issue_code(owner_id, scopes, user_type)
 
     def disconnect(self, owner_id: str | None = None) -> None:
-        """Remove the app as a user would: the refresh tokens of the location, or agency, work no more."""
+        """Remove the app as a user would: the refresh tokens of the location, or agency, stop working."""
         self._app.token_endpoint.revoke(owner_id or self.location_id)
 
     def expire_token(self, token: str) -> None:
@@ -257,10 +260,6 @@ class Sandbox:
         """Delete an appointment as somebody else would."""
         self.edit_appointment(event_id, deleted=True)
 
-    @property
-    def _clinic(self) -> Seed:
-        return self._app.clinic
-
 
 def _check_sizes(**sizes: object) -> None:
     for name, value in sizes.items():
@@ -276,7 +275,7 @@ def _check_parts(limits: object, quirks: object, token_rules: object, faults: ob
 
 
 class Listener:
-    """Serves a app on a port of loopback until it is stopped."""
+    """Serves an app on a loopback port."""
 
     def __init__(self, app: SandboxApp, admin: Admin, host: str, port: int) -> None:
         self._app = app
@@ -303,20 +302,20 @@ class Listener:
         path = request.raw_path
         body = await request.read()
         if path.startswith(PREFIX):
-            status, answer = self._admin.answer(request.method, path.partition("?")[0], body)
-            return web.Response(status=status, body=answer, content_type="application/json")
+            status, content = self._admin.respond(request.method, path.partition("?")[0], body)
+            return web.Response(status=status, body=content, content_type="application/json")
         now = asyncio.get_running_loop().time()
-        reply = self._app.receive(request.method, path, request.headers, body, now)
-        match reply.fault.kind:
+        response = self._app.receive(request.method, path, request.headers, body, now)
+        match response.fault.kind:
             case "reset" | "lose-response":
                 return _cut(request)
             case "half-body":
-                return await _send_half(request, reply)
+                return await _send_half(request, response)
             case "stall":
-                await asyncio.sleep(reply.fault.seconds)
+                await asyncio.sleep(response.fault.seconds)
             case _:
                 pass
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:
@@ -325,10 +324,10 @@ def _cut(request: web.BaseRequest) -> web.StreamResponse:
     return web.Response()
 
 
-async def _send_half(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    response.content_length = len(reply.body)
-    with suppress(ConnectionResetError):  # the client may have gone
-        await response.prepare(request)
-        await response.write(reply.body[: len(reply.body) // 2])
+async def _send_half(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    half = web.StreamResponse(status=response.status, headers=response.headers)
+    half.content_length = len(response.body)
+    with suppress(ConnectionResetError):  # the client may have disconnected
+        await half.prepare(request)
+        await half.write(response.body[: len(response.body) // 2])
     return _cut(request)

@@ -1,4 +1,4 @@
-"""Settings of the sandbox that cannot work: refused by an `InvalidRequestError`, which is a `ValueError`."""
+"""Checks of the sandbox's settings. Each raises `InvalidRequestError`, which is a `ValueError`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._validation.text import show
 from ..exceptions import InvalidRequestError
 
 
-def refuse_setting(name: str, value: object, hint: str) -> InvalidRequestError:
+def reject_setting(name: str, value: object, hint: str) -> InvalidRequestError:
     """The error for a setting that cannot work."""
     return InvalidRequestError(f"{name} is {show(value)}; {hint}", field=name, value=value, hint=hint)
 
@@ -19,44 +19,46 @@ def refuse_setting(name: str, value: object, hint: str) -> InvalidRequestError:
 def check_number(name: str, value: object, least: int, most: int = 1_000_000_000) -> None:
     """A whole number."""
     if not is_count(value, least, most):
-        raise refuse_setting(name, value, f"there must be at least {least}, and at most {most}")
+        raise reject_setting(name, value, f"it must be at least {least} and at most {most}")
 
 
 def check_duration(name: str, value: object, *, may_be_zero: bool = False) -> None:
-    """A number, of seconds or a rate."""
+    """A number of seconds, or a rate."""
     if not is_finite(value) or value < 0 or (value == 0 and not may_be_zero):
-        raise refuse_setting(name, value, "it must be a number, " + ("0 or more" if may_be_zero else "more than 0"))
+        raise reject_setting(
+            name, value, f"it must be a number {'0 or greater' if may_be_zero else 'greater than 0'}"
+        )
 
 
 def check_switch(name: str, value: object) -> None:
     """`True` or `False`."""
     if not isinstance(value, bool):
-        raise refuse_setting(name, value, "it must be True or False")
+        raise reject_setting(name, value, "it must be True or False")
 
 
 def check_word(name: str, value: object, words: Iterable[object]) -> None:
     """One of some words."""
     known = tuple(words)
     if not (value is None or isinstance(value, str)) or value not in known:
-        raise refuse_setting(name, value, f"it must be one of {', '.join(map(repr, known))}")
+        raise reject_setting(name, value, f"it must be one of {', '.join(map(repr, known))}")
 
 
 def check_host(host: object) -> str:
-    """An address on loopback."""
+    """A loopback address."""
     text = to_text(host)
     try:
         is_loopback = ipaddress.ip_address(text or "").is_loopback
     except ValueError:
         is_loopback = False
     if text is None or not is_loopback:
-        raise refuse_setting("host", host, "the sandbox listens on loopback only, such as '127.0.0.1'")
+        raise reject_setting("host", host, "the sandbox listens on loopback only, such as '127.0.0.1'")
     return text
 
 
 def check_kind(name: str, value: object, kind: type[object]) -> None:
     """An object of a class, or `None`."""
     if value is not None and not isinstance(value, kind):
-        raise refuse_setting(name, value, f"it must be a {kind.__name__}")
+        raise reject_setting(name, value, f"it must be a {kind.__name__}")
 
 
 def check_faults(faults: object) -> None:
@@ -67,4 +69,4 @@ def check_faults(faults: object) -> None:
     pairs = cast("Mapping[object, object]", faults).items() if isinstance(faults, Mapping) else [(None, None)]
     for operation, planned in pairs:
         if not isinstance(operation, str) or isinstance(planned, str) or not isinstance(planned, Iterable):
-            raise refuse_setting("faults", kind, "it must be a mapping of operations to lists of faults")
+            raise reject_setting("faults", kind, "it must be a mapping of operations to lists of faults")

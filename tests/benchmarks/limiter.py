@@ -8,6 +8,7 @@ from msgspec import Struct
 from leadconnector_async.sandbox import Limits
 
 from ..simulation.virtual import run as run_virtually
+from ..simulation.windows import Algorithm
 from ..simulation.world import World, heavy_tailed, usual
 from .limiters import CALLERS, INTERVAL, Build
 from .promises import PROMISES
@@ -24,7 +25,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """One row of the table, played by everybody."""
 
     name: str
-    limits: Limits
+    limits: Limits = Limits()
+    algorithm: Algorithm = "sliding"
     bound: float = 90.0
     """Seconds that no client without refusals can beat, not knowing the phase of the window."""
     promised: str = _NONE
@@ -36,14 +38,12 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
 
 SCENARIOS = [
-    Scenario(name="fixed window, 8 phases", limits=Limits(algorithm="fixed"), phases=PHASES),
-    Scenario(name="window opened by a request", limits=Limits(algorithm="opened")),
-    Scenario(name="sliding log", limits=Limits(algorithm="sliding")),
-    Scenario(name="log that counts refusals", limits=Limits(algorithm="counting")),
-    Scenario(name="token bucket", limits=Limits(algorithm="bucket")),
-    Scenario(
-        name="weighted counter, 8 phases", limits=Limits(algorithm="counter"), promised="10 refused", phases=PHASES
-    ),
+    Scenario(name="fixed window, 8 phases", algorithm="fixed", phases=PHASES),
+    Scenario(name="window opened by a request", algorithm="opened"),
+    Scenario(name="sliding log", algorithm="sliding"),
+    Scenario(name="log that counts refusals", algorithm="counting"),
+    Scenario(name="token bucket", algorithm="bucket"),
+    Scenario(name="weighted counter, 8 phases", algorithm="counter", promised="10 refused", phases=PHASES),
     Scenario(name="sliding log, heavy-tailed latency", limits=Limits(), promised="0 refused, 95 s", heavy=True),
     Scenario(name="half of it used by others", limits=Limits(others=5.0), bound=200, promised="10 refused, 222 s"),
     Scenario(
@@ -73,7 +73,8 @@ class Played(Struct, frozen=True):
 
 async def deliver(scenario: Scenario, build: Build, seed: int, phase: int) -> Played:
     """Send all requests of a scenario at once, `phase` eighths of a window after one began."""
-    world = World(scenario.limits, latency=heavy_tailed if scenario.heavy else usual, seed=seed, log_size=1_000_000)
+    latency = heavy_tailed if scenario.heavy else usual
+    world = World(scenario.limits, algorithm=scenario.algorithm, latency=latency, seed=seed, log_size=1_000_000)
     loop = asyncio.get_running_loop()
     await asyncio.sleep(1000 + phase * INTERVAL / PHASES)
     callers = [build(world) for _ in range(scenario.processes)]

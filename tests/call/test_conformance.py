@@ -27,7 +27,7 @@ from leadconnector_async import (
 from leadconnector_async._api import appointments, block_slots, calendars, events, free_slots, notes
 from leadconnector_async._api.operations import Operation
 from leadconnector_async.sandbox import Sandbox
-from leadconnector_async.sandbox.store import BookedNote
+from leadconnector_async.sandbox.models import BookedNote
 
 from ..conftest import MakeClient
 

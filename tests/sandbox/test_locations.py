@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from leadconnector_async.sandbox import Limits, Sandbox
-from leadconnector_async.sandbox.seed import Seed, build_seed
+from leadconnector_async.sandbox.seed import build_store
+from leadconnector_async.sandbox.store import Store
 
 from .test_sandbox import PATH, Caller
 
@@ -31,9 +32,8 @@ async def call(many: Sandbox) -> AsyncIterator[Caller]:
         yield Caller(session, many)
 
 
-def describe(clinic: Seed) -> dict[str, Any]:
+def describe(store: Store) -> dict[str, Any]:
     """All ids of each location, by their kinds."""
-    store = clinic.store
     return {
         location.id: {
             "calendars": {one.id for one in store.calendars.values() if one.location_id == location.id},
@@ -43,7 +43,7 @@ def describe(clinic: Seed) -> dict[str, Any]:
             "contacts": {one.contact_id for one in store if one.location_id == location.id},
             "appointments": {one.id for one in store if one.location_id == location.id},
         }
-        for location in clinic.locations.values()
+        for location in store.locations.values()
     }
 
 
@@ -57,8 +57,8 @@ async def read_as(
 @pytest.mark.parametrize("locations", [1, 3])
 def test_the_first_location_does_not_depend_on_how_many_there_are(locations: int) -> None:
     """Byte for byte the clinic that a seed has always made."""
-    clinic = build_seed(1, 250, locations)
-    store, first = clinic.store, clinic.first
+    store = build_store(1, 250, locations)
+    first = store.first_location
     calendars = [one for one in store.calendars.values() if one.location_id == first.id]
     team = {user for calendar in calendars for user in calendar.team}
     whole = msgspec.json.encode(
@@ -76,15 +76,15 @@ def test_the_first_location_does_not_depend_on_how_many_there_are(locations: int
 
 def test_every_location_has_its_own_of_everything() -> None:
     """The same shape, no id twice, the same again from the same seed, other ids from another."""
-    clinic = build_seed(1, 20, 3)
-    known = describe(clinic)
+    store = build_store(1, 20, 3)
+    known = describe(store)
     assert len(known) == 3
     for kinds in known.values():
         assert [len(ids) for ids in kinds.values()] == [4, 20, 24, 24]
     every = [one for kinds in known.values() for ids in kinds.values() for one in ids]
     assert len(set(every)) == len(every)
-    assert describe(build_seed(1, 20, 3)) == known
-    assert not describe(build_seed(2, 20, 3)).keys() & known.keys()
+    assert describe(build_store(1, 20, 3)) == known
+    assert not describe(build_store(2, 20, 3)).keys() & known.keys()
 
 
 def test_ids_are_found_by_location(many: Sandbox) -> None:
@@ -153,15 +153,13 @@ async def test_a_location_can_have_limits_of_its_own(call: Caller, many: Sandbox
 def test_many_locations_are_built_fast_and_are_as_fast_as_one() -> None:
     """200 locations of 50 appointments in a moment; lists and checks of slots look at their own location only."""
     began = time.process_time()
-    clinic = build_seed(1, 50, 200)
+    store = build_store(1, 50, 200)
     assert time.process_time() - began < 3.0  # a tenth of it on an idle machine
-    assert len(clinic.store) == 200 * 54
-    events = [clinic.store.get(location.appointment_ids[0]) for location in clinic.locations.values()]
+    assert len(store) == 200 * 54
+    events = [store.get(location.appointment_ids[0]) for location in store.locations.values()]
     began = time.process_time()
-    assert all(clinic.store.is_free(event) for event in events)
-    assert all(
-        event in clinic.store.list_between(event.location_id, event.start_time, event.end_time) for event in events
-    )
+    assert all(store.is_free(event) for event in events)
+    assert all(event in store.list_between(event.location_id, event.start_time, event.end_time) for event in events)
     assert time.process_time() - began < 3.0
 
 

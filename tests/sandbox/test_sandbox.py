@@ -11,7 +11,9 @@ import pytest
 
 from leadconnector_async.sandbox import Fault, Limits, Quirks, Sandbox
 from leadconnector_async.sandbox.rate_limits import RateLimiter
-from leadconnector_async.sandbox.seed import build_id, build_seed
+from leadconnector_async.sandbox.seed import build_id, build_store
+
+from ..simulation.windows import WINDOWS, Algorithm, count_by
 
 HEADERS = ("max", "remaining", "interval-milliseconds", "limit-daily", "daily-remaining", "daily-reset")
 PATH = "/calendars/events/appointments/"
@@ -220,12 +222,11 @@ async def test_instances_exist_where_the_rule_says(call: Caller) -> None:
         assert (await call.get(wrong))[0] == 400
 
 
-@pytest.mark.parametrize("algorithm", ["fixed", "opened", "sliding", "counting", "bucket", "counter"])
-async def test_the_limit_is_announced_and_kept(call: Caller, algorithm: Any) -> None:
+@pytest.mark.parametrize("algorithm", WINDOWS)
+async def test_the_limit_is_announced_and_kept(call: Caller, algorithm: Algorithm) -> None:
     """Six headers, in lower case on the wire; then 429; the limit can change while it runs."""
-    call.sandbox.limits = Limits(
-        max_requests=2, interval=600.0, daily=10, algorithm=algorithm, retry_after="seconds"
-    )
+    count_by(call.sandbox, algorithm)
+    call.sandbox.limits = Limits(max_requests=2, interval=600.0, daily=10, retry_after="seconds")
     path = PATH + call.sandbox.appointment_ids[0]
     answers = [await call("GET", path) for _ in range(3)]
     assert [status for status, _, _ in answers] == [200, 200, 429]
@@ -233,7 +234,7 @@ async def test_the_limit_is_announced_and_kept(call: Caller, algorithm: Any) -> 
     assert all(f"x-ratelimit-{name}" in answers[2][2] for name in HEADERS)
     assert answers[2][1] == {"statusCode": 429, "message": "Too Many Requests"}
     assert 0 < float(answers[2][2]["retry-after"]) < 1200
-    call.sandbox.limits = Limits(max_requests=9, interval=600.0, algorithm=algorithm, headers=False)
+    call.sandbox.limits = Limits(max_requests=9, interval=600.0, headers=False)
     status, _, headers = await call("GET", path)
     assert (status, "x-ratelimit-max" in headers) == (200, False)
 
@@ -270,8 +271,8 @@ async def test_an_excepted_instance_does_not_exist(call: Caller) -> None:
 
 def test_the_daily_budget_comes_back_after_a_day() -> None:
     """And a request that was refused is not counted."""
-    gate, limits = RateLimiter(0.0), Limits(daily=2)
-    assert [gate.judge(limits, now).allowed for now in (0.0, 1.0, 2.0, 86_399.0, 86_400.0)] == [
+    limiter, limits = RateLimiter(0.0), Limits(daily=2)
+    assert [limiter.check(limits, now).allowed for now in (0.0, 1.0, 2.0, 86_399.0, 86_400.0)] == [
         True,
         True,
         False,
@@ -337,15 +338,15 @@ async def test_a_reset_goes_back_to_the_beginning(call: Caller) -> None:
 def test_the_same_seed_makes_the_same_clinic() -> None:
     """Ids do not depend on the machine or the Python; another seed makes another."""
     assert build_id(1, "location", 0) == "lDoM42EAHvvAVikP1zmC"
-    one, same, other = build_seed(1, 50), build_seed(1, 50), build_seed(2, 50)
-    assert list(one.store) == list(same.store)
-    assert not set(one.first.appointment_ids) & set(other.first.appointment_ids)
+    one, same, other = build_store(1, 50), build_store(1, 50), build_store(2, 50)
+    assert list(one) == list(same)
+    assert not set(one.first_location.appointment_ids) & set(other.first_location.appointment_ids)
 
 
 def test_no_two_seeded_appointments_overlap() -> None:
     """Each doctor sees one patient at a time."""
-    clinic = build_seed(1, 3000)
-    assert all(clinic.store.is_free(event) for event in clinic.store if event.rrule is None)
+    store = build_store(1, 3000)
+    assert all(store.is_free(event) for event in store if event.rrule is None)
 
 
 async def test_it_listens_on_loopback_only() -> None:

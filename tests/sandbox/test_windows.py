@@ -1,13 +1,14 @@
-"""Each way of counting counts as its name says."""
+"""The windows of the simulation, and the sandbox's own, count as their names say."""
 
 import pytest
 
 from leadconnector_async.sandbox.rate_limits import Limits, RateLimiter
-from leadconnector_async.sandbox.windows import WINDOWS, Algorithm
+
+from ..simulation.windows import WINDOWS, Algorithm
 
 MOST, INTERVAL = 3, 10.0
 
-# Moments of requests, and which of them are let through.
+# Moments of requests, and which of them are allowed.
 STORIES: dict[Algorithm, list[tuple[float, bool]]] = {
     "fixed": [(8, True), (9, True), (9.5, True), (9.9, False), (10, True), (11, True), (12, True), (19.9, False)],
     "opened": [(8, True), (9, True), (9.5, True), (10, False), (17.9, False), (18, True), (19, True), (28, True)],
@@ -28,30 +29,30 @@ STORIES: dict[Algorithm, list[tuple[float, bool]]] = {
 
 
 @pytest.mark.parametrize("algorithm", STORIES)
-def test_a_story_is_judged_as_written(algorithm: Algorithm) -> None:
+def test_requests_are_allowed_as_the_window_says(algorithm: Algorithm) -> None:
     """Three in ten seconds, as each way understands it."""
-    gate, limits = RateLimiter(0.0), Limits(max_requests=MOST, interval=INTERVAL, algorithm=algorithm)
+    limiter, limits = RateLimiter(0.0, WINDOWS[algorithm]()), Limits(max_requests=MOST, interval=INTERVAL)
     story = STORIES[algorithm]
-    assert [(at, gate.judge(limits, float(at)).allowed) for at, _ in story] == story
+    assert [(at, limiter.check(limits, float(at)).allowed) for at, _ in story] == story
 
 
 @pytest.mark.parametrize("algorithm", WINDOWS)
-def test_whoever_waits_as_long_as_he_is_told_is_let_through(algorithm: Algorithm) -> None:
+def test_a_request_after_the_announced_wait_is_allowed(algorithm: Algorithm) -> None:
     """And not much earlier."""
-    gate, limits = RateLimiter(0.0), Limits(max_requests=MOST, interval=INTERVAL, algorithm=algorithm)
+    limiter, limits = RateLimiter(0.0, WINDOWS[algorithm]()), Limits(max_requests=MOST, interval=INTERVAL)
     now = 3.0
     for _ in range(20):
-        while (verdict := gate.judge(limits, now)).allowed:
+        while (verdict := limiter.check(limits, now)).allowed:
             now += 0.1
         assert 0 < verdict.wait_seconds < 2 * INTERVAL
         now += verdict.wait_seconds + 1e-6
-        assert gate.judge(limits, now).allowed
+        assert limiter.check(limits, now).allowed
 
 
 @pytest.mark.parametrize("algorithm", WINDOWS)
 def test_others_use_the_same_window(algorithm: Algorithm) -> None:
     """Their requests are counted at their own times, though nobody asks in between."""
-    gate, limits = RateLimiter(0.0), Limits(max_requests=100, algorithm=algorithm, others=12.0)
-    verdict = gate.judge(limits, 9.99)
+    limiter, limits = RateLimiter(0.0, WINDOWS[algorithm]()), Limits(max_requests=100, others=12.0)
+    verdict = limiter.check(limits, 9.99)
     assert int(verdict.headers["x-ratelimit-remaining"]) < 90
-    assert gate.judge(Limits(max_requests=100, algorithm=algorithm), 60.0).headers["x-ratelimit-remaining"] == "99"
+    assert limiter.check(Limits(max_requests=100), 60.0).headers["x-ratelimit-remaining"] == "99"

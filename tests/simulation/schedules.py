@@ -11,6 +11,7 @@ from leadconnector_async.sandbox import Limits
 
 from ..lanes import budget_of
 from .virtual import run
+from .windows import Algorithm
 from .world import World
 
 INTERVAL = 10.0
@@ -46,9 +47,11 @@ class _Schedule:
         self.failed: list[str] = []
 
     async def play(self) -> Ended:
-        algorithm = self.dice.choice(["sliding", "fixed", "opened", "bucket"])
-        limits = Limits(max_requests=self.limit, interval=INTERVAL, algorithm=algorithm)  # type: ignore[arg-type]
-        world = World(limits, latency=self._draw_latency, seed=self.dice.randrange(10**6))
+        algorithms: list[Algorithm] = ["sliding", "fixed", "opened", "bucket"]
+        algorithm = self.dice.choice(algorithms)
+        limits = Limits(max_requests=self.limit, interval=INTERVAL)
+        seed = self.dice.randrange(10**6)
+        world = World(limits, algorithm=algorithm, latency=self._draw_latency, seed=seed)
         client = world.connect(retry=RetryPolicy(max_attempts=100), timeouts=Timeouts(total=_TIMEOUT))
         tasks = [
             asyncio.create_task(self._call(client, world.sandbox.appointment_ids[n % 50])) for n in range(_CALLS)

@@ -15,7 +15,9 @@ from leadconnector_async import ConfigurationError, LeadConnector, RetryPolicy
 from leadconnector_async._api.request import Request
 from leadconnector_async._call.transport import NoResponse, Progress, RawResponse, Transport
 from leadconnector_async.sandbox import Limits, Sandbox
-from leadconnector_async.sandbox.app import Reply as Served
+from leadconnector_async.sandbox.app import Response as Served
+
+from .windows import Algorithm, count_by
 
 Latency = Callable[[random.Random], float]
 
@@ -37,6 +39,7 @@ class World:
         self,
         limits: Limits,
         *,
+        algorithm: Algorithm = "sliding",
         latency: Latency = usual,
         seed: int = 1,
         log_size: int = 10_000,
@@ -46,6 +49,7 @@ class World:
         self.sandbox = Sandbox(
             appointments=appointments, locations=locations, limits=limits, strict=False, log_size=log_size
         )
+        count_by(self.sandbox, algorithm)
         self.dice = random.Random(seed)
         self.tokens = {one: self.sandbox.issue_token(location_id=one) for one in self.sandbox.location_ids}
         self._latency = latency

@@ -1,16 +1,13 @@
-"""Six ways in which a server may count requests; nobody outside knows which one the real server uses.
+"""Other ways in which a server may count requests; nobody outside knows which one the real server uses.
 
-Each window counts at most `most` requests in `interval` seconds, as it understands that. `most` and `interval`
-may change from one request to the next.
-
-Time comes in as an argument. A window never looks at the clock and never forgets who was let through.
+Each takes the place of the sandbox's own `SlidingWindow`. Time is an argument; a window never reads the clock.
 """
 
-from __future__ import annotations
-
 import math
-from collections import deque
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.sandbox.rate_limits import SlidingWindow
 
 Algorithm: TypeAlias = Literal["fixed", "opened", "sliding", "counting", "bucket", "counter"]
 """The name of a window: see `WINDOWS`."""
@@ -18,25 +15,7 @@ Algorithm: TypeAlias = Literal["fixed", "opened", "sliding", "counting", "bucket
 _ROUNDING: Final = 1e-9
 
 
-class Window(Protocol):
-    """A way of counting."""
-
-    def count(self, most: int, interval: float, now: float) -> float:
-        """Requests that count now."""
-        ...
-
-    def add(self, now: float) -> None:
-        """Count one that is let through."""
-
-    def refuse(self, now: float) -> None:
-        """Take note of one that is not."""
-
-    def compute_wait(self, most: int, interval: float, now: float) -> float:
-        """Seconds until one more would be let through, if nobody else asks."""
-        ...
-
-
-class FixedWindow:
+class FixedWindow(SlidingWindow):
     """A counter that starts anew whenever a multiple of `interval` has passed."""
 
     def __init__(self) -> None:
@@ -50,12 +29,11 @@ class FixedWindow:
             self._opened, self._count = opened, 0
         return self._count
 
-    def add(self, now: float) -> None:
-        """Count one."""
-        self._count += 1
-
-    def refuse(self, now: float) -> None:
-        """A refusal does not count."""
+    def admit(self, most: int, interval: float, now: float) -> bool:
+        """Count one, if there is room."""
+        allowed = self.count(most, interval, now) < most
+        self._count += allowed
+        return allowed
 
     def compute_wait(self, most: int, interval: float, now: float) -> float:
         """Until the next window is opened."""
@@ -72,40 +50,18 @@ class OpenedWindow(FixedWindow):
         return self._count
 
 
-class SlidingWindow:
-    """A log of the requests of the last `interval` seconds."""
-
-    def __init__(self) -> None:
-        self._log: deque[float] = deque()
-
-    def count(self, most: int, interval: float, now: float) -> float:
-        """Length of the log."""
-        while self._log and self._log[0] + interval <= now:
-            self._log.popleft()
-        return len(self._log)
-
-    def add(self, now: float) -> None:
-        """Log one."""
-        self._log.append(now)
-
-    def refuse(self, now: float) -> None:
-        """A refusal does not count."""
-
-    def compute_wait(self, most: int, interval: float, now: float) -> float:
-        """Until enough of the oldest leave the log."""
-        surplus = len(self._log) - most
-        return 0.0 if surplus < 0 else max(0.0, self._log[surplus] + interval - now)
-
-
 class CountingWindow(SlidingWindow):
-    """A log in which refused requests count too: whoever hammers is never let through."""
+    """A log in which rejected requests count too: whoever hammers is never allowed in."""
 
-    def refuse(self, now: float) -> None:
-        """Log it as well."""
-        self._log.append(now)
+    def admit(self, most: int, interval: float, now: float) -> bool:
+        """Log it in any case."""
+        allowed = super().admit(most, interval, now)
+        if not allowed:
+            self._log.append(now)
+        return allowed
 
 
-class Bucket:
+class Bucket(SlidingWindow):
     """A bucket of `most` tokens that fills evenly, `most` in `interval` seconds."""
 
     def __init__(self) -> None:
@@ -119,19 +75,18 @@ class Bucket:
         self._at = now
         return math.ceil(self._spent - _ROUNDING)
 
-    def add(self, now: float) -> None:
-        """Spend a token."""
-        self._spent += 1
-
-    def refuse(self, now: float) -> None:
-        """A refusal spends nothing."""
+    def admit(self, most: int, interval: float, now: float) -> bool:
+        """Spend a token, if there is one."""
+        allowed = self.count(most, interval, now) < most
+        self._spent += allowed
+        return allowed
 
     def compute_wait(self, most: int, interval: float, now: float) -> float:
         """Until there is a whole token."""
         return max(0.0, (self._spent - most + 1) * interval / most)
 
 
-class Counter:
+class Counter(SlidingWindow):
     """Two fixed windows, of which the older counts by how much of it still lies within the last `interval`."""
 
     def __init__(self) -> None:
@@ -147,12 +102,11 @@ class Counter:
             self._number, self._count = number, 0
         return self._before * (1 - self._age) + self._count
 
-    def add(self, now: float) -> None:
-        """Count one in the newer window."""
-        self._count += 1
-
-    def refuse(self, now: float) -> None:
-        """A refusal does not count."""
+    def admit(self, most: int, interval: float, now: float) -> bool:
+        """Count one in the newer window, if there is room."""
+        allowed = self.count(most, interval, now) <= most - 1
+        self._count += allowed
+        return allowed
 
     def compute_wait(self, most: int, interval: float, now: float) -> float:
         """Until the older of the two weighs little enough; that may be the one that is the newer now."""
@@ -164,7 +118,7 @@ class Counter:
         return min(left, (1 - self._age - (most - 1 - self._count) / self._before) * interval)
 
 
-WINDOWS: Final[dict[Algorithm, type[Window]]] = {
+WINDOWS: Final[dict[Algorithm, type[SlidingWindow]]] = {
     "fixed": FixedWindow,
     "opened": OpenedWindow,
     "sliding": SlidingWindow,
@@ -172,3 +126,8 @@ WINDOWS: Final[dict[Algorithm, type[Window]]] = {
     "bucket": Bucket,
     "counter": Counter,
 }
+
+
+def count_by(sandbox: Sandbox, algorithm: Algorithm) -> None:
+    """Let a sandbox that has seen no request yet count them in this way."""
+    sandbox._app.rate_limits.make_window = WINDOWS[algorithm]
