@@ -1,6 +1,6 @@
 """A local server that behaves like HighLevel's, for demos, for tests, and for trying things out.
 
-It stands beside the client's layers and shares only pure modules with them: the client does not know it.
+It is not part of the client's layers and shares only pure modules with them: the client does not import it.
 """
 
 from .faults import Fault, Quirks

@@ -338,7 +338,7 @@ ROUTES: Final = (
     Route("list_calendars", CALENDARS, "GET", "/calendars/?", list_calendars),
     Route("get_calendar", CALENDARS, "GET", "/calendars/{calendar_id}", get_calendar),
 )
-"""As in the real API, the first path that matches counts, and a known path under a wrong method is no route."""
+"""As in the real API, the first path that matches counts, and a known path with a wrong method is not found."""
 _PATTERNS: Final = {
     route.operation: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES
 }

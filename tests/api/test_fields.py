@@ -15,7 +15,8 @@ from leadconnector_async import Appointment, AppointmentUpdate
 from leadconnector_async._api.fields import BY_NAME, FIELDS, Field
 from leadconnector_async._api.readback import compare_update
 from leadconnector_async._api.validate import check_update
-from leadconnector_async.sandbox import rules
+from leadconnector_async.sandbox import updates
+from leadconnector_async.sandbox.models import In, find_fields
 
 from ..declare_fields import list_faults
 
@@ -23,14 +24,8 @@ PACKAGE = Path(leadconnector_async.__file__).parent
 ROOT = Path(__file__).parent.parent.parent
 LAST_TEXT = '    Field("description", "text", multiline=True, personal=True),\n'
 ROW = '    Field("parking_hint", "text", personal=True),\n'
-SANDBOX_SIDE = {
-    "sandbox/store.py": ('    description: str = ""\n', '    parking_hint: str = ""\n'),
-    "sandbox/rules.py": ('    "description": "description",\n', '    "parkingHint": "parking_hint",\n'),
-    "sandbox/responses.py": (
-        '    fields |= {"address": event.address, "description": event.description}\n',
-        '    fields |= {"parkingHint": event.parking_hint}\n',
-    ),
-}
+SANDBOX_LAST_TEXT = '    description: Annotated[str, Wire("description", In.WRITES | In.EVENT)] = ""\n'
+SANDBOX_ROW = '    parking_hint: Annotated[str, Wire("parkingHint", In.ALL)] = ""\n'
 VALUES = {
     "text": "x",
     "id": "x",
@@ -70,8 +65,7 @@ def test_one_row_adds_a_field(copy: Path) -> None:
     insert(copy / "_api/fields.py", LAST_TEXT, ROW)
     declared = run_on(copy, "tests.declare_fields")
     assert declared.returncode == 0, declared.stderr
-    for file, (after, text) in SANDBOX_SIDE.items():
-        insert(copy / file, after, text)
+    insert(copy / "sandbox/models.py", SANDBOX_LAST_TEXT, SANDBOX_ROW)
     done = run_on(copy, "tests.api.added_field", str(copy.parent))
     assert done.returncode == 0, done.stderr
 
@@ -106,7 +100,7 @@ def test_the_wire_name_is_the_name_in_camel_case() -> None:
 def test_the_sandbox_takes_every_field() -> None:
     """By its name on the wire, and no other."""
     sent = {field.encode_name for field in msgspec.structs.fields(AppointmentUpdate)}
-    assert {*rules._STRINGS, *rules._BOOLEANS} == sent
+    assert {*find_fields(In.UPDATE), *updates._FLAGS} == sent
 
 
 @pytest.mark.parametrize("row", [row for row in FIELDS if row.kind != "instruction"], ids=lambda row: row.name)
