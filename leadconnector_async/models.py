@@ -1,13 +1,14 @@
-"""What is sent and what comes back: the appointment payloads as msgspec Structs.
+"""Payloads: what is sent to the API and what it returns, as msgspec Structs.
 
-With `_wire_models`, this is the only module that knows the server's camelCase names. Fields are snake_case
-here and renamed on the wire. What we send is closed (`Literal`), what we read is open (`str`), because the server
-knows more words than its reference does.
+Fields are snake_case here and camelCase on the wire. Values that are sent are closed (`Literal`); values that are
+read are open (`str`), because the server uses more words than its reference lists. The Structs tolerate every
+response shape seen so far: a field that is missing or cannot be read is `None`.
 
-What answers are read into has `gc=False`: it cannot be part of a cycle, and a large list is read in half the time.
+Structs that responses are read into have `gc=False`: they cannot be part of a cycle, and a large list is read in
+half the time.
 
-Sources: Update Appointment and Get Appointment of the vendor's API reference [doc]; shapes seen on real
-accounts by September 2026 [field].
+Sources: Update Appointment and Get Appointment of HighLevel's API reference [doc]; shapes observed on real accounts
+by September 2026 [field].
 """
 
 from __future__ import annotations
@@ -20,60 +21,60 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 AppointmentStatus: TypeAlias = Literal[
     "new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed", "active"
 ]
-"""The statuses that can be set: six of version 2021-04-15 [doc]; `completed`, which is kept as `showed` [field];
-`active`, with `version="v3"` only [doc]."""
+"""The statuses that can be set: six of version 2021-04-15 [doc]; `completed`, which is stored as `showed` [field];
+`active`, only with `version="v3"` [doc]."""
 
 MeetingLocationType: TypeAlias = Literal[
     "custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google", "default"
 ]
-"""The kinds of meeting place that can be set: seven of the reference [doc], and `default`, which answers show and
-which is sent in production [field]."""
+"""The kinds of meeting location that can be set: seven of the reference [doc], and `default`, which responses
+contain
+and clients send in production [field]."""
 
 
 AwareDatetime: TypeAlias = Annotated[datetime, Meta(tz=True)]
-"""A datetime that knows its offset."""
+"""A datetime with an offset."""
 
 
 class AppointmentFields(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What changing and creating an appointment have in common. A field left out is not sent."""
+    """The fields that `AppointmentUpdate` and `AppointmentCreate` share. A field that is left out is not sent."""
 
     title: str | None | UnsetType = UNSET
-    """What calendars and messages show."""
+    """Shown in calendars and notifications."""
     meeting_location_type: MeetingLocationType | None | UnsetType = UNSET
     """The server assumes `custom` when `address` is sent. Set without `address`, it loses the calendar's own
     location [field]."""
     meeting_location_id: str | None | UnsetType = UNSET
-    """An id out of the calendar's, or the team member's, location configurations. Server default: `default`."""
+    """An id from the location configurations of the calendar or the team member. Server default: `default`."""
     override_location_config: bool | None | UnsetType = UNSET
-    """Derived when left unset: `False` when only `meeting_location_id` is given, `True` when only
-    `meeting_location_type` is."""
+    """By default derived: `False` if only `meeting_location_id` is set, `True` if only `meeting_location_type`."""
     appointment_status: AppointmentStatus | None | UnsetType = UNSET
-    """Send it with every change of an appointment marked `showed` or `noshow`: an update without it can put
-    the status back to `confirmed` [field]."""
+    """Send it with every change of an appointment marked `showed` or `noshow`: an update without it can reset the
+    status to `confirmed` [field]."""
     assigned_user_id: str | None | UnsetType = UNSET
     """A member of the calendar's team; required on team calendars when the slot check is off [field]."""
     description: str | None | UnsetType = UNSET
-    """Text for the team."""
+    """A text for the team."""
     address: str | None | UnsetType = UNSET
-    """Where to meet: a place, a link or a number."""
+    """The meeting location: a place, a link or a phone number."""
     ignore_date_range: bool | None | UnsetType = UNSET
-    """`True`: minimum notice and date range are not checked."""
+    """`True` skips the check of minimum notice and date range."""
     to_notify: bool | None | UnsetType = UNSET
-    """`False`: the location's automations do not run."""
+    """`False` keeps the location's automations from running."""
     ignore_free_slot_validation: bool | None | UnsetType = UNSET
-    """`True`: no slot check at all, the date range included."""
+    """`True` skips the whole slot check, including the date range."""
     rrule: str | None | UnsetType = UNSET
-    """`RRULE:…` by RFC 5545 without DTSTART, optionally followed by a newline and `EXDATE:…`. The server
+    """`RRULE:…` as in RFC 5545, without DTSTART, optionally followed by a newline and `EXDATE:…`. The server
     applies it only together with `ignore_free_slot_validation=True`."""
 
 
 class AppointmentUpdate(AppointmentFields, frozen=True, kw_only=True):
-    """The change that `update_appointment` sends.
+    """The payload of `update_appointment`.
 
-    Every field is optional. A field left out is not sent; an explicit `False` or `None` is. Times are aware
-    datetimes or ISO 8601 strings with an offset, without fractions of a second; when both are given in
-    different offsets, the end is sent in the offset of the start (the same instant). Types and rules are
-    checked before anything is sent: see `InvalidRequestError`.
+    Every field is optional. A field that is left out is not sent; an explicit `False` or `None` is. Times are aware
+    datetimes or ISO 8601 strings with an offset, without fractions of a second. If start and end have different
+    offsets, the end is sent as the same instant in the offset of the start. Invalid values raise
+    `InvalidRequestError` before anything is sent.
 
     Source: Update Appointment, version 2021-04-15 [doc].
     """
@@ -87,37 +88,37 @@ class AppointmentUpdate(AppointmentFields, frozen=True, kw_only=True):
 
 
 class AppointmentCreate(AppointmentFields, frozen=True, kw_only=True):
-    """What `create_appointment` sends: the fields of an update, of which some must be given.
+    """The payload of `create_appointment`: the fields of an update, some of them required.
 
-    Times and rules as for `AppointmentUpdate`. Source: Create Appointment, version 2021-04-15 [doc].
+    Times and checks are those of `AppointmentUpdate`. Source: Create Appointment, version 2021-04-15 [doc].
     """
 
     calendar_id: str
     """The calendar to book."""
     location_id: str | UnsetType = UNSET
-    """The Sub-Account that owns the calendar; the client's own if left out."""
+    """The Sub-Account that owns the calendar; defaults to the client's own."""
     contact_id: str
-    """Whom the appointment is with."""
+    """The contact that the appointment is with."""
     start_time: datetime | str
     """When it begins."""
     end_time: datetime | str | None | UnsetType = UNSET
-    """When it ends; left out, the calendar's own length counts."""
+    """When it ends; defaults to the calendar's own duration."""
 
 
 class BlockSlotFields(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What changing and creating a block slot have in common. A field left out is not sent."""
+    """The fields that `BlockSlotUpdate` and `BlockSlotCreate` share. A field that is left out is not sent."""
 
     title: str | None | UnsetType = UNSET
     calendar_id: str | None | UnsetType = UNSET
-    """The calendar that cannot be booked meanwhile."""
+    """The calendar that is blocked."""
     assigned_user_id: str | None | UnsetType = UNSET
-    """The person who cannot be booked meanwhile."""
+    """The user who is blocked."""
     location_id: str | UnsetType = UNSET
-    """The Sub-Account; the client's own if left out."""
+    """The Sub-Account; defaults to the client's own."""
 
 
 class BlockSlotUpdate(BlockSlotFields, frozen=True, kw_only=True):
-    """What `update_block_slot` sends. `calendar_id` is required, whatever else changes.
+    """The payload of `update_block_slot`. `calendar_id` is always required.
 
     Source: Update Block Slot [doc].
     """
@@ -127,7 +128,7 @@ class BlockSlotUpdate(BlockSlotFields, frozen=True, kw_only=True):
 
 
 class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
-    """What `create_block_slot` sends. Give either `calendar_id` or `assigned_user_id`, not both.
+    """The payload of `create_block_slot`. Set either `calendar_id` or `assigned_user_id`, not both.
 
     Source: Create Block Slot [doc].
     """
@@ -139,7 +140,7 @@ class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
 
 
 class CreatedBy(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """Who or what made an appointment."""
+    """Who or what created an appointment."""
 
     user_id: str | None = None
     source: str | None = None
@@ -155,13 +156,12 @@ class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel", gc=False)
 
 
 class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """An appointment as the server shows it, in whichever answer.
+    """An appointment as the server shows it, in any response.
 
-    Every field can be missing, and is `None` then: no answer carries them all, and a success is a success
-    whatever its body lacks. Statuses are open strings. Times are aware datetimes in the offset that the
-    server chose (often the assignee's): compare instants, not text.
+    Every field can be missing and is then `None`: no response contains them all. Statuses are open strings. Times
+    are aware datetimes in an offset that the server chose (often the assignee's): compare instants, not text.
 
-    Sources: answers of update, create, get and list [doc]; `created_by`, `deleted`, `status_details` [field].
+    Sources: responses to update, create, get and list [doc]; `created_by`, `deleted`, `status_details` [field].
     """
 
     id: str | None = None
@@ -172,7 +172,7 @@ class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     contact_id: str | None = None
     group_id: str | None = None
     appointment_status: str | None = None
-    """One of `AppointmentStatus`, `active`, `completed`, or a word that is new."""
+    """One of `AppointmentStatus`, or a word that is not known yet."""
     assigned_user_id: str | None = None
     users: tuple[str, ...] | None = None
     address: str | None = None
@@ -183,7 +183,7 @@ class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     is_recurring: bool | None = None
     rrule: str | None = None
     master_event_id: str | None = None
-    """Of an instance: the event that carries the rule."""
+    """Of an instance: the id of the event with the rule."""
     start_time: AwareDatetime | None = None
     end_time: AwareDatetime | None = None
     date_added: AwareDatetime | None = None
@@ -192,14 +192,14 @@ class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     created_by: CreatedBy | None = None
     source: str | None = None
     status: str | None = None
-    """A second status that creating answers with, such as `booked`."""
+    """A second status in responses to a create, such as `booked`."""
     status_details: StatusDetails | None = None
     deleted: bool | None = None
-    """`True` when the event was deleted and is only still readable [field]."""
+    """`True` if the event was deleted but is still readable [field]."""
 
 
 class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A stretch of time that cannot be booked. Any field can be missing. Source: Create Block Slot [doc]."""
+    """A period of time that cannot be booked. Any field can be missing. Source: Create Block Slot [doc]."""
 
     id: str | None = None
     location_id: str | None = None
@@ -231,18 +231,18 @@ class Note(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 
 class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A meeting place that a calendar or one of its people offers."""
+    """A meeting location that a calendar or a team member offers."""
 
     kind: str | None = None
     """Such as `custom`, `zoom_conference` or `google_conference`."""
     location: str | None = None
-    """Where that is: a text, a link or a number."""
+    """A text, a link or a phone number."""
     meeting_id: str | None = None
-    """What `meeting_location_id` of an update refers to."""
+    """The `meeting_location_id` of an update."""
 
 
 class TeamMember(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A person of a calendar's team."""
+    """A member of a calendar's team."""
 
     user_id: str | None = None
     priority: float | None = None
@@ -268,7 +268,7 @@ class OpenHours(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 
 
 class Calendar(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A calendar: its team, its meeting place, and what can be booked. Any field can be missing.
+    """A calendar: its team, its meeting location, and what can be booked. Any field can be missing.
 
     These are the fields that matter for rescheduling; the server has more. Source: Get Calendar [doc].
     """
