@@ -1,37 +1,37 @@
-"""The errors, all under one root.
+"""The errors: all derive from `LeadConnectorError`.
 
     LeadConnectorError
-    ├── ConfigurationError         a setting cannot work
-    ├── InvalidRequestError        refused here, before anything was sent (a ValueError too)
-    │   └── PlanError                bad rows in a plan
+    ├── ConfigurationError         an invalid setting
+    ├── InvalidRequestError        rejected before anything was sent (also a ValueError)
+    │   └── PlanError                invalid rows in a plan
     ├── JournalError               the journal of a job could not be read or written
-    ├── TransportError             no answer: the network, or the connection
+    ├── TransportError             no response: a network or connection failure
     ├── OutcomeUnknownError        a write may or may not have been applied
-    ├── DecodeError                an answer that cannot be read
-    ├── VerificationError          a success was answered, and the event shows otherwise
+    ├── DecodeError                a response that cannot be read
+    ├── VerificationError          the server reported success, but the event does not show the change
     ├── PreconditionFailedError    somebody else has changed the event since it was read
     ├── DeadlineExceededError      RetryPolicy.deadline has passed
-    ├── WebhookError               a webhook that must not be acted on
-    │   ├── WebhookSignatureError    its signature is missing or wrong
-    │   ├── StaleWebhookError        too old, from the future, or without a time
-    │   └── UnreadableWebhookError   signed, but no event can be read out of it
+    ├── WebhookError               a webhook that must not be processed
+    │   ├── WebhookSignatureError    its signature is missing or invalid
+    │   ├── StaleWebhookError        too old, from the future, or without a timestamp
+    │   └── UnreadableWebhookError   signed, but its event cannot be read
     ├── TokenStoreError            stored tokens could not be read, locked or written
-    └── ApiError                   the server answered with an error
+    └── ApiError                   an error response
         ├── BadRequestError              400
         │   ├── SlotUnavailableError     400 or 422 "The slot you have selected is no longer available."
         │   └── InvalidEventError        "The event id is invalid."
         ├── AuthenticationError          401
         │   ├── TokenExpiredError        "Invalid JWT", "jwt expired"
-        │   └── ReconnectRequiredError   no token can be had: a user must connect the app again
+        │   └── ReconnectRequiredError   no token can be obtained: a user must connect the app again
         ├── PermissionDeniedError        403
         ├── NotFoundError                404
         ├── UnprocessableError           422
         ├── RateLimitedError             429
-        │   └── DailyLimitError          429 with nothing left of the daily budget
+        │   └── DailyLimitError          429 because the daily budget is spent
         └── ServerError                  5xx
 
-Every error says what happened, what became of the write (`outcome`) and what to do next, and none ever
-holds a token. Nothing of aiohttp, msgspec, tenacity or cryptography escapes the package.
+Every error says what happened, whether the write was applied (`outcome`) and what to do next. No error contains a
+token. Errors of aiohttp, msgspec, tenacity and cryptography never reach the caller.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ from typing import ClassVar, Literal, Self, TypeAlias
 from msgspec import Struct
 
 Outcome: TypeAlias = Literal["not_applied", "unknown", "applied"]
-"""What an error knows about the write: it cannot have happened, it may have happened, it has happened."""
+"""Whether the write was applied: it cannot have been, it may have been, it was."""
 
 
 class LeadConnectorError(Exception):
-    """The root. Every error of this package is one."""
+    """The base class of all errors of this package."""
 
     operation: str | None
-    """The vendor's name of the operation, such as `update_appointment`; `None` outside a call."""
+    """The name of the operation, such as `update_appointment`; `None` outside a call."""
     status: int | None
     """HTTP status code of the last response; `None` if there was none."""
     trace_id: str | None
-    """The server's `traceId`: support asks for it."""
+    """The server's `traceId`, which HighLevel's support asks for."""
     attempts: int
-    """Requests sent for this call; a connection that could not be made counts."""
+    """Requests sent for this call, including those whose connection failed."""
     outcome: Outcome
-    """What became of the write. `not_applied` for everything that only reads."""
+    """Whether the write was applied; always `not_applied` for reads."""
     _unless_told: ClassVar[Outcome] = "not_applied"
-    """The outcome of an error that is rebuilt from its text alone, as task queues do: never more than is known."""
+    """The outcome of an error that a task queue rebuilds from its text: never more certain than the original."""
 
     def __init__(
         self,
@@ -95,16 +95,16 @@ class LeadConnectorError(Exception):
 
 
 class ConfigurationError(LeadConnectorError):
-    """A setting cannot work: a bad token, address or number, or a client that is closed."""
+    """An invalid setting: a malformed token, URL or number, or a client that is closed."""
 
 
 class InvalidRequestError(LeadConnectorError, ValueError):
-    """The request was refused here, before anything was sent."""
+    """The request was rejected before anything was sent."""
 
     field: str | None
-    """The offending field, in snake_case; `None` if it is the request as a whole."""
+    """The invalid field, in snake_case; `None` if it is the request as a whole."""
     value: object
-    """The offending value."""
+    """The invalid value."""
     hint: str
     """How to fix it."""
 
@@ -115,8 +115,8 @@ class InvalidRequestError(LeadConnectorError, ValueError):
         self.hint = hint
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
-        """For `pickle`, as between processes: of a value that cannot go along, its type does."""
-        import pickle  # noqa: PLC0415 - whoever comes here has it already
+        """Support pickling: a value that cannot be pickled is replaced with the name of its type."""
+        import pickle  # noqa: PLC0415 - already imported by whoever pickles
 
         state = dict(vars(self))
         try:
@@ -130,7 +130,7 @@ class RowFault(Struct, frozen=True):
     """Why a row of a plan cannot be carried out."""
 
     line: int
-    """Line of the file, the header of a CSV file being line 1."""
+    """Line of the file; the header of a CSV file is line 1."""
     column: str
     """The field, in snake_case; empty if it is the row as a whole."""
     reason: str
@@ -143,12 +143,12 @@ class RowFault(Struct, frozen=True):
 
 
 class PlanError(InvalidRequestError):
-    """A plan with bad rows. Nothing was changed."""
+    """A plan with invalid rows. Nothing was changed."""
 
     faults: tuple[RowFault, ...]
-    """The bad rows; of very many, the first ones."""
+    """The invalid rows, or the first ones if there are very many."""
     count: int
-    """How many there are."""
+    """The number of invalid rows."""
 
     def __init__(self, message: str, faults: tuple[RowFault, ...] = (), count: int = 0) -> None:
         super().__init__(message)
@@ -157,35 +157,38 @@ class PlanError(InvalidRequestError):
 
 
 class JournalError(LeadConnectorError):
-    """The journal of a job could not be read or written: nothing more is sent, and the job can be resumed."""
+    """The journal of a job could not be read or written. Nothing more is sent, and the job can be resumed."""
 
 
 class TransportError(LeadConnectorError):
-    """No answer came: the connection failed before the request left, or while a read was under way."""
+    """There was no response: the connection failed before the request was sent, or during a read."""
 
     _unless_told = "unknown"
 
 
 class OutcomeUnknownError(LeadConnectorError):
-    """A write was sent and nobody can say whether it was applied. Read the event before sending again."""
+    """A write was sent and may or may not have been applied. Read the event before you send it again."""
 
     _unless_told = "unknown"
 
     retry_after: float | None = None
     """How long the server asked to wait, in seconds."""
     sent: str | None = None
-    """What was sent: method and path."""
+    """Method and path of the request that was sent."""
     sent_body: bytes | None = None
-    """What was sent: the JSON body."""
+    """JSON body of the request that was sent."""
 
 
 class DecodeError(LeadConnectorError):
-    """An answer that cannot be read. After a 2xx of a write, `outcome` is `applied`; after a page, `unknown`."""
+    """A response that cannot be read.
+
+    After a 2xx of the API to a write, `outcome` is `applied`; after a web page in its place, `unknown`.
+    """
 
     _unless_told = "unknown"
 
     transient: bool = False
-    """Somebody else has answered in place of the API, such as a sign-in page: the same request may pass later."""
+    """The response came from elsewhere, such as a sign-in page: the same request may succeed later."""
 
 
 class PreconditionFailedError(LeadConnectorError):
@@ -197,13 +200,13 @@ class PreconditionFailedError(LeadConnectorError):
 
 
 class VerificationError(LeadConnectorError):
-    """The server answered a change with a success, and reading the event shows otherwise, or nothing of it."""
+    """The server reported success, but reading the event does not show the change."""
 
     _unless_told = "unknown"
 
 
 class DeadlineExceededError(LeadConnectorError):
-    """`RetryPolicy.deadline` has passed, or would pass. `outcome` says whether a write was under way."""
+    """`RetryPolicy.deadline` has passed, or the next wait would exceed it. `outcome` says what became of a write."""
 
     _unless_told = "unknown"
 
@@ -212,19 +215,19 @@ class DeadlineExceededError(LeadConnectorError):
 
 
 class WebhookError(LeadConnectorError):
-    """A webhook that must not be acted on. Holds nothing that was delivered: no body, no signature."""
+    """A webhook that must not be processed. Contains neither the body nor the signature."""
 
 
 class WebhookSignatureError(WebhookError):
-    """The signature is missing, unreadable or wrong: anybody may have sent this."""
+    """The signature is missing, unreadable or invalid: anybody may have sent this webhook."""
 
 
 class StaleWebhookError(WebhookError):
-    """Signed, but too old, from the future, or without a time: it may be a copy of one that was sent before."""
+    """Signed, but too old, from the future, or without a timestamp: it may be a copy of an earlier webhook."""
 
 
 class UnreadableWebhookError(WebhookError):
-    """Signed, but no event can be read out of the body."""
+    """Signed, but the event cannot be read from the body."""
 
 
 class TokenStoreError(LeadConnectorError):
@@ -232,7 +235,7 @@ class TokenStoreError(LeadConnectorError):
 
 
 class ApiError(LeadConnectorError):
-    """The server answered with an error, or with a redirect, which is never followed."""
+    """An error response, or a redirect, which is never followed."""
 
     _unless_told = "unknown"
 
@@ -241,7 +244,7 @@ class ApiError(LeadConnectorError):
     retry_after: float | None
     """How long the server asked to wait, in seconds."""
     transient: bool
-    """Whether the same request may succeed later unchanged: the cause was the rate, the server or the network."""
+    """Whether the same request may succeed later: the cause was the rate limit, the server or the network."""
 
     def __init__(
         self,
@@ -270,11 +273,11 @@ class ApiError(LeadConnectorError):
 
 
 class BadRequestError(ApiError):
-    """400: the server could not accept the request as it stands."""
+    """400: the server rejected the request."""
 
 
 class SlotUnavailableError(BadRequestError):
-    """400, 422: taken, off the grid, too little notice or out of the date range; the server does not say which."""
+    """400, 422: the slot is taken, off the grid, too soon or out of range; the server does not say which."""
 
 
 class InvalidEventError(BadRequestError):
@@ -290,14 +293,14 @@ class TokenExpiredError(AuthenticationError):
 
 
 class ReconnectRequiredError(AuthenticationError):
-    """There is no token, and none can be had: a user must connect the app again, through `authorize_url`.
+    """There is no valid token, and none can be obtained: a user must connect the app again.
 
-    `status` is `None` where no token was ever stored.
+    Send the user through `authorize_url`. `status` is `None` if no token was ever stored.
     """
 
 
 class PermissionDeniedError(ApiError):
-    """403: the token is not for this location; or, if `transient`, the edge or a proxy stopped the request."""
+    """403: the token is not for this location; or, if `transient`, the edge or a proxy blocked the request."""
 
 
 class NotFoundError(ApiError):
@@ -305,14 +308,11 @@ class NotFoundError(ApiError):
 
 
 class UnprocessableError(ApiError):
-    """422: a value that the server does not take."""
+    """422: a value that the server does not accept."""
 
 
 class RateLimitedError(ApiError):
-    """429, and the deadline would pass while the location pauses. Without a deadline, calls wait out every pause.
-
-    `retry_after` is how long the server asked to wait, if it did.
-    """
+    """429, and the deadline would pass during the pause. Without a deadline, calls wait out every pause."""
 
 
 class DailyLimitError(RateLimitedError):
