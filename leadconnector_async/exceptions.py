@@ -206,7 +206,10 @@ class VerificationError(LeadConnectorError):
 
 
 class DeadlineExceededError(LeadConnectorError):
-    """`RetryPolicy.deadline` has passed, or the next wait would exceed it. `outcome` says what became of a write."""
+    """`RetryPolicy.deadline` has passed, or the next wait would exceed it.
+
+    `outcome` says whether a write was applied.
+    """
 
     _unless_told = "unknown"
 
