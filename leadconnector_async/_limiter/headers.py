@@ -100,7 +100,7 @@ def _read_seconds(headers: Mapping[str, str], name: str) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-@lru_cache(maxsize=1024)  # the same small numbers recur
+@lru_cache(maxsize=256)  # the same small numbers recur
 def parse_count(text: str | None) -> int | None:
     """The whole number that a header states."""
     if text is None or len(text) > 15 or not text.isascii() or not text.isdigit():

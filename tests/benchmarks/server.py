@@ -21,6 +21,7 @@ BODY = (
     '"assignedUserId":"Lk2Jh4Gf6Ds8Aq0Wz1Xs","address":"","isRecurring":false,'
     '"traceId":"5f1c0a3e-7b2d-4c8e-9a61-0d3e5b7f9a12"}'
 )
+# The limit is out of the way, and its interval short: no real location has thousands of slots in use.
 HEADERS = {
     "x-ratelimit-max": "1000000",
     "x-ratelimit-remaining": "999999",
