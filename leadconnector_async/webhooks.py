@@ -1,22 +1,20 @@
-"""Webhooks: the bytes and headers of a delivery in, an event that can be trusted out.
+"""Webhooks: verify the signature of a delivery and read its event.
 
-Nothing of a body is read before its signature was checked over the bytes as they came.
+Nothing of a body is read before its signature was verified over the raw bytes. Needs the extra `webhooks`.
 
-What a delivery looks like, by the vendor's webhook guide and the pages of its events, in September 2026:
+A delivery, according to HighLevel's webhook guide and the pages of its events in September 2026:
 
 - `X-GHL-Signature` is an Ed25519 signature of the raw body, in base64. `X-WH-Signature`, RSA with SHA-256, is the
-  older one; the guide has it end on 1 September 2026 [doc]. Its padding is PKCS#1 v1.5, the default of the guide's
-  example. Where the newer header is present, it alone decides [doc].
-- One published key stands for every app and every location [doc]. So a good signature says that the vendor sent
-  this, not that it was meant for you: compare `location_id` with your own.
-- `timestamp` (ISO 8601) and `webhookId` stand in the body in the guide's examples [doc], in the types of the
-  vendor's SDK, and in what marketplace apps were sent in August 2026 [field]. The examples of the appointment
-  events leave both out [doc]; that real ones have them too is a [guess].
-- Whatever is not answered 2xx is sent again, up to 12 times with growing pauses, and by hand with the original
-  payload [doc]; so a late repetition probably carries the first `timestamp` [guess].
-- What the webhook action of a workflow sends has no signature at all [field], and is refused here.
-
-Needs the extra `webhooks`. Pure: time comes from a clock that is passed in.
+  older one; the guide says that it ends on 1 September 2026 [doc]. Its padding is PKCS#1 v1.5, the default of the
+  guide's example. If the newer header is present, it alone decides [doc].
+- One published key signs for every app and every location [doc]. So a valid signature means that HighLevel sent the
+  webhook, but perhaps not to you: compare `location_id` with your own.
+- The body contains `timestamp` (ISO 8601) and `webhookId` in the guide's examples [doc], in the types of
+  HighLevel's SDK, and in deliveries to marketplace apps in August 2026 [field]. The examples of the appointment
+  events have neither [doc]; that real ones have them is a [guess].
+- Without a 2xx response, a webhook is sent again, up to 12 times with growing intervals, and by hand with the
+  original payload [doc]; so a late retry probably has the first `timestamp` [guess].
+- The webhook action of a workflow sends no signature at all [field], so its requests are rejected.
 """
 
 from __future__ import annotations
@@ -57,55 +55,53 @@ __all__ = ["WebhookEvent", "WebhookVerifier"]
 T = TypeVar("T")
 
 _Check: TypeAlias = Callable[[bytes, bytes], None]
-"""Takes a signature and what was signed; raises `InvalidSignature`."""
+"""Takes a signature and the signed bytes; raises `InvalidSignature`."""
 
 _NEW_HEADER: Final = "x-ghl-signature"
 _OLD_HEADER: Final = "x-wh-signature"
 _APPOINTMENT_TYPES: Final = ("AppointmentCreate", "AppointmentUpdate", "AppointmentDelete")
 _FUTURE_SECONDS: Final = 60.0
-"""How far the vendor's clock may be ahead of ours."""
+"""How far HighLevel's clock may be ahead of ours."""
 _decode_event: Final = msgspec.json.Decoder(WireEvent).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_time: Final = msgspec.json.Decoder(datetime).decode
 
 
 class WebhookEvent(Struct, frozen=True, kw_only=True):
-    """What a webhook says, once its signature was found good.
-
-    Every type of event comes as one of these, those that are not about appointments and new ones included.
-    """
+    """The event of a verified webhook, whatever its type."""
 
     type: str
-    """`AppointmentCreate`, `AppointmentUpdate` or `AppointmentDelete` [doc], or any other word; or empty."""
+    """`AppointmentCreate`, `AppointmentUpdate` or `AppointmentDelete` [doc], any other word, or empty."""
     location_id: str | None = None
-    """The location it is about. Compare it with your own: others' events are signed with the same key."""
+    """The location of the event. Compare it with your own: events of others are signed with the same key."""
     webhook_id: str | None = None
-    """The same each time an event is delivered. Remember those you have acted on and skip them: the vendor
-    delivers more than once, and advises this [doc]; this package keeps no record."""
+    """The same for each delivery of an event. Record the ids that you have processed and skip them, because an
+    event
+    can be delivered more than once [doc]; the package keeps no record."""
     timestamp: datetime | None = None
-    """When the event was sent, or sent first [guess]."""
+    """When the event was first sent [guess]."""
     appointment: Appointment | None = None
-    """As the client's answers have it; `None` for every other type, and where it cannot be found."""
+    """The appointment, as the client returns it; `None` for every other type, and if it cannot be found."""
     unread: tuple[str, ...] = ()
-    """Names of the fields that could not be read, those of the appointment as `appointment.start_time`."""
+    """Names of the fields that could not be read, such as `appointment.start_time`."""
 
 
 class WebhookVerifier:
-    """Tells the vendor's webhooks from everybody else's.
+    """Verifies that webhooks come from HighLevel, and reads their events.
 
-    `ed25519_key` and `rsa_key` are the public keys, PEM as text or bytes, which the vendor's webhook guide prints.
-    Without `rsa_key`, the older signature is not accepted at all. `clock` returns Unix time in seconds.
+    `ed25519_key` and `rsa_key` are the public keys from HighLevel's webhook guide, PEM as text or bytes. Without
+    `rsa_key`, the older signature is not accepted. `clock` returns Unix time in seconds.
 
-    An event more than `max_age_seconds` old is refused, because a signed body stays good for ever: whoever has
-    got hold of a copy could send it again. What the vendor repeats after your server was down is refused as well;
-    with a record of each `webhook_id` you can afford hours, or `float("inf")`.
+    An event more than `max_age_seconds` old is rejected, because a signed body remains valid forever: an attacker
+    could send a copy of it. Events that HighLevel repeats after your server was down are rejected as well; with a
+    record of each `webhook_id` you can allow hours, or `float("inf")`.
 
-    `require_timestamp=False` lets events without a time pass. They are refused by default, although the examples of
-    the appointment events have none [doc]: the vendor's deliveries are seen to carry one [field], without it a copy
-    is good for ever, and a refusal is seen at once while a copy is not. Turn it off only with a record of what you
-    have acted on.
+    `require_timestamp=False` accepts events without a timestamp. They are rejected by default, although the
+    examples of the appointment events have none [doc]: actual deliveries have been seen to contain one [field],
+    and without one a copy remains valid forever. Switch it off only if you keep a record of the events that you
+    have processed.
 
-    Raises `ConfigurationError` for a key or number that cannot work.
+    Raises `ConfigurationError` for an invalid key or number.
     """
 
     __slots__ = ("_check_new", "_check_old", "_clock", "_max_age", "_require_timestamp")
@@ -131,24 +127,24 @@ class WebhookVerifier:
         self._clock = check_clock(clock)
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
-        """Check a delivery and read its event.
+        """Verify a delivery and return its event.
 
-        `body` is the body as it came, byte for byte: JSON that was decoded and encoded again has another
-        signature. The names of `headers` may be in any case.
+        `body` is the raw body: JSON that was decoded and encoded again does not match its signature. The names of
+        `headers` are case-insensitive.
 
-        Raises `WebhookSignatureError`, `StaleWebhookError` or `UnreadableWebhookError`, all `WebhookError`s. The
-        vendor sends again whatever is not answered 2xx [doc].
+        Raises `WebhookSignatureError`, `StaleWebhookError` or `UnreadableWebhookError`, all `WebhookError`s.
+        Without a 2xx response, HighLevel sends the webhook again [doc].
         """
         if not isinstance(body, bytes):
             raise WebhookSignatureError(
-                f"The body is a {type(body).__name__}; pass the bytes as they came: they are what was signed."
+                f"The body is of type {type(body).__name__}; pass the raw bytes, because they were signed."
             )
         self._check_signature(body, headers)
         event = _read_event(body)
         if event is None:
             raise UnreadableWebhookError(
-                f"The signature is good, but the body ({len(body)} bytes) is not a readable JSON object. "
-                "Response 2xx, so that it is not sent again, and report it to the vendor."
+                f"The signature is valid, but the body ({len(body)} bytes) is not a readable JSON object. "
+                "Respond with 2xx, so that it is not sent again, and report it to HighLevel."
             )
         self._check_age(event.timestamp)
         return event
@@ -159,13 +155,13 @@ class WebhookVerifier:
             _compare(self._check_new, _NEW_HEADER, sent[_NEW_HEADER], body)
         elif _OLD_HEADER not in sent:
             raise WebhookSignatureError(
-                f"There is no {_NEW_HEADER} header, so anybody may have sent this. Refuse it; if your webhooks "
-                "should come from the vendor, see that no proxy removes the header."
+                f"There is no {_NEW_HEADER} header, so anybody may have sent this. Reject it; if your webhooks "
+                "come from HighLevel, make sure that no proxy removes the header."
             )
         elif self._check_old is None:
             raise WebhookSignatureError(
-                f"Only the older {_OLD_HEADER} header came, and no key was given for it. Refuse it, or pass "
-                "rsa_key= as long as the vendor still signs in this way."
+                f"There is only the older {_OLD_HEADER} header, and no key for it. Reject the webhook, or pass "
+                "rsa_key= as long as HighLevel still sends this header."
             )
         else:
             _compare(self._check_old, _OLD_HEADER, sent[_OLD_HEADER], body)
@@ -174,29 +170,29 @@ class WebhookVerifier:
         if timestamp is None:
             if self._require_timestamp:
                 raise StaleWebhookError(
-                    "The event has no timestamp that can be read, so it may be a copy of an old one. Keep a record "
-                    "of the events you have acted on, then pass require_timestamp=False."
+                    "The event has no readable timestamp, so it may be a copy of an old one. Keep a record of the "
+                    "events that you have processed, then pass require_timestamp=False."
                 )
             return
         age = self._clock() - timestamp.timestamp()
         if age > self._max_age:
             raise StaleWebhookError(
-                f"The event is {age:.0f} seconds old, and max_age_seconds is {self._max_age:g}: it may be a copy, "
-                "or have been delivered late. Read the appointment instead, or keep a record of each webhook_id "
-                "and raise max_age_seconds."
+                f"The event is {age:.0f} seconds old, and max_age_seconds is {self._max_age:g}: it may be a copy "
+                "or a late delivery. Read the appointment instead, or keep a record of each webhook_id "
+                "and increase max_age_seconds."
             )
         if age < -_FUTURE_SECONDS:
-            raise StaleWebhookError(f"The event comes from {-age:.0f} seconds in the future: set your clock.")
+            raise StaleWebhookError(f"The event is from {-age:.0f} seconds in the future; check your clock.")
 
 
 def _list_headers(headers: object) -> dict[str, str]:
-    """The headers by their lower-case names. `None` counts as missing; bytes (of ASGI servers) are decoded.
+    """Return the headers by their lower-case names. `None` counts as missing; bytes (of ASGI servers) are decoded.
 
-    Raises `WebhookSignatureError` for anything that cannot be headers, so that every odd request is refused.
+    Raises `WebhookSignatureError` for anything that cannot be headers, so that every malformed request is rejected.
     """
     if not isinstance(headers, Mapping):
         raise WebhookSignatureError(
-            f"The headers are a {type(headers).__name__}; pass those of the request, names with their values."
+            f"The headers are of type {type(headers).__name__}; pass the request's headers as a mapping."
         )
     try:
         pairs = [(_decode_header(name), value) for name, value in cast("Mapping[object, object]", headers).items()]
@@ -208,7 +204,7 @@ def _list_headers(headers: object) -> dict[str, str]:
             continue
         text = _decode_header(value)
         if text is None:
-            raise WebhookSignatureError(f"The {name} header is a {type(value).__name__}; pass its text.")
+            raise WebhookSignatureError(f"The {name} header is of type {type(value).__name__}; pass a string.")
         listed[name.lower()] = text
     return listed
 
@@ -241,23 +237,23 @@ def _load_key(pem: str | bytes) -> object:
 def _refuse_key(name: str, kind: str) -> ConfigurationError:
     return ConfigurationError(
         f"{name} is not {kind} public key in PEM; copy it from '-----BEGIN PUBLIC KEY-----' to "
-        "'-----END PUBLIC KEY-----', with its line ends"
+        "'-----END PUBLIC KEY-----', with its line breaks"
     )
 
 
 def _compare(check: _Check, header: str, text: str, body: bytes) -> None:
     signature = _decode_base64(text)
     if signature is None:
-        raise WebhookSignatureError(f"The {header} header is not base64, so this was not signed. Refuse it.")
+        raise WebhookSignatureError(f"The {header} header is not valid base64. Reject the webhook.")
     if not _is_signed(check, signature, body):
         raise WebhookSignatureError(
-            f"The signature in the {header} header does not fit the body. Refuse it; if all are refused, pass the "
-            "body as it came, byte for byte, and compare the key with the one in the vendor's webhook guide."
+            f"The signature in the {header} header does not match the body. Reject the webhook; if all are "
+            "rejected, pass the raw body, and compare the key with the one in HighLevel's webhook guide."
         )
 
 
 def _decode_base64(text: str) -> bytes | None:
-    """Only the one spelling that an encoder makes is taken, so that a signature cannot be spelt in two ways."""
+    """Accept only the canonical encoding, so that a signature has exactly one spelling."""
     try:
         signature = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -315,7 +311,7 @@ def _decode_aware(raw: Raw) -> datetime:
 
 
 def _read_appointment(wire: WireEvent, body: bytes, unread: list[str]) -> Appointment | None:
-    """Out of `appointment` [doc], of `data` [doc], or of the body itself, which must have an id then [guess]."""
+    """Read it from `appointment` [doc], `data` [doc], or the body itself, which must then have an id [guess]."""
     inner = next((bytes(raw) for raw in (wire.appointment, wire.data) if bytes(raw).startswith(b"{")), None)
     read = read_appointment("", body if inner is None else inner)
     if inner is None and not read.value.id:
