@@ -105,13 +105,18 @@ class InvalidRequestError(LeadConnectorError, ValueError):
     """The invalid field, in snake_case; `None` if it is the request as a whole."""
     value: object
     """The invalid value."""
+    reason: str
+    """What is wrong with it."""
     hint: str
     """How to fix it."""
 
-    def __init__(self, message: str, *, field: str | None = None, value: object = None, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, field: str | None = None, value: object = None, reason: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.field = field
         self.value = value
+        self.reason = reason
         self.hint = hint
 
     def __reduce__(self) -> tuple[type[Self], tuple[object, ...], dict[str, object]]:
@@ -124,6 +129,11 @@ class InvalidRequestError(LeadConnectorError, ValueError):
         except Exception:
             state["value"] = f"<{type(self.value).__name__}>"
         return type(self), self.args, state
+
+
+def explain(reason: str, hint: str) -> str:
+    """What is wrong, and how to fix it if that is known."""
+    return f"{reason}; {hint}" if hint else reason
 
 
 class RowFault(Struct, frozen=True):
@@ -139,7 +149,7 @@ class RowFault(Struct, frozen=True):
 
     def __str__(self) -> str:
         column = f", {self.column}" if self.column else ""
-        return f"line {self.line}{column}: {self.reason}{'; ' if self.hint else ''}{self.hint}"
+        return f"line {self.line}{column}: {explain(self.reason, self.hint)}"
 
 
 class PlanError(InvalidRequestError):

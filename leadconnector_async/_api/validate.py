@@ -176,14 +176,11 @@ def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidR
         return refuse("payload", fields, fault, "check the types of its fields")
     camel = match["field"]
     snake = _SNAKE[camel]
-    hint = _suggest(snake, shown_type)
+    row = BY_NAME.get(snake)
+    if row is not None and row.choices:
+        return refuse(snake, fields[camel], "it is not an accepted value", f"use one of {', '.join(row.choices)}")
     reason = match["reason"] if len(match["reason"]) < _REASON_LENGTH else "it is not a valid value"
-    return refuse(snake, fields[camel], reason, hint)
-
-
-def _suggest(name: str, shown_type: str) -> str:
-    row = BY_NAME.get(name)
-    return f"use one of {', '.join(row.choices)}" if row is not None and row.choices else f"see {shown_type}.{name}"
+    return refuse(snake, fields[camel], reason, f"see {shown_type}.{snake}")
 
 
 def _check_version(wire: AppointmentFields, version: str) -> None:

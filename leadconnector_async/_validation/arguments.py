@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
-from ..exceptions import InvalidRequestError
+from ..exceptions import InvalidRequestError, explain
 from .moments import BadMoment, check_moment, check_name
 from .settings import find_text_fault, to_text
 from .text import show
@@ -32,10 +32,15 @@ _LARGEST_NUMBER: Final = 10**18
 
 
 def refuse(field: str, value: object, reason: str, hint: str, ending: str = NOTHING_SENT) -> InvalidRequestError:
-    """Make the error that names field, value, reason and hint."""
-    # What a payload holds may be personal, and its fields that are not set say nothing.
-    shown = "" if isinstance(value, Struct) else f" = {show(value)}"
-    return InvalidRequestError(f"{field}{shown}: {reason}; {hint}.{ending}", field=field, value=value, hint=hint)
+    """Build the error that names field, value, reason and hint."""
+    found = describe(value, reason)
+    text = f"{field}{': ' if found == reason else ' = '}{explain(found, hint)}.{ending}"
+    return InvalidRequestError(text, field=field, value=value, reason=reason, hint=hint)
+
+
+def describe(value: object, reason: str) -> str:
+    """What is wrong with which value. A payload is not shown: it may hold personal data."""
+    return reason if isinstance(value, Struct) else f"{show(value)}: {reason}"
 
 
 def check_range(

@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final
 
+from ..exceptions import explain
+
 _QUARTER: Final = timedelta(minutes=15)
 _NOTHING: Final = timedelta()
 _WITHOUT_SUMMER: Final = {
@@ -31,7 +33,7 @@ class BadMoment(ValueError):  # noqa: N818 - it never leaves the package
     """What is wrong with a time, until it is known which field it is."""
 
     def __init__(self, reason: str, hint: str) -> None:
-        super().__init__(f"{reason}; {hint}")
+        super().__init__(explain(reason, hint))
         self.reason = reason
         self.hint = hint
 

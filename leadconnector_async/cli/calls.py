@@ -12,7 +12,7 @@ from rich.text import Text
 
 from .._methods import begin_reading
 from ..client import LeadConnector
-from ..exceptions import InvalidRequestError, RowFault
+from ..exceptions import InvalidRequestError, RowFault, explain
 from ..jobs import PlanRow
 from ..jobs.plan.rows import is_blank, read_row
 from ..jobs.plan.wanted import Wanted
@@ -249,9 +249,7 @@ def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -
         raise InvalidRequestError("--set title: title is empty; leave it out to keep it", field="title")
     row = read_row(1, {**cells, "event_id": event_id}, timezone)
     if isinstance(row, RowFault):
-        raise InvalidRequestError(
-            f"--set {row.column}: {row.reason}{'; ' if row.hint else ''}{row.hint}", field=row.column
-        )
+        raise InvalidRequestError(f"--set {row.column}: {explain(row.reason, row.hint)}", field=row.column)
     return row
 
 
@@ -266,6 +264,6 @@ async def _read_and_change(client: LeadConnector, row: PlanRow) -> Appointment:
     rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
     finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
     if finding.state == "refused":
-        raise InvalidRequestError(f"{finding.reason}; {finding.hint}", field=finding.column)
+        raise InvalidRequestError(explain(finding.reason, finding.hint), field=finding.column)
     change = Change(found, row.event_id, finding.updates, finding.differences)
     return await carry_out(client, change, verify=False, send=guard(change))

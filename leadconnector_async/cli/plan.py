@@ -13,7 +13,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
-from ..exceptions import ConfigurationError
+from .._validation.arguments import describe
+from ..exceptions import ConfigurationError, InvalidRequestError, explain
 from ..jobs import parse_shift
 from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
 from ..jobs.plan.files import PlanFormat
@@ -126,8 +127,9 @@ def register(app: App) -> None:
 def _read_shift(text: str, timezone: str | None) -> Shift:
     try:
         shift = parse_shift(text)
-    except ValueError as error:
-        raise ConfigurationError(f"--shift: {error}") from None
+    except InvalidRequestError as error:
+        found = describe(error.value, error.reason)
+        raise ConfigurationError(f"--shift: {explain(found, error.hint)}") from None
     if shift.days and timezone is None:
         raise ConfigurationError(f"--shift {text} {_NEEDS_ZONE}")
     return shift

@@ -18,7 +18,7 @@ from .._methods import begin_reading
 from .._validation.settings import check_callback, check_count, check_flag, check_kind, check_line
 from .._validation.text import shorten
 from ..client import LeadConnector
-from ..exceptions import LeadConnectorError, PreconditionFailedError, RowFault
+from ..exceptions import LeadConnectorError, PreconditionFailedError, RowFault, explain
 from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
 from .plan.rows import PlanRow
@@ -166,7 +166,7 @@ class _Changer:
         """Whatever goes wrong is what came of this row, and of no other."""
         planned = read_any(line, row, self._timezone)
         if isinstance(planned, RowFault):
-            reason = f"{planned.reason}{'; ' if planned.hint else ''}{planned.hint}"
+            reason = explain(planned.reason, planned.hint)
             return RowOutcome(line=planned.line, event_id=name_event(row), state="refused", reason=reason)
         flight = RowMetrics()
         FLIGHT.set(flight)

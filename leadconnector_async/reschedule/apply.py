@@ -15,10 +15,10 @@ from msgspec import structs
 from .._api.precondition import MOST_READINGS, StaleReadingError
 from .._api.readback import compare_update, name_other_location
 from .._api.validate import check_changes, check_update
-from .._validation.arguments import check_choice
-from ..exceptions import InvalidEventError, InvalidRequestError, LeadConnectorError, VerificationError
+from .._validation.arguments import check_choice, refuse
+from ..exceptions import InvalidEventError, LeadConnectorError, VerificationError
 from ..models import Appointment, AppointmentUpdate
-from .plan import Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
+from .plan import NOTHING_CHANGED, Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
 
 T = TypeVar("T")
 Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
@@ -138,8 +138,7 @@ def _check_location(before: Appointment, event_id: str, location_id: str | None)
     """A token of another location than the client's would change somebody else's calendar."""
     if other := name_other_location(before, location_id):
         hint = "check the token and the client's location_id"
-        text = f"event_id = {event_id!r}: {other}; {hint}. Nothing was changed."
-        raise InvalidRequestError(text, field="event_id", value=event_id, hint=hint)
+        raise refuse("event_id", event_id, other, hint, NOTHING_CHANGED)
 
 
 def _find_master_id(before: Appointment, event_id: str) -> str | None:
@@ -154,8 +153,7 @@ def _find_master_id(before: Appointment, event_id: str) -> str | None:
 def _check_is_single(before: Appointment, event_id: str, master_id: str | None) -> None:
     if master_id is None and (before.rrule is not None or before.is_recurring):
         hint = "pass the id of an instance, or scope='series'"
-        text = f"event_id = {event_id!r}: it is the master of a series; {hint}. Nothing was changed."
-        raise InvalidRequestError(text, field="event_id", value=event_id, hint=hint)
+        raise refuse("event_id", event_id, "it is the master of a series", hint, NOTHING_CHANGED)
 
 
 async def _turn_to_master(

@@ -27,7 +27,7 @@ from ..models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingL
 Scope: TypeAlias = Literal["instance", "series"]
 """What of a recurring appointment is meant."""
 
-_NOTHING_CHANGED: Final = " Nothing was changed."
+NOTHING_CHANGED: Final = " Nothing was changed."
 _KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
 """`active` cannot be sent by every version, and is not what an update resets."""
 _PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
@@ -142,7 +142,7 @@ def check_times(
         # A subclass, such as pandas', would make the times its own.
         shift = timedelta(shift.days, shift.seconds, shift.microseconds)
     start, end = (
-        None if value is None else check_instant(name, value, _NOTHING_CHANGED)
+        None if value is None else check_instant(name, value, NOTHING_CHANGED)
         for name, value in (("start_time", start_time), ("end_time", end_time))
     )
     return start, end, shift
@@ -240,4 +240,4 @@ def _show(value: object) -> str:
 
 
 def _refuse(field: str, value: object, reason: str, hint: str) -> InvalidRequestError:
-    return refuse(field, value, reason, hint, _NOTHING_CHANGED)
+    return refuse(field, value, reason, hint, NOTHING_CHANGED)

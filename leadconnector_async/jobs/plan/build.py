@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ..._api.fields import BY_NAME, PLANNED, TIMES
-from ...exceptions import ConfigurationError, RowFault
+from ...exceptions import ConfigurationError, RowFault, explain
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
 from .files import PlanFormat, write_csv
@@ -203,4 +203,4 @@ def _check_changes(changes: Mapping[str, str], *, moves: bool) -> None:
             raise ConfigurationError(f"{name} is given beside a shift: give either")
     checked = read_row(1, {"event_id": "any", **changes}) if changes else None
     if isinstance(checked, RowFault):
-        raise ConfigurationError(f"{checked.column}: {checked.reason}{'; ' if checked.hint else ''}{checked.hint}")
+        raise ConfigurationError(f"{checked.column}: {explain(checked.reason, checked.hint)}")

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-from ..._validation.arguments import check_choice, check_text
+from ..._validation.arguments import check_choice, check_text, refuse
 from ..._validation.text import shorten
 from ...exceptions import InvalidRequestError, PlanError, RowFault
 from .csv_files import iterate_csv
@@ -124,8 +124,7 @@ def _iterate(lines: Iterable[str], format: PlanFormat | None, timezone: str | No
 
 def _refuse_lines(line: object) -> InvalidRequestError:
     hint = "open the file with encoding='utf-8-sig' and newline=''"
-    text = f"The lines of the plan are {type(line).__name__}, not text; {hint}. Nothing was sent."
-    return InvalidRequestError(text, field="lines", value=line, hint=hint)
+    return refuse("lines", line, f"the lines of the plan are {type(line).__name__}, not text", hint)
 
 
 _KEY: Final = re.compile(r'"\s*:')

@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 from ..._api.fields import IDS, INSTRUCTIONS, PLANNED, TEXTS, TIMES
 from ..._api.request import encode_id
 from ..._api.validate import check_update
+from ..._validation.arguments import describe
 from ..._validation.text import escape, shorten, show
 from ...exceptions import InvalidRequestError, RowFault
 from ...models import AppointmentUpdate
@@ -139,8 +140,7 @@ def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
 def _build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
     if isinstance(error, BadRow):
         return RowFault(line, error.column, error.reason, error.hint)
-    reason = str(error.args[0]).removesuffix(f"; {error.hint}. Nothing was sent.")
-    return RowFault(line, error.field or "", reason.removeprefix(f"{error.field}: "), error.hint)
+    return RowFault(line, error.field or "", describe(error.value, error.reason), error.hint)
 
 
 def _check_id(event_id: str) -> None:
@@ -287,8 +287,6 @@ def _read_shift(others: Mapping[str, str], values: Mapping[str, object], zone: s
             place(datetime(2027, 1, 1, 12), zone)
     except BadZone as bad:
         raise BadRow("timezone", bad.reason, bad.hint) from None
-    except ValueError as error:
-        raise BadRow("shift", str(error)) from None
     if shift.days and zone is None:
         hint = "name it in a column timezone, or give hours"
         raise BadRow("shift", "a shift by days keeps the time of day, and so needs a time zone", hint)

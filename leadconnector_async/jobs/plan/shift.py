@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from ..._validation.arguments import refuse
 from ..._validation.moments import BadMoment, check_name, has_other_meaning
 from ..._validation.settings import to_text
 from ..._validation.text import show
-from ...exceptions import InvalidRequestError
 
 _SHIFT: Final = re.compile(
     r"(?P<sign>[+-])?(?:(?P<weeks>\d{1,4})w)?(?:(?P<days>\d{1,4})d)?(?:(?P<hours>\d{1,5})h)?(?:(?P<minutes>\d{1,6})m)?"
@@ -56,9 +56,7 @@ def parse_shift(text: str) -> Shift:
     """
     match = _SHIFT.fullmatch((to_text(text) or "").strip())
     if match is None or not any(match[unit] for unit in ("weeks", "days", "hours", "minutes")):
-        raise InvalidRequestError(
-            f"{show(text)} is not a valid shift such as +2d, -90m or 1w2d", field="shift", value=text
-        )
+        raise refuse("shift", text, "it is not a valid shift", "write it like +2d, -90m or 1w2d", "")
     sign = -1 if match["sign"] == "-" else 1
     weeks, days, hours, minutes = (int(match[unit] or 0) for unit in ("weeks", "days", "hours", "minutes"))
     return Shift(sign * (weeks * 7 + days), sign * (hours * 60 + minutes))

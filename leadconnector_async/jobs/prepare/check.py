@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct, structs
 from ..._api.fields import TIMES
 from ..._api.readback import FieldChange, list_changes, name_other_location
 from ..._api.validate import check_update
+from ..._validation.arguments import describe
 from ...exceptions import InvalidRequestError
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
@@ -50,7 +51,7 @@ def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -
     except BadRow as bad:
         return CheckResult("refused", column=bad.column, reason=bad.reason, hint=bad.hint)
     except InvalidRequestError as error:
-        reason = str(error.args[0]).removesuffix(" Nothing was changed.").removesuffix(f"; {error.hint}.")
+        reason = describe(error.value, error.reason)
         return CheckResult("refused", column=error.field or "", reason=reason, hint=error.hint)
     before = build_stay(found)
     if not change.updates:
