@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, for their owner only, and locks between processes."""
+"""Files that are written atomically, for their owner only, and locks between processes."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _release(descriptor: int) -> None:
-        # Said aloud, since a process that was forked meanwhile has the file open as well.
+        # Explicitly, because a process that was forked in the meantime has the file open as well.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def open_lock(path: str) -> int:
-    """Open a lock file, for its owner only; returns the descriptor. Raises what `open_own` raises."""
+    """Open a lock file, for its owner only; returns the descriptor. Raises as `open_own` does."""
     return open_own(path, os.O_RDWR | os.O_CREAT)
 
 
 def open_own(path: str, flags: int) -> int:
     """Open a file that belongs to this user; returns the descriptor. Also an `opener` for `open`.
 
-    Raises `OSError`, also for a file that somebody else may have planted: links are not followed.
+    Raises `OSError`, also for a file that another user may have planted: links are not followed.
     """
     try:
         descriptor = os.open(path, flags | _NO_DETOUR, 0o600)
@@ -57,7 +57,7 @@ def open_own(path: str, flags: int) -> int:
 
 
 def make_own_folder(path: str) -> None:
-    """Create a folder for its owner only, or check that an existing one belongs to this user. Raises `OSError`."""
+    """Create a folder for its owner only, or check that an existing one belongs to them. Raises `OSError`."""
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
     found = os.lstat(path)
@@ -69,11 +69,11 @@ def make_own_folder(path: str) -> None:
 
 
 def _check_own(found: os.stat_result, path: str) -> None:
-    """Raise `OSError` for a file that somebody else may have planted."""
+    """Raise `OSError` for a file that another user may have planted."""
     if not stat.S_ISREG(found.st_mode):
-        raise _refuse("is not a plain file", path)
+        raise _refuse("is not a regular file", path)
     if found.st_nlink > 1:
-        raise _refuse("has another name elsewhere (a hard link)", path)
+        raise _refuse("is hard-linked elsewhere", path)
     _check_owner(found, path, 0)
 
 
@@ -83,15 +83,15 @@ def _check_owner(found: os.stat_result, path: str, never: int) -> None:
     if found.st_uid not in (os.geteuid(), 0):
         raise _refuse("belongs to another user", path)
     if stat.S_IMODE(found.st_mode) & never:
-        raise _refuse("can be written by other users", path)
+        raise _refuse("is writable by other users", path)
 
 
 def _refuse(what: str, path: str) -> OSError:
-    return OSError(errno.EPERM, f"{path} {what}; it may have been planted: inspect it, and remove it")
+    return OSError(errno.EPERM, f"{path} {what}; another user may have planted it: inspect it, then remove it")
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the lock if nobody holds it."""
+    """Take the lock, unless it is held."""
     try:
         _try(descriptor)
     except (BlockingIOError, PermissionError):
@@ -100,7 +100,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 def close_lock(descriptor: int) -> None:
-    """Give the lock back, if it was taken."""
+    """Release the lock, if it was taken, and close its file."""
     try:
         _release(descriptor)
     finally:
@@ -108,7 +108,7 @@ def close_lock(descriptor: int) -> None:
 
 
 def replace_file(path: str, texts: Iterable[str]) -> None:
-    """Write a file whole, or leave the old one."""
+    """Replace a file atomically; on failure, the old one is unchanged."""
     beside = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(beside)
@@ -119,15 +119,15 @@ def replace_file(path: str, texts: Iterable[str]) -> None:
         with suppress(OSError):
             os.unlink(beside)
         raise
-    settle_name(path)
+    sync_folder(path)
 
 
 def remove_file(path: str) -> None:
-    """Remove a file, if it is there, and what a crash may have left beside it."""
+    """Remove a file, if it exists, and what a crash may have left beside it."""
     for each in (f"{path}.new", path):
         with suppress(FileNotFoundError):
             os.unlink(each)
-            settle_name(path)
+            sync_folder(path)
 
 
 def _write(path: str, texts: Iterable[str]) -> None:
@@ -138,8 +138,8 @@ def _write(path: str, texts: Iterable[str]) -> None:
         os.fsync(descriptor)
 
 
-def settle_name(path: str) -> None:
-    """Have the disk remember the new name, where the system can."""
+def sync_folder(path: str) -> None:
+    """Flush the directory of a file, so that its new name survives a crash."""
     if os.name != "posix":
         return
     descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY)

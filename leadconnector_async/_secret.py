@@ -1,10 +1,10 @@
-"""Secrets that do not show: text and bytes whose repr is masked, so that no captured local can tell them.
+"""Secrets: text and bytes whose repr is masked, so that no captured local shows them.
 
 Tools that report errors (Sentry, rich, `TracebackException(capture_locals=True)`, pytest) print the repr of every
-local of every frame, and of what these hold. They are subclasses, so that they can go wherever text goes: into a
+local of every frame, and of what these hold. They are subclasses, so that they can be used wherever text can: in a
 header, a form, or a user's `refresh(rejected)`.
 
-Slices are secrets too: some tools cut a text before they take its repr.
+Slices are secrets too: some tools truncate a text before they take its repr.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MASK: Final = "'[redacted]'"
 
 
 class Secret(str):
-    """A text that must not be shown."""
+    """Text that must not be shown."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ class SecretBytes(bytes):
 
 
 class Masked:
-    """Goes before `Struct` where one holds secrets, or what a server may have echoed them in: nothing is shown."""
+    """Base class, before `Struct`, of what holds secrets or may echo them: its repr shows nothing but its type."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class Masked:
 
 
 class Held(Masked):
-    """Stands for a value of any kind that may hold a secret, where only its type is still of interest."""
+    """Replaces a value of any kind that may hold a secret, where only its type still matters."""
 
     __slots__ = ("kind",)
 
@@ -69,13 +69,13 @@ class Held(Masked):
 
 
 def conceal(value: object) -> Secret | Held:
-    """What to keep of a secret that a user passed, as the first thing in a function: errors show its parameters."""
+    """Mask a secret that a user passed. Call it first in a function: error reports show parameters."""
     if isinstance(value, Held | Secret):
         return value
     return Secret(str.__str__(value)) if isinstance(value, str) else Held(value)
 
 
 def strip(error: E) -> E:
-    """Cut off where an error comes from: the frames of others hold what we gave them, and so secrets."""
+    """Drop the cause and traceback of an error: frames of other libraries hold what we passed, secrets included."""
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)

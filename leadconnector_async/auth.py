@@ -1,6 +1,6 @@
-"""Tokens: where they come from, and what they may look like.
+"""Access tokens: a fixed one, or a provider of them.
 
-A token is checked before it is used, and never shown: not in a repr, an error, an event or a log line.
+A token is validated before it is used, and never shown: not in a repr, an error, an event or a log line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ After a 401 that an expired token may have caused, it is called once more, and a
 
 @runtime_checkable
 class RefreshingProvider(Protocol):
-    """A provider that wants to know which token was refused. Any `TokenProvider` may be one."""
+    """A provider that is told which token was refused. Any `TokenProvider` may be one."""
 
     async def __call__(self) -> str:
         """A valid token; called for every attempt."""
@@ -33,14 +33,14 @@ class RefreshingProvider(Protocol):
         """A token other than `rejected`, which the server has just refused.
 
         The result is used without calling the provider again. Calls that were refused with the same token share
-        one renewal.
+        one refresh.
         """
         ...
 
 
 @runtime_checkable
 class LocationProvider(Protocol):
-    """A provider that knows the tokens of other locations too."""
+    """A provider that has the tokens of other locations too."""
 
     def for_location(self, location_id: str) -> TokenProvider:
         """The provider of another location's tokens."""
@@ -49,7 +49,7 @@ class LocationProvider(Protocol):
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _MOMENT: Final = 0.1
-"""Seconds after which a call that has waited for its slot has the provider asked again."""
+"""Seconds for which a token that the provider returned is used without asking it again."""
 
 
 def check_token(token: object) -> Secret:
@@ -61,11 +61,11 @@ def check_token(token: object) -> Secret:
         raise ConfigurationError("the token is empty; pass a Private Integration Token or an access token")
     if not _TOKEN.fullmatch(token):
         raise ConfigurationError(
-            "the token holds a line end, a blank or another character that a header cannot carry; "
-            "copy it again without what surrounds it"
+            "the token contains a line break, a space or another character that is not allowed in a header; "
+            "copy the token alone"
         )
     if token.lower().startswith("bearer"):
-        raise ConfigurationError("the token begins with 'Bearer'; pass the token alone")
+        raise ConfigurationError("the token begins with 'Bearer'; pass the token without that prefix")
     return token
 
 
@@ -77,9 +77,9 @@ class TokenSource:
         "_newest",
         "_newest_at",
         "_provider",
+        "_refresh_lock",
         "_refreshing",
         "_rejected",
-        "_renewing",
         "_replacement",
         "fixed",
     )
@@ -92,9 +92,9 @@ class TokenSource:
         self._newest = self.fixed or Secret()
         self._newest_at = -math.inf
         self._check: asyncio.Task[str] | None = None
-        self._renewing = asyncio.Lock()
+        self._refresh_lock = asyncio.Lock()
         self._rejected, self._replacement = Secret(), Secret()
-        """The last token that was renewed, and what it was renewed to."""
+        """The last token that was refreshed, and its replacement."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'fixed' if getattr(self, 'fixed', None) is not None else 'provider'}>"
@@ -103,41 +103,41 @@ class TokenSource:
         """The token to use now."""
         if self._provider is None:
             return check_token(self.fixed)
-        return self._note(conceal(await _take(self._provider())))
+        return self._record(conceal(await _await_token(self._provider())))
 
     async def replace(self, rejected: str) -> str:
         """The token to use now that the server has refused this one; it may be the same again.
 
-        What `refresh` returns is used, whatever the provider gives meanwhile, and calls that were refused with the
-        same token share one renewal.
+        What `refresh` returns is used, whatever the provider returns in the meantime, and calls that were refused
+        with the same token share one refresh.
         """
         rejected = check_token(rejected)
         if self._refreshing is None:
             return await self.fetch()
-        async with self._renewing:
+        async with self._refresh_lock:
             if rejected == self._rejected:
-                return self._note(self._replacement)
-            token = self._note(conceal(await _take(self._refreshing.refresh(rejected))))
+                return self._record(self._replacement)
+            token = self._record(conceal(await _await_token(self._refreshing.refresh(rejected))))
             if token != rejected:
                 self._rejected, self._replacement = rejected, check_token(token)
             return token
 
     def find_newest(self, now: float) -> str | None:
-        """The newest token that the provider gave, by whichever call, if that was a moment ago."""
+        """The newest token that the provider returned to any call, if that was a moment ago."""
         return self._newest if now - self._newest_at < _MOMENT else None
 
     def check(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[str]:
-        """Have the provider asked again, once for all calls that want it at this time.
+        """Ask the provider again, once for all calls that want it at this time.
 
-        A provider that has its token at hand is done within one turn of the loop.
+        A provider with a cached token is done within one iteration of the loop.
         """
         if self._check is None or self._check.done():
             self._check = loop.create_task(self.fetch())
-            self._check.add_done_callback(_see)
+            self._check.add_done_callback(_retrieve_error)
         return self._check
 
     async def join(self, check: asyncio.Task[str], known: str) -> str:
-        """Wait for a `check`. Who leaves ends it, as it may hang: the others keep what they know, and ask again."""
+        """Wait for a `check`. A cancelled caller ends it, as it may hang; the others keep their token."""
         try:
             await asyncio.wait([check])
         except asyncio.CancelledError:
@@ -148,15 +148,15 @@ class TokenSource:
         return await self.fetch() if check.exception() else check.result()
 
     def for_location(self, location_id: str) -> TokenSource:
-        """The tokens of another location. Raises `ConfigurationError` where only one location's are known."""
+        """The tokens of another location. Raises `ConfigurationError` if only one location's are known."""
         provider: object = self._provider
         if not isinstance(provider, LocationProvider):
             raise ConfigurationError(
-                "the client's token is of one location; pass the other one's: for_location(location_id, token=…)"
+                "the client's token is for one location only; use for_location(location_id, token=…)"
             )
         return TokenSource(provider.for_location(location_id))
 
-    def _note(self, token: Secret | Held) -> str:
+    def _record(self, token: Secret | Held) -> str:
         token = check_token(token)
         self._newest = self._replacement if token == self._rejected else token
         self._newest_at = asyncio.get_running_loop().time()
@@ -169,20 +169,20 @@ def _check_provider(provider: TokenProvider) -> TokenProvider:
         inspect.signature(provider).bind()
     except TypeError:
         raise ConfigurationError(
-            "the token provider takes arguments; it must be an async function without any"
+            "the token provider takes arguments; it must be an async function without parameters"
         ) from None
-    except ValueError:  # not every function in C tells
+    except ValueError:  # not every function written in C has a signature
         pass
     return provider
 
 
-async def _take(given: object) -> object:
-    """Await what a provider returned. A plain function returns the token itself, which must not be shown."""
+async def _await_token(given: object) -> object:
+    """Await what a provider returned. If it is not async, that is the token itself, which must not be shown."""
     if not inspect.isawaitable(given):
         kind = type(given).__name__
         del given  # or the traceback would hold it
         raise ConfigurationError(
-            f"the token provider returned a {kind}, which cannot be awaited; it must be an async function"
+            f"the token provider returned {kind}, which is not awaitable; it must be an async function"
         )
     return await cast("Awaitable[object]", given)
 
@@ -191,7 +191,7 @@ def _find_refreshing(provider: object) -> RefreshingProvider | None:
     return provider if isinstance(provider, RefreshingProvider) else None
 
 
-def _see(check: asyncio.Task[str]) -> None:
-    """Retrieve its error: every waiter asks again on its own, so asyncio need not report it as never retrieved."""
+def _retrieve_error(check: asyncio.Task[str]) -> None:
+    """Retrieve its error: each waiter asks again, so asyncio need not report that it was never retrieved."""
     if not check.cancelled():
         check.exception()

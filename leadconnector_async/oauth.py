@@ -1,7 +1,7 @@
-"""`OAuthApp`: a marketplace app that users connect, and the tokens that it has for that.
+"""`OAuthApp`: a marketplace app that users connect, and its tokens.
 
-Whatever is asked of an app comes from its store, or goes there before it is used. No secret is in a repr,
-an error or a log line.
+A token comes from the app's store, or is saved there before it is used. No secret is in a repr, an error or a log
+line.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ UserType: TypeAlias = Literal["Location", "Company"]
 AUTHORIZE_URL: Final = "https://marketplace.gohighlevel.com/v2/oauth/chooselocation"
 """Where a user chooses the Sub-Account to connect [doc: since May 2026]."""
 _TIMEOUTS: Final = Timeouts(connect=5.0, total=8.0)
-"""Three tries of that length stay within the grace of a refresh token."""
+"""Three tries of that length fit in the grace period of a refresh token."""
 _LONGEST_READ: Final = 9.0
 
 
 class AppTokens:
-    """The tokens of one location (or agency) of an app; made by `OAuthApp.provider`. A `TokenProvider`."""
+    """The tokens of one location (or agency) of an app; returned by `OAuthApp.provider`. A `TokenProvider`."""
 
     __slots__ = ("_key", "_refresher")
 
@@ -50,13 +50,13 @@ class AppTokens:
         return f"<{type(self).__name__} of {self._key!r}>"
 
     async def __call__(self) -> str:
-        """The token to use now, renewed if it is about to expire."""
+        """The token to use now, refreshed if it is about to expire."""
         return await self._refresher.get(self._key)
 
     async def refresh(self, rejected: str) -> str:
-        """A token other than `rejected`, which the server has just called invalid."""
+        """A token other than `rejected`, which the server has just refused."""
         secret = conceal(rejected)
-        del rejected  # an error shows the parameters of each function that it went through
+        del rejected  # error reports show parameters
         return await self._refresher.replace(self._key, _check_secret("rejected", secret))
 
     def for_location(self, location_id: str) -> AppTokens:
@@ -65,20 +65,20 @@ class AppTokens:
 
 
 class OAuthApp:
-    """An app of the vendor's marketplace, with the tokens of all who have connected it.
+    """An app of the vendor's marketplace, with the tokens of all locations and agencies that connected it.
 
         app = OAuthApp(client_id, client_secret, store=FileTokenStore("tokens.json"))
         client = LeadConnector(app.provider(location_id), location_id=location_id)
 
-    `store` keeps the tokens of this app, and of no other; without one they are gone with the process.
-    `redirect_uri` is where the vendor sends users back to. `base_url` is as for `LeadConnector`. `refresh_ahead`
-    says how many seconds before its end a token is renewed. `timeouts` bound each of at most three tries; `read`
-    is at most 9 s, so that they fit in the 30 s for which a refresh token works again. `session` and proxies
-    are as for `LeadConnector`. `clock` gives the seconds since the epoch. One app per process and event loop: it is
-    what tasks share a renewal through.
+    `store` holds the tokens of this app only; without one, they are lost when the process ends. `redirect_uri` is
+    where the vendor sends users back to. `refresh_ahead` is how many seconds before it expires a token is
+    refreshed. `timeouts` bound each of at most three tries; `total` is at most 9 s, so that they fit in the 30 s
+    for which a refresh token can be used again. `base_url`, `session` and proxies are as for `LeadConnector`.
+    `clock` returns seconds since the epoch. Create one app per process and event loop, so that tasks share
+    refreshes.
 
-    Raises `ConfigurationError` for a setting that cannot work. All other errors are `LeadConnectorError`s too:
-    `ReconnectRequiredError` when only a user can help, `TokenStoreError` when the store fails.
+    Raises `ConfigurationError` for invalid settings. Every other error is a `LeadConnectorError` as well:
+    `ReconnectRequiredError` if only a user can help, `TokenStoreError` if the store fails.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class OAuthApp:
         clock: Callable[[], float] = time.time,
     ) -> None:
         secret, address = conceal(client_secret), conceal(base_url)
-        del client_secret, base_url  # an error shows the parameters of each function that it went through
+        del client_secret, base_url  # error reports show parameters
         client_id = check_line("client_id", client_id)
         secret = _check_secret("client_secret", secret)
         check_kind("timeouts", timeouts, Timeouts)
@@ -123,10 +123,10 @@ class OAuthApp:
         return f"<{type(self).__name__} client_id={vars(self).get('_client_id')!r}>"
 
     def authorize_url(self, scopes: Iterable[str], *, state: str) -> str:
-        """Where to send a user who wants to connect the app.
+        """The URL at which a user connects the app.
 
-        `state` is a value that nobody can guess: keep it with the user's session, and take a code only if the
-        same value comes back with it. Raises `ConfigurationError` without a `redirect_uri`.
+        `state` is an unguessable value: store it in the user's session, and accept a code only if the same value
+        comes back with it. Raises `ConfigurationError` without a `redirect_uri`.
         """
         if self._redirect_uri is None:
             raise ConfigurationError("authorize_url needs a redirect_uri: OAuthApp(…, redirect_uri=…)")
@@ -142,11 +142,11 @@ class OAuthApp:
         return str(self._authorize_at.update_query(query))
 
     async def exchange_code(self, code: str, *, user_type: UserType = "Location") -> StoredToken:
-        """Turn the code that a user came back with into a stored token [doc: Get Access Token].
+        """Exchange an authorization code for a token and store it [doc: Get Access Token].
 
-        It is stored under its location's id, or its agency's, even if the caller is cancelled meanwhile. Raises
-        `ReconnectRequiredError` for a code that is used or too old. A code works once: after a `TokenStoreError`
-        the token is remembered, and stored by the next call that needs a token of this location.
+        It is stored under the id of its location or agency, even if the caller is cancelled. Raises
+        `ReconnectRequiredError` for a code that was used or has expired. A code works once: after a
+        `TokenStoreError` the token is remembered, and stored by the next call that needs a token of this location.
         """
         user_type = check_choice("user_type", user_type, get_args(UserType))  # type: ignore[assignment]
         given = conceal(code)
@@ -158,39 +158,39 @@ class OAuthApp:
             "redirect_uri": self._redirect_uri,
         }
 
-        async def ask() -> tuple[str, StoredToken]:
+        async def obtain() -> tuple[str, StoredToken]:
             asked_at = self._clock()
-            answer = await self._endpoint.ask("this code", form)
-            token = build_stored_token(answer, asked_at, self._client_id)
+            response = await self._endpoint.ask("this code", form)
+            token = build_stored_token(response, asked_at, self._client_id)
             return _choose_key(token), token
 
-        return await self._refresher.obtain(ask)
+        return await self._refresher.obtain(obtain)
 
     def provider(self, location_id: str) -> AppTokens:
-        """The tokens of a location, or of an agency by its id, for `LeadConnector(token=…)`. Asks nobody yet."""
+        """The tokens of a location or agency, for `LeadConnector(token=…)`. Sends no request yet."""
         return AppTokens(self._refresher, check_line("location_id", location_id))
 
     async def location_token(self, company_id: str, location_id: str) -> StoredToken:
         """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].
 
-        Where the answer has no refresh token, the next token comes from the agency's in the same way.
+        If the response has no refresh token, later tokens are obtained from the agency's in the same way.
         """
         company_id, location_id = check_line("company_id", company_id), check_line("location_id", location_id)
 
-        async def ask() -> tuple[str, StoredToken]:
+        async def obtain() -> tuple[str, StoredToken]:
             return location_id, await self._ask_agency(company_id, location_id)
 
-        return await self._refresher.obtain(ask)
+        return await self._refresher.obtain(obtain)
 
     async def _refresh(self, stored: StoredToken) -> StoredToken:
-        """The next token after a stored one: by its refresh token, or else from its agency."""
+        """The token after a stored one: by its refresh token, or else from its agency."""
         company_id, location_id = stored.company_id, stored.location_id
         from_agency = stored.refresh_token is None and stored.user_type != "Company"
         if from_agency and company_id and location_id and company_id != location_id:
             return await self._ask_agency(company_id, location_id)
         if stored.refresh_token is None:
             raise ReconnectRequiredError(
-                f"The token of {_describe(stored)} has expired and cannot be renewed: send a user through "
+                f"The token of {_describe(stored)} has expired and has no refresh token: send a user through "
                 "authorize_url(…) again.",
                 outcome="not_applied",
             )
@@ -201,22 +201,22 @@ class OAuthApp:
             "user_type": stored.user_type,
             "redirect_uri": self._redirect_uri,
         }
-        answer = await self._endpoint.ask(_describe(stored), form)
-        return build_stored_token(answer, asked_at, self._client_id, stored)
+        response = await self._endpoint.ask(_describe(stored), form)
+        return build_stored_token(response, asked_at, self._client_id, stored)
 
     async def _ask_agency(self, company_id: str, location_id: str) -> StoredToken:
         agency = self.provider(company_id)
         agency_token = Secret(await agency())
         asked_at = self._clock()
         try:
-            answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
+            response = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
         except AuthenticationError as error:
             if judge_token_refusal(error) != "expired":
                 raise
             agency_token = Secret(await agency.refresh(agency_token))
             asked_at = self._clock()
-            answer = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
-        token = build_stored_token(answer, asked_at, self._client_id)
+            response = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
+        token = build_stored_token(response, asked_at, self._client_id)
         return structs.replace(token, user_type="Location", company_id=company_id, location_id=location_id)
 
 
@@ -228,13 +228,13 @@ def _choose_key(token: StoredToken) -> str:
     key = token.company_id if token.user_type == "Company" else token.location_id
     key = key or token.location_id or token.company_id
     if key is None:
-        text = "The token endpoint's answer names neither a location nor a company."
+        text = "The token endpoint's response names neither a location nor a company."
         raise DecodeError(text, outcome="not_applied")
     return key
 
 
 def _check_secret(name: str, value: Secret | Held) -> Secret:
-    """As `check_line`, without showing the value."""
+    """As `check_line`, but without showing the value."""
     if isinstance(value, Held) or not value or value != value.strip() or find_text_fault(value):
         raise ConfigurationError(f"{name} must be a non-empty line of text without surrounding whitespace")
     return value
@@ -248,12 +248,14 @@ def _list_scopes(scopes: object) -> list[str]:
     except ConfigurationError:
         raise
     except Exception as error:
-        raise ConfigurationError(f"scopes cannot be read ({show_error(error)}); give a list of texts") from None
+        raise ConfigurationError(
+            f"scopes cannot be iterated ({show_error(error)}); pass a list of strings"
+        ) from None
     return [check_line("scopes", scope) for scope in listed]
 
 
 def _check_redirect(address: object) -> str:
-    """An address of any scheme, letter by letter as it was given: the vendor compares it."""
+    """A URL of any scheme, exactly as it was given: the vendor compares it."""
     read_url("redirect_uri", address)
     return check_line("redirect_uri", address)
 

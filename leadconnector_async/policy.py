@@ -1,4 +1,4 @@
-"""The settings of a client: frozen, checked when they are made, in seconds throughout."""
+"""The settings of a client: immutable, validated on creation, in seconds throughout."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ._validation.settings import check_choice, check_count, check_seconds
 from .exceptions import ConfigurationError
 
 OnAmbiguous: TypeAlias = Literal["reconcile", "retry", "raise"]
-"""What to do when nobody knows whether a write was applied."""
+"""What to do when it is unknown whether a write was applied."""
 
 Priority: TypeAlias = Literal["interactive", "bulk"]
-"""Whose turn it is: somebody waits for an interactive call, nobody for a bulk one."""
+"""Interactive calls, which somebody waits for, go before bulk calls."""
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
-    """Bounds of each attempt, in seconds."""
+    """Timeouts of each attempt, in seconds."""
 
     connect: float = 10.0
-    """To get a connection: waiting for a free one, name lookup and TLS included."""
+    """For a connection: waiting for a free one, name resolution and TLS included."""
     total: float = 30.0
     """Bounds each attempt as a whole, from having its token and slot to the last byte of the response, getting a
     connection included. Also bounds each call of the token provider."""
@@ -34,20 +34,22 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """When a call is tried again, and for how long."""
 
     max_attempts: int = 5
-    """How often a call's request is sent at most, the first time included. Not counted: reading back, requests
-    after a pause of the location (429), and after a 401 one with a new token and one retry of a stray refusal."""
+    """Most times that a call's request is sent, the first one included. Not counted: reading back, retries after a
+    pause of the location (429), and after a 401 one retry with a new token and one of a stray refusal."""
     deadline: float | None = None
-    """Bound of the whole call in seconds, waiting for its turn included. `None`: a call waits its turn as long
-    as its turn takes; attempts and timeouts bound the rest."""
+    """Seconds for the whole call, waiting for a slot included. `None`: a call waits for its slot as long as it
+    takes;
+    `max_attempts` and `Timeouts` bound the rest."""
     backoff_base: float = 0.5
-    """The first back-off is drawn from 0 to this; each further one from 0 to double the span before."""
+    """The first back-off is drawn at random between 0 and this; the range doubles with each further one."""
     backoff_cap: float = 30.0
-    """The longest back-off. A longer hint from the server is still obeyed."""
+    """The longest back-off. A longer `Retry-After` is still obeyed."""
     on_ambiguous: OnAmbiguous = "reconcile"
-    """For writes whose answer was lost and after a 5xx. `"reconcile"` reads the event back and compares every
-    field that was sent and can be shown: equal, it is done; different, it is sent again; `OutcomeUnknownError` if
-    that cannot be told. `"retry"` sends again without reading: harmless to the calendar, but automations may run
-    twice. `"raise"`: `OutcomeUnknownError` at once. What creates something is never sent twice."""
+    """For writes whose response was lost, or was a 5xx. `"reconcile"` reads the event back and compares every
+    field that was sent and can be read: if they are equal, the call succeeds; if they differ, it is sent again; if
+    that cannot be determined, `OutcomeUnknownError`. `"retry"` sends again without reading: harmless to the
+    calendar, but
+    automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creations are never sent twice."""
 
     def __post_init__(self) -> None:
         check_count("RetryPolicy.max_attempts", self.max_attempts, 1)
@@ -72,7 +74,7 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     daily: int = 200_000
     """Requests in a day."""
     daily_reserve: int = 0
-    """Of these, what bulk calls leave to interactive ones."""
+    """Of these, how many bulk calls leave for interactive ones."""
 
     def __post_init__(self) -> None:
         check_count("RateLimit.max_requests", self.max_requests, 1)
@@ -86,5 +88,5 @@ class RateLimit(Struct, frozen=True, kw_only=True):
 
 
 def check_priority(value: object) -> None:
-    """Raise `ConfigurationError` if it is not a priority."""
+    """Raise `ConfigurationError` unless it is a priority."""
     check_choice("priority", value, get_args(Priority))

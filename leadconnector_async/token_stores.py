@@ -1,7 +1,7 @@
-"""Where tokens are kept between two runs of a program, and between its processes.
+"""Where tokens are kept between runs of a program, and shared between its processes.
 
-What is stored is stored whole or not at all, and for its owner only. A lock per key makes sure that one
-process at a time renews a token; it is gone with the process that holds it.
+Writes are atomic, and readable for the owner only. A lock per key ensures that one process at a time refreshes a
+token; it is released when the process that holds it ends.
 """
 
 from __future__ import annotations
@@ -16,47 +16,46 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ._files import close_lock, make_own_folder, open_lock, open_own, try_lock
+from ._files import close_lock, make_own_folder, open_lock, open_own, sync_folder, try_lock
 from ._secret import SecretBytes
 from ._validation.settings import check_kind, check_line, check_path, check_seconds
 from ._validation.text import escape
 from .exceptions import TokenStoreError
 from .tokens import StoredToken
 
-_FIRST_LOOK: Final = 0.005
-_LONGEST_LOOK: Final = 0.1
+_FIRST_DELAY: Final = 0.005
+_LONGEST_DELAY: Final = 0.1
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(dict[str, StoredToken]).decode
 
 
 class TokenStore(Protocol):
-    """What `OAuthApp` asks of a store. A key is the id of a location, or of an agency (company).
+    """What `OAuthApp` needs from a store. A key is the id of a location, or of an agency (company).
 
-    What a store raises reaches the caller as a `TokenStoreError`: with its type, and for `save` with its text less
-    the tokens that were to be saved. A `LeadConnectorError` goes through as it is.
+    An exception of a store reaches the caller as a `TokenStoreError` that names its type and, for `save`, its text
+    with the tokens redacted. A `LeadConnectorError` is passed on unchanged.
     """
 
     async def load(self, key: str) -> StoredToken | None:
-        """The newest token that was saved; `None` if there is none. Called without the lock as well."""
+        """The newest token that was saved, or `None`. Also called without the lock."""
         ...
 
     async def save(self, key: str, token: StoredToken) -> None:
-        """Keep a token, for good: when this returns, a crash must not lose it."""
+        """Save a token durably: once this returns, a crash must not lose it."""
         ...
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
-        """Held while a token is renewed: up to half a minute, and up to a whole one when the program ends then.
+        """Held while a token is refreshed: up to half a minute, or up to a minute if the program ends meanwhile.
 
-        Keys are locked one by one, at times two at once.
-
-        All processes that share the store must share the lock; a holder that crashes must not keep it.
+        Each key has its own lock; a process may hold two at once. All processes that share the store must share the
+        lock, and a holder that crashes must not keep it.
         """
         ...
 
 
 class MemoryTokenStore:
-    """Tokens of this process, gone with it: for tests, and for tokens that something else keeps."""
+    """Tokens in memory, lost when the process ends: for tests, and for tokens that are stored elsewhere."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, StoredToken] = {}
@@ -70,7 +69,7 @@ class MemoryTokenStore:
         return self._tokens.get(check_line("key", key))
 
     async def save(self, key: str, token: StoredToken) -> None:
-        """Keep a token."""
+        """Save a token."""
         self._tokens[check_line("key", key)] = check_kind("token", token, StoredToken)
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
@@ -81,9 +80,9 @@ class MemoryTokenStore:
 class FileTokenStore:
     """Tokens in one JSON file, shared by all processes of a machine.
 
-    `path` is the file; it is made with the first token, readable for its owner only, and replaced as a whole.
+    `path` is the file; it is created with the first token, readable for its owner only, and replaced atomically.
     Locks are files in the folder `path` + `.locks`. `lock_seconds` bounds the wait for another process.
-    Raises `TokenStoreError`. Not for a file system that does not lock between machines.
+    Raises `TokenStoreError`. Not for file systems that do not lock between machines.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, lock_seconds: float = 60.0) -> None:
@@ -96,21 +95,21 @@ class FileTokenStore:
         return f"<{type(self).__name__} {self._path!r}>"
 
     async def load(self, key: str) -> StoredToken | None:
-        """The newest token that was saved, by whichever process."""
+        """The newest token that any process saved."""
         key = check_line("key", key)
         return (await asyncio.to_thread(self._read)).get(key)
 
     async def save(self, key: str, token: StoredToken) -> None:
-        """Keep a token: it is on the disk when this returns. The tokens of other keys stay as they are."""
+        """Save a token: it is on disk when this returns. The tokens of other keys are unchanged."""
         check_kind("token", token, StoredToken)
         await asyncio.to_thread(self._add, check_line("key", key), token)
 
     @asynccontextmanager
     async def lock(self, key: str) -> AsyncGenerator[None]:
-        """Excludes all other tasks and processes. Waiting blocks nobody else."""
+        """Excludes all other tasks and processes. Waiting does not block the event loop."""
         descriptor = self._open_lock(hashlib.sha256(check_line("key", key).encode()).hexdigest()[:32])
         try:
-            for seconds in self._look():
+            for seconds in self._poll():
                 if self._try_lock(descriptor):
                     break
                 await asyncio.sleep(seconds)
@@ -121,7 +120,7 @@ class FileTokenStore:
     def _add(self, key: str, token: StoredToken) -> None:
         descriptor = self._open_lock("file")
         try:
-            for seconds in self._look():
+            for seconds in self._poll():
                 if self._try_lock(descriptor):
                     break
                 time.sleep(seconds)
@@ -139,20 +138,22 @@ class FileTokenStore:
                 return {}
         tokens = _try_decode(content)
         if tokens is None:
-            raise TokenStoreError(f"{escape(self._path)} does not contain valid tokens; move it away, or repair it")
+            raise TokenStoreError(
+                f"{escape(self._path)} does not contain valid tokens; repair it, or move it away and connect again"
+            )
         return tokens
 
     def _write(self, tokens: dict[str, StoredToken]) -> SecretBytes:
         content = SecretBytes(_try_encode(tokens) or b"")
         if not content or _try_decode(content) is None:
             raise TokenStoreError(
-                f"{escape(self._path)} cannot store this token and is unchanged: every field of it must have "
-                "the declared type, and its times must be finite"
+                f"the token cannot be stored in {escape(self._path)}, which is unchanged: every field must have "
+                "its declared type, and times must be finite"
             )
         return content
 
     def _replace(self, content: SecretBytes) -> None:
-        """Write beside the file, then put it in its place. Only who holds the lock gets here."""
+        """Write a new file beside it, then rename it. Needs the lock."""
         beside = f"{self._path}.new"
         with suppress(FileNotFoundError):
             os.unlink(beside)
@@ -162,7 +163,7 @@ class FileTokenStore:
             file.flush()
             os.fsync(descriptor)
         os.replace(beside, self._path)
-        _settle(os.path.dirname(self._path))
+        sync_folder(self._path)
 
     def _open_lock(self, name: str) -> int:
         with self._explain("locked"):
@@ -173,15 +174,15 @@ class FileTokenStore:
         with self._explain("locked"):
             return try_lock(descriptor)
 
-    def _look(self) -> Iterator[float]:
-        """How long to wait before each next look. Raises `TokenStoreError` when that has taken too long."""
+    def _poll(self) -> Iterator[float]:
+        """How long to wait before each next try. Raises `TokenStoreError` after `lock_seconds`."""
         until = time.monotonic() + self._lock_seconds
-        seconds = _FIRST_LOOK
+        seconds = _FIRST_DELAY
         while time.monotonic() < until:
             yield seconds
-            seconds = min(seconds * 1.5, _LONGEST_LOOK)
+            seconds = min(seconds * 1.5, _LONGEST_DELAY)
         raise TokenStoreError(
-            f"{escape(self._path)} has been locked by another process for {self._lock_seconds:g} s"
+            f"{escape(self._path)} is still locked by another process after {self._lock_seconds:g} s"
         )
 
     @contextmanager
@@ -193,7 +194,7 @@ class FileTokenStore:
             raise TokenStoreError(f"{escape(self._path)} could not be {what}: {reason}") from None
 
 
-# Neither an error of the codec nor its traceback may go further: they hold what was read or written.
+# Neither an error of the codec nor its traceback may be passed on: they hold what was read or written.
 
 
 def _try_decode(content: bytes) -> dict[str, StoredToken] | None:
@@ -208,14 +209,3 @@ def _try_encode(tokens: dict[str, StoredToken]) -> bytes | None:
         return _encode(tokens)
     except _UNREADABLE:
         return None
-
-
-def _settle(folder: str) -> None:
-    """Have the disk remember the new name, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

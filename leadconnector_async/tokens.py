@@ -1,7 +1,4 @@
-"""`StoredToken`: a location's or an agency's tokens, as a store keeps them.
-
-Its repr shows no secret, whoever asks for it.
-"""
+"""`StoredToken`: the tokens of a location or an agency, as they are stored. Its repr shows no secret."""
 
 from __future__ import annotations
 
@@ -9,20 +6,20 @@ from msgspec import Struct
 
 
 class StoredToken(Struct, frozen=True, kw_only=True):
-    """An access token and what is needed to renew it. Holds secrets: keep it as you keep passwords.
+    """An access token and what is needed to refresh it. Contains secrets: store it as you store passwords.
 
     A msgspec Struct: `msgspec.json.encode(token)` and `msgspec.json.decode(text, type=StoredToken)` are enough
-    to keep it anywhere.
+    to store it anywhere.
     """
 
     access_token: str
-    """Goes with every request."""
+    """Sent with every request."""
     expires_at: float
     """When the access token expires, in seconds since the epoch."""
     issued_at: float = 0.0
-    """When it was asked for, in seconds since the epoch."""
+    """When it was requested, in seconds since the epoch."""
     refresh_token: str | None = None
-    """Works once, and brings the next one [doc]. A token that came from an agency's may have none."""
+    """Works once and is replaced by the next one [doc]. `None` for some tokens obtained from an agency's."""
     user_type: str = "Location"
     """`Location`, or `Company` for an agency."""
     location_id: str | None = None
@@ -30,9 +27,9 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     user_id: str | None = None
     """The user who connected the app."""
     scope: str = ""
-    """The scopes it was granted, with blanks between them."""
+    """The scopes it was granted, separated by spaces."""
     client_id: str = ""
-    """The app that it was granted to; empty where that was not noted."""
+    """The app that it was granted to; empty if that was not recorded."""
 
     def __repr__(self) -> str:
         facts = "".join(f" {name}={value!r}" for name, value in self.__rich_repr__())

@@ -111,12 +111,12 @@ async def test_a_query_is_encoded() -> None:
     ("token", "reason"),
     [
         ("", "empty"),
-        ("pit-x\n", "line end"),
-        ("pit-x\r\nX-Evil: 1", "line end"),
-        (" pit-x", "blank"),
-        ("pit-\x00x", "control|cannot carry"),
-        ("pit-ä", "cannot carry"),
-        ("Bearer pit-x", "'Bearer'|blank"),
+        ("pit-x\n", "not allowed in a header"),
+        ("pit-x\r\nX-Evil: 1", "not allowed in a header"),
+        (" pit-x", "not allowed in a header"),
+        ("pit-\x00x", "not allowed in a header"),
+        ("pit-ä", "not allowed in a header"),
+        ("Bearer pit-x", "not allowed in a header"),
         (None, "NoneType"),
         (b"pit-x", "bytes"),
     ],
@@ -289,7 +289,7 @@ async def test_a_provider_that_fails_costs_no_slot(sandbox: Sandbox, make_client
     client = make_client(provide)
     with pytest.raises(OSError, match="vault"):
         await client.get_appointment(sandbox.appointment_ids[0])
-    with pytest.raises(ConfigurationError, match="line end"):
+    with pytest.raises(ConfigurationError, match="line break"):
         await client.get_appointment(sandbox.appointment_ids[0])
     async with asyncio.timeout(2):
         assert await client.get_appointment(sandbox.appointment_ids[0])

@@ -113,7 +113,7 @@ class CongestionWindow:
         return True
 
     def expire(self, number: int, answered_at: float, interval: float) -> None:
-        """A success does not say what remains: an old number is not true for ever."""
+        """A success does not say what remains: an old number does not stay true."""
         if number > self._newest and answered_at - self.stated_at > interval:
             self.remaining = None
 

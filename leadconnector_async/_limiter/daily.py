@@ -3,8 +3,8 @@
 What a response says replaces what was counted here, by sequence number. Without headers the day begins with the
 first request.
 
-A response may say that the budget is spent, but not until when, or name a moment that makes no sense. That is no
-reason to stop for a day: one request probes after a minute, and the next ones after two, four and so on, up to an
+A response may say that the budget is spent, but not until when, or name a moment that makes no sense. That does not
+justify stopping for a day: one request probes after a minute, and the next ones after two, four and so on, up to an
 hour.
 
 Times come in as arguments.

@@ -239,7 +239,7 @@ class Waiters:
         return self._get(bulk).has_next()
 
     def choose(self) -> bool | None:
-        """Whether a bulk call is next; `None` if nobody waits. Interactive before bulk, but not for ever."""
+        """Whether a bulk call is next; `None` if nobody waits. Interactive before bulk, but not indefinitely."""
         bulk = self._bulk.has_next()
         if self._interactive.has_next() and (not bulk or self._overtaken < _MOST_OVERTAKEN):
             return False

@@ -17,7 +17,7 @@ from typing import Final
 from .headers import INTERVAL, MAX, read_limits
 
 _ENOUGH: Final = 5
-"""Fewer requests let through than this are no proof of a limit."""
+"""Fewer requests let through than this prove nothing about a limit."""
 _GROWTH: Final = 0.1
 _LONGEST_BACKOFF: Final = 360
 """The most intervals between two tries."""

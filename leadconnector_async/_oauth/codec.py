@@ -1,7 +1,7 @@
-"""The codec of the token endpoints: a form to a request; an answer to a token, or to what went wrong.
+"""Requests and responses of the token endpoints: a form to a request; a response to a token or an error.
 
-A secret that the server echoes is cut out of every text. Whether `invalid_grant` comes as a 400 or as a
-401, and in which words, is unknown [guess]: any of them is understood.
+A secret that the server echoes is cut out of every text. Whether `invalid_grant` comes as a 400 or as a 401, and
+in which words, is unknown [guess]: all variants are understood.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ..exceptions import ApiError, AuthenticationError, DecodeError, LeadConnect
 from ..tokens import StoredToken
 
 OAUTH_TOKEN: Final = Operation("oauth_token", "POST", "/oauth/token", writes=True, repeatable=True)
-"""Repeatable for about 30 seconds: so long the server takes a refresh token a second time."""
+"""Repeatable for about 30 seconds: for that long, the server accepts a refresh token a second time."""
 OAUTH_LOCATION_TOKEN: Final = Operation(
     "oauth_location_token", "POST", "/oauth/locationToken", writes=True, repeatable=True
 )
 
 _LIFETIME: Final = 86_399.0
-"""Seconds that an access token lives if the answer does not say it [doc]."""
+"""Lifetime of an access token in seconds, if the response does not state it [doc]."""
 _GRANT: Final = re.compile(
     rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
 )
@@ -44,7 +44,7 @@ _decode_number: Final = msgspec.json.Decoder(float, strict=False).decode
 
 
 def build_token_request(operation: Operation, form: Mapping[str, str | None]) -> Request[TokenAnswer]:
-    """Encode a form; what is `None` is left out."""
+    """Encode a form, omitting fields that are `None`."""
     fields = {name: value for name, value in form.items() if value is not None}
     return Request(operation, operation.path, urlencode(fields).encode(), _read)
 
@@ -52,7 +52,7 @@ def build_token_request(operation: Operation, form: Mapping[str, str | None]) ->
 def build_stored_token(
     answer: TokenAnswer, asked_at: float, client_id: str, known: StoredToken | None = None
 ) -> StoredToken:
-    """What to store of an answer; what it leaves out, or has in no shape that is known, stays as it was `known`.
+    """What to store of a response. Fields that it omits, or that cannot be read, are those of `known`.
 
     Times in epoch seconds.
     """
@@ -71,10 +71,10 @@ def build_stored_token(
 
 
 def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> TokenAnswer | DecodeError:
-    """Read a 2xx: as it came, or repaired, for a pair that is not read is lost."""
-    reason = "no token is in it"
+    """Read a 2xx: as it is, or repaired, because a pair of tokens that is not read is lost."""
+    reason = "it contains no token"
     if is_foreign(body):
-        reason = "somebody else's, such as a proxy's or a sign-in page's"
+        reason = "it is not the API's but, say, a proxy's or a sign-in page"
     else:
         content = trim(body)
         try:
@@ -85,42 +85,42 @@ def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> Token
             return _rejoin(request.read(repair(content)).value)
         except UNREADABLE as error:
             reason = type(error).__name__
-    text = f"The token endpoint's answer cannot be read (HTTP {status}, {len(body)} bytes: {reason})."
+    text = f"The token endpoint's response cannot be read (HTTP {status}, {len(body)} bytes: {reason})."
     return DecodeError(text, status=status, outcome="not_applied")
 
 
 def find_token_refusal(status: int, body: bytes) -> int | None:
-    """The status of the refusal that a 2xx carries in its JSON; `None` if it carries none."""
+    """The status code of the error that a 2xx carries in its JSON, or `None`."""
     return None if is_foreign(body) else find_refusal(status, repair(trim(body)), known=False, deletes=False)
 
 
 def _rejoin(answer: TokenAnswer) -> TokenAnswer:
-    """What was repaired within a token has left blanks there, and no token has any."""
+    """Repairing leaves whitespace inside a token, and tokens contain none."""
     refresh_token = "".join(answer.refresh_token.split()) if answer.refresh_token else answer.refresh_token
     return structs.replace(answer, access_token="".join(answer.access_token.split()), refresh_token=refresh_token)
 
 
 def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
-    """Turn an error answer into the error that says what to do. `owner` is whose token it is, in words."""
+    """Turn an error response into the error that says what to do. `owner` names the location or agency."""
     clean = _hide_all(body[:LARGEST_READ].decode("latin-1"), secrets).encode("latin-1")
     error = read_error(status, clean)
     refuses = find_traits(status).refuses_grant
     if refuses and _GRANT.search(clean):
         hint = (
-            f"The grant of {owner} is used up, expired or revoked: send a user through authorize_url(…) again, "
-            "and give the new code to exchange_code(…)."
+            f"The grant of {owner} was used, has expired or was revoked: send a user through authorize_url(…) "
+            "again, and pass the new code to exchange_code(…)."
         )
-        return _retell(ReconnectRequiredError, error, hint)
+        return _restate(ReconnectRequiredError, error, hint)
     if refuses and _CLIENT.search(clean):
-        hint = "Copy client_id and client_secret again from the app's settings; no user has to do anything."
-        return _retell(AuthenticationError, error, hint)
+        hint = "Copy client_id and client_secret again from the app's settings; users need not reconnect."
+        return _restate(AuthenticationError, error, hint)
     return error
 
 
 def is_stray(error: ApiError, body: bytes, *, renewable: bool) -> bool:
-    """Tell whether a refusal blames neither the grant nor the app, nor says what to fix: it may be stray.
+    """Whether a refusal names neither the grant nor the app, nor what to fix: it may be stray.
 
-    `renewable`: the request carries a token, and another one is asked for where this one may have expired.
+    `renewable`: the request carries a token, and another one is requested if this one may have expired.
     """
     start = body[:LARGEST_READ]
     refusal = judge_token_refusal(error)
@@ -141,7 +141,7 @@ def _hide_all(text: str, secrets: Iterable[str]) -> str:
     return redact(text, *(form for secret in secrets for form in (secret, quote_plus(secret))))
 
 
-def _retell(error_type: type[ApiError], error: ApiError, hint: str) -> ApiError:
+def _restate(error_type: type[ApiError], error: ApiError, hint: str) -> ApiError:
     return error_type(
         f"{error.args[0]} {hint}", messages=error.messages, status=error.status, trace_id=error.trace_id
     )
@@ -155,7 +155,7 @@ def _read_text(value: msgspec.Raw) -> str:
 
 
 def _read_lifetime(value: msgspec.Raw) -> float:
-    """Seconds; what is no such number counts as left out."""
+    """Seconds; an invalid number counts as omitted."""
     try:
         seconds = _decode_number(value)
     except UNREADABLE:

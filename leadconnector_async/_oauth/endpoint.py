@@ -1,8 +1,8 @@
-"""Asking the server for tokens: one request, repeated while its answer is lost.
+"""The token endpoints: one request, retried if its response is lost.
 
-A refresh token works once, but for about 30 seconds it works again for the same client [doc]. So a lost
-answer is asked for again at once, and all tries together stay within that time; after that nobody could tell a
-lost answer from a lost token.
+A refresh token works once, but for about 30 seconds it works again for the same client [doc]. So the request is
+retried at once if its response is lost, and all tries fit in that time: after it, a lost response means a lost
+token.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from .codec import (
 
 _MOST_TRIES: Final = 3
 _STRAY_PAUSE: Final = 1.0
-"""Seconds before a refusal is repeated that may be stray."""
+"""Seconds before a refusal that may be stray is retried."""
 _PAUSE: Final = 0.5
-"""Seconds before a repetition that may meet a server in trouble; the first lost answer is asked for at once."""
+"""Seconds before a further retry; the first one after a lost response is immediate."""
 _VERSION: Final = "2021-07-28"
 _HEADERS: Final = {
     "Version": _VERSION,
@@ -51,7 +51,7 @@ _HEADERS: Final = {
 
 
 class AppKeys(Struct, frozen=True):
-    """Who the app is."""
+    """The credentials of the app."""
 
     client_id: str
     client_secret: Secret
@@ -63,18 +63,18 @@ class AppKeys(Struct, frozen=True):
         return [("client_id", self.client_id)]
 
 
-class _Trouble(Struct, frozen=True):
+class _Failure(Struct, frozen=True):
     error: LeadConnectorError
     lost: bool = False
-    """The answer is lost, or not to be read: the server may have used the grant up."""
-    passing: bool = False
-    """It may be better in a moment."""
+    """The response is lost or unreadable: the server may have used the grant up."""
+    transient: bool = False
+    """It may succeed later."""
     stray: bool = False
-    """It is worth one more try."""
+    """It may not be meant for this request: worth one more try."""
 
 
 class TokenEndpoint:
-    """The two token endpoints of a server. Opens a connection for each question: one a day and location."""
+    """The two token endpoints of a server. Opens a connection for each call: about one per day and location."""
 
     def __init__(
         self, base_url: URL, keys: AppKeys, *, timeouts: Timeouts, session: aiohttp.ClientSession | None
@@ -86,7 +86,7 @@ class TokenEndpoint:
         self._way = find_proxy(base_url, session)
 
     async def ask(self, owner: str, form: Mapping[str, str | None]) -> TokenAnswer:
-        """Exchange a code or a refresh token. `owner` says whose it is, for errors."""
+        """Exchange a code or a refresh token. `owner` names its location or agency in errors."""
         keys = {"client_id": self._keys.client_id, "client_secret": self._keys.client_secret}
         secrets = [text for name in ("code", "refresh_token") if (text := form.get(name))]
         return await self._ask(owner, OAUTH_TOKEN, {**keys, **form}, secrets)
@@ -137,8 +137,8 @@ class TokenEndpoint:
             outcome = _read_reply(request, reply, owner, secrets)
             if isinstance(outcome, TokenAnswer):
                 return outcome
-            worth_it = tries < _MOST_TRIES if outcome.passing else outcome.stray and tries == 1
-            if not worth_it:
+            retries = tries < _MOST_TRIES if outcome.transient else outcome.stray and tries == 1
+            if not retries:
                 outcome.error.attempts = tries
                 return outcome.error
             pause = _STRAY_PAUSE if outcome.stray else _PAUSE * tries
@@ -157,35 +157,36 @@ class TokenEndpoint:
         except TimeoutError:
             if not scope.expired():
                 raise
-        return describe_cut(progress, f"no whole answer within {self._timeouts.total:g} s")
+        return describe_cut(progress, f"no complete response within {self._timeouts.total:g} s")
 
 
 def _read_reply(
     request: Request[TokenAnswer], reply: RawResponse | NoResponse, owner: str, secrets: list[str]
-) -> TokenAnswer | _Trouble:
+) -> TokenAnswer | _Failure:
     if isinstance(reply, NoResponse):
-        error = TransportError(f"The token endpoint did not answer for {owner}: {reply.reason}. {_KEPT}")
-        return _Trouble(error, lost=True, passing=not reply.certificate)
+        error = TransportError(f"The token endpoint did not respond for {owner}: {reply.reason}. {_UNCHANGED}")
+        return _Failure(error, lost=True, transient=not reply.certificate)
     if not 200 <= reply.status < 300:
-        return _judge_refusal(request, reply.status, reply.body, owner, secrets)
+        return _classify_refusal(request, reply.status, reply.body, owner, secrets)
     if reply.fault:
-        reason = f"The token endpoint's answer (HTTP {reply.status}) for {owner} broke off: {reply.fault}. {_KEPT}"
-        return _Trouble(TransportError(reason, status=reply.status), lost=True, passing=True)
+        got = f"The token endpoint's response (HTTP {reply.status}) for {owner} is incomplete"
+        reason = f"{got}: {reply.fault}. {_UNCHANGED}"
+        return _Failure(TransportError(reason, status=reply.status), lost=True, transient=True)
     answer = read_token(request, reply.status, reply.body)
     if isinstance(answer, TokenAnswer):
         return answer
     if (status := find_token_refusal(reply.status, reply.body)) is not None:
-        return _judge_refusal(request, status, reply.body, owner, secrets)
-    return _Trouble(answer, lost=True, passing=True)
+        return _classify_refusal(request, status, reply.body, owner, secrets)
+    return _Failure(answer, lost=True, transient=True)
 
 
-def _judge_refusal(
+def _classify_refusal(
     request: Request[TokenAnswer], status: int, body: bytes, owner: str, secrets: list[str]
-) -> _Trouble:
+) -> _Failure:
     refusal = read_token_refusal(status, body, owner, secrets)
-    passing = refusal.transient or isinstance(refusal, ServerError)
+    transient = refusal.transient or isinstance(refusal, ServerError)
     renewable = request.operation is OAUTH_LOCATION_TOKEN
-    return _Trouble(refusal, passing=passing, stray=is_stray(refusal, body, renewable=renewable))
+    return _Failure(refusal, transient=transient, stray=is_stray(refusal, body, renewable=renewable))
 
 
-_KEPT: Final = "What was stored stays as it was; call again soon."
+_UNCHANGED: Final = "The stored token is unchanged; call again soon."

@@ -107,7 +107,7 @@ async def test_a_command_needs_no_shell(tmp_path: Path) -> None:
             "import os, time; print('{secret}', flush=True); time.sleep(60 if os.fork() else 3)",
             "longer than",
         ),
-        ("print('two words {secret}')", "a blank"),
+        ("print('two words {secret}')", "a space"),
     ],
 )
 async def test_a_command_that_gives_no_token_is_named_and_not_shown(

@@ -109,7 +109,7 @@ async def test_a_page_in_place_of_a_token_costs_nothing(page: bytes) -> None:
     error, kept, requests = await ask(*[answer(200, page)] * 3)
     assert type(error) is DecodeError
     assert error.outcome == "not_applied"
-    assert "somebody else's" in str(error)
+    assert "it is not the API's" in str(error)
     assert kept is not None
     assert (kept.access_token, kept.refresh_token) == ("old", "kept")
     assert requests == 3

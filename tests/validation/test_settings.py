@@ -106,7 +106,7 @@ def test_texts_of_any_class_are_settings() -> None:
 async def test_a_provider_that_is_not_async_is_our_error(make_client: MakeClient, given: object) -> None:
     """It says what to do, and shows no token."""
     client = make_client(lambda: given)
-    with pytest.raises(ConfigurationError, match=r"returned a \w+, which cannot be awaited") as caught:
+    with pytest.raises(ConfigurationError, match=r"returned \w+, which is not awaitable") as caught:
         await client.get_appointment("ev1")
     assert "secret" not in str(caught.value)
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from ..._files import close_lock, open_lock, settle_name, try_lock
+from ..._files import close_lock, open_lock, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JournalError
 from ..plan.sources import AnyRow
@@ -127,7 +127,7 @@ def fill_journal(
         journal.close()
     try:
         os.replace(filling, os.path.join(path, JOURNAL))
-        settle_name(os.path.join(path, JOURNAL))
+        sync_folder(os.path.join(path, JOURNAL))
     except OSError as error:
         raise JournalError(f"The journal in {escape(path)} could not be written ({error.strerror}).") from error
     return SQLiteJournal.open(os.path.join(path, JOURNAL), connect)
