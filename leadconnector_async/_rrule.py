@@ -1,11 +1,11 @@
-"""A rule as text: RRULE and EXDATE taken apart, checked, and run in wall-clock time.
+"""Recurrence rules: RRULE and EXDATE parsed, checked, and evaluated in wall-clock time.
 
-Dateutil sees neither zones nor the end of a series. Its releases differ in what they do with a time that a
-clock change skips, and it reads UNTIL only when it has found a date, so both are the caller's.
+dateutil gets neither zones nor the end of a series: its releases differ in how they treat a time in a daylight
+saving gap, and it checks UNTIL only once it has found a date. So `recurrence` handles both.
 
-It also looks for the next date up to the year 9999: for 30 February that is a search of 8,000 years. The calendar
-repeats itself every 400 years, to the day of the week, so a rule is run in the last such cycle and its dates are
-moved back. That ends every search after 200 to 600 years.
+dateutil also searches for the next date up to the year 9999: for 30 February, 8,000 years. The calendar repeats
+every 400 years, including the day of the week, so a rule is evaluated in the last such cycle and its dates are
+shifted back. That ends every search after 200 to 600 years.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CYCLE: Final = timedelta(days=146_097)
 _LAST_YEAR: Final = 9799
 """The latest year that a series is moved to: 200 years before the last that a datetime knows."""
 _UNFIT: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
-"""What dateutil raises over a rule that it cannot use."""
+"""What dateutil raises for a rule that it cannot use."""
 _MOMENT: Final = re.compile(r"\d{8}T\d{6}Z?\Z", re.ASCII)
 _DATE: Final = re.compile(r"\d{8}\Z", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?\d{1,9}\Z", re.ASCII)
@@ -48,21 +48,21 @@ _COUNTED_FROM_THE_END: Final = frozenset({"BYMONTHDAY", "BYYEARDAY", "BYWEEKNO",
 
 
 class Rule(Struct, frozen=True):
-    """A rule taken apart. Moments are in UTC if aware, and wall-clock time if naive."""
+    """A parsed rule. Times are UTC if aware, and wall-clock time if naive."""
 
     parts: dict[str, str]
-    """The parts of the RRULE but UNTIL, in upper case."""
+    """The parts of the RRULE except UNTIL, in upper case."""
     until: datetime | None
-    """The last moment of the series."""
+    """The latest possible start."""
     exdates: tuple[datetime, ...]
-    """Starts that are left out."""
+    """Excluded starts."""
 
 
 def find_rule_fault(rule: str) -> str | None:
-    """Say what is wrong with an RRULE text, or `None` if the server can use it.
+    """Return what is wrong with a rule; `None` if the server can use it.
 
-    `rule` is `RRULE:…`, optionally followed by a newline and `EXDATE:…` [doc]. Validity is decided by RFC 5545,
-    section 3.3.10, as python-dateutil reads it.
+    `rule` is `RRULE:…`, optionally followed by a newline and `EXDATE:…` [doc]. Source: RFC 5545, section 3.3.10, as
+    python-dateutil implements it.
     """
     text = to_text(rule)
     if text is None:
@@ -76,11 +76,11 @@ def find_rule_fault(rule: str) -> str | None:
 
 @lru_cache(maxsize=256)
 def read_rule(rule: str) -> Rule:
-    """Take a rule apart; `ValueError` says what is wrong with it."""
+    """Parse a rule; `ValueError` says what is wrong with it."""
     if not rule.upper().startswith("RRULE:"):
         raise ValueError("it must begin with 'RRULE:'")
     if "DTSTART" in rule.upper():
-        raise ValueError("it must not carry DTSTART: the series starts at start_time")
+        raise ValueError("it must not contain DTSTART: the series starts at start_time")
     try:
         head, *rest = rule.upper().split()
         parts = _read_parts(head.removeprefix("RRULE:"))
@@ -109,7 +109,7 @@ def iterate_walls(rule: Rule, first: datetime) -> Iterator[datetime]:
 
 
 def _has_day(rule: Rule) -> bool:
-    """Whether a rule that counts in hours, minutes or seconds has a day at all: step by step is too slow to see."""
+    """Whether an hourly, minutely or secondly rule matches any day: finding out step by step would be too slow."""
     if rule.parts["FREQ"] not in _WITHIN_A_DAY:
         return True
     parts = {name: rule.parts[name] for name in rule.parts if name in _RANGES or name == "BYDAY"}
@@ -124,13 +124,13 @@ def _read_parts(text: str) -> dict[str, str]:
     for pair in text.split(";"):
         name, _, value = pair.partition("=")
         if name in parts:
-            raise ValueError(f"{name} stands in it twice")
+            raise ValueError(f"{name} occurs twice")
         _check_part(name, value)
         parts[name] = value
     if "FREQ" not in parts:
         raise ValueError("it has no FREQ")
     if "COUNT" in parts and "UNTIL" in parts:
-        raise ValueError("COUNT and UNTIL exclude each other")
+        raise ValueError("COUNT and UNTIL cannot be combined")
     _check_positions(parts)
     return parts
 
@@ -141,7 +141,7 @@ def _check_part(name: str, value: str) -> None:
     if name in _RANGES:
         _check_numbers(name, value)
     elif name not in _PARTS:
-        raise ValueError(f"it has no part {name!r}")
+        raise ValueError(f"{name!r} is not a part of a rule")
 
 
 def _check_numbers(name: str, value: str) -> None:
@@ -154,7 +154,7 @@ def _check_numbers(name: str, value: str) -> None:
 
 
 def _check_positions(parts: dict[str, str]) -> None:
-    """Refuse a BYSETPOS that no hour, minute or second can fill: dateutil would count to the end of time."""
+    """Reject a BYSETPOS that no hour, minute or second can reach: dateutil would search forever."""
     if parts["FREQ"] not in _WITHIN_A_DAY or "BYSETPOS" not in parts:
         return
     inner = {"HOURLY": ("BYMINUTE", "BYSECOND"), "MINUTELY": ("BYSECOND",)}.get(parts["FREQ"], ())
@@ -162,7 +162,7 @@ def _check_positions(parts: dict[str, str]) -> None:
     for name in inner:
         size *= len(set(parts.get(name, "0").split(",")))
     if all(abs(int(position)) > size for position in parts["BYSETPOS"].split(",")):
-        raise ValueError(f"BYSETPOS is beyond the {size} of each period")
+        raise ValueError(f"BYSETPOS is beyond the {size} starts of each period")
 
 
 def _write(parts: dict[str, str]) -> str:
@@ -170,7 +170,7 @@ def _write(parts: dict[str, str]) -> str:
 
 
 def _read_until(text: str) -> datetime:
-    """A date alone means the midnight at its beginning, as dateutil reads it."""
+    """A date alone means midnight at its beginning, as in dateutil."""
     if _DATE.match(text):
         return datetime.fromisoformat(text)
     if not _MOMENT.match(text):

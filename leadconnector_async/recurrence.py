@@ -1,16 +1,14 @@
 """Recurring appointments: rules, instances and instance ids.
 
-A series is one master event with an RRULE (RFC 5545). HighLevel names one instance of it by the master's id,
-the start of the instance in epoch milliseconds and its length in seconds, joined by `_`
-[doc: Update Appointment]. A rule never carries DTSTART: the series starts at the master's `startTime`.
+A series is one master event with an RRULE (RFC 5545). The id of an instance consists of the master's id, the start
+of the instance in epoch milliseconds and its duration in seconds, joined by `_` [doc: Update Appointment]. A rule
+never contains DTSTART: the series starts at the master's `startTime`.
 
-A rule counts in the wall-clock time of a zone: a series at 09:00 stays at 09:00 when the clocks change. A start
-that a clock change skips, or that it brings twice, is read by RFC 5545, section 3.3.5: with the offset before the
-gap, or as the first of the two. (Section 3.3.10 asks for this, and elsewhere for leaving skipped ones out.) Where
-that makes two starts one moment, there is one instance. Lengths are elapsed time. Which zone the server counts in
-is not documented [guess]: the calendar's is the likely one.
-
-Pure: no input or output, no clock.
+A rule is evaluated in the wall-clock time of a zone: a series at 09:00 stays at 09:00 across daylight saving
+changes. A start that does not exist or is ambiguous is interpreted as in RFC 5545, section 3.3.5: with the offset
+before the gap, or as the first of the two. (Section 3.3.10 requires this in one place, and in another that such
+starts are left out.) If two starts thus become one moment, there is one instance. Durations are elapsed time.
+Which zone the server uses is not documented; probably the calendar's [guess].
 """
 
 from __future__ import annotations
@@ -50,18 +48,18 @@ _LAST_YEAR: Final = 2999
 _MOST_INSTANCES: Final = 2**31
 """More instances than any rule has in the years that are searched."""
 _INSTANCE_ID: Final = re.compile(r"(?P<master>[^_/]+)_(?P<start>\d{1,15})_(?P<length>\d{1,9})\Z", re.ASCII)
-_MOMENT_MEND: Final = "give an aware datetime such as datetime(2026, 3, 2, 9, tzinfo=ZoneInfo('Europe/Berlin'))"
+_MOMENT_HINT: Final = "give an aware datetime such as datetime(2026, 3, 2, 9, tzinfo=ZoneInfo('Europe/Berlin'))"
 
 
 class InstanceId(Struct, frozen=True):
     """The parts of an instance id such as `ocQHyuzHvysMo5N5VsXc_1729821600000_1800` [doc]."""
 
     master_event_id: str
-    """Id of the event that carries the rule."""
+    """Id of the event with the rule."""
     start: datetime
     """Start of the instance, aware, in UTC."""
     length: timedelta
-    """Length of the instance."""
+    """Duration of the instance."""
 
     def __str__(self) -> str:
         return f"{self.master_event_id}_{(self.start - _EPOCH) // _MILLISECOND}_{self.length // _SECOND}"
@@ -70,11 +68,12 @@ class InstanceId(Struct, frozen=True):
 class Instance(Struct, frozen=True):
     """One appointment of a series.
 
-    Compare its times with those of other zones in UTC: Python holds a time that comes twice unequal to all of them.
+    Compare its times with times of other zones in UTC: in Python an ambiguous time is never equal to one of
+    another zone.
     """
 
     id: str
-    """Its instance id: what `update_appointment` and `get_appointment` take."""
+    """The instance id, for `update_appointment` and `get_appointment`."""
     start: datetime
     """When it starts, aware, in the zone of the series."""
     end: datetime
@@ -82,7 +81,10 @@ class Instance(Struct, frozen=True):
 
 
 def parse_instance_id(event_id: str) -> InstanceId | None:
-    """Take an instance id apart; `None` if it is a plain event id. `InvalidRequestError` if it is not text."""
+    """Split an instance id into its parts; `None` for a plain event id.
+
+    Raises `InvalidRequestError` if it is not a string.
+    """
     match = _INSTANCE_ID.match(_check_text("event_id", event_id))
     if match is None:
         return None
@@ -94,10 +96,10 @@ def parse_instance_id(event_id: str) -> InstanceId | None:
 
 
 def build_instance_id(master_event_id: str, start: datetime, length: timedelta) -> str:
-    """Name an instance, so that `parse_instance_id` gives the same parts back.
+    """Build an instance id; the inverse of `parse_instance_id` [doc].
 
-    `start` is aware and in whole milliseconds, `length` positive and in whole seconds; `InvalidRequestError`
-    otherwise [doc].
+    `start` is aware and in whole milliseconds, `length` positive and in whole seconds; otherwise raises
+    `InvalidRequestError`.
     """
     master_event_id = _check_master_id(master_event_id)
     start = _check_moment("start", start)
@@ -113,7 +115,7 @@ def build_instance_id(master_event_id: str, start: datetime, length: timedelta) 
 
 
 def find_master_id(event_id: str) -> str:
-    """The id of the event that carries the rule, for an instance of a series; any other id as it is."""
+    """Return the master's id for the id of an instance, and any other id unchanged."""
     instance = parse_instance_id(event_id)
     return _check_text("event_id", event_id) if instance is None else instance.master_event_id
 
@@ -129,16 +131,16 @@ def expand_series(
     before: datetime | None = None,
     limit: int | None = None,
 ) -> Iterator[Instance]:
-    """Yield the instances of a series in order, one at a time as they are asked for.
+    """Yield the instances of a series in order, computed one at a time.
 
-    `start` and `end` are those of the master, aware, in whole seconds, from 1970 to 2999; `zone` is the IANA name
-    of the zone that the rule counts in. Only instances that start later than `after` and earlier than `before` are
-    yielded, and `limit` of them at most. COUNT counts every start of the rule, whatever is left out; `start` itself
-    is an instance only if the rule meets it. A rule without an end is followed for at least 200 years, so bound it,
-    or stop asking.
+    `start` and `end` are the master's, aware, in whole seconds, from 1970 to 2999; `zone` is the IANA name of the
+    zone in which the rule is evaluated. Only instances that start later than `after` and earlier than `before` are
+    yielded, at most `limit` of them. COUNT counts every start of the rule, including those that are left out;
+    `start` itself is an instance only if it matches the rule. A rule without an end is followed for at least 200
+    years, so pass a bound or stop iterating.
 
-    `InvalidRequestError` for anything that cannot be used, when called rather than when iterated. The exception is
-    `EST` and `MST`, which have no daylight saving time: they raise at the first instance in summer. RFC 5545,
+    Raises `InvalidRequestError` for invalid arguments when called, not when iterated. The exception is `EST` and
+    `MST`, which have no daylight saving time: they raise at the first instance in summer. Source: RFC 5545,
     sections 3.3.5, 3.3.10 and 3.8.5.
     """
     rule = _read_rule(rrule)
@@ -148,7 +150,7 @@ def expand_series(
     after = None if after is None else _check_moment("after", after)
     before = None if before is None else _check_moment("before", before)
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise _refuse("limit", limit, "it is not a positive number", "give how many instances you want at most")
+        raise _refuse("limit", limit, "it is not a positive number", "give the maximum number of instances")
     limit = None if limit is None else min(limit, _MOST_INSTANCES)
     _check_summer(place, start, *(moment for moment in (after, before) if moment is not None))
     starts = _list_starts(rule, start.astimezone(UTC), place, after, before)
@@ -165,15 +167,15 @@ def find_next_instance(
     zone: str | ZoneInfo,
     after: datetime,
 ) -> Instance | None:
-    """The first instance that starts later than `after`; `None` if the series is over by then.
+    """Return the first instance that starts later than `after`; `None` if there is none.
 
-    Arguments and errors as for `expand_series`.
+    Arguments and errors are those of `expand_series`.
     """
     return next(expand_series(master_event_id, rrule, start, end, zone=zone, after=after, limit=1), None)
 
 
 def _check_summer(zone: ZoneInfo, *moments: datetime) -> None:
-    """A zone without summer time is usually not the one that is meant in summer."""
+    """Reject `EST` and `MST` in summer: a zone without daylight saving time is rarely meant then."""
     for moment in moments:
         try:
             check_name(zone.key or "", moment)
@@ -190,28 +192,28 @@ def _build_instance(master_event_id: str, start: datetime, length: timedelta, zo
 def _list_starts(
     rule: Rule, start: datetime, zone: ZoneInfo, after: datetime | None, before: datetime | None
 ) -> Iterator[datetime]:
-    """The moments, in UTC, that neither UNTIL, EXDATE nor the caller leaves out."""
-    until = None if rule.until is None else _place(rule.until, zone)
-    left_out = {_place(exdate, zone) for exdate in rule.exdates}
+    """The starts in UTC, without those that UNTIL, EXDATE or the caller excludes."""
+    until = None if rule.until is None else _to_utc(rule.until, zone)
+    excluded = {_to_utc(exdate, zone) for exdate in rule.exdates}
     for moment in _order(rule, start, zone):
         if (until is not None and moment > until) or (before is not None and moment >= before):
             return
-        if moment >= start and moment not in left_out and (after is None or moment > after):
+        if moment >= start and moment not in excluded and (after is None or moment > after):
             yield moment
 
 
 def _order(rule: Rule, start: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """The starts as moments, in order and each once.
+    """The starts in UTC, in order and without duplicates.
 
-    A skipped start happens later than the clock says, so later starts may come before it, or with it. It waits
-    until `floor`, which no later start can precede, has passed it.
+    A start in a gap is later than its wall-clock time, so starts that follow in the rule can precede it or
+    coincide with it. It is held back until `floor`, which no later start can precede, has passed it.
     """
     first = start.astimezone(zone).replace(tzinfo=None)
     waiting: list[datetime] = []
     last: datetime | None = None
     for wall in iterate_walls(rule, first):
-        moment = start if wall == first else _place(wall, zone)
-        floor = min(moment, _place(wall.replace(fold=1), zone))
+        moment = start if wall == first else _to_utc(wall, zone)
+        floor = min(moment, _to_utc(wall.replace(fold=1), zone))
         heappush(waiting, moment)
         while waiting and waiting[0] <= floor:
             if last != (last := heappop(waiting)):
@@ -219,8 +221,8 @@ def _order(rule: Rule, start: datetime, zone: ZoneInfo) -> Iterator[datetime]:
     yield from sorted(waiting)
 
 
-def _place(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The moment in UTC of a wall-clock time, which an aware datetime already has."""
+def _to_utc(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Convert a wall-clock time of the zone, or an aware datetime, to UTC."""
     try:
         return (wall if wall.tzinfo else wall.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError:
@@ -249,7 +251,7 @@ def _read_zone(zone: str | ZoneInfo) -> ZoneInfo:
     try:
         return ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        raise _refuse("zone", zone, "no such zone is known here", hint) from None
+        raise _refuse("zone", zone, "it is not a known zone", hint) from None
 
 
 def _check_text(field: str, value: object) -> str:
@@ -262,8 +264,8 @@ def _check_text(field: str, value: object) -> str:
 def _check_master_id(master_event_id: str) -> str:
     text = to_text(master_event_id)
     if text is None or not re.fullmatch(r"[^_/]+", text):
-        hint = "give the id of the event that carries the rule; find_master_id finds it"
-        raise _refuse("master_event_id", master_event_id, "it is empty, or holds '_' or '/'", hint)
+        hint = "give the id of the event with the rule; find_master_id returns it"
+        raise _refuse("master_event_id", master_event_id, "it is empty, or contains '_' or '/'", hint)
     return text
 
 
@@ -276,19 +278,19 @@ def _check_bounds(start: datetime, end: datetime) -> tuple[datetime, datetime]:
         raise _refuse("start", start, f"it is not from 1970 to {_LAST_YEAR}", "give the start of the master")
     if not timedelta(0) < end - start.astimezone(UTC) <= _LONGEST:
         raise _refuse(
-            "end", end, f"it is not after start ({start}), or is out of reach", "move it later than start"
+            "end", end, f"it is not after start ({start}), or too long after it", "move it later than start"
         )
     return start, end
 
 
 def _check_moment(field: str, moment: object) -> datetime:
-    """A time that its clock skips has a meaning here: that of RFC 5545."""
+    """Check a time. One in a gap is allowed here: RFC 5545 defines it."""
     if not isinstance(moment, datetime):
-        raise _refuse(field, moment, f"it is a {type(moment).__name__}, not a datetime", _MOMENT_MEND)
+        raise _refuse(field, moment, f"it is a {type(moment).__name__}, not a datetime", _MOMENT_HINT)
     try:
         return check_moment(moment, may_be_skipped=True)
     except BadMoment as bad:
-        hint = _MOMENT_MEND if bad.hint == NAME_AN_INSTANT else bad.hint
+        hint = _MOMENT_HINT if bad.hint == NAME_AN_INSTANT else bad.hint
         raise _refuse(field, moment, bad.reason, hint) from None
 
 

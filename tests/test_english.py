@@ -38,7 +38,7 @@ PHRASES = {
     r"\bfor ever\b": "forever, indefinitely",
 }
 """Translated phrases, and what to write."""
-REMAINING = {
+REMAINING: dict[str, int] = {
     "leadconnector_async/_api/appointments.py": 1,
     "leadconnector_async/_api/errors.py": 2,
     "leadconnector_async/_api/free_slots.py": 1,
@@ -46,7 +46,6 @@ REMAINING = {
     "leadconnector_async/_api/validate.py": 3,
     "leadconnector_async/_call/attempt.py": 1,
     "leadconnector_async/_call/state.py": 2,
-    "leadconnector_async/_rrule.py": 1,
     "leadconnector_async/_validation/moments.py": 1,
     "leadconnector_async/_validation/settings.py": 1,
     "leadconnector_async/cli/edge.py": 1,
@@ -56,7 +55,6 @@ REMAINING = {
     "leadconnector_async/cli/reschedule.py": 1,
     "leadconnector_async/jobs/job.py": 1,
     "leadconnector_async/jobs/journal/load.py": 1,
-    "leadconnector_async/jobs/journal/rows.py": 3,
     "leadconnector_async/jobs/journal/writer.py": 1,
     "leadconnector_async/jobs/many.py": 1,
     "leadconnector_async/jobs/plan/rows.py": 1,
