@@ -43,6 +43,7 @@ _NAMES: Final = tuple(
     }.items()
 )
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
+_encode: Final = msgspec.json.Encoder().encode
 _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
 """Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
 _FAULT: Final = partial(re.compile, r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
@@ -132,12 +133,15 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     _render_times(fields)
     try:
         wire = msgspec.convert(fields, wire_type)
+        content = _encode(wire)
     except msgspec.ValidationError as error:
         raise _explain(str(error), fields, expected.__name__) from None
     except UnicodeEncodeError:  # msgspec looks up an enumeration's words as UTF-8, which half a character is not
         _check_texts(fields)
         raise
-    _check_texts(fields)
+    # JSON escapes control characters, and shows the rest: one look at it costs less than one at each text.
+    if not content.isascii() or b"\\" in content or b"\x7f" in content:
+        _check_texts(fields)
     return wire
 
 
