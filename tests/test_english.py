@@ -39,11 +39,6 @@ PHRASES = {
 }
 """Translated phrases, and what to write."""
 REMAINING: dict[str, int] = {
-    "leadconnector_async/_api/appointments.py": 1,
-    "leadconnector_async/_api/errors.py": 2,
-    "leadconnector_async/_api/free_slots.py": 1,
-    "leadconnector_async/_api/notes.py": 1,
-    "leadconnector_async/_api/validate.py": 3,
     "leadconnector_async/_call/attempt.py": 1,
     "leadconnector_async/_call/state.py": 2,
     "leadconnector_async/_validation/moments.py": 1,

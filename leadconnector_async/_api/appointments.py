@@ -33,7 +33,7 @@ class _Envelope(Struct, frozen=True):
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 _decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
 _APPOINTMENT_PATH: Final = GET_APPOINTMENT.path.format("")
-"""Of the update too."""
+"""The update uses the same path."""
 
 
 def build_update_appointment(event_id: str, update: AppointmentUpdate, version: str = "") -> Request[Appointment]:
@@ -51,7 +51,7 @@ def build_get_appointment(event_id: str) -> Request[Appointment]:
 
 
 def read_appointment(event_id: str, body: bytes | Raw) -> Read[Appointment]:
-    """Read an appointment out of any answer; `event_id` stands in for a missing id."""
+    """Read an appointment out of any response; `event_id` is the fallback for a missing id."""
     content: bytes | Raw = body or b"{}"
     try:
         read = Read(decode_appointment(content))
@@ -88,13 +88,13 @@ def _read_misspelt(content: bytes | Raw) -> str | None:
 
 
 def read_created(body: bytes | Raw) -> Read[Appointment]:
-    """An appointment whose id only the answer knows."""
+    """An appointment whose id is known only from the response."""
     read = read_appointment("", body)
     return Read(msgspec.structs.replace(read.value, id=read.value.id or None), read.unread)
 
 
 def read_deleted(event_id: str, body: bytes) -> Read[bool]:
-    """Whether an event is shown as deleted."""
+    """Whether the response marks an event as deleted."""
     return Read(read_appointment(event_id, body).value.deleted is True)
 
 

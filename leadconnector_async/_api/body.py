@@ -1,7 +1,7 @@
-"""The body of a 2xx: whether it is the API's own, what it refuses, what can be repaired, and its value.
+"""The body of a 2xx: whether the API sent it, whether it carries an error, what can be repaired, and its value.
 
-Unreadable JSON was sent by the API, so a write was applied. A page of HTML, and an error inside a 2xx, leave the
-outcome open.
+Unreadable JSON came from the API, so a write was applied. An HTML page, and an error inside a 2xx, leave the
+outcome unknown.
 """
 
 from __future__ import annotations
@@ -24,16 +24,13 @@ from .statuses import is_error
 
 _decode_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _FEWEST_BYTES_A_VALUE: Final = 8
-"""A large answer holds at least so many bytes for each comma; with fewer it is made to keep a reader busy."""
+"""A large response has at least this many bytes per comma; one with fewer is crafted to exhaust the parser."""
 
 T = TypeVar("T")
 
 
 def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError | ApiError:
-    """Read a 2xx; where it cannot be read, or is none, the error says what is known of a write.
-
-    Unreadable JSON was sent by the API, so a write was applied; a page, and an error in disguise, leave it open.
-    """
+    """Read a 2xx. The `outcome` of an error says what is known of a write."""
     if request.known and body[:1] == b"{" and len(body) <= LARGE:
         try:
             if decode_words(body) == NO_WORDS and not (read := request.read(body)).unread:
@@ -69,14 +66,14 @@ def _read_odd(request: Request[T], status: int, body: bytes) -> Read[T] | Decode
 
 def _fail_to_read(request: Request[T], status: int, body: bytes, reason: str) -> DecodeError:
     writes = request.operation.writes
-    text = f"The answer (HTTP {status}, {len(body)} bytes) cannot be read: {reason}."
+    text = f"The response (HTTP {status}, {len(body)} bytes) cannot be read: {reason}."
     return DecodeError(text, status=status, outcome="applied" if writes else "not_applied")
 
 
 def _read_or_refuse(
     request: Request[T], status: int, content: bytes, signs: Signs | None = None
 ) -> Read[T] | ApiError | str:
-    """The value, the error that the JSON carries, or why neither can be read."""
+    """The value, the error that the JSON carries, or the reason why neither can be read."""
     deletes = request.operation.method == "DELETE"
     code = find_refusal(status, content, known=request.known, deletes=deletes, signs=signs)
     if code is not None:
@@ -90,7 +87,7 @@ def _read_or_refuse(
 
 
 def read_trace_id(body: bytes) -> str | None:
-    """Find the `traceId` of an answer: support asks for it."""
+    """Find the `traceId` of a response: support asks for it."""
     try:
         trace_id = msgspec.json.decode(_decode_object(body)["traceId"])
     except (KeyError, *UNREADABLE):
@@ -100,23 +97,23 @@ def read_trace_id(body: bytes) -> str | None:
 
 _BOM: Final = b"\xef\xbb\xbf"
 LARGE: Final = 64 * 1024
-"""Bytes from which on a body is looked at before it is read: reading it in vain would cost too much."""
+"""Bytes above which a body is checked before it is decoded: a failed attempt would cost too much."""
 _BLANKS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,65536}")
-"""No answer of the API begins with more than that."""
+"""No response of the API begins with more whitespace than that."""
 _SCALARS: Final = frozenset(b'"-0123456789tfn')
 _CONTROLS: Final = bytes(max(byte, 0x20) for byte in range(256))
-"""Turns every control character into a blank: between values it is one already, inside a text it is not allowed."""
+"""Replaces control characters by spaces: between values they are whitespace, inside strings they are invalid."""
 _NOT_JSON: Final = {b"NaN": [b"NaN"], b"Infinity": [b"-Infinity", b"Infinity"]}
-"""What to look for, and which words it then may be."""
+"""A cheap substring to search for, and the words that it can be part of."""
 _NOT_JSON_WORD: Final = rb"%s(?:(?<=[:\[,]%s)|(?<=[:\[,] %s))(?=[ ,\]}])"
-"""Begins with a fixed text, which is searched for at the speed of C."""
+"""Begins with a literal, so that the search for it is fast."""
 _LONE_HALF: Final = partial(
     re.compile,
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})",
 )
 _FEWEST_BYTES: Final = 6
-"""For each escape; with fewer they are not escapes, and were put there to keep a reader busy."""
+"""Bytes per escape; with fewer they are not escapes, but crafted to slow the search down."""
 _LONGEST_HEAD: Final = 4096
 _TITLE: Final = partial(re.compile, r"<title[^<>]{0,100}>([^<]{1,200})", re.I)
 _LONGEST_EXCERPT: Final = 80
@@ -128,7 +125,7 @@ _NOTHING: Final = Raw()
 
 
 class Words(Struct, frozen=True, rename="camel"):
-    """What a refusal says, and hardly any success."""
+    """Keys of errors that hardly any success has."""
 
     status_code: Raw = _NOTHING
     error: Raw = _NOTHING
@@ -141,7 +138,7 @@ class Words(Struct, frozen=True, rename="camel"):
 
 
 class Signs(Words, frozen=True, rename="camel"):
-    """What tells a refusal from a success."""
+    """Keys that tell an error from a success."""
 
     id: Raw = Raw()
     event: Raw = Raw()
@@ -162,7 +159,7 @@ _get_words: Final = attrgetter("status_code", "error", "errors", "status", "mess
 
 
 def trim(body: bytes) -> bytes:
-    """The body without a byte order mark; nothing at all if only blanks are left."""
+    """The body without a byte order mark; empty if it is only whitespace."""
     if body[:1] == b"{":
         return body
     start = _find_start(body)
@@ -172,10 +169,10 @@ def trim(body: bytes) -> bytes:
 
 
 def is_foreign(body: bytes) -> bool:
-    """Tell whether somebody else than the API has sent this: a page, or text that is not JSON.
+    """Tell whether something other than the API sent this: an HTML page, or text that is not JSON.
 
-    The first byte that is not blank decides. An object or a list that is cut off is the API's; what begins like a
-    number, a word or a text in quotation marks is, only if it is one as a whole.
+    The first byte that is not whitespace decides. A truncated object or list is the API's; what begins like a
+    number, a literal or a string is the API's only if it is valid as a whole.
     """
     first = body[:1]
     if first in (b"{", b"["):
@@ -194,7 +191,7 @@ def is_foreign(body: bytes) -> bool:
 
 
 def is_foreign_so_far(head: bytes, headers: Mapping[str, str]) -> bool:
-    """As `is_foreign`, of an answer that broke off; if it did so before its first byte, its type decides."""
+    """Like `is_foreign`, for a truncated response; if it has no byte at all, its content type decides."""
     first = head[_find_start(head) :][:1]
     if first:
         return first not in b"{[" and first[0] not in _SCALARS
@@ -203,10 +200,10 @@ def is_foreign_so_far(head: bytes, headers: Mapping[str, str]) -> bool:
 
 
 def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool, signs: Signs | None = None) -> int | None:
-    """The status of the error that a 2xx carries in its JSON; `None` if it carries none.
+    """The status code of the error that a 2xx carries in its JSON; `None` if it carries none.
 
-    `known`: the operation is one of the table, so an answer that holds a message and no data of any of them is a
-    refusal too. `deletes`: `{"succeeded": false}` is its value. `signs`: what `prepare` has found.
+    `known`: it is one of the API's operations, so a response with a message and without any data is an error too.
+    `deletes`: `{"succeeded": false}` is a value, not an error. `signs`: what `prepare` found.
     """
     if not known and len(body) <= LARGE and not any(sign in body for sign in _SIGNS):
         return None
@@ -230,9 +227,9 @@ def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool, signs:
 
 
 def prepare(body: bytes) -> tuple[bytes, Signs | None]:
-    """Repair a large body if it needs it: to find that out takes less time than to read it in vain.
+    """Repair a large body if needed: checking that first is cheaper than a failed attempt to decode it.
 
-    Returns its signs as well, if it was whole: see `find_refusal`.
+    Also returns its signs if it was intact: see `find_refusal`.
     """
     try:
         signs = _decode_signs(body)
@@ -242,9 +239,10 @@ def prepare(body: bytes) -> tuple[bytes, Signs | None]:
 
 
 def repair(body: bytes) -> bytes:
-    """Make JSON of what is nearly JSON, at the price of the odd text: it is blank, or `\ufffd`, or `null` there.
+    """Turn almost valid JSON into JSON, at the cost of single characters and numbers.
 
-    Control characters inside a text, bytes that are not UTF-8, halves of surrogate pairs, `NaN` and `Infinity`.
+    Control characters inside strings become spaces; bytes that are not UTF-8 and lone surrogates become `\ufffd`;
+    `NaN` and `Infinity` become `null`.
     """
     body = body.translate(_CONTROLS)
     if not body.isascii():
@@ -267,7 +265,7 @@ def _repair_encoding(body: bytes) -> bytes:
 
 
 def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> str:
-    """Say what came instead of an answer of the API."""
+    """Describe what came instead of a response of the API."""
     text = body[:_LONGEST_HEAD].decode("utf-8", "replace")
     title = _TITLE().search(text)
     words = "".join(
@@ -279,8 +277,8 @@ def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> st
     kind = re.sub(r"[^\w/+.-].*", "", headers.get("content-type", ""), flags=re.S)[:50]
     what = f"{kind}, " if kind else ""
     return (
-        f"The answer (HTTP {status}, {what}{len(body)} bytes) did not come from the API but from"
-        f" somebody else, such as a proxy or a sign-in page: {excerpt!r}."
+        f"The response (HTTP {status}, {what}{len(body)} bytes) did not come from the API but from"
+        f" something in between, such as a proxy or a sign-in page: {excerpt!r}."
     )
 
 
@@ -290,7 +288,7 @@ def _find_start(body: bytes) -> int:
 
 
 def _read(value: Raw) -> object:
-    """A sign; of one that is too large to be read, that it is there."""
+    """The value of a key; `True` if it is too large to decode."""
     size = len(memoryview(value))
     if not size or size > LARGE:
         return size > 0
@@ -301,7 +299,7 @@ def _read(value: Raw) -> object:
 
 
 def _read_code(value: object) -> int | None:
-    """An HTTP status that is an error."""
+    """A status code of an error."""
     if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.A):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and is_error(value):

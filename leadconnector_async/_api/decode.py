@@ -1,8 +1,8 @@
-"""Reading Structs leniently: one odd field costs that field, never the answer that it came in.
+"""Lenient decoding of Structs: an invalid field costs that field, never the whole response.
 
-A field that cannot be read becomes `None` and is named in `unread`; of a nested value only its odd field is lost,
-and of a list of them only the odd entry. A list is read at once, and its odd fields apart: one by one, its entries
-would take ten times as long. Times are also understood as epoch milliseconds, as epoch seconds and as
+A field that cannot be decoded becomes `None` and is named in `unread`; in a nested value only its invalid field is
+lost, in a list only the invalid entry. A list is decoded at once, with its invalid fields apart: decoding its
+entries one by one would take ten times as long. Times are also accepted as epoch milliseconds, epoch seconds and
 `{"_seconds": …}` [field].
 """
 
@@ -27,26 +27,26 @@ S = TypeVar("S", bound=Struct)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_IN_MILLISECONDS: Final = 1e11
-"""Epoch milliseconds from 1973 on; in seconds this would be the year 5138."""
+"""In milliseconds this is 1973; in seconds it would be the year 5138."""
 _FIRST_IN_SECONDS: Final = 1e9
-"""Epoch seconds of 2001; a smaller number is not a time at all."""
+"""In seconds this is 2001; a smaller number is not a time at all."""
 _decode_any: Final = msgspec.json.Decoder(object).decode
 _decode_entries: Final = msgspec.json.Decoder(list[Raw]).decode
 _ODD_FIELD: Final = partial(re.compile, r"`\$\[(?:\d+|\.\.\.)\]\.(\w+)")
-"""Where msgspec says that the trouble is. If its words change, entries are read one by one."""
+"""The path in msgspec's error message. If its wording changes, entries are decoded one by one."""
 _SHORT: Final = 16
-"""Bytes of a value that is remembered as not to be read: of what is that short, the same comes again."""
+"""Bytes up to which an undecodable value is remembered: short ones tend to repeat."""
 
 
 class Read(Struct, Generic[T], frozen=True, gc=False):
-    """What a body said, and the names of the fields that could not be read."""
+    """The value of a body, and the names of the fields that could not be decoded."""
 
     value: T
     unread: tuple[str, ...] = ()
 
 
 class _Seconds(Struct, frozen=True, gc=False):
-    """A time as Firestore writes it."""
+    """A time in Firestore's format."""
 
     seconds: float = field(name="_seconds")
     nanoseconds: float = field(name="_nanoseconds", default=0.0)
@@ -56,7 +56,7 @@ ReadField = Callable[[Raw], Read[object]]
 
 
 class Reader(Generic[S]):
-    """Reads one type of Struct."""
+    """Decodes one type of Struct."""
 
     __slots__ = ("_apart", "_decode_list", "_fields", "_nested", "_odd", "_split", "_type", "decode")
 
@@ -71,14 +71,14 @@ class Reader(Generic[S]):
         self._apart: Callable[[bytes], list[Struct]] | None = None
 
     def read(self, content: bytes | Raw) -> Read[S]:
-        """Read a JSON object. Raises one of `UNREADABLE` where it is not one."""
+        """Decode a JSON object. Raises one of `UNREADABLE` if it is not one."""
         try:
             return Read(self.decode(content))
         except UNREADABLE:
             return self._read_field_by_field(content)
 
     def read_list(self, content: bytes) -> Read[list[S]]:
-        """Read a JSON list of objects. Raises one of `UNREADABLE` where it must be read entry by entry."""
+        """Decode a JSON list of objects. Raises one of `UNREADABLE` if it must be decoded entry by entry."""
         if self._decode_list is None:
             self._decode_list = msgspec.json.Decoder(list[self._type], strict=False).decode  # type: ignore[name-defined]
         if self._odd:
@@ -90,7 +90,7 @@ class Reader(Generic[S]):
         return self._read_apart(content)
 
     def _read_apart(self, content: bytes) -> Read[list[S]]:
-        """Read all but the odd fields at once; those are left as they are, and read one by one."""
+        """Decode all but the invalid fields at once, and those one by one."""
         parts = self._decode_apart(content)
         unread: list[str] = []
         for name, read_field in self._list_fields():
@@ -109,7 +109,7 @@ class Reader(Generic[S]):
                 self._find_odd(error)
 
     def _find_odd(self, error: BaseException) -> None:
-        """Remember the field that is odd. Raises the error again if it is not one field's."""
+        """Remember the invalid field. Reraises an error that names none."""
         found = _ODD_FIELD().search(str(error))
         names = {one.encode_name: one.name for one in msgspec.structs.fields(self._type)}
         name = names.get(found[1]) if found is not None else None
@@ -140,7 +140,7 @@ class Reader(Generic[S]):
             self._prepare()
         split, fields = self._split, self._fields
         if split is None or fields is None:
-            raise AssertionError("made a line above")
+            raise AssertionError("set by _prepare")
         parts = split(content)
         values: dict[str, object] = {}
         unread: list[str] = []
@@ -158,7 +158,7 @@ class Reader(Generic[S]):
         return Read(self._type(**values), tuple(unread))
 
     def _prepare(self) -> None:
-        """Only odd answers need it, so importing the package does not pay for it."""
+        """Built at its first use, because only invalid responses need it."""
         fields = msgspec.structs.fields(self._type)
         parts = [(one.name, Raw, msgspec.field(name=one.encode_name, default=Raw())) for one in fields]
         self._split = msgspec.json.Decoder(msgspec.defstruct(f"{self._type.__name__}Parts", parts)).decode
@@ -187,7 +187,7 @@ def _build_field(field_type: object, nested: Reader[Struct] | None) -> ReadField
 
 
 def _list_members(field_type: object) -> list[object]:
-    """The types of a union, or the one type, without what annotates them."""
+    """The types of a union, or the single type, without annotations."""
     if get_origin(field_type) is Annotated:
         return _list_members(get_args(field_type)[0])
     members = get_args(field_type)
@@ -226,7 +226,7 @@ def _read_entries(reader: Reader[Struct]) -> ReadField:
 
 
 def _read_column(parts: list[Struct], name: str, read_field: ReadField, nested: Reader[Struct] | None) -> list[str]:
-    """Read one field of all in place; returns what could not be read."""
+    """Decode one field of all parts in place; returns the names that could not be decoded."""
     get = attrgetter(name)
     present = [one for one in parts if get(one) is not None]
     if nested is not None:
@@ -257,7 +257,7 @@ def _try_to_read(part: Raw, read_field: ReadField, hopeless: set[bytes]) -> Read
 
 
 def _read_nested_column(parts: list[Struct], name: str, reader: Reader[Struct]) -> list[str]:
-    """Raises one of `UNREADABLE`, and changes nothing, where one of them is not an object."""
+    """Raises one of `UNREADABLE`, and changes nothing, if one of them is not an object."""
     content = b"".join((b"[", b",".join(map(attrgetter(name), parts)), b"]"))
     read = reader.read_list(content)
     for one, value in zip(parts, read.value, strict=True):
@@ -281,7 +281,7 @@ def _read_time(field_type: UnionType) -> ReadField:
 
 
 def read_moment(value: object) -> datetime:
-    """A time that is not written in ISO 8601. Raises `ValueError` where it names no moment."""
+    """A time that is not in ISO 8601. Raises `ValueError` if it is not a plausible time."""
     if isinstance(value, dict):
         fields = cast("dict[str, object]", value)
         seconds = _read_number(fields.get("_seconds", fields.get("seconds")))
@@ -310,5 +310,5 @@ def _count(seconds: float) -> datetime:
 
 
 def begins(content: bytes | Raw, byte: bytes) -> bool:
-    """Tell what kind of JSON value it is by its first byte, without a copy of it."""
+    """Tell the kind of a JSON value by its first byte, without copying it."""
     return bytes(memoryview(content)[:1]) == byte

@@ -39,39 +39,39 @@ _OF_THE_REQUEST: Final[dict[str, type[ApiError]]] = {
     _SLOT_TAKEN: SlotUnavailableError,
     "the event id is invalid": InvalidEventError,
 }
-"""What these texts say is so whichever status of a bad request they come with: 400 and 422 were seen [field]."""
+"""Errors by message, whichever status code about the content it comes with: 400 and 422 were seen [field]."""
 _EXPIRED: Final = {
     "invalid jwt": True,
     "invalid token: access token is invalid": True,
     "jwt expired": True,
     "unauthorized": False,
 }
-"""What an expired token is refused with; whether the text can mean nothing else."""
+"""Messages for an expired token, and whether they can only mean that."""
 _NOT_THE_TOKENS_AGE: Final = {
     "invalid private integration token": "Copy the Private Integration token of this Sub-Account again.",
     "the token is not authorized for this scope": (
         "Grant the scope calendars/events.write (to change) or calendars/events.readonly (to read)."
     ),
     "token's user type mismatch": "Use a token of the Sub-Account, not of the agency.",
-    "version header was not found": "Something on the way removed the Version header.",
+    "version header was not found": "A proxy removed the Version header.",
     "version header is invalid": "Pass version='2021-04-15'.",
 }
 _HINTS: Final = {
     **_NOT_THE_TOKENS_AGE,
     **dict.fromkeys(
         (text for text, certain in _EXPIRED.items() if certain),
-        "The access token has expired or is not valid: give a fresh one, or a provider that fetches one.",
+        "The access token has expired or is not valid: pass a new one, or a provider that fetches one.",
     ),
     "the token does not have access to this location": "Use the token of the Sub-Account that owns the event.",
     _SLOT_TAKEN: "Choose another slot, or set ignore_free_slot_validation=True.",
     "the event id is invalid": "The event was deleted, or never existed in this Sub-Account.",
     "the user id not part of calendar team": "Assign a member of the calendar's team; nothing was changed.",
     "a team member needs to be selected. assigneduserid is missing": "Set assigned_user_id as well.",
-    "error code: 1010": "The edge refused the client's User-Agent.",
+    "error code: 1010": "The edge rejected the client's User-Agent.",
 }
-_NOT_THE_API: Final = "This did not come from the API: the edge or a proxy stopped the request on the way to it."
+_NOT_THE_API: Final = "This did not come from the API: the edge or a proxy blocked the request."
 _LONGEST_TEXT: Final = 2_000
-"""Letters of what all messages together say in the error's text."""
+"""Characters of all messages together in the error's text."""
 _SHORTEST_SECRET: Final = 8
 
 
@@ -83,10 +83,10 @@ def read_error(
     secrets: tuple[str, ...] = (),
     retry_after: float | None = None,
 ) -> ApiError:
-    """Turn an error answer into the most specific `ApiError`.
+    """Turn an error response into the most specific `ApiError`.
 
-    `daily_spent` says that the headers showed an empty daily budget. `secrets` are cut out of every text. Of a
-    large body, the first 64 KiB are looked at.
+    `daily_spent`: the headers showed an exhausted daily budget. `secrets` are removed from every text. Only the
+    first 64 KiB of a large body are read.
     """
     read = _read_redacted(body, secrets)
     error_type = _choose_type(status, read.messages, daily_spent)
@@ -98,13 +98,13 @@ def read_error(
         status=status,
         trace_id=read.trace_id,
         retry_after=retry_after,
-        outcome="not_applied",  # of this answer alone; the call knows what was sent before it
+        outcome="not_applied",  # by this response alone; the call knows about earlier attempts
         transient=stopped_on_the_way or (traits.is_transient and error_type is not DailyLimitError),
     )
 
 
 def judge_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
-    """What a refusal of the token means, by its text; `None` if the error is none."""
+    """What a rejected token means, by the message; `None` if the error is not about the token."""
     of_a_token = find_traits(error.status).error_type is AuthenticationError
     if not (isinstance(error, AuthenticationError) and of_a_token):
         return None
@@ -115,9 +115,9 @@ def judge_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Cut tokens out of a text that the server has had a hand in, also where the text ends within one.
+    """Remove tokens from a text that the server may have influenced, also where the text ends within one.
 
-    No real token is shorter than eight letters; so many of its first ones tell it. Many begin alike.
+    A token is recognized by its first eight characters: no real token is shorter. Many tokens begin alike.
     """
     for start in {secret[:_SHORTEST_SECRET] for secret in secrets if len(secret) >= _SHORTEST_SECRET}:
         if start in text:
@@ -127,12 +127,12 @@ def redact(text: str, *secrets: str) -> str:
 
 def _cut_out(text: str, start: str, rests: list[str]) -> str:
     first, *others = text.split(start)
-    seen = [max(len(commonprefix((one, rest))) for rest in rests) for one in others]  # noqa: RUF071 - letters are meant
+    seen = [max(len(commonprefix((one, rest))) for rest in rests) for one in others]  # noqa: RUF071 - by character
     return first + "".join(f"[redacted]{one[length:]}" for one, length in zip(others, seen, strict=True))
 
 
 def _read_redacted(body: bytes, secrets: tuple[str, ...]) -> ErrorBody:
-    """Twice: as it came, and as its escapes have it. What is cut off must not end within a secret."""
+    """Redact twice: before and after decoding the escapes. The cut must not fall within a secret."""
     start = body[: LARGEST_READ + sum(map(len, secrets))].decode("latin-1")
     read = read_error_body(redact(start, *secrets).encode("latin-1"))
     messages = [redact(text, *secrets) for text in read.messages]
@@ -155,7 +155,7 @@ def _choose_type(status: int, messages: list[str], daily_spent: bool) -> type[Ap
 
 
 def _describe(status: int, messages: list[str], *, stopped_on_the_way: bool) -> str:
-    """The error's text: what the server said, and what to do."""
+    """The error's text: the server's messages, and what to do."""
     said = "; ".join(text for message in messages if (text := _strip_status(status, message)))
     hints = dict.fromkeys(hint for message in messages if (hint := _look_up(_HINTS, message)))
     if stopped_on_the_way:
@@ -167,7 +167,7 @@ def _describe(status: int, messages: list[str], *, stopped_on_the_way: bool) -> 
 
 
 def _strip_status(status: int, message: str) -> str:
-    """A message less the status that it begins with, which was said already."""
+    """A message without a status code at its start, which the text has already."""
     for start in (f"http {status}", f"error {status}", str(status)):
         rest = message[len(start) :]
         if message.casefold().startswith(start) and not rest[:1].isalnum():
@@ -187,7 +187,7 @@ def _look_up(table: Mapping[str, T], message: str) -> T | None:
 
 
 def _plain(message: str) -> str:
-    """Without what texts of one meaning differ in: case, the form of an apostrophe, what stands around them."""
+    """Normalize a message: case, apostrophes, and punctuation around it."""
     return message.replace("\u2019", "'").casefold().strip(" .,;:!?\"'…")
 
 
@@ -199,9 +199,9 @@ def _name_status(status: int) -> str:
 
 
 UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
-"""What msgspec raises on bytes that are not what was hoped for; not all of it is a ValueError in every release."""
+"""What msgspec raises on unexpected bytes; not all of it is a `ValueError` in every release."""
 LARGEST_READ: Final = 64 * 1024
-"""Bytes of an error body that are looked at."""
+"""Bytes of an error body that are read."""
 MOST_MESSAGES: Final = 20
 _LONGEST_NUMBER: Final = 40
 _DEEPEST: Final = 5
@@ -219,11 +219,11 @@ _TEXT_KEYS: Final = (
     "name",
     "code",
 )
-"""Where a text may be, the most telling first; the first that holds one is the one."""
+"""Keys that may hold the message, most specific first."""
 _NO_TEXT: Final = frozenset(
     {"statuscode", "status", "code", "traceid", "timestamp", "path", "success", "resolution"}
 )
-"""Keys whose values are no message."""
+"""Keys whose values are not messages."""
 _FIELD: Final = partial(
     re.compile, r'"(?P<name>message|msg|traceId)"\s{0,20}:\s{0,20}"(?P<text>(?:[^"\\]|\\.){0,2000})', re.S
 )
@@ -233,17 +233,17 @@ _Json: TypeAlias = "dict[str, object] | list[object] | str | int | float | bool 
 
 
 class ErrorBody(Struct, frozen=True):
-    """What an error body says."""
+    """The content of an error body."""
 
     messages: list[str]
-    """The texts alone: each on one line, none of them long, and not many."""
+    """Each a short line; not many."""
     trace_id: str | None
     is_json: bool
-    """It is the API's own answer. Anything else was written by somebody on the way."""
+    """The API sent it. Anything else was written by a proxy or the edge."""
 
 
 def read_error_body(body: bytes) -> ErrorBody:
-    """Read an error body of any shape and size; of a large one, its beginning."""
+    """Read an error body of any shape; of a large one, only the beginning."""
     content = body[:LARGEST_READ].removeprefix(b"\xef\xbb\xbf").strip()
     if not content.startswith(_JSON):
         text = content.decode("utf-8", "replace")
@@ -256,7 +256,7 @@ def read_error_body(body: bytes) -> ErrorBody:
 
 
 def _decode(content: bytes) -> tuple[_Json, bool]:
-    """The JSON value, and whether it could be read: a raw line end inside a text is no reason not to."""
+    """The JSON value, and whether it could be decoded. Raw line breaks inside strings are tolerated."""
     try:
         return cast("_Json", msgspec.json.decode(content)), True
     except UNREADABLE:
@@ -268,7 +268,7 @@ def _decode(content: bytes) -> tuple[_Json, bool]:
 
 
 def _salvage(text: str) -> ErrorBody:
-    """The message and the trace id of JSON that was cut off or broken."""
+    """The message and the trace id of truncated or invalid JSON."""
     found: dict[str, str] = {}
     for match in islice(_FIELD().finditer(text), MOST_MESSAGES):
         found.setdefault(match["name"], _unquote(match["text"]))
@@ -284,7 +284,7 @@ def _unquote(text: str) -> str:
 
 
 def _collect(value: _Json) -> list[str]:
-    """The messages; of very many, the first ones and how many there are in all."""
+    """The messages; of very many, the first ones and the number of the others."""
     found: list[str] = []
     count = 0
     for text in _iterate_texts(value, _DEEPEST):
@@ -322,7 +322,7 @@ def _iterate_fields(fields: dict[str, object], depth: int) -> Iterator[str]:
 
 
 def _find_trace_id(decoded: _Json) -> object:
-    """Beside the message, or in the object that holds it."""
+    """Next to the message, or in the object that contains it."""
     if not isinstance(decoded, dict):
         return None
     inner = decoded.get("error")

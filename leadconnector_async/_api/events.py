@@ -27,7 +27,7 @@ LIST_BLOCKED_SLOTS: Final = reads("list_blocked_slots", "/calendars/blocked-slot
 _MISSPELT: Final = b'"appoinmentStatus"'
 _ENVELOPES: Final = (b'"event"', b'"appointment"')
 _BLOCK: Final = 200
-"""Events that are read at once: with many more of them, memory is slower than reading is."""
+"""Events that are decoded at once; larger blocks are slower, because of memory."""
 
 
 class _Events(Struct, frozen=True):
@@ -40,7 +40,7 @@ _decode_statuses: Final = msgspec.json.Decoder(list[MisspeltStatus]).decode
 
 
 def read_events(body: bytes) -> Read[list[Appointment]]:
-    """A list of events, all at once where nothing is odd: that is several times as fast."""
+    """A list of events, decoded at once if all are valid, which is several times as fast."""
     if len(body) > LARGE:
         return _read_blocks(list_entries(body, "events"))
     try:
@@ -53,7 +53,7 @@ def read_events(body: bytes) -> Read[list[Appointment]]:
 
 
 def _read_blocks(entries: list[Raw]) -> Read[list[Appointment]]:
-    """Read a large list of events: block by block, and only those blocks entry by entry that cannot be read so."""
+    """Decode a large list of events block by block; only blocks that cannot be decoded are read entry by entry."""
     values: list[Appointment] = []
     unread: list[str] = []
     reader, odd, nameless = Reader(Appointment), 0, 0
@@ -73,7 +73,7 @@ def _read_blocks(entries: list[Raw]) -> Read[list[Appointment]]:
 
 
 def _read_block(reader: Reader[Appointment], block: list[Raw]) -> Read[list[Appointment]] | None:
-    """Read some events at once; `None` if they must be read one by one."""
+    """Decode a block at once; `None` if it must be read entry by entry."""
     try:
         content = _join(block)
         read = reader.read_list(content)
@@ -109,7 +109,7 @@ _EMPTY: Final = b"{}"
 
 
 def build_delete_event(event_id: str) -> Request[bool]:
-    """Check the id. That it is gone is proven by reading it as deleted; a refusal of the read proves nothing."""
+    """Check the id. Only a read that shows it as deleted proves the deletion; an error does not."""
     path = DELETE_EVENT.path.format(encode_id(event_id))
     return Request(DELETE_EVENT, path, _EMPTY, read_verdict, None, partial(_prove_deletion, event_id))
 
@@ -124,7 +124,7 @@ def build_list_events(
     calendar_id: str | None,
     group_id: str | None,
 ) -> Request[list[Appointment]]:
-    """Check the range and whose events are wanted; for the blocked slots as well."""
+    """Check the range and the owner; also for blocked slots."""
     given = (
         ("userId", "user_id", user_id),
         ("calendarId", "calendar_id", calendar_id),
@@ -133,7 +133,7 @@ def build_list_events(
     chosen = {wire_name: check_id(name, value) for wire_name, name, value in given if value is not None}
     if len(chosen) != 1:
         hint = "give exactly one of user_id, calendar_id and group_id"
-        raise refuse("user_id", chosen, "it is not clear whose events are wanted", hint)
+        raise refuse("user_id", chosen, "it does not identify whose events to list", hint)
     location_id = check_location(location_id)
     first, last = check_range(start, end)
     query: Query = {"locationId": location_id, "startTime": first, "endTime": last, **chosen}

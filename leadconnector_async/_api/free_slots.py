@@ -32,7 +32,7 @@ FreeSlots = dict[date, tuple[datetime, ...]]
 _DATES: Final = "_dates_"
 _MOST_DAYS: Final = 1000
 _MOST_SLOTS: Final = 100_000
-"""Of all days together: 31 days are the most that can be asked for, and a day has 1,440 minutes."""
+"""Of all days together: a request covers at most 31 days of 1,440 minutes."""
 
 
 class _Day(Struct, frozen=True):
@@ -61,11 +61,11 @@ _decode_time: Final[Callable[[bytes | Raw], datetime]] = msgspec.json.Decoder(Aw
 
 
 def read_free_slots(body: bytes) -> Read[FreeSlots]:
-    """The slots of each day, every one once.
+    """The slots of each day, without duplicates.
 
-    Days stand in the object itself or under `_dates_`; each is a list, or an object with one under `slots`; a slot
-    is a text, or an object with `startTime` [field]. A day of which nothing can be read is left out and named in
-    `unread`. Raises `ValueError` where no day at all can be read though there is something to read.
+    Days are keys of the object itself or of `_dates_`; each is a list, or an object with a list under `slots`; a
+    slot is a string, or an object with `startTime` [field]. A day that cannot be read is omitted and named in
+    `unread`. Raises `ValueError` if there are days and none can be read.
     """
     fields = decode_fields(body or EMPTY)
     days = {**fields, **decode_fields(fields[_DATES])} if _DATES in fields else fields
@@ -92,13 +92,13 @@ def read_free_slots(body: bytes) -> Read[FreeSlots]:
 
 
 def _join_slots(known: tuple[datetime, ...], found: list[datetime]) -> tuple[datetime, ...]:
-    """Each slot once. Checking that they are in order is several times as fast as removing duplicates."""
+    """Without duplicates. Checking the order first is several times as fast as removing duplicates."""
     slots = (*known, *found)
     return slots if all(map(lt, slots, slots[1:])) else tuple(dict.fromkeys(slots))
 
 
 def _read_day(name: str, value: Raw) -> Read[list[datetime]]:
-    """Raises one of `UNREADABLE` where nothing of the day can be read."""
+    """Raises one of `UNREADABLE` if nothing of the day can be read."""
     if begins(value, b"n"):
         return Read([])
     bare = begins(value, b"[")
@@ -129,7 +129,7 @@ UserIdsForm: TypeAlias = Literal["repeated", "brackets", "commas"]
 """How a query lists several users: `userIds=a&userIds=b`, `userIds[]=a&userIds[]=b`, or `userIds=a,b`."""
 
 LONGEST_FREE_SLOTS: Final = timedelta(days=31)
-"""The longest range that the server answers free slots for [doc]."""
+"""The longest range that one request can cover [doc]."""
 
 
 def build_get_free_slots(
@@ -142,7 +142,7 @@ def build_get_free_slots(
     user_ids_form: UserIdsForm = "repeated",
     enable_look_busy: bool | None = None,
 ) -> Iterator[Request[FreeSlots]]:
-    """Check the range, and split it into parts that the server answers."""
+    """Check the range, and split it into parts that one request can cover."""
     check_range(start, end, ("start", "end"))
     timezone = None if timezone is None else check_text("timezone", timezone)
     operation = GET_FREE_SLOTS
@@ -163,7 +163,7 @@ def build_get_free_slots(
 
 
 def join_free_slots(parts: list[FreeSlots]) -> FreeSlots:
-    """Join the answers of consecutive ranges; a day that two of them share has each slot once."""
+    """Join the slots of consecutive ranges; a day that two of them share has each slot once."""
     if len(parts) == 1:
         return parts[0]
     joined: dict[date, dict[datetime, None]] = {}
@@ -174,13 +174,13 @@ def join_free_slots(parts: list[FreeSlots]) -> FreeSlots:
 
 
 def _floor(moment: datetime) -> datetime:
-    """To whole milliseconds, in UTC: a stretch of days on the clock can be an hour longer or shorter."""
+    """In UTC and whole milliseconds: in wall-clock time, a number of days can be an hour longer or shorter."""
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _list_users(user_ids: Sequence[str], form: UserIdsForm) -> dict[str, str | int | Sequence[str]]:
-    """One user has a parameter of its own, whose form nobody doubts [doc]."""
+    """A single user has a parameter of its own, whose form is documented [doc]."""
     if isinstance(user_ids, str | bytes | bytearray) or not isinstance(user_ids, Sequence):
         raise refuse("user_ids", user_ids, "it is not a list of ids", "pass a list, even for one user: [user_id]")
     check_choice("user_ids_form", form, get_args(UserIdsForm))

@@ -1,6 +1,6 @@
-"""Lists in responses, read entry by entry: one odd entry hides no other.
+"""Lists in responses, decoded entry by entry: an invalid entry does not hide the others.
 
-An entry that cannot be read is named in `unread`. A list that is missing is an error, never an empty list.
+An entry that cannot be decoded is named in `unread`. A missing list is an error, never an empty list.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ S = TypeVar("S", bound=Struct)
 EMPTY: Final = b"{}"
 TRACE: Final = "traceId"
 _SMALLEST_ENTRY: Final = 100
-"""Bytes for each entry of a large list at least; with fewer it is made to keep a reader busy."""
+"""Fewest bytes per entry of a large list; one with fewer is crafted to exhaust the parser."""
 MOST_ONE_BY_ONE: Final = 1000
-"""Entries of a large list that are read one by one, which takes ten times as long; or an eighth of all."""
+"""Most entries of a large list that are decoded one by one, which takes ten times as long; or an eighth of all."""
 _MOST_OF_OTHERS: Final = 2000
 """Notes of a page, calendars of a location."""
 _MOST_UNREAD: Final = 1000
-"""Odd entries of a list: with more of them it is not the list that was asked for."""
+"""Most invalid entries of a list; one with more is not the list that was requested."""
 
 
 class Envelope(Struct, frozen=True):
@@ -49,12 +49,12 @@ _decode_verdict: Final = msgspec.json.Decoder(_Verdict).decode
 
 
 def build_inner_reader(struct_type: type[S]) -> Callable[[bytes | Raw], Read[S]]:
-    """A reader of a value, alone or in its envelope."""
+    """A reader of a value, with or without its envelope."""
     reader: Reader[S] | None = None
 
     def read_inner(content: bytes | Raw) -> Read[S]:
         nonlocal reader
-        reader = reader or Reader(struct_type)  # at its first use: importing the package does not pay for it
+        reader = reader or Reader(struct_type)  # at its first use, to keep the import fast
         content = content or EMPTY
         envelope = _decode_envelope(content)
         inners = (envelope.event, envelope.appointment, envelope.note, envelope.calendar)
@@ -64,7 +64,7 @@ def build_inner_reader(struct_type: type[S]) -> Callable[[bytes | Raw], Read[S]]
 
 
 def read_verdict(body: bytes) -> Read[bool]:
-    """Whether a deletion succeeded: so it did, unless the answer says otherwise."""
+    """Whether a deletion succeeded: true unless the response says otherwise."""
     said = _decode_verdict(body or EMPTY)
     verdict = said.success if said.succeeded is UNSET else said.succeeded
     return Read(verdict is UNSET or str(verdict).lower() == "true")
@@ -72,11 +72,11 @@ def read_verdict(body: bytes) -> Read[bool]:
 
 def check_count(count: int, most: int, what: str) -> None:
     if count > most:
-        raise ValueError(f"it holds more than {most:,} {what}")
+        raise ValueError(f"it contains more than {most:,} {what}")
 
 
 def read_each(entries: list[Raw], name: str, read: Callable[[Raw], Read[T]], first: int = 0) -> Read[list[T]]:
-    """Read a list entry by entry; one that cannot be read is named, by its place, and hides no other."""
+    """Decode a list entry by entry; one that cannot be decoded is named by its index."""
     values: list[T] = []
     unread: list[str] = []
     for place, entry in enumerate(entries, first):
@@ -97,7 +97,7 @@ def check_unread(unread: list[str]) -> None:
 
 
 def list_entries(body: bytes, name: str) -> list[Raw]:
-    """The entries of a list, in its envelope or alone."""
+    """The entries of a list, with or without its envelope."""
     if body[:1] == b"[" or body.lstrip()[:1] == b"[":
         inner: bytes | Raw = body
     else:

@@ -29,7 +29,7 @@ class NotePage(Struct, frozen=True):
     notes: list[Note]
     has_more: bool
     count: int = 0
-    """Entries of the page, those that cannot be read included."""
+    """Entries of the page, including those that cannot be decoded."""
 
 
 class _More(Struct, frozen=True, rename="camel"):
@@ -55,7 +55,7 @@ def _reads_more(body: bytes) -> bool:
 
 
 NOTES_ON_A_PAGE: Final = 20
-"""The most notes that one answer holds [doc]."""
+"""The most notes per response [doc]."""
 LONGEST_NOTE: Final = 5000
 """The most characters of a note [doc]."""
 
@@ -88,7 +88,7 @@ def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
 def _encode_note(body: str, user_id: str | None) -> bytes:
     text = check_text("body", body, lines=True)
     if not text.strip():
-        raise refuse("body", body, "it says nothing", "give the text of the note")
+        raise refuse("body", body, "the note is empty", "pass its text")
     if len(text) > LONGEST_NOTE:
         hint = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
         raise refuse("body", body, f"the note has {len(text)} characters", hint)

@@ -16,7 +16,7 @@ class Operation(Struct, frozen=True):
     path: str
     """The path below the base address, with `{}` for each id."""
     writes: bool
-    """It changes something, so a lost answer leaves its outcome unknown."""
+    """It changes something, so a lost response leaves its outcome unknown."""
     repeatable: bool
     """It is idempotent: sending it twice leaves the calendar as sending it once does."""
     harmless: bool = False

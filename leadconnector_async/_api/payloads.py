@@ -1,7 +1,4 @@
-"""What is sent and what comes back, as its JSON text has it, where that differs from what users see.
-
-As in `models`: fields are snake_case here and renamed on the wire.
-"""
+"""Wire formats that differ from the public models. Fields are snake_case here and renamed on the wire, as there."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from ..models import AppointmentFields, BlockSlotFields
 
 
 class WireUpdate(AppointmentFields, frozen=True, kw_only=True):
-    """An `AppointmentUpdate` as its JSON text has it: times are strings."""
+    """An `AppointmentUpdate` on the wire: times are strings."""
 
     calendar_id: str | None | UnsetType = UNSET
     start_time: str | None | UnsetType = UNSET
@@ -19,7 +16,7 @@ class WireUpdate(AppointmentFields, frozen=True, kw_only=True):
 
 
 class WireCreate(AppointmentFields, frozen=True, kw_only=True):
-    """An `AppointmentCreate` as its JSON text has it."""
+    """An `AppointmentCreate` on the wire."""
 
     calendar_id: str
     location_id: str | UnsetType = UNSET
@@ -29,14 +26,14 @@ class WireCreate(AppointmentFields, frozen=True, kw_only=True):
 
 
 class WireBlockSlot(BlockSlotFields, frozen=True, kw_only=True):
-    """A block slot as its JSON text has it."""
+    """A block slot on the wire."""
 
     start_time: str | None | UnsetType = UNSET
     end_time: str | None | UnsetType = UNSET
 
 
 class NoteText(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What creating and changing a note sends."""
+    """The body of creating and updating a note."""
 
     body: str
     user_id: str | None = None
@@ -49,7 +46,7 @@ class MisspeltStatus(Struct, frozen=True):
 
 
 class WireEvent(Struct, frozen=True, rename="camel"):
-    """The body of a webhook, its fields not yet decoded."""
+    """The body of a webhook, with its fields not decoded yet."""
 
     type: Raw = Raw()
     location_id: Raw = Raw()
@@ -62,9 +59,9 @@ class WireEvent(Struct, frozen=True, rename="camel"):
 
 
 class TokenAnswer(Struct, frozen=True, rename="camel"):
-    """An answer of either token endpoint [doc]. What holds secrets has no repr.
+    """A response of either token endpoint [doc]. Its repr shows no secrets.
 
-    The tokens are decoded, and the rest is not: no oddity there may throw them away, for they come once.
+    Only the tokens are decoded: nothing else may cause their loss, because they are sent only once.
     """
 
     access_token: str = field(name="access_token", default="")
@@ -84,7 +81,7 @@ class TokenAnswer(Struct, frozen=True, rename="camel"):
 
 
 class CamelTokenAnswer(TokenAnswer, frozen=True, rename="camel"):
-    """The same under version v3 [doc], which is read wherever it comes: a pair that is not read is lost."""
+    """The same in version v3 [doc]; accepted in every version, because tokens that are not read are lost."""
 
     access_token: str = ""
     refresh_token: str | None = None

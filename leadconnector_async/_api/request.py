@@ -21,14 +21,14 @@ T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 JsonValue: TypeAlias = Union[None, bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]"]
-"""Anything that JSON can say."""
+"""Any JSON value."""
 
 Query: TypeAlias = Mapping[str, str | int | Sequence[str]]
-"""Parameters of a query; a list repeats its key."""
+"""Query parameters; a list repeats its key."""
 
 
 class Guard(Protocol[T_contra]):
-    """What a write relies on: see `_precondition`."""
+    """What a write relies on: see `precondition`."""
 
     def now(self) -> float: ...
 
@@ -38,23 +38,23 @@ class Guard(Protocol[T_contra]):
 
 
 class Request(Struct, Generic[T], frozen=True):
-    """One request, ready to be sent as often as it takes."""
+    """One request, ready to be sent, repeatedly if necessary."""
 
     operation: Operation
     path: str
-    """Percent-encoded, below the base address."""
+    """Percent-encoded, relative to the base URL."""
     body: bytes | None
     read: Callable[[bytes], Read[T]]
-    """Reads the body of a 2xx; raises one of `UNREADABLE` where it cannot."""
+    """Decodes the body of a 2xx; raises one of `UNREADABLE` if it cannot."""
     query: Query | None = None
     build_proof: Callable[[], Proof[T]] | None = None
-    """How to find out whether it was applied; `None` if there is no way."""
+    """How to find out whether it was applied; `None` if that is impossible."""
     precondition: Guard[T] | None = None
-    """What must hold right before each attempt is sent."""
+    """What must hold right before each attempt."""
     known: bool = True
-    """It is one of the table of operations, so the shape of its answer is known."""
+    """It is one of the API's operations, so the shape of its response is known."""
     asked_id: str = ""
-    """The id that its answer should show; empty if there is none."""
+    """The id that its response should show; empty if there is none."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation.method} {self.path}>"
@@ -67,9 +67,9 @@ class Proof(Struct, Generic[T], frozen=True):
     """How to find out whether a write was applied."""
 
     request: Request[T]
-    """Reads back what was written."""
+    """The request that reads it back."""
     judge: Callable[[T, Container[str]], bool | None]
-    """Whether what was read, less the fields that could not be, shows the write; `None` if that cannot be told."""
+    """Whether what was read shows the write, given the names that could not be decoded; `None` if inconclusive."""
 
 
 encode: Final = msgspec.json.Encoder().encode
@@ -101,17 +101,17 @@ def build_request(
 
 
 def encode_payload(wire: Struct) -> bytes:
-    """Encode a payload that was checked."""
+    """Encode a validated payload."""
     return encode(wire)
 
 
 def encode_id(value: str, name: str = "event_id") -> str:
-    """Percent-encode an id, so that it stays one segment of the path whatever it holds."""
+    """Percent-encode an id, so that it stays one segment of the path."""
     if type(value) is str and value.isascii() and value.isalnum() and len(value) < _QUICK_ID:
         return value
     text = check_id(name, value)
     if text in (".", ".."):
-        raise refuse(name, value, "it would change the path", "pass the id as the API shows it")
+        raise refuse(name, value, "it is not a valid id", "pass the id as the API shows it")
     return quote(text, safe="")
 
 
@@ -119,14 +119,14 @@ def _encode_body(body: object) -> bytes:
     try:
         return encode(body)
     except Exception as error:
-        raise refuse("body", body, show_error(error), "pass what JSON can represent, or a Struct") from None
+        raise refuse("body", body, show_error(error), "pass a JSON value or a Struct") from None
 
 
 def _make_decoder(response_type: type[T]) -> msgspec.json.Decoder[T]:
     try:
         return msgspec.json.Decoder(response_type, strict=False)
     except Exception as error:
-        hint = "give a type that msgspec can decode"
+        hint = "pass a type that msgspec can decode"
         raise refuse("response_type", response_type, show_error(error), hint) from None
 
 
@@ -135,7 +135,7 @@ def _read_as(decoder: msgspec.json.Decoder[T], body: bytes) -> Read[T]:
 
 
 def encode_flag(wire_name: str, name: str, value: bool | None) -> dict[str, str | int | Sequence[str]]:
-    """A truth value as a query has it; nothing if it is left out."""
+    """A boolean query parameter; empty if the value is `None`."""
     if value is None:
         return {}
     check_flag(name, value)

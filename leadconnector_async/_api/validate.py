@@ -1,7 +1,7 @@
-"""What is refused before it is sent: a payload's fields, their types and the rules between them.
+"""Validation of payloads before they are sent: fields, types and the rules between them.
 
-Whatever leaves here is what the server understands; whatever cannot be is an `InvalidRequestError` that
-names the field, the value and how to fix it.
+The result is in the server's format; an invalid payload is an `InvalidRequestError` that names the field, the value
+and how to fix it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NAMES: Final = tuple(
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
 _encode: Final = msgspec.json.Encoder().encode
 _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, Decimal, UUID)
-"""Types that msgspec would turn into text by itself: kept, so that the check of the types sees them."""
+"""Types that msgspec would convert to strings: kept, so that the type check rejects them."""
 _FAULT: Final = partial(re.compile, r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
 _REASON_LENGTH: Final = 200
 _QUARTER: Final = 15 * 60
@@ -53,12 +53,12 @@ _AS_SENT: Final = re.compile(
     r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:Z|\+\d\d:(?:00|15|30|45)|-(?!00:00)\d\d:(?:00|15|30|45))",
     re.ASCII,
 )
-"""A time as the server takes it: text that stays as it is, if there is such a time."""
+"""A time in the server's format: it is sent unchanged if it is a valid time."""
 _MULTILINE: Final = frozenset(row.name for row in FIELDS if row.multiline)
 
 
 def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
-    """Turn an update into what goes on the wire, or raise `InvalidRequestError`."""
+    """Convert an update to its wire format. Raises `InvalidRequestError`."""
     wire = _check(update, AppointmentUpdate, WireUpdate)
     if wire.appointment_status == "active":
         _check_version(wire, version)
@@ -70,17 +70,14 @@ def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
 
 
 def check_changes(changes: AppointmentUpdate, version: str) -> None:
-    """Check fields that are to be changed together with what is not known yet. Raises `InvalidRequestError`."""
+    """Check fields that will be sent together with others that are not known yet. Raises `InvalidRequestError`."""
     _check_version(_check(changes, AppointmentUpdate, WireUpdate), version)
 
 
 def check_create(
     appointment: AppointmentCreate, version: str = "", *, location_id: str | None = None
 ) -> WireCreate:
-    """Turn a new appointment into what goes on the wire, or raise `InvalidRequestError`.
-
-    `location_id` stands in for one that is left out.
-    """
+    """Convert a new appointment to its wire format; `location_id` is the default. Raises `InvalidRequestError`."""
     wire = _fill_location(_check(appointment, AppointmentCreate, WireCreate), location_id)
     for name in ("calendar_id", "contact_id"):
         check_id(name, getattr(wire, name))
@@ -90,15 +87,12 @@ def check_create(
 
 
 def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None = None) -> WireBlockSlot:
-    """Turn a new block slot into what goes on the wire, or raise `InvalidRequestError`.
-
-    `location_id` stands in for one that is left out.
-    """
+    """Convert a new block slot to its wire format; `location_id` is the default. Raises `InvalidRequestError`."""
     wire = _fill_location(_check(block_slot, BlockSlotCreate, WireBlockSlot), location_id)
     owners = {"calendar_id": wire.calendar_id, "assigned_user_id": wire.assigned_user_id}
     given = {name: value for name, value in owners.items() if value is not None and value is not UNSET}
     if len(given) != 1:
-        hint = "give either calendar_id or assigned_user_id, not both"
+        hint = "pass either calendar_id or assigned_user_id, not both"
         raise refuse("calendar_id", given or None, "exactly one owner is needed", hint)
     for name, value in given.items():
         check_id(name, value)
@@ -106,9 +100,9 @@ def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None
 
 
 def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None = None) -> WireBlockSlot:
-    """Turn the change of a block slot into what goes on the wire, or raise `InvalidRequestError`.
+    """Convert the change of a block slot to its wire format; `location_id` is the default.
 
-    `location_id` stands in for one that is left out.
+    Raises `InvalidRequestError`.
     """
     wire = _fill_location(_check(block_slot, BlockSlotUpdate, WireBlockSlot), location_id)
     if wire.calendar_id is None or wire.calendar_id is UNSET:
@@ -126,17 +120,17 @@ def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
     try:
         fields = msgspec.to_builtins(payload, builtin_types=_KEPT)
     except Exception:
-        # Something that no codec knows: whose fault it is, the check of the types will say.
+        # A value that msgspec cannot encode: the type check will name its field.
         fields = _simplify_fields(payload)
     if not fields:
-        raise refuse("payload", payload, "it has no field at all", "set at least one field")
+        raise refuse("payload", payload, "it has no fields", "set at least one field")
     _render_times(fields)
     try:
         wire = msgspec.convert(fields, wire_type)
         content = _encode(wire)
     except msgspec.ValidationError as error:
         raise _explain(str(error), fields, expected.__name__) from None
-    except UnicodeEncodeError:  # msgspec looks up an enumeration's words as UTF-8, which half a character is not
+    except UnicodeEncodeError:  # msgspec looks up enum values as UTF-8, which a lone surrogate is not
         _check_texts(fields)
         raise
     # JSON escapes control characters, and shows the rest: one look at it costs less than one at each text.
@@ -159,14 +153,14 @@ def _fill_location(wire: P, location_id: str | None) -> P:
 
 
 def _simplify_fields(payload: Struct) -> dict[str, object]:
-    """The fields that are set, by their names on the wire."""
+    """The fields that are set, by their wire names."""
     return {
         camel: _simplify(value) for snake, camel in _NAMES if (value := getattr(payload, snake, UNSET)) is not UNSET
     }
 
 
 def _simplify(value: object) -> object:
-    """Text as plain text, whatever its class; the member of an enumeration as its value."""
+    """A string as a plain `str`, whatever its class; an enum member as its value."""
     if isinstance(value, Enum):
         value = value.value
     text = to_text(value)
@@ -174,7 +168,7 @@ def _simplify(value: object) -> object:
 
 
 def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidRequestError:
-    """What msgspec has found, as an error of ours."""
+    """Convert an error of msgspec."""
     match = _FAULT().match(fault)
     if match is None:
         return refuse("payload", fields, fault, "check the types of its fields")
@@ -190,7 +184,7 @@ def _explain(fault: str, fields: dict[str, object], shown_type: str) -> InvalidR
 def _check_version(wire: AppointmentFields, version: str) -> None:
     if wire.appointment_status == "active" and version != "v3":
         hint = 'use LeadConnector(…, version="v3"), or another status'
-        raise refuse("appointment_status", "active", "only version v3 takes it", hint)
+        raise refuse("appointment_status", "active", "only version v3 accepts it", hint)
 
 
 def _check_rule(wire: AppointmentFields) -> None:
@@ -199,12 +193,12 @@ def _check_rule(wire: AppointmentFields) -> None:
     from .._rrule import find_rule_fault  # noqa: PLC0415 - only series need dateutil
 
     if fault := find_rule_fault(wire.rrule):
-        raise refuse("rrule", wire.rrule, fault, "give an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'")
+        raise refuse("rrule", wire.rrule, fault, "pass an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'")
     if wire.ignore_free_slot_validation is not True:
         raise refuse(
             "rrule",
             wire.rrule,
-            "the server ignores a rule while it checks the slot",
+            "the server ignores a rule if it checks the slot",
             "set ignore_free_slot_validation=True as well",
         )
 
@@ -236,12 +230,12 @@ def _render_times(fields: dict[str, object]) -> None:
         try:
             fields["endTime"] = _format(end, start.tzinfo, style)
         except OverflowError:
-            reason = "at the offset of the start it is outside the years 1 to 9999"
-            raise refuse("end_time", fields["endTime"], reason, "give a time within them") from None
+            reason = "in the offset of the start it is outside the years 1 to 9999"
+            raise refuse("end_time", fields["endTime"], reason, "choose a time within them") from None
 
 
 def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
-    """Put the wire's text of a time into `fields`; return the instant, or `None` where there is none."""
+    """Put the wire format of a time into `fields`; return the instant, or `None` if there is none."""
     value = fields.get(camel)
     if value is None:
         return None
@@ -255,7 +249,7 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
 
 
 def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime:
-    """As `_render_time`, of what is not a plain time at a fixed offset."""
+    """Like `_render_time`, for anything but a plain datetime with a fixed offset."""
     if type(value) is str and _AS_SENT.fullmatch(value) is not None:
         return _parse(_SNAKE[camel], value)
     try:
@@ -265,18 +259,18 @@ def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime
             check_zone(instant)
     except BadMoment as bad:
         raise refuse(_SNAKE[camel], value, bad.reason, bad.hint) from None
-    # A free slot is sent back exactly as it was offered, so text that the server understands stays as it is.
+    # A free slot is sent back exactly as it was offered, so a text in the server's format stays as it is.
     if type(value) is not str or value not in (text, f"{text[:19]}Z"):
         fields[camel] = text
     if isinstance(instant.tzinfo, timezone):
         return instant
-    # Times of one zone are compared by their clock; those of fixed offsets, as instants.
+    # Python compares times of one zone by wall clock, those with fixed offsets as instants.
     offset = timezone(instant.utcoffset() or timedelta())
     return datetime.combine(instant, instant.time(), offset)
 
 
 def _render(instant: datetime) -> str:
-    """The wire's text of a time. Raises `BadMoment` where there is none."""
+    """The wire format of a time. Raises `BadMoment` if it has none."""
     offset = instant.utcoffset()
     if offset is None or instant.microsecond or offset.seconds % _QUARTER or offset.microseconds:
         _refuse_instant(instant)
@@ -289,7 +283,7 @@ def _refuse_instant(instant: datetime) -> NoReturn:
     if offset is None:
         raise BadMoment("it has no offset", NAME_AN_INSTANT)
     if instant.microsecond:
-        raise BadMoment("the server refuses fractions of a second", "use .replace(microsecond=0)")
+        raise BadMoment("the server rejects fractions of a second", "use .replace(microsecond=0)")
     raise refuse_offset(offset)
 
 

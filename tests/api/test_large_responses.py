@@ -125,7 +125,7 @@ def test_what_was_made_to_keep_a_reader_busy_is_refused() -> None:
     ):
         error = read_success(request, 200, body)  # type: ignore[arg-type] # of any type
         assert isinstance(error, DecodeError)
-        assert "it holds more" in str(error) or "cannot be read" in str(error)
+        assert "it contains more" in str(error) or "cannot be read" in str(error)
 
 
 class Probe(Struct):

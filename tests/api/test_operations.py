@@ -261,7 +261,7 @@ async def test_notes_are_written_paged_changed_and_deleted(client: LeadConnector
     assert len([note async for note in client.list_notes(event_id)]) == 44
     with pytest.raises(NotFoundError):
         await client.delete_note(event_id, made[0].id)
-    with pytest.raises(InvalidRequestError, match="says nothing"):
+    with pytest.raises(InvalidRequestError, match="the note is empty"):
         await client.create_note(event_id, " ")
 
 

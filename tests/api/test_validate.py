@@ -238,7 +238,7 @@ def test_a_value_of_three_megabytes_is_not_shown() -> None:
 
 def test_an_empty_update_is_refused() -> None:
     """An update without a field would only reset what it leaves out."""
-    with pytest.raises(InvalidRequestError, match="no field at all"):
+    with pytest.raises(InvalidRequestError, match="no fields"):
         send()
 
 

@@ -38,7 +38,7 @@ def test_a_wall_clock_time_gets_the_offset_of_its_zone() -> None:
         ("event_id,colour\na,red\n", "colour: unknown column"),
         ("event_id,title\n,x\n", "line 2, event_id: it is empty"),
         ("event_id,title\na,x\nb,y\na,z\n", "line 4, event_id: a is a duplicate of line 2"),
-        ("event_id,title\na,\n", "line 2, payload: .*no field at all"),
+        ("event_id,title\na,\n", "line 2, payload: .*no fields"),
         ("event_id,title\na,x,y\n", "line 2: there are more cells than columns"),
         ("event_id,to_notify\na,maybe\n", "line 2, to_notify: 'maybe' is neither true nor false"),
         ("event_id,appointment_status\na,no_show\n", "line 2, appointment_status"),

@@ -37,9 +37,9 @@ def test_the_reason_survives_pickling() -> None:
 
 def test_a_payload_is_not_shown() -> None:
     """It may hold personal data."""
-    with pytest.raises(InvalidRequestError, match=r"^payload: it has no field at all; set at least one") as caught:
+    with pytest.raises(InvalidRequestError, match=r"^payload: it has no fields; set at least one") as caught:
         check_update(AppointmentUpdate())
-    assert caught.value.reason == "it has no field at all"
+    assert caught.value.reason == "it has no fields"
 
 
 def test_a_row_says_each_part_once() -> None:

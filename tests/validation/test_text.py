@@ -44,5 +44,5 @@ def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
 
 def test_a_payload_without_fields_is_not_shown() -> None:
     """Neither fields that are not set, nor those that are."""
-    with pytest.raises(InvalidRequestError, match=r"^payload: it has no field at all; set at least one field\. "):
+    with pytest.raises(InvalidRequestError, match=r"^payload: it has no fields; set at least one field\. "):
         check_update(AppointmentUpdate())
