@@ -166,13 +166,15 @@ class TokenSource:
 def _check_provider(provider: TokenProvider) -> TokenProvider:
     """Raise `ConfigurationError` for one that cannot be called without arguments."""
     try:
-        inspect.signature(provider).bind()
+        signature = inspect.signature(provider)
+    except Exception:  # a function written in C may have none, and a callable object may fail to show its own
+        return provider
+    try:
+        signature.bind()
     except TypeError:
         raise ConfigurationError(
             "the token provider takes arguments; it must be an async function without parameters"
         ) from None
-    except ValueError:  # not every function written in C has a signature
-        pass
     return provider
 
 

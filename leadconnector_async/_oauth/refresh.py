@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 from .._api.errors import redact
+from .._validation.text import clean_line
 from ..exceptions import ConfigurationError, LeadConnectorError, ReconnectRequiredError, TokenStoreError
 from ..token_stores import TokenStore
 from ..tokens import StoredToken
@@ -197,8 +198,8 @@ class TokenRefresher:
         stored = await self._store.load(key)
         if stored is not None and stored.client_id not in ("", self._client_id):
             raise ConfigurationError(
-                f"this store holds the tokens of another app for {key}: give each app its own store, or delete "
-                "what an old app left in it"
+                f"this store holds the tokens of another app for {clean_line(key)}: give each app its own store, "
+                "or delete what an old app left in it"
             )
         return stored
 

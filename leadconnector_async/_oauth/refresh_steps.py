@@ -45,6 +45,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from .._secret import Masked
+from .._validation.text import clean_line
 from ..exceptions import ReconnectRequiredError
 from ..tokens import StoredToken
 
@@ -260,7 +261,7 @@ def _is_usable(state: RefreshState, token: StoredToken, now: float) -> bool:
 def build_reconnect_error(key: str) -> ReconnectRequiredError:
     """What to raise when only a user can help."""
     return ReconnectRequiredError(
-        f"No usable token is stored for {key}: send a user through authorize_url(…), and pass the code to "
-        "exchange_code(…).",
+        f"No usable token is stored for {clean_line(key)}: send a user through authorize_url(…), and pass the "
+        "code to exchange_code(…).",
         outcome="not_applied",
     )

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import importlib
 import inspect
+import itertools
 import pkgutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -37,6 +38,7 @@ from leadconnector_async import (
     LeadConnectorError,
     MemoryTokenStore,
     OAuthApp,
+    ReconnectRequiredError,
     RetryPolicy,
     StoredToken,
 )
@@ -476,6 +478,22 @@ def test_only_our_errors_leave_an_entry_point(
                     assert not wire.reads or entry.name in WAITS_FOR_A_READING
 
     run()
+
+
+async def test_every_value_as_a_location_or_a_token_is_taken_or_refused() -> None:
+    """All pairs, as drawing a few at random has missed some."""
+    async with LeadConnector("pit-1") as client:
+        for location, token in itertools.product(VALUES, VALUES):
+            with contextlib.suppress(LeadConnectorError):
+                client.for_location(location(), token())  # type: ignore[arg-type]
+
+
+async def test_a_long_key_is_cut_in_the_error_about_it() -> None:
+    """However long an id may be, the text that names it is read by people."""
+    app = OAuthApp("client", "secret", base_url="http://127.0.0.1:1")
+    with pytest.raises(ReconnectRequiredError) as caught:
+        await app.location_token("x" * 200_000, "loc")
+    assert len(str(caught.value)) < 1000
 
 
 def test_the_values_are_what_they_claim_to_be() -> None:
