@@ -14,7 +14,7 @@ import aiohttp
 from msgspec import structs
 from yarl import URL
 
-from ._api.errors import judge_token_refusal
+from ._api.errors import classify_token_refusal
 from ._call.base_url import BASE_URL, check_base_url, read_url
 from ._oauth.codec import build_stored_token
 from ._oauth.endpoint import AppKeys, TokenEndpoint
@@ -211,7 +211,7 @@ class OAuthApp:
         try:
             response = await self._endpoint.ask_for_location(agency_token, company_id, location_id)
         except AuthenticationError as error:
-            if judge_token_refusal(error) != "expired":
+            if classify_token_refusal(error) != "expired":
                 raise
             agency_token = Secret(await agency.refresh(agency_token))
             asked_at = self._clock()

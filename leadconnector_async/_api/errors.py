@@ -28,7 +28,7 @@ from ..exceptions import (
 )
 from .statuses import find_traits
 
-__all__ = ["UNREADABLE", "TokenRefusal", "judge_token_refusal", "read_error", "redact"]
+__all__ = ["UNREADABLE", "TokenRefusal", "classify_token_refusal", "read_error", "redact"]
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def read_error(
     )
 
 
-def judge_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
+def classify_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
     """What a rejected token means, by the message; `None` if the error is not about the token."""
     of_a_token = find_traits(error.status).error_type is AuthenticationError
     if not (isinstance(error, AuthenticationError) and of_a_token):

@@ -58,7 +58,7 @@ class WireEvent(Struct, frozen=True, rename="camel"):
     """Where the examples of the webhook guide have the content of any event [doc]."""
 
 
-class TokenAnswer(Struct, frozen=True, rename="camel"):
+class TokenResponse(Struct, frozen=True, rename="camel"):
     """A response of either token endpoint [doc]. Its repr shows no secrets.
 
     Only the tokens are decoded: nothing else may cause their loss, because they are sent only once.
@@ -80,7 +80,7 @@ class TokenAnswer(Struct, frozen=True, rename="camel"):
         return []
 
 
-class CamelTokenAnswer(TokenAnswer, frozen=True, rename="camel"):
+class CamelTokenResponse(TokenResponse, frozen=True, rename="camel"):
     """The same in version v3 [doc]; accepted in every version, because tokens that are not read are lost."""
 
     access_token: str = ""

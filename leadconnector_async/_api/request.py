@@ -68,7 +68,7 @@ class Proof(Struct, Generic[T], frozen=True):
 
     request: Request[T]
     """The request that reads it back."""
-    judge: Callable[[T, Container[str]], bool | None]
+    compare: Callable[[T, Container[str]], bool | None]
     """Whether what was read shows the write, given the names that could not be decoded; `None` if inconclusive."""
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 from msgspec import structs
 
-from .._api.errors import TokenRefusal, judge_token_refusal
+from .._api.errors import TokenRefusal, classify_token_refusal
 from .._api.request import Request
 from .._retry.backoff import Backoff
 from .._retry.decide import Failure, costs_budget, is_transient
@@ -167,7 +167,7 @@ class Pipeline:
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
             return found
-        applied = proof.judge(found.value, found.unread)
+        applied = proof.compare(found.value, found.unread)
         if applied is None:
             call.unread = "It was read back, and does not show whether it was applied."
             return Failure(TransportError(call.unread), "final")
@@ -200,7 +200,7 @@ class Pipeline:
 
 def _judge(failure: Failure) -> TokenRefusal | None:
     """What a refusal of the token means; a token that could not be had is none, whatever its status."""
-    return judge_token_refusal(failure.error) if failure.phase == "status" else None
+    return classify_token_refusal(failure.error) if failure.phase == "status" else None
 
 
 async def _guard(call: CallState[T], attempt: Awaitable[R | Failure]) -> R | Failure:

@@ -17,9 +17,9 @@ from msgspec import structs
 
 from .._api.body import find_refusal, is_foreign, repair, trim
 from .._api.decode import Read
-from .._api.errors import LARGEST_READ, UNREADABLE, judge_token_refusal, read_error, redact
+from .._api.errors import LARGEST_READ, UNREADABLE, classify_token_refusal, read_error, redact
 from .._api.operations import Operation
-from .._api.payloads import CamelTokenAnswer, TokenAnswer
+from .._api.payloads import CamelTokenResponse, TokenResponse
 from .._api.request import Request
 from .._api.statuses import find_traits
 from ..exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
@@ -37,20 +37,20 @@ _GRANT: Final = re.compile(
     rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
 )
 _CLIENT: Final = re.compile(rb"invalid[_ ]client|unauthorized_client", re.I)
-_decode: Final = msgspec.json.Decoder(TokenAnswer).decode
-_decode_camel: Final = msgspec.json.Decoder(CamelTokenAnswer).decode
+_decode: Final = msgspec.json.Decoder(TokenResponse).decode
+_decode_camel: Final = msgspec.json.Decoder(CamelTokenResponse).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_number: Final = msgspec.json.Decoder(float, strict=False).decode
 
 
-def build_token_request(operation: Operation, form: Mapping[str, str | None]) -> Request[TokenAnswer]:
+def build_token_request(operation: Operation, form: Mapping[str, str | None]) -> Request[TokenResponse]:
     """Encode a form, omitting fields that are `None`."""
     fields = {name: value for name, value in form.items() if value is not None}
     return Request(operation, operation.path, urlencode(fields).encode(), _read)
 
 
 def build_stored_token(
-    answer: TokenAnswer, asked_at: float, client_id: str, known: StoredToken | None = None
+    answer: TokenResponse, asked_at: float, client_id: str, known: StoredToken | None = None
 ) -> StoredToken:
     """What to store of a response. Fields that it omits, or that cannot be read, are those of `known`.
 
@@ -70,7 +70,7 @@ def build_stored_token(
     )
 
 
-def read_token(request: Request[TokenAnswer], status: int, body: bytes) -> TokenAnswer | DecodeError:
+def read_token(request: Request[TokenResponse], status: int, body: bytes) -> TokenResponse | DecodeError:
     """Read a 2xx: as it is, or repaired, because a pair of tokens that is not read is lost."""
     reason = "it contains no token"
     if is_foreign(body):
@@ -94,7 +94,7 @@ def find_token_refusal(status: int, body: bytes) -> int | None:
     return None if is_foreign(body) else find_refusal(status, repair(trim(body)), known=False, deletes=False)
 
 
-def _rejoin(answer: TokenAnswer) -> TokenAnswer:
+def _rejoin(answer: TokenResponse) -> TokenResponse:
     """Repairing leaves whitespace inside a token, and tokens contain none."""
     refresh_token = "".join(answer.refresh_token.split()) if answer.refresh_token else answer.refresh_token
     return structs.replace(answer, access_token="".join(answer.access_token.split()), refresh_token=refresh_token)
@@ -123,7 +123,7 @@ def is_stray(error: ApiError, body: bytes, *, renewable: bool) -> bool:
     `renewable`: the request carries a token, and another one is requested if this one may have expired.
     """
     start = body[:LARGEST_READ]
-    refusal = judge_token_refusal(error)
+    refusal = classify_token_refusal(error)
     may_be = refusal == "stray" or (refusal == "expired" and not renewable)
     return may_be and not (_GRANT.search(start) or _CLIENT.search(start))
 
@@ -163,7 +163,7 @@ def _read_lifetime(value: msgspec.Raw) -> float:
     return seconds if math.isfinite(seconds) and seconds > 0 else _LIFETIME
 
 
-def _read(body: bytes) -> Read[TokenAnswer]:
+def _read(body: bytes) -> Read[TokenResponse]:
     answer = _decode(body)
     answer = answer if answer.access_token else _decode_camel(body)
     if not answer.access_token:

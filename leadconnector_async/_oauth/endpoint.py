@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .._api.operations import Operation
-from .._api.payloads import TokenAnswer
+from .._api.payloads import TokenResponse
 from .._api.request import Request
 from .._call.proxy import find_proxy
 from .._call.transport import NoResponse, Progress, RawResponse, Transport, build_timeout, describe_cut
@@ -85,13 +85,13 @@ class TokenEndpoint:
         self._session = session
         self._way = find_proxy(base_url, session)
 
-    async def ask(self, owner: str, form: Mapping[str, str | None]) -> TokenAnswer:
+    async def ask(self, owner: str, form: Mapping[str, str | None]) -> TokenResponse:
         """Exchange a code or a refresh token. `owner` names its location or agency in errors."""
         keys = {"client_id": self._keys.client_id, "client_secret": self._keys.client_secret}
         secrets = [text for name in ("code", "refresh_token") if (text := form.get(name))]
         return await self._ask(owner, OAUTH_TOKEN, {**keys, **form}, secrets)
 
-    async def ask_for_location(self, agency_token: str, company_id: str, location_id: str) -> TokenAnswer:
+    async def ask_for_location(self, agency_token: str, company_id: str, location_id: str) -> TokenResponse:
         """Get a location's token with an agency's."""
         form = {"companyId": company_id, "locationId": location_id}
         owner = f"location {location_id}"
@@ -104,7 +104,7 @@ class TokenEndpoint:
         form: Mapping[str, str | None],
         secrets: list[str],
         token: str | None = None,
-    ) -> TokenAnswer:
+    ) -> TokenResponse:
         secrets = [*secrets, self._keys.client_secret]
         headers = CIMultiDict(
             _HEADERS if token is None else {**_HEADERS, "Authorization": Secret(f"Bearer {token}")}
@@ -115,7 +115,7 @@ class TokenEndpoint:
             error = await self._repeat(transport, request, headers, owner, secrets)
         finally:
             await transport.close()
-        if isinstance(error, TokenAnswer):
+        if isinstance(error, TokenResponse):
             return error
         hide(error, secrets)
         error.outcome = "not_applied"  # asking for a token changes nothing in a calendar
@@ -125,17 +125,17 @@ class TokenEndpoint:
     async def _repeat(
         self,
         transport: Transport,
-        request: Request[TokenAnswer],
+        request: Request[TokenResponse],
         headers: CIMultiDict[str],
         owner: str,
         secrets: list[str],
-    ) -> TokenAnswer | LeadConnectorError:
+    ) -> TokenResponse | LeadConnectorError:
         tries = 0
         while True:
             tries += 1
             reply = await self._send(transport, request, headers)
             outcome = _read_reply(request, reply, owner, secrets)
-            if isinstance(outcome, TokenAnswer):
+            if isinstance(outcome, TokenResponse):
                 return outcome
             retries = tries < _MOST_TRIES if outcome.transient else outcome.stray and tries == 1
             if not retries:
@@ -145,7 +145,7 @@ class TokenEndpoint:
             await asyncio.sleep(0 if outcome.lost and tries == 1 else pause)
 
     async def _send(
-        self, transport: Transport, request: Request[TokenAnswer], headers: CIMultiDict[str]
+        self, transport: Transport, request: Request[TokenResponse], headers: CIMultiDict[str]
     ) -> RawResponse | NoResponse:
         session = transport.open(asyncio.get_running_loop())
         bounds = build_timeout(self._timeouts)
@@ -161,8 +161,8 @@ class TokenEndpoint:
 
 
 def _read_reply(
-    request: Request[TokenAnswer], reply: RawResponse | NoResponse, owner: str, secrets: list[str]
-) -> TokenAnswer | _Failure:
+    request: Request[TokenResponse], reply: RawResponse | NoResponse, owner: str, secrets: list[str]
+) -> TokenResponse | _Failure:
     if isinstance(reply, NoResponse):
         error = TransportError(f"The token endpoint did not respond for {owner}: {reply.reason}. {_UNCHANGED}")
         return _Failure(error, lost=True, transient=not reply.certificate)
@@ -173,7 +173,7 @@ def _read_reply(
         reason = f"{got}: {reply.fault}. {_UNCHANGED}"
         return _Failure(TransportError(reason, status=reply.status), lost=True, transient=True)
     answer = read_token(request, reply.status, reply.body)
-    if isinstance(answer, TokenAnswer):
+    if isinstance(answer, TokenResponse):
         return answer
     if (status := find_token_refusal(reply.status, reply.body)) is not None:
         return _classify_refusal(request, status, reply.body, owner, secrets)
@@ -181,7 +181,7 @@ def _read_reply(
 
 
 def _classify_refusal(
-    request: Request[TokenAnswer], status: int, body: bytes, owner: str, secrets: list[str]
+    request: Request[TokenResponse], status: int, body: bytes, owner: str, secrets: list[str]
 ) -> _Failure:
     refusal = read_token_refusal(status, body, owner, secrets)
     transient = refusal.transient or isinstance(refusal, ServerError)

@@ -1,1 +1,1 @@
-"""What users pass, checked before it is used: settings, arguments, times; and text made fit to show."""
+"""Validation of what users pass: settings, arguments and times; and text made safe to display."""

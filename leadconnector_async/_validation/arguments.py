@@ -1,4 +1,4 @@
-"""Arguments of calls: ids, texts, times and ranges, refused with field, value, reason and what to do."""
+"""Arguments of calls: ids, texts, times and ranges. Errors name field, value, reason and hint."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .settings import find_text_fault, to_text
 from .text import show
 
 Parameter: TypeAlias = str | int | Sequence[str]
-"""A value of a query; a list repeats its key."""
+"""A query parameter; a list repeats its key."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING_SENT: Final = " Nothing was sent."
 _LONGEST_ID: Final = 1000
 _BAD_IN_PATH: Final = partial(re.compile, r"[\s?#]|%(?![0-9A-Fa-f]{2})")
-"""In a path as it was given: blanks, a query, and a percent sign that begins no escape."""
+"""Invalid in a path: whitespace, a query, and a percent sign that does not begin an escape."""
 _BAD_IN_DECODED_PATH: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\\]|^//|(?:^|/)\s*\.{1,2}\s*(?:[/;]|\Z)")
-"""In a path that somebody on the way may decode: whatever can lead to another one, dot segments above all."""
+"""Invalid in a path that a proxy may decode: whatever can lead to another path, above all dot segments."""
 _MOST_DECODED: Final = 5
 _LONGEST_PATH: Final = 8000
 _LARGEST_NUMBER: Final = 10**18
@@ -46,7 +46,7 @@ def describe(value: object, reason: str) -> str:
 def check_range(
     start: datetime, end: datetime, names: tuple[str, str] = ("start_time", "end_time")
 ) -> tuple[int, int]:
-    """Turn a range of aware times into epoch milliseconds, or raise `InvalidRequestError`."""
+    """Convert a range of aware times to epoch milliseconds. Raises `InvalidRequestError`."""
     first, last = check_instant(names[0], start), check_instant(names[1], end)
     counts = _count_milliseconds(names[0], first), _count_milliseconds(names[1], last)
     if counts[1] <= counts[0]:
@@ -57,10 +57,10 @@ def check_range(
 def check_instant(
     field: str, value: object, ending: str = NOTHING_SENT, *, may_be_skipped: bool = False
 ) -> datetime:
-    """An aware time as a plain `datetime` that is what it says. Raises `InvalidRequestError`."""
+    """An aware time as a plain `datetime`. Raises `InvalidRequestError`."""
     if not isinstance(value, datetime):
         raise refuse(
-            field, value, f"it is a {type(value).__name__}, not an aware datetime", "give it a time zone", ending
+            field, value, f"it is a {type(value).__name__}, not an aware datetime", "pass one with a zone", ending
         )
     try:
         return check_moment(value, may_be_skipped=may_be_skipped)
@@ -69,7 +69,7 @@ def check_instant(
 
 
 def check_zone_name(name: str, *moments: datetime) -> None:
-    """Refuse a zone that is usually not the one that is meant at these times. Raises `InvalidRequestError`."""
+    """Refuse a zone that is usually not what is meant at these times. Raises `InvalidRequestError`."""
     for moment in moments:
         try:
             check_name(name, moment)
@@ -78,7 +78,7 @@ def check_zone_name(name: str, *moments: datetime) -> None:
 
 
 def check_id(field: str, value: object) -> str:
-    """An id as plain text. Raises `InvalidRequestError` for what cannot be one."""
+    """An id as a plain `str`. Raises `InvalidRequestError`."""
     text = to_text(value)
     hint = "pass the id as the API shows it"
     if text is None or not text.strip():
@@ -86,30 +86,30 @@ def check_id(field: str, value: object) -> str:
     if fault := find_text_fault(text):
         raise refuse(field, value, fault, hint)
     if len(text) > _LONGEST_ID:
-        raise refuse(field, value, f"it has {len(text)} characters, more than any id", hint)
+        raise refuse(field, value, f"it has {len(text)} characters, more than any valid id", hint)
     return text
 
 
 def check_location(location_id: str | None) -> str:
-    """The location of a call. Raises `InvalidRequestError` if neither the call nor its client names one."""
+    """The location of a call. Raises `InvalidRequestError` if neither the call nor the client has one."""
     if location_id is None:
-        hint = "make the client with location_id=…, or pass it to the call"
+        hint = "create the client with location_id=…, or pass it to the call"
         raise refuse("location_id", location_id, "the client has no location_id", hint)
     return check_id("location_id", location_id)
 
 
 def check_text(field: str, value: object, *, lines: bool = False) -> str:
-    """A text as plain text. Raises `InvalidRequestError` for one that cannot be sent."""
+    """A text as a plain `str`. Raises `InvalidRequestError` for one that cannot be sent."""
     text = to_text(value)
     if text is None:
-        raise refuse(field, value, f"it is a {type(value).__name__}, not text", "give a string")
+        raise refuse(field, value, f"it is a {type(value).__name__}, not a string", "pass a string")
     if fault := find_text_fault(text, lines=lines):
         raise refuse(field, value, fault, "remove it")
     return text
 
 
 def check_choice(field: str, value: object, choices: Collection[str]) -> str:
-    """One of some words. Raises `InvalidRequestError`."""
+    """One of the choices. Raises `InvalidRequestError`."""
     text = to_text(value)
     if text is None or text not in choices:
         raise refuse(field, value, "it is not an accepted value", f"use {' or '.join(map(repr, choices))}")
@@ -126,21 +126,21 @@ def check_method(method: object) -> str:
     """An HTTP method, in upper case. Raises `InvalidRequestError`."""
     text = to_text(method)
     if text is None or not re.fullmatch(r"[A-Za-z]{1,20}", text):
-        raise refuse("method", method, "it is not an HTTP method", "use GET, POST, PUT, PATCH or DELETE")
+        raise refuse("method", method, "it is not a valid HTTP method", "use GET, POST, PUT, PATCH or DELETE")
     return text.upper()
 
 
 def check_path(path: object) -> str:
-    """An absolute path that stays what it is, however often it is decoded. Raises `InvalidRequestError`."""
+    """An absolute path that stays the same, however often it is decoded. Raises `InvalidRequestError`."""
     text = to_text(path)
     if text is None or not text.startswith("/") or _is_bad_path(text):
-        hint = "give a path such as '/calendars/groups', and parameters as query={…}"
+        hint = "pass a path such as '/calendars/groups', and parameters as query={…}"
         raise refuse("path", path, "it is not a plain absolute path", hint)
     return text
 
 
 def _is_bad_path(path: str) -> bool:
-    """Whether a path can lead to another one, however often it is decoded on the way: `%2e%2e` is `..` too."""
+    """Whether a path can become another one if it is decoded on the way, even repeatedly: `%2e%2e` is `..`."""
     if len(path) > _LONGEST_PATH or "//" in path or _BAD_IN_PATH().search(path):
         return True
     for _ in range(_MOST_DECODED):
@@ -148,7 +148,7 @@ def _is_bad_path(path: str) -> bool:
             return True
         try:
             decoded = unquote_to_bytes(path).decode()
-        except ValueError:  # no UTF-8, or half of a character
+        except ValueError:  # not UTF-8, or a lone surrogate
             return True
         if decoded == path:
             return False
@@ -157,11 +157,11 @@ def _is_bad_path(path: str) -> bool:
 
 
 def check_query(query: object) -> dict[str, Parameter] | None:
-    """Parameters of a query, as plain texts and numbers. Raises `InvalidRequestError`."""
+    """Query parameters as plain strings and numbers. Raises `InvalidRequestError`."""
     if query is None:
         return None
     if not isinstance(query, Mapping):
-        raise refuse("query", query, f"it is a {type(query).__name__}", "give a dict of parameters")
+        raise refuse("query", query, f"it is a {type(query).__name__}", "pass a dict of parameters")
     pairs = cast("Mapping[object, object]", query).items()
     return {check_text("query", name): _check_parameter(f"query[{show(name)}]", value) for name, value in pairs}
 
@@ -176,8 +176,8 @@ def _check_single(field: str, value: object) -> str | int:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_NUMBER:
         return int(value)
     if to_text(value) is None:
-        hint = "write it as text, or as a list of texts"
-        raise refuse(field, value, "it is neither text nor a whole number", hint)
+        hint = "pass a string, or a list of strings"
+        raise refuse(field, value, "it is neither a string nor an integer", hint)
     return check_text(field, value, lines=True)
 
 
@@ -185,4 +185,4 @@ def _count_milliseconds(field: str, moment: datetime) -> int:
     try:
         return (moment.astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
     except OverflowError:
-        raise refuse(field, moment, "in UTC it is outside the years 1 to 9999", "give a time within them") from None
+        raise refuse(field, moment, "in UTC it is outside the years 1 to 9999", "choose another time") from None

@@ -1,12 +1,12 @@
-"""Times that cannot be what is meant: found out before they are sent.
+"""Times that are probably not what is meant, found before they are sent.
 
-Three ways to be an hour, or four minutes, off without an error of anybody:
+Three mistakes that put a time off by an hour, or by four minutes, without any error:
 
-- An offset off the quarter hour. None is in use today [field]; `-04:56` is the local mean time that a pytz zone
-  stands for until its `localize` is called.
-- A time that the clocks of its zone skip. zoneinfo gives it an offset all the same. A round trip finds it: at that
-  moment the clock of the zone shows another time. A time that comes twice passes: its `fold` says which is meant.
-- `EST` and `MST`. They have no summer time, and whoever writes them in July usually means New York or Denver.
+- An offset that is not a multiple of 15 minutes. None is in use today [field]; `-04:56` is the local mean time that
+a pytz zone has until its `localize` is called.
+- A time that its zone skips. zoneinfo gives it an offset nevertheless, and a round trip through UTC reveals it: the
+  zone's wall-clock time at that moment is another one. A repeated time is accepted: its `fold` says which is meant.
+- `EST` and `MST`. They have no daylight saving time, and in July usually New York or Denver is meant.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _WITHOUT_SUMMER: Final = {
     "EST": ("America/New_York", "America/Panama"),
     "MST": ("America/Denver", "America/Phoenix"),
 }
-"""Zones without summer time, each with its usual meaning and with the place that does have that time all year."""
+"""Zones without daylight saving time: the zone that is usually meant, and one that has that time all year."""
 _NAMES: Final = ("key", "zone", "_filename")
-"""Where a zone keeps its name: of zoneinfo (and pendulum), of pytz, of dateutil."""
+"""Attributes with a zone's name: of zoneinfo (and pendulum), of pytz, of dateutil."""
 NAME_AN_INSTANT: Final = "give an aware datetime, or ISO 8601 such as '2021-06-23T03:30:00+05:30'"
 
 
 class BadMoment(ValueError):  # noqa: N818 - it never leaves the package
-    """What is wrong with a time, until it is known which field it is."""
+    """What is wrong with a time whose field is not known here."""
 
     def __init__(self, reason: str, hint: str) -> None:
         super().__init__(explain(reason, hint))
@@ -39,7 +39,7 @@ class BadMoment(ValueError):  # noqa: N818 - it never leaves the package
 
 
 def check_moment(value: datetime, *, may_be_skipped: bool = False) -> datetime:
-    """The same time as a plain `datetime`. Raises `BadMoment` if it has no offset, or one that cannot be meant."""
+    """The same time as a plain `datetime`. Raises `BadMoment` if its offset is missing or implausible."""
     moment = to_datetime(value)
     offset = read_offset(moment)
     if offset is None:
@@ -74,7 +74,7 @@ def to_datetime(value: datetime) -> datetime:
 
 
 def read_offset(moment: datetime) -> timedelta | None:
-    """The offset; `None` for a naive time. Raises `BadMoment` if its zone cannot tell."""
+    """The offset; `None` for a naive time. Raises `BadMoment` if its zone cannot compute it."""
     try:
         return moment.utcoffset()
     except Exception as error:
@@ -83,7 +83,7 @@ def read_offset(moment: datetime) -> timedelta | None:
 
 
 def refuse_offset(offset: timedelta) -> BadMoment:
-    """The error for an offset off the quarter hour."""
+    """The error for an offset that is not a multiple of 15 minutes."""
     sign, size = ("-", -offset) if offset < _NOTHING else ("+", offset)
     minutes, seconds = divmod(int(size.total_seconds()), 60)
     shown = f"{sign}{minutes // 60:02}:{minutes % 60:02}{f':{seconds:02}' if seconds else ''}"
@@ -96,7 +96,7 @@ def refuse_offset(offset: timedelta) -> BadMoment:
 
 
 def check_zone(moment: datetime, *, may_be_skipped: bool = False) -> None:
-    """Refuse a time that its zone skips, and a zone that is usually not the one that is meant."""
+    """Refuse a time that its zone skips, and a zone that is usually not what is meant."""
     zone = moment.tzinfo
     if zone is None:
         return
@@ -112,7 +112,7 @@ def check_zone(moment: datetime, *, may_be_skipped: bool = False) -> None:
 
 
 def check_name(name: str, moment: datetime) -> None:
-    """Refuse `EST` and `MST` at an aware moment at which those places have summer time that are usually meant."""
+    """Refuse `EST` and `MST` at a moment when the zones that are usually meant have daylight saving time."""
     meant = _find_meant(name)
     if meant is not None and _has_summer_time(meant[0], moment):
         raise BadMoment(
@@ -132,7 +132,7 @@ def _find_meant(name: str) -> tuple[str, str] | None:
 
 
 def find_name(zone: tzinfo) -> str:
-    """The name that a zone was made by; empty if it has none."""
+    """The name of a zone; empty if it has none."""
     for attribute in _NAMES:
         try:
             name = getattr(zone, attribute, None)
@@ -144,7 +144,7 @@ def find_name(zone: tzinfo) -> str:
 
 
 def _show_on_its_clock(moment: datetime, zone: tzinfo) -> datetime | None:
-    """What the clock of the zone shows at that moment; `None` where the zone, or the calendar, cannot say."""
+    """The wall-clock time in the zone at that moment; `None` if it cannot be computed."""
     try:
         return moment.astimezone(UTC).astimezone(zone)
     except Exception:

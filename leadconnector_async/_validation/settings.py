@@ -1,4 +1,4 @@
-"""Values that users pass: turned into plain text, and checked as settings.
+"""Settings that users pass: converted to plain values, and checked.
 
 A value of any type can arrive here. No message is built from one but through `show`, and no text is used before
 `to_text` has made it a plain `str`.
@@ -20,13 +20,13 @@ from .text import show, show_error
 T = TypeVar("T")
 
 _LONGEST_PATH: Final = 4096
-"""Bytes: what Linux takes, and more than the others."""
+"""Bytes: the limit of Linux, which is the highest."""
 _LARGEST_COUNT: Final = 1_000_000_000
 _CONTROL: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def to_text(value: object) -> str | None:
-    """The text that a value is, as a plain `str`; `None` if it is not text.
+    """A string as a plain `str`; `None` if the value is not a string.
 
     Subclasses of `str` (numpy's, Django's, members of a `StrEnum`) are texts, but msgspec does not take them.
     """
@@ -36,7 +36,7 @@ def to_text(value: object) -> str | None:
 
 
 def find_text_fault(text: str, *, lines: bool = False) -> str | None:
-    """Say why a text cannot be sent, or `None` if it can. `lines` allows line breaks.
+    """The reason why a text cannot be sent; `None` if it can. `lines` allows line breaks.
 
     A single line holds none of the characters that a reader may take for its end (those of `str.splitlines`), and
     no other control character but the tab. With line breaks allowed, only NUL is refused.
@@ -56,7 +56,7 @@ def find_text_fault(text: str, *, lines: bool = False) -> str | None:
 
 
 def check_line(name: str, value: object) -> str:
-    """A setting that is one line of text without blanks around it. Raises `ConfigurationError`."""
+    """A setting that is a non-empty line without surrounding whitespace. Raises `ConfigurationError`."""
     text = to_text(value)
     if text is None:
         raise ConfigurationError(f"{name} is {show(value)}; it must be a string")
@@ -68,14 +68,14 @@ def check_line(name: str, value: object) -> str:
 
 
 def check_kind(name: str, value: T, kind: type[object], example: str = "") -> T:
-    """A setting that is of a class. Raises `ConfigurationError`."""
+    """A setting of a given type. Raises `ConfigurationError`."""
     if not isinstance(value, kind):
         raise ConfigurationError(f"{name} is {show(value)}; it must be {example or f'a {kind.__name__}'}")
     return value
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """A setting that is one of some words. Raises `ConfigurationError`."""
+    """A setting that is one of the choices. Raises `ConfigurationError`."""
     text, known = to_text(value), tuple(choices)
     if text is None or text not in known:
         words = ", ".join(map(repr, known[:-1]))
@@ -90,7 +90,7 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_count(name: str, value: object, least: int, most: int = _LARGEST_COUNT) -> None:
-    """A setting that is a whole number. Raises `ConfigurationError`."""
+    """A setting that is an integer within bounds. Raises `ConfigurationError`."""
     if is_count(value, least, most):
         return
     much = f" and at most {most:,}" if isinstance(value, int) and value > most else ""
@@ -98,7 +98,7 @@ def check_count(name: str, value: object, least: int, most: int = _LARGEST_COUNT
 
 
 def is_count(value: object, least: int, most: int = _LARGEST_COUNT) -> bool:
-    """Whether a value is a whole number within bounds."""
+    """Whether a value is an integer within bounds."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -110,7 +110,7 @@ def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> Non
 
 
 def check_callback(name: str, value: object, *, optional: bool = True) -> None:
-    """A setting that is called while something happens, or `None` if it is optional. Raises `ConfigurationError`.
+    """A setting that is a callback, or `None` if it is optional. Raises `ConfigurationError`.
 
     An async function would only return a coroutine, which nobody awaits.
     """
@@ -125,13 +125,13 @@ def check_callback(name: str, value: object, *, optional: bool = True) -> None:
 
 
 def is_async(function: object) -> bool:
-    """Whether a function, or an object that can be called, is declared as async."""
+    """Whether a function or callable object is async."""
     kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     return any(kind(one) for kind in kinds for one in (function, type(function).__call__))
 
 
 def check_clock(clock: Callable[[], float]) -> Callable[[], float]:
-    """A clock of the user's that can be relied on. Raises `ConfigurationError`, and so does the clock itself."""
+    """A clock of the user's, checked at every call. Raises `ConfigurationError`, and so does the clock."""
     check_kind("clock", clock, Callable, "a function that returns the seconds since the epoch")  # type: ignore[arg-type]
     check_callback("clock", clock)
     return partial(_read_clock, clock)
@@ -149,7 +149,7 @@ def _read_clock(clock: Callable[[], float]) -> float:
 
 
 def check_path(name: str, value: object) -> str:
-    """A setting that is the path of a file or a folder. Raises `ConfigurationError`."""
+    """A setting that is a path. Raises `ConfigurationError`."""
     try:
         path = os.fspath(cast("os.PathLike[str]", value))
         encoded = os.fsencode(path)
@@ -171,5 +171,5 @@ def is_finite(value: object) -> TypeGuard[float]:
         return False
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:  # an integer that no float can hold
         return False

@@ -1,4 +1,4 @@
-"""Text in messages: values shown briefly, and foreign text made fit for one line."""
+"""Text in messages: values shown briefly, and foreign text made safe for one line."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from functools import partial
 from typing import Final
 
 LONGEST_TEXT: Final = 300
-"""Letters of one text that are shown."""
+"""Characters of one text that are shown."""
 LONGEST_TRACE: Final = 100
-"""Letters of a trace id: the server's have 36."""
+"""Characters of a trace id: the server's have 36."""
 _MOST_READ: Final = 4_000
-"""Letters that are looked at for those that are shown. `unescape` fails on a number of 4,300 digits."""
+"""Characters that are processed to show those. `unescape` fails on a number of 4,300 digits."""
 _UNPRINTABLE: Final = partial(
     re.compile,
     r"[\s\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U000e0000-\U000e0fff]+",
 )
-"""Blanks, control characters, marks that turn the direction of reading, and halves of characters."""
+"""Whitespace, control characters, bidirectional marks and lone surrogates."""
 _SKIPPED: Final = {
     "script": partial(re.compile, r"</script", re.I),
     "style": partial(re.compile, r"</style", re.I),
     "!--": partial(re.compile, r"-->"),
 }
-"""What a page does not show, and how it ends."""
+"""Elements that a page does not show, and how they end."""
 _OPENING: Final = partial(re.compile, r"<(!--|[a-z]+|[/!?])", re.I)
 
 
 def clean_line(text: str, longest: int = LONGEST_TEXT) -> str:
-    """One line without anything that a terminal obeys, cut after `longest` letters."""
+    """One line without control characters, cut to `longest` characters."""
     line = _UNPRINTABLE().sub(" ", text[: max(_MOST_READ, 2 * longest)]).strip()
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
 def clean_trace_id(trace_id: object) -> str | None:
-    """A trace id that can be shown; `None` where there is none."""
+    """A trace id that is safe to show; `None` if there is none."""
     return clean_line(trace_id, LONGEST_TRACE) or None if isinstance(trace_id, str) else None
 
 
 def read_page(page: str) -> str:
-    """What a page of HTML shows, on one line."""
+    """The visible text of an HTML page, on one line."""
     from html import unescape  # noqa: PLC0415 - only pages need its large table
 
     parts: list[str] = []
@@ -75,13 +75,13 @@ def show(value: object, most: int = MOST) -> str:
 
 
 def _show_text(text: str, most: int) -> str:
-    """Both quotation marks stay, so that whoever looks for a text finds where it ends."""
+    """Keep both quotation marks, so that the end of the text is visible."""
     shown = repr(shorten(text, most))
     return shown if len(shown) <= most + 2 else f"{shown[:most]}…{shown[-1]}"
 
 
 def show_error(error: BaseException, most: int = 200) -> str:
-    """What an error of code that is not ours says, on one short line. Never raises."""
+    """The message of a foreign error, on one short line. Never raises."""
     try:
         text = str(error)[:most]
     except Exception:
@@ -91,7 +91,7 @@ def show_error(error: BaseException, most: int = 200) -> str:
 
 
 def escape(text: str) -> str:
-    """A text without anything that a terminal or a log could take for more than text."""
+    """A text with everything unprintable escaped."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -1,4 +1,4 @@
-"""Safe changes: what an update must carry so that nothing else changes with it, and how it is applied."""
+"""Safe changes: what an update must include so that nothing else changes, and how it is applied."""
 
 from .plan import Change, Changes, Difference
 

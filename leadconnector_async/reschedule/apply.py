@@ -1,7 +1,7 @@
-"""Carrying out a safe change: read, plan, send, and look again if asked to.
+"""Apply a safe change: read, plan, send and, on request, verify.
 
-What is planned is checked whole before any of it is sent, and is all that is sent. If a later step is
-refused, what an earlier one changed is put back; where that cannot be done, the error says so.
+The whole plan is validated before anything is sent, and nothing else is sent. If a later step is rejected, the
+change of an earlier one is reverted; if that fails, the error says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
 
 
 class Operations(Protocol):
-    """What a client must be able to do."""
+    """The methods of a client that are used."""
 
     async def get_appointment(self, event_id: str) -> Appointment:
         """Read one."""
@@ -37,7 +37,7 @@ class Operations(Protocol):
 
 
 class Planned(Protocol):
-    """What is to be sent: a `Change`, or what was kept of one."""
+    """What is sent: a `Change`, or what the journal stores of one."""
 
     @property
     def before(self) -> Appointment:
@@ -46,12 +46,12 @@ class Planned(Protocol):
 
     @property
     def event_id(self) -> str:
-        """Which appointment."""
+        """The appointment to update."""
         ...
 
     @property
     def updates(self) -> tuple[AppointmentUpdate, ...]:
-        """What is sent, in this order."""
+        """The updates, in the order in which they are sent."""
         ...
 
 
@@ -67,7 +67,7 @@ async def prepare(
     changes: Changes,
     location_id: str | None = None,
 ) -> Change:
-    """Read what is to be changed, plan it, and check all that would be sent."""
+    """Read the appointment, plan its change, and validate every update."""
     check_choice("scope", scope, get_args(Scope))
     start_time, end_time, shift = check_times(start_time, end_time, shift)
     if changes:
@@ -90,7 +90,7 @@ async def prepare(
 async def carry_out(
     client: Operations, planned: Planned, *, verify: bool, send: Update | None = None
 ) -> Appointment:
-    """Send what was planned, by `send` if it is given. Raises what that raises, and `VerificationError`."""
+    """Send the planned updates, with `send` if given. Raises what that raises, and `VerificationError`."""
     shown, event_id, send = None, planned.event_id, send or client.update_appointment
     for number, update in enumerate(planned.updates):
         try:
@@ -106,9 +106,9 @@ async def carry_out(
 
 
 async def retry_stale(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Read, and write what relies on it; both again if the write's turn came when the reading was too old.
+    """Read, then write; both again if the reading was too old by the time the write could be sent.
 
-    Raises what `attempt` raises, and `PreconditionFailedError` if its turn always comes too late.
+    Raises what `attempt` raises, and `PreconditionFailedError` if every reading was too old.
     """
     for remaining in reversed(range(MOST_READINGS)):
         try:
@@ -120,7 +120,7 @@ async def retry_stale(attempt: Callable[[], Awaitable[T]]) -> T:
 
 
 def list_expected(before: Appointment, updates: Sequence[AppointmentUpdate]) -> list[Appointment]:
-    """How an appointment may look while its updates are on their way: as it was, and after the first of two."""
+    """The states that an appointment can have between its updates: as it was read, and after the first of two."""
     if len(updates) < 2:
         return [before]
     return [before, structs.replace(before, assigned_user_id=updates[0].assigned_user_id)]
@@ -135,14 +135,14 @@ async def _read(client: Operations, event_id: str) -> Appointment:
 
 
 def _check_location(before: Appointment, event_id: str, location_id: str | None) -> None:
-    """A token of another location than the client's would change somebody else's calendar."""
+    """With a token for another location, the calendar of somebody else would change."""
     if other := name_other_location(before, location_id):
         hint = "check the token and the client's location_id"
         raise refuse("event_id", event_id, other, hint, NOTHING_CHANGED)
 
 
 def _find_master_id(before: Appointment, event_id: str) -> str | None:
-    """The master of an instance; `None` if it is none."""
+    """The master of an instance; `None` if it is not an instance."""
     from ..recurrence import parse_instance_id  # noqa: PLC0415 - as in `_checks`
 
     instance = parse_instance_id(event_id)
@@ -163,7 +163,7 @@ async def _turn_to_master(
     master_id: str | None,
     times: tuple[datetime, datetime] | None,
 ) -> tuple[Appointment, str, tuple[datetime, datetime] | None]:
-    """The master moves by as much as the instance would."""
+    """The master moves by the same amount as the instance."""
     master = before if master_id is None else await _read(client, master_id)
     if times is not None and master_id is not None:
         old_start, old_end = before.start_time, before.end_time
@@ -175,31 +175,31 @@ async def _turn_to_master(
 
 
 async def _undo(client: Operations, event_id: str, planned: Planned, error: BaseException) -> None:
-    """The first step has set another assignee: set the old one again, as silently, if the rest was refused.
+    """Restore the assignee that the first step changed, without notifications, if a later step was rejected.
 
-    Whatever somebody else has changed meanwhile stays.
+    Changes that somebody else made meanwhile are kept.
     """
-    error.add_note(f"The assignee of {event_id} was changed before.")
+    error.add_note(f"The assignee of {event_id} had already been changed.")
     if not isinstance(error, LeadConnectorError) or error.outcome != "not_applied":
         return
     kept = planned.before.assigned_user_id
     try:
         now = await client.get_appointment(event_id)
         if now.deleted or now.assigned_user_id != planned.updates[0].assigned_user_id:
-            error.add_note("Somebody else has changed that since.")
+            error.add_note("Somebody else has changed the assignee since.")
             return
         changes = cast("Changes", {"assigned_user_id": kept, "to_notify": False})
         for back in plan_change(now, event_id=event_id, changes=changes).updates:
             await client.update_appointment(event_id, back)
     except LeadConnectorError as second:
         error.outcome = "unknown"
-        error.add_note(f"It could not be put back to {kept}: {second.args[0]}")
+        error.add_note(f"It could not be restored to {kept}: {second.args[0]}")
     else:
-        error.add_note(f"It was put back to {kept}.")
+        error.add_note(f"It was restored to {kept}.")
 
 
 async def _verify(client: Operations, event_id: str, planned: Planned) -> Appointment:
-    text = f"The server answered the change of {event_id} with a success"
+    text = f"The server reported success for the change of {event_id}"
     try:
         shown = await client.get_appointment(event_id)
     except LeadConnectorError as error:

@@ -1,13 +1,12 @@
-"""Safe changes: what an update must carry so that nothing else changes with it.
+"""Safe changes: what an update must include so that nothing else changes.
 
-An update is not a clean patch [field, September 2026]. What it does not carry can be reset (the status), what it
-carries beside another change can make the server drop all of it (an assignee who is not in the team), and an
-update that does not move an appointment can collide with itself. So a safe change is planned from the appointment
-as it is: status, assignee and calendar are sent along, the length is kept, both times are sent in one offset, the
-slot is checked if and only if the appointment moves, and a new assignee is set in a step of its own, before the
-new time and without a message to anybody.
+An update is not a clean patch [field, September 2026]. What it omits can be reset (the status); one rejected field
+can make the server drop the others (an assignee who is not in the team); and an update that does not move an
+appointment can collide with itself. So a safe change is planned from the current appointment: status, assignee and
+calendar are included, the length is kept, both times are sent in one offset, the slot is checked if and only if the
+appointment moves, and a new assignee is set in a step of its own, before the new time and without notifications.
 
-A plan says all that it would do before anything is done.
+A plan shows everything it would do before anything is done.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from ..exceptions import InvalidRequestError
 from ..models import Appointment, AppointmentStatus, AppointmentUpdate, MeetingLocationType
 
 Scope: TypeAlias = Literal["instance", "series"]
-"""What of a recurring appointment is meant."""
+"""Which part of a recurring appointment to change."""
 
 NOTHING_CHANGED: Final = " Nothing was changed."
 _KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
-"""`active` cannot be sent by every version, and is not what an update resets."""
+"""`active` can be sent in version v3 only, and updates do not reset it."""
 _PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
-"""`default` says nothing about the place, so nothing is lost with it."""
+"""`default` says nothing about the location, so nothing is lost."""
 _FIXED_TO_TIMES: Final = re.compile(r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
 _FIXED_TO_DAYS: Final = re.compile(r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
 
@@ -40,7 +39,7 @@ _COMPARED: Final = frozenset(SHOWN) - {"rrule"}
 
 
 class Changes(TypedDict, total=False):
-    """What can be changed beside the times: fields of `AppointmentUpdate`."""
+    """What can be changed besides the times: fields of `AppointmentUpdate`."""
 
     title: str
     description: str
@@ -76,7 +75,7 @@ class Change(Struct, frozen=True):
     updates: tuple[AppointmentUpdate, ...]
     """What would be sent, in order; empty if nothing would change."""
     differences: tuple[Difference, ...]
-    """What would be different afterwards."""
+    """How the appointment would differ afterwards."""
 
     def __str__(self) -> str:
         lines = [str(difference) for difference in self.differences] or ["nothing changes"]
@@ -92,7 +91,7 @@ def plan_change(
     shift: timedelta | None = None,
     changes: Changes | None = None,
 ) -> Change:
-    """Plan the change of one appointment. Raises `InvalidRequestError` where it cannot be planned safely."""
+    """Plan the change of one appointment. Raises `InvalidRequestError` if there is no safe way."""
     times = decide_times(before, start_time, end_time, shift)
     wanted = AppointmentUpdate(**(changes or {}))
     differences = _list_differences(before, wanted, times)
@@ -105,7 +104,7 @@ def plan_change(
 def decide_times(
     before: Appointment, start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
 ) -> tuple[datetime, datetime] | None:
-    """The new start and end; `None` if they stay. A start alone keeps the length."""
+    """The new start and end; `None` if unchanged. A start alone keeps the length."""
     start_time, end_time, shift = check_times(start_time, end_time, shift)
     if before.start_time is None or before.end_time is None:
         raise _refuse(
@@ -124,7 +123,7 @@ def decide_times(
         given = {"shift": shift, "start_time": start_time, "end_time": end_time}
         name = next(name for name, value in given.items() if value is not None)
         reason = "the appointment would be outside the years 1 to 9999"
-        raise _refuse(name, given[name], reason, "give a time within them") from None
+        raise _refuse(name, given[name], reason, "choose a time within them") from None
     if end <= start:
         raise _refuse("end_time", end, f"it is not after the start ({start})", "choose a later time")
     return (start, end) if (start, end) != (old_start, old_end) else None
@@ -133,13 +132,13 @@ def decide_times(
 def check_times(
     start_time: datetime | None, end_time: datetime | None, shift: timedelta | None
 ) -> tuple[datetime | None, datetime | None, timedelta | None]:
-    """What a caller asks for, before anything is known of the appointment. Raises `InvalidRequestError`."""
+    """Check the arguments before the appointment is known. Raises `InvalidRequestError`."""
     if shift is not None:
         if not isinstance(shift, timedelta):
-            raise _refuse("shift", shift, f"it is a {type(shift).__name__}", "give a timedelta")
+            raise _refuse("shift", shift, f"it is a {type(shift).__name__}", "pass a timedelta")
         if start_time is not None or end_time is not None:
-            raise _refuse("shift", shift, "new times are given as well", "give either shift or start_time")
-        # A subclass, such as pandas', would make the times its own.
+            raise _refuse("shift", shift, "start_time or end_time is given as well", "pass only one of them")
+        # Arithmetic with a subclass, such as pandas', would return its own type.
         shift = timedelta(shift.days, shift.seconds, shift.microseconds)
     start, end = (
         None if value is None else check_instant(name, value, NOTHING_CHANGED)
@@ -149,7 +148,7 @@ def check_times(
 
 
 def check_series_move(master: Appointment, times: tuple[datetime, datetime] | None) -> None:
-    """Refuse a move of a whole series that its rule would not follow: the rule stays as it is."""
+    """Refuse to move a series whose rule would not follow: the rule itself is not changed."""
     if times is None:
         return
     rule = (master.rrule or "").upper()
@@ -158,21 +157,21 @@ def check_series_move(master: Appointment, times: tuple[datetime, datetime] | No
     )
     if not rule or _FIXED_TO_TIMES.search(rule) or (days_change and _FIXED_TO_DAYS.search(rule)):
         hint = "send start_time, end_time and the new rrule together by update_appointment"
-        raise _refuse("rrule", master.rrule, "the series would not follow, because the rule stays as it is", hint)
+        raise _refuse("rrule", master.rrule, "the rule would not follow the new times", hint)
 
 
 def _fix(name: str, moment: datetime) -> datetime:
-    """The same moment at a fixed offset: times of one zone would be compared and subtracted by their clock."""
+    """The same moment with a fixed offset: Python compares and subtracts times of one zone by wall clock."""
     offset = moment.utcoffset()
     if offset is None:
-        raise _refuse(name, moment, "it has no offset", "give an aware datetime")
+        raise _refuse(name, moment, "it has no offset", "pass an aware datetime")
     return moment.replace(tzinfo=timezone(offset), fold=0)
 
 
 def _keep(
     before: Appointment, wanted: AppointmentUpdate, times: tuple[datetime, datetime] | None
 ) -> AppointmentUpdate:
-    """Send along what the server would reset, and the slot check as it must be."""
+    """Include what the server would reset, and the right slot check."""
     moves = times is not None or _differs(before.calendar_id, wanted.calendar_id)
     current = structs.asdict(before) | {"appointment_status": _keep_status(before, wanted)}
     kept = {row.name: _choose(getattr(wanted, row.name), current[row.name]) for row in FIELDS if row.kept}
@@ -198,9 +197,9 @@ def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetT
 
 
 def _split(before: Appointment, update: AppointmentUpdate) -> tuple[AppointmentUpdate, ...]:
-    """A new assignee is set first and silently: a person who is refused does not take the time along.
+    """Set a new assignee first, without notifications, so that rejecting the person does not drop the new time.
 
-    Not beside another calendar: its team is another one.
+    Not together with another calendar, which has another team.
     """
     moves_alone = update.start_time is not UNSET and not _differs(before.calendar_id, update.calendar_id)
     if not moves_alone or not _differs(before.assigned_user_id, update.assigned_user_id):

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from leadconnector_async import LeadConnector, ReconnectRequiredError, RetryPolicy, with_response
-from leadconnector_async._api.errors import TokenRefusal, judge_token_refusal, read_error
+from leadconnector_async._api.errors import TokenRefusal, classify_token_refusal, read_error
 from leadconnector_async._call.state import Recovery, Step
 from leadconnector_async.exceptions import AuthenticationError, PermissionDeniedError, TokenExpiredError
 from leadconnector_async.sandbox import Sandbox
@@ -58,9 +58,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_401_is_judged_by_its_text(body: object, refusal: TokenRefusal) -> None:
     """In any case, with or without its full stop, alone or in a list, in every shape of the body."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    assert judge_token_refusal(read_error(401, content)) == refusal
-    assert judge_token_refusal(read_error(403, content)) is None
-    assert judge_token_refusal(ReconnectRequiredError("x")) is None
+    assert classify_token_refusal(read_error(401, content)) == refusal
+    assert classify_token_refusal(read_error(403, content)) is None
+    assert classify_token_refusal(ReconnectRequiredError("x")) is None
 
 
 @pytest.mark.parametrize(

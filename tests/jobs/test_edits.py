@@ -133,7 +133,7 @@ async def test_an_assignee_that_somebody_has_changed_since_is_not_put_back(
         await client.reschedule_appointment(event.id, shift=timedelta(weeks=5), assigned_user_id=first)
     await editing
     assert sandbox.appointment(event.id).assigned_user_id == second
-    assert "Somebody else has changed that since." in caught.value.__notes__
+    assert "Somebody else has changed the assignee since." in caught.value.__notes__
 
 
 @pytest.mark.parametrize("field", ["title", "address", "description"])

@@ -13,7 +13,7 @@ from leadconnector_async import (
     StoredToken,
     UnprocessableError,
 )
-from leadconnector_async._api.payloads import TokenAnswer
+from leadconnector_async._api.payloads import TokenResponse
 from leadconnector_async._oauth.codec import OAUTH_TOKEN, build_stored_token, build_token_request, read_token
 from leadconnector_async.sandbox import Sandbox
 
@@ -26,7 +26,7 @@ CAMEL = b'"accessToken": "a", "refreshToken": "r", "expiresIn": 60, "tokenType":
 
 def store(body: bytes, known: StoredToken | None = None) -> StoredToken:
     read = read_token(REQUEST, 200, body)
-    assert isinstance(read, TokenAnswer)
+    assert isinstance(read, TokenResponse)
     return build_stored_token(read, 1000.0, "app", known)
 
 

@@ -346,7 +346,7 @@ async def test_what_is_half_done_is_said(client: LeadConnector, sandbox: Sandbox
     with pytest.raises(BadRequestError) as caught:
         await client.reschedule_appointment(event_id, shift=MOVE, assigned_user_id=other)
     assert caught.value.outcome == "unknown"
-    assert "could not be put back" in caught.value.__notes__[1]
+    assert "could not be restored" in caught.value.__notes__[1]
     sandbox.edit_appointment(event_id, assigned_user_id=event.assigned_user_id)
     sandbox.faults.plan("update_appointment", ["ok", "stall 5"])
     with pytest.raises(TimeoutError):
@@ -367,7 +367,7 @@ async def test_bad_input_is_refused_before_anything_is_changed(client: LeadConne
     """What, where, and how to fix it."""
     event_id, when = sandbox.appointment_ids[0], datetime(2027, 6, 1, 9, tzinfo=UTC)
     for options, words in (
-        ({"start_time": when, "shift": MOVE}, "either shift or start_time"),
+        ({"start_time": when, "shift": MOVE}, "start_time or end_time is given as well"),
         ({"start_time": when.replace(tzinfo=None)}, "it has no offset"),
         ({"start_time": when, "end_time": when}, "it is not after the start"),
         ({"shift": MOVE, "scope": "all"}, "'instance' or 'series'"),
