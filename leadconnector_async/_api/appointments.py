@@ -1,4 +1,4 @@
-"""Appointments: created, read and updated."""
+"""Create, read and update appointments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Block slots: created and updated."""
+"""Create and update block slots."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
 
 
 def _read_odd(request: Request[T], status: int, body: bytes) -> Read[T] | DecodeError | ApiError:
-    """As `read_success`, of what is large, is perhaps not a success, or cannot be read as it is."""
+    """Like `read_success`, for a body that is large, may not be a success, or needs repair."""
     writes = request.operation.writes
     content = body
     if body[:1] != b"{":

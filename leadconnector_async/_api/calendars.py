@@ -1,4 +1,4 @@
-"""Calendars: read and listed."""
+"""Read and list calendars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An error response: status and body in, the most specific error out."""
+"""Turn an error response into the most specific error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of any kind: listed and deleted; and blocked slots, listed."""
+"""List and delete events of any kind, and list blocked slots."""
 
 from __future__ import annotations
 

@@ -70,9 +70,9 @@ IDS: Final = frozenset(row.name for row in FIELDS if row.kind == "id")
 TIMES: Final = tuple(row.name for row in FIELDS if row.kind == "time")
 INSTRUCTIONS: Final = frozenset(row.name for row in FIELDS if row.kind == "instruction")
 SHOWN: Final = tuple(row.name for row in FIELDS if row.shown != "never")
-"""What some response shows."""
+"""Fields that some response shows."""
 WATCHED: Final = tuple(row.name for row in FIELDS if row.shown == "always")
-"""What somebody else's change shows up in, whichever response is read."""
+"""Fields in which every reading shows somebody else's change."""
 PLANNED: Final = tuple(name for name in WATCHED if BY_NAME[name].kind != "rule")
-"""What a plan can change and every reading shows: its rows can say how it was, in columns `before_…`."""
+"""Fields that a plan can change and every reading shows: a row can state their old value in a column `before_…`."""
 PERSONAL: Final = tuple(row.name for row in FIELDS if row.personal)

@@ -1,4 +1,4 @@
-"""Notes of an appointment: listed page by page, created, updated and deleted."""
+"""List, create, update and delete the notes of an appointment."""
 
 from __future__ import annotations
 

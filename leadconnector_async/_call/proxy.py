@@ -23,7 +23,7 @@ from .._validation.settings import check_kind
 from ..exceptions import ConfigurationError
 from .base_url import is_loopback
 
-_MEND: Final = "set it to an address such as http://proxy.example.com:3128, or name the host in NO_PROXY"
+_HINT: Final = "set it to an address such as http://proxy.example.com:3128, or name the host in NO_PROXY"
 
 
 class ProxyRoute(TypedDict, total=False):
@@ -112,11 +112,11 @@ def _parse(text: Secret) -> URL | None:
 def _check(given: _Given) -> None:
     scheme = given.address.scheme if given.address is not None and given.address.host else ""
     if not scheme:
-        raise ConfigurationError(f"{given.name} is not the address of a proxy; {_MEND}")
+        raise ConfigurationError(f"{given.name} is not the address of a proxy; {_HINT}")
     if scheme.startswith("socks"):
-        raise ConfigurationError(f"{given.name} is a SOCKS proxy, which cannot be used here; {_MEND}")
+        raise ConfigurationError(f"{given.name} is a SOCKS proxy, which cannot be used here; {_HINT}")
     if scheme not in ("http", "https"):
-        raise ConfigurationError(f"{given.name} is a {scheme}:// address, which cannot be used here; {_MEND}")
+        raise ConfigurationError(f"{given.name} is a {scheme}:// address, which cannot be used here; {_HINT}")
 
 
 def _check_machine(given: _Given, base_url: URL) -> None:

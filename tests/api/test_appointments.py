@@ -124,7 +124,7 @@ def test_a_recorded_error_is_the_most_specific_one(name: str) -> None:
     assert error.messages[0] in str(error)
 
 
-def test_each_of_the_look_alike_401s_says_what_to_mend() -> None:
+def test_each_of_the_look_alike_401s_says_what_to_fix() -> None:
     """Six 401s, six texts."""
     texts = {str(read_error(401, encode(SAMPLES[name]["body"]))) for name in ERRORS if name.startswith("401")}
     assert len(texts) == 6

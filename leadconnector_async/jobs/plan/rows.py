@@ -26,7 +26,7 @@ IGNORED: Final = "outcome_"
 _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
 _FREE_TEXTS: Final = TEXTS | {f"before_{name}" for name in TEXTS}
 _IDS: Final = IDS | {f"before_{name}" for name in IDS} | {"location_id"}
-_ZONE_MEND: Final = "write it with an offset, or name a zone in a column timezone"
+_ZONE_HINT: Final = "write it with an offset, or name a zone in a column timezone"
 _TRUTH: Final = {"true": True, "false": False}
 _OTHERS: Final = ("event_id", "location_id", "shift", "timezone", *(f"before_{name}" for name in PLANNED))
 _KNOWN: Final = {
@@ -237,7 +237,7 @@ def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") 
     if moment != moment:  # noqa: PLR0124 - pandas.NaT, which is a datetime that is missing
         raise BadRow(name, f"{show(moment)} is not a time", "leave it out to keep it")
     if zone is None:
-        raise BadRow(name, f"{shorten(text or moment.isoformat())} has no offset", _ZONE_MEND)
+        raise BadRow(name, f"{shorten(text or moment.isoformat())} has no offset", _ZONE_HINT)
     try:
         placed = place(moment, zone)
     except BadZone as bad:
