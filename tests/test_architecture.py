@@ -71,9 +71,9 @@ LAYERS = {
         __init__
         app
         jobs
-        calls plan reschedule
-        edge session
-        demo interrupt job_report
+        calls demo plan reschedule sandbox
+        errors session
+        interrupt job_report
         exit_codes progress
         arguments connect output
         terminal

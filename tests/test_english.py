@@ -41,11 +41,6 @@ PHRASES = {
 REMAINING: dict[str, int] = {
     "leadconnector_async/_call/attempt.py": 1,
     "leadconnector_async/_call/state.py": 2,
-    "leadconnector_async/cli/edge.py": 1,
-    "leadconnector_async/cli/exit_codes.py": 1,
-    "leadconnector_async/cli/jobs.py": 2,
-    "leadconnector_async/cli/output.py": 2,
-    "leadconnector_async/cli/reschedule.py": 1,
     "leadconnector_async/jobs/job.py": 1,
     "leadconnector_async/jobs/journal/load.py": 1,
     "leadconnector_async/jobs/journal/writer.py": 1,

@@ -15,28 +15,33 @@ from ..jobs.plan.shift import find_zone, place
 from ..models import Appointment, AppointmentUpdate
 
 JOBS: Final = Group("Jobs", sort_key=1)
+SINGLE: Final = Group("Single calls", sort_key=2)
+SANDBOX: Final = Group("Sandbox", sort_key=3)
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Yes = Annotated[bool, Parameter(name="--yes", negative="", show_default=False)]
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
+Texts = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
+From = Annotated[str, Parameter(name="--from")]
+To = Annotated[str, Parameter(name="--to")]
 Profile = Annotated[str | None, Parameter(name="--profile")]
 
-_FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
+_FIELDS: Final = AppointmentUpdate.__struct_fields__
+_LONGEST_RANGE: Final = timedelta(days=31)
 
 
 def read_changes(texts: Iterable[str], *, shift: bool = False) -> dict[str, str]:
-    """The values by field, in snake case; `shift` is one if it may be. Raises `ConfigurationError`."""
+    """The values of `--set` by field, in snake case; `shift` allows that too. Raises `ConfigurationError`."""
     changes: dict[str, str] = {}
     for text in texts:
         spelling, equals, value = text.partition("=")
         if not equals or not spelling.strip():
-            raise ConfigurationError(
-                f"--set {text!r}: write it as FIELD=VALUE, such as appointment_status=confirmed"
-            )
+            raise ConfigurationError(f"--set {text!r}: write FIELD=VALUE, such as appointment_status=confirmed")
         name = _name(spelling)
         if name not in _FIELDS and not (shift and name == "shift"):
-            raise ConfigurationError(f"--set {spelling}: there is no such field; {_list_fields()}")
+            known = ", ".join(field for field in _FIELDS if field != "rrule")
+            raise ConfigurationError(f"--set {spelling}: unknown field; use one of {known}")
         if name in changes:
-            raise ConfigurationError(f"--set {name}: it is given twice; keep one")
+            raise ConfigurationError(f"--set {name}: specified twice; keep one")
         changes[name] = value
     return changes
 
@@ -48,37 +53,30 @@ def _name(spelling: str) -> str:
         return spelling
 
 
-def _list_fields() -> str:
-    return f"use one of {', '.join(name for name in AppointmentUpdate.__struct_fields__ if name != 'rrule')}"
-
-
-_LONGEST: Final = timedelta(days=31)
-
-
-class Whose(TypedDict, total=False):
-    """Whose events are meant: one of them."""
+class Owner(TypedDict, total=False):
+    """Whose events: exactly one of these."""
 
     calendar_id: str
     user_id: str
     group_id: str
 
 
-def choose_whose(calendar: str | None, user: str | None, group: str | None) -> Whose:
+def choose_owner(calendar: str | None, user: str | None, group: str | None) -> Owner:
     """Exactly one of the three. Raises `ConfigurationError`."""
-    given: Whose = {}
+    owner: Owner = {}
     if calendar is not None:
-        given["calendar_id"] = calendar
+        owner["calendar_id"] = calendar
     if user is not None:
-        given["user_id"] = user
+        owner["user_id"] = user
     if group is not None:
-        given["group_id"] = group
-    if len(given) != 1:
-        raise ConfigurationError("give exactly one of --calendar, --user and --group")
-    return given
+        owner["group_id"] = group
+    if len(owner) != 1:
+        raise ConfigurationError("specify exactly one of --calendar, --user and --group")
+    return owner
 
 
 def read_moment(flag: str, text: str, timezone: str | None) -> datetime:
-    """A time with an offset, or a date or wall-clock time in the zone that was named."""
+    """A time with an offset, or a date or wall-clock time in the zone of `--timezone`."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -88,7 +86,7 @@ def read_moment(flag: str, text: str, timezone: str | None) -> datetime:
     if moment.tzinfo is not None:
         return moment
     if timezone is None:
-        raise ConfigurationError(f"{flag} {text}: name its zone by --timezone, such as Europe/London")
+        raise ConfigurationError(f"{flag} {text} has no time zone; add --timezone, such as Europe/London")
     try:
         return place(moment, timezone)
     except ValueError as error:
@@ -96,13 +94,20 @@ def read_moment(flag: str, text: str, timezone: str | None) -> datetime:
 
 
 def read_range(begin: str, end: str, timezone: str | None) -> tuple[datetime, datetime]:
-    """What `--from` and `--to` mean together."""
-    if timezone is not None:
-        _check_zone(timezone)
+    """The range from `--from` to `--to`. Raises `ConfigurationError`."""
+    check_timezone(timezone)
     start, finish = read_moment("--from", begin, timezone), read_moment("--to", end, timezone)
     if finish <= start:
         raise ConfigurationError(f"--to ({finish.isoformat()}) must be after --from ({start.isoformat()})")
     return start, finish
+
+
+def check_timezone(timezone: str | None) -> None:
+    """Raise `ConfigurationError` for a zone that does not exist."""
+    try:
+        _ = timezone if timezone is None else find_zone(timezone)
+    except ValueError as error:
+        raise ConfigurationError(f"--timezone: {error}") from None
 
 
 def find_day(moment: datetime, timezone: str | None) -> date | None:
@@ -110,29 +115,22 @@ def find_day(moment: datetime, timezone: str | None) -> date | None:
     return None if timezone is None else moment.astimezone(find_zone(timezone)).date()
 
 
-async def list_all(client: LeadConnector, start: datetime, end: datetime, whose: Whose) -> list[Appointment]:
+async def list_all(client: LeadConnector, start: datetime, end: datetime, owner: Owner) -> list[Appointment]:
     """The events of a range of any length, each once."""
-    found: dict[str, Appointment] = {}
-    nameless: list[Appointment] = []
+    by_id: dict[str, Appointment] = {}
+    without_id: list[Appointment] = []
     for begin, finish in _split(start, end):
-        for event in await client.list_events(begin, finish, **whose):
+        for event in await client.list_events(begin, finish, **owner):
             if event.id:
-                found[event.id] = event
+                by_id[event.id] = event
             else:
-                nameless.append(event)
-    return [*found.values(), *nameless]
+                without_id.append(event)
+    return [*by_id.values(), *without_id]
 
 
 def _split(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     while start < end:
-        finish = min(start + _LONGEST, end)
+        finish = min(start + _LONGEST_RANGE, end)
         yield start, finish
         start = finish
-
-
-def _check_zone(timezone: str) -> None:
-    try:
-        find_zone(timezone)
-    except ValueError as error:
-        raise ConfigurationError(f"--timezone: {error}") from None

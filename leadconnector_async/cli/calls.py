@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Final
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 from rich.text import Text
 
 from .._methods import begin_reading
@@ -20,15 +20,27 @@ from ..jobs.prepare.check import Rules, check_row
 from ..models import Appointment
 from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
-from .arguments import Json, Profile, Switch, Yes, choose_whose, list_all, read_changes, read_range
+from .arguments import (
+    SINGLE,
+    From,
+    Json,
+    Profile,
+    Switch,
+    Texts,
+    To,
+    Yes,
+    choose_owner,
+    list_all,
+    read_changes,
+    read_range,
+)
 from .connect import make_client
-from .edge import guard
+from .errors import run_command
 from .exit_codes import DONE, FAILED, USAGE
 from .output import clean, name_fields, show_event, show_events, show_slots, write_json
 from .session import ask
 from .terminal import make_consoles
 
-SINGLE: Final = Group("Single calls", sort_key=2)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -44,9 +56,9 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
     event_id
         Id of an event, or of an instance of a series.
     json_output
-        Print it as one JSON object, by the API's names.
+        Print it as one JSON object, with the API's field names.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -55,7 +67,7 @@ async def get(event_id: EventId, *, json_output: Json = False, profile: Profile 
             show_event(await client.get_appointment(event_id), as_json=json_output)
         return DONE
 
-    return await guard(work, reads=True)
+    return await run_command(work, reads=True)
 
 
 async def update(
@@ -67,7 +79,7 @@ async def update(
     json_output: Json = False,
     profile: Profile = None,
 ) -> int:
-    """Change an appointment, and keep the rest of it as it is.
+    """Change an appointment, and leave its other fields as they are.
 
     Example: leadconnector update EWoEjmGE628b0m6zivxZ --set title="By phone" --set appointment_status=confirmed
 
@@ -76,17 +88,16 @@ async def update(
     event_id
         Id of an event, or of an instance of a series.
     changes
-        A field of an appointment and its new value, such as `title="By phone"`; `shift=+2d` moves it. May be
-        repeated.
+        A field and its new value, such as `title="By phone"`; `shift=+2d` moves the appointment. May be repeated.
     plain
-        Send what is set and no more. That can put `showed` and `noshow` back to `confirmed`; without this flag the
-        appointment is read first, and what an update would reset goes along.
+        Send the changes only. The server may then reset `showed` and `noshow` to `confirmed`; without this flag the
+        appointment is read first, and what an update would reset is sent along.
     timezone
-        IANA name of the zone for times without an offset.
+        IANA name of the time zone of times without an offset.
     json_output
-        Print it as one JSON object, by the API's names.
+        Print it as one JSON object, with the API's field names.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -100,7 +111,7 @@ async def update(
             show_event(changed, as_json=json_output)
         return DONE
 
-    return await guard(work)
+    return await run_command(work)
 
 
 async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = False, profile: Profile = None) -> int:
@@ -113,11 +124,11 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
     event_id
         Id of an event, or of an instance of a series.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     json_output
         Print `{"succeeded": true}`.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -130,17 +141,19 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
         if json_output:
             write_json({"succeeded": succeeded})
         else:
-            console, words = (out, "is deleted") if succeeded else (err, "is not deleted, says the server")
+            console, words = (
+                (out, "was deleted") if succeeded else (err, "was not deleted: the server reports no success")
+            )
             console.print(Text(clean(f"{event_id} {words}.")), soft_wrap=True)
         return DONE if succeeded else FAILED
 
-    return await guard(work)
+    return await run_command(work)
 
 
 async def list_events(
     *,
-    begin: Annotated[str, Parameter(name="--from")],
-    end: Annotated[str, Parameter(name="--to")],
+    begin: From,
+    end: To,
     calendar: str | None = None,
     user: str | None = None,
     group: str | None = None,
@@ -148,36 +161,36 @@ async def list_events(
     json_output: Json = False,
     profile: Profile = None,
 ) -> int:
-    """List appointments of a calendar, a user or a group.
+    """List the appointments of a calendar, a user or a group.
 
     Example: leadconnector list --calendar ID --from 2027-03-10 --to 2027-03-11 --timezone Europe/London
 
     Parameters
     ----------
     begin
-        First day, or first moment.
+        First day, or start time.
     end
-        The day after the last one, or the moment after.
+        The day after the last day, or end time.
     calendar
-        Id of the calendar; or of a user, or of a group.
+        Id of the calendar. Specify this, `--user` or `--group`.
     user
-        Id of the person.
+        Id of the user.
     group
         Id of the group.
     timezone
-        IANA name of the zone in which days are counted.
+        IANA name of the time zone of the days.
     json_output
-        Print them as one JSON array, by the API's names.
+        Print them as one JSON array, with the API's field names.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
     async def work() -> int:
-        whose = choose_whose(calendar, user, group)
+        owner = choose_owner(calendar, user, group)
         first, last = read_range(begin, end, timezone)
         async with make_client(profile) as client:
-            found = await list_all(client, first, last, whose)
+            found = await list_all(client, first, last, owner)
         events = sorted(found, key=lambda event: (event.start_time or _LAST, event.id or ""))
         if json_output:
             write_json([name_fields(event) for event in events])
@@ -185,15 +198,15 @@ async def list_events(
             show_events(events)
         return DONE
 
-    return await guard(work, reads=True)
+    return await run_command(work, reads=True)
 
 
 async def free_slots(
     calendar: str,
     *,
-    begin: Annotated[str, Parameter(name="--from")],
-    end: Annotated[str, Parameter(name="--to")],
-    user: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    begin: From,
+    end: To,
+    user: Texts = (),
     timezone: str | None = None,
     json_output: Json = False,
     profile: Profile = None,
@@ -207,17 +220,17 @@ async def free_slots(
     calendar
         Id of the calendar.
     begin
-        First day, or first moment.
+        First day, or start time.
     end
-        The day after the last one, or the moment after.
+        The day after the last day, or end time.
     user
-        Id of a person who shall be free; may be repeated.
+        Id of a user who must be free; may be repeated.
     timezone
-        IANA name of the zone in which days are counted and slots are shown.
+        IANA name of the time zone of the days and slots.
     json_output
-        Print one JSON object: days, each with its slots.
+        Print one JSON object: the days, each with its slots.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -231,7 +244,7 @@ async def free_slots(
             show_slots(days)
         return DONE
 
-    return await guard(work, reads=True)
+    return await run_command(work, reads=True)
 
 
 def register(app: App) -> None:
@@ -244,9 +257,9 @@ def register(app: App) -> None:
 
 
 def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -> PlanRow:
-    """The same checks as for a row of a plan. Raises `InvalidRequestError`."""
+    """Check the changes like a row of a plan. Raises `InvalidRequestError`."""
     if is_blank(cells.get("title", "any")):
-        raise InvalidRequestError("--set title: title is empty; leave it out to keep it", field="title")
+        raise InvalidRequestError("--set title: title is empty; omit it to keep it", field="title")
     row = read_row(1, {**cells, "event_id": event_id}, timezone)
     if isinstance(row, RowFault):
         raise InvalidRequestError(f"--set {row.column}: {explain(row.reason, row.hint)}", field=row.column)
@@ -254,7 +267,7 @@ def read_update(event_id: str, cells: Mapping[str, str], timezone: str | None) -
 
 
 async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
-    """A safe change: read first, and what an update would reset goes along."""
+    """A safe change: read first, and send along what an update would reset."""
     return await retry_stale(partial(_read_and_change, client, row))
 
 

@@ -24,11 +24,11 @@ _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def make_client(profile: str | None = None) -> LeadConnector:
-    """The client for a profile. Raises `ConfigurationError` that says which variable to set."""
+    """The client of a profile. Raises `ConfigurationError` naming the variable to set."""
     settings = Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
     location_id = settings.find("LOCATION_ID")
     if location_id is None:
-        raise settings.refuse("LOCATION_ID", "the id of the location (Sub-Account)")
+        raise settings.refuse("LOCATION_ID", "set it to the id of the location (Sub-Account)")
     token = settings.make_token(location_id)
     base_url = Secret(settings.find("BASE_URL") or BASE_URL)
     return LeadConnector(token, location_id=location_id, base_url=base_url, app_info="leadconnector-cli")
@@ -39,7 +39,7 @@ class Settings:
 
     def __init__(self, environment: Mapping[str, str], profile: str | None) -> None:
         if profile is not None and not _PROFILE.fullmatch(profile):
-            raise ConfigurationError(f"{profile!r} is not a valid profile name: use letters, digits and _")
+            raise ConfigurationError(f"{profile!r} is not a valid profile name; use letters, digits and _")
         self._environment = environment
         self._prefix = _PREFIX if profile is None else f"{_PREFIX}{profile.upper().replace('-', '_')}_"
 
@@ -47,7 +47,7 @@ class Settings:
         return f"<{type(self).__name__} {self._prefix}…>"
 
     def name(self, setting: str) -> str:
-        """How a variable is called."""
+        """The name of a variable."""
         return self._prefix + setting
 
     def find(self, setting: str) -> str | None:
@@ -57,17 +57,17 @@ class Settings:
     def refuse(self, setting: str, hint: str) -> ConfigurationError:
         """The error for a variable that is not set."""
         own = self._prefix == _PREFIX or not self._environment.get(_PREFIX + setting)
-        other = "" if own else f" ({_PREFIX}{setting} is not for a profile that is named)"
-        return ConfigurationError(f"{self.name(setting)} is not set{other}: {hint}")
+        other = "" if own else f" ({_PREFIX}{setting} does not apply to a named profile)"
+        return ConfigurationError(f"{self.name(setting)} is not set{other}; {hint}")
 
     def make_token(self, location_id: str) -> TokenProvider:
-        """What gets the token."""
+        """The provider of the token."""
         match self._choose(*_KINDS):
             case "TOKEN":
-                return LocationToken(Secret(self.find("TOKEN") or ""), location_id, self._hint_other())
+                return LocationToken(Secret(self.find("TOKEN") or ""), location_id, self._describe_other())
             case "TOKEN_FILE":
                 token = read_secret(self.name("TOKEN_FILE"), self.find("TOKEN_FILE") or "")
-                return LocationToken(token, location_id, self._hint_other())
+                return LocationToken(token, location_id, self._describe_other())
             case "TOKEN_COMMAND":
                 return CommandToken(self.name("TOKEN_COMMAND"), self.find("TOKEN_COMMAND") or "", location_id)
             case "CLIENT_ID":
@@ -78,14 +78,17 @@ class Settings:
     def _make_app(self) -> OAuthApp:
         path = self.find("TOKEN_STORE")
         if path is None:
-            raise self.refuse("TOKEN_STORE", "the file that keeps the app's tokens")
+            raise self.refuse("TOKEN_STORE", "set it to the file that stores the app's tokens")
         match self._choose("CLIENT_SECRET", "CLIENT_SECRET_FILE"):
             case "CLIENT_SECRET":
                 secret = Secret(self.find("CLIENT_SECRET") or "")
             case "CLIENT_SECRET_FILE":
                 secret = read_secret(self.name("CLIENT_SECRET_FILE"), self.find("CLIENT_SECRET_FILE") or "")
             case _:
-                raise self.refuse("CLIENT_SECRET", "the secret of the app, or its file in …_CLIENT_SECRET_FILE")
+                raise self.refuse(
+                    "CLIENT_SECRET",
+                    "set it to the secret of the app, or …_CLIENT_SECRET_FILE to a file that contains it",
+                )
         base_url = Secret(self.find("BASE_URL") or BASE_URL)
         return OAuthApp(self.find("CLIENT_ID") or "", secret, store=FileTokenStore(path), base_url=base_url)
 
@@ -94,15 +97,15 @@ class Settings:
         given = [setting for setting in settings if self.find(setting) is not None]
         if len(given) > 1:
             names = " and ".join(map(self.name, given))
-            raise ConfigurationError(f"{names} are set: which one is meant? Keep one of them")
+            raise ConfigurationError(f"{names} are both set; keep only one of them")
         return given[0] if given else None
 
-    def _hint_other(self) -> str:
-        return f"set {self.name('TOKEN_COMMAND')}, or an OAuth app, for plans of several locations"
+    def _describe_other(self) -> str:
+        return f"for plans of several locations, set {self.name('TOKEN_COMMAND')} or use an OAuth app"
 
 
 LOCATION_VARIABLE: Final = "LEADCONNECTOR_LOCATION_ID"
-"""Where a command finds the location whose token is wanted."""
+"""Tells a command the location whose token is requested."""
 _COMMAND_SECONDS: Final = 30.0
 _LAST_SECONDS: Final = 1.0
 
@@ -113,19 +116,21 @@ def read_secret(name: str, path: str) -> Secret:
         with open(path, encoding="utf-8-sig") as file:
             mode = os.fstat(file.fileno()).st_mode
             if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-                raise ConfigurationError(f"{name}: others can read {path}; run: chmod 600 {shlex.quote(path)}")
+                raise ConfigurationError(
+                    f"{name}: {path} is readable by other users; run: chmod 600 {shlex.quote(path)}"
+                )
             secret = Secret(file.readline().strip())
     except (OSError, UnicodeDecodeError) as error:
-        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "not UTF-8 text"
     else:
-        reason = "its first line is empty"
+        reason = "the first line is empty"
     if not secret:  # outside of the `except`: what cannot be decoded is in the error
         raise ConfigurationError(f"{name}: {path} cannot be read ({reason})")
     return secret
 
 
 class LocationToken:
-    """A token that is known, of one location."""
+    """A fixed token of one location."""
 
     def __init__(self, token: str, location_id: str, hint: str) -> None:
         given = conceal(token)
@@ -142,14 +147,14 @@ class LocationToken:
         return self._token
 
     def for_location(self, location_id: str) -> LocationToken:
-        """Itself, or `ConfigurationError`: nothing is known of other locations."""
+        """Itself; raises `ConfigurationError` for another location."""
         if location_id != self._location_id:
-            raise ConfigurationError(f"the token is of location {self._location_id} only: {self._hint}")
+            raise ConfigurationError(f"the token is valid for location {self._location_id} only; {self._hint}")
         return self
 
 
 class CommandToken:
-    """A token that a command prints; asked for once a location, and again when the server refuses it."""
+    """A token that a command prints. It runs once per location, and again when the server rejects the token."""
 
     def __init__(
         self, name: str, command: str, location_id: str, others: dict[str, CommandToken] | None = None
@@ -161,7 +166,7 @@ class CommandToken:
         self._words = _split(name, given)
         self._location_id = location_id
         self._token: str | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._all: dict[str, CommandToken] = {} if others is None else others
         self._all[location_id] = self
 
@@ -170,40 +175,40 @@ class CommandToken:
 
     async def __call__(self) -> str:
         """The token to use now."""
-        async with self._turn:
+        async with self._lock:
             if self._token is None:
-                self._token = await self._ask()
+                self._token = await self._run()
             return self._token
 
     async def refresh(self, rejected: str) -> str:
-        """A token other than the one that was refused, if the command has another one."""
+        """Run the command again, unless that was done since the token was rejected."""
         rejected = Secret(rejected)
-        async with self._turn:
+        async with self._lock:
             if self._token is None or self._token == rejected:
-                self._token = await self._ask()
+                self._token = await self._run()
             return self._token
 
     def for_location(self, location_id: str) -> CommandToken:
-        """The same command for another location; one and the same for each."""
+        """The same command for another location; one object per location."""
         known = self._all.get(location_id)
         return known or CommandToken(self._name, self._command, location_id, self._all)
 
-    async def _ask(self) -> str:
-        """Run the command; what it says on stderr is shown."""
+    async def _run(self) -> str:
+        """Run the command; its stderr is passed through."""
         transport, listener = await self._start(asyncio.get_running_loop())
         try:
             async with asyncio.timeout(_COMMAND_SECONDS):
-                await listener.all_said
+                await listener.closed
         except TimeoutError:
-            raise self._refuse(f"it took longer than {_COMMAND_SECONDS:g} s") from None
+            raise self._refuse(f"it did not finish within {_COMMAND_SECONDS:g} s") from None
         finally:
             transport.close()
             await asyncio.wait([listener.ended], timeout=_LAST_SECONDS)
         if code := transport.get_returncode():
-            raise self._refuse(f"it ended with exit code {code}")
+            raise self._refuse(f"exit code {code}")
         token = Secret(listener.output.decode("utf-8", "replace").partition("\n")[0].strip())
         if not token:
-            raise self._refuse("its first line is empty")
+            raise self._refuse("the first line of its output is empty")
         return token
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> tuple[asyncio.SubprocessTransport, _Listener]:
@@ -227,37 +232,39 @@ class CommandToken:
             del ended
 
     def _refuse(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._name} gave no token for location {self._location_id}: {reason}")
+        return ConfigurationError(f"{self._name} returned no token for location {self._location_id}: {reason}")
 
 
 class _Listener(asyncio.SubprocessProtocol):
-    """Keeps what a command prints. What it has started may hold its output, and so is not waited for."""
+    """Collects what a command prints. Its children may keep its output open, so their end is not awaited."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.output = bytearray()
         self.ended: asyncio.Future[None] = loop.create_future()
-        self.all_said: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self.output += data
 
     def process_exited(self) -> None:
-        _settle(self.ended)
+        _complete(self.ended)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _settle(self.all_said)
+        _complete(self.closed)
 
 
-def _settle(future: asyncio.Future[None]) -> None:
+def _complete(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
 def _split(name: str, command: Secret) -> list[str]:
-    reason = "it is blank"
+    reason = "it is empty"
     try:
         if words := shlex.split(command):
             return [Secret(word) for word in words]
     except ValueError as error:
         reason = str(error)
-    raise ConfigurationError(f"{name} is not a command: {reason}")  # outside of the `except`: shlex holds the text
+    raise ConfigurationError(
+        f"{name} is not a valid command: {reason}"
+    )  # outside of the `except`: shlex holds the text

@@ -1,8 +1,9 @@
-"""`leadconnector demo`: a day is planned, moved, interrupted, resumed, verified and undone, with faults."""
+"""`leadconnector demo`: plans, moves, kills, resumes, verifies and undoes a clinic day, with faults."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import shutil
@@ -14,9 +15,10 @@ from datetime import datetime
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from cyclopts import App, Parameter
 from msgspec import UNSET, Struct
 from rich.table import Table
 from rich.text import Text
@@ -24,11 +26,14 @@ from rich.text import Text
 from .._api.fields import SHOWN, TIMES
 from ..jobs import PlanRow, read_plan
 from ..sandbox import BookedAppointment, Limits, Sandbox
+from .arguments import SANDBOX
+from .errors import run_command
+from .exit_codes import DONE, FAILED
 from .progress import format_seconds
-from .terminal import make_consoles
+from .terminal import DOCUMENT, make_consoles
 
 LIMITS: Final = Limits(max_requests=100, interval=1.0)
-"""A real location allows about 100 in 10 seconds; the tour is scaled to end soon."""
+"""A real location allows about 100 in 10 seconds; the demo is scaled to end soon."""
 _PLAN: Final = "clinic_day.csv"
 _JOB: Final = "clinic_day.job"
 _DAY: Final = ("--from", "2027-03-10", "--to", "2027-03-11", "--timezone", "America/New_York")
@@ -39,61 +44,91 @@ _KILLED_AFTER: Final = 100
 
 
 class Step(Struct, kw_only=True):
-    """One command, and what came of it."""
+    """One command and its result."""
 
     command: str
     exit_code: int
     seconds: float
     output: str
-    """What it said: on stdout, and on stderr if that was nothing."""
+    """Its stdout, or its stderr if that is empty."""
     killed: bool = False
 
 
 class DemoReport(Struct, kw_only=True):
-    """What happened."""
+    """The result of the demo."""
 
     planned: int
     steps: list[Step] = []
     applied: int = 0
-    """Changes of the plan that the server has applied, undoing apart."""
+    """Changes of the plan that the server applied, those of the undo not counted."""
     applied_twice: int = 0
-    """Changes of the plan that the server has applied more than once."""
+    """Changes of the plan that the server applied more than once."""
     applied_at_kill: int = 0
-    """Of these, how many when the process was killed."""
+    """How many of them when the process was killed."""
     differing: list[str] = []
     """Ids of appointments that were not as planned after the job."""
     not_undone: list[str] = []
-    """Ids of appointments that were not as before after the undoing."""
+    """Ids of appointments that were not as before after the undo."""
     requests: int = 0
     """Requests that the server saw."""
-    refused_for_rate: int = 0
+    rate_limited: int = 0
     """429s."""
     faults_planned: int = 0
-    faults_met: int = 0
+    faults_triggered: int = 0
     seconds: float = 0.0
 
     @property
-    def holds(self) -> bool:
-        """Everything is as it should be."""
+    def passed(self) -> bool:
+        """Every check of the demo succeeded."""
         return (
             bool(self.steps)
             and all(step.killed or step.exit_code == 0 for step in self.steps)
             and any(step.killed for step in self.steps)
             and not (self.differing or self.not_undone or self.applied_twice)
-            and self.faults_met == self.faults_planned
+            and self.faults_triggered == self.faults_planned
         )
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON: all figures, and whether they hold."""
-        return {**msgspec.to_builtins(self), "holds": self.holds}
+        """For JSON: all figures, and whether the demo passed."""
+        return {**msgspec.to_builtins(self), "passed": self.passed}
+
+
+async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Plan, move, kill, resume, verify and undo a clinic day of 250 rows against a local sandbox.
+
+    Needs no account and no network. Exit code 0 only if every appointment ended as planned, was changed once, and
+    was restored by the undo.
+
+    Parameters
+    ----------
+    json_output
+        Print the result as one JSON object on stdout, and nothing else.
+
+    """
+
+    async def work() -> int:
+        report = await run_demo((lambda step: None) if json_output else _show_step)
+        if json_output:
+            DOCUMENT.promise(due=False)
+            print(json.dumps(report.to_dict(), indent=2))
+        else:
+            _print_report(report)
+        return DONE if report.passed else FAILED
+
+    return await run_command(work, as_json=json_output)
+
+
+def register(app: App) -> None:
+    """Add the command."""
+    app.command(demo, group=SANDBOX)
 
 
 Show = Callable[[Step | str], None]
-"""Is told of every command, before it begins and when it has ended."""
+"""Called with every command before it starts, and with its result."""
 
 
 async def run_demo(show: Show = lambda step: None) -> DemoReport:
-    """Run the tour."""
+    """Run the demo."""
     content = (files("leadconnector_async.cli") / _PLAN).read_text("utf-8-sig")
     plan = read_plan(content.splitlines(keepends=True))
     faults = [
@@ -105,14 +140,14 @@ async def run_demo(show: Show = lambda step: None) -> DemoReport:
     try:
         _write(Path(folder, _PLAN), content)
         async with Sandbox(limits=LIMITS, faults={"update_appointment": faults}) as sandbox:
-            tour = _Demo(sandbox, plan, folder, show)
-            await tour.run()
-            tour.report.faults_planned = sum(fault != "ok" for fault in faults)
-            tour.finish()
+            demo = _Demo(sandbox, plan, folder, show)
+            await demo.run()
+            demo.report.faults_planned = sum(fault != "ok" for fault in faults)
+            demo.finish()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    tour.report.seconds = loop.time() - began
-    return tour.report
+    demo.report.seconds = loop.time() - began
+    return demo.report
 
 
 class _Demo:
@@ -122,10 +157,10 @@ class _Demo:
         self._plan = plan
         self._folder = folder
         self._show = show
-        self._before = _take_picture(sandbox, plan)
+        self._before = _take_snapshot(sandbox, plan)
 
     async def run(self) -> None:
-        """Step by step."""
+        """Run all steps."""
         calendar = next(iter(self._sandbox.store.calendars))
         await self._do("plan", "--calendar", calendar, *_DAY, "--shift", "+1w", "--output", "general_practice.csv")
         await self._do("reschedule", _PLAN, "--dry-run")
@@ -135,16 +170,16 @@ class _Demo:
         self.report.differing = _find_differences(self._plan, self._sandbox, self._before)
         self._count_changes()
         await self._do("undo", _JOB, "--yes")
-        now = _take_picture(self._sandbox, self._plan)
+        now = _take_snapshot(self._sandbox, self._plan)
         self.report.not_undone = [event_id for event_id, event in self._before.items() if now[event_id] != event]
 
     def finish(self) -> None:
         """Count what the server saw."""
         report, requests = self.report, self._sandbox.requests
         report.requests = len(requests)
-        report.refused_for_rate = requests.count_statuses()[HTTPStatus.TOO_MANY_REQUESTS]
+        report.rate_limited = requests.count_statuses()[HTTPStatus.TOO_MANY_REQUESTS]
         unused = [fault for faults in self._sandbox.faults.unused().values() for fault in faults]
-        report.faults_met = report.faults_planned - sum(fault.kind != "ok" for fault in unused)
+        report.faults_triggered = report.faults_planned - sum(fault.kind != "ok" for fault in unused)
 
     def _count_changes(self) -> None:
         applied = Counter(one.event_id for one in self._sandbox.requests.of("update_appointment") if one.applied)
@@ -156,7 +191,7 @@ class _Demo:
         await self._end(process, arguments, began, killed=False)
 
     async def _kill(self, *arguments: str) -> None:
-        """Kill it half-way."""
+        """Start it, and kill it half-way."""
         process, began = await self._start(arguments)
         writes = 0
         while writes < _KILLED_AFTER and process.returncode is None:
@@ -212,7 +247,7 @@ def _render(arguments: tuple[str, ...]) -> str:
     return shlex.join(("leadconnector", *arguments))
 
 
-def _take_picture(sandbox: Sandbox, plan: list[PlanRow]) -> dict[str, BookedAppointment]:
+def _take_snapshot(sandbox: Sandbox, plan: list[PlanRow]) -> dict[str, BookedAppointment]:
     """All appointments, and the instances of series that the plan names."""
     planned = {row.event_id: sandbox.appointment(row.event_id) for row in plan}
     return planned | {event.id: event for event in sandbox.store}
@@ -240,8 +275,8 @@ def _is_as_planned(row: PlanRow, event: BookedAppointment) -> bool:
 _MOST_LINES: Final = 8
 
 
-def show_step(step: Step | str) -> None:
-    """A command that begins, or one that has ended."""
+def _show_step(step: Step | str) -> None:
+    """Print a command that starts, or its result."""
     _, console = make_consoles()
     if isinstance(step, str):
         console.print(Text(f"$ {step}", style="bold"), soft_wrap=True)
@@ -253,8 +288,8 @@ def show_step(step: Step | str) -> None:
     console.print(Text(f"  ({end}, {format_seconds(step.seconds)})", style="dim"))
 
 
-def print_report(report: DemoReport) -> None:
-    """Say what happened."""
+def _print_report(report: DemoReport) -> None:
+    """Print the result."""
     table = Table(title="A clinic day, moved and moved back", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
@@ -262,8 +297,8 @@ def print_report(report: DemoReport) -> None:
         table.add_row(name, value)
     console, _ = make_consoles()
     console.print(table)
-    good = Text("Everything holds.", style="green")
-    console.print(good if report.holds else Text("Something does not hold.", style="red"))
+    good = Text("All checks passed.", style="green")
+    console.print(good if report.passed else Text("Some checks failed.", style="red"))
 
 
 def _list_rows(report: DemoReport) -> list[tuple[str, str]]:
@@ -273,10 +308,10 @@ def _list_rows(report: DemoReport) -> list[tuple[str, str]]:
         ("planned", f"{report.planned} rows"),
         ("applied", f"{report.applied}, {report.applied_at_kill} of them when the process was killed"),
         ("applied twice", str(report.applied_twice)),
-        ("faults", f"{report.faults_met} of {report.faults_planned} met on the way"),
-        ("after resuming", f"the sandbox's state {state}"),
-        ("after undoing", f"the sandbox's state {undone}"),
-        ("requests", f"{report.requests}, {report.refused_for_rate} refused for their rate"),
+        ("faults", f"{report.faults_triggered} of {report.faults_planned} triggered"),
+        ("after resume", f"the sandbox's state {state}"),
+        ("after undo", f"the sandbox's state {undone}"),
+        ("requests", f"{report.requests}, {report.rate_limited} rejected by the rate limit (429)"),
         ("limit", f"{LIMITS.max_requests} requests in {LIMITS.interval:g} s"),
         ("took", format_seconds(report.seconds)),
     ]

@@ -1,23 +1,8 @@
-"""Exit codes, for scripts.
-
-| code | meaning |
-| ---: | --- |
-| 0 | done; for a job: all rows are applied or in place |
-| 1 | refused by the server; for a job: some rows failed or were left out |
-| 2 | usage, settings or plan: nothing was sent |
-| 3 | too many errors, or the first rows failed |
-| 4 | the token was refused, or has no access |
-| 5 | interrupted or not reachable: the job can be resumed |
-| 6 | nobody can tell whether some changes were applied, or how; read before you send them again |
-| 7 | the journal could not be read or written |
-| 8 | the day's budget is spent: the job can be resumed, and is told when |
-| 130 | stopped at once by a second Ctrl-C; the job can be resumed |
-
-One meaning, one code, whichever command it is.
-"""
+"""Exit codes, for scripts: the same meaning has the same code, whichever command it is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from ..exceptions import (
@@ -35,6 +20,7 @@ from ..exceptions import (
     TransportError,
 )
 from ..jobs import JobSummary
+from ..jobs.states import NOT_CHANGED, count_rows, list_states
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -47,12 +33,20 @@ JOURNAL: Final = 7
 DAY_SPENT: Final = 8
 AT_ONCE: Final = 130
 
-HELP: Final = """\
-Exit codes: 0 done; 1 refused by the server, or some rows failed or were left out; 2 usage, settings or plan, and
-nothing was sent; 3 too many errors; 4 the token was refused; 5 interrupted or not reachable, can be resumed;
-6 nobody knows whether some changes were applied; 7 the journal failed; 8 the day's budget is spent, can be resumed;
-130 stopped at once by a second Ctrl-C, can be resumed.
-"""
+MEANINGS: Final[Mapping[int, str]] = {
+    DONE: "done; for a job: every row is applied, or was already in place",
+    FAILED: "rejected by the server; for a job: some rows failed, or were left out",
+    USAGE: "invalid usage, settings or plan; nothing was sent",
+    TOO_MANY: "too many errors, or one of the first rows failed",
+    NO_ACCESS: "the token was rejected or lacks access",
+    CAN_RESUME: "interrupted, or the server is unreachable; the job can be resumed",
+    UNKNOWN: "the outcome of some changes is unknown; read them before you send them again",
+    JOURNAL: "the journal cannot be read or written",
+    DAY_SPENT: "the daily limit is used up; the job can be resumed after the printed time",
+    AT_ONCE: "stopped at once by a second Ctrl-C; the job can be resumed",
+}
+HELP: Final = "  \n".join(["Exit codes:", *(f"{code} {meaning}" for code, meaning in MEANINGS.items())])
+"""Markdown: two spaces at the end of a line break it."""
 _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
     (InvalidRequestError, USAGE),
     (ConfigurationError, USAGE),
@@ -73,6 +67,7 @@ _STOPS: Final = (
     ("daily", DAY_SPENT),
     ("unreachable", CAN_RESUME),
 )
+"""Most urgent first."""
 
 
 def code_for(error: LeadConnectorError) -> int:
@@ -85,14 +80,13 @@ def code_for(error: LeadConnectorError) -> int:
 
 
 def code_of(summary: JobSummary) -> int:
-    """The code for a job as it stands, or as it ended."""
+    """The code for a job in its current state, or as it ended."""
     kinds = {stopped.kind for stopped in summary.stopped}
     for kind, code in _STOPS:
         if kind in kinds:
             return code
     if summary.remaining:
         return CAN_RESUME
-    if summary.counts.get("unknown"):
+    if count_rows(summary.counts, list_states("unknown")):
         return UNKNOWN
-    bad = sum(summary.counts.get(state, 0) for state in ("failed", "skipped", "refused"))
-    return FAILED if bad else DONE
+    return FAILED if count_rows(summary.counts, NOT_CHANGED) else DONE

@@ -1,9 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: once, to end soon; twice, to end at once.
+"""Ctrl-C, SIGTERM and SIGHUP: the first stops soon, the second at once.
 
-What the first one does depends on what is going on: whoever is at work says so by `catch_interrupts`, and the one
-who said so last is asked.
-
-The first one is answered at once and starts nothing more; the second leaves everything to the journal.
+The innermost `catch_interrupts` decides what the first one does. The second ends the process; the journal knows
+what was sent.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from .terminal import DOCUMENT, make_consoles
 
 
 def _list_signals() -> tuple[signal.Signals, ...]:
-    """SIGHUP is the same wish, unless somebody (`nohup`) has seen to it that it means nothing."""
+    """SIGHUP counts as an interrupt, unless `nohup` or the like has disabled it."""
     hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
     ignored = hangup is None or signal.getsignal(hangup) is signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *(() if hangup is None or ignored else (hangup,)))
@@ -31,42 +29,42 @@ def _list_signals() -> tuple[signal.Signals, ...]:
 _HAS_WAKEUP: Final = hasattr(signal, "siginterrupt")
 
 Stop = Callable[[], str]
-"""Ends what is going on, and says how."""
+"""Stops what is running; returns the message to print."""
 
 
-class Interrupted(Exception):  # noqa: N818 - a wish, not an error
-    """Somebody has pressed Ctrl-C instead of answering."""
+class Interrupted(Exception):  # noqa: N818 - a request, not an error
+    """Ctrl-C was pressed instead of an answer."""
 
 
 class _InterruptHandler:
-    """Who is asked, and how often there was a Ctrl-C."""
+    """The active `catch_interrupts`, innermost last, and the number of interrupts."""
 
     def __init__(self) -> None:
         self.stops: list[tuple[Stop, Callable[[], None]]] = []
-        self.times = 0
+        self.count = 0
 
     def interrupt(self) -> None:
-        self.times += 1
+        self.count += 1
         stop, clear = self.stops[-1]
-        if self.times > 1:
+        if self.count > 1:
             clear()
             leave(AT_ONCE, "Stopped at once.")
-        say(stop())
+        print_message(stop())
 
 
-_DESK: Final = _InterruptHandler()
+_HANDLER: Final = _InterruptHandler()
 
 
-def say(text: str) -> None:
-    """One line to whoever watches."""
+def print_message(text: str) -> None:
+    """One line on stderr."""
     if text:
         with suppress(OSError):
             make_consoles()[1].print(text, soft_wrap=True)
 
 
 def leave(code: int, text: str) -> NoReturn:
-    """End the process here and now, whatever its threads do."""
-    say(text)
+    """End the process at once, whatever its threads do."""
+    print_message(text)
     with suppress(OSError):
         DOCUMENT.print_error(code, "Interrupted", text)
     for stream in (sys.stderr, sys.stdout):
@@ -79,21 +77,21 @@ def leave(code: int, text: str) -> NoReturn:
 def catch_interrupts(stop: Stop, clear: Callable[[], None] | None = None) -> Generator[None]:
     """Have `stop` called at the first interrupt; the second ends the process, with exit code 130.
 
-    `clear` tidies the screen before that.
+    `clear` cleans up the screen before that.
     """
-    is_first = not _DESK.stops
-    _DESK.stops.append((stop, clear or _do_nothing))
+    is_first = not _HANDLER.stops
+    _HANDLER.stops.append((stop, clear or _do_nothing))
     restore = _install() if is_first else _do_nothing
     try:
         yield
     finally:
-        _DESK.stops.pop()
+        _HANDLER.stops.pop()
         restore()
 
 
 @contextmanager
 def raise_interrupts() -> Generator[None]:
-    """While a question is asked, which keeps the loop from turning, an interrupt raises `Interrupted`."""
+    """While a question blocks the event loop, an interrupt raises `Interrupted`."""
     before = {number: signal.getsignal(number) for number in _list_signals()}
     wakeup = signal.set_wakeup_fd(-1) if _HAS_WAKEUP else -1
     for number in before:
@@ -103,7 +101,7 @@ def raise_interrupts() -> Generator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-            _keep_calls_whole(number)
+            _restart_calls(number)
         if _HAS_WAKEUP:
             signal.set_wakeup_fd(wakeup)
 
@@ -124,7 +122,7 @@ def _install() -> Callable[[], None]:
 
     try:
         for number in before:
-            loop.add_signal_handler(number, _DESK.interrupt)
+            loop.add_signal_handler(number, _HANDLER.interrupt)
     except NotImplementedError:  # Windows has no such handlers
         return _install_simply(loop)
     return restore
@@ -132,7 +130,7 @@ def _install() -> Callable[[], None]:
 
 def _install_simply(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(_DESK.interrupt)
+        loop.call_soon_threadsafe(_HANDLER.interrupt)
 
     def restore() -> None:
         signal.signal(signal.SIGINT, before)
@@ -141,11 +139,11 @@ def _install_simply(loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     return restore
 
 
-def _keep_calls_whole(number: signal.Signals) -> None:
-    """A signal that the loop takes care of breaks no call, as the loop had set it."""
+def _restart_calls(number: signal.Signals) -> None:
+    """Let a signal that the loop handles interrupt no system call, as the loop had set it."""
     if _HAS_WAKEUP:
         signal.siginterrupt(number, False)
 
 
 def _do_nothing() -> None:
-    """There is nothing to do."""
+    """Nothing to do."""

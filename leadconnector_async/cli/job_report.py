@@ -1,7 +1,4 @@
-"""What a job would do, where it stands, and how it ended, in words.
-
-Whoever reads it knows what to do next, and has the command for it.
-"""
+"""Prints what a job would do, its state, and how it ended; with the command to run next."""
 
 from __future__ import annotations
 
@@ -16,29 +13,17 @@ from rich.text import Text
 
 from ..exceptions import PlanError, RowFault
 from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
+from ..jobs.states import ROW_STATES
 from .progress import format_end, format_seconds
 from .terminal import print_line
 
-_SENT: Final = "{} rows were sent and have no response yet"
-_SENT_ONE: Final = "1 row was sent and has no response yet"
 _MOST_LOCATIONS: Final = 10
-_WORDS: Final[dict[RowState, str]] = {
-    "applied": "applied",
-    "in_place": "already in place",
-    "failed": "failed",
-    "skipped": "skipped",
-    "refused": "refused",
-    "unknown": "outcome unknown",
-    "ready": "to change",
-    "sent": "to read back",
-    "loaded": "not read yet",
-}
 
 
 def print_faults(console: Console, error: PlanError) -> None:
-    """Every bad row of a plan."""
-    rows = "row" if error.count == 1 else "rows"
-    print_line(console, f"The plan has {error.count} bad {rows}; nothing was changed.")
+    """The invalid rows of a plan."""
+    rows = _count(error.count, "invalid row")
+    print_line(console, f"The plan has {rows}; nothing was changed.")
     _list_faults(console, error.faults, error.count)
 
 
@@ -68,23 +53,23 @@ def print_summary(console: Console, folder: str, summary: JobSummary, now: datet
     print_stops(console, summary, now)
     print_line(console, f"Files: {folder}")
     if summary.remaining:
-        console.print(Text(f"Go on with: {build_command('resume', folder)}"), soft_wrap=True)
+        console.print(Text(f"Resume with: {build_command('resume', folder)}"), soft_wrap=True)
     elif summary.counts.get("failed") or summary.counts.get("skipped"):
-        console.print(Text(f"Try them again with: {build_command('retry-failed', folder)}"), soft_wrap=True)
+        console.print(Text(f"Retry them with: {build_command('retry-failed', folder)}"), soft_wrap=True)
     elif summary.counts.get("unknown"):
-        console.print(Text(f"Look at them again with: {build_command('resume', folder)}"), soft_wrap=True)
+        console.print(Text(f"Check them again with: {build_command('resume', folder)}"), soft_wrap=True)
 
 
 def print_status(console: Console, folder: str, status: JobStatus, now: datetime) -> None:
-    """Where a job stands."""
+    """The state of a job."""
     _print_counts(console, status.summary)
     if len(status.by_location) > 1:
         for location, counts in list(status.by_location.items())[:_MOST_LOCATIONS]:
             print_line(console, f"{location or 'own location'}: {_join(counts)}", 2)
         if len(status.by_location) > _MOST_LOCATIONS:
-            print_line(console, f"… and {len(status.by_location) - _MOST_LOCATIONS} locations more", 2)
+            print_line(console, f"… and {len(status.by_location) - _MOST_LOCATIONS} more locations", 2)
     if sent := status.summary.counts.get("sent", 0):
-        print_line(console, f"{_SENT_ONE if sent == 1 else _SENT.format(sent)}, and may have been changed.")
+        print_line(console, f"{_count(sent, 'row')} without a response yet: the change may have been applied.")
     if status.last_change is None:
         if not sent:
             print_line(console, "Nothing was changed yet.")
@@ -95,7 +80,7 @@ def print_status(console: Console, folder: str, status: JobStatus, now: datetime
     print_line(console, f"Files: {folder}")
     if status.summary.remaining:
         command = build_command("resume", folder)
-        console.print(Text(f"If nobody works on it, go on with: {command}"), soft_wrap=True)
+        console.print(Text(f"If no process is running it, resume with: {command}"), soft_wrap=True)
 
 
 def print_stops(console: Console, summary: JobSummary, now: datetime) -> None:
@@ -108,18 +93,18 @@ def print_stops(console: Console, summary: JobSummary, now: datetime) -> None:
             again = f" Resume after {format_end(stopped.resume_seconds, now)}."
         print_line(console, f"Stopped. {where}{reason[:1].upper()}{reason[1:]}.{again}")
     if len(summary.stopped) > _MOST_LOCATIONS:
-        print_line(console, f"… and {len(summary.stopped) - _MOST_LOCATIONS} locations more")
+        print_line(console, f"… and {len(summary.stopped) - _MOST_LOCATIONS} more locations")
 
 
 def print_outcomes(console: Console, title: str, outcomes: Iterable[RowOutcome], most: int = 20) -> None:
-    """Rows with what became of them."""
+    """Rows with their outcomes."""
     known = list(outcomes)
     if not known:
         return
     print_line(console, title)
     for outcome in known[:most]:
-        told = outcome.reason or _WORDS[outcome.state]
-        print_line(console, f"line {outcome.line}, {outcome.event_id}: {told}", 2)
+        result = outcome.reason or ROW_STATES[outcome.state].words
+        print_line(console, f"line {outcome.line}, {outcome.event_id}: {result}", 2)
     if len(known) > most:
         print_line(console, f"… and {len(known) - most} more", 2)
 
@@ -141,9 +126,9 @@ def _print_counts(console: Console, summary: JobSummary) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column()
     table.add_column(justify="right")
-    for state, words in _WORDS.items():
+    for state, kind in ROW_STATES.items():
         if count := summary.counts.get(state, 0):
-            table.add_row(words, str(count))
+            table.add_row(kind.words, str(count))
     if summary.repeated:
         table.add_row("automations may have run twice", str(summary.repeated))
     console.print(table)
@@ -153,25 +138,28 @@ def _print_loads(console: Console, preview: Preview, now: datetime) -> None:
     total = sum(preview.requests.values())
     if not total:
         return
-    print_line(console, f"{_count(total)}, {_forecast(preview.remaining_seconds, now)}")
+    print_line(console, f"{_count(total, 'request')}, {_forecast(preview.remaining_seconds, now)}")
     if len(preview.requests) == 1:
         return
     slowest = sorted(preview.requests, key=lambda one: -preview.seconds.get(one, 0.0))
     for location in slowest[:_MOST_LOCATIONS]:
         ending = _forecast(preview.seconds.get(location, 0.0), now)
-        print_line(console, f"{location or 'own location'}: {_count(preview.requests[location])}, {ending}", 2)
+        print_line(
+            console, f"{location or 'own location'}: {_count(preview.requests[location], 'request')}, {ending}", 2
+        )
     if len(slowest) > _MOST_LOCATIONS:
-        print_line(console, f"… and {len(slowest) - _MOST_LOCATIONS} locations more", 2)
+        print_line(console, f"… and {len(slowest) - _MOST_LOCATIONS} more locations", 2)
 
 
 def _forecast(seconds: float, now: datetime) -> str:
     return f"about {format_seconds(max(1.0, seconds))}, until {format_end(seconds, now)}"
 
 
-def _count(requests: int) -> str:
-    return "1 request" if requests == 1 else f"{requests} requests"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _join(counts: Mapping[RowState, int], first: RowState = "applied") -> str:
-    states = sorted(_WORDS, key=lambda state: state != first)
-    return ", ".join(f"{counts[state]} {_WORDS[state]}" for state in states if counts.get(state)) or "no rows"
+    states = sorted(ROW_STATES, key=lambda state: state != first)
+    shown = (f"{counts[state]} {ROW_STATES[state].words}" for state in states if counts.get(state))
+    return ", ".join(shown) or "no rows"

@@ -1,4 +1,4 @@
-"""Commands for jobs that exist: resume, status, retry-failed, verify, undo."""
+"""Commands for existing jobs: resume, status, retry-failed, verify, undo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec import structs
 from ..jobs import BulkJob, Undo, Verification, read_status
 from .arguments import JOBS, Json, Profile, Switch, Yes
 from .connect import make_client
-from .edge import guard
+from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
 from .job_report import print_outcomes, print_status
 from .reschedule import reschedule
@@ -25,7 +25,7 @@ from .terminal import make_consoles, print_json, print_line
 async def resume(
     job: str, *, skip_refused: Switch = False, json_output: Json = False, profile: Profile = None
 ) -> int:
-    """Go on with a job, after whatever has ended it.
+    """Resume a job after any interruption.
 
     Example: leadconnector resume day.job
 
@@ -34,18 +34,18 @@ async def resume(
     job
         Folder of the job.
     skip_refused
-        Go on with the good rows if some cannot be carried out, or were changed before the job had sent anything.
+        Continue without rows that are refused, or whose appointments were changed before the job sent anything.
     json_output
         Print the summary as one JSON object on stdout.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
-    return await _go_on(job, profile, json_output, before=BulkJob.leave_out_refused if skip_refused else None)
+    return await _continue(job, profile, json_output, before=BulkJob.leave_out_refused if skip_refused else None)
 
 
 async def retry_failed(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
-    """Try the rows again that failed or were left out.
+    """Retry the rows that failed or were skipped.
 
     Example: leadconnector retry-failed day.job
 
@@ -56,14 +56,14 @@ async def retry_failed(job: str, *, json_output: Json = False, profile: Profile 
     json_output
         Print the summary as one JSON object on stdout.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
-    return await _go_on(job, profile, json_output, before=BulkJob.retry_failed)
+    return await _continue(job, profile, json_output, before=BulkJob.retry_failed)
 
 
 async def status(job: str, *, json_output: Json = False) -> int:
-    """Say where a job stands, also while it runs. Asks nobody.
+    """Show the state of a job, even while it runs. Sends nothing.
 
     Example: leadconnector status day.job
 
@@ -85,11 +85,11 @@ async def status(job: str, *, json_output: Json = False) -> int:
             print_status(make_consoles()[0], job, found, datetime.now().astimezone())
         return code_of(found.summary)
 
-    return await guard(work, as_json=json_output, reads=True)
+    return await run_command(work, as_json=json_output, reads=True)
 
 
 async def verify(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
-    """Compare the calendar with what a job has done. Reads only.
+    """Compare the calendar with the changes of a job. Changes nothing.
 
     Example: leadconnector verify day.job
 
@@ -100,7 +100,7 @@ async def verify(job: str, *, json_output: Json = False, profile: Profile = None
     json_output
         Print it as one JSON object on stdout.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -113,20 +113,22 @@ async def verify(job: str, *, json_output: Json = False, profile: Profile = None
             print_json({"job": job, "exit_code": code, **_to_dict(found)})
         else:
             good = found.checked - len(found.differing) - len(found.unclear)
-            print_line(out, f"{good} of {found.checked} changes stand as planned.")
-            print_outcomes(out, "These do not:", found.differing)
-            print_outcomes(out, "Of these the calendar does not show what was changed:", found.unclear)
+            print_line(out, f"{good} of {found.checked} changes are as planned.")
+            print_outcomes(out, "These differ:", found.differing)
+            print_outcomes(
+                out, "These cannot be compared, since the API does not show the changed field:", found.unclear
+            )
         return code
 
-    return await guard(work, as_json=json_output, reads=True)
+    return await run_command(work, as_json=json_output, reads=True)
 
 
 async def undo(
     job: str, *, dry_run: Switch = False, yes: Yes = False, json_output: Json = False, profile: Profile = None
 ) -> int:
-    """Take a job back: all that still stands as the job has left it. What somebody has changed since is kept.
+    """Revert the changes of a job. Appointments that somebody has changed since are kept.
 
-    It is a job of its own, in the folder `undo` of the job, and can be resumed like any other.
+    The undo is a job of its own, in the folder `undo` of the job, and can be resumed like any other.
 
     Example: leadconnector undo day.job --dry-run
 
@@ -137,29 +139,29 @@ async def undo(
     dry_run
         Show what would change, and change nothing.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     json_output
         Print the summary as one JSON object on stdout.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
     async def work() -> int:
         async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
-            way_back = await opened.plan_undo()
-            print_outcomes(make_consoles()[1], "Changed by somebody since, and kept:", way_back.kept)
-            rows = iter(way_back.rows)
+            plan = await opened.plan_undo()
+            print_outcomes(make_consoles()[1], "Changed by somebody else since, and kept:", plan.kept)
+            rows = iter(plan.rows)
             first = next(rows, None)
             if first is None:
-                return _report_nothing(job, way_back, json_output)
+                return _report_nothing(job, plan, json_output)
             options = structs.replace(opened.options, allow_past=True, skip_refused=True)
             made = await BulkJob.create(os.path.join(job, "undo"), client, chain([first], rows), options=options)
             async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=way_back.kept)
-                return await session.begin("Change {count} appointments back?", begin)
+                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=plan.kept)
+                return await session.begin("Revert {count} appointments?", begin)
 
-    return await guard(work, as_json=json_output)
+    return await run_command(work, as_json=json_output)
 
 
 def register(app: App) -> None:
@@ -168,7 +170,7 @@ def register(app: App) -> None:
         app.command(command, group=JOBS)
 
 
-async def _go_on(
+async def _continue(
     job: str, profile: str | None, as_json: bool, before: Callable[[BulkJob], Awaitable[object]] | None = None
 ) -> int:
     async def work() -> int:
@@ -177,15 +179,15 @@ async def _go_on(
                 await before(opened)
             return await JobSession(opened, yes=True, as_json=as_json).resume()
 
-    return await guard(work, as_json=as_json)
+    return await run_command(work, as_json=as_json)
 
 
-def _report_nothing(job: str, way_back: Undo, as_json: bool) -> int:
+def _report_nothing(job: str, plan: Undo, as_json: bool) -> int:
     if as_json:
-        kept = [structs.asdict(outcome) for outcome in way_back.kept]
+        kept = [structs.asdict(outcome) for outcome in plan.kept]
         print_json({"job": job, "exit_code": DONE, "total": 0, "kept": kept})
     else:
-        print_line(make_consoles()[0], "There is nothing to take back.")
+        print_line(make_consoles()[0], "There is nothing to undo.")
     return DONE
 
 

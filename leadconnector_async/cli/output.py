@@ -25,7 +25,7 @@ _JOINERS: Final = "\u200c\u200d"
 
 
 def write_lines(lines: Iterable[str]) -> None:
-    """To stdout, whatever its encoding; a reader who has seen enough is no error."""
+    """To stdout, in UTF-8. A reader that has closed the pipe is not an error."""
     try:
         sys.stdout.flush()
         for line in lines:
@@ -36,31 +36,31 @@ def write_lines(lines: Iterable[str]) -> None:
 
 
 def check_target(path: str | None, *, force: bool) -> None:
-    """Refuse at once what could not be written later; `None` is stdout. Raises `ConfigurationError`."""
+    """Check before the work that a file can be written; `None` is stdout. Raises `ConfigurationError`."""
     if path is None:
         return
     if os.path.isdir(path):
-        raise ConfigurationError(f"{path} is a folder: give the name of a file")
+        raise ConfigurationError(f"{path} is a folder; specify a file name")
     if os.path.lexists(path) and not force:
-        raise ConfigurationError(f"{path} is there already: give another name, or --force")
+        raise ConfigurationError(f"{path} already exists; choose another name, or add --force to overwrite it")
     folder = os.path.dirname(path) or os.curdir
     if not os.path.isdir(folder):
-        raise ConfigurationError(f"{path} cannot be written: there is no folder {folder}")
+        raise ConfigurationError(f"{path} cannot be written: the folder {folder} does not exist")
 
 
 def write_file(path: str, lines: Iterable[str], *, force: bool) -> None:
-    """Into a file for its owner only, which appears when all of it is there. Raises `ConfigurationError`."""
-    beside = f"{path}.{os.getpid()}.new"
+    """To a file that only its owner can read, atomically. Raises `ConfigurationError`."""
+    temporary = f"{path}.{os.getpid()}.new"
     try:
-        with open(beside, "x", encoding="utf-8", newline="", opener=_open_for_owner) as file:
+        with open(temporary, "x", encoding="utf-8", newline="", opener=_open_for_owner) as file:
             try:
                 file.writelines(lines)
                 file.flush()
                 os.fsync(file.fileno())
-                _put(beside, path, force=force)
+                _rename(temporary, path, force=force)
             finally:
                 with suppress(FileNotFoundError):
-                    os.unlink(beside)
+                    os.unlink(temporary)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
 
@@ -74,17 +74,17 @@ def _open_for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _put(beside: str, path: str, *, force: bool) -> None:
-    """Give a file its name; without `force`, one that has come there meanwhile stays."""
+def _rename(temporary: str, path: str, *, force: bool) -> None:
+    """Give the file its name; without `force`, never overwrite one that was created in the meantime."""
     if force:
-        os.replace(beside, path)
+        os.replace(temporary, path)
         return
     try:
-        os.link(beside, path)
+        os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:  # not every file system has links
-        os.replace(beside, path)
+        os.replace(temporary, path)
 
 
 _SHOWN: Final = {"start_time": "starts", "appointment_status": "status", "id": "id", "title": "title"}
@@ -92,7 +92,7 @@ _WIDE: Final = 10_000
 
 
 def show_event(event: Appointment, *, as_json: bool) -> None:
-    """All fields that the server shows."""
+    """All fields in the response."""
     shown = name_fields(event)
     if as_json:
         write_json(shown)
@@ -107,19 +107,19 @@ def show_event(event: Appointment, *, as_json: bool) -> None:
 
 
 def show_events(events: list[Appointment]) -> None:
-    """A line for each; ids are whole, whatever the width."""
+    """One line per event; ids are never cut, whatever the width."""
     table = Table(box=None, pad_edge=False)
     rows = [[clean(_render(getattr(event, name))) for name in _SHOWN] for event in events]
-    for place, (name, heading) in enumerate(_SHOWN.items()):
-        whole = max((len(row[place]) for row in rows), default=0) if name != "title" else None
-        table.add_column(heading, no_wrap=True, min_width=whole, overflow="ellipsis")
+    for column, (name, heading) in enumerate(_SHOWN.items()):
+        width = max((len(row[column]) for row in rows), default=0) if name != "title" else None
+        table.add_column(heading, no_wrap=True, min_width=width, overflow="ellipsis")
     for row in rows:
         table.add_row(*map(Text, row))
     _make_console().print(table)
 
 
 def _make_console() -> Console:
-    """Lines are as long as they must be where no terminal shows them."""
+    """Without a terminal, lines are as long as necessary."""
     out, _ = make_consoles()
     if not out.is_terminal:
         out.width = _WIDE
@@ -127,7 +127,7 @@ def _make_console() -> Console:
 
 
 def show_slots(days: Mapping[date, Iterable[datetime]]) -> None:
-    """A line for each day: times of day, with the offset that they share in front of them."""
+    """One line per day: the times, after the offset that they share."""
     write_lines(f"{day} {_list_times(slots)}\n" for day, slots in sorted(days.items()))
 
 
@@ -145,7 +145,7 @@ def _describe(value: object) -> str:
 
 
 def name_fields(event: Appointment) -> dict[str, object]:
-    """What the server shows of it, by the API's names."""
+    """The fields in the response, by the API's names."""
     return {
         name: value
         for name, value in msgspec.convert(msgspec.to_builtins(event), dict[str, object]).items()
@@ -154,13 +154,13 @@ def name_fields(event: Appointment) -> dict[str, object]:
 
 
 def write_json(value: object) -> None:
-    """One value, in one line. What a terminal could obey is written as JSON's escapes have it."""
+    """One value on one line. Characters that control a terminal are escaped as in JSON."""
     DOCUMENT.promise(due=False)
-    write_lines([_escape_unseen(_encode(value)) + "\n"])
+    write_lines([_escape_unprintable(_encode(value)) + "\n"])
 
 
-def _escape_unseen(text: str) -> str:
-    """JSON of the same value, printable throughout."""
+def _escape_unprintable(text: str) -> str:
+    """The same JSON with printable characters only."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)

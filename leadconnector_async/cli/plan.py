@@ -1,7 +1,4 @@
-"""`leadconnector plan`: the calendar becomes a plan file.
-
-It reads and changes nothing; what is not in the plan is said.
-"""
+"""`leadconnector plan`: builds a plan file from the calendar, and changes nothing."""
 
 from __future__ import annotations
 
@@ -19,21 +16,32 @@ from ..jobs import parse_shift
 from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
 from ..jobs.plan.files import PlanFormat
 from ..jobs.plan.shift import Shift
-from .arguments import JOBS, Profile, Switch, choose_whose, find_day, list_all, read_changes, read_range
+from .arguments import (
+    JOBS,
+    From,
+    Profile,
+    Switch,
+    Texts,
+    To,
+    choose_owner,
+    find_day,
+    list_all,
+    read_changes,
+    read_range,
+)
 from .connect import make_client
-from .edge import guard
+from .errors import run_command
 from .exit_codes import DONE, FAILED
 from .output import check_target, clean, write_file, write_lines
 from .terminal import make_consoles
 
-_NEEDS_ZONE: Final = "keeps the time of day: name its zone by --timezone, such as Europe/London"
-Many = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
+_NEEDS_ZONE: Final = "keeps the wall-clock time, so it needs a time zone; add --timezone, such as Europe/London"
 
 
 async def plan(
     *,
-    begin: Annotated[str, Parameter(name="--from")],
-    end: Annotated[str, Parameter(name="--to")],
+    begin: From,
+    end: To,
     calendar: str | None = None,
     user: str | None = None,
     group: str | None = None,
@@ -41,7 +49,7 @@ async def plan(
     shift_to: str | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     timezone: str | None = None,
-    status: Many = (),
+    status: Texts = (),
     include_cancelled: Switch = False,
     with_location: Switch = False,
     format: PlanFormat = "csv",
@@ -56,45 +64,46 @@ async def plan(
     Parameters
     ----------
     begin
-        First day, or first moment.
+        First day, or start time.
     end
-        The day after the last one, or the moment after.
+        The day after the last day, or end time.
     calendar
-        Id of the calendar whose appointments are meant. Give this, `--user` or `--group`.
+        Id of the calendar. Specify this, `--user` or `--group`.
     user
-        Id of the person whose appointments are meant.
+        Id of the user.
     group
-        Id of the group whose appointments are meant.
+        Id of the group.
     shift
-        How far each moves: `+2d`, `-90m`, `1w`. Days keep the time of day, minutes and hours count time.
+        How far each appointment moves: `+2d`, `-90m`, `1w`. Days and weeks keep the wall-clock time, hours and
+        minutes are elapsed time.
     shift_to
-        The day to which the day of `--from` moves, by the same time of day; later days keep their distance.
+        The day to which the day of `--from` moves, at the same wall-clock time; later days keep their distance.
     changes
         Another field to set, such as `assigned_user_id=ID`; may be repeated.
     timezone
-        IANA name of the zone in which days are counted. The server does not tell it: see the calendar's settings.
+        IANA name of the time zone of the days. The API does not return it: see the calendar's settings.
     status
         Only appointments with this status; may be repeated.
     include_cancelled
-        Cancelled and invalid ones as well.
+        Include cancelled and invalid appointments.
     with_location
-        Name the location in each row, for a plan of several locations.
+        Add the location to each row, for a plan of several locations.
     format
-        `csv` or `jsonl`, one object a line.
+        `csv`, or `jsonl` for one JSON object per line.
     output
-        File to write; stdout if left out.
+        File to write; stdout if omitted.
     force
-        Replace the file if it is there.
+        Overwrite the file if it exists.
     profile
-        Which account.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
     async def work() -> int:
         check_target(output, force=force)
-        whose, (first, last) = choose_whose(calendar, user, group), read_range(begin, end, timezone)
+        owner, (first, last) = choose_owner(calendar, user, group), read_range(begin, end, timezone)
         async with make_client(profile) as client:
-            wish = PlanQuery(
+            query = PlanQuery(
                 shift=None if shift is None else _read_shift(shift, timezone),
                 shift_to=None if shift_to is None else _read_day(shift_to, timezone),
                 first_day=find_day(first, timezone),
@@ -104,9 +113,9 @@ async def plan(
                 include_cancelled=include_cancelled,
                 location_id=client.location_id if with_location else None,
             )
-            return _finish(build_plan(await list_all(client, first, last, whose), wish), format, output, force)
+            return _finish(build_plan(await list_all(client, first, last, owner), query), format, output, force)
 
-    return await guard(work, reads=True)
+    return await run_command(work, reads=True)
 
 
 def _finish(planned: PlanResult, format: PlanFormat, output: str | None, force: bool) -> int:
@@ -115,7 +124,7 @@ def _finish(planned: PlanResult, format: PlanFormat, output: str | None, force: 
         write_lines(write_plan(planned, format))
     else:
         write_file(output, write_plan(planned, format), force=force)
-    _say(err, planned, output)
+    _print_result(err, planned, output)
     return DONE if planned.rows else FAILED
 
 
@@ -145,7 +154,7 @@ def _read_day(text: str, timezone: str | None) -> date:
     return day
 
 
-def _say(err: Console, planned: PlanResult, output: str | None) -> None:
+def _print_result(err: Console, planned: PlanResult, output: str | None) -> None:
     left_out = planned.left_out
     where = f" in {output}" if output is not None else ""
     text = f"{_count(len(planned.rows), 'appointment')} in {_count(planned.days, 'day')}{where}; "

@@ -1,4 +1,4 @@
-"""Progress of a job: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a job: a bar on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Bar(Progress):
 
 
 class JobScreen:
-    """Shows a job on its way."""
+    """Shows a running job."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -36,12 +36,12 @@ class JobScreen:
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[pace]}"),
+            TextColumn("{task.fields[rate]}"),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("reading", total=None, pace="")
+        self._task = self._bar.add_task("reading", total=None, rate="")
         self._next_line = 0.0
 
     @property
@@ -50,37 +50,37 @@ class JobScreen:
         return self._bar
 
     def start(self) -> None:
-        """Begin to show."""
+        """Start showing."""
         self._bar.start()
 
     def stop(self) -> None:
-        """Leave the screen to others."""
+        """Stop showing."""
         self._bar.stop()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """One line."""
         print_line(self._console, text)
 
     def show_reading(self, count: int) -> None:
-        """So many appointments were read."""
+        """Show the number of appointments that were read."""
         self._bar.update(self._task, description="reading", completed=count)
 
     def show(self, progress: JobProgress, elapsed: float) -> None:
-        """Take over where the job stands; `elapsed` are seconds since it began."""
-        pace = describe_pace(progress, datetime.now().astimezone())
-        trouble = describe_trouble(progress)
-        self._bar.note = trouble
+        """Update the progress; `elapsed` is in seconds since the job began."""
+        rate = describe_rate(progress, datetime.now().astimezone())
+        problems = describe_problems(progress)
+        self._bar.note = problems
         self._bar.update(
-            self._task, description="changing", total=progress.total, completed=progress.done, pace=pace
+            self._task, description="changing", total=progress.total, completed=progress.done, rate=rate
         )
         if not self._console.is_terminal and progress.total and elapsed >= self._next_line:
             self._next_line = elapsed + SECONDS_BETWEEN_LINES
-            facts = [f"{progress.done}/{progress.total} done", pace, trouble]
-            self.say(", ".join(fact for fact in facts if fact))
+            facts = [f"{progress.done}/{progress.total} done", rate, problems]
+            self.print_line(", ".join(fact for fact in facts if fact))
 
 
-def describe_pace(progress: JobProgress, now: datetime) -> str:
-    """Rate, what is left, and the clock time of the end."""
+def describe_rate(progress: JobProgress, now: datetime) -> str:
+    """Rate, remaining time, and the clock time of the end."""
     rate = f"{progress.rate:.1f}/s"
     seconds = progress.remaining_seconds
     if not seconds:
@@ -88,8 +88,8 @@ def describe_pace(progress: JobProgress, now: datetime) -> str:
     return f"{rate}, {format_seconds(seconds)} left, until {_shorten_end(seconds, now)}"
 
 
-def describe_trouble(progress: JobProgress) -> str:
-    """What went wrong, and why it waits."""
+def describe_problems(progress: JobProgress) -> str:
+    """Failures, and why the job waits."""
     counts = (("failed", progress.failed), ("unknown", progress.unknown))
     facts = [f"{count} {name}" for name, count in counts if count]
     if progress.pauses:
@@ -113,13 +113,13 @@ def format_seconds(seconds: float) -> str:
 
 
 def _shorten_end(seconds: float, now: datetime) -> str:
-    """As `format_end`, with the day of the week where that is enough."""
+    """Like `format_end`, with the day of the week instead of the date where that is unambiguous."""
     end = now + timedelta(seconds=seconds)
     days = (end.date() - now.date()).days
     return f"{end:%a %H:%M}" if 0 < days < 7 else format_end(seconds, now)
 
 
 def format_end(seconds: float, now: datetime) -> str:
-    """The clock time in so many seconds, with its day if that is another one."""
+    """The clock time in that many seconds, with the date if it is another day."""
     end = now + timedelta(seconds=seconds)
     return f"{end:%H:%M:%S}" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M}"

@@ -1,7 +1,4 @@
-"""`leadconnector reschedule`: a plan becomes a job.
-
-What is looked at and not begun leaves nothing behind.
-"""
+"""`leadconnector reschedule`: makes a job of a plan. A job that is not started leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -23,21 +20,21 @@ from ..exceptions import ConfigurationError
 from ..jobs import BulkJob, JobOptions, iterate_plan
 from ..jobs.journal.folder import remove_files
 from ..jobs.plan.files import PlanFormat
-from ..jobs.plan.shift import find_zone
 from ..jobs.states import OnConflict
-from .arguments import Json, Profile, Switch, Yes
+from .arguments import Json, Profile, Switch, Yes, check_timezone
 from .connect import make_client
-from .edge import guard
+from .errors import run_command
 from .exit_codes import CAN_RESUME
 from .interrupt import catch_interrupts, leave
 from .session import JobSession, discard_unless_begun
 from .terminal import has_terminal
 
-_NOBODY_TO_ASK: Final = (
-    "The plan is read from stdin, so there is no terminal to ask on: add --yes, or try it first with --dry-run. "
+_CANNOT_ASK: Final = (
+    "the plan comes from stdin, so there is no terminal to ask for confirmation; add --yes or --dry-run. "
     "Nothing was changed."
 )
-_MARK: Final = "utf-8-sig"
+_ENCODING: Final = "utf-8-sig"
+"""UTF-8, with or without a byte order mark."""
 
 
 async def reschedule(
@@ -60,7 +57,7 @@ async def reschedule(
     json_output: Json = False,
     profile: Profile = None,
 ) -> int:
-    """Check a plan, show what would change, ask, and change it.
+    """Check a plan, show what would change, ask for confirmation, and change it.
 
     Example: leadconnector reschedule day.csv --dry-run
 
@@ -69,37 +66,37 @@ async def reschedule(
     plan
         A file in CSV or JSON, or `-` for stdin.
     job
-        Folder for the journal and the files of the job; beside the plan if left out.
+        Folder for the journal and the files of the job; next to the plan if omitted.
     dry_run
         Show what would change, and change nothing.
     yes
-        Do not ask.
+        Do not ask for confirmation.
     canary
-        Change so many rows first, read them again, and go on only if all went well.
+        Change this many rows first, read them again, and continue only if all succeeded.
     max_errors
-        Stop when so many rows have failed, or such a part of them: `20` or `5%`.
+        Stop when this many rows have failed, or this percentage: `20` or `5%`.
     rate
-        Rows a second and location, at most.
+        Maximum rows per second and location.
     concurrency
-        Rows of a location under way at once.
+        Maximum rows of a location in flight.
     on_conflict
-        What to do where rows want each other's time: `park`, `skip` or `force`.
+        What to do with rows that want each other's time: `park`, `skip` or `force`.
     verify
         Read every appointment again after its change.
     allow_past
-        Take times that have passed.
+        Allow times in the past.
     skip_refused
-        Go on with the good rows if some cannot be carried out.
+        Continue without rows that cannot be carried out.
     max_reading_age
-        How old, in seconds, the reading of an appointment may be when its change is sent; 0: read it right before.
+        Maximum age of what was read of an appointment when its change is sent, in seconds; 0 reads it right before.
     timezone
-        IANA name of the zone for times without an offset, and for shifts by days.
+        IANA name of the time zone of times without an offset, and of shifts by days.
     format
         `csv` or `jsonl`, if neither the file name nor the content shows it.
     json_output
         Print the summary as one JSON object on stdout, and nothing else there.
     profile
-        Which account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
+        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -111,12 +108,12 @@ async def reschedule(
         )
 
     folder, chosen = job or choose_folder(plan), format or guess_format(plan)
-    wish = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
-    return await guard(partial(begin, wish, build_options), as_json=json_output)
+    request = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile)
+    return await run_command(partial(begin, request, build_options), as_json=json_output)
 
 
 class NewJob(Struct, frozen=True):
-    """What was asked for, beside the options that stay with the job."""
+    """The flags that are not options of the job itself."""
 
     plan: str
     folder: str
@@ -129,43 +126,39 @@ class NewJob(Struct, frozen=True):
     profile: str | None
 
 
-async def begin(wish: NewJob, build_options: Callable[[], JobOptions]) -> int:
-    """Take the plan in, look at the calendar, ask, and begin."""
+async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int:
+    """Read the plan and the calendar, ask for confirmation, and run the job."""
     options = build_options()
-    if wish.plan == "-" and not (wish.yes or wish.dry_run or has_terminal()):
-        raise ConfigurationError(_NOBODY_TO_ASK)
-    async with make_client(wish.profile) as client:
-        made = await take_in(wish, client, options)
+    if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
+        raise ConfigurationError(_CANNOT_ASK)
+    async with make_client(request.profile) as client:
+        made = await create_job(request, client, options)
         async with discard_unless_begun(made) as begun:
-            session = JobSession(made, yes=wish.yes, as_json=wish.as_json, dry_run=wish.dry_run)
-            return await session.begin("Change {count} appointments?", begun, wish.canary)
+            session = JobSession(made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run)
+            return await session.begin("Change {count} appointments?", begun, request.canary)
 
 
-async def take_in(wish: NewJob, client: LeadConnector, options: JobOptions) -> BulkJob:
-    """Make a job of the plan. A Ctrl-C ends it at once: the plan may come from where nothing ever comes."""
+async def create_job(request: NewJob, client: LeadConnector, options: JobOptions) -> BulkJob:
+    """Make a job of the plan. Ctrl-C ends it at once: a plan on stdin may never arrive."""
 
     def give_up() -> str:
-        remove_files(wish.folder)
+        remove_files(request.folder)
         leave(CAN_RESUME, "Interrupted before anything was changed.")
 
-    with open_plan(wish.plan) as file, catch_interrupts(give_up):
-        rows = iterate_plan(file, format=wish.format, timezone=wish.timezone)
-        return await BulkJob.create(wish.folder, client, rows, options=options)
+    with open_plan(request.plan) as file, catch_interrupts(give_up):
+        rows = iterate_plan(file, format=request.format, timezone=request.timezone)
+        return await BulkJob.create(request.folder, client, rows, options=options)
 
 
 def check_flags(canary: int | None, timezone: str | None) -> None:
-    """Raise `ConfigurationError` for what cannot be meant."""
+    """Raise `ConfigurationError` for impossible values."""
     if canary is not None and canary < 1:
         raise ConfigurationError(f"--canary {canary}: it must be at least 1")
-    if timezone is not None:
-        try:
-            find_zone(timezone)
-        except ValueError as error:
-            raise ConfigurationError(f"--timezone: {error}") from None
+    check_timezone(timezone)
 
 
 def read_max_errors(text: str | None) -> tuple[int | None, float | None]:
-    """`20` or `5%`, as a number of rows or a part of them. Raises `ConfigurationError`."""
+    """`20` or `5%`, as a number of rows or a percentage. Raises `ConfigurationError`."""
     if text is None:
         return None, None
     number = text.removesuffix("%")
@@ -173,32 +166,32 @@ def read_max_errors(text: str | None) -> tuple[int | None, float | None]:
         return (None, float(number)) if text.endswith("%") else (int(number), None)
     except ValueError:
         raise ConfigurationError(
-            f"--max-errors {text!r}: write a number such as 20, or a part such as 5%"
+            f"--max-errors {text!r}: write a number such as 20, or a percentage such as 5%"
         ) from None
 
 
 def choose_folder(plan: str) -> str:
-    """Beside the plan, by its name; for stdin, by the time."""
+    """Next to the plan, named after it; for stdin, named after the time."""
     if plan == "-":
         return f"leadconnector-{datetime.now():%Y%m%d-%H%M%S}.job"
     return f"{os.path.splitext(plan)[0]}.job"
 
 
 def guess_format(plan: str) -> PlanFormat | None:
-    """By the file's name; `None` where only its content can tell."""
+    """From the file name; `None` if only the content can tell."""
     return "jsonl" if plan.endswith((".jsonl", ".ndjson")) else None
 
 
 @contextmanager
 def open_plan(plan: str) -> Generator[TextIO]:
-    """The lines of a plan; a byte order mark is no part of it."""
+    """Open a plan, or stdin."""
     if plan == "-":
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding=_MARK, newline="")
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding=_ENCODING, newline="")
         try:
             yield lines
         finally:
-            with suppress(ValueError):  # a thread may read from it yet
-                lines.detach()  # it would close stdin, which is asked afterwards
+            with suppress(ValueError):  # a thread may still read from it
+                lines.detach()  # closing it would close stdin, which is needed for questions
         return
-    with open(plan, encoding=_MARK, newline="") as file:
+    with open(plan, encoding=_ENCODING, newline="") as file:
         yield file

@@ -1,7 +1,4 @@
-"""One run of a job from the command line: shown, interrupted, and turned into an exit code.
-
-Whatever happens ends in words and a code; an error of this library is never a traceback.
-"""
+"""One run of a job from the command line: shows progress, handles interrupts, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from msgspec import structs
 
 from ..exceptions import PlanError
 from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
+from ..jobs.states import list_states
 from .exit_codes import DONE, USAGE, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
 from .job_report import build_command, print_outcomes, print_preview, print_refused, print_stops, print_summary
@@ -26,11 +24,11 @@ from .terminal import has_terminal, make_consoles, print_json, print_line
 
 T = TypeVar("T")
 
-_GOOD = ("applied", "in_place")
+_SUCCEEDED = list_states("as planned")
 
 
 class JobSession:
-    """Runs a job for somebody who watches, or for a script."""
+    """Runs a job on a terminal, or for a script."""
 
     def __init__(
         self,
@@ -50,7 +48,7 @@ class JobSession:
         self._screen = JobScreen(self._err)
 
     async def begin(self, question: str, begin: Callable[[], None], canary: int | None = None) -> int:
-        """A new job: show what would change, ask, and change it. `begin` is called when it is to be kept."""
+        """A new job: show what would change, ask, and change it. `begin` is called once the job is confirmed."""
         summary = await self._prepare()
         if self._dry_run:
             return await self._end_dry_run(summary)
@@ -63,15 +61,11 @@ class JobSession:
         return await self._run_all(canary)
 
     async def resume(self) -> int:
-        """A job that was begun: read what is not known yet, and go on."""
+        """A job that was begun: read what was not read yet, and continue."""
         summary = await self._read(self._job.prepare)
         if summary.stopped and not (summary.counts.get("ready") or summary.counts.get("sent")):
             return self._report(summary)
         return await self._run_all(None)
-
-    def ask(self, question: str) -> bool:
-        """Whether to go on."""
-        return ask(question, yes=self._yes)
 
     async def _prepare(self) -> JobSummary:
         """Read the calendar, and show what would change."""
@@ -87,20 +81,20 @@ class JobSession:
         return summary
 
     async def _agree(self, question: str, count: int) -> bool:
-        """Ask; and ask again, without them, if somebody has changed appointments while the question stood."""
+        """Ask; and if appointments were changed in the meantime, leave them out and ask again."""
         is_first = True
-        while self.ask(question.format(count=count)):
+        while ask(question.format(count=count), yes=self._yes):
             changed = () if self._yes else await self._read(self._job.recheck)
             if not changed:
                 if not is_first:
                     await self._job.leave_out_refused()
                 return True
             print_outcomes(
-                self._err, "These appointments have changed since you were asked, and are left out:", changed
+                self._err, "These appointments were changed since the question, and are left out:", changed
             )
             is_first, count = False, count - len(changed)
             if count <= 0:
-                print_line(self._err, "There is nothing left to change.")
+                print_line(self._err, "No appointment remains to be changed.")
                 return False
         return False
 
@@ -114,27 +108,27 @@ class JobSession:
             self._screen.stop()
 
     async def _end_dry_run(self, summary: JobSummary) -> int:
-        """Nothing was changed; whether it could be."""
+        """Return whether the plan could be carried out."""
         code = code_of(summary) if summary.stopped else USAGE if summary.counts.get("refused") else DONE
         if self._as_json:
             preview = await self._job.preview()
-            said: dict[str, object] = {
+            shown: dict[str, object] = {
                 "dry_run": True,
                 "exit_code": code,
                 "requests": sum(preview.requests.values()),
                 "remaining_seconds": round(preview.remaining_seconds, 1),
             }
-            print_json(self._describe(summary, said))
+            print_json(self._describe(summary, shown))
         return code
 
     async def _run_all(self, canary: int | None) -> int:
-        """Carry the job out; `canary` rows first."""
+        """Run the job, `canary` rows first."""
         if canary is not None:
             summary = await self._try_some(canary)
             if summary.stopped or not summary.remaining:
                 return self._report(summary)
             try:
-                if not await self._agree("Change the other {count}?", summary.remaining):
+                if not await self._agree("Change the remaining {count}?", summary.remaining):
                     return self._report(structs.replace(await self._job.summarize(), stopped=summary.stopped))
             except Interrupted:
                 stopped = Stopped("interrupted", "it was interrupted")
@@ -142,7 +136,7 @@ class JobSession:
         return self._report(await self._run())
 
     async def _try_some(self, count: int) -> JobSummary:
-        """Change the first rows, read them again, and show them; stopped if any of them did not go well."""
+        """Change the first rows, read them again, and show them; stopped unless all of them succeeded."""
         seen: list[RowOutcome] = []
         options = self._job.options
         self._job.options = structs.replace(options, verify=True)
@@ -151,7 +145,7 @@ class JobSession:
         finally:
             self._job.options = options
         print_outcomes(self._err, "The first rows:", seen)
-        return _judge_first(summary, seen)
+        return _check_first(summary, seen)
 
     async def _run(
         self, limit: int | None = None, on_outcome: Callable[[RowOutcome], None] = lambda outcome: None
@@ -168,7 +162,7 @@ class JobSession:
         except PlanError:
             raise
         except Exception as error:
-            error.add_note(f"Go on with: {build_command('resume', self._job.folder)}")
+            error.add_note(f"Resume with: {build_command('resume', self._job.folder)}")
             raise
         finally:
             self._screen.stop()
@@ -176,11 +170,11 @@ class JobSession:
     def _stop(self) -> str:
         count = self._job.stop()
         rows = "1 row" if count == 1 else f"{count} rows"
-        self._screen.say(f"Stopping: finishing {rows}, at most 10 s. Ctrl-C again stops at once.")
+        self._screen.print_line(f"Stopping: waiting up to 10 s for {rows}. Ctrl-C again stops at once.")
         return ""
 
     def _report(self, summary: JobSummary) -> int:
-        """How it ended, for people or for scripts."""
+        """Print the summary, and return the exit code."""
         if self._as_json:
             print_json(self._describe(summary, {}))
         else:
@@ -193,24 +187,24 @@ class JobSession:
 
 
 def ask(question: str, *, yes: bool) -> bool:
-    """Whether to go on: asked on a terminal, and refused without one. Raises `Interrupted` at a Ctrl-C."""
+    """Ask for confirmation on a terminal; `False` without one. Raises `Interrupted` on Ctrl-C."""
     if yes:
         return True
     _, err = make_consoles()
     if not has_terminal():
-        print_line(err, "Nothing was changed: there is no terminal to ask on. Add --yes to continue.")
+        print_line(err, "Nothing was changed: there is no terminal to ask for confirmation. Add --yes to continue.")
         return False
     with raise_interrupts():
         err.print(f"{question} [y/N] ", end="", markup=False)
         try:
             answer = sys.stdin.readline()
-        except OSError:  # the terminal has gone away
+        except OSError:  # the terminal was closed
             return False
         return answer.strip().lower() in ("y", "yes")
 
 
 def describe(folder: str, summary: JobSummary) -> dict[str, object]:
-    """A summary as JSON says it."""
+    """A summary as JSON."""
     return {
         "job": folder,
         "exit_code": code_of(summary),
@@ -225,7 +219,7 @@ def describe(folder: str, summary: JobSummary) -> dict[str, object]:
 
 @asynccontextmanager
 async def discard_unless_begun(job: BulkJob) -> AsyncGenerator[Callable[[], None]]:
-    """A job that was looked at and not begun leaves nothing behind; call what this yields to begin it."""
+    """Delete a job that is never begun; call what this yields to begin it."""
     begun = False
 
     def begin() -> None:
@@ -238,14 +232,14 @@ async def discard_unless_begun(job: BulkJob) -> AsyncGenerator[Callable[[], None
         await (job.aclose() if begun else job.discard())
 
 
-def _judge_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
+def _check_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
     if not seen and summary.remaining:
-        stopped = Stopped("errors", "none of the first rows could be finished, so no other row was started")
+        stopped = Stopped("errors", "none of the first rows could be finished, so no other row was sent")
         return structs.replace(summary, stopped=(*summary.stopped, stopped))
-    bad = sum(outcome.state not in _GOOD for outcome in seen)
+    bad = sum(outcome.state not in _SUCCEEDED for outcome in seen)
     if not bad or summary.stopped:
         return summary
-    stopped = Stopped("errors", f"{bad} of the first {len(seen)} rows did not succeed, so no other row was started")
+    stopped = Stopped("errors", f"{bad} of the first {len(seen)} rows did not succeed, so no other row was sent")
     return structs.replace(summary, stopped=(stopped,))
 
 

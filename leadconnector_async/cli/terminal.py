@@ -1,4 +1,4 @@
-"""stdout for results, stderr for everything else; neither fails when its reader has gone."""
+"""stdout for results, stderr for everything else; neither fails when its reader has closed it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .._validation.text import escape
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Whoever reads has seen enough; what is being done goes on, and so does its exit code."""
+        """The reader has closed the pipe; the command continues, and keeps its exit code."""
         self.quiet = True
         drop_output(self.file)
 
@@ -34,14 +34,14 @@ def make_consoles() -> tuple[Console, Console]:
 
 
 def forget_odd_width() -> None:
-    """`COLUMNS=0`, as some schedulers set it, would leave nothing of any line: find out the width without it."""
+    """Ignore `COLUMNS=0`, which some schedulers set: it would cut every line to nothing."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdigit() and len(columns.lstrip("0")) <= 1:
         del os.environ["COLUMNS"]
 
 
 def drop_output(stream: IO[str]) -> None:
-    """Nobody reads it any more: what is still written to it is dropped."""
+    """Discard whatever is still written to a stream that nobody reads."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -55,7 +55,7 @@ class Document:
         self.is_due = False
 
     def promise(self, *, due: bool) -> None:
-        """From now on there is one to print, or none."""
+        """Whether one must still be printed."""
         self.is_due = due
 
     def print(self, value: object) -> None:
@@ -65,7 +65,7 @@ class Document:
         out.print(Text(json.dumps(value)), soft_wrap=True)
 
     def print_error(self, code: int, kind: str, message: str, **more: object) -> None:
-        """Print why there is no result, unless something was printed already."""
+        """Print an error as the document, unless one was printed already."""
         if self.is_due:
             self.print({"exit_code": code, "error": {"type": kind, "message": message, **more}})
 
@@ -79,7 +79,7 @@ def print_json(value: object) -> None:
 
 
 def print_line(console: Console, text: str, indent: int = 0) -> None:
-    """A line, which steers no terminal; on one it is broken between words, and goes on a little further in."""
+    """Print a line without control characters; a terminal wraps it between words, with a hanging indent."""
     start, text = " " * indent, "\n".join(map(escape, text.split("\n")))
     if not console.is_terminal or len(start) + len(text) <= console.width:
         console.print(Text(start + text), soft_wrap=True)
@@ -97,7 +97,7 @@ def print_line(console: Console, text: str, indent: int = 0) -> None:
 
 
 def has_terminal() -> bool:
-    """Whether there is somebody to ask."""
+    """Whether questions can be asked."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
@@ -106,12 +106,12 @@ _SECONDS: Final = 1.0
 
 
 class LastingOutput(io.RawIOBase):
-    """Writes to a file descriptor; after the first failure, to nowhere."""
+    """Writes to a file descriptor; discards everything after the first failure."""
 
     def __init__(self, number: int, failure: OSError | None = None) -> None:
         self._number = number
         self.failure = failure
-        self.is_told = False
+        self.is_reported = False
 
     def writable(self) -> bool:
         """It can always be written to."""
@@ -127,11 +127,11 @@ class LastingOutput(io.RawIOBase):
 
     def write(self, content: object) -> int:
         """All of it, or none of it."""
-        left = memoryview(cast("bytes", content)).cast("B")
-        size = len(left)
+        remaining = memoryview(cast("bytes", content)).cast("B")
+        size = len(remaining)
         try:
-            while left and self.failure is None:
-                left = left[self._write(left) :]
+            while remaining and self.failure is None:
+                remaining = remaining[self._write(remaining) :]
         except OSError as error:
             self.failure = error
         return size
@@ -139,13 +139,13 @@ class LastingOutput(io.RawIOBase):
     def _write(self, content: memoryview) -> int:
         try:
             return os.write(self._number, content)
-        except BlockingIOError:  # somebody else has set the pipe so
+        except BlockingIOError:  # another process has made the pipe non-blocking
             select.select([], [self._number], [], _SECONDS)
             return 0
 
 
 def make_streams_lasting() -> None:
-    """Put them in place of the streams of this process. A stream that is closed becomes one to nowhere."""
+    """Replace stdin, stdout and stderr; a closed one becomes a stream to nowhere."""
     closed = _fill_gaps()
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
@@ -160,19 +160,19 @@ def make_streams_lasting() -> None:
 
 
 def take_failure() -> OSError | None:
-    """Why standard output could not be written whole, once; `None` if it could, or its reader has seen enough."""
+    """Why stdout could not be written, once; `None` if it could, or if its reader has closed it."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if not isinstance(raw, LastingOutput):
         return None
     sys.stdout.flush()
-    if raw.is_told or isinstance(raw.failure, BrokenPipeError):
+    if raw.is_reported or isinstance(raw.failure, BrokenPipeError):
         return None
-    raw.is_told = raw.failure is not None
+    raw.is_reported = raw.failure is not None
     return raw.failure
 
 
 def _fill_gaps() -> set[int]:
-    """Give closed descriptors a file that is nowhere: else the next file that is opened gets their number."""
+    """Open `os.devnull` for closed descriptors: otherwise the next file that is opened gets their number."""
     closed: set[int] = set()
     for number in (0, 1, 2):
         try:

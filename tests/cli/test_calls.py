@@ -122,7 +122,7 @@ async def test_update_moves_by_a_shift(account: Sandbox, capsys: Capture) -> Non
     before = account.appointment(event_id)
     arguments: dict[str, Any] = {"changes": ("shift=+1w",), "timezone": NEW_YORK}
     assert await update(event_id, **arguments, plain=True) == 2
-    assert "no such field" in capsys.readouterr().err
+    assert "unknown field" in capsys.readouterr().err
     assert await update(event_id, **arguments) == 0
     after = account.appointment(event_id)
     assert (after.start_time - before.start_time).total_seconds() == (7 * 24 - 1) * 3600
@@ -133,9 +133,9 @@ async def test_update_moves_by_a_shift(account: Sandbox, capsys: Capture) -> Non
     ("change", "reason"),
     [
         ("appointment_status=no_show", "use one of new, confirmed"),
-        ("event_id=other", "no such field"),
-        ("before_title=x", "no such field"),
-        ("outcome_state=applied", "no such field"),
+        ("event_id=other", "unknown field"),
+        ("before_title=x", "unknown field"),
+        ("outcome_state=applied", "unknown field"),
         ("to_notify=maybe", "neither true nor false"),
         ("start_time=2027-03-10T09:00", "has no offset"),
         ("title", "FIELD=VALUE"),
@@ -161,7 +161,7 @@ async def test_delete_asks_first(account: Sandbox, capsys: Capture, monkeypatch:
     assert "--yes" in err
     assert not list(account.requests)
     code, out, _ = await call(delete(event_id, yes=True), capsys)
-    assert (code, out) == (0, f"{event_id} is deleted.\n")
+    assert (code, out) == (0, f"{event_id} was deleted.\n")
     code, out, err = await call(delete(event_id, yes=True, json_output=True), capsys)
     assert (code, out) == (1, "")
     assert "invalid" in err
@@ -174,7 +174,7 @@ async def test_a_deletion_that_did_not_succeed_is_not_called_one(bare: pytest.Mo
         for name, value in {"TOKEN": "pit-1", "LOCATION_ID": "loc1", "BASE_URL": server.url}.items():
             bare.setenv(f"LEADCONNECTOR_{name}", value)
         code, out, err = await call(delete("ev1", yes=True), capsys)
-        assert (code, out, err) == (1, "", "ev1 is not deleted, says the server.\n")
+        assert (code, out, err) == (1, "", "ev1 was not deleted: the server reports no success.\n")
         code, out, err = await call(delete("ev1", yes=True, json_output=True), capsys)
         assert (code, json.loads(out), err) == (1, {"succeeded": False}, "")
 
@@ -185,7 +185,7 @@ ERRORS: list[tuple[LeadConnectorError, int]] = [
     (DecodeError("odd", outcome="not_applied"), 1),
     (ConfigurationError("bad"), 2),
     (InvalidRequestError("bad"), 2),
-    (PlanError("bad"), 2),
+    (PlanError("invalid"), 2),
     (AuthenticationError("401", outcome="not_applied"), 4),
     (PermissionDeniedError("403", outcome="not_applied"), 4),
     (TokenStoreError("locked"), 4),

@@ -43,7 +43,7 @@ async def test_the_demo_holds_and_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     """A real process is killed half-way; each figure is as it should be, and the words are for people."""
     code, out, err = await run("demo")
     assert code == 0
-    assert "Everything holds." in out
+    assert "All checks passed." in out
     assert "equals the plan" in out
     assert "equals the state before" in out
     assert "13 of 13" in out
@@ -67,14 +67,14 @@ GOOD_STEPS = [
         {"differing": ["x"]},
         {"not_undone": ["x"]},
         {"applied_twice": 1},
-        {"faults_met": 11},
+        {"faults_triggered": 11},
     ],
 )
 def test_the_demo_fails_if_anything_does_not_hold(fault: dict[str, object]) -> None:
     """One figure off is enough."""
-    good = {"planned": 250, "steps": GOOD_STEPS, "faults_planned": 12, "faults_met": 12}
-    assert DemoReport(**good).holds  # type: ignore[arg-type]
-    assert not DemoReport(**{**good, **fault}).holds  # type: ignore[arg-type]
+    good = {"planned": 250, "steps": GOOD_STEPS, "faults_planned": 12, "faults_triggered": 12}
+    assert DemoReport(**good).passed  # type: ignore[arg-type]
+    assert not DemoReport(**{**good, **fault}).passed  # type: ignore[arg-type]
 
 
 async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interrupted() -> None:

@@ -101,11 +101,11 @@ async def test_a_command_needs_no_shell(tmp_path: Path) -> None:
     ("code", "reason"),
     [
         ("import sys; print('{secret}'); sys.exit(3)", "exit code 3"),
-        ("print(); print('{secret}')", "first line is empty"),
-        ("import time; print('{secret}', flush=True); time.sleep(60)", "longer than"),
+        ("print(); print('{secret}')", "first line of its output is empty"),
+        ("import time; print('{secret}', flush=True); time.sleep(60)", "did not finish within"),
         (
             "import os, time; print('{secret}', flush=True); time.sleep(60 if os.fork() else 3)",
-            "longer than",
+            "did not finish within",
         ),
         ("print('two words {secret}')", "a space"),
     ],
@@ -129,7 +129,7 @@ async def test_a_command_that_gives_no_token_is_named_and_not_shown(
 
 @pytest.mark.parametrize(
     ("command", "reason"),
-    [("no-such-command-anywhere", "No such file"), ("'open", "No closing quotation"), ("   ", "it is blank")],
+    [("no-such-command-anywhere", "No such file"), ("'open", "No closing quotation"), ("   ", "it is empty")],
 )
 async def test_what_is_no_command_is_a_configuration_error(command: str, reason: str) -> None:
     """It says which variable is meant."""
@@ -163,14 +163,22 @@ def test_a_file_that_holds_nothing_is_named(tmp_path: Path) -> None:
     ("variables", "profile", "reason"),
     [
         ({}, None, "LEADCONNECTOR_TOKEN is not set"),
-        ({"TOKEN": SECRET}, "clinic", r"LEADCONNECTOR_CLINIC_TOKEN is not set \(LEADCONNECTOR_TOKEN is not for"),
-        ({"TOKEN": SECRET, "TOKEN_FILE": "x"}, None, "LEADCONNECTOR_TOKEN and LEADCONNECTOR_TOKEN_FILE are set"),
+        (
+            {"TOKEN": SECRET},
+            "clinic",
+            r"LEADCONNECTOR_CLINIC_TOKEN is not set \(LEADCONNECTOR_TOKEN does not apply to",
+        ),
+        (
+            {"TOKEN": SECRET, "TOKEN_FILE": "x"},
+            None,
+            "LEADCONNECTOR_TOKEN and LEADCONNECTOR_TOKEN_FILE are both set",
+        ),
         ({"CLIENT_ID": "app"}, None, "LEADCONNECTOR_TOKEN_STORE is not set"),
         ({"CLIENT_ID": "app", "TOKEN_STORE": "x"}, None, "LEADCONNECTOR_CLIENT_SECRET is not set"),
         (
             {"CLIENT_ID": "app", "TOKEN_STORE": "x", "CLIENT_SECRET": SECRET, "CLIENT_SECRET_FILE": "y"},
             None,
-            "LEADCONNECTOR_CLIENT_SECRET and LEADCONNECTOR_CLIENT_SECRET_FILE are set",
+            "LEADCONNECTOR_CLIENT_SECRET and LEADCONNECTOR_CLIENT_SECRET_FILE are both set",
         ),
         ({"TOKEN": f"Bearer {SECRET}"}, None, "the token"),
     ],
@@ -196,7 +204,10 @@ async def test_a_fixed_token_is_of_one_location() -> None:
     provider = settings({"CLINIC_TOKEN": SECRET}, "clinic").make_token("loc1")
     client = LeadConnector(provider, location_id="loc1")
     assert await client.for_location("loc1")._shared.tokens.fetch() == SECRET
-    with pytest.raises(ConfigurationError, match="loc1 only: set LEADCONNECTOR_CLINIC_TOKEN_COMMAND") as caught:
+    with pytest.raises(
+        ConfigurationError,
+        match="loc1 only; for plans of several locations, set LEADCONNECTOR_CLINIC_TOKEN_COMMAND",
+    ) as caught:
         client.for_location("loc2")
     assert SECRET not in show(caught.value) + repr(provider)
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from leadconnector_async._start import is_command
 from leadconnector_async.cli.calls import read_update
-from leadconnector_async.cli.edge import describe
+from leadconnector_async.cli.errors import describe_error
 from leadconnector_async.cli.interrupt import Interrupted
 from leadconnector_async.cli.job_report import print_status
 from leadconnector_async.exceptions import InvalidRequestError, LeadConnectorError, OutcomeUnknownError
@@ -300,17 +300,17 @@ def test_only_the_command_ends_quietly_while_it_starts() -> None:
 )
 def test_every_error_has_a_code_and_a_sentence(error: BaseException, code: int) -> None:
     """Those too that should never come here."""
-    ending = describe(error)
-    assert ending.code == code
-    assert ending.lines[0].strip()
+    report = describe_error(error)
+    assert report.code == code
+    assert report.lines[0].strip()
 
 
 def test_an_error_of_a_job_that_was_begun_can_be_resumed() -> None:
     """Whatever it is: the journal knows what was sent."""
     error = RuntimeError("x")
-    error.add_note("Go on with: leadconnector resume day.job")
-    assert describe(error).code == 5
-    assert "resume day.job" in describe(error).lines[1]
+    error.add_note("Resume with: leadconnector resume day.job")
+    assert describe_error(error).code == 5
+    assert "resume day.job" in describe_error(error).lines[1]
 
 
 def test_a_status_claims_no_more_than_is_known(capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,12 +318,12 @@ def test_a_status_claims_no_more_than_is_known(capsys: pytest.CaptureFixture[str
     status = JobStatus(summary=JobSummary(counts={"sent": 16, "ready": 4}), by_location={}, last_change=None)
     print_status(Console(highlight=False), "day.job", status, datetime.now(UTC))
     shown = capsys.readouterr().out
-    assert "16 rows were sent and have no response yet, and may have been changed." in shown
+    assert "16 rows without a response yet: the change may have been applied." in shown
     assert "Nothing was changed yet" not in shown
 
 
 @pytest.mark.parametrize("title", ["", " ", "\u200b"])
 def test_an_empty_title_is_refused_as_in_a_mapping(title: str) -> None:
     """A shell's variable that is not set must not empty the title of an appointment."""
-    with pytest.raises(InvalidRequestError, match="title is empty; leave it out to keep it"):
+    with pytest.raises(InvalidRequestError, match="title is empty; omit it to keep it"):
         read_update("event", {"title": title}, None)

@@ -62,7 +62,7 @@ async def test_a_calendar_that_cannot_be_read_ends_with_5_and_keeps_the_job(
     assert await reschedule(plan) == 5
     said = capsys.readouterr()
     assert "3 not read yet" in said.err
-    assert "Go on with: leadconnector resume day.job" in said.out
+    assert "Resume with: leadconnector resume day.job" in said.out
     assert "[y/N]" not in said.err
     assert await resume("day.job") == 0
     assert len(writes(clinic)) == 3
@@ -128,7 +128,7 @@ async def test_the_first_rows_are_read_again_shown_and_asked_about(
     assert await reschedule(plan, canary=2) == 5
     said = capsys.readouterr()
     assert f"line 2, {clinic.appointment_ids[0]}: applied" in said.err
-    assert "Change the other 6? [y/N] " in said.err
+    assert "Change the remaining 6? [y/N] " in said.err
     assert "leadconnector resume day.job" in said.out
     assert writes(clinic) == [*clinic.appointment_ids[:2]]
     assert clinic.appointment_ids[1] in [one.event_id for one in clinic.requests.of("get_appointment")]
@@ -206,7 +206,7 @@ async def test_edits_are_asked_about_again_until_there_are_none(
     turns = [("y", partial(clinic.edit_appointment, one, title="By hand")) for one in ids[:2]]
     monkeypatch.setattr("sys.stdin", Desk(*turns))
     assert await reschedule(plan) == 2
-    assert "There is nothing left to change." in capsys.readouterr().err
+    assert "No appointment remains to be changed." in capsys.readouterr().err
     assert not writes(clinic)
 
 
@@ -220,8 +220,8 @@ async def test_the_others_are_looked_at_again_after_the_first_rows(
     monkeypatch.setattr("sys.stdin", Desk(("y", lambda: None), ("y", edit), ("y", lambda: None)))
     assert await reschedule(plan, canary=2) == 1
     said = capsys.readouterr().err
-    assert "Change the other 3? [y/N] " in said
-    assert "Change the other 2? [y/N] " in said
+    assert "Change the remaining 3? [y/N] " in said
+    assert "Change the remaining 2? [y/N] " in said
     assert clinic.appointment(event_id).title == "By hand"
     assert len(writes(clinic)) == 4
 
@@ -251,7 +251,7 @@ async def test_an_interrupt_instead_of_the_second_answer_leaves_the_rest_for_lat
     plan = write_plan(*retitle(clinic, 3))
     answer(monkeypatch)
     monkeypatch.setattr("sys.stdin", Terminal())
-    monkeypatch.setattr("leadconnector_async.cli.session.JobSession.ask", ask_only_the_second_time)
+    monkeypatch.setattr("leadconnector_async.cli.session.ask", ask_only_the_second_time)
     assert await reschedule(plan, canary=1) == 5
     said = capsys.readouterr().out
     assert "Stopped. It was interrupted." in said
@@ -259,8 +259,8 @@ async def test_an_interrupt_instead_of_the_second_answer_leaves_the_rest_for_lat
     assert len(writes(clinic)) == 1
 
 
-def ask_only_the_second_time(session: JobSession, question: str) -> bool:
-    return ask(question, yes="other" not in question)
+def ask_only_the_second_time(question: str, *, yes: bool) -> bool:
+    return ask(question, yes="remaining" not in question)
 
 
 async def test_what_nobody_can_tell_ends_with_6(clinic: Sandbox, capsys: Output) -> None:
@@ -270,7 +270,7 @@ async def test_what_nobody_can_tell_ends_with_6(clinic: Sandbox, capsys: Output)
     clinic.faults.plan("get_appointment", ["ok"] + ["404"] * 2)
     clinic.faults.plan("list_events", ["ok", "404"])
     assert await reschedule(plan, yes=True) == 6
-    assert "Look at them again with: leadconnector resume day.job" in capsys.readouterr().out
+    assert "Check them again with: leadconnector resume day.job" in capsys.readouterr().out
     assert await resume("day.job") == 0
     assert len(writes(clinic)) == 1
 
@@ -287,7 +287,7 @@ async def test_what_was_kept_is_said_to_scripts_too(clinic: Sandbox, capsys: Out
     assert said["counts"] == {"applied": 2}
     assert [one["event_id"] for one in said["kept"]] == [clinic.appointment_ids[1]]
     assert await undo("day.job", yes=True) == 0
-    assert "nothing to take back" in capsys.readouterr().out
+    assert "nothing to undo" in capsys.readouterr().out
     clinic.edit_appointment(clinic.appointment_ids[1], title=before[clinic.appointment_ids[1]].title)
     assert picture(clinic) == before
 
@@ -299,7 +299,7 @@ async def test_a_job_that_broke_says_how_to_go_on(clinic: Sandbox, capsys: Outpu
     os.unlink("day.job/report.html")
     os.mkdir("day.job/report.html")
     assert await resume("day.job") == 7
-    assert "Go on with: leadconnector resume day.job" in capsys.readouterr().err
+    assert "Resume with: leadconnector resume day.job" in capsys.readouterr().err
     os.rmdir("day.job/report.html")
     assert await resume("day.job") == 0
     assert len(writes(clinic)) == 2

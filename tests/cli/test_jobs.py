@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async.cli.exit_codes import code_for, code_of
+from leadconnector_async.cli.exit_codes import HELP, MEANINGS, code_for, code_of
 from leadconnector_async.exceptions import (
     AuthenticationError,
     ConfigurationError,
@@ -74,14 +75,14 @@ async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path)
     status = await run(tmp_path, environment, "status", "day.job", "--json")
     assert (status.code, json.loads(status.out)["remaining"]) == (0, 0)
     verified = await run(tmp_path, environment, "verify", "day.job")
-    assert (verified.code, verified.out) == (0, "60 of 60 changes stand as planned.\n")
+    assert (verified.code, verified.out) == (0, "60 of 60 changes are as planned.\n")
     clinic.edit_appointment(clinic.appointment_ids[0], title="By hand")
     kept = clinic.appointment(clinic.appointment_ids[0])
     differs = await run(tmp_path, environment, "verify", "day.job", "--json")
     assert (differs.code, len(json.loads(differs.out)["differing"])) == (1, 1)
     undone = await run(tmp_path, environment, "undo", "day.job", "--yes")
     assert undone.code == 0
-    assert "Changed by somebody since, and kept" in undone.err
+    assert "Changed by somebody else since, and kept" in undone.err
     assert picture(clinic) == before | {kept.id: kept}
 
 
@@ -271,3 +272,11 @@ def test_what_came_of_a_job_is_one_code(counts: dict[RowState, int], stops: tupl
 def test_what_came_of_a_call_is_one_code(error: Exception, code: int) -> None:
     """The same meanings as for a job."""
     assert code_for(error) == code  # type: ignore[arg-type]
+
+
+def test_every_exit_code_is_in_the_help_and_on_the_page() -> None:
+    """With its meaning, from one table; and no other."""
+    page = (Path(__file__).parents[2] / "docs/pages/reference/command-line.md").read_text()
+    rows = [line for line in page.splitlines() if re.match(r"\| \d+ \|", line)]
+    assert rows == [f"| {code} | {meaning} |" for code, meaning in MEANINGS.items()]
+    assert HELP.split("  \n")[1:] == [f"{code} {meaning}" for code, meaning in MEANINGS.items()]

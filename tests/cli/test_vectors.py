@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async.cli.app import app
-from leadconnector_async.cli.edge import run
+from leadconnector_async.cli.errors import run_app
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobs.jobbing import FAST
@@ -80,7 +80,7 @@ def test_every_command_line_ends_in_a_sentence_a_code_and_a_document(
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(vector.stdin), encoding="utf-8"))
             for name, text in vector.settings.items():
                 patch.setenv(name, text)
-            code = run(app, vector.arguments)
+            code = run_app(app, vector.arguments)
         assert not name_faults(vector, code, *capsys.readouterr()), (number, vector)
 
 
@@ -91,7 +91,7 @@ def test_a_terminal_without_a_width_hides_nothing(
     """`COLUMNS=0`, as some shells and schedulers set it."""
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.chdir(tmp_path)
-    assert run(app, ["status", "missing.job", "--json"]) == 7
+    assert run_app(app, ["status", "missing.job", "--json"]) == 7
     out, err = capsys.readouterr()
     assert json.loads(out)["error"]["type"] == "JournalError"
     assert "missing.job" in err
@@ -100,7 +100,7 @@ def test_a_terminal_without_a_width_hides_nothing(
 @pytest.mark.parametrize("arguments", [["\x1b[31m\x07"], ["status", "a", "\x1b[31m" + "x" * 100_000]])
 def test_what_was_typed_wrong_steers_no_terminal(arguments: list[str], capsys: Capture) -> None:
     """Nor is it shown whole, however long it is."""
-    assert run(app, arguments) == 2
+    assert run_app(app, arguments) == 2
     _, err = capsys.readouterr()
     assert "\x1b" not in err
     assert "\x07" not in err
