@@ -120,9 +120,9 @@ LAYERS = {
     "jobs.run": """
         runner
         location
+        progress schedule
         execute
         in_flight read_ahead
-        concurrency
     """,
     "reschedule": """
         __init__

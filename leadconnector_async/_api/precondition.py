@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from ..exceptions import PreconditionFailedError
 from ..models import Appointment
 from .readback import list_changes
@@ -53,38 +55,26 @@ class ReadingClock:
         return 0.0 <= self.now() - read_at <= max_age
 
 
-class UpdateGuard:
-    """One write and the reading that it relies on.
+class UpdateGuard(Struct):
+    """One write and the reading that it relies on."""
 
-    `list_expected` returns the states that the appointment can have if nobody else changed it: as it was read, or
-    as an earlier step of the same change left it.
-    """
-
-    __slots__ = ("_clock", "_list_expected", "max_age", "read_at")
-
-    def __init__(
-        self,
-        list_expected: Callable[[], Sequence[Appointment]],
-        read_at: float,
-        clock: ReadingClock,
-        max_age: float = MAX_READING_AGE,
-    ) -> None:
-        self._list_expected = list_expected
-        self._clock = clock
-        self.max_age = max_age
-        """Seconds."""
-        self.read_at = read_at
-        """The time, by `clock`, when the request that read it was sent."""
+    list_expected: Callable[[], Sequence[Appointment]]
+    """Returns the states the appointment can have if nobody else changed it: as read, or after an earlier step."""
+    read_at: float
+    """The time, by `clock`, when the request that read it was sent."""
+    clock: ReadingClock
+    max_age: float = MAX_READING_AGE
+    """Seconds."""
 
     def now(self) -> float:
         """The time by its clock, taken before the appointment is read again."""
-        return self._clock.now()
+        return self.clock.now()
 
     def check_age(self) -> StaleReadingError | None:
         """The error if the write must not be sent now, else `None`."""
-        if self._clock.is_fresh(self.read_at, self.max_age):
+        if self.clock.is_fresh(self.read_at, self.max_age):
             return None
-        age = self._clock.now() - self.read_at
+        age = self.clock.now() - self.read_at
         return StaleReadingError(
             f"The appointment was read {age:.1f} s before its update could be sent, and at most {self.max_age:g} s "
             "are allowed. The update was not sent."
@@ -92,7 +82,7 @@ class UpdateGuard:
 
     def check_shown(self, shown: Appointment, read_at: float) -> PreconditionFailedError | None:
         """The error if somebody else changed the appointment; otherwise this reading is the one relied on."""
-        changes = [list_changes(before, shown) for before in self._list_expected()]
+        changes = [list_changes(before, shown) for before in self.list_expected()]
         if all(changes):
             nearest = min(changes, key=len)  # not a change by our own first step
             return PreconditionFailedError(f"Changed by somebody else: {', '.join(map(str, nearest))}")

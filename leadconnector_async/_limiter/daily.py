@@ -37,9 +37,10 @@ class _Probe:
         """One may be sent now."""
         self.seconds = _FIRST_PROBE
 
-    def schedule(self, now: float, seconds: float = _FIRST_PROBE) -> None:
+    def schedule(self, now: float, seconds: float | None = None) -> None:
         """The next one may be sent after so many seconds."""
-        self.seconds, self.at = seconds, now + seconds
+        self.seconds = _FIRST_PROBE if seconds is None else seconds
+        self.at = now + self.seconds
 
 
 class DailyBudget:

@@ -93,7 +93,7 @@ class ReadingLog:
         self._clock = clock
         self._read: dict[str, tuple[int, float]] = {}
 
-    def note(self, location: str, lists: int) -> None:
+    def record(self, location: str, lists: int) -> None:
         """A location was read."""
         self._read[location] = (max(1, lists), self._clock.now())
 

@@ -1,7 +1,7 @@
-"""`BulkJob`: many appointments, moved safely, with a journal.
+"""`BulkJob`: many appointments rescheduled safely, with a journal.
 
-Everything is checked before anything is sent, the intent of every request is on the disk before it leaves,
-and whatever ends the process, the job goes on from its folder.
+Everything is checked before anything is sent, the intent of every request is on disk before it is sent, and a job
+can be resumed from its folder after any interruption.
 """
 
 from __future__ import annotations
@@ -47,28 +47,27 @@ OnProgress = Callable[[JobProgress], None]
 
 
 class BulkJob:
-    """A plan that is carried out, with a journal in a folder.
+    """Carries out a plan, with a journal in a folder.
 
         async with await BulkJob.create("day.job", client, iterate_plan(file)) as job:
             await job.prepare()
             summary = await job.run()
 
-    A job whose process has ended, in whatever way, goes on: `BulkJob.open(folder, client)`, then `run`. One process
-    at a time works on a job. `client` gives the location for rows that name none; others are reached by
-    `client.for_location`.
+    A job can be resumed after any interruption: `BulkJob.open(folder, client)`, then `run`. Only one process at a
+    time can open it. Rows that name no location use that of `client`; other locations use `client.for_location`.
     """
 
     def __init__(
-        self, folder: str, client: LeadConnector, scribe: JournalWriter, options: JobOptions, lock: int
+        self, folder: str, client: LeadConnector, journal: JournalWriter, options: JobOptions, lock: int
     ) -> None:
         self.folder = folder
         self.options = options
         self._client = client
-        self._scribe = scribe
+        self._journal = journal
         self._lock = lock
         self._runner: Runner | None = None
         self._stopped: Stopped | None = None
-        self._give_up: Callable[[], object] | None = None
+        self._cancel_reading: Callable[[], object] | None = None
         self._closed = self._running = False
         self._clock = ReadingClock(asyncio.get_running_loop())
         self._readings = ReadingLog(self._clock)
@@ -87,11 +86,11 @@ class BulkJob:
         connect: Connect | None = None,
         thread: Executor | None = None,
     ) -> Self:
-        """Begin a job in a new folder: check all rows by themselves. Nothing is asked of the server yet.
+        """Create a job in a new folder, and check each row by itself. Sends no requests.
 
-        `rows` are those of `iterate_plan`, or what `update_many` takes; `timezone` is for wall-clock times in
-        mappings. Raises `PlanError` with every bad row; the folder is gone then. Raises `ConfigurationError` if
-        the folder holds a job already.
+        `rows` are those of `iterate_plan`, or whatever `update_many` accepts; `timezone` is for wall-clock times in
+        mappings. Raises `PlanError` with every bad row, and removes the folder; raises `ConfigurationError` if the
+        folder already holds a job.
         """
         check_source(rows)
         path = check_path("folder", folder)
@@ -118,7 +117,7 @@ class BulkJob:
         connect: Connect | None = None,
         thread: Executor | None = None,
     ) -> Self:
-        """Open a job that was begun. Raises `JournalError` if there is none, or if another process works on it."""
+        """Open an existing job. Raises `JournalError` if there is none, or if another process has it open."""
         path = check_path("folder", folder)
         check_kind("client", client, LeadConnector)
         check_callback("connect", connect)
@@ -149,7 +148,7 @@ class BulkJob:
         await self._close(discard=False)
 
     async def discard(self) -> None:
-        """Close the job, and remove its files: for one that was never begun."""
+        """Close the job and remove its files: for one that has sent nothing."""
         await self._close(discard=True)
 
     async def _close(self, *, discard: bool) -> None:
@@ -157,22 +156,23 @@ class BulkJob:
             return
         self._closed = True
         try:
-            await self._scribe.close()
+            await self._journal.close()
             if discard:
                 remove_files(self.folder)
         finally:
             close_lock(self._lock)
 
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
-        """Hold every row against the calendar and decide the order. Reads only; `on_read` is told how many rows.
+        """Check every row against the calendar and decide the order. Reads only.
 
-        All rows that are open are read, those too that were read before: a row whose appointment somebody has
-        changed since then is `refused`, or `skipped` once the job has sent something. A location that cannot be
-        read is among `stopped`, and its rows stay `loaded`. Raises `PlanError` with all rows that cannot be carried
-        out, unless `skip_refused` is set or the job has sent something.
+        All open rows are read, including those read before: a row whose appointment somebody else has changed since
+        then is `refused`, or `skipped` once the job has sent something. A location that cannot be read is listed in
+        `stopped`, and its rows stay `loaded`. `on_read` is called with the number of rows read so far. Raises
+        `PlanError` with all rows that cannot be carried out, unless `skip_refused` is set or the job has sent
+        something.
         """
         check_callback("on_read", on_read, optional=False)
-        await self._scribe.run(forget_readings)
+        await self._journal.run(forget_readings)
         return await self._read_unread(on_read)
 
     async def recheck(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[RowOutcome, ...]:
@@ -182,7 +182,7 @@ class BulkJob:
         rows only after `leave_out_refused`.
         """
         check_callback("on_read", on_read, optional=False)
-        await self._scribe.run(forget_readings)
+        await self._journal.run(forget_readings)
         preparation = self._prepare(on_read)
         await preparation.run()
         self._prepared_at = self._clock.now()
@@ -192,18 +192,18 @@ class BulkJob:
         """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
         content = msgspec.json.encode(self.options).decode()
-        await self._scribe.run(partial(set_fact, "options", content))
+        await self._journal.run(partial(set_fact, "options", content))
 
     async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         stopped = await self._prepare(on_read).run()
         self._prepared_at = self._clock.now()
-        faults, count = await self._scribe.run(partial(list_faults, MOST_NAMED))
-        if count and not self.options.skip_refused and not await self._scribe.run(has_sent):
+        faults, count = await self._journal.run(partial(list_faults, MOST_NAMED))
+        if count and not self.options.skip_refused and not await self._journal.run(has_sent):
             raise build_plan_error(faults, count)
         return msgspec.structs.replace(await self.summarize(), stopped=stopped)
 
     async def _read_what_is_old(self) -> JobSummary:
-        """Before a run: all that is open, unless it was read just now. What grows old in the run is read there."""
+        """Before a run: all open rows, unless they were read just now. What becomes stale is read in the run."""
         read_at, self._prepared_at = self._prepared_at, None
         if read_at is None or not self._clock.is_fresh(read_at, self.options.max_reading_age):
             return await self.prepare()
@@ -238,46 +238,47 @@ class BulkJob:
         began = loop.time()
         prepared = await self._unless_stopped(self._read_what_is_old())
         unread = prepared.stopped if prepared is not None else ()
-        reviewer = Verifier(self._scribe, self._find_client, self._clock)
-        await self._unless_stopped(reviewer.settle_unknown())
+        reviewer = Verifier(self._journal, self._find_client, self._clock)
+        await self._unless_stopped(reviewer.resolve_unknown())
         stopped = await self._run_once(limit, on_outcome, on_progress)
-        if not stopped and limit is None and await self._unless_stopped(reviewer.settle_unknown()):
+        if not stopped and limit is None and await self._unless_stopped(reviewer.resolve_unknown()):
             stopped = await self._run_once(limit, on_outcome, on_progress)
         again = {one.location_id for one in stopped}
         stopped = self._add_stop((*(one for one in unread if one.location_id not in again), *stopped))
-        await self._scribe.flush()
+        await self._journal.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
-        await self._scribe.run(partial(write_files, self.folder, summary))
+        await self._journal.run(partial(write_files, self.folder, summary))
         return summary
 
     async def _run_once(
         self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress
     ) -> tuple[Stopped, ...]:
-        loads = await self._scribe.run(count_open)
+        loads = await self._journal.run(count_open)
         if self._stopped is not None:
             return (self._stopped,)
         self._runner = runner = Runner(
-            self._scribe,
+            self._journal,
             self.options,
             self._find_client,
             self._clock,
             self._readings,
+            loads,
             refresh=self._refresh,
             on_outcome=on_outcome,
             limit=limit,
         )
         ticker = asyncio.get_running_loop().create_task(_tick(runner, on_progress))
         try:
-            return await runner.run(loads)
+            return await runner.run()
         finally:
             ticker.cancel()
             self._runner = None
             on_progress(runner.describe())
 
     async def preview(self, most: int = 10) -> Preview:
-        """What `run` would do, with the first `most` changes, and how long it will take. After `prepare`."""
+        """What `run` would do: the first `most` changes, and how long all will take. Call `prepare` first."""
         check_count("most", most, 0)
-        preview = await self._scribe.run(partial(read_preview, most))
+        preview = await self._journal.run(partial(read_preview, most))
         seconds = {
             location: forecast_location(
                 self._readings.build_load(location, count, self._find_client(location).quota, 0.0, self.options),
@@ -288,41 +289,41 @@ class BulkJob:
         return msgspec.structs.replace(preview, seconds=seconds)
 
     def stop(self, reason: str = "it was interrupted") -> int:
-        """Start nothing more; `run` returns when what has left has ended, within ten seconds.
+        """Start no more rows; `run` returns when the requests that were sent have ended, within ten seconds.
 
-        Returns how many rows are under way.
+        Returns how many rows these are.
         """
         self._stopped = Stopped("interrupted", check_line("reason", reason))
-        if self._give_up is not None:
-            self._give_up()
+        if self._cancel_reading is not None:
+            self._cancel_reading()
         return self._runner.stop(self._stopped) if self._runner is not None else 0
 
     async def summarize(self) -> JobSummary:
-        """Where the job stands, by its journal."""
-        return await self._scribe.run(summarize)
+        """The state of the job, from its journal."""
+        return await self._journal.run(summarize)
 
     async def retry_failed(self) -> int:
-        """Put the rows that failed or were skipped on their turn again; returns how many. `run` sends them."""
-        return await self._scribe.run(retry_failed)
+        """Re-queue the rows that failed or were skipped; returns how many. `run` sends them."""
+        return await self._journal.run(retry_failed)
 
     async def verify(self) -> Verification:
-        """Compare the calendar with what the job has done. Reads only."""
-        return await Verifier(self._scribe, self._find_client, self._clock).verify()
+        """Compare the calendar with what the job has changed. Reads only."""
+        return await Verifier(self._journal, self._find_client, self._clock).verify()
 
     async def plan_undo(self) -> Undo:
-        """Plan the way back: rows for another job, and what somebody has changed since. Reads only."""
-        return await Verifier(self._scribe, self._find_client, self._clock).plan_undo()
+        """Plan how to undo the job: rows for another job, and appointments changed since. Reads only."""
+        return await Verifier(self._journal, self._find_client, self._clock).plan_undo()
 
     def _add_stop(self, stopped: tuple[Stopped, ...]) -> tuple[Stopped, ...]:
         return stopped if self._stopped is None or self._stopped in stopped else (*stopped, self._stopped)
 
     async def _unless_stopped(self, read: Coroutine[object, object, T]) -> T | None:
-        """Do what only reads; `None` if the job is stopped before or meanwhile."""
+        """Await something that only reads; `None` if the job is stopped before or meanwhile."""
         if self._stopped is not None:
             read.close()
             return None
         task = asyncio.ensure_future(read)
-        self._give_up = task.cancel
+        self._cancel_reading = task.cancel
         try:
             return await task
         except asyncio.CancelledError:
@@ -331,10 +332,10 @@ class BulkJob:
                 raise
             return None
         finally:
-            self._give_up = None
+            self._cancel_reading = None
 
     def _prepare(self, on_read: Callable[[int], None]) -> Preparation:
-        return Preparation(self._scribe, self.options, self._find_client, self._clock, self._readings, on_read)
+        return Preparation(self._journal, self.options, self._find_client, self._clock, self._readings, on_read)
 
     async def _refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
         return await self._prepare(lambda count: None).refresh(location, after, most)

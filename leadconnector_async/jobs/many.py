@@ -1,7 +1,7 @@
-"""`update_many`: many changes out of any stream, results as they finish, and no file.
+"""`update_many`: many changes from any stream, with outcomes as they finish and no file.
 
-No more rows are held than are under way, whatever the length of the stream; a row that fails stops nobody.
-Whatever ends the stream, a row that was begun is finished and told.
+Only the rows in flight are held in memory, whatever the length of the stream; a row that fails stops no other.
+Whatever ends the stream, a row that was begun is finished and reported.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .plan.rows import PlanRow
 from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
 from .plan.wanted import Wanted
 from .prepare.check import Rules, check_row
-from .run.in_flight import FLIGHT, RowMetrics, listen
+from .run.in_flight import ROW_METRICS, RowMetrics, listen
 from .states import MOST_AT_ONCE, RowOutcome, RowState
 
 OnOutcome = Callable[[RowOutcome], None]
 
 
 def _ignore(outcome: RowOutcome) -> None:
-    """Nobody wants to be told."""
+    """The default of `on_outcome`."""
 
 
 async def update_many(
@@ -51,14 +51,14 @@ async def update_many(
             if outcome.state != "applied": ...
 
     `rows` may be endless. `keep=True` reads each appointment first and keeps what an update would reset, as
-    `reschedule_appointment` does; `False` sends updates as they are. `concurrency` rows are under way at once.
-    `timezone` is for wall-clock times in mappings. A bad row, whatever is wrong with it, is yielded as `refused`. A
-    row that names a location goes through `client.for_location`. There is no journal: if the work must survive its
-    process, use `BulkJob`.
+    `reschedule_appointment` does; `False` sends updates as they are. At most `concurrency` rows are in flight.
+    `timezone` is for wall-clock times in mappings. A bad row, whatever is wrong with it, is yielded as `refused`.
+    Rows that name a location use `client.for_location`. There is no journal: if the work must survive its process,
+    use `BulkJob`.
 
-    `on_outcome` is called with every outcome, also of rows that finish after a `break`. Wrap the stream in
-    `contextlib.aclosing`, or call `aclose()`: no further row starts then, and it returns when those under way have
-    finished. A second cancellation ends it at once; rows whose write has left are reported as `unknown`.
+    `on_outcome` is called with every outcome, including those of rows that finish after a `break`. Wrap the stream
+    in `contextlib.aclosing`, or call `aclose()`: no further row starts, and it returns when the rows in flight have
+    finished. A second cancellation ends it at once; rows whose write was sent are reported as `unknown`.
 
     Raises only what `rows` or `on_outcome` raises, and `ConfigurationError`.
     """
@@ -70,29 +70,28 @@ async def update_many(
     check_callback("on_outcome", on_outcome, optional=False)
     check_source(rows)
     rules = Rules(datetime.now(UTC), allow_past, client.version)
-    crowd = _Crowd(rows, concurrency, _Changer(client, rules, keep=keep, timezone=timezone), on_outcome)
+    workers = _Workers(rows, concurrency, _Changer(client, rules, keep=keep, timezone=timezone), on_outcome)
     try:
-        while (outcome := await crowd.take()) is not None:
+        while (outcome := await workers.take()) is not None:
             yield outcome
     finally:
-        await crowd.stop()
+        await workers.stop()
 
 
-class _Crowd:
-    """Workers that take rows one after the other, and tell what came of them."""
+class _Workers:
+    """Take rows one after the other, and queue their outcomes."""
 
     def __init__(self, rows: RowSource, concurrency: int, changer: _Changer, on_outcome: OnOutcome) -> None:
         self._rows = _number(rows)
         self._changer = changer
         self._on_outcome = on_outcome
-        self._turn = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._outcomes: asyncio.Queue[RowOutcome | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(2 * concurrency)  # of rows under way, and of outcomes that wait to be taken
+        self._capacity = asyncio.Semaphore(2 * concurrency)  # of rows in flight, and outcomes that were not taken
         self._failure: BaseException | None = None
         self._stopping = False
-        self._changing: set[int] = set()
-        """Workers that have begun a row."""
-        self._working = concurrency
+        self._working = dict.fromkeys(range(concurrency), False)
+        """Workers that have not ended, and whether each is changing an appointment."""
         self._tasks = [asyncio.create_task(self._work(number)) for number in range(concurrency)]
 
     async def take(self) -> RowOutcome | None:
@@ -100,18 +99,18 @@ class _Crowd:
         while self._working or not self._outcomes.empty():
             outcome = await self._outcomes.get()
             if outcome is not None:
-                self._room.release()
+                self._capacity.release()
                 return outcome
         if self._failure is not None:
             raise self._failure
         return None
 
     async def stop(self) -> None:
-        """Start nothing more, and wait for the rows that were begun; at a second cancellation, for none."""
+        """Start no more rows, and wait for those in flight; a second cancellation ends these as well."""
         self._stopping = True
         known = self._failure
         for number, task in enumerate(self._tasks):
-            if number not in self._changing:
+            if not self._working.get(number):
                 task.cancel()
         try:
             await asyncio.wait(self._tasks)
@@ -125,11 +124,11 @@ class _Crowd:
 
     async def _work(self, number: int) -> None:
         try:
-            # Once it is stopping, nobody takes outcomes any more: whoever waited for room would wait for ever.
+            # Once it is stopping, no outcomes are taken any more: whoever waited for capacity would wait forever.
             while not self._stopping and (row := await self._begin()) is not None:
-                self._changing.add(number)
+                self._working[number] = True
                 outcome = await self._changer.change(*row)
-                self._changing.discard(number)
+                self._working[number] = False
                 self._outcomes.put_nowait(outcome)
                 self._on_outcome(outcome)
         except StopAsyncIteration:
@@ -140,19 +139,19 @@ class _Crowd:
         except Exception as error:
             self._failure = self._failure or error
         finally:
-            self._working -= 1
+            del self._working[number]
             self._outcomes.put_nowait(None)
 
     async def _begin(self) -> tuple[int, AnyRow] | None:
-        await self._room.acquire()
-        async with self._turn:
+        await self._capacity.acquire()
+        async with self._reading:
             if self._stopping or self._failure is not None or _is_cancelled():
                 return None
             return await anext(self._rows)
 
 
 class _Changer:
-    """Changes one appointment after the other, in as many locations as rows name."""
+    """Changes appointments, in any location that rows name."""
 
     def __init__(self, client: LeadConnector, rules: Rules, *, keep: bool, timezone: str | None) -> None:
         handler = listen("", lambda moment: None, client.on_event)
@@ -163,35 +162,28 @@ class _Changer:
         self._timezone = timezone
 
     async def change(self, line: int, row: AnyRow) -> RowOutcome:
-        """Whatever goes wrong is what came of this row, and of no other."""
+        """Returns the outcome of a row; whatever goes wrong belongs to this row only."""
         planned = read_any(line, row, self._timezone)
         if isinstance(planned, RowFault):
             reason = explain(planned.reason, planned.hint)
             return RowOutcome(line=planned.line, event_id=name_event(row), state="refused", reason=reason)
-        flight = RowMetrics()
-        FLIGHT.set(flight)
-        new_id, error = None, None
-        state: RowState
+        metrics = RowMetrics()
+        ROW_METRICS.set(metrics)
+        new_id, trace_id = None, None
         try:
             state, reason, new_id = await self._send(planned)
-        except LeadConnectorError as raised:
-            error = raised
-            state = "skipped" if isinstance(raised, PreconditionFailedError) else "failed"
-            state = "unknown" if raised.outcome == "unknown" else state
-            state = "applied" if raised.outcome == "applied" else state
-            reason = " ".join([str(raised.args[0]), *getattr(raised, "__notes__", ())])
-        except (Exception, asyncio.CancelledError) as raised:
-            state = "unknown" if flight.left else "failed"
-            reason = f"it was interrupted ({shorten(repr(raised))})"
+        except (Exception, asyncio.CancelledError) as error:
+            state, reason = classify_failure(error, sent=metrics.sent)
+            trace_id = getattr(error, "trace_id", None)
         return RowOutcome(
             line=line,
             event_id=planned.event_id,
             location_id=planned.location_id,
             state=state,
             reason=reason,
-            attempts=flight.requests,
-            repeated=flight.repeated,
-            trace_id=None if error is None else error.trace_id,
+            attempts=metrics.requests,
+            repeated=metrics.repeated,
+            trace_id=trace_id,
             new_event_id=new_id if new_id != planned.event_id else None,
         )
 
@@ -207,10 +199,10 @@ class _Changer:
         found = await client.get_appointment(row.event_id)
         wanted = Wanted(row.update, row.shift, row.timezone, row.before)
         rules = structs.replace(self._rules, location_id=client.location_id)
-        finding = check_row(row.event_id, wanted, found, rules)
-        if finding.state != "ready":
-            return finding.state, finding.reason, None
-        change = Change(found, row.event_id, finding.updates, finding.differences)
+        result = check_row(row.event_id, wanted, found, rules)
+        if result.state != "ready":
+            return result.state, result.reason, None
+        change = Change(found, row.event_id, result.updates, result.differences)
         return "applied", "", (await carry_out(client, change, verify=False, send=guard(change))).id
 
     def _find_client(self, location_id: str | None) -> LeadConnector:
@@ -220,8 +212,18 @@ class _Changer:
         return client
 
 
+def classify_failure(error: BaseException, *, sent: bool) -> tuple[RowState, str]:
+    """The state and reason of a row whose change has raised; `sent`: its write was sent, or may have been."""
+    if not isinstance(error, LeadConnectorError):
+        return "unknown" if sent else "failed", f"it was interrupted ({shorten(repr(error))})"
+    reason = " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])
+    if error.outcome != "not_applied":
+        return error.outcome, reason
+    return "skipped" if isinstance(error, PreconditionFailedError) else "failed", reason
+
+
 def _is_cancelled() -> bool:
-    """Whether it is this task that was cancelled, and not only what it waits for."""
+    """Whether this task was cancelled, and not just what it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

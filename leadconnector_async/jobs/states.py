@@ -273,13 +273,18 @@ def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
     return None
 
 
-async def wait_out(stopped: Stopped) -> bool:
-    """Wait until the day's budget is back, or may be looked at again, if that is soon; `False` if it is not.
+def find_wait(stopped: Stopped) -> float | None:
+    """Seconds until a location may go on, if that is soon; `None` if the job is to stop instead.
 
-    One odd header of one answer says that the budget is spent: the next request, a minute later, shows it.
+    One odd header of one response says that the daily limit is used up: the next request, a minute later, shows it.
     """
     seconds = stopped.resume_seconds
-    if stopped.kind != "daily" or seconds is None or seconds > _SOON:
+    return seconds if stopped.kind == "daily" and seconds is not None and seconds <= _SOON else None
+
+
+async def wait_out(stopped: Stopped) -> bool:
+    """Wait until the location may go on, if that is soon; `False` if it is not."""
+    if (seconds := find_wait(stopped)) is None:
         return False
     await asyncio.sleep(seconds)
     return True

@@ -1,14 +1,11 @@
-"""Looking at the calendar after a job: whether it shows what the job has done, and what of it can be undone.
+"""Reading the calendar after a job: whether it shows what the job changed, and how that can be undone.
 
-An appointment that shows anything else than what the job left is somebody's work: it is listed, and never
-touched.
-
-Must not change a calendar.
+Reads only. An appointment that has been changed since is somebody else's work: it is listed, and left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from msgspec import UNSET, Struct
@@ -26,88 +23,88 @@ from .journal.protocol import Journal
 from .journal.reviewing import SentRow, Verdict
 from .journal.writer import JournalWriter
 from .plan.rows import PlanRow, Precondition
-from .prepare.prepare import find_last_place
+from .prepare.prepare import find_known_time
 from .prepare.reader import CalendarReader, EventReading
 from .states import RowOutcome, describe_stop
 
 
 class Verification(Struct, frozen=True, kw_only=True):
-    """Whether the calendar shows what the job has done."""
+    """Whether the calendar shows what the job changed."""
 
     checked: int
     """Rows that were applied, or may have been."""
     differing: tuple[RowOutcome, ...]
-    """Those that the calendar shows otherwise, each with its reason."""
+    """Rows whose appointment shows something else, each with its reason."""
     unclear: tuple[RowOutcome, ...] = ()
-    """Those of which it shows nothing that was changed."""
+    """Rows whose appointment does not show the fields that were changed."""
 
 
 class Undo(Struct, frozen=True, kw_only=True):
-    """The way back."""
+    """How to undo a job."""
 
     rows: Iterable[PlanRow]
-    """A plan back to the state before; can be gone through once, while the job is open."""
+    """A plan that restores the state before the job; can be iterated once, while the job is open."""
     kept: tuple[RowOutcome, ...]
-    """Appointments that somebody has changed since, or that cannot be told; they are left alone."""
+    """Appointments that have been changed since, or may have been; they are left alone."""
 
 
 class Verifier:
-    """Reads again what a job has touched."""
+    """Reads again what a job has changed."""
 
     def __init__(
-        self, scribe: JournalWriter, find_client: Callable[[str], LeadConnector], clock: ReadingClock
+        self, journal: JournalWriter, find_client: Callable[[str], LeadConnector], clock: ReadingClock
     ) -> None:
-        self._scribe = scribe
+        self._journal = journal
         self._find_client = find_client
         self._clock = clock
 
     async def verify(self) -> Verification:
         """Compare every row that was applied, or may have been, with the calendar."""
         await self._read_all("sent")
-        checked = await self._scribe.run(reviewing.count_reviewed)
-        differing = await self._scribe.run(partial(reviewing.list_reviewed, ("as_before", "differs", "gone")))
-        unclear = await self._scribe.run(partial(reviewing.list_reviewed, ("unclear",)))
+        checked = await self._journal.run(reviewing.count_reviewed)
+        differing = await self._journal.run(partial(reviewing.list_reviewed, ("as_before", "differs", "gone")))
+        unclear = await self._journal.run(partial(reviewing.list_reviewed, ("unclear",)))
         return Verification(checked=checked, differing=tuple(differing), unclear=tuple(unclear))
 
     async def plan_undo(self) -> Undo:
-        """Plan the way back of all that still stands as the job has left it."""
+        """Plan how to undo every change that is still as the job made it."""
         await self._read_all("sent")
-        kept = await self._scribe.run(partial(reviewing.list_reviewed, ("differs", "gone", "unclear")))
-        return Undo(rows=self._scribe.lend(list_rows_back), kept=tuple(kept))
+        kept = await self._journal.run(partial(reviewing.list_reviewed, ("differs", "gone", "unclear")))
+        return Undo(rows=self._journal.lend(list_rows_back), kept=tuple(kept))
 
-    async def settle_unknown(self) -> bool:
-        """Look at rows whose outcome is unknown, now that time has passed; tells whether some are to be sent."""
-        if not await self._scribe.run(reviewing.has_unknown):
+    async def resolve_unknown(self) -> bool:
+        """Read back the rows whose outcome is unknown; returns whether some are to be sent again."""
+        if not await self._journal.run(reviewing.has_unknown):
             return False
         await self._read_all("unknown", leave_unread=True)
-        return await self._scribe.run(reviewing.resolve_unknown)
+        return await self._journal.run(reviewing.resolve_unknown)
 
     async def _read_all(self, selection: Selection, *, leave_unread: bool = False) -> None:
-        for location in await self._scribe.run(partial(reviewing.begin_review, selection)):
+        for location in await self._journal.run(partial(reviewing.begin_review, selection)):
             await self._read_location(location, selection, leave_unread=leave_unread)
 
     async def _read_location(self, location: str, selection: Selection, *, leave_unread: bool) -> None:
         client = self._find_client(location).with_options(priority="bulk")
-        keep: Callable[[list[EventReading]], Awaitable[None]] = partial(self._keep, client.version)
-        reader = CalendarReader(client, location, selection, self._scribe.run, keep, self._clock)
+        save = partial(self._save, client.version)
+        reader = CalendarReader(client, location, selection, self._journal.run, save, self._clock)
         try:
-            await reader.read_all(find_last_place)
+            await reader.read_all(find_known_time)
         except LeadConnectorError as error:
             if not leave_unread or describe_stop(error, location) is None:
                 raise
 
-    async def _keep(self, version: str, sights: list[EventReading]) -> None:
-        await self._scribe.run(partial(_keep_verdicts, version, sights))
+    async def _save(self, version: str, readings: list[EventReading]) -> None:
+        await self._journal.run(partial(_save_verdicts, version, readings))
 
 
 def list_rows_back(journal: Journal) -> Iterator[PlanRow]:
-    """The rows of the way back."""
+    """The rows that undo a job."""
     for row in reviewing.list_ways_back(journal):
         update = _build_way_back(row.before, row.fields)
         yield PlanRow(row.line, row.event_id, update, row.location or None, before=_describe(row.seen))
 
 
-def _keep_verdicts(version: str, readings: list[EventReading], journal: Journal) -> None:
+def _save_verdicts(version: str, readings: list[EventReading], journal: Journal) -> None:
     with journal.commit():
         for reading in readings:
             row = reviewing.read_sent(reading.number, journal)

@@ -42,7 +42,7 @@ async def select(job: BulkJob, query: str) -> list[tuple[object, ...]]:
         assert isinstance(journal, SQLiteJournal)
         return journal._connection.execute(query).fetchall()
 
-    return await job._scribe.run(read)
+    return await job._journal.run(read)
 
 
 def writes(sandbox: Sandbox) -> list[str]:

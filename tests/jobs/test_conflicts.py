@@ -76,7 +76,7 @@ async def test_rows_behind_one_that_cannot_move_are_left_out(
         summary = await job.run()
         reasons = [str(reason) for (reason,) in await select(job, "SELECT reason FROM rows ORDER BY number")]
     assert summary.counts == {"failed": 1, "skipped": 11}
-    assert reasons[10] == "line 12, whose time it wants, has not moved (failed)"
+    assert reasons[10] == "line 12, whose time it needs, has not moved (failed)"
     assert picture(sandbox) == before
 
 
@@ -141,7 +141,7 @@ async def test_a_job_that_ends_while_one_is_parked_goes_on(
     async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
         await job.run(limit=1)
         assert len(writes(sandbox)) == 1
-        await job._scribe.run(lambda journal: journal.write("UPDATE rows SET read_at = 0"))
+        await job._journal.run(lambda journal: journal.write("UPDATE rows SET read_at = 0"))
     async with await BulkJob.open(tmp_path / "job", client) as job:
         assert (await job.run()).counts == {"applied": 3}
     now = [sandbox.appointment(event.id).start_time for event in events]

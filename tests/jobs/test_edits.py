@@ -41,7 +41,7 @@ async def test_a_stop_while_an_appointment_gets_out_of_the_way_is_nobodys_change
     async with await BulkJob.create(folder, client, rows(*exchange(of_one_doctor(sandbox, 2)))) as job:
         await job.run(limit=1)
         query = "UPDATE rows SET state = ? WHERE parks IS NOT NULL"
-        await job._scribe.run(lambda journal: journal.write(query, (state,)))
+        await job._journal.run(lambda journal: journal.write(query, (state,)))
     async with await BulkJob.open(folder, client) as job:
         assert (await job.run()).counts == {"applied": 2}
 

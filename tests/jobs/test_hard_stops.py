@@ -109,7 +109,7 @@ async def test_a_program_that_cancels_all_tasks_waits_for_nothing(
     async with await begin(sandbox, client, tmp_path / "job", concurrency) as job:
         running = asyncio.create_task(job.run())
         async with asyncio.timeout(HANG):
-            while not (count_requests(sandbox) and job._scribe._writing):
+            while not (count_requests(sandbox) and job._journal._writing):
                 await asyncio.sleep(0)
             for task in asyncio.all_tasks() - before:
                 if "leadconnector_async/jobs" in repr(task):

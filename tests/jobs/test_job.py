@@ -251,7 +251,7 @@ async def test_what_somebody_has_changed_since_it_was_read_is_left_alone(
     """A job that goes on much later reads again; what it finds moved by hand it does not move."""
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
         await job.prepare()
-        await job._scribe.run(lambda journal: journal.write("UPDATE rows SET read_at = read_at - 3600"))
+        await job._journal.run(lambda journal: journal.write("UPDATE rows SET read_at = read_at - 3600"))
         sandbox.edit_appointment(sandbox.appointment_ids[0], title="By hand")
         sandbox.delete_appointment(sandbox.appointment_ids[1])
         summary = await job.run()
@@ -270,7 +270,7 @@ async def test_a_long_job_reads_again_on_its_way(sandbox: Sandbox, client: LeadC
 
         async def grow_old() -> None:
             await enough.wait()
-            await job._scribe.run(lambda journal: journal.write(age))
+            await job._journal.run(lambda journal: journal.write(age))
             sandbox.edit_appointment(sandbox.appointment_ids[249], title="By hand")
 
         def note(outcome: RowOutcome) -> None:

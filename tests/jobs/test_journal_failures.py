@@ -163,7 +163,7 @@ async def test_a_torn_end_of_the_log_costs_at_most_a_second_look(
         (folder / name).write_bytes(content)
     os.truncate(log, random.Random(seed).randrange(log.stat().st_size))
     async with await BulkJob.open(folder, client) as job:
-        await job._scribe.run(lambda journal: journal.write("UPDATE rows SET read_at = 0"))
+        await job._journal.run(lambda journal: journal.write("UPDATE rows SET read_at = 0"))
         summary = await job.run()
     assert sum(summary.counts.values()) == summary.counts["applied"] + summary.counts.get("in_place", 0) == ROWS
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)

@@ -9,8 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import AppointmentUpdate, ConfigurationError, LeadConnector, PlanError
+from leadconnector_async import (
+    AppointmentUpdate,
+    ConfigurationError,
+    LeadConnector,
+    NotFoundError,
+    OutcomeUnknownError,
+    PlanError,
+    PreconditionFailedError,
+    VerificationError,
+)
 from leadconnector_async.jobs import BulkJob, PlanRow, RowOutcome, Shift, update_many
+from leadconnector_async.jobs.many import classify_failure
 from leadconnector_async.sandbox import Sandbox
 
 from .jobbing import picture, writes
@@ -355,3 +365,24 @@ async def test_a_job_whose_stream_never_goes_on_can_be_cancelled(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not (tmp_path / "job").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "sent", "state"),
+    [
+        (OutcomeUnknownError("lost"), True, "unknown"),
+        (VerificationError("shows something else", outcome="applied"), True, "applied"),
+        (PreconditionFailedError("changed", outcome="not_applied"), False, "skipped"),
+        (PreconditionFailedError("changed", outcome="unknown"), True, "unknown"),
+        (NotFoundError("gone", status=404, outcome="not_applied"), True, "failed"),
+        (KeyError("x"), False, "failed"),
+        (KeyError("x"), True, "unknown"),
+        (asyncio.CancelledError(), False, "failed"),
+        (asyncio.CancelledError(), True, "unknown"),
+    ],
+)
+def test_a_row_that_raises_has_a_state(error: BaseException, *, sent: bool, state: str) -> None:
+    """What the error knows of the write counts, then whether it was sent; without an event loop."""
+    found, reason = classify_failure(error, sent=sent)
+    assert found == state
+    assert reason

@@ -33,7 +33,7 @@ def client(make_client: MakeClient) -> LeadConnector:
 
 
 async def do(job: BulkJob, statement: str) -> None:
-    await job._scribe.run(lambda journal: journal.write(statement))
+    await job._journal.run(lambda journal: journal.write(statement))
 
 
 async def list_states(job: BulkJob) -> list[tuple[object, ...]]:
@@ -298,7 +298,7 @@ async def test_an_odd_value_breaks_the_journal_and_keeps_nobody_waiting(
 
     job = await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 2)))
     with pytest.raises(JournalError):
-        await job._scribe.write(Entry("UPDATE rows SET reason = ?", ("\udcff",)))
+        await job._journal.write(Entry("UPDATE rows SET reason = ?", ("\udcff",)))
     await job.aclose()
 
 

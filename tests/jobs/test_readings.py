@@ -255,7 +255,7 @@ async def test_rows_that_are_refused_late_do_not_hold_up_a_job_that_has_begun(
     folder = tmp_path / "job"
     async with await begin(folder, client, sandbox, 4) as job:
         await job.run(limit=2)
-        await job._scribe.run(
+        await job._journal.run(
             lambda journal: journal.write("UPDATE rows SET state = 'loaded', read_at = NULL WHERE number = 4")
         )
     sandbox.delete_appointment(sandbox.appointment_ids[3])
@@ -317,10 +317,10 @@ async def test_rows_are_read_ahead_as_far_as_they_get_their_turn(monkeypatch: py
     old = make_row(1, time.time() - 46)
     assert ahead.is_due(old)
     first = ahead.plan(old)
-    ahead.note((0, 1 + first))
+    ahead.record((0, 1 + first))
     assert not ahead.is_due(old)
     assert ahead.plan(make_row(2 + first, 0.0)) == 2 * first
-    ahead.note((0, 9000))
+    ahead.record((0, 9000))
     assert ahead.plan(make_row(5000, 0.0)) == first
     assert not ReadAhead(clock, 0).is_due(old)
 

@@ -1,19 +1,20 @@
 """The order of moves: a row that frees time goes before the row that wants it.
 
-A server that checks free slots refuses a move onto time that somebody still holds, though the one who holds it is
-about to leave. So X waits for Y if X wants time of a person that Y holds now and lets go of. Where nobody clashes,
-every order in which each row comes after those it waits for is accepted as it goes: whoever overlaps with the
-wanted time has left. Where rows wait for each other in a ring there is no such order until one of them gets out of
-the way: then nobody waits for it any more, while it still waits for its own.
+A server that checks free slots refuses a move to time that another appointment still takes, even if that one is
+about to move. So X waits for Y if X needs time of a person that Y takes now and gives up. Without clashes, any
+order in which each row comes after those it waits for is accepted: by then, whatever overlapped with the new time
+has moved. If rows wait for each other in a cycle there is no such order until one of them is moved out of the way:
+then nothing waits for it any more, while it still waits for others.
 
-Rows that want the same time clash, in whatever order; so does a row with another that keeps what it wants. Each
-still has its place in the order, as if the other was not there. Rows that share time already, as those of a class
-do, may share again: between them there is neither waiting nor clashing. An empty interval is nobody's time.
+Rows that need the same time clash, in any order; so do a row and another that keeps what the first needs. Each
+still has its position in the order, as if the other did not exist. Rows that share time already, as those of a
+class do, may share again: between them there is neither waiting nor clashing. An empty interval takes nobody's
+time.
 
-Rows with the same times and persons are one group: whatever is true of one is true of all. So a class that moves
-costs what one row costs. Of the pairs that clash only so many are named that each row which clashes is in one.
+Rows with the same times and persons form one group: whatever is true of one is true of all. So a class that moves
+costs what one row costs. Of the pairs that clash, only enough are named to include each row that clashes.
 
-No row waits that need not, and the same rows in the same order give the same answer.
+No row waits without need, and the same rows in the same order give the same result.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from msgspec import Struct
 from ..journal.preparing import Move
 
 _LOOK_BACK: Final = 64
-"""Among how many rows of a cycle the one to get out of the way is chosen: what is behind it is walked again."""
+"""Rows of a cycle among which the one to move out of the way is chosen: those behind it are walked again."""
 
 _Line: TypeAlias = list[tuple[int, int, int]]
 """What groups hold or want of one person's time: (start, end, group)."""
@@ -39,23 +40,23 @@ _Begun: TypeAlias = list[tuple[int, int]]
 
 
 class Cycle(Struct, frozen=True):
-    """Rows that wait for each other in a ring."""
+    """Rows that wait for each other."""
 
     numbers: tuple[int, ...]
-    """From `first` on: each wants time that the next holds, and the last wants time of the first."""
+    """From `first` on: each needs time that the next takes now, and the last needs time of the first."""
     first: int
-    """The row that must get out of the way before the others can go."""
+    """The row that must be moved out of the way before the others can move."""
 
 
 class Conflict(Struct, frozen=True, gc=False):
-    """Two rows that want the same time of the same person, the one with the smaller number first."""
+    """Two rows that need the same time of the same person, the one with the smaller number first."""
 
     first: int
     second: int
 
 
 class Order(Struct, frozen=True):
-    """What comes before what, once the first row of every cycle is out of the way."""
+    """Which row goes before which, once the first row of every cycle is out of the way."""
 
     waits_for: dict[int, tuple[int, ...]]
     """The rows that must be finished before it, in ascending order; only rows that wait."""
@@ -96,7 +97,9 @@ def order_moves(moves: Iterable[Move]) -> Order:
         blockers.update(_find_blockers(groups, holders.pop(owner, []), line))
     walk = _Walk({group: blockers[group] for group in sorted(blockers)}, groups)
     clashes = tuple(Conflict(first, second) for first, second in sorted(pairs))
-    return Order(walk.waits_for, walk.ranks, tuple(walk.cycles), clashes)
+    numbers = ((number, rank) for group, rank in walk.ranks.items() for number in groups[group].numbers)
+    ranks = {number: rank for number, rank in numbers if number in walk.waits_for}
+    return Order(walk.waits_for, ranks, tuple(walk.cycles), clashes)
 
 
 def _group(moves: Iterable[Move]) -> list[_Group]:
@@ -196,8 +199,8 @@ def _name_rows(groups: Sequence[_Group], clashes: Iterable[tuple[int, int]]) -> 
 class _Walk:
     """A walk from each group to those it waits for, depth first; where it meets its own path it breaks a cycle.
 
-    What was on the path from the group that gets out of the way on is forgotten and walked again: it may be on
-    other cycles. So whoever was left waits only for those who were left before, and its rank is final.
+    The path from the group that is moved out of the way on is forgotten and walked again: it may be on other
+    cycles. So a group that is done waits only for groups that were done before, and its rank is final.
     """
 
     def __init__(self, blockers: Mapping[int, tuple[int, ...]], groups: Sequence[_Group]) -> None:
@@ -206,19 +209,18 @@ class _Walk:
         self._waiting = Counter(chain.from_iterable(blockers.values()))
         """How many wait for a group."""
         self._path: list[int] = []
-        self._places: dict[int, int] = {}
-        """Where on the path a group is."""
+        self._positions: dict[int, int] = {}
+        """Of the groups on the path."""
         self._ahead: list[Iterator[int]] = []
-        """Of each on the path, those it waits for that were not looked at yet."""
-        self._left: dict[int, int] = {}
-        """The ranks of those that are done with."""
-        self._away: set[int] = set()
-        """Those that get out of the way: nobody waits for them."""
-        self.waits_for: dict[int, tuple[int, ...]] = {}
+        """For each group on the path, those it waits for that were not visited yet."""
         self.ranks: dict[int, int] = {}
+        """Of the groups that are done."""
+        self._away: set[int] = set()
+        """Groups that are moved out of the way: nothing waits for them."""
+        self.waits_for: dict[int, tuple[int, ...]] = {}
         self.cycles: list[Cycle] = []
         for group in blockers:
-            while group not in self._left:
+            while group not in self.ranks:
                 self._walk(group)
 
     def _walk(self, start: int) -> None:
@@ -226,38 +228,37 @@ class _Walk:
         while self._path:
             group = next((one for one in self._ahead[-1] if self._is_open(one)), None)
             if group is None:
-                self._leave()
-            elif group in self._places:
-                self._break(self._places[group])
+                self._finish()
+            elif group in self._positions:
+                self._break(self._positions[group])
             else:
                 self._enter(group)
 
     def _is_open(self, group: int) -> bool:
-        return group in self._blockers and group not in self._left and group not in self._away
+        return group in self._blockers and group not in self.ranks and group not in self._away
 
     def _enter(self, group: int) -> None:
-        self._places[group] = len(self._path)
+        self._positions[group] = len(self._path)
         self._path.append(group)
         self._ahead.append(iter(self._blockers[group]))
 
-    def _leave(self) -> None:
-        """All that it waits for, and that is not out of the way, was left before."""
+    def _finish(self) -> None:
+        """All that it waits for, and that is not moved out of the way, was done before."""
         group = self._forget()
         others = [one for one in self._blockers[group] if one not in self._away]
-        self._left[group] = rank = 1 + max([self._left.get(one, 0) for one in others], default=-1)
+        self.ranks[group] = 1 + max([self.ranks.get(one, 0) for one in others], default=-1)
         before = tuple(sorted([number for one in others for number in self._groups[one].numbers]))
         for number in self._groups[group].numbers if before else ():
             self.waits_for[number] = before
-            self.ranks[number] = rank
 
     def _forget(self) -> int:
         group = self._path.pop()
         self._ahead.pop()
-        del self._places[group]
+        del self._positions[group]
         return group
 
     def _break(self, base: int) -> None:
-        """The path from `base` on is a ring. The group that is on most ways through it gets out of the way."""
+        """The path from `base` on is a cycle. The group on most ways through it is moved out of the way."""
         first = max(self._path[max(base, len(self._path) - _LOOK_BACK) :], key=self._weigh)
         rest = [self._groups[group].numbers[0] for group in self._shorten(base, first)]
         self.cycles += [Cycle((number, *rest), number) for number in self._groups[first].numbers]
@@ -266,17 +267,17 @@ class _Walk:
             pass
 
     def _weigh(self, group: int) -> tuple[float, int]:
-        """Those it waits for times those that wait for it, and less the more rows it has; else, who came first."""
+        """Those it waits for times those that wait for it, divided by its rows; then whichever came first."""
         ways = self._waiting[group] * len(self._blockers[group])
         return ways / len(self._groups[group].numbers), -group
 
     def _shorten(self, base: int, first: int) -> Iterator[int]:
-        """What follows `first` on the ring, without detours: each time the farthest that is waited for."""
+        """What follows `first` on the cycle, without detours: each time the farthest that is waited for."""
         size = len(self._path) - base
         others = self._blockers[first]
         while first not in others:
-            places = (self._places.get(other, -1) for other in others)
-            far = max((place - self._places[first]) % size for place in places if place >= base)
-            group = self._path[base + (self._places[first] - base + far) % size]
+            positions = (self._positions.get(other, -1) for other in others)
+            far = max((position - self._positions[first]) % size for position in positions if position >= base)
+            group = self._path[base + (self._positions[first] - base + far) % size]
             yield group
             others = self._blockers[group]

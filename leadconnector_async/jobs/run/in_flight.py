@@ -1,4 +1,4 @@
-"""Rows whose requests are under way: what is known of each, and waiting for them."""
+"""Rows in flight: from a row's start until its outcome is on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -17,27 +17,25 @@ from ..journal.rows import OpenRow
 _WRITE: Final = "update_appointment"
 _PAUSES: Final = (Paused, Resumed)
 _SHORTEST: Final = 0.0001
-"""What a loop whose clock counts in milliseconds takes for nothing; 0 says that nothing was answered."""
+"""What 0 s on a loop whose clock counts in milliseconds is rounded up to; a row without a response has 0."""
 
 
 class RowMetrics(Struct, gc=False):
-    """One row on its way."""
+    """What the requests of one row have shown so far."""
 
     requests: int = 0
-    left: bool = False
-    """A write has left, or may have."""
+    sent: bool = False
+    """A write was sent, or may have been."""
     doubtful: bool = False
-    """A write has left, and nobody knows what came of it."""
+    """A write was sent, and its outcome is not known."""
     repeated: bool = False
-    """It was sent again after that."""
+    """A write was sent again after that."""
     seconds: float = 0.0
-    """What the last answer took; 0 if there was none."""
-    placed: bool = False
-    """It has one of the places of those that are at the server at once."""
+    """Duration of the last request; 0 if there was no response."""
 
 
 class Moment(Struct, frozen=True):
-    """Something that happened to a whole location."""
+    """A pause of a whole location, or its end."""
 
     at: float
     """Seconds since the epoch."""
@@ -47,111 +45,115 @@ class Moment(Struct, frozen=True):
     seconds: float
 
 
-FLIGHT: Final[ContextVar[RowMetrics | None]] = ContextVar("leadconnector_flight", default=None)
+ROW_METRICS: Final[ContextVar[RowMetrics | None]] = ContextVar("leadconnector_row_metrics", default=None)
+"""Those of the row that the running task carries out."""
 
 
 def listen(
-    location: str, tell: Callable[[Moment], None], also: EventHandler | None, clock: Callable[[], float] = time.time
+    location: str,
+    record_moment: Callable[[Moment], None],
+    also: EventHandler | None,
+    clock: Callable[[], float] = time.time,
 ) -> EventHandler:
-    """A handler of events that keeps the flights; `also` is told of everything as well."""
+    """An event handler that keeps `ROW_METRICS` up to date; `also` receives every event as well."""
 
     def handle(event: Event) -> None:
-        if (flight := FLIGHT.get()) is not None:
-            _note(flight, event)
+        if (metrics := ROW_METRICS.get()) is not None:
+            _record(metrics, event)
         if isinstance(event, _PAUSES):
             kind = "paused" if isinstance(event, Paused) else "resumed"
-            tell(Moment(clock(), location, kind, event.seconds))
+            record_moment(Moment(clock(), location, kind, event.seconds))
         if also is not None:
             also(event)
 
     return handle
 
 
-def _note(flight: RowMetrics, event: Event) -> None:
+def _record(metrics: RowMetrics, event: Event) -> None:
     match event:
         case RequestSent(operation=operation):
-            flight.requests += 1
+            metrics.requests += 1
             if operation == _WRITE:
-                flight.left = True
-                flight.repeated |= flight.doubtful
+                metrics.sent = True
+                metrics.repeated |= metrics.doubtful
         case ResponseReceived(operation=operation, seconds=seconds, status=status):
-            flight.seconds = max(seconds, _SHORTEST)
-            flight.doubtful |= operation == _WRITE and find_traits(status).is_ambiguous
+            metrics.seconds = max(seconds, _SHORTEST)
+            metrics.doubtful |= operation == _WRITE and find_traits(status).is_ambiguous
         case RequestFailed(operation=operation, sent=sent):
-            flight.doubtful |= operation == _WRITE and sent
+            metrics.doubtful |= operation == _WRITE and sent
         case _:
             pass
 
 
+RowPhase: TypeAlias = Literal[
+    "new", "saving_intent", "queued", "running", "restoring", "requeueing", "saving_outcome"
+]
+"""How far a row in flight is. It has a task only while `running`, `restoring` or `requeueing`."""
+
+
 class InFlightRow(Struct, eq=False):
-    """A row under way."""
+    """A row in flight."""
 
     row: OpenRow
-    flight: RowMetrics
-    task: asyncio.Task[None] | None = None
-    """While it is at the server, or waits for others. On its way to the disk and back, it has none."""
-    kept: bool = False
-    """What came of it is on its way to the disk."""
+    metrics: RowMetrics
+    phase: RowPhase = "new"
+    task: asyncio.Task[object] | None = None
+    holds_slot: bool = False
+    """It is one of those that may send requests at the same time."""
+    slot: asyncio.Future[None] | None = None
+    """Where its task waits for a slot."""
     ended: asyncio.Future[None] | None = None
-    """For those that wait for it."""
+    """Where others wait for its end."""
 
 
 class InFlightRows:
-    """All of them, by the number of their row."""
+    """The rows of one location that are in flight, by number."""
 
     def __init__(self) -> None:
-        self._trips: dict[int, InFlightRow] = {}
-        self._landed = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._trips)
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._trips
+        self.by_number: dict[int, InFlightRow] = {}
+        self._one_ended = asyncio.Event()
 
     @property
-    def left(self) -> int:
-        """How many have left for the server."""
-        return sum(trip.flight.left for trip in self._trips.values())
+    def sent(self) -> int:
+        """How many have sent their write."""
+        return sum(one.metrics.sent for one in self.by_number.values())
 
-    def begin(self, trip: InFlightRow) -> None:
-        """It is under way."""
-        self._trips[trip.row.number] = trip
-
-    def land(self, trip: InFlightRow) -> None:
-        """It has ended."""
-        self._trips.pop(trip.row.number, None)
-        self._landed.set()
-        if trip.ended is not None and not trip.ended.done():
-            trip.ended.set_result(None)
+    def remove(self, one: InFlightRow) -> None:
+        """It is no longer in flight."""
+        self.by_number.pop(one.row.number, None)
+        self._one_ended.set()
+        if one.ended is not None and not one.ended.done():
+            one.ended.set_result(None)
 
     async def wait_for(self, number: int) -> None:
-        """Until the row is not under way, or no longer."""
-        trip = self._trips.get(number)
-        if trip is None:
+        """Return as soon as the row is not in flight."""
+        one = self.by_number.get(number)
+        if one is None:
             return
-        if trip.ended is None:
-            trip.ended = asyncio.get_running_loop().create_future()
-        await asyncio.shield(trip.ended)
+        if one.ended is None:
+            one.ended = asyncio.get_running_loop().create_future()
+        await asyncio.shield(one.ended)
 
-    async def wait_for_some(self) -> None:
-        """Until one has ended."""
-        self._landed.clear()
-        await self._landed.wait()
+    async def wait_for_any(self) -> None:
+        """Return when a row has ended."""
+        self._one_ended.clear()
+        await self._one_ended.wait()
 
     async def drain(self) -> None:
-        """Until all have ended."""
-        while self._trips:
-            await self.wait_for_some()
+        """Return when all rows have ended."""
+        while self.by_number:
+            await self.wait_for_any()
 
     def cancel_unsent(self) -> None:
-        """Those that have not left shall not leave."""
-        for trip in self._trips.values():
-            if trip.task is not None and not trip.flight.left:
-                trip.task.cancel()
+        """Cancel the tasks of rows that have not sent their write."""
+        for one in self.by_number.values():
+            if one.task is not None and not one.metrics.sent:
+                one.task.cancel()
 
     def abandon(self) -> None:
-        """Wait for none of them any more."""
-        for trip in list(self._trips.values()):
-            if trip.task is None or not trip.task.cancel():
-                self.land(trip)
+        """Cancel every task, and stop waiting for the disk."""
+        for one in list(self.by_number.values()):
+            if one.task is None:
+                self.remove(one)
+            else:
+                one.task.cancel()

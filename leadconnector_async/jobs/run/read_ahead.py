@@ -40,6 +40,6 @@ class ReadAhead:
         self._count = max(_LEAST, self._count // 2) if was_read else min(_MOST, self._count * 2)
         return self._count
 
-    def note(self, end: Position) -> None:
+    def record(self, end: Position) -> None:
         """The rows up to this one were read."""
         self._end = end

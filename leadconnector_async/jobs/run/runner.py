@@ -1,36 +1,41 @@
 """All locations of a job at once, each by itself.
 
-A location that is slow, exhausted or refused never holds up another. When the job is to stop, nothing more
-is started, what has not left is called back, and what has left gets a while to end.
+A location that is slow, exhausted or refused never holds up another. When the job is to stop, nothing more is
+started, what was not sent is withdrawn, and what was sent gets a while to end.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from ..._api.precondition import ReadingClock
-from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
-from ..eta import ReadingLog, forecast
+from ..eta import ReadingLog
 from ..journal.rows import OpenRow, Position, record_moment
 from ..journal.writer import JournalWriter
-from ..states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
-from .concurrency import MemoryShare, divide
+from ..states import JobOptions, JobProgress, RowOutcome, Stopped
 from .execute import RowExecutor
 from .in_flight import Moment, listen
-from .location import LocationRun
+from .location import Callbacks, LocationRun
+from .progress import Progress
 from .read_ahead import ReadAhead
+from .schedule import LocationState
 
 GRACE_SECONDS: Final = 10.0
-"""How long rows that have left may take to end after a stop."""
-_LEAST_TRIED: Final = 20
-_RATE_SECONDS: Final = 30.0
+"""How long rows that were sent may take to end after a stop."""
+_FETCHED: Final = 200
+_LEAST_FETCHED: Final = 16
+_MOST_FETCHED: Final = 4000
+"""Rows of all locations that are read from the journal ahead of their start."""
+_BRISK: Final = 32
+"""From this concurrency on, speed counts for more than how few rows are in doubt after a crash."""
+_MOST_AHEAD: Final = 1000
+"""Rows of all locations that are on their way to the disk and back while others are at the server."""
 
-FindClient = Callable[[str], LeadConnector]
 Refresh = Callable[[str, Position, int], Awaitable[tuple[Position, list[RowOutcome]]]]
 """Reads so many rows of a location after one again; returns the last of them, and those that are left alone now."""
 
@@ -40,85 +45,60 @@ class Runner:
 
     def __init__(
         self,
-        scribe: JournalWriter,
+        journal: JournalWriter,
         options: JobOptions,
-        find_client: FindClient,
+        find_client: Callable[[str], LeadConnector],
         clock: ReadingClock,
         readings: ReadingLog,
+        loads: dict[str, int],
         *,
         refresh: Refresh,
         on_outcome: Callable[[RowOutcome], None],
         limit: int | None = None,
     ) -> None:
-        self._scribe = scribe
+        """`loads`: how many open rows each location has."""
+        self._journal = journal
         self._options = options
-        self._find_client = find_client
-        self._clock = clock
-        self._readings = readings
         self._refresh = refresh
         self._on_outcome = on_outcome
-        self._left_to_start = limit
-        self._clients: dict[str, LeadConnector] = {}
-        self._runs: list[LocationRun] = []
-        self._counts: dict[RowState, int] = {}
-        self._left: dict[str, int] = {}
-        self._recent: deque[float] = deque()
-        self._latency = 0.0
-        self._pauses: dict[str, float] = {}
-        self._stopped: Stopped | None = None
-        self._began = 0.0
+        self._limit = limit
         self._loop = asyncio.get_running_loop()
+        self._progress = Progress(loads, options, readings, self._loop.time())
+        self._runs = [self._build(location, find_client(location), clock, len(loads)) for location in loads]
+        self._stopped: Stopped | None = None
 
-    async def run(self, loads: dict[str, int]) -> tuple[Stopped, ...]:
-        """Carry out the open rows of all locations; `loads` says how many each has. Returns why it ended early."""
-        self._left = dict(loads)
-        self._began = self._loop.time()
-        share = divide(len(loads), self._options.concurrency)
-        self._runs = [self._build(location, share) for location in loads]
+    async def run(self) -> tuple[Stopped, ...]:
+        """Carry out the open rows of all locations. Returns why it ended early."""
+        count = max(1, len(self._runs))
+        fetched = max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // count))
+        tasks = [asyncio.create_task(run.run(fetched)) for run in self._runs]
         try:
-            await self._run_all()
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
         finally:
             await self._end()
-        stopped = [one.stopped for one in self._runs if one.stopped is not None]
-        return tuple([self._stopped] if self._stopped is not None else stopped)
+        if self._stopped is not None:
+            return (self._stopped,)
+        return tuple(run.state.stopped for run in self._runs if run.state.stopped is not None)
 
     def stop(self, stopped: Stopped) -> int:
-        """Start nothing more, and end soon; returns how many rows are under way."""
+        """Start nothing more, and end soon; returns how many rows are in flight at the server."""
         if self._stopped is None:
             self._stopped = stopped
             self._loop.call_later(GRACE_SECONDS, self._abandon)
             for run in self._runs:
                 run.close()
-        return sum(run.trips.left for run in self._runs)
+        return sum(run.in_flight.sent for run in self._runs)
 
     def describe(self) -> JobProgress:
-        """Where the job stands."""
-        now = self._loop.time()
-        while self._recent and self._recent[0] < now - _RATE_SECONDS:
-            self._recent.popleft()
-        done = sum(self._counts.values())
-        span = min(_RATE_SECONDS, now - self._began)
-        return JobProgress(
-            done=done,
-            total=done + sum(self._left.values()),
-            applied=self._counts.get("applied", 0),
-            failed=self._counts.get("failed", 0) + self._counts.get("skipped", 0),
-            unknown=self._counts.get("unknown", 0),
-            rate=len(self._recent) / span if span > 0 else 0.0,
-            remaining_seconds=self._forecast(),
-            pauses={location: _explain(quota) for location, quota in self._list_paused()},
-        )
-
-    async def _run_all(self) -> None:
-        tasks = [self._loop.create_task(run.run()) for run in self._runs]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
+        """What `on_progress` is given."""
+        return self._progress.describe(self._loop.time())
 
     async def _end(self) -> None:
-        """Whatever has happened: what has not left is called back, and what has left is waited for, a while.
+        """Whatever has happened: what was not sent is withdrawn, and what was sent is waited for, a while.
 
         Nothing is at the server any more when this returns.
         """
@@ -134,88 +114,53 @@ class Runner:
 
     async def _drain(self) -> None:
         for run in self._runs:
-            await run.trips.drain()
+            await run.in_flight.drain()
 
     def _abandon(self) -> None:
         for run in self._runs:
-            run.trips.abandon()
+            run.in_flight.abandon()
 
-    def _build(self, location: str, share: MemoryShare) -> LocationRun:
-        client = self._find_client(location)
-        handler = listen(location, self._note_moment, client.on_event)
+    def _build(self, location: str, client: LeadConnector, clock: ReadingClock, locations: int) -> LocationRun:
+        """Few locations start rows far ahead; many keep the server busy without that."""
+        options = self._options
+        handler = listen(location, self._record_moment, client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
-        self._clients[location] = client
-        carrier = RowExecutor(client, self._scribe, self._options, self._clock)
-
-        async def refresh(after: Position, most: int) -> Position:
-            end, changed = await self._refresh(location, after, most)
-            for outcome in changed:
-                self._count(location, outcome)
-            return end
-
-        return LocationRun(
-            location,
-            carrier,
-            self._scribe,
-            self._options,
-            report=self._note_outcome,
-            admit=self._admit,
-            refresh=refresh,
-            share=share,
-            ahead=ReadAhead(self._clock, self._options.max_reading_age),
+        self._progress.clients[location] = client
+        ahead = 3 * options.concurrency if options.concurrency >= _BRISK else 0
+        state = LocationState(
+            location=location,
+            options=options,
+            most=options.concurrency + min(ahead, _MOST_AHEAD // locations),
+            ahead=ReadAhead(clock, options.max_reading_age),
+            free=options.concurrency,
         )
+        callbacks = Callbacks(self._admit, self._report, partial(self._read_again, location))
+        executor = RowExecutor(client, self._journal, options, clock)
+        return LocationRun(state, executor, self._journal, callbacks)
 
     def _admit(self) -> bool:
-        if self._left_to_start is None:
+        if self._limit is None:
             return True
-        self._left_to_start -= 1
-        return self._left_to_start >= 0
+        self._limit -= 1
+        return self._limit >= 0
 
-    def _note_moment(self, moment: Moment) -> None:
-        if self._scribe.failure is None:
-            self._scribe.note(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
+    async def _read_again(self, location: str, after: Position, most: int) -> Position:
+        end, changed = await self._refresh(location, after, most)
+        for outcome in changed:
+            self._count(location, outcome)
+        return end
 
-    def _note_outcome(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
-        if seconds:
-            self._latency = seconds if not self._latency else 0.9 * self._latency + 0.1 * seconds
-        self._recent.append(self._loop.time())
+    def _record_moment(self, moment: Moment) -> None:
+        if self._journal.failure is None:
+            self._journal.note(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
+
+    def _report(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
+        self._progress.record_request(self._loop.time(), seconds)
         if row.parks is None:
             self._count(row.location, outcome)
 
     def _count(self, location: str, outcome: RowOutcome) -> None:
-        self._left[location] = max(0, self._left.get(location, 0) - 1)
-        self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
+        stopped = self._progress.count(location, outcome)
         self._on_outcome(outcome)
-        if self._options.max_errors is not None or self._options.max_error_percent is not None:
-            self._stop_at_errors()
-
-    def _stop_at_errors(self) -> None:
-        errors = sum(self._counts.get(state, 0) for state in ("failed", "unknown", "skipped"))
-        tried = sum(self._counts.values())
-        most, percent = self._options.max_errors, self._options.max_error_percent
-        if most is not None and errors >= most:
-            self.stop(Stopped("errors", f"{errors} rows have failed, {most} were allowed for"))
-        elif percent is not None and tried >= _LEAST_TRIED and errors * 100 > percent * tried:
-            self.stop(Stopped("errors", f"{errors} of {tried} rows have failed, {percent:g} % were allowed for"))
-
-    def _forecast(self) -> float | None:
-        loads = [
-            self._readings.build_load(location, self._left[location], client.quota, self._latency, self._options)
-            for location, client in self._clients.items()
-            if self._left.get(location)
-        ]
-        return forecast(loads, self._options.rate)
-
-    def _list_paused(self) -> list[tuple[str, LocationQuota]]:
-        quotas = [(location, client.quota) for location, client in self._clients.items()]
-        return [(location, quota) for location, quota in quotas if quota.paused_seconds > 0 or _is_used_up(quota)]
-
-
-def _is_used_up(quota: LocationQuota) -> bool:
-    return quota.waiting > 0 and quota.remaining == 0
-
-
-def _explain(quota: LocationQuota) -> str:
-    if quota.paused_seconds > 0:
-        return f"{quota.paused_seconds:.0f} s more, {quota.pause_reason}"
-    return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up"
+        if stopped is not None:
+            self.stop(stopped)

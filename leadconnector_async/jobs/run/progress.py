@@ -1,0 +1,87 @@
+"""How far a running job is: what has come of its rows, how fast, and when it will be done. Nothing here waits."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ..._limiter.headers import LocationQuota
+from ...client import LeadConnector
+from ..eta import ReadingLog, forecast
+from ..states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
+
+_LEAST_TRIED: Final = 20
+"""Rows, before a percentage of errors stops a job."""
+_RATE_SECONDS: Final = 30.0
+
+
+class Progress:
+    """Counts rows. `now` is the loop's clock."""
+
+    def __init__(self, loads: dict[str, int], options: JobOptions, readings: ReadingLog, now: float) -> None:
+        self.clients: dict[str, LeadConnector] = {}
+        """By location: they know how much of the limits is left."""
+        self._options = options
+        self._readings = readings
+        self._remaining = dict(loads)
+        self._counts: dict[RowState, int] = {}
+        self._recent: deque[float] = deque()
+        self._latency = 0.0
+        self._began = now
+
+    def record_request(self, now: float, seconds: float) -> None:
+        """A row has ended; its last request took `seconds`."""
+        if seconds:
+            self._latency = seconds if not self._latency else 0.9 * self._latency + 0.1 * seconds
+        self._recent.append(now)
+
+    def count(self, location: str, outcome: RowOutcome) -> Stopped | None:
+        """A row of the plan has ended. Returns why the job must stop, if too many have failed."""
+        self._remaining[location] = max(0, self._remaining.get(location, 0) - 1)
+        self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
+        most, percent = self._options.max_errors, self._options.max_error_percent
+        if most is None and percent is None:
+            return None
+        errors = sum(self._counts.get(state, 0) for state in ("failed", "unknown", "skipped"))
+        tried = sum(self._counts.values())
+        if most is not None and errors >= most:
+            return Stopped("errors", f"{errors} rows have failed; max_errors is {most}")
+        if percent is not None and tried >= _LEAST_TRIED and errors * 100 > percent * tried:
+            return Stopped("errors", f"{errors} of {tried} rows have failed; max_error_percent is {percent:g}")
+        return None
+
+    def describe(self, now: float) -> JobProgress:
+        """What `on_progress` is given."""
+        while self._recent and self._recent[0] < now - _RATE_SECONDS:
+            self._recent.popleft()
+        done = sum(self._counts.values())
+        span = min(_RATE_SECONDS, now - self._began)
+        quotas = [(location, client.quota) for location, client in self.clients.items()]
+        return JobProgress(
+            done=done,
+            total=done + sum(self._remaining.values()),
+            applied=self._counts.get("applied", 0),
+            failed=self._counts.get("failed", 0) + self._counts.get("skipped", 0),
+            unknown=self._counts.get("unknown", 0),
+            rate=len(self._recent) / span if span > 0 else 0.0,
+            remaining_seconds=self._forecast(),
+            pauses={location: reason for location, quota in quotas if (reason := _explain_pause(quota))},
+        )
+
+    def _forecast(self) -> float | None:
+        loads = [
+            self._readings.build_load(
+                location, self._remaining[location], client.quota, self._latency, self._options
+            )
+            for location, client in self.clients.items()
+            if self._remaining.get(location)
+        ]
+        return forecast(loads, self._options.rate)
+
+
+def _explain_pause(quota: LocationQuota) -> str:
+    if quota.paused_seconds > 0:
+        return f"{quota.paused_seconds:.0f} s more, {quota.pause_reason}"
+    if quota.waiting > 0 and quota.remaining == 0:
+        return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up"
+    return ""

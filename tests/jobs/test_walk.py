@@ -1,0 +1,79 @@
+"""The walk of one row of a running job, counted by modules."""
+
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import leadconnector_async
+from leadconnector_async import LeadConnector
+from leadconnector_async.jobs import BulkJob, JobOptions
+from leadconnector_async.sandbox import Sandbox
+
+from .jobbing import FAST, rows, week_later
+
+pytestmark = pytest.mark.sandbox(limits=FAST)
+
+ROOT = f"{Path(leadconnector_async.__file__).parent}/"
+OF_OTHERS = {"LocationRun._start_rows", "JournalWriter._note_end", "_tick"}
+"""What runs between a row's steps: the loop that takes up the next row, the end of a commit, the progress."""
+
+Call = tuple[str, str]
+"""Module and function; of what lies below the client, `client`: `tests/call/test_walk.py` walks it."""
+
+
+def list_names(frame: FrameType | None) -> Iterator[str]:
+    """The functions of the package on the stack, innermost first, up to the step of a row."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(ROOT):
+            yield frame.f_code.co_qualname
+            if frame.f_code.co_qualname == "LocationRun._step":
+                return
+        frame = frame.f_back
+
+
+async def record(client: LeadConnector, plan: list[dict[str, object]], folder: Path) -> list[list[Call]]:
+    """The calls of each row, from its start until its outcome is on disk; one row at a time."""
+    walks: list[list[Call]] = []
+    walking = False
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        nonlocal walking
+        file, name = frame.f_code.co_filename, frame.f_code.co_qualname
+        if event != "call" or not file.startswith(ROOT) or file.startswith(f"{ROOT}sandbox"):
+            return
+        if name == "LocationRun._step" and not walking:
+            walking = True
+            walks.append([])
+        elif name == "LocationRun._on_saved":
+            walking = False
+        if walking and not OF_OTHERS.intersection(list_names(frame)):
+            module = file.removeprefix(ROOT)
+            walks[-1].append((module if module.startswith("jobs/") else "client", name))
+
+    options = JobOptions(concurrency=1)
+    async with await BulkJob.create(folder, client, rows(*plan), options=options) as job:
+        await job.prepare()
+        sys.setprofile(note)
+        try:
+            summary = await job.run()
+        finally:
+            sys.setprofile(None)
+    assert summary.counts == {"applied": len(plan)}
+    return walks
+
+
+async def test_a_row_changes_module_at_most_twenty_times(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """From its start to the commit of its outcome; the call to the API counts as one. A failure shows the way."""
+    walks = await record(client, week_later(sandbox, 20), tmp_path / "job")
+    assert len(walks) == 20
+    way = min(walks, key=len)
+    changes = sum(before != after for (before, _), (after, _) in pairwise(way))
+    assert 10 < changes <= 20, "\n".join([f"{changes}", *(f"{file:<32} {name}" for file, name in way)])
+    assert ("jobs/journal/rows.py", "finish") in way
+    assert ("client", "CalendarMethods._update_guarded") in way
