@@ -66,6 +66,7 @@ def test_one_row_adds_a_field(copy: Path) -> None:
     declared = run_on(copy, "tests.declare_fields")
     assert declared.returncode == 0, declared.stderr
     insert(copy / "sandbox/models.py", SANDBOX_LAST_TEXT, SANDBOX_ROW)
+    assert "    parking_hint: str | None | UnsetType = UNSET\n" in (copy / "models.py").read_text()
     done = run_on(copy, "tests.api.added_field", str(copy.parent))
     assert done.returncode == 0, done.stderr
 
