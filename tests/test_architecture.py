@@ -40,7 +40,7 @@ LAYERS = {
     """,
     "_call": """
         pipeline
-        attempt
+        attempt steps
         state
         transport
         proxy
@@ -154,7 +154,10 @@ AWAITING = {
     "_oauth.refresh",
     "oauth",
     "token_stores",
-    "_call",
+    "_call.pipeline",
+    "_call.attempt",
+    "_call.transport",
+    "_call.timeouts",
     "_limiter.limiter",
     "_limiter.lane",
     "auth",

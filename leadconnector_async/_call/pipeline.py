@@ -15,14 +15,30 @@ from msgspec import structs
 from .._api.errors import TokenRefusal, classify_token_refusal
 from .._api.request import Request
 from .._retry.backoff import Backoff
-from .._retry.decide import Failure, costs_budget, is_transient
+from .._retry.decide import Failure
 from ..events import Reconciled, Retrying
-from ..exceptions import LeadConnectorError, PreconditionFailedError, TransportError
+from ..exceptions import LeadConnectorError, TransportError
 from ..policy import RetryPolicy
 from ..response import Response, collected
 from .attempt import Attempts
 from .emit import EventEmitter
-from .state import BUDGET_SPENT, CallState, Recovery, conclude, decide_reading_back, explain_budget, fail_deadline
+from .state import BUDGET_SPENT, CallState, Recovery, conclude, fail_deadline
+from .steps import (
+    Charge,
+    Charged,
+    Event,
+    Fail,
+    Failed,
+    NotApplied,
+    ReadBack,
+    RetryState,
+    Send,
+    Unread,
+    Wait,
+    Waited,
+    choose_recovery,
+    next_step,
+)
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -75,29 +91,37 @@ class Pipeline:
     async def _repeat(
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, outcome: Response[T] | Failure
     ) -> Response[T] | Failure:
-        """From the first failure on, tenacity decides how often and when."""
-        budget = self._attempts.find_lane(loop).retry_budget
+        """Carry out what follows a failed attempt, until there is a response or nothing more follows."""
         back_off = Backoff(call.request, self._policy, call.deadline, loop.time)
-        unread: Failure | None = None
-        while True:
-            outcome = await self._recover(call, loop, back_off, outcome)
-            if isinstance(outcome, Response):
-                return outcome
-            call.note(outcome)
-            again = await self._wait(call, back_off, unread or outcome)
-            found = await self._reconcile(call, loop, back_off, outcome)
-            if isinstance(found, Response):
-                return found
-            unread = found
-            if unread is not None and again and is_transient(unread):
-                continue
-            if unread is not None and isinstance(unread.error, PreconditionFailedError):
-                return unread
-            if unread is not None or not again:
-                return outcome
-            if costs_budget(outcome) and not budget.spend(loop.time()):
-                return explain_budget(outcome)
-            outcome = await _guard(call, self._attempts.make(call, loop))
+        outcome = await self._recover(call, loop, back_off, outcome)
+        if isinstance(outcome, Response):
+            return outcome
+        state = RetryState(call, self._policy, outcome)
+        action = next_step(state, Failed(outcome))
+        while not isinstance(action, Fail):
+            event = await self._perform(call, loop, back_off, action)
+            if isinstance(event, Response):
+                return event
+            action = next_step(state, event)
+        return action.failure
+
+    async def _perform(
+        self,
+        call: CallState[T],
+        loop: asyncio.AbstractEventLoop,
+        back_off: Backoff,
+        action: Wait | ReadBack | Charge | Send,
+    ) -> Event | Response[T]:
+        """Carry out an action; returns what came of it, or the response that ends the call."""
+        if isinstance(action, Wait):
+            return Waited(await self._wait(call, back_off, action.failure))
+        if isinstance(action, ReadBack):
+            return await self._reconcile(call, loop, back_off)
+        if isinstance(action, Charge):
+            return Charged(self._attempts.find_lane(loop).retry_budget.spend(loop.time()))
+        outcome = await _guard(call, self._attempts.make(call, loop))
+        outcome = await self._recover(call, loop, back_off, outcome)
+        return outcome if isinstance(outcome, Response) else Failed(outcome)
 
     async def _wait(self, call: CallState[T], back_off: Backoff, failure: Failure) -> bool:
         """Wait out the back-off; `False` if nothing shall follow."""
@@ -118,13 +142,13 @@ class Pipeline:
         """After a refusal of the token: what `_recovery` says, until it is believed."""
         while isinstance(outcome, Failure) and (refusal := _judge(outcome)) is not None:
             recovery = call.recovery = call.recovery or Recovery()
-            step = recovery.choose(refusal)
-            if step == "renew":
+            step = choose_recovery(recovery, refusal)
+            if step == "refresh":
                 if not await self._renew(call, loop, recovery):
                     continue
             elif step == "believe" or not await self._wait_for_stray(call, recovery, back_off, outcome):
                 return outcome if recovery.failure is None else Failure(recovery.failure, "final")
-            outcome = await _guard(call, self._attempts.make(call, loop, renewed=step == "renew"))
+            outcome = await _guard(call, self._attempts.make(call, loop, renewed=step == "refresh"))
         return outcome
 
     async def _renew(self, call: CallState[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
@@ -149,34 +173,31 @@ class Pipeline:
         return True
 
     async def _reconcile(
-        self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff, failure: Failure
-    ) -> Response[T] | Failure | None:
-        """Read what a write may have done: the answer if it was applied, why nobody can tell, `None` if it was not.
-
-        `None` as well where this failure leaves nothing to find out.
-        """
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff
+    ) -> Response[T] | Unread | NotApplied:
+        """Read what a write may have done: its response if it was applied."""
         build_proof = call.request.build_proof
-        if build_proof is None or not decide_reading_back(call, self._policy, failure):
-            return None
+        if build_proof is None:
+            raise AssertionError("only what can be read back is read back")
         if not self._attempts.find_lane(loop).retry_budget.spend(loop.time()):
             call.unread = BUDGET_SPENT
-            return Failure(TransportError(call.unread), "final")
+            return Unread(Failure(TransportError(call.unread), "final"))
         proof, precondition = build_proof(), call.request.precondition
         read_at = 0.0 if precondition is None else precondition.now()
         found = await self._read_back(call, proof.request, loop, back_off)
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
-            return found
+            return Unread(found)
         applied = proof.compare(found.value, found.unread)
         if applied is None:
             call.unread = "It was read back, and does not show whether it was applied."
-            return Failure(TransportError(call.unread), "final")
+            return Unread(Failure(TransportError(call.unread), "final"))
         self._announcer.tell(Reconciled(self._location_id, call.name, call.attempts, applied))
         call.settle(applied=applied)
         if applied:
             return structs.replace(found, attempts=call.attempts, reconciled=True)
         changed = None if precondition is None else precondition.check_shown(found.value, read_at)
-        return None if changed is None else Failure(changed, "final")
+        return NotApplied(None if changed is None else Failure(changed, "final"))
 
     async def _read_back(
         self, call: CallState[T], request: Request[T], loop: asyncio.AbstractEventLoop, back_off: Backoff

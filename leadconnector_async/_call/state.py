@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from msgspec import Struct
 
 from .._api.body import describe_foreign, is_foreign_so_far
-from .._api.errors import TokenRefusal, redact
+from .._api.errors import redact
 from .._api.request import Request
 from .._retry.decide import (
     Failure,
     is_ambiguous,
     is_disguised,
-    is_inconclusive,
-    is_moved,
     is_page,
     may_still_run,
 )
@@ -142,16 +140,6 @@ def read_unlike_success(call: CallState[T], error: DecodeError | ApiError) -> Fa
     return Failure(error, "foreign")
 
 
-def decide_reading_back(call: CallState[T], policy: RetryPolicy, failure: Failure) -> bool:
-    """Decide whether a write must be read back before this failure is repeated, or believed.
-
-    A refusal may be due to the call's own earlier attempt: its slot is taken, by itself.
-    """
-    if policy.on_ambiguous != "reconcile" or is_moved(failure):
-        return False
-    return is_ambiguous(failure, call.request.operation) or (call.risked and not is_inconclusive(failure))
-
-
 def refuse_wait(reason: str, seconds: float) -> Failure:
     """The wait for a slot was refused before it began, or was broken off."""
     if reason != "deadline":
@@ -237,9 +225,6 @@ def _doubt(call: CallState[T], cause: LeadConnectorError) -> OutcomeUnknownError
     return error
 
 
-Step: TypeAlias = Literal["renew", "repeat", "believe"]
-
-
 class Recovery(Struct):
     """What one call has tried after refusals of its token, reading back included."""
 
@@ -251,13 +236,3 @@ class Recovery(Struct):
     """The request was repeated, as after a stray refusal."""
     failure: LeadConnectorError | None = None
     """Why there was no new token: it says more than the refusal does."""
-
-    def choose(self, refusal: TokenRefusal) -> Step:
-        """The next step."""
-        if refusal == "final":
-            return "believe"
-        if refusal == "expired" and not self.asked:
-            return "renew"
-        if not self.repeated and not (refusal == "expired" and self.renewed):
-            return "repeat"
-        return "believe" if self.asked else "renew"

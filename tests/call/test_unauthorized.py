@@ -7,7 +7,6 @@ import pytest
 
 from leadconnector_async import LeadConnector, ReconnectRequiredError, RetryPolicy, with_response
 from leadconnector_async._api.errors import TokenRefusal, classify_token_refusal, read_error
-from leadconnector_async._call.state import Recovery, Step
 from leadconnector_async.exceptions import AuthenticationError, PermissionDeniedError, TokenExpiredError
 from leadconnector_async.sandbox import Sandbox
 
@@ -61,29 +60,6 @@ def test_a_401_is_judged_by_its_text(body: object, refusal: TokenRefusal) -> Non
     assert classify_token_refusal(read_error(401, content)) == refusal
     assert classify_token_refusal(read_error(403, content)) is None
     assert classify_token_refusal(ReconnectRequiredError("x")) is None
-
-
-@pytest.mark.parametrize(
-    ("refusal", "asked", "renewed", "repeated", "step"),
-    [
-        ("final", False, False, False, "believe"),
-        ("expired", False, False, False, "renew"),
-        ("expired", True, False, False, "repeat"),
-        ("expired", True, False, True, "believe"),
-        ("expired", True, True, False, "believe"),
-        ("expired", False, False, True, "renew"),
-        ("stray", False, False, False, "repeat"),
-        ("stray", True, True, False, "repeat"),
-        ("stray", False, False, True, "renew"),
-        ("stray", True, False, True, "believe"),
-        ("stray", True, True, True, "believe"),
-    ],
-)
-def test_each_step_follows_from_the_ones_before(
-    refusal: TokenRefusal, asked: bool, renewed: bool, repeated: bool, step: Step
-) -> None:
-    """The whole table: nothing is tried twice, so a refusal is believed at the fourth at the latest."""
-    assert Recovery(asked=asked, renewed=renewed, repeated=repeated).choose(refusal) == step
 
 
 @pytest.mark.parametrize(
