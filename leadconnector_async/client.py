@@ -166,7 +166,7 @@ class LeadConnector(CalendarMethods):
         """
         if self._owner:
             await self._shared.transport.close()
-            self._shared.watch.close(asyncio.get_running_loop())
+            self._shared.timer.close(asyncio.get_running_loop())
 
     def with_options(self, **options: Unpack[Options]) -> Self:
         """Return a light copy with other settings that shares connections, token and limiter.
@@ -215,7 +215,7 @@ class LeadConnector(CalendarMethods):
     @property
     def quota(self) -> LocationQuota:
         """A snapshot of the location's limiter, which all copies of the client share."""
-        return self._shared.throttle.describe(self._location_id)
+        return self._shared.limiter.describe(self._location_id)
 
     @overload
     async def request(
@@ -261,16 +261,16 @@ class LeadConnector(CalendarMethods):
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
-        announcer = EventEmitter(settings.on_event)
+        emitter = EventEmitter(settings.on_event)
         attempts = Attempts(
             self._shared,
             location_id=self._location_id,
             headers=_build_headers(settings.version, settings.app_info),
             timeouts=settings.timeouts,
-            announcer=announcer,
+            emitter=emitter,
             bulk=settings.priority == "bulk",
         )
-        return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, announcer=announcer)
+        return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, emitter=emitter)
 
 
 def _check_settings(settings: _Settings) -> _Settings:

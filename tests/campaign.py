@@ -56,7 +56,7 @@ class Campaign:
             async with LeadConnector(sandbox.token, base_url=sandbox.url, retry=policy, timeouts=bounds) as client:
                 await self._learn_limits(client, sandbox)
                 await self._call_all(client, sandbox)
-                lane = client._shared.throttle.lanes.get(None)
+                lane = client._shared.limiter.lanes.get(None)
             assert lane is not None
             refused = sandbox.requests.count_statuses()[429]
             seen = len(sandbox.requests)

@@ -1,8 +1,8 @@
-"""One attempt: its token, its turn, its request, its answer.
+"""One attempt: its token, its slot, its request, its response.
 
-Each attempt takes a slot of its own and gives it back whatever happens, and holds none while it waits for
-anything but its answer; the headers of every answer reach the limiter, errors included. Failures
-are values here, not exceptions, so that none of them carries the context of an attempt along.
+Each attempt takes a slot and returns it whatever happens, and holds it only while it waits for its response. The
+headers of every response reach the limiter, errors included. Failures are values here, not exceptions, so that
+none carries the context of an attempt along.
 """
 
 from __future__ import annotations
@@ -57,26 +57,26 @@ T = TypeVar("T")
 
 _LONGEST_ID: Final = 200
 _LARGE: Final = 256 * 1024
-"""Bytes from which on an answer is read in a worker thread, so that the loop can go on meanwhile."""
+"""Size in bytes from which on a response is decoded in a worker thread, so that the loop is not blocked."""
 
 
 class Shared(Struct, frozen=True):
     """What a client shares with all its copies."""
 
     transport: Transport
-    throttle: Limiter
+    limiter: Limiter
     tokens: TokenSource
-    watch: AttemptTimer
+    timer: AttemptTimer
 
 
 class Attempts:
     """Makes the attempts of all calls of one client."""
 
     __slots__ = (
-        "_announcer",
         "_bulk",
+        "_emitter",
+        "_has_handler",
         "_headers",
-        "_heard",
         "_location_id",
         "_seconds",
         "_shared",
@@ -92,7 +92,7 @@ class Attempts:
         location_id: str | None,
         headers: Mapping[str, str],
         timeouts: Timeouts,
-        announcer: EventEmitter,
+        emitter: EventEmitter,
         bulk: bool,
     ) -> None:
         self._shared = shared
@@ -100,31 +100,31 @@ class Attempts:
         self._static_headers = headers
         self._timeout = build_timeout(timeouts)
         self._seconds = timeouts.total
-        self._announcer = announcer
-        self._heard = announcer.handler is not None
+        self._emitter = emitter
+        self._has_handler = emitter.handler is not None
         self._bulk = bulk
         self._token = ""
         self._headers: CIMultiDict[str] = CIMultiDict()
 
     def find_lane(self, loop: asyncio.AbstractEventLoop) -> Lane:
         """The lane that all attempts wait in."""
-        return self._shared.throttle.find_lane(self._location_id, loop)
+        return self._shared.limiter.find_lane(self._location_id, loop)
 
     async def make(
-        self, call: CallState[T], loop: asyncio.AbstractEventLoop, *, renewed: bool = False
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, *, refreshed: bool = False
     ) -> Response[T] | Failure:
-        """Get a token, wait for a slot, send the request once, and read what comes back.
+        """Get a token, wait for a slot, send the request once, and read its response.
 
-        `renewed`: the call has its token already.
+        `refreshed`: the call has its token already.
         """
         shared, transport = self._shared, self._shared.transport
         session = (transport.session if transport.open_in is loop else None) or transport.open(loop)
-        lane = shared.throttle.lanes.get(self._location_id) or self.find_lane(loop)
+        lane = shared.limiter.lanes.get(self._location_id) or self.find_lane(loop)
         free = None if shared.tokens.fixed is None else lane.try_take(bulk=self._bulk)
-        ticket = free or await self._take_slot(call, lane, loop, renewed=renewed)
+        ticket = free or await self._take_slot(call, lane, loop, refreshed=refreshed)
         if isinstance(ticket, Failure):
             return ticket
-        call.left = False  # what the last attempt left there would keep this slot taken
+        call.sent = False  # or that of the last attempt would keep this slot taken
         try:
             token = call.token = shared.tokens.fixed or call.token
             headers = self._headers if token == self._token else self._build_headers(token)
@@ -133,8 +133,8 @@ class Attempts:
                 return Failure(stale, "final")
             call.attempts += 1
             call.under_way = True
-            sent_at = self._announce_sending(call, loop) if self._heard or is_logged() else None
-            bound = shared.watch.begin(loop, (loop.time() if free is None else free.sent_at) + self._seconds)
+            sent_at = self._emit_sent(call, loop) if self._has_handler or is_logged() else None
+            bound = shared.timer.begin(loop, (loop.time() if free is None else free.sent_at) + self._seconds)
             try:
                 reply = await transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:
@@ -146,15 +146,15 @@ class Attempts:
                     bound.claim()
                 bound.task = None  # as `end` does
             if sent_at is not None:
-                self._announce_reply(call, reply, loop.time() - sent_at)
+                self._emit_response(call, reply, loop.time() - sent_at)
         except BaseException:
-            lane.free(ticket, sent=call.left)
+            lane.free(ticket, sent=call.sent)
             raise
         read = self._read_reply(call, lane, reply, ticket)
         return await self._read_large(call, read) if isinstance(read, RawResponse) else read
 
-    async def renew_token(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
-        """Ask for another token than the one that was refused; tells whether there is one."""
+    async def refresh_token(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
+        """Request another token than the refused one; returns whether there is one."""
         if self._shared.tokens.fixed is not None:
             return False
         rejected = call.token
@@ -163,16 +163,16 @@ class Attempts:
             return unfetched
         if call.token == rejected:
             return False
-        self._announcer.tell(TokenRefreshed(self._location_id, call.name, call.attempts))
+        self._emitter.emit(TokenRefreshed(self._location_id, call.name, call.attempts))
         return True
 
     def _read_reply(
         self, call: CallState[T], lane: Lane, reply: RawResponse | NoResponse, ticket: Ticket
     ) -> Response[T] | Failure | RawResponse:
-        """Give the slot back and read the answer, unless it is to be read beside the loop."""
+        """Return the slot and read the response, unless it must be decoded in a thread."""
         call.under_way = False
         if isinstance(reply, NoResponse):
-            lane.free(ticket, sent=call.left)
+            lane.free(ticket, sent=call.sent)
             return read_no_response(call, reply)
         body = reply.body
         if not 200 <= reply.status < 300:
@@ -186,25 +186,22 @@ class Attempts:
         read = read_success(call.request, reply.status, body)
         if isinstance(read, Read) and getattr(read.value, "id", None) == call.request.asked_id:
             return Response(read.value, reply.status, reply.headers, call.attempts, body, read.unread)
-        return self._build_answer(call, reply, read)
+        return self._build_response(call, reply, read)
 
     async def _read_large(self, call: CallState[T], reply: RawResponse) -> Response[T] | Failure:
         """In a worker thread. Never of a write: a cancellation would lose what became of it."""
         read = await asyncio.to_thread(read_success, call.request, reply.status, reply.body)
-        return self._build_answer(call, reply, read)
+        return self._build_response(call, reply, read)
 
-    def _build_answer(
+    def _build_response(
         self, call: CallState[T], reply: RawResponse, read: Read[T] | DecodeError | ApiError
     ) -> Response[T] | Failure:
         if not isinstance(read, Read):
             return read_unlike_success(call, read)
         if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
-            self._warn_of_id(call, asked, found)
+            shown = call.hide(found)[:_LONGEST_ID]
+            self._emitter.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
         return Response(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
-
-    def _warn_of_id(self, call: CallState[T], asked: str, found: str) -> None:
-        shown = call.hide(found)[:_LONGEST_ID]
-        self._announcer.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
 
     def _read_refusal(self, call: CallState[T], lane: Lane, reply: RawResponse, ticket: Ticket) -> Failure:
         is_rate_limited = find_traits(reply.status).error_type is RateLimitedError
@@ -225,22 +222,22 @@ class Attempts:
     def _pause(
         self, call: CallState[T], lane: Lane, reply: RawResponse, ticket: Ticket, hint: float | None
     ) -> float:
-        """Pause the location; returns how long that still takes."""
+        """Pause the location; returns for how many seconds from now."""
         seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint)
         if seconds is not None:
-            self._announcer.tell(Paused(self._location_id, call.name, call.attempts, seconds))
+            self._emitter.emit(Paused(self._location_id, call.name, call.attempts, seconds))
         return lane.budget.pause.measure(asyncio.get_running_loop().time())
 
     async def _take_slot(
-        self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, renewed: bool
+        self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, refreshed: bool
     ) -> Ticket | Failure:
-        """A token, and then a slot: nobody holds one while a token is fetched, which may take for ever."""
+        """A token, then a slot: none is held while a token is fetched, which may take forever."""
         tokens, returned = self._shared.tokens, False
         if tokens.fixed is not None:
             return await self._wait_for_slot(call, lane, loop)
-        failure = None if renewed else await self._fetch(call, loop, tokens.fetch())
+        failure = None if refreshed else await self._fetch(call, loop, tokens.fetch())
         while failure is None:
-            self._shared.transport.open(loop)  # it may have been closed meanwhile; this says so
+            self._shared.transport.open(loop)  # raises if it was closed in the meantime
             free = lane.try_take(bulk=self._bulk)
             if free is not None:
                 return free
@@ -251,7 +248,7 @@ class Attempts:
                 call.take_token(newest)
                 return ticket
             check = tokens.check(loop)
-            if await _is_answered_at_once(check, lane, ticket):
+            if await _is_done_at_once(check, lane, ticket):
                 call.take_token(check.result())
                 return ticket
             returned = True
@@ -261,8 +258,8 @@ class Attempts:
     async def _fetch(
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, fetching: Awaitable[str]
     ) -> Failure | None:
-        """Wait for a token, as long as for an answer."""
-        bound = self._shared.watch.begin(loop, loop.time() + self._seconds)
+        """Wait for a token, for as long as for a response."""
+        bound = self._shared.timer.begin(loop, loop.time() + self._seconds)
         try:
             call.take_token(await fetching)
         except asyncio.CancelledError:
@@ -272,7 +269,7 @@ class Attempts:
                 raise
             return fail_broken_token()
         except LeadConnectorError as error:
-            error.outcome = "not_applied"  # of what this attempt would send; the call knows of earlier ones
+            error.outcome = "not_applied"  # that of this attempt; the call knows about earlier ones
             raise
         finally:
             bound.end()
@@ -287,8 +284,8 @@ class Attempts:
             return refuse_wait(ticket.reason, ticket.seconds)
         try:
             if (seconds := lane.budget.pause.claim_end(loop.time())) is not None:
-                self._announcer.tell(Resumed(self._location_id, call.name, call.attempts, seconds))
-            self._announcer.tell(SlotAcquired(self._location_id, call.name, call.attempts, loop.time() - began))
+                self._emitter.emit(Resumed(self._location_id, call.name, call.attempts, seconds))
+            self._emitter.emit(SlotAcquired(self._location_id, call.name, call.attempts, loop.time() - began))
             self._shared.transport.open(loop)
         except BaseException:
             lane.free(ticket, sent=False)
@@ -296,37 +293,35 @@ class Attempts:
         return ticket
 
     def _build_headers(self, token: str) -> CIMultiDict[str]:
-        """Kept for as long as the token is the same."""
+        """Cached for as long as the token is the same."""
         self._headers = CIMultiDict({"Authorization": Secret(f"Bearer {token}"), **self._static_headers})
         self._token = token
         return self._headers
 
-    def _announce_sending(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> float:
+    def _emit_sent(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> float:
         """Returns when that was."""
-        self._announcer.tell(RequestSent(self._location_id, call.name, call.attempts))
+        self._emitter.emit(RequestSent(self._location_id, call.name, call.attempts))
         return loop.time()
 
-    def _announce_reply(self, call: CallState[T], reply: RawResponse | NoResponse, seconds: float) -> None:
+    def _emit_response(self, call: CallState[T], reply: RawResponse | NoResponse, seconds: float) -> None:
         if isinstance(reply, RawResponse):
-            self._announcer.tell(
-                ResponseReceived(self._location_id, call.name, call.attempts, reply.status, seconds)
-            )
+            self._emitter.emit(ResponseReceived(self._location_id, call.name, call.attempts, reply.status, seconds))
         fault = reply.reason if isinstance(reply, NoResponse) else reply.fault
         if fault:
-            self._announcer.tell(
-                RequestFailed(self._location_id, call.name, call.attempts, call.hide(fault), call.left)
+            self._emitter.emit(
+                RequestFailed(self._location_id, call.name, call.attempts, call.hide(fault), call.sent)
             )
 
 
 def _explain_end(bound: TimeLimit, seconds: float) -> str | None:
     """Why an exchange was cancelled; `None` if the whole call was."""
     if bound.claim():
-        return f"no whole answer within {seconds:g} s"
-    return None if is_cancelled() else "what it waited for was cancelled"
+        return f"no complete response within {seconds:g} s"
+    return None if is_cancelled() else "something that it awaited was cancelled"
 
 
-async def _is_answered_at_once(check: asyncio.Task[str], lane: Lane, ticket: Ticket) -> bool:
-    """Whether the provider has its token at hand; if it takes its time, the slot is returned."""
+async def _is_done_at_once(check: asyncio.Task[str], lane: Lane, ticket: Ticket) -> bool:
+    """Whether the provider has a cached token; if not, the slot is returned."""
     try:
         await asyncio.sleep(0)
     except BaseException:

@@ -1,6 +1,6 @@
-"""Telling what happens: to the user's `on_event` and to the standard library's log.
+"""Events: emitted to the user's `on_event` and to the standard library's log.
 
-Nobody who listens can break a call, and nobody is told a secret: events hold none.
+A failing handler cannot break a call. Events contain no secrets.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from ..events import Event, EventHandler
 
 LOGGER: Final = logging.getLogger("leadconnector_async")
 is_logged: Final = partial(LOGGER.isEnabledFor, logging.DEBUG)
-"""Whether events go to the log. If they do not, and nobody handles them, none needs to be made."""
+"""Whether events are logged. If not, and without a handler, none needs to be created."""
 
 
 class EventEmitter:
-    """Passes events on. No handler of ours is ever installed on the logger."""
+    """Emits events. Never installs a handler on the logger."""
 
     __slots__ = ("handler",)
 
     def __init__(self, handler: EventHandler | None) -> None:
         self.handler = handler
 
-    def tell(self, event: Event) -> None:
-        """Log the event and hand it to the handler, whose failure is logged and goes no further."""
+    def emit(self, event: Event) -> None:
+        """Log the event and call the handler. An exception of the handler is logged and not raised."""
         LOGGER.debug("%s", event)
         self._hand_over(event)
 
     def warn(self, event: Event) -> None:
-        """As `tell`, for what somebody should look at."""
+        """As `emit`, as a warning."""
         LOGGER.warning("%s", event)
         self._hand_over(event)
 
@@ -41,9 +41,11 @@ class EventEmitter:
         if self.handler is None:
             return
         try:
-            answer = cast("Callable[[Event], object]", self.handler)(event)
-            if inspect.iscoroutine(answer):
-                answer.close()
-                LOGGER.error("on_event returned a coroutine, which is never awaited: pass a plain function")
-        except (Exception, asyncio.CancelledError):  # nobody can cancel a plain function: the call goes on
-            LOGGER.exception("on_event failed on %s", type(event).__name__)
+            result = cast("Callable[[Event], object]", self.handler)(event)
+            if inspect.iscoroutine(result):
+                result.close()
+                LOGGER.error(
+                    "on_event returned a coroutine, which is never awaited: pass a function that is not async"
+                )
+        except (Exception, asyncio.CancelledError):  # a function that is not async cannot be cancelled
+            LOGGER.exception("on_event failed for %s", type(event).__name__)

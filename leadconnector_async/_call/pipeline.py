@@ -1,7 +1,7 @@
 """One call: its attempts, and what follows when one of them fails.
 
-A call that succeeds at once never touches the retry machinery. From the first failure on, tenacity
-decides; a write in doubt is read back before it is sent again, or before a refusal of it is believed.
+A call that succeeds at once never touches the retry machinery. From the first failure on, `steps` decides what
+follows and tenacity how long to wait.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ T = TypeVar("T")
 
 
 class Pipeline:
-    """The way of every call of one client."""
+    """Makes the calls of one client."""
 
-    __slots__ = ("_announcer", "_attempts", "_location_id", "_policy")
+    __slots__ = ("_attempts", "_emitter", "_location_id", "_policy")
 
     def __init__(
-        self, attempts: Attempts, *, location_id: str | None, policy: RetryPolicy, announcer: EventEmitter
+        self, attempts: Attempts, *, location_id: str | None, policy: RetryPolicy, emitter: EventEmitter
     ) -> None:
         self._attempts = attempts
         self._location_id = location_id
         self._policy = policy
-        self._announcer = announcer
+        self._emitter = emitter
 
     async def call(self, request: Request[T]) -> Response[T]:
         """Send a request until it is answered, or raise what it came to."""
@@ -133,7 +133,7 @@ class Pipeline:
 
     async def _sleep(self, call: CallState[T], seconds: float, failure: Failure) -> None:
         reason = str(failure.error.args[0])
-        self._announcer.tell(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
+        self._emitter.emit(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
         await asyncio.sleep(seconds)
 
     async def _recover(
@@ -144,31 +144,31 @@ class Pipeline:
             recovery = call.recovery = call.recovery or Recovery()
             step = choose_recovery(recovery, refusal)
             if step == "refresh":
-                if not await self._renew(call, loop, recovery):
+                if not await self._refresh(call, loop, recovery):
                     continue
             elif step == "believe" or not await self._wait_for_stray(call, recovery, back_off, outcome):
                 return outcome if recovery.failure is None else Failure(recovery.failure, "final")
-            outcome = await _guard(call, self._attempts.make(call, loop, renewed=step == "refresh"))
+            outcome = await _guard(call, self._attempts.make(call, loop, refreshed=step == "refresh"))
         return outcome
 
-    async def _renew(self, call: CallState[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
+    async def _refresh(self, call: CallState[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:
         """Ask for another token; `False` if there is none, and `recovery` knows why."""
-        recovery.asked = True
-        renewed = await _guard(call, self._attempts.renew_token(call, loop))
-        if isinstance(renewed, Failure):
-            recovery.failure = renewed.error
+        recovery.requested = True
+        refreshed = await _guard(call, self._attempts.refresh_token(call, loop))
+        if isinstance(refreshed, Failure):
+            recovery.failure = refreshed.error
             return False
-        recovery.renewed = renewed
-        return renewed
+        recovery.refreshed = refreshed
+        return refreshed
 
     async def _wait_for_stray(
         self, call: CallState[T], recovery: Recovery, back_off: Backoff, failure: Failure
     ) -> bool:
-        """Wait before the request is repeated; `False` if the deadline comes first."""
+        """Wait before the request is retried; `False` if the deadline comes first."""
         seconds = back_off.decide_stray()
         if seconds is None:
             return False
-        recovery.repeated = True
+        recovery.retried = True
         await self._sleep(call, seconds, failure)
         return True
 
@@ -192,8 +192,8 @@ class Pipeline:
         if applied is None:
             call.unread = "It was read back, and does not show whether it was applied."
             return Unread(Failure(TransportError(call.unread), "final"))
-        self._announcer.tell(Reconciled(self._location_id, call.name, call.attempts, applied))
-        call.settle(applied=applied)
+        self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, applied))
+        call.resolve(applied=applied)
         if applied:
             return structs.replace(found, attempts=call.attempts, reconciled=True)
         changed = None if precondition is None else precondition.check_shown(found.value, read_at)

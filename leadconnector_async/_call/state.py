@@ -30,11 +30,11 @@ from .transport import NoResponse, Progress, RawResponse
 
 T = TypeVar("T")
 
-BUDGET_SPENT: Final = "It was not tried again: too much fails here lately (the location's retry budget is spent)."
+BUDGET_SPENT: Final = "It was not retried: after many recent failures, the location's retry budget is spent."
 
 
 class CallState(Progress, Generic[T], kw_only=True):
-    """One call on its way."""
+    """One call in progress."""
 
     request: Request[T]
     deadline: float | None
@@ -42,21 +42,21 @@ class CallState(Progress, Generic[T], kw_only=True):
     attempts: int = 0
     token: str = ""
     spent: tuple[str, ...] = ()
-    """The tokens of earlier attempts: a server may show these too."""
+    """The tokens of earlier attempts: a server may echo these too."""
     under_way: bool = False
-    """A request was sent and its end is not known yet."""
+    """A request was sent and its result is not known yet."""
     doubt: bool = False
     """An attempt may have been applied."""
     risked: bool = False
-    """An attempt was ambiguous, whatever reading back has shown since: a later refusal may be due to it."""
+    """An attempt was ambiguous, whatever reading back has shown since: it may have caused a later refusal."""
     lost: bool = False
-    """An attempt may still be under way at the server: whatever the event shows, it can be applied later."""
+    """An attempt may still be in progress at the server: whatever the event shows, it can be applied later."""
     retry_after: float | None = None
-    """How long the server asked to wait, the last time that it did."""
+    """Seconds that the server last asked to wait."""
     unread: str = ""
-    """Why the event could not be read back, or could not tell."""
+    """Why reading the event back failed, or was inconclusive."""
     recovery: Recovery | None = None
-    """What was tried after refusals of the token; `None` if there were none."""
+    """What was tried after the token was refused; `None` if it was not."""
 
     @property
     def name(self) -> str:
@@ -64,25 +64,25 @@ class CallState(Progress, Generic[T], kw_only=True):
         return self.request.operation.name
 
     def hide(self, text: str) -> str:
-        """Cut the tokens out of a text that the server may have had a hand in."""
+        """Redact the tokens in a text that the server may have contributed to."""
         return redact(text, *self.secrets)
 
     def hide_in(self, body: bytes) -> bytes:
-        """Cut the tokens out of a body before an excerpt is taken of it, which could end within one."""
+        """Redact the tokens in a body before an excerpt is taken of it, which could end within one."""
         return redact(body.decode("latin-1"), *self.secrets).encode("latin-1")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every token that it was sent with."""
+        """Every token that was sent."""
         return (self.token, *self.spent)
 
     def take_token(self, token: str) -> None:
-        """The next attempt is made with this token."""
+        """Use this token for the next attempt."""
         if self.token and token != self.token:
             self.spent = (*self.spent, self.token)
         self.token = token
 
-    def note(self, failure: Failure) -> None:
+    def record(self, failure: Failure) -> None:
         """Remember what a failed attempt leaves open."""
         ambiguous = is_ambiguous(failure, self.request.operation)
         self.doubt = self.doubt or ambiguous
@@ -90,35 +90,35 @@ class CallState(Progress, Generic[T], kw_only=True):
         self.lost = self.lost or (ambiguous and may_still_run(failure))
         self.retry_after = failure.retry_after or self.retry_after
 
-    def settle(self, *, applied: bool) -> None:
-        """Remember what reading it back has shown."""
+    def resolve(self, *, applied: bool) -> None:
+        """Remember what reading back has shown."""
         self.unread = ""
         self.doubt = self.lost and not applied
 
 
 def read_no_response(call: CallState[T], reply: NoResponse) -> Failure:
-    """Say how far a request got that was not answered."""
+    """How far a request got that has no response."""
     reason = call.hide(reply.reason)
     if reply.certificate:
-        return Failure(TransportError(f"The server's certificate was refused: {reason}."), "certificate")
-    if call.left:
-        return Failure(TransportError(f"The request was sent and no answer came: {reason}."), "no_response")
+        return Failure(TransportError(f"The server's certificate was rejected: {reason}."), "certificate")
+    if call.sent:
+        return Failure(TransportError(f"The request was sent, but no response came: {reason}."), "no_response")
     return Failure(TransportError(f"The request was never sent: {reason}."), "never_sent")
 
 
 def read_broken_success(call: CallState[T], reply: RawResponse) -> Failure:
-    """A 2xx without its whole body: a write was applied if the API began to answer; a read can be repeated."""
-    reason = f"The answer (HTTP {reply.status}) broke off: {call.hide(reply.fault)}."
+    """A 2xx with an incomplete body: a write was applied if the API began to respond; a read can be retried."""
+    reason = f"The response (HTTP {reply.status}) is incomplete: {call.hide(reply.fault)}."
     if not call.request.operation.writes:
         return Failure(TransportError(reason, status=reply.status), "no_response")
     if is_foreign_so_far(reply.body, reply.headers):
-        text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It broke off."
+        text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It is incomplete."
         return _fail_foreign(text, reply)
     return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
 
 
 def read_foreign_success(call: CallState[T], reply: RawResponse) -> Failure:
-    """A 2xx that the API has not sent: nobody knows whether it was even asked."""
+    """A 2xx that is not the API's: the request may never have reached the API."""
     text = call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))
     return _fail_foreign(text, reply)
 
@@ -130,50 +130,50 @@ def _fail_foreign(text: str, reply: RawResponse) -> Failure:
 
 
 def read_unlike_success(call: CallState[T], error: DecodeError | ApiError) -> Failure:
-    """A 2xx of the API's that cannot be read, or that carries an error in its JSON."""
+    """A 2xx of the API's that cannot be decoded, or that carries an error in its JSON."""
     error.args = (call.hide(str(error.args[0])),)
     if isinstance(error, DecodeError):
         return Failure(error, "final")
     error.messages = [call.hide(message) for message in error.messages]
     error.trace_id = call.hide(error.trace_id) if error.trace_id else None
-    error.outcome = "not_applied"  # for now: whether it is, is found out by reading it back
+    error.outcome = "not_applied"  # for now: reading it back finds out
     return Failure(error, "foreign")
 
 
 def refuse_wait(reason: str, seconds: float) -> Failure:
-    """The wait for a slot was refused before it began, or was broken off."""
+    """The wait for a slot was refused before it began, or ended early."""
     if reason != "deadline":
         back = f"it resets in {seconds:.0f} s"
-        unknown = f"the server did not say when it resets: the next request probes in {seconds:.0f} s"
+        unknown = f"the server did not say when it resets, so the next request is tried in {seconds:.0f} s"
         text = f"The daily budget of the location is spent; {back if reason == 'daily' else unknown}."
         return Failure(DailyLimitError(text, retry_after=seconds), "final", seconds)
-    text = f"The deadline would pass before a slot is free, in {seconds:.1f} s: nothing was sent this time."
+    text = f"The deadline would pass before a slot is free in {seconds:.1f} s; this attempt was not sent."
     return Failure(DeadlineExceededError(text), "final")
 
 
 def fail_token(seconds: float) -> Failure:
-    """The token did not come in time: like a connection that could not be had."""
-    text = f"The request was never sent: no token within {seconds:g} s; check what the token provider waits for."
+    """The token did not come in time: like a connection that could not be established."""
+    text = f"The request was never sent: no token from the provider within {seconds:g} s; check what it waits for."
     return Failure(TransportError(text), "never_sent")
 
 
 def fail_broken_token() -> Failure:
-    """Something that the provider waited for was cancelled, and not the call."""
-    text = "The request was never sent: what the token provider waited for was cancelled."
+    """Something that the provider awaited was cancelled, and not the call."""
+    text = "The request was never sent: something that the token provider awaited was cancelled."
     return Failure(TransportError(text), "never_sent")
 
 
 def explain_budget(failure: Failure) -> Failure:
-    """Say why nothing follows although something could."""
+    """Say why there is no retry although one could follow."""
     failure.error.args = (f"{failure.error.args[0]} {BUDGET_SPENT}",)
     return failure
 
 
 def fail_deadline(call: CallState[T], seconds: float | None) -> Failure:
     """The deadline has passed, wherever the call was."""
-    if not (call.under_way and call.left):
+    if not (call.under_way and call.sent):
         return Failure(DeadlineExceededError(f"The deadline of {seconds} s has passed."), "final")
-    error = DeadlineExceededError(f"The deadline of {seconds} s has passed while an answer was awaited.")
+    error = DeadlineExceededError(f"The deadline of {seconds} s has passed while waiting for a response.")
     if not call.request.operation.writes:
         return Failure(error, "final")
     call.doubt = True
@@ -184,7 +184,7 @@ def fail_deadline(call: CallState[T], seconds: float | None) -> Failure:
 
 
 def conclude(call: CallState[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:
-    """Raise the error that says most."""
+    """Raise the most informative error."""
     error = _build_error(call, policy, outcome)
     try:
         raise error
@@ -195,7 +195,7 @@ def conclude(call: CallState[T], policy: RetryPolicy, outcome: Failure) -> NoRet
 def _build_error(call: CallState[T], policy: RetryPolicy, failure: Failure) -> LeadConnectorError:
     error = failure.error
     if error.outcome != "applied":
-        error = _doubt(call, error) if call.doubt and _is_all_said(call, policy, failure) else error
+        error = _doubt(call, error) if call.doubt and _is_doubt_the_point(call, policy, failure) else error
         error.outcome = "unknown" if call.doubt else "not_applied"
     error.operation = call.name
     if isinstance(error, DeadlineExceededError | OutcomeUnknownError):
@@ -204,8 +204,8 @@ def _build_error(call: CallState[T], policy: RetryPolicy, failure: Failure) -> L
     return error
 
 
-def _is_all_said(call: CallState[T], policy: RetryPolicy, failure: Failure) -> bool:
-    """Whether the doubt is what there is to say, more than the last failure."""
+def _is_doubt_the_point(call: CallState[T], policy: RetryPolicy, failure: Failure) -> bool:
+    """Whether the doubt tells the caller more than the last failure."""
     if isinstance(failure.error, DeadlineExceededError) or is_disguised(failure):
         return False
     given_up_at_once = policy.on_ambiguous == "raise" or not call.request.operation.repeatable
@@ -215,7 +215,7 @@ def _is_all_said(call: CallState[T], policy: RetryPolicy, failure: Failure) -> b
 def _doubt(call: CallState[T], cause: LeadConnectorError) -> OutcomeUnknownError:
     sent = f"{call.request.operation.method} {call.request.path}"
     error = OutcomeUnknownError(
-        " ".join(filter(None, [f"Nobody knows whether {sent} was applied.", str(cause.args[0]), call.unread])),
+        " ".join(filter(None, [f"It is unknown whether {sent} was applied.", str(cause.args[0]), call.unread])),
         status=cause.status,
         trace_id=cause.trace_id,
         outcome="unknown",
@@ -228,11 +228,11 @@ def _doubt(call: CallState[T], cause: LeadConnectorError) -> OutcomeUnknownError
 class Recovery(Struct):
     """What one call has tried after refusals of its token, reading back included."""
 
-    asked: bool = False
+    requested: bool = False
     """A new token was asked for."""
-    renewed: bool = False
+    refreshed: bool = False
     """There was one."""
-    repeated: bool = False
-    """The request was repeated, as after a stray refusal."""
+    retried: bool = False
+    """The request was retried, as after a stray refusal."""
     failure: LeadConnectorError | None = None
     """Why there was no new token: it says more than the refusal does."""

@@ -53,11 +53,11 @@ def choose_recovery(tried: Recovery, refusal: TokenRefusal) -> Literal["refresh"
     """What to do about a refusal of the token."""
     if refusal == "final":
         return "believe"
-    if refusal == "expired" and not tried.asked:
+    if refusal == "expired" and not tried.requested:
         return "refresh"
-    if not tried.repeated and not (refusal == "expired" and tried.renewed):
+    if not tried.retried and not (refusal == "expired" and tried.refreshed):
         return "retry"
-    return "believe" if tried.asked else "refresh"
+    return "believe" if tried.requested else "refresh"
 
 
 class Wait(Struct, frozen=True):
@@ -135,7 +135,7 @@ def next_step(state: RetryState[T], event: Event) -> Action:
     """Decide what follows an event. Changes nothing but the state."""
     if isinstance(event, Failed):
         state.failure = event.failure
-        state.call.note(event.failure)
+        state.call.record(event.failure)
         return Wait(event.failure)
     if isinstance(event, Waited):
         state.again = event.again

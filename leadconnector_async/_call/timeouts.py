@@ -1,11 +1,11 @@
-"""Bounding attempts: one timer for all that are under way.
+"""Timeouts of attempts: one timer for all that are in progress.
 
-A heap with a single timer for its head does what a timer for each attempt would do at many times the cost. All
-copies of a client share it, so that none of them leaves a timer of its own behind. Where all bounds are equal, the
-first to begin is the first to expire, and the heap is a queue.
+A heap with a single timer for its head costs a fraction of one timer per attempt. All copies of a client share it,
+so that none of them leaves a timer of its own behind. If all timeouts are equal, the first to begin is the first
+to expire, and the heap is a queue.
 
-An attempt that expires is cancelled from inside, and that cancellation is told apart from one that came
-from outside, which always wins.
+An attempt that expires is cancelled from inside. That cancellation is distinguished from one that came from
+outside, which always wins.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from .._secret import Masked
 
 
 def is_cancelled() -> bool:
-    """Tell whether the current task itself was cancelled. If not, a `CancelledError` is of what it waited for."""
+    """Whether the current task itself was cancelled. If not, a `CancelledError` comes from what it awaited."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 class TimeLimit(Masked, Struct, eq=False):
-    """One attempt under way."""
+    """One attempt in progress."""
 
     task: asyncio.Task[object] | None
     """`None` as soon as it is over."""
     cancelling: int
-    """How often the task had been asked to cancel when it began."""
+    """How many cancellations of the task were requested when it began."""
     expired: bool = False
 
     def expire(self) -> None:
@@ -41,21 +41,21 @@ class TimeLimit(Masked, Struct, eq=False):
             self.task.cancel()
 
     def claim(self) -> bool:
-        """Tell whether the cancellation at hand is this bound's own, and if so take it back."""
+        """Whether the current cancellation is this timeout's own; if so, it is undone."""
         if not self.expired or self.task is None:
             return False
         self.expired = False
         return self.task.uncancel() <= self.cancelling
 
     def end(self) -> None:
-        """The attempt is over. A cancellation that it has swallowed is taken back."""
+        """The attempt is over. A cancellation that it swallowed is undone."""
         if self.expired:
             self.claim()
         self.task = None
 
 
 class AttemptTimer:
-    """The bounds of all attempts of a client and of its copies."""
+    """The timeouts of all attempts of a client and its copies."""
 
     __slots__ = ("_bounds", "_loop", "_numbers", "_timer", "_timer_at")
 
@@ -67,7 +67,7 @@ class AttemptTimer:
         self._timer_at = 0.0
 
     def begin(self, loop: asyncio.AbstractEventLoop, expires_at: float) -> TimeLimit:
-        """Watch over the current task until the bound ends, or until that moment of the loop's clock."""
+        """Cancel the current task at that time of the loop's clock, unless the returned limit is ended before."""
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a call must be awaited inside a task")
@@ -81,7 +81,7 @@ class AttemptTimer:
         return bound
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Leave no timer behind in this loop, unless an attempt is under way."""
+        """Leave no timer behind in this loop, unless an attempt is in progress."""
         if self._timer is not None and self._loop is loop and not self._drop_ended():
             self._timer.cancel()
             self._timer = None
@@ -103,7 +103,7 @@ class AttemptTimer:
             self._set_timer(loop, bounds[0][0])
 
     def _drop_ended(self) -> list[tuple[float, int, TimeLimit]]:
-        """Those under way, and no more of the others than stand behind them."""
+        """Those in progress, and ended ones behind the first of them."""
         bounds = self._bounds
         while bounds and bounds[0][2].task is None:
             heappop(bounds)

@@ -1,4 +1,4 @@
-"""aiohttp, wrapped: one request out, one reply back, and how far it got when it fails."""
+"""aiohttp, wrapped: one request, its raw response, and how far it got when it fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .proxy import ProxyRoute
 T = TypeVar("T")
 
 _MOST_CONNECTIONS: Final = 1000
-"""Far above what a location's limit keeps in flight, far below what a process may open."""
+"""Far more than a location's limit allows in flight, far fewer than a process may open."""
 _LARGEST_BODY: Final = 32 * 1024 * 1024
 _LONGEST_HEAD: Final = 1000
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
@@ -48,44 +48,44 @@ _RESPECTED: Final = (
     "version",
     "response_class",
 )
-"""Settings of a borrowed session that say how bytes travel. What it says with them stays its own: headers,
-cookies, credentials; and its time limits, as ours bound each attempt."""
+"""Settings of a borrowed session that concern the transport. Its headers, cookies, credentials and timeouts are not
+used: ours bound each attempt."""
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 
 
 class RawResponse(Masked, Struct, frozen=True):
-    """An answer as it came."""
+    """The response as it came."""
 
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes
-    """Only its beginning where there is a `fault`."""
+    """Only its beginning if there is a `fault`."""
     answered_at: float
     """When its headers came, by the loop's clock."""
     fault: str = ""
-    """Why the body is not whole; empty if it is."""
+    """Why the body is incomplete; empty if it is complete."""
 
 
 class NoResponse(Masked, Struct, frozen=True):
-    """No answer came."""
+    """No response came."""
 
     reason: str
     certificate: bool = False
-    """The server's certificate was refused."""
+    """The server's certificate was rejected."""
 
 
 class Transport:
     """The connections of a client and of all its copies. Opened on first use, in the loop that uses it."""
 
-    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_way", "open_in", "session")
+    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_route", "open_in", "session")
 
     def __init__(
-        self, base_url: URL, borrowed: aiohttp.ClientSession | None, way: ProxyRoute | None = None
+        self, base_url: URL, borrowed: aiohttp.ClientSession | None, route: ProxyRoute | None = None
     ) -> None:
         self._base = base_url
         self._prefix = base_url.raw_path.rstrip("/")
         self._borrowed = borrowed
-        self._way = way or ProxyRoute()
+        self._route = route or ProxyRoute()
         self.session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.open_in: asyncio.AbstractEventLoop | None = None
@@ -95,17 +95,19 @@ class Transport:
     def open(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         """The session to send with. Raises `ConfigurationError` when closed, or in another loop."""
         if self._borrowed is not None and self._borrowed.closed:
-            raise ConfigurationError("the borrowed session is closed; keep it open for as long as it is used")
+            raise ConfigurationError(
+                "the borrowed session is closed; keep it open for as long as the client uses it"
+            )
         if self.session is None:
             if self._closed:
-                raise ConfigurationError("the client is closed; make a new one, or keep it open for longer")
+                raise ConfigurationError("the client is closed; create a new one, or close it later")
             self.session = _make_session() if self._borrowed is None else _borrow(self._borrowed)
             self._loop = loop
             self.open_in = loop if self._borrowed is None else None
-            if self._way:
-                self.session.trace_configs.append(_note_headers())
+            if self._route:
+                self.session.trace_configs.append(_trace_headers())
         elif self._loop is not loop:
-            raise ConfigurationError("the client was first used in another event loop; make one client per loop")
+            raise ConfigurationError("the client was first used in another event loop; create one client per loop")
         return self.session
 
     def __del__(self) -> None:
@@ -113,19 +115,19 @@ class Transport:
         if session is None or session.closed:
             return
         connector = session.connector
-        session.detach()  # or aiohttp would say it in its own words
+        session.detach()  # or aiohttp would warn in its own words
         if self._borrowed is not None or connector is None:
             return
         with suppress(Exception):
-            connector._close()  # pyright: ignore[reportPrivateUsage] - the public one wants to be awaited
+            connector._close()  # pyright: ignore[reportPrivateUsage] - the public one must be awaited
         text = "unclosed LeadConnector; use 'async with LeadConnector(…) as client', or await client.aclose()"
         warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
     async def close(self) -> None:
         """Close what is ours; a borrowed session stays open.
 
-        From another thread's event loop as well. Raises `ConfigurationError`, and changes nothing, where the loop
-        that the connections belong to is not running but may go on.
+        Also from the event loop of another thread. Raises `ConfigurationError`, and changes nothing, if the loop
+        that the connections belong to is neither running nor closed.
         """
         session, loop = self.session, self._loop
         if session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
@@ -137,7 +139,7 @@ class Transport:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
         else:
             raise ConfigurationError(
-                "the client was used in another event loop, which is not running now; close the client there"
+                "the client was used in another event loop, which is not running; close the client there"
             )
 
     async def send(
@@ -148,12 +150,12 @@ class Transport:
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
     ) -> RawResponse | NoResponse:
-        """Send one request and read its answer whole. `progress` tells how far that got."""
+        """Send one request and read its whole response. `progress` says how far that got."""
         url = self._base.with_path(self._prefix + request.path, encoded=True)
         url = url.with_query(request.query) if request.query else url
-        way = _trace(self._way, progress) if self._way else self._way
+        route = _trace(self._route, progress) if self._route else self._route
         while True:
-            progress.left, progress.response, progress.head = request.body is None and not way, None, b""
+            progress.sent, progress.response, progress.head = request.body is None and not route, None, b""
             try:
                 response = await session.request(
                     request.operation.method,
@@ -162,15 +164,15 @@ class Transport:
                     headers=headers,
                     timeout=bounds,
                     allow_redirects=False,
-                    **way,
+                    **route,
                 )
                 progress.response, progress.answered_at = response, asyncio.get_running_loop().time()
                 arrived = response.content.is_eof() and response.status >= 200
                 content = response.content.read_nowait() if arrived else await _read_bounded(response, progress)
             except StaleConnectionError:
-                continue  # it is closed now, so this ends with a new one at the latest
+                continue  # aiohttp has closed it, so this ends with a new connection at the latest
             except Exception as error:
-                progress.left = progress.left and not isinstance(error, _NEVER_SENT)
+                progress.sent = progress.sent and not isinstance(error, _NEVER_SENT)
                 return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
             except BaseException as error:
                 ended = error
@@ -183,7 +185,7 @@ class Transport:
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:
-    """What is known of an exchange that ended early: a reply with what came of it, if the headers were there."""
+    """What is known of an exchange that ended early: the response so far, if its headers came."""
     response = progress.response
     if response is None:
         return NoResponse(reason, certificate)
@@ -192,12 +194,12 @@ def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) 
 
 
 def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    """The part of our bounds that aiohttp keeps: getting a connection."""
+    """The part of the timeouts that aiohttp applies: getting a connection."""
     return aiohttp.ClientTimeout(connect=timeouts.connect, ceil_threshold=float("inf"))
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, progress: Progress) -> bytes:
-    if response.status < 200:  # what has switched protocols is of no use to anybody here
+    if response.status < 200:  # a switch of protocols is of no use here
         response.close()
         return b""
     chunks: list[bytes] = []
@@ -233,7 +235,7 @@ def _make_session() -> aiohttp.ClientSession:
 def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     """A session of our own on the connections of a borrowed one, without its cookies and headers.
 
-    The borrowed session itself is left as it is: what we have to switch off is not ours to switch off there.
+    The borrowed session itself is unchanged: what must be switched off here may be needed there.
     """
     return _quiet(
         aiohttp.ClientSession(
@@ -246,31 +248,31 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     )
 
 
-def _trace(way: ProxyRoute, progress: Progress) -> ProxyRoute:
-    traced = way.copy()
+def _trace(route: ProxyRoute, progress: Progress) -> ProxyRoute:
+    traced = route.copy()
     traced["trace_request_ctx"] = progress
     return traced
 
 
-def _note_headers() -> aiohttp.TraceConfig:
-    """Notes when the headers of a request leave: through a proxy, long after it has begun."""
+def _trace_headers() -> aiohttp.TraceConfig:
+    """Records when the headers of a request are sent: through a proxy, long after it began."""
 
-    async def note(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
-        context.trace_request_ctx.left = True
+    async def record(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+        context.trace_request_ctx.sent = True
 
     config = aiohttp.TraceConfig()
-    config.on_request_headers_sent.append(note)
+    config.on_request_headers_sent.append(record)
     config.freeze()
     return config
 
 
 def _quiet(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    # aiohttp sends a PUT again by itself when a kept connection drops; only we may decide that.
+    # aiohttp sends a PUT again by itself when a kept connection drops; that must be decided here.
     session._retry_connection = False  # pyright: ignore[reportPrivateUsage] - no public switch
     return session
 
 
-_watches: Final[dict[int, tuple[ref[ResponseHandler], Callable[[], object]]]] = {}
+_polls: Final[dict[int, tuple[ref[ResponseHandler], Callable[[], object]]]] = {}
 """By the identity of a connection that was used before: how to ask whether it is readable. The reference takes it
 out when the connection goes: a `WeakKeyDictionary`, at a third of the price."""
 _STALE: Final = "the kept connection was closed or written to by the server"
@@ -279,19 +281,20 @@ _STALE: Final = "the kept connection was closed or written to by the server"
 class Progress(Masked, Struct):
     """How far a request got; readable at any moment, even after a cancellation."""
 
-    left: bool = False
-    """A byte of it may have reached the server. A body notes when it leaves. Without one, all has left as soon as
-    aiohttp is asked, unless a tunnel comes first: see `_transport`."""
+    sent: bool = False
+    """A byte of it may have reached the server. A body records when it is written. Without one, this is true as
+    soon as
+    aiohttp is called, unless a tunnel comes first: see `Transport.send`."""
     response: aiohttp.ClientResponse | None = None
-    """The answer, from the moment that its headers were there."""
+    """The response, from the moment that its headers came."""
     answered_at: float = 0.0
     """That moment, by the loop's clock."""
     head: bytes = b""
-    """How its body begins, if it came in parts."""
+    """The beginning of its body, if that came in parts."""
 
 
 class TrackedBody(BytesPayload):
-    """A body that notes when it, and with it the first byte of the request, is handed to the socket."""
+    """A body that records when it, and with it the first byte of the request, is written to the socket."""
 
     def __init__(self, content: bytes, progress: Progress) -> None:
         super().__init__(content, content_type="application/json")
@@ -300,12 +303,12 @@ class TrackedBody(BytesPayload):
     def write_with_length(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
         self, writer: abc.AbstractStreamWriter, content_length: int | None
     ) -> Coroutine[object, object, None]:
-        # To a connection that has ended meanwhile aiohttp writes nothing: it raises.
+        # aiohttp writes nothing to a connection that has ended in the meantime: it raises.
         if isinstance(writer, StreamWriter):
             transport = writer.transport
-            self._progress.left = transport is not None and not transport.is_closing()
+            self._progress.sent = transport is not None and not transport.is_closing()
         else:
-            self._progress.left = True
+            self._progress.sent = True
         return super().write_with_length(writer, content_length)
 
 
@@ -314,7 +317,7 @@ class StaleConnectionError(aiohttp.ClientConnectionError):
 
 
 class CarefulRequest(aiohttp.ClientRequest):
-    """A request that looks at its connection right before it writes to it."""
+    """A request that checks its connection right before it writes to it."""
 
     def send(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
         self, conn: Connection
@@ -334,22 +337,22 @@ def make_careful(request_class: type[aiohttp.ClientRequest]) -> type[aiohttp.Cli
 
 
 def is_stale(connection: Connection) -> bool:
-    """Tell whether a connection has ended, or holds bytes that belong to no request."""
+    """Whether a connection has ended, or has received bytes that no request asked for."""
     protocol = connection.protocol
     transport = None if protocol is None else protocol.transport
     if protocol is None or transport is None or transport.is_closing() or protocol.should_close:
         return True
-    watch = _watches.get(id(protocol))
-    if watch is not None:
-        return bool(watch[1]())
-    # A new connection is not asked: a TLS server may have sent session tickets that are still to be read.
+    poll = _polls.get(id(protocol))
+    if poll is not None:
+        return bool(poll[1]())
+    # A new connection is not checked: a TLS server may have sent session tickets that are still unread.
     if (sock := transport.get_extra_info("socket")) is not None:
-        forgetting = ref(protocol, partial(_watches.pop, id(protocol)))
-        _watches[id(protocol)] = forgetting, _build_watch(sock.fileno())
+        forget = ref(protocol, partial(_polls.pop, id(protocol)))
+        _polls[id(protocol)] = forget, _build_poll(sock.fileno())
     return False
 
 
-def _build_watch(number: int) -> Callable[[], object]:
+def _build_poll(number: int) -> Callable[[], object]:
     if not hasattr(select, "poll"):
         return lambda: select.select([number], [], [], 0)[0]
     poll = select.poll()

@@ -63,7 +63,7 @@ class Computed(Unconnected):
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
     ) -> RawResponse:
-        progress.left = True
+        progress.sent = True
         progress.answered_at = asyncio.get_running_loop().time()
         return RawResponse(200, self._headers, _answer(request), progress.answered_at)
 

@@ -74,7 +74,7 @@ async def _compare_pipelines() -> float:
     event_id = world.sandbox.appointment_ids[0]
     instant = _Instant(await with_response(world.connect().get_appointment(event_id)))
     limited = join(world.connect(), transport=instant)
-    bare = join(world.connect(), transport=instant, throttle=_NoThrottle())
+    bare = join(world.connect(), transport=instant, limiter=_NoThrottle())
     pairs = [(await _time_calls(limited, event_id), await _time_calls(bare, event_id)) for _ in range(100)]
     return statistics.median(with_limiter - without for with_limiter, without in pairs)
 

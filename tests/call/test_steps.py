@@ -37,7 +37,7 @@ from leadconnector_async._retry.decide import Failure
 
 
 @pytest.mark.parametrize(
-    ("refusal", "asked", "renewed", "repeated", "step"),
+    ("refusal", "requested", "refreshed", "retried", "step"),
     [
         ("final", False, False, False, "believe"),
         ("expired", False, False, False, "refresh"),
@@ -53,10 +53,10 @@ from leadconnector_async._retry.decide import Failure
     ],
 )
 def test_each_step_follows_from_the_ones_before(
-    refusal: TokenRefusal, asked: bool, renewed: bool, repeated: bool, step: str
+    refusal: TokenRefusal, requested: bool, refreshed: bool, retried: bool, step: str
 ) -> None:
     """The whole table: nothing is tried twice, so a refusal is believed at the fourth at the latest."""
-    assert choose_recovery(Recovery(asked=asked, renewed=renewed, repeated=repeated), refusal) == step
+    assert choose_recovery(Recovery(requested=requested, refreshed=refreshed, retried=retried), refusal) == step
 
 
 READ = build_get_appointment("e")

@@ -60,7 +60,7 @@ class _Schedule:
         await asyncio.gather(*tasks, return_exceptions=True)
         changes.cancel()
         await asyncio.sleep(2 * INTERVAL)
-        lane = client._shared.throttle.lanes.get(client._location_id)
+        lane = client._shared.limiter.lanes.get(client._location_id)
         assert lane is not None
         seen = world.sandbox.requests
         return Ended(

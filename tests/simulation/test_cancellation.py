@@ -41,7 +41,7 @@ class Play:
         ends = await asyncio.gather(self.call, *others, return_exceptions=True)
         assert all(not isinstance(end, BaseException) or isinstance(end, EXPECTED) for end in ends)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        lane = client._shared.throttle.lanes.get(client._location_id)
+        lane = client._shared.limiter.lanes.get(client._location_id)
         assert lane is not None
         assert (budget_of(lane).slots.in_flight, lane.waiting) == (0, 0)
         async with asyncio.timeout(120):

@@ -79,7 +79,7 @@ def test_without_budget_a_doubt_is_said_once_and_at_once() -> None:
     async def main() -> None:
         world = make_world(update_appointment=["503"])
         client = world.connect(retry=RetryPolicy(backoff_base=1e-6))
-        budget = client._shared.throttle.find_lane(client._location_id, asyncio.get_running_loop()).retry_budget
+        budget = client._shared.limiter.find_lane(client._location_id, asyncio.get_running_loop()).retry_budget
         while budget.spend(0.0):
             pass
         with pytest.raises(OutcomeUnknownError) as caught:

@@ -137,7 +137,7 @@ class Joined(Unconnected):
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
     ) -> RawResponse | NoResponse:
-        progress.left, progress.response = True, None
+        progress.sent, progress.response = True, None
         path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         served = await self._world.exchange(request.operation.method, path, headers, request.body or b"")
         progress.answered_at = asyncio.get_running_loop().time()
