@@ -39,8 +39,6 @@ PHRASES = {
 }
 """Translated phrases, and what to write."""
 REMAINING: dict[str, int] = {
-    "leadconnector_async/_call/attempt.py": 1,
-    "leadconnector_async/_call/state.py": 2,
     "leadconnector_async/jobs/job.py": 1,
     "leadconnector_async/jobs/journal/load.py": 1,
     "leadconnector_async/jobs/journal/writer.py": 1,

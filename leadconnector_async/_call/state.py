@@ -112,8 +112,8 @@ def read_broken_success(call: CallState[T], reply: RawResponse) -> Failure:
     if not call.request.operation.writes:
         return Failure(TransportError(reason, status=reply.status), "no_response")
     if is_foreign_so_far(reply.body, reply.headers):
-        text = f"{call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))} It is incomplete."
-        return _fail_foreign(text, reply)
+        text = call.hide(describe_foreign(reply.status, call.hide_in(reply.body), reply.headers))
+        return _fail_foreign(f"{text} It is incomplete.", reply)
     return Failure(DecodeError(reason, status=reply.status, outcome="applied"), "final")
 
 

@@ -113,7 +113,7 @@ async def test_any_page_leaves_an_update_open(page: str) -> None:
     """The first byte decides, whatever the answer calls itself; the error says what came."""
     error, _ = await fail(WRITES["update"], PAGES[page])
     assert (type(error), error.outcome) == (OutcomeUnknownError, "unknown")
-    assert "not come from the API" in str(error) or "broke off" in str(error)
+    assert "not come from the API" in str(error) or "is incomplete" in str(error)
     assert "was applied: do not" not in str(error)
 
 

@@ -240,7 +240,7 @@ async def test_what_a_server_says_in_place_of_an_answer_is_shown_on_one_short_li
         raw_server(b"\x1b]0;evil\x07" + hostile) as server,
         LeadConnector("t", base_url=server.url) as client,
     ):
-        with pytest.raises(Exception, match="no answer came") as caught:
+        with pytest.raises(Exception, match="no response came") as caught:
             await client.request("GET", "/x", response_type=dict, repeatable=False)
     assert not STEERS.search(str(caught.value))
     assert len(str(caught.value)) < 1000

@@ -68,7 +68,7 @@ def test_calls_that_wait_for_a_hanging_provider_hold_no_slot(act: str) -> None:
         async with asyncio.timeout(1):
             await read(good, world)
         for call in calls:
-            with pytest.raises(TransportError, match="no token within 5 s") as caught:
+            with pytest.raises(TransportError, match="no token from the provider within 5 s") as caught:
                 await call
             assert caught.value.outcome == "not_applied"
 

@@ -123,7 +123,7 @@ async def test_a_wait_beyond_the_deadline_is_refused_before_it_begins(
     event_id = sandbox.appointment_ids[0]
     await client.get_appointment(event_id)
     hurried = client.with_options(retry=RetryPolicy(deadline=5.0))
-    with pytest.raises(DeadlineExceededError, match=r"slot is free, in \d") as caught:
+    with pytest.raises(DeadlineExceededError, match=r"slot is free in \d") as caught:
         await hurried.get_appointment(event_id)
     assert (len(sandbox.requests), caught.value.attempts, caught.value.outcome) == (1, 0, "not_applied")
 

@@ -220,7 +220,7 @@ async def test_the_cut_of_a_new_connection_is_no_reason_to_try_without_end() -> 
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     policy = RetryPolicy(max_attempts=3, backoff_base=0.001, backoff_cap=0.002)
     async with LeadConnector("t", base_url=url, retry=policy) as client:
-        with pytest.raises(Exception, match=r"answer|never sent") as caught:
+        with pytest.raises(Exception, match=r"response|never sent") as caught:
             await client.get_appointment("ev1")
     server.close()
     await server.wait_closed()

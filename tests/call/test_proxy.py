@@ -218,7 +218,7 @@ async def test_a_call_goes_through_the_tunnel_and_tls_is_verified_at_its_end() -
                 assert (await client.get_appointment("ev1")).id == "ev1"
         async with aiohttp.ClientSession(proxy=proxy.url) as session:
             error = await fail(LeadConnector("pit-very-secret", base_url=url, session=session))
-        assert "certificate was refused" in str(error)
+        assert "certificate was rejected" in str(error)
     assert (len(asked), len(proxy.heads)) == (1, 2)
     assert "pit-very-secret" not in "".join(proxy.heads)
     server.close()

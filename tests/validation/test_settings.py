@@ -140,7 +140,7 @@ def test_a_listener_that_returns_a_coroutine_is_named_in_the_log(caplog: pytest.
 
     with caplog.at_level(logging.ERROR):
         EventEmitter(hide).emit(RequestSent("Loc1", "get_appointment", 1))  # type: ignore[arg-type, return-value]
-    assert "pass a plain function" in caplog.text
+    assert "pass a function that is not async" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [Timeouts, RetryPolicy, RateLimit])
