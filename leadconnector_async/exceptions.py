@@ -57,7 +57,7 @@ class LeadConnectorError(Exception):
     """Requests sent for this call, including those whose connection failed."""
     outcome: Outcome
     """Whether the write was applied; always `not_applied` for reads."""
-    _unless_told: ClassVar[Outcome] = "not_applied"
+    _default_outcome: ClassVar[Outcome] = "not_applied"
     """The outcome of an error that a task queue rebuilds from its text: never more certain than the original."""
 
     def __init__(
@@ -75,7 +75,7 @@ class LeadConnectorError(Exception):
         self.status = status
         self.trace_id = trace_id
         self.attempts = attempts
-        self.outcome = self._unless_told if outcome is None else outcome
+        self.outcome = self._default_outcome if outcome is None else outcome
 
     def __str__(self) -> str:
         return " ".join([str(self.args[0]), *self._notes()])
@@ -173,13 +173,13 @@ class JournalError(LeadConnectorError):
 class TransportError(LeadConnectorError):
     """There was no response: the connection failed before the request was sent, or during a read."""
 
-    _unless_told = "unknown"
+    _default_outcome = "unknown"
 
 
 class OutcomeUnknownError(LeadConnectorError):
     """A write was sent and may or may not have been applied. Read the event before you send it again."""
 
-    _unless_told = "unknown"
+    _default_outcome = "unknown"
 
     retry_after: float | None = None
     """How long the server asked to wait, in seconds."""
@@ -195,7 +195,7 @@ class DecodeError(LeadConnectorError):
     After a 2xx of the API to a write, `outcome` is `applied`; after a web page in its place, `unknown`.
     """
 
-    _unless_told = "unknown"
+    _default_outcome = "unknown"
 
     transient: bool = False
     """The response came from elsewhere, such as a sign-in page: the same request may succeed later."""
@@ -212,7 +212,7 @@ class PreconditionFailedError(LeadConnectorError):
 class VerificationError(LeadConnectorError):
     """The server reported success, but reading the event does not show the change."""
 
-    _unless_told = "unknown"
+    _default_outcome = "unknown"
 
 
 class DeadlineExceededError(LeadConnectorError):
@@ -221,7 +221,7 @@ class DeadlineExceededError(LeadConnectorError):
     `outcome` says whether a write was applied.
     """
 
-    _unless_told = "unknown"
+    _default_outcome = "unknown"
 
     retry_after: float | None = None
     """How long the server asked to wait, in seconds; `None` if it did not."""
@@ -250,7 +250,7 @@ class TokenStoreError(LeadConnectorError):
 class ApiError(LeadConnectorError):
     """An error response, or a redirect, which is never followed."""
 
-    _unless_told = "unknown"
+    _default_outcome = "unknown"
 
     messages: list[str]
     """The server's messages, whatever the shape of the body: at most 20, each a line of at most 300 characters."""
