@@ -96,6 +96,7 @@ LAYERS = {
         rows
         columns writer
         database
+        migrate
         tables
         protocol
     """,

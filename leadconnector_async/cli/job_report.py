@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..exceptions import PlanError, RowFault
 from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
-from ..jobs.states import ROW_STATES
+from ..jobs.states import ROW_STATES, TO_RETRY, count_rows
 from .progress import format_end, format_seconds
 from .terminal import print_line
 
@@ -29,12 +29,12 @@ def print_faults(console: Console, error: PlanError) -> None:
 
 def print_preview(console: Console, preview: Preview, now: datetime) -> None:
     """What a job would do."""
-    print_line(console, _join(preview.counts, first="ready"))
+    print_line(console, _join(preview.counts, first="pending"))
     for example in preview.examples:
         print_line(console, f"line {example.line}, {example.event_id}", 2)
         for field, before, after in example.differences:
             print_line(console, f"{field}: {before} -> {after}", 4)
-    more = preview.counts.get("ready", 0) - len(preview.examples)
+    more = preview.counts.get("pending", 0) - len(preview.examples)
     if more > 0 and preview.examples:
         print_line(console, f"… and {more} more", 2)
     _print_loads(console, preview, now)
@@ -54,7 +54,7 @@ def print_summary(console: Console, folder: str, summary: JobSummary, now: datet
     print_line(console, f"Files: {folder}")
     if summary.remaining:
         console.print(Text(f"Resume with: {build_command('resume', folder)}"), soft_wrap=True)
-    elif summary.counts.get("failed") or summary.counts.get("skipped"):
+    elif count_rows(summary.counts, TO_RETRY):
         console.print(Text(f"Retry them with: {build_command('retry-failed', folder)}"), soft_wrap=True)
     elif summary.counts.get("unknown"):
         console.print(Text(f"Check them again with: {build_command('resume', folder)}"), soft_wrap=True)

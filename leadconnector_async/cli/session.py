@@ -52,18 +52,18 @@ class JobSession:
         summary = await self._prepare()
         if self._dry_run:
             return await self._end_dry_run(summary)
-        ready = summary.counts.get("ready", 0)
-        if ready and not await self._agree(question, ready):
+        pending = summary.counts.get("pending", 0)
+        if pending and not await self._agree(question, pending):
             return USAGE
         begin()
-        if summary.stopped and not ready:
+        if summary.stopped and not pending:
             return self._report(summary)
         return await self._run_all(canary)
 
     async def resume(self) -> int:
         """A job that was begun: read what was not read yet, and continue."""
         summary = await self._read(self._job.prepare)
-        if summary.stopped and not (summary.counts.get("ready") or summary.counts.get("sent")):
+        if summary.stopped and not (summary.counts.get("pending") or summary.counts.get("sent")):
             return self._report(summary)
         return await self._run_all(None)
 

@@ -178,7 +178,7 @@ class BulkJob:
     async def recheck(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[RowOutcome, ...]:
         """Read all open rows again, such as after a prompt; returns those that will no longer be changed.
 
-        They are `refused`, `skipped` or `in_place`. Before the job's first write, `run` continues without refused
+        They are `refused`, `skipped` or `unchanged`. Before the job's first write, `run` continues without refused
         rows only after `leave_out_refused`.
         """
         check_callback("on_read", on_read, optional=False)

@@ -200,7 +200,7 @@ class _Changer:
         wanted = Wanted(row.update, row.shift, row.timezone, row.before)
         rules = structs.replace(self._rules, location_id=client.location_id)
         result = check_row(row.event_id, wanted, found, rules)
-        if result.state != "ready":
+        if result.state != "pending":
             return result.state, result.reason, None
         change = Change(found, row.event_id, result.updates, result.differences)
         return "applied", "", (await carry_out(client, change, verify=False, send=guard(change))).id

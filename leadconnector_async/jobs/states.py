@@ -27,7 +27,7 @@ from ..exceptions import (
 )
 
 RowState: TypeAlias = Literal[
-    "applied", "in_place", "failed", "skipped", "refused", "unknown", "ready", "sent", "loaded"
+    "applied", "unchanged", "failed", "skipped", "refused", "unknown", "pending", "sent", "loaded"
 ]
 """The state of a row; `ROW_STATES` says what each means."""
 
@@ -54,9 +54,9 @@ class StateKind(Struct, frozen=True, kw_only=True):
 
 ROW_STATES: Final[Mapping[RowState, StateKind]] = {
     "applied": StateKind(meaning="the change was applied", words="applied", result="as planned", sent=True),
-    "in_place": StateKind(
+    "unchanged": StateKind(
         meaning="the appointment was already as the row wants it; nothing was sent",
-        words="already in place",
+        words="already as planned",
         result="as planned",
     ),
     "failed": StateKind(
@@ -79,7 +79,7 @@ ROW_STATES: Final[Mapping[RowState, StateKind]] = {
     "unknown": StateKind(
         meaning="the change may or may not have been applied", words="outcome unknown", result="unknown", sent=True
     ),
-    "ready": StateKind(
+    "pending": StateKind(
         meaning="checked against the calendar; not sent yet",
         words="to change",
         result="remaining",
@@ -88,7 +88,7 @@ ROW_STATES: Final[Mapping[RowState, StateKind]] = {
     ),
     "sent": StateKind(
         meaning="the request may have been sent; the appointment is read back before it is sent again",
-        words="to read back",
+        words="sent, not checked yet",
         result="remaining",
         to_send=True,
         sent=True,
@@ -111,6 +111,9 @@ def list_states(result: RowResult) -> tuple[RowState, ...]:
 OPEN: Final = list_states("remaining")
 """The rows that a resumed job continues with."""
 NOT_CHANGED: Final = list_states("not changed")
+NOT_APPLIED: Final = (*NOT_CHANGED, *list_states("unknown"))
+TO_RETRY: Final[tuple[RowState, ...]] = tuple(state for state, kind in ROW_STATES.items() if kind.to_retry)
+"""The rows that `retry_failed` re-queues."""
 
 
 def count_rows(counts: Mapping[RowState, int], states: Iterable[RowState]) -> int:

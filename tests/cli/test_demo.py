@@ -45,7 +45,7 @@ MANY = {f"lDoM42EAHvvAVikP1z{number:02}": 30 * number for number in range(1, 13)
 
 
 def show_preview(console: Console) -> None:
-    counts = {"ready": 245, "in_place": 2, "refused": 1}
+    counts = {"pending": 245, "unchanged": 2, "refused": 1}
     preview = Preview(
         counts=counts,  # type: ignore[arg-type]
         examples=EXAMPLES,
@@ -59,7 +59,9 @@ def show_preview(console: Console) -> None:
 
 def show_preview_of_many_locations(console: Console) -> None:
     seconds = {location: count / 8 for location, count in MANY.items()} | {"lDoM42EAHvvAVikP1z03": 9000.0}
-    preview = Preview(counts={"ready": sum(MANY.values())}, examples=(), faults=(), requests=MANY, seconds=seconds)
+    preview = Preview(
+        counts={"pending": sum(MANY.values())}, examples=(), faults=(), requests=MANY, seconds=seconds
+    )
     print_preview(console, preview, NOW)
 
 
@@ -69,14 +71,15 @@ def show_faults(console: Console) -> None:
 
 def show_ends(console: Console) -> None:
     ends = [
-        JobSummary(counts={"applied": 246, "in_place": 4}, repeated=2),
+        JobSummary(counts={"applied": 246, "unchanged": 4}, repeated=2),
         JobSummary(counts={"applied": 246, "failed": 3, "skipped": 1}),
         JobSummary(counts={"applied": 246, "unknown": 4}),
         JobSummary(
-            counts={"applied": 40, "ready": 208, "sent": 2}, stopped=(Stopped("interrupted", "it was interrupted"),)
+            counts={"applied": 40, "pending": 208, "sent": 2},
+            stopped=(Stopped("interrupted", "it was interrupted"),),
         ),
         JobSummary(
-            counts={"applied": 40, "ready": 210},
+            counts={"applied": 40, "pending": 210},
             stopped=(
                 Stopped("daily", "The daily budget of the location is spent", "lDoM42EAHvvAVikP1zmC", 30_000.0),
             ),
@@ -101,11 +104,11 @@ def show_ends(console: Console) -> None:
 
 def show_status(console: Console) -> None:
     by_location = {
-        "lDoM42EAHvvAVikP1zmC": {"applied": 80, "ready": 20},
+        "lDoM42EAHvvAVikP1zmC": {"applied": 80, "pending": 20},
         "x7GmzWbOPbsT6aPDk0lW": {"applied": 40, "failed": 1},
     }
     status = JobStatus(
-        summary=JobSummary(counts={"applied": 120, "ready": 20, "failed": 1}),
+        summary=JobSummary(counts={"applied": 120, "pending": 20, "failed": 1}),
         by_location=by_location,  # type: ignore[arg-type]
         last_change=NOW.timestamp() - 64,
     )

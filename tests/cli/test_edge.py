@@ -315,7 +315,7 @@ def test_an_error_of_a_job_that_was_begun_can_be_resumed() -> None:
 
 def test_a_status_claims_no_more_than_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     """Rows that were sent may have been changed."""
-    status = JobStatus(summary=JobSummary(counts={"sent": 16, "ready": 4}), by_location={}, last_change=None)
+    status = JobStatus(summary=JobSummary(counts={"sent": 16, "pending": 4}), by_location={}, last_change=None)
     print_status(Console(highlight=False), "day.job", status, datetime.now(UTC))
     shown = capsys.readouterr().out
     assert "16 rows without a response yet: the change may have been applied." in shown

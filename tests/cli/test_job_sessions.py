@@ -305,13 +305,13 @@ async def test_a_job_that_broke_says_how_to_go_on(clinic: Sandbox, capsys: Outpu
     assert len(writes(clinic)) == 2
 
 
-async def test_a_plan_that_is_in_place_already_asks_nothing(clinic: Sandbox, capsys: Output) -> None:
+async def test_a_plan_that_changes_nothing_asks_nothing(clinic: Sandbox, capsys: Output) -> None:
     """And sends nothing; neither does a retry of what did not fail."""
     event = clinic.appointment(clinic.appointment_ids[0])
     assert await reschedule(write_plan(f"{event.id},{event.title},,")) == 0
     said = capsys.readouterr()
     assert "[y/N]" not in said.err
-    assert said.out.split() == ["already", "in", "place", "1", "Files:", "day.job"]
+    assert said.out.split() == ["already", "as", "planned", "1", "Files:", "day.job"]
     assert await retry_failed("day.job") == 0
     assert not writes(clinic)
 

@@ -235,19 +235,19 @@ async def wait_for_writes(clinic: Sandbox, count: int) -> None:
 @pytest.mark.parametrize(
     ("counts", "stops", "code"),
     [
-        ({"applied": 3, "in_place": 1}, (), 0),
+        ({"applied": 3, "unchanged": 1}, (), 0),
         ({"applied": 3, "failed": 1}, (), 1),
         ({"applied": 3, "skipped": 1}, (), 1),
         ({"applied": 3, "refused": 1}, (), 1),
-        ({"failed": 20, "ready": 3}, ("errors",), 3),
+        ({"failed": 20, "pending": 3}, ("errors",), 3),
         ({"loaded": 3}, ("authentication",), 4),
-        ({"ready": 3}, ("interrupted",), 5),
-        ({"ready": 3}, ("unreachable",), 5),
+        ({"pending": 3}, ("interrupted",), 5),
+        ({"pending": 3}, ("unreachable",), 5),
         ({"sent": 3}, (), 5),
         ({"unknown": 1, "failed": 1}, (), 6),
-        ({"ready": 3}, ("daily",), 8),
-        ({"ready": 3, "unknown": 1}, ("daily", "authentication"), 4),
-        ({"ready": 3, "failed": 9}, ("errors", "interrupted"), 5),
+        ({"pending": 3}, ("daily",), 8),
+        ({"pending": 3, "unknown": 1}, ("daily", "authentication"), 4),
+        ({"pending": 3, "failed": 9}, ("errors", "interrupted"), 5),
     ],
 )
 def test_what_came_of_a_job_is_one_code(counts: dict[RowState, int], stops: tuple[str, ...], code: int) -> None:

@@ -124,7 +124,7 @@ async def start(server: Server, *arguments: str) -> asyncio.subprocess.Process:
 
 def is_settled(folder: Path) -> bool:
     """Whether the plan was taken in whole: from then on a job is resumed, and not begun again."""
-    facts = _query(folder, "SELECT value FROM facts WHERE name = 'settled'")
+    facts = _query(folder, "SELECT value FROM facts WHERE name = 'complete'")
     return bool(facts)
 
 

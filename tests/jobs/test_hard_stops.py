@@ -70,7 +70,7 @@ def test_a_job_is_stopped_while_its_loop_stands(tmp_path: Path, concurrency: int
         left = len(outcomes) + job.stop()
         summary = own.run(asyncio.wait_for(task, HANG))
         assert [one.kind for one in summary.stopped] == ["interrupted"]
-        assert summary.counts == {"applied": left, "ready": 250 - left}
+        assert summary.counts == {"applied": left, "pending": 250 - left}
         for closing in (job.aclose(), client.aclose(), sandbox.__aexit__(None, None, None)):
             own.run(closing)
 
@@ -156,7 +156,7 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
             with pytest.raises(JournalError, match="cannot be read"):
                 await job.run()
         states = Counter(state for (state,) in await select(job, "SELECT state FROM rows"))
-    assert states == {"applied": count_requests(sandbox), "ready": 250 - count_requests(sandbox)}
+    assert states == {"applied": count_requests(sandbox), "pending": 250 - count_requests(sandbox)}
     assert 40 <= sent[0] <= count_requests(sandbox) <= sent[0] + 40 < 200
 
 

@@ -50,14 +50,12 @@ async def test_a_shift_by_days_keeps_the_time_of_day(
     assert sandbox.appointment(event.id).start_time - event.start_time == WEEK - timedelta(hours=1)
 
 
-async def test_a_row_that_is_in_place_sends_nothing(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
-) -> None:
+async def test_an_unchanged_row_sends_nothing(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """The same plan a second time changes nothing, and says so."""
     plan = rows(*week_later(sandbox, 20))
     await run(tmp_path / "one", client, plan)
     sent = len(writes(sandbox))
-    assert (await run(tmp_path / "two", client, plan)).counts == {"in_place": 20}
+    assert (await run(tmp_path / "two", client, plan)).counts == {"unchanged": 20}
     assert len(writes(sandbox)) == sent
 
 
@@ -151,7 +149,7 @@ async def test_a_stopped_job_goes_on_where_it_ended(
 
         summary = await job.run(on_outcome=note)
     assert [one.kind for one in summary.stopped] == ["interrupted"]
-    assert summary.counts["ready"] == 250 - summary.counts["applied"]
+    assert summary.counts["pending"] == 250 - summary.counts["applied"]
     assert 40 <= summary.counts["applied"] < 80
     async with await BulkJob.open(tmp_path / "job", client) as job:
         assert (await job.run()).counts == {"applied": 250}
@@ -208,7 +206,7 @@ async def test_a_refused_token_stops_the_location_and_loses_no_row(
             sandbox.expire_token(token)
             summary = await job.run()
             assert [one.kind for one in summary.stopped] == ["authentication"]
-            assert summary.counts == {"ready": 250}
+            assert summary.counts == {"pending": 250}
         summary = await run(tmp_path / "second", other, rows(*week_later(sandbox)))
         assert [one.kind for one in summary.stopped] == ["authentication"]
         assert summary.counts == {"loaded": 250}
@@ -227,7 +225,7 @@ async def test_a_spent_day_stops_the_job_and_says_when_to_go_on(
         (stopped,) = summary.stopped
         assert stopped.kind == "daily"
         assert 86_000 < (stopped.resume_seconds or 0) <= 86_400
-        assert summary.counts == {"applied": 100, "ready": 150}
+        assert summary.counts == {"applied": 100, "pending": 150}
         sandbox.limits = FAST
     async with LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id) as fresh:
         async with await BulkJob.open(tmp_path / "job", fresh) as job:
@@ -290,7 +288,7 @@ async def test_a_job_can_be_tried_on_its_first_rows(
 ) -> None:
     """`limit` starts so many rows and no more; the next run does the rest."""
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
-        assert (await job.run(limit=7)).counts == {"applied": 7, "ready": 243}
+        assert (await job.run(limit=7)).counts == {"applied": 7, "pending": 243}
         assert (await job.run()).counts == {"applied": 250}
 
 

@@ -310,7 +310,7 @@ async def test_a_job_takes_what_update_many_takes(sandbox: Sandbox, client: Lead
         folder = tmp_path / f"job{number}"
         async with await BulkJob.create(folder, client, rows) as job:  # type: ignore[arg-type]
             summary = await job.run()
-        assert summary.counts == ({"applied": 4} if number == 0 else {"in_place": 4})
+        assert summary.counts == ({"applied": 4} if number == 0 else {"unchanged": 4})
     assert [sandbox.appointment(each).title for each in (one, two, four)] == ["pair", "mapping", "row"]
     assert sandbox.appointment(three).start_time == start
 

@@ -172,7 +172,7 @@ async def test_a_review_touches_no_row_that_is_still_to_go(
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
         assert (await job.verify()).checked == 0
         await job.run(limit=5)
-        await do(job, "UPDATE rows SET read_at = NULL WHERE state = 'ready'")
+        await do(job, "UPDATE rows SET read_at = NULL WHERE state = 'pending'")
         sandbox.edit_appointment(sandbox.appointment_ids[9], title="By hand")
         assert (await job.verify()).checked == 5
         assert (await job.run()).counts == {"applied": 19, "skipped": 1}

@@ -121,7 +121,7 @@ async def test_a_row_whose_outcome_is_unknown_is_not_moved_twice(
     assert not (tmp_path / "first/failed.csv").exists()
     with (tmp_path / "first/unknown.csv").open(newline="") as file:
         summary = await run(tmp_path / "second", client, iterate_plan(file))
-    assert summary.counts == {"in_place": 3}
+    assert summary.counts == {"unchanged": 3}
 
 
 async def test_files_without_rows_are_not_there(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ async def test_the_summary_has_the_same_keys_always(
     sandbox.faults.plan("update_appointment", ["400", "lose-response"])
     await keep(tmp_path / "job", client, rows(*retitle(sandbox), {"event_id": "nowhere", "title": "x"}))
     found = json.loads((tmp_path / "job/summary.json").read_text())
-    counts = dict.fromkeys(("loaded", "in_place", "ready", "sent", "unknown", "skipped"), 0)
+    counts = dict.fromkeys(("loaded", "unchanged", "pending", "sent", "unknown", "skipped"), 0)
     counts |= {"refused": 1, "applied": 11, "failed": 1}
     assert found["counts"] == counts
     assert found["by_location"] == {sandbox.location_id: counts}

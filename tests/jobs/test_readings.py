@@ -125,7 +125,7 @@ async def test_a_copied_folder_writes_nothing_that_the_original_has_written(
     count = len(writes(sandbox))
     summary, _ = await resume(copy, client)
     assert len(writes(sandbox)) == count
-    assert summary.counts == {"applied": 5, "in_place": 14, "skipped": 1}
+    assert summary.counts == {"applied": 5, "unchanged": 14, "skipped": 1}
     assert sandbox.appointment(sandbox.appointment_ids[9]).appointment_status == "noshow"
 
 
@@ -277,9 +277,9 @@ async def test_what_is_changed_at_the_prompt_is_shown_by_recheck(
         week = timedelta(weeks=1)
         sandbox.edit_appointment(ids[2], start_time=there.start_time + week, end_time=there.end_time + week)
         changed = await job.recheck()
-        assert [(one.event_id, one.state) for one in changed] == [(ids[1], "refused"), (ids[2], "in_place")]
+        assert [(one.event_id, one.state) for one in changed] == [(ids[1], "refused"), (ids[2], "unchanged")]
         await job.leave_out_refused()
-        assert (await job.run()).counts == {"applied": 3, "in_place": 1, "refused": 1}
+        assert (await job.run()).counts == {"applied": 3, "unchanged": 1, "refused": 1}
 
 
 async def test_a_stream_of_changes_overwrites_nobody_either(sandbox: Sandbox, make_client: MakeClient) -> None:
@@ -304,7 +304,7 @@ def test_an_age_that_cannot_be_meant_is_refused(age: float) -> None:
 
 
 def make_row(number: int, read_at: float) -> OpenRow:
-    return OpenRow(number, number, "event", "", "ready", 0, None, (), (), None, read_at, None)
+    return OpenRow(number, number, "event", "", "pending", 0, None, (), (), None, read_at, None)
 
 
 async def test_rows_are_read_ahead_as_far_as_they_get_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ async def test_a_token_that_is_refused_again_stops_the_job(
     sandbox.faults.plan(UPDATE, [*["ok"] * 9, *["401"] * 3])
     summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)), concurrency=1)
     assert [stopped.kind for stopped in summary.stopped] == ["authentication"]
-    assert summary.counts == {"applied": 9, "ready": 51}
+    assert summary.counts == {"applied": 9, "pending": 51}
     assert len(sandbox.requests.of(UPDATE)) == 11
 
 
@@ -64,7 +64,7 @@ async def test_an_edge_that_keeps_refusing_is_not_the_token(
     sandbox.faults.plan(UPDATE, ["html 403"] * 1000)
     summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)))
     assert [stopped.kind for stopped in summary.stopped] == ["unreachable"]
-    assert summary.counts == {"ready": 60}
+    assert summary.counts == {"pending": 60}
 
 
 @pytest.mark.parametrize(

@@ -149,8 +149,8 @@ async def test_long_lists_end_with_where_the_rest_is(
     await keep(tmp_path / "job", client, rows(*retitle(sandbox, 1)))
     add = """
         WITH RECURSIVE more(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM more WHERE n < 1300)
-        INSERT INTO rows (number, line, location, event_id, key, wanted, state, reason, done_at)
-        SELECT n, n + 1, 'place ' || (n % 250), 'event ' || n, '', (SELECT wanted FROM rows WHERE number = 1),
+        INSERT INTO rows (number, line, location, event_id, wanted, state, reason, done_at)
+        SELECT n, n + 1, 'place ' || (n % 250), 'event ' || n, (SELECT wanted FROM rows WHERE number = 1),
             CASE WHEN n <= 1239 THEN 'failed' ELSE 'applied' END, 'no', 1795560000 + n FROM more
     """
     page = Page(write(tmp_path / "job", add))

@@ -34,7 +34,7 @@ async def count_states(job: BulkJob) -> Counter[object]:
 async def check(job: BulkJob, sandbox: Sandbox) -> Counter[object]:
     """No row is under way, and what the journal calls applied is what the server has applied."""
     states = await count_states(job)
-    assert set(states) <= {"applied", "ready"}
+    assert set(states) <= {"applied", "pending"}
     assert states["applied"] == len(writes(sandbox))
     return states
 
@@ -148,7 +148,7 @@ async def test_a_limit_is_kept_exactly(
     async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox)), options=options) as job:
         for done in (1, 8, 105):
             await job.run(limit={1: 1, 8: 7, 105: 97}[done])
-            assert await check(job, sandbox) == {"applied": done, "ready": 250 - done}
+            assert await check(job, sandbox) == {"applied": done, "pending": 250 - done}
 
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)

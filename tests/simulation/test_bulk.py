@@ -23,7 +23,7 @@ def test_locations_that_stop_or_crawl_cost_the_others_nothing() -> None:
     of_exhausted = seen.applied.pop(seen.exhausted)
     assert 0 < of_exhausted <= 15
     assert seen.applied == dict.fromkeys([*seen.others, seen.slow], 60)
-    assert seen.summary.counts == {"applied": 38 * 60 + of_exhausted, "ready": 2 * 60 - of_exhausted}
+    assert seen.summary.counts == {"applied": 38 * 60 + of_exhausted, "pending": 2 * 60 - of_exhausted}
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,12 @@ def decode_found(content: bytes | None) -> Appointment:
     return Appointment() if content is None else _decode_found(content)
 
 
+def find_offset(moment: datetime | None) -> int | None:
+    """The distance of a time's zone from UTC, in seconds: the calendar's zone, as the server shows times."""
+    offset = None if moment is None else moment.utcoffset()
+    return None if offset is None else int(offset.total_seconds())
+
+
 def encode_updates(updates: Iterable[AppointmentUpdate]) -> bytes:
     """The updates planned for a row."""
     return _encode(list(updates))

@@ -35,10 +35,11 @@ _LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE state IN ('applied', 
 _TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows"
 _EXAMPLES: Final = """
     SELECT line, event_id, differences FROM rows
-    WHERE state = 'ready' AND parks IS NULL AND differences IS NOT NULL ORDER BY number LIMIT ?
+    WHERE state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number LIMIT ?
 """
 _REQUESTS: Final = f"""
-    SELECT location, SUM(1 + (json_array_length(updates) > 1)) FROM rows WHERE state IN {TO_SEND} GROUP BY location
+    SELECT location, SUM(CASE WHEN requests > 1 THEN 2 ELSE 1 END) FROM rows
+    WHERE state IN {TO_SEND} GROUP BY location
 """
 _FAULTS: Final = "SELECT line, column_name, reason, hint FROM faults ORDER BY line LIMIT ?"
 _COUNT_FAULTS: Final = "SELECT COUNT(*) FROM faults"
@@ -58,18 +59,13 @@ _LATENCIES: Final = """
 """
 _COUNT_LOCATIONS: Final = "SELECT COUNT(DISTINCT location) FROM rows"
 _DAYS: Final = """
-    SELECT CAST((start_before + zone) / 86400 AS INTEGER) AS day_before,
-        CAST((start_now + zone) / 86400 AS INTEGER) AS day_now, COUNT(*)
-    FROM (
+    SELECT (start_before + zone) / 86400 AS day_before, (start_now + zone) / 86400 AS day_now, COUNT(*) FROM (
         SELECT start_before, CASE state WHEN 'applied' THEN start_after ELSE start_before END AS start_now,
-            COALESCE(strftime('%s', substr(found, instr(found, ?) + ?, 19)) - start_before, 0) AS zone
-        FROM rows WHERE parks IS NULL AND start_before IS NOT NULL AND start_after IS NOT NULL LIMIT -1
+            COALESCE(zone_offset, 0) AS zone
+        FROM rows WHERE parks IS NULL AND start_before IS NOT NULL AND start_after IS NOT NULL
     ) AS moves
     GROUP BY day_before, day_now
 """
-"""Without the limit, SQLite computes the offset several times for each row."""
-_START: Final = b'"startTime":"'
-"""Precedes the time as the server showed it. Text cannot contain it: a quotation mark in JSON text is escaped."""
 
 
 class Totals(Struct, frozen=True, array_like=True):
@@ -105,7 +101,7 @@ class ListedRow(Struct, frozen=True, array_like=True):
 
 
 class ExampleRow(Struct, frozen=True, array_like=True):
-    """A row that is ready to be sent."""
+    """A pending row."""
 
     line: int
     event_id: str
@@ -200,7 +196,7 @@ def read_totals(journal: Journal) -> Totals:
 
 
 def list_examples(most: int, journal: Journal) -> list[ExampleRow]:
-    """The first rows that are ready to be sent."""
+    """The first pending rows."""
     return list(journal.read(ExampleRow, _EXAMPLES, (most,)))
 
 
@@ -250,7 +246,7 @@ def count_locations(journal: Journal) -> int:
 
 def count_days(journal: Journal) -> Iterator[DayCount]:
     """Appointments whose change was planned, by day: where they were, and where they are now."""
-    return journal.read(DayCount, _DAYS, (_START, len(_START)))
+    return journal.read(DayCount, _DAYS)
 
 
 def _read_count(query: str, journal: Journal) -> int:

@@ -12,12 +12,14 @@ import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
 
 from ..._validation.text import escape
 from ...exceptions import JournalError
+from .migrate import OLD_FORMAT, VIEW, migrate
 from .protocol import Record, RowT, Value
 from .tables import FORMAT, TABLES, get_fact, set_fact
 
@@ -50,13 +52,25 @@ class SQLiteJournal:
 
     @classmethod
     def open(cls, path: str, connect: Connect | None = None) -> SQLiteJournal:
-        """Open one that is complete. Raises `JournalError` for anything else."""
-        if not os.path.exists(path):
-            raise JournalError(f"{escape(path)} does not exist: pass the folder of a job.")
-        journal = cls(path, connect)
+        """Open one that is complete; an old format is migrated, and a copy kept. Raises `JournalError`."""
+        journal = cls(_check_exists(path), connect)
         try:
-            journal._check()
+            found = journal._check()
             journal.script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+            if found == OLD_FORMAT:
+                journal._migrate()
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    @classmethod
+    def open_to_read(cls, path: str) -> SQLiteJournal:
+        """Open a complete one of any format, and write nothing, also while another process works with it."""
+        journal = cls(_check_exists(path), _connect_to_read)
+        try:
+            if journal._check() == OLD_FORMAT:
+                journal.write(VIEW)
         except BaseException:
             journal.close()
             raise
@@ -64,7 +78,7 @@ class SQLiteJournal:
 
     def complete(self) -> None:
         """The whole plan is in it: all of it is on the disk when this returns."""
-        set_fact("settled", "yes", self)
+        set_fact("complete", "yes", self)
         with self._explain("written"), open(self.path, "rb+") as file:
             os.fsync(file.fileno())
 
@@ -113,11 +127,27 @@ class SQLiteJournal:
             record = self._connection.execute(query, tuple(values)).fetchone()
             return None if record is None else msgspec.convert(record, row)
 
-    def _check(self) -> None:
-        if get_fact("format", self) != FORMAT:
-            raise JournalError(f"{self.path} was written by another version of this library.")
-        if get_fact("settled", self) is None:
-            raise JournalError(f"{self.path} was never filled whole: nothing was sent; begin the job again.")
+    def _check(self) -> str:
+        """Returns the format."""
+        found = get_fact("format", self)
+        if found not in (FORMAT, OLD_FORMAT):
+            raise JournalError(
+                f"{escape(self.path)} has journal format {escape(found or 'none')}, and this version of the library"
+                f" reads formats {OLD_FORMAT} and {FORMAT}: use the version that wrote it, or a newer one."
+            )
+        if get_fact("complete" if found == FORMAT else "settled", self) is None:
+            raise JournalError(f"{escape(self.path)} is incomplete: nothing was sent; start the job again.")
+        return found
+
+    def _migrate(self) -> None:
+        try:
+            migrate(self._connection, self.path)
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(
+                f"{escape(self.path)} has journal format {OLD_FORMAT} and could not be migrated to format {FORMAT}"
+                f" ({type(error).__name__}: {error}). It has not changed; a migration needs about three times its"
+                " size on the disk."
+            ) from error
 
     @contextmanager
     def _explain(self, what: str) -> Generator[None]:
@@ -128,6 +158,12 @@ class SQLiteJournal:
             raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
 
 
+def _check_exists(path: str) -> str:
+    if not os.path.exists(path):
+        raise JournalError(f"{escape(path)} does not exist: pass the folder of a job.")
+    return path
+
+
 def _make_private(path: str) -> None:
     """What SQLite writes beside the file has its mode."""
     try:
@@ -136,8 +172,19 @@ def _make_private(path: str) -> None:
         raise JournalError(f"The journal {escape(path)} could not be created ({error.strerror}).") from error
 
 
+def _connect_to_read(path: str) -> sqlite3.Connection:
+    return _set_up(
+        sqlite3.connect(
+            f"{Path(os.path.abspath(path)).as_uri()}?mode=ro", isolation_level=None, timeout=10.0, uri=True
+        )
+    )
+
+
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0))
+
+
+def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store=FILE")

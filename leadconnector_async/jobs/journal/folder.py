@@ -60,7 +60,7 @@ def _check_is_vacant(path: str) -> None:
     """Nothing that is there is replaced: neither a job, nor what only looks like one."""
     if os.path.exists(os.path.join(path, JOURNAL)):
         try:
-            SQLiteJournal.open(os.path.join(path, JOURNAL)).close()
+            SQLiteJournal.open_to_read(os.path.join(path, JOURNAL)).close()
         except JournalError as error:
             hint = "move it away, or choose another folder"
             text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."

@@ -23,7 +23,7 @@ from .tables import INDEXES, set_fact
 
 MOST_NAMED: Final = 1000
 """Bad rows that an error names; the others are counted."""
-_INSERT: Final = "INSERT INTO rows (number, line, location, event_id, key, wanted) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT: Final = "INSERT INTO rows (number, line, location, event_id, wanted) VALUES (?, ?, ?, ?, ?)"
 _DUPLICATES: Final = """
     SELECT later.line, later.event_id, MIN(earlier.line)
     FROM rows AS later JOIN rows AS earlier
@@ -93,7 +93,7 @@ def _build_records(
         key = hashlib.blake2b(f"{location}\0{row.event_id}\0".encode() + wanted, digest_size=16).digest()
         counter.number += 1
         counter.digest = (counter.digest + int.from_bytes(key)) % _MANY
-        yield counter.number, row.line, location, row.event_id, key, wanted
+        yield counter.number, row.line, location, row.event_id, wanted
 
 
 def _check_all(rows: Iterable[AnyRow], timezone: str | None) -> Iterator[PlanRow | RowFault]:

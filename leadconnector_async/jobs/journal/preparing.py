@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from ...exceptions import JournalError, RowFault
 from ...models import Appointment, AppointmentUpdate
 from ...reschedule.plan import Difference
 from ..states import RowState
-from .columns import decode_found, decode_updates, encode_differences, encode_found, encode_updates
+from .columns import decode_found, decode_updates, encode_differences, encode_found, encode_updates, find_offset
 from .protocol import Journal, Record, Value
 from .rows import Position
 from .tables import SENT, TO_READ, TO_SEND, Count, Text
@@ -39,43 +39,46 @@ _HAS_ID: Final = ("event_id IN ({marks}) AND new_id IS NULL", "new_id IN ({marks
 _ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE number = ?"
 _LOCATIONS: Final = f"""
     SELECT location FROM rows WHERE read_at IS NULL AND state IN {TO_READ}
-    UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM settled)
+    UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM ordered)
 """
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'ready' AND parks IS NULL"
-_FORGET_ONE: Final = "UPDATE rows SET read_at = NULL WHERE number = ? AND state = 'ready' AND parks IS NULL"
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'pending' AND parks IS NULL"
+_FORGET_ONE: Final = "UPDATE rows SET read_at = NULL WHERE number = ? AND state = 'pending' AND parks IS NULL"
 _NEXT: Final = f"""
     SELECT rank, number FROM rows
     WHERE location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
 _HAS_SENT: Final = "SELECT number FROM rows WHERE sent_at IS NOT NULL LIMIT 1"
 _FIND: Final = """
-    UPDATE rows SET state = ?, found = ?, updates = ?, differences = ?, reason = ?, read_at = ?,
+    UPDATE rows SET state = ?, found = ?, zone_offset = ?, updates = ?, requests = ?, differences = ?,
+        reason = ?, read_at = ?,
         owner_before = ?, start_before = ?, end_before = ?, owner_after = ?, start_after = ?, end_after = ?
     WHERE number = ?
 """
 _READ_AGAIN: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
 _LEAVE_OUT: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
-_LEAVE_OUT_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'ready'"
+_LEAVE_OUT_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'pending'"
 _FAULT: Final = "INSERT INTO faults (line, column_name, reason, hint) VALUES (?, ?, ?, ?)"
 _MOVES: Final = """
     SELECT number, owner_before, start_before, end_before, owner_after, start_after, end_after FROM rows
-    WHERE location = ? AND state IN ('ready', 'in_place') AND start_before IS NOT NULL AND start_after IS NOT NULL
-    AND parks IS NULL ORDER BY number
+    WHERE location = ? AND state IN ('pending', 'unchanged')
+        AND start_before IS NOT NULL AND start_after IS NOT NULL AND parks IS NULL
+    ORDER BY number
 """
 _IS_WANTED: Final = """
     SELECT number FROM rows
     WHERE location = ? AND owner_after = ? AND start_after < ? AND end_after > ? LIMIT 1
 """
-_IS_ORDERED: Final = "SELECT location FROM settled WHERE location = ?"
-_SET_ORDERED: Final = "INSERT INTO settled (location) VALUES (?) ON CONFLICT (location) DO NOTHING"
+_IS_ORDERED: Final = "SELECT location FROM ordered WHERE location = ?"
+_SET_ORDERED: Final = "INSERT INTO ordered (location) VALUES (?) ON CONFLICT (location) DO NOTHING"
 _ORDER: Final = "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?"
 _REFUSE: Final = "UPDATE rows SET state = 'refused', reason = ? WHERE number = ?"
-_SKIP: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE number = ? AND state = 'ready'"
+_SKIP: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE number = ? AND state = 'pending'"
 _SEND_FIRST: Final = "UPDATE rows SET updates = ?, rank = 0, waits_for = NULL WHERE number = ?"
 _HIGHEST: Final = "SELECT MAX(number) FROM rows"
 _ADD_PARKING: Final = """
-    INSERT INTO rows (number, line, location, event_id, key, wanted, state, found, updates, parks, read_at, rank)
-    SELECT ?, line, location, event_id, key, wanted, 'ready', found, ?, number, read_at, -1 FROM rows
+    INSERT INTO rows
+        (number, line, location, event_id, wanted, state, found, updates, requests, parks, read_at, rank)
+    SELECT ?, line, location, event_id, wanted, 'pending', found, ?, ?, number, read_at, -1 FROM rows
     WHERE number = ?
 """
 _WAIT_FOR: Final = "UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?) WHERE number = ?"
@@ -185,7 +188,7 @@ def read_row(number: int, journal: Journal) -> PreparedRow:
 
 
 def forget_readings(journal: Journal) -> None:
-    """Have all rows that are ready read again: they were read before this moment."""
+    """Have all pending rows read again."""
     journal.write(_FORGET)
 
 
@@ -254,7 +257,7 @@ def refuse(number: int, fault: RowFault, journal: Journal) -> None:
 
 
 def skip(numbers: Iterable[int], reason: str, journal: Journal) -> None:
-    """Rows that are ready are left out. Inside a commit."""
+    """Rows are left out if they are pending. Inside a commit."""
     journal.write_all(_SKIP, [(reason, number) for number in numbers])
 
 
@@ -264,12 +267,12 @@ def send_first(number: int, updates: Iterable[AppointmentUpdate], journal: Journ
 
 
 def add_parking(
-    number: int, updates: Iterable[AppointmentUpdate], waiting: Iterable[int], journal: Journal
+    number: int, updates: Sequence[AppointmentUpdate], waiting: Iterable[int], journal: Journal
 ) -> None:
     """Add a row that moves the appointment of another one out of the way; others wait for it. Inside a commit."""
     highest = journal.read_one(Count, _HIGHEST)
     added = highest.number + 1 if highest is not None else 1
-    journal.write(_ADD_PARKING, (added, encode_updates(updates), number))
+    journal.write(_ADD_PARKING, (added, encode_updates(updates), len(updates), number))
     journal.write_all(_WAIT_FOR, [(str(added), one) for one in waiting])
 
 
@@ -277,7 +280,9 @@ def _build_finding(number: int, finding: CheckResult, found: Appointment | None,
     return (
         finding.state,
         None if found is None else encode_found(found),
+        None if found is None else find_offset(found.start_time),
         encode_updates(finding.updates) if finding.updates else None,
+        len(finding.updates),
         encode_differences(finding.differences) if finding.differences else None,
         finding.reason,
         read_at,

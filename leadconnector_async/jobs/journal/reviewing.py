@@ -17,38 +17,40 @@ from .tables import Count, Text
 Verdict: TypeAlias = Literal["as_planned", "as_before", "unclear", "differs", "gone"]
 """What the calendar shows of a row. `as_before`: as it was before the job; `unclear`: not what was changed."""
 
-_FORGET_VERDICTS: Final = "DELETE FROM undo"
+_FORGET_VERDICTS: Final = "DELETE FROM verdicts"
 _FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE {selected}"
 _LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE {selected}"
 _ROW: Final = "SELECT found, updates, shown FROM rows WHERE number = ?"
 _VERDICT: Final = """
-    INSERT INTO undo (number, verdict, reason, seen) VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET
+    INSERT INTO verdicts (number, verdict, reason, seen) VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET
         verdict = excluded.verdict, reason = excluded.reason, seen = excluded.seen
 """
 _READ: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
-_COUNT: Final = "SELECT COUNT(*) FROM undo"
+_COUNT: Final = "SELECT COUNT(*) FROM verdicts"
 _OUTCOMES: Final = """
-    SELECT line, event_id, location, undo.reason FROM rows JOIN undo USING (number)
+    SELECT line, event_id, location, verdicts.reason FROM rows JOIN verdicts USING (number)
     WHERE verdict IN ({marks}) ORDER BY number
 """
 _WAY_BACK: Final = """
-    SELECT line, COALESCE(new_id, event_id), location, found, differences, seen FROM rows JOIN undo USING (number)
+    SELECT line, COALESCE(new_id, event_id), location, found, differences, seen
+    FROM rows JOIN verdicts USING (number)
     WHERE verdict = 'as_planned' ORDER BY number
 """
 _APPLIED_AFTER_ALL: Final = """
     UPDATE rows SET state = 'applied', reason = ''
-    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'as_planned')
+    WHERE state = 'unknown' AND number IN (SELECT number FROM verdicts WHERE verdict = 'as_planned')
 """
 _SEND_AGAIN: Final = """
-    UPDATE rows SET state = 'ready', reason = '', repeated = 1
-    WHERE state = 'unknown' AND number IN (SELECT number FROM undo WHERE verdict = 'as_before')
+    UPDATE rows SET state = 'pending', reason = '', repeated = 1
+    WHERE state = 'unknown' AND number IN (SELECT number FROM verdicts WHERE verdict = 'as_before')
 """
 _SEND_UNBLOCKED: Final = """
-    UPDATE rows SET state = 'ready', reason = '' WHERE state = 'skipped' AND number IN (
-        SELECT parks FROM rows JOIN undo USING (number) WHERE parks IS NOT NULL AND state IN ('applied', 'ready')
+    UPDATE rows SET state = 'pending', reason = '' WHERE state = 'skipped' AND number IN (
+        SELECT parks FROM rows JOIN verdicts USING (number)
+        WHERE parks IS NOT NULL AND state IN ('applied', 'pending')
     )
 """
-_HAS_READY: Final = "SELECT number FROM rows WHERE state = 'ready' LIMIT 1"
+_HAS_PENDING: Final = "SELECT number FROM rows WHERE state = 'pending' LIMIT 1"
 _HAS_UNKNOWN: Final = "SELECT number FROM rows WHERE state = 'unknown' LIMIT 1"
 
 
@@ -162,9 +164,9 @@ def has_unknown(journal: Journal) -> bool:
 
 
 def resolve_unknown(journal: Journal) -> bool:
-    """Change the state of unknown rows by their verdicts; returns whether any row is ready to be sent."""
+    """Change the state of unknown rows by their verdicts; returns whether any row is pending."""
     with journal.commit():
         journal.write(_APPLIED_AFTER_ALL)
         journal.write(_SEND_AGAIN)
         journal.write(_SEND_UNBLOCKED)
-    return journal.read_one(Count, _HAS_READY) is not None
+    return journal.read_one(Count, _HAS_PENDING) is not None

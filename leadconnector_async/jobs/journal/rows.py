@@ -21,24 +21,24 @@ _OPEN: Final = f"""
     WHERE location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
 _INTEND: Final = """
-    INSERT INTO rows (number, sent_at, repeated, line, location, event_id, key, wanted) VALUES {values}
+    INSERT INTO rows (number, sent_at, repeated, line, location, event_id, wanted) VALUES {values}
     ON CONFLICT (number) DO UPDATE SET
         state = 'sent', sent_at = excluded.sent_at, repeated = rows.repeated | excluded.repeated
 """
 """Never inserts: the rows exist. It is the one statement that changes many rows, each with its own values."""
-_INTENDED: Final = "(?, ?, ?, 0, '', '', '', '')"
+_INTENDED: Final = "(?, ?, ?, 0, '', '', '')"
 _FINISH: Final = """
     INSERT INTO rows (number, state, done_at, seconds, attempts, repeated, reason, trace_id, shown, new_id,
-        line, location, event_id, key, wanted) VALUES {values}
+        line, location, event_id, wanted) VALUES {values}
     ON CONFLICT (number) DO UPDATE SET
         state = excluded.state, done_at = excluded.done_at, seconds = excluded.seconds,
         attempts = rows.attempts + excluded.attempts, repeated = rows.repeated | excluded.repeated,
         reason = excluded.reason, trace_id = excluded.trace_id, shown = excluded.shown, new_id = excluded.new_id
 """
-_FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '', '')"
-_GIVE_BACK: Final = "UPDATE rows SET state = 'ready' WHERE number = ? AND state = 'sent'"
+_FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '')"
+_GIVE_BACK: Final = "UPDATE rows SET state = 'pending' WHERE number = ? AND state = 'sent'"
 _PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ?"
-_POSTPONE: Final = "UPDATE rows SET state = 'ready', rank = ?, reason = ? WHERE number = ?"
+_POSTPONE: Final = "UPDATE rows SET state = 'pending', rank = ?, reason = ? WHERE number = ?"
 _TAKE_BACK: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE parks = ? AND state = 'applied'"
 _MOMENT: Final = "INSERT INTO moments (at, location, kind, seconds) VALUES (?, ?, ?, ?)"
 _PARKING: Final = f"SELECT updates FROM rows WHERE parks = ? AND state IN {SENT}"
@@ -47,15 +47,15 @@ _OUTCOME: Final = """
 """
 _COUNT_OPEN: Final = f"""
     SELECT location, SUM(CASE WHEN parks IS NULL THEN 1 ELSE 0 END) FROM rows
-    WHERE state IN {TO_SEND} AND location IN (SELECT location FROM settled) GROUP BY location
+    WHERE state IN {TO_SEND} AND location IN (SELECT location FROM ordered) GROUP BY location
 """
 _RETRY_PARKING: Final = f"""
-    UPDATE rows SET state = 'ready' WHERE state IN {TO_RETRY} AND parks IN (
+    UPDATE rows SET state = 'pending' WHERE state IN {TO_RETRY} AND parks IN (
         SELECT number FROM rows WHERE state IN {TO_RETRY} AND parks IS NULL
     )
 """
 _RETRY: Final = f"""
-    UPDATE rows SET state = 'ready', rank = CASE WHEN rank < 1000000 THEN rank ELSE 999999 END,
+    UPDATE rows SET state = 'pending', rank = CASE WHEN rank < 1000000 THEN rank ELSE 999999 END,
         reason = '', read_at = NULL
     WHERE state IN {TO_RETRY} AND updates IS NOT NULL AND parks IS NULL
 """

@@ -30,7 +30,7 @@ class JobStatus(Struct, frozen=True, kw_only=True):
 
 def read_status(folder: str | os.PathLike[str]) -> JobStatus:
     """Read where the job in a folder stands. Raises `JournalError` if there is none."""
-    journal = SQLiteJournal.open(os.path.join(check_path("folder", folder), JOURNAL))
+    journal = SQLiteJournal.open_to_read(os.path.join(check_path("folder", folder), JOURNAL))
     try:
         return JobStatus(
             summary=summarize(journal),

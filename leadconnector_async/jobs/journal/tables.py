@@ -1,7 +1,6 @@
 """The tables of a journal, and the parts that statements share.
 
-The definitions are SQLite's. So are, in statements, the functions that `counts` takes a day of the calendar from:
-there is no standard for time zones.
+The definitions are SQLite's; the statements of the other modules are not.
 """
 
 from __future__ import annotations
@@ -11,23 +10,24 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..states import ROW_STATES, RowState, list_states
+from .. import states
+from ..states import ROW_STATES, RowState
 from .protocol import Journal
 
-FORMAT: Final = "1"
-"""The format's version, a fact of every journal."""
+FORMAT: Final = "2"
+"""A fact of every journal. `migrate` brings older ones up to it."""
 
 
-def render_states(states: Iterable[RowState]) -> str:
+def render_states(listed: Iterable[RowState]) -> str:
     """States as a list for `IN`."""
-    return "({})".format(", ".join(f"'{state}'" for state in states))
+    return "({})".format(", ".join(f"'{state}'" for state in listed))
 
 
 TO_READ: Final = render_states(state for state, kind in ROW_STATES.items() if kind.to_read)
 TO_SEND: Final = render_states(state for state, kind in ROW_STATES.items() if kind.to_send)
 SENT: Final = render_states(state for state, kind in ROW_STATES.items() if kind.sent)
-TO_RETRY: Final = render_states(state for state, kind in ROW_STATES.items() if kind.to_retry)
-NOT_CHANGED: Final = render_states(list_states("not changed"))
+TO_RETRY: Final = render_states(states.TO_RETRY)
+NOT_CHANGED: Final = render_states(states.NOT_CHANGED)
 
 TABLES: Final = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,11 +36,12 @@ CREATE TABLE rows (
     line INTEGER NOT NULL,
     location TEXT NOT NULL,
     event_id TEXT NOT NULL,
-    key BLOB NOT NULL,
     wanted BLOB NOT NULL,
     state TEXT NOT NULL DEFAULT 'loaded',
     found BLOB,
+    zone_offset INTEGER,
     updates BLOB,
+    requests INTEGER NOT NULL DEFAULT 0,
     differences BLOB,
     owner_before TEXT, start_before INTEGER, end_before INTEGER,
     owner_after TEXT, start_after INTEGER, end_after INTEGER,
@@ -61,8 +62,8 @@ CREATE TABLE rows (
 CREATE TABLE faults (
     line INTEGER NOT NULL, column_name TEXT NOT NULL, reason TEXT NOT NULL, hint TEXT NOT NULL
 );
-CREATE TABLE settled (location TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE undo (number INTEGER PRIMARY KEY, verdict TEXT NOT NULL, reason TEXT NOT NULL, seen BLOB);
+CREATE TABLE ordered (location TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE verdicts (number INTEGER PRIMARY KEY, verdict TEXT NOT NULL, reason TEXT NOT NULL, seen BLOB);
 CREATE TABLE moments (at REAL NOT NULL, location TEXT NOT NULL, kind TEXT NOT NULL, seconds REAL NOT NULL);
 """
 INDEXES: Final = f"""

@@ -55,9 +55,9 @@ def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -
         return CheckResult("refused", column=error.field or "", reason=reason, hint=error.hint)
     before = build_stay(found)
     if not change.updates:
-        return CheckResult("in_place", before=before, after=before)
+        return CheckResult("unchanged", before=before, after=before)
     after = build_stay(show_after(found, change.differences))
-    return CheckResult("ready", change.updates, change.differences, before, after)
+    return CheckResult("pending", change.updates, change.differences, before, after)
 
 
 def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:

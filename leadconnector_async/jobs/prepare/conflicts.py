@@ -75,7 +75,7 @@ def _refuse_clashes(order: Order, journal: Journal) -> set[int]:
     refused: set[int] = set()
     for clash in order.clashes:
         first, second = (preparing.read_row(number, journal) for number in (clash.first, clash.second))
-        if _ignores_slots(first) or _ignores_slots(second) or second.state != "ready":
+        if _ignores_slots(first) or _ignores_slots(second) or second.state != "pending":
             continue
         reason = f"it wants the same time of the same person as line {first.line}"
         hint = "give one another time, or set ignore_free_slot_validation where a slot has several places"

@@ -63,7 +63,7 @@ class Preparation:
         self._on_read = on_read
         self._read = 0
         self.changed: list[int] = []
-        """Rows that were ready and no longer are."""
+        """Rows that were pending and no longer are."""
 
     async def run(self) -> tuple[Stopped, ...]:
         """Prepare all locations. Rows that cannot be carried out become `refused`, and their faults are saved.
@@ -133,7 +133,7 @@ class Preparation:
         with journal.commit():
             _save_first([one for one in rows if one[1].state == "loaded"], rules, journal)
             return _save_again(
-                [one for one in rows if one[1].state == "ready"], rules, self._check_has_sent, journal
+                [one for one in rows if one[1].state == "pending"], rules, self._check_has_sent, journal
             )
 
     def _check_has_sent(self, journal: Journal) -> bool:
@@ -192,12 +192,12 @@ def _check_first(reading: EventReading, row: PreparedRow, rules: Rules) -> Check
 
 
 def _check_again(reading: EventReading, row: PreparedRow, rules: Rules, journal: Journal) -> CheckResult | None:
-    """Why a row that was ready must be left out; `None` if it need not be."""
+    """Why a pending row must be left out; `None` if it need not be."""
     if reading.found is None:
         reason = f"changed by somebody else: {reading.reason}"
         return CheckResult("refused", column="event_id", reason=reason, hint=PLAN_AGAIN)
     if compare_update(check_update(row.planned[-1], rules.version), reading.found) is True:
-        return CheckResult("in_place")
+        return CheckResult("unchanged")
     before = row.before
     changes = list_changes(before, reading.found)
     if not changes or _is_parked(reading, before, journal):

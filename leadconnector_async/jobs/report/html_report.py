@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,7 +19,7 @@ from ..journal.counts import Listing, list_rows, read_totals
 from ..journal.protocol import Journal
 from ..journal.tables import get_fact
 from ..plan.rows import defuse
-from ..states import NOT_CHANGED, JobSummary, RowResult, RowState, count_rows, list_states
+from ..states import NOT_CHANGED, ROW_STATES, JobSummary, RowResult, count_rows, list_states
 from .charts import CHART_STYLE, draw_charts, escape_html, render_seconds
 from .stats import (
     LEAST_RESPONSES,
@@ -39,17 +39,6 @@ _MOST_STOPS: Final = 20
 _TEXT: Final = r"(?:empty|'(?:[^'\\]|\\.)*['…]|\"(?:[^\"\\]|\\.)*[\"…])"
 _PERSONAL: Final = re.compile(rf"\b({'|'.join(PERSONAL)}) was {_TEXT}, is {_TEXT}")
 """As `FieldChange` words it."""
-_WORDS: Final[Mapping[RowState, str]] = {
-    "applied": "changed",
-    "in_place": "already as planned",
-    "failed": "failed",
-    "skipped": "skipped: in conflict, or changed by someone else",
-    "refused": "rejected before sending",
-    "unknown": "outcome unknown",
-    "ready": "pending",
-    "sent": "sent, outcome not checked yet",
-    "loaded": "not read yet",
-}
 
 
 def write_report(journal: Journal, path: str, summary: JobSummary) -> None:
@@ -100,9 +89,9 @@ def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[s
 
 
 def _list_figures(summary: JobSummary, latencies: Latencies | None) -> Iterator[tuple[str, str]]:
-    for state, words in _WORDS.items():
+    for state, kind in ROW_STATES.items():
         if count := summary.counts.get(state, 0):
-            yield words, f"{count:,}"
+            yield kind.words, f"{count:,}"
     yield "total", f"{summary.total:,}"
     if summary.repeated:
         yield "of these, possibly notified twice", f"{summary.repeated:,}"

@@ -141,7 +141,7 @@ def _classify_reading(one: Execution, reading: Reading) -> Result | None:
     row, in_doubt = one.row, _is_in_doubt(one)
     verdict = compare_update(check_update(row.updates[-1], one.version), reading.found)
     if verdict is True:
-        done: RowState = "applied" if in_doubt or row.parks is not None else "in_place"
+        done: RowState = "applied" if in_doubt or row.parks is not None else "unchanged"
         return build_result(row, one.metrics, done, shown=reading.found)
     if verdict is None and in_doubt:
         reason = "it was in flight when the job ended, and the event does not show whether it was applied"

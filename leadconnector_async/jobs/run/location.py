@@ -190,7 +190,7 @@ class LocationRun:
 
     def _withdraw_intent(self, one: InFlightRow) -> None:
         """The journal may say that it was sent; it was not."""
-        if not one.metrics.sent and one.row.state == "ready" and self._journal.failure is None:
+        if not one.metrics.sent and one.row.state == "pending" and self._journal.failure is None:
             self._journal.note(journal_rows.give_back(one.row.number))
 
     def _on_saved(self, one: InFlightRow, result: Result, failure: JournalError | None) -> None:

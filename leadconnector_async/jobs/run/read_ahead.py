@@ -29,7 +29,7 @@ class ReadAhead:
 
     def is_due(self, row: OpenRow) -> bool:
         """Whether rows are to be read again, from this one on. With an age of 0, every row reads for itself."""
-        if row.state != "ready" or row.parks is not None or self._max_age <= 0:
+        if row.state != "pending" or row.parks is not None or self._max_age <= 0:
             return False
         return (row.rank, row.number) != self._begin and not self._clock.is_fresh(row.read_at, PART * self._max_age)
 

@@ -49,7 +49,7 @@ ROW = OpenRow(
     line=8,
     event_id="ev7",
     location="loc1",
-    state="ready",
+    state="pending",
     rank=1,
     found=None,
     updates=(AppointmentUpdate(title="Second call"),),

@@ -1,0 +1,248 @@
+"""Jobs of 0.1.0: their journals are migrated when they are opened, and read as they are by whoever only looks."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leadconnector_async import JournalError, LeadConnector
+from leadconnector_async.cli.exit_codes import code_for
+from leadconnector_async.jobs import BulkJob, read_plan, read_status
+from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.migrate import name_copy
+from leadconnector_async.sandbox import Limits, Sandbox
+
+from ..jobbing import run, writes
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "jobs_of_0_1_0"
+FOLDERS = ("killed", "killed_later")
+COUNTS = {"applied": 7, "failed": 1, "unchanged": 3, "pending": 17, "refused": 1, "sent": 3}
+"""Of the rows of the plan; one more is sent that only moves an appointment out of the way."""
+OLD_COUNTS = {"applied": 7, "failed": 1, "in_place": 3, "ready": 17, "refused": 1, "sent": 4}
+
+pytestmark = pytest.mark.sandbox(seed=7, appointments=40, limits=Limits(max_requests=10_000, interval=1.0))
+
+
+@pytest.fixture(params=FOLDERS)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return shutil.copytree(SAMPLES / request.param, tmp_path / "job")
+
+
+@pytest.fixture
+async def clinic(sandbox: Sandbox) -> Sandbox:
+    """The server as it was when the job was killed."""
+    for event_id, fields in json.loads((SAMPLES / "server.json").read_text()).items():
+        start, end = (datetime.fromisoformat(fields[name]) for name in ("start_time", "end_time"))
+        sandbox.edit_appointment(event_id, title=fields["title"], start_time=start, end_time=end)
+    return sandbox
+
+
+def query(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def count_states(path: Path) -> dict[str, int]:
+    """As SQLite shows them, of a copy: looking changes nothing."""
+    copy = path.parent / "looked-at"
+    shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns("looked-at"))
+    try:
+        return dict(query(copy / path.name, "SELECT state, COUNT(*) FROM rows GROUP BY state"))
+    finally:
+        shutil.rmtree(copy)
+
+
+def list_plan() -> dict[str, dict[str, Any]]:
+    return {row["event_id"]: row for row in map(json.loads, (SAMPLES / "plan.jsonl").read_text().splitlines())}
+
+
+def find_wanted(sandbox: Sandbox, row: dict[str, Any], before: datetime) -> dict[str, object]:
+    """What the plan says of an appointment."""
+    there = sandbox.appointment(row["event_id"])
+    start = row.get("start_time")
+    if "shift" in row:
+        start = (before + timedelta(days=7, hours=-1)).isoformat()  # New York's summer time begins between
+    wanted = datetime.fromisoformat(start) if start else there.start_time
+    return {"title": row.get("title", there.title), "start_time": wanted}
+
+
+async def test_a_job_killed_under_0_1_0_is_finished(
+    folder: Path, clinic: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """Every row ends as the plan says, what the server had applied is not written again, and a copy is kept."""
+    applied = set(json.loads((SAMPLES / "server.json").read_text()))
+    before = {one: clinic.appointment(one).start_time for one in clinic.appointment_ids}
+    plan = list_plan()
+    copy = Path(name_copy(str(folder / "journal.sqlite")))
+    async with await BulkJob.open(folder, client) as job:
+        assert (await job.summarize()).counts == COUNTS
+        summary = await job.run()
+        assert summary.counts == {"applied": 27, "failed": 1, "unchanged": 3, "refused": 1}
+        assert await job.retry_failed() == 1
+        assert (await job.run()).counts == {"applied": 28, "unchanged": 3, "refused": 1}
+        assert (await job.verify()).differing == ()
+    for event_id, row in plan.items():
+        if event_id in before:
+            there = clinic.appointment(event_id)
+            shown = {"title": there.title, "start_time": there.start_time}
+            assert shown == find_wanted(clinic, row, before[event_id])
+    written = writes(clinic)
+    assert len(written) == len(set(written))
+    (parked,) = {row["event_id"] for row in plan.values() if "end_time" in row} & applied
+    assert set(written) & applied == {parked}  # it was out of the way, and is where the plan wants it now
+    assert count_states(copy) == OLD_COUNTS
+    assert query(folder / "journal.sqlite", "SELECT value FROM facts WHERE name = 'format'") == [("2",)]
+
+
+def test_status_reads_format_1_and_writes_nothing(folder: Path) -> None:
+    """With the names of today; the files are the same afterwards, to the byte, and no copy is made."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    status = read_status(folder)
+    assert status.summary.counts == COUNTS
+    assert sum(sum(counts.values()) for counts in status.by_location.values()) == 32
+    assert status.last_change is not None
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+    assert after == before
+
+
+async def test_status_reads_format_2_and_writes_nothing(folder: Path, client: LeadConnector) -> None:
+    """As it reads format 1."""
+    await (await BulkJob.open(folder, client)).aclose()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert read_status(folder).summary.counts == COUNTS
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name: after[name] for name in before} == before
+    assert {name.rsplit("-")[-1] for name in after.keys() - before.keys()} <= {"wal", "shm"}
+    assert not any(content for name, content in after.items() if name.endswith("-wal"))
+
+
+async def test_a_journal_of_a_newer_format_is_refused(folder: Path, client: LeadConnector) -> None:
+    """With exit code 7 and its format's number; the file is left alone."""
+    await (await BulkJob.open(folder, client)).aclose()
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as connection, connection:
+        connection.execute("UPDATE facts SET value = '3' WHERE name = 'format'")
+    content = (folder / "journal.sqlite").read_bytes()
+    with pytest.raises(JournalError, match=r"has journal format 3, .* reads formats 1 and 2") as caught:
+        await BulkJob.open(folder, client)
+    assert code_for(caught.value) == 7
+    with pytest.raises(JournalError, match="journal format 3"):
+        read_status(folder)
+    assert (folder / "journal.sqlite").read_bytes() == content
+
+
+def make_failing(at: int) -> type[sqlite3.Connection]:
+    """Connections that fail at one of their statements."""
+    calls = 0
+
+    class Failing(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().execute(sql, *values)
+
+    return Failing
+
+
+def test_a_migration_that_fails_leaves_the_old_journal(folder: Path) -> None:
+    """At every single statement: it is of format 1 and whole, and is migrated when the disk is well again."""
+    path, failures = str(folder / "journal.sqlite"), 0
+    for at in range(1, 100):
+        factory = make_failing(at)
+        try:
+            SQLiteJournal.open(
+                path, lambda name, factory=factory: sqlite3.connect(name, isolation_level=None, factory=factory)
+            ).close()
+        except JournalError as error:
+            assert "database or disk is full" in str(error)  # noqa: PT017 - the last attempt does not fail
+        else:
+            break
+        failures += 1
+        assert count_states(Path(path)) == OLD_COUNTS
+        assert not list(folder.glob("*.new"))
+    assert failures > 20
+    assert count_states(Path(path)) == COUNTS | {"sent": 4}
+
+
+def test_a_copy_that_does_not_fit_leaves_the_old_journal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says that nothing has changed; nothing half written is left behind."""
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(JournalError, match=r"could not be migrated to format 2 .*No space left.* has not changed"):
+        SQLiteJournal.open(str(folder / "journal.sqlite"))
+    assert sorted(path.name for path in folder.glob("*format*")) == []
+    assert count_states(folder / "journal.sqlite") == OLD_COUNTS
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from leadconnector_async.jobs.journal.database import SQLiteJournal
+path, at = sys.argv[1], int(sys.argv[2])
+calls = 0
+def count(*values):
+    global calls
+    calls += 1
+    if calls == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+class Dying(sqlite3.Connection):
+    def execute(self, *values):
+        count()
+        return super().execute(*values)
+    def backup(self, target):
+        count()
+        super().backup(target)
+        count()
+replace = os.replace
+os.replace = lambda *names: (count(), replace(*names), count())
+SQLiteJournal.open(path, lambda name: sqlite3.connect(name, isolation_level=None, factory=Dying)).close()
+"""
+
+
+@pytest.mark.parametrize("at", [4, 5, 6, 7, 8, 9, 12, 20, 25, 30, 35])
+def test_a_migration_that_is_killed_leaves_a_journal_that_can_be_used(at: int, folder: Path) -> None:
+    """Within the copy, after it, or in the transaction: the old journal is whole, and the next attempt succeeds."""
+    path = folder / "journal.sqlite"
+    command = [sys.executable, "-c", KILLED, str(path), str(at)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL  # noqa: S603 - ours
+    assert count_states(path) == OLD_COUNTS
+    SQLiteJournal.open(str(path)).close()
+    assert count_states(path) == COUNTS | {"sent": 4}
+    assert count_states(Path(name_copy(str(path)))) == OLD_COUNTS
+
+
+async def test_the_copy_is_a_job_that_can_be_used(folder: Path, client: LeadConnector, tmp_path: Path) -> None:
+    """It holds what was in the write-ahead log too, is for its owner's eyes only, and opens as the job did."""
+    await (await BulkJob.open(folder, client)).aclose()
+    copy = Path(name_copy(str(folder / "journal.sqlite")))
+    assert copy.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "again").mkdir()
+    shutil.copy(copy, tmp_path / "again" / "journal.sqlite")
+    async with await BulkJob.open(tmp_path / "again", client) as job:
+        assert (await job.summarize()).counts == COUNTS
+
+
+async def test_plans_and_outcome_files_of_0_1_0_are_read(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """`failed.csv` is a plan: its rows go through, but for one whose event does not exist."""
+    with (SAMPLES / "plan.jsonl").open() as file:
+        assert len(read_plan(file)) == 32
+    with (SAMPLES / "ended" / "failed.csv").open(encoding="utf-8-sig", newline="") as file:
+        plan = read_plan(file)
+    assert [row.event_id for row in plan] == ["jh0QRTjtYMePmPchBhtP", "unknownEvent00000001"]
+    summary = await run(tmp_path / "job", client, plan, skip_refused=True)
+    assert summary.counts == {"applied": 1, "refused": 1}
+    assert sandbox.appointment("jh0QRTjtYMePmPchBhtP").title == "Title 0"
