@@ -117,7 +117,7 @@ class Store:
         if master.deleted:
             return []
         start -= master.end_time - master.start_time
-        instances = self._expand(master, start, end)
+        instances = _expand(master, self.calendars[master.calendar_id].zone, start, end)
         return [_build_instance(master, one) for one in instances if one.id not in self._events]
 
     def _find_instance(self, event_id: str) -> BookedAppointment | None:
@@ -126,14 +126,10 @@ class Store:
         if instance is None or master is None or master.rrule is None:
             return None
         moment = timedelta(seconds=1)
-        around = self._expand(master, instance.start - moment, instance.start + moment)
-        return next((_build_instance(master, one) for one in around if one.id == event_id), None)
-
-    def _expand(self, master: BookedAppointment, after: datetime, before: datetime) -> Iterator[Instance]:
-        zone, rule = self.calendars[master.calendar_id].zone, master.rrule or ""
-        return expand_series(
-            master.id, rule, master.start_time, master.end_time, zone=zone, after=after, before=before
+        around = _expand(
+            master, self.calendars[master.calendar_id].zone, instance.start - moment, instance.start + moment
         )
+        return next((_build_instance(master, one) for one in around if one.id == event_id), None)
 
 
 class _Index:
@@ -237,3 +233,8 @@ def _fill_slot(calendar: Calendar, start: datetime, user_id: str) -> BookedAppoi
         start_time=start,
         end_time=start + timedelta(minutes=calendar.slot_minutes),
     )
+
+
+def _expand(master: BookedAppointment, zone: str, after: datetime, before: datetime) -> Iterator[Instance]:
+    rule = master.rrule or ""
+    return expand_series(master.id, rule, master.start_time, master.end_time, zone=zone, after=after, before=before)
