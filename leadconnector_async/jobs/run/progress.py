@@ -8,7 +8,7 @@ from typing import Final
 from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
 from ..eta import ReadingLog, forecast
-from ..states import JobOptions, JobProgress, RowOutcome, RowState, Stopped
+from ..states import NOT_APPLIED, NOT_CHANGED, JobOptions, JobProgress, RowOutcome, RowState, Stopped, count_rows
 
 _LEAST_TRIED: Final = 20
 """Rows, before a percentage of errors stops a job."""
@@ -42,7 +42,7 @@ class Progress:
         most, percent = self._options.max_errors, self._options.max_error_percent
         if most is None and percent is None:
             return None
-        errors = sum(self._counts.get(state, 0) for state in ("failed", "unknown", "skipped"))
+        errors = count_rows(self._counts, NOT_APPLIED)
         tried = sum(self._counts.values())
         if most is not None and errors >= most:
             return Stopped("errors", f"{errors} rows have failed; max_errors is {most}")
@@ -61,7 +61,7 @@ class Progress:
             done=done,
             total=done + sum(self._remaining.values()),
             applied=self._counts.get("applied", 0),
-            failed=self._counts.get("failed", 0) + self._counts.get("skipped", 0),
+            failed=count_rows(self._counts, NOT_CHANGED),
             unknown=self._counts.get("unknown", 0),
             rate=len(self._recent) / span if span > 0 else 0.0,
             remaining_seconds=self._forecast(),

@@ -32,7 +32,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct, field
 
 from ..journal.rows import OpenRow, Position, Standing
-from ..states import OPEN, JobOptions, OnConflict, RowState, Stopped, find_wait
+from ..states import NOT_APPLIED, NOT_CHANGED, OPEN, JobOptions, OnConflict, RowState, Stopped, find_wait
 from .execute import LAST, Ending, Postponed, Result, build_result, find_late
 from .in_flight import InFlightRow
 from .read_ahead import ReadAhead
@@ -43,7 +43,6 @@ MOST_UNREACHABLE: Final = 5
 """Consecutive rows that could not reach the server, after which the location stops."""
 GAP: Final = 0.5
 """Seconds before a row that could not reach the server is requeued."""
-_BLOCKING: Final = frozenset({"failed", "skipped", "refused", "unknown"})
 
 
 class LocationState(Struct, kw_only=True):
@@ -195,7 +194,7 @@ def _begin(location: LocationState, one: InFlightRow, now: float) -> Action:
 
 
 def _finish(one: InFlightRow, result: Result) -> Action:
-    fails = result.outcome.state in ("failed", "skipped")
+    fails = result.outcome.state in NOT_CHANGED
     return Restore(result) if fails and one.row.waits_for and one.phase == "running" else Save(result)
 
 
@@ -231,7 +230,7 @@ def find_blocker(row: OpenRow, standings: Iterable[Standing], on_conflict: OnCon
     """Which of the rows that a row waits for keeps it from going; `None` if it may go."""
     for standing in standings:
         if standing.state in OPEN or (
-            standing.state in _BLOCKING and not _may_try(row, standing.state, on_conflict)
+            standing.state in NOT_APPLIED and not _may_try(row, standing.state, on_conflict)
         ):
             return standing
     return None
