@@ -1,4 +1,4 @@
-"""When a job will be done, computed from the budgets of its locations and the reads still to come."""
+"""How long a job will take, computed from the rate limits of its locations and the reads still to come."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .states import JobOptions
 
 _DAY: Final = 86_400.0
 _ROUND_TRIP: Final = 0.25
-"""Seconds, as long as none was measured."""
+"""Seconds, until one was measured."""
 
 
 class LocationLoad(Struct, frozen=True):
-    """What one location has before it."""
+    """What one location still has to do."""
 
     requests: int
     quota: LocationQuota
     round_trip: float
-    """Seconds that an answer takes; 0 if none was measured yet."""
+    """Seconds until a response; 0 if none was measured yet."""
     concurrency: int
     lists: int = 0
-    """Requests that it takes to read again what is open; 0 if nothing is."""
+    """Requests that read all open rows again; 0 if there are none."""
     read_seconds_ago: float = 0.0
     read_every: float = math.inf
     """Seconds."""
@@ -53,7 +53,7 @@ def forecast_location(load: LocationLoad, rate: float | None = None) -> float:
 
 
 def _count_lists(load: LocationLoad, rate: float | None) -> int:
-    """Requests that read again on the way, as long as the location is sending."""
+    """Requests that read rows again while the location is sending."""
     if not load.lists or math.isinf(load.read_every):
         return 0
     sending = _send(load.requests, load, rate, load.quota.remaining + load.quota.in_flight)
@@ -61,10 +61,10 @@ def _count_lists(load: LocationLoad, rate: float | None) -> int:
 
 
 def _send(requests: int, load: LocationLoad, rate: float | None, free: int) -> float:
-    """The free slots are used at once, as are those under way; after that the location goes at its pace.
+    """Slots that are free or in flight are used at once; then the location sends at a steady rate.
 
-    A location that nobody else uses sends in bursts of a whole window: with 100 in 10 s, request number 101 goes
-    when 10 s have passed, and not after a tenth of a second. When in the interval the slots come back is not known.
+    A location that no other client uses sends in bursts of a whole window: with 100 in 10 s, request 101 is sent
+    when 10 s have passed, and not after a tenth of a second. When in the interval slots become free is not known.
     """
     quota = load.quota
     round_trip = load.round_trip or _ROUND_TRIP
@@ -83,11 +83,11 @@ def _send(requests: int, load: LocationLoad, rate: float | None, free: int) -> f
 
 
 PART: Final = 0.75
-"""Of the age that is allowed: a row that starts now still waits for the journal and for a slot."""
+"""Of the maximum age: a row that starts now still waits for the journal and for a slot."""
 
 
 class ReadingLog:
-    """When each location was read last, and how many lists that took: a forecast counts those to come."""
+    """When each location was last read, and how many lists that took: a forecast counts those to come."""
 
     def __init__(self, clock: ReadingClock) -> None:
         self._clock = clock
@@ -100,7 +100,7 @@ class ReadingLog:
     def build_load(
         self, location: str, rows: int, quota: LocationQuota, round_trip: float, options: JobOptions
     ) -> LocationLoad:
-        """What a location has before it, reading again included."""
+        """What a location still has to do, reading again included."""
         if options.max_reading_age <= 0:
             return LocationLoad(2 * rows, quota, round_trip, options.concurrency)
         lists, read_at = self._read.get(location, (1, self._clock.now()))

@@ -60,7 +60,7 @@ async def test_a_cycle_is_left_out_if_asked_to(sandbox: Sandbox, client: LeadCon
         summary = await job.run()
         reasons = [str(reason) for (reason,) in await select(job, "SELECT reason FROM rows ORDER BY number")]
     assert summary.counts == {"skipped": 3, "applied": 1}
-    assert reasons[0] == "each of these rows wants the time of the next: line 1 -> line 2 -> line 3 -> line 1"
+    assert reasons[0] == "each of these rows needs the time of the next: line 1 -> line 2 -> line 3 -> line 1"
     assert {event.id: event for event in events} == {event.id: before[event.id] for event in events}
 
 

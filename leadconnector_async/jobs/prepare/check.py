@@ -1,9 +1,8 @@
-"""A row against the calendar: what it would send, or why it must not be carried out.
+"""Checking a row against its appointment: what it sends, or why it must not be carried out.
 
-A row is judged from its cells and from the appointment as it was read, and from nothing else. What it sends
-is a safe change (`reschedule`): the status, assignee, calendar and length that an update would reset go along.
-
-Time comes in as an argument.
+The result depends on the row's cells, on the appointment as it was read and on the rules, and on nothing else.
+What a row sends is a safe change (`reschedule`): it includes the status, assignee, calendar and length that an
+update would otherwise reset.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ _OTHER_LOCATION: Final = "check the token, LEADCONNECTOR_LOCATION_ID and the row
 
 
 class Rules(Struct, frozen=True):
-    """What rows are held against, beside their appointments."""
+    """What rows are checked against, besides their appointments."""
 
     now: datetime
     allow_past: bool
     version: str
-    """The client's."""
+    """Of the API, as the client sends it."""
     location_id: str | None = None
-    """Of the rows; `None`: not known."""
+    """Of the rows; `None` if it is not known."""
 
 
 def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> CheckResult:
-    """Hold a row against its appointment."""
+    """Check a row against its appointment."""
     try:
         change = _plan(event_id, wanted, found, rules)
         for update in change.updates:
@@ -53,15 +52,15 @@ def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -
     except InvalidRequestError as error:
         reason = describe(error.value, error.reason)
         return CheckResult("refused", column=error.field or "", reason=reason, hint=error.hint)
-    before = build_stay(found)
+    before = build_busy_time(found)
     if not change.updates:
         return CheckResult("unchanged", before=before, after=before)
-    after = build_stay(show_after(found, change.differences))
+    after = build_busy_time(show_after(found, change.differences))
     return CheckResult("pending", change.updates, change.differences, before, after)
 
 
 def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:
-    """The appointment as an update of ours leaves it."""
+    """The appointment as one of our updates leaves it."""
     sent = {name: getattr(update, name) for name in update.__struct_fields__ if hasattr(before, name)}
     values = {name: value for name, value in sent.items() if value is not UNSET}
     values |= {name: _read_time(values[name]) for name in TIMES if name in values}
@@ -69,7 +68,7 @@ def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:
 
 
 def describe_changes(changes: Iterable[FieldChange]) -> str:
-    """Why a row is left alone."""
+    """Why a row must be left out."""
     return f"changed by somebody else: {', '.join(map(str, changes))}"
 
 
@@ -78,8 +77,8 @@ def show_after(found: Appointment, differences: tuple[Difference, ...]) -> Appoi
     return structs.replace(found, **{difference.field: difference.after for difference in differences})
 
 
-def build_stay(event: Appointment) -> BusyTime | None:
-    """Whose time an appointment takes; `None` if it does not show when it is."""
+def build_busy_time(event: Appointment) -> BusyTime | None:
+    """Whose time an appointment takes; `None` if its times are not shown."""
     if event.start_time is None or event.end_time is None:
         return None
     owner = event.assigned_user_id or event.calendar_id
@@ -114,7 +113,7 @@ def _decide_times(wanted: Wanted, found: Appointment) -> tuple[datetime | None, 
     if wanted.shift is None:
         return _read_time(wanted.update.start_time), _read_time(wanted.update.end_time)
     if found.start_time is None:
-        raise BadRow("shift", "the server does not show when the appointment is", "give start_time and end_time")
+        raise BadRow("shift", "the response does not show the appointment's time", "give start_time and end_time")
     try:
         return apply_shift(found.start_time, wanted.shift, wanted.timezone), None
     except (ValueError, OverflowError) as error:
@@ -141,4 +140,6 @@ def _check_is_ahead(change: Change, rules: Rules) -> None:
     for start in starts:
         if isinstance(start, datetime) and start <= rules.now and not rules.allow_past:
             shown = start.astimezone(UTC).isoformat(timespec="minutes")
-            raise BadRow("start_time", f"{shown} has passed", "give a later time, or allow past times")
+            raise BadRow(
+                "start_time", f"{shown} is in the past", "give a later time, or set allow_past (--allow-past)"
+            )

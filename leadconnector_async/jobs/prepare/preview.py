@@ -1,7 +1,4 @@
-"""What a job would do, before it does it.
-
-What is shown comes from the journal, so that it is what will be sent.
-"""
+"""What a job would change, read from its journal: exactly what will be sent."""
 
 from __future__ import annotations
 
@@ -26,26 +23,26 @@ class Example(Struct, frozen=True):
 
 
 class Preview(Struct, frozen=True, kw_only=True):
-    """What a job would do."""
+    """What a job would change."""
 
     counts: Mapping[RowState, int]
     examples: tuple[Example, ...]
     """The first of its changes."""
     faults: tuple[RowFault, ...]
-    """Why rows were refused, of very many the first ones."""
+    """Why rows were refused; of very many, the first."""
     requests: Mapping[str, int]
     """Changes to send, by location."""
     seconds: Mapping[str, float]
-    """How long that will take, by location, computed from the budgets."""
+    """How long that will take, by location, computed from the rate limits."""
 
     @property
     def remaining_seconds(self) -> float:
-        """Until the slowest location is done."""
+        """How long until the slowest location is done."""
         return max(self.seconds.values(), default=0.0)
 
 
 def read_preview(most: int, journal: Journal) -> Preview:
-    """All of it but the time that it takes."""
+    """Everything but the seconds."""
     return Preview(
         faults=tuple(list_faults(MOST_NAMED, journal)[0]),
         counts=summarize(journal).counts,

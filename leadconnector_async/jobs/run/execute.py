@@ -53,9 +53,9 @@ from ..states import JobOptions, RowOutcome, RowState, Stopped, describe_stop
 from .in_flight import ROW_METRICS, RowMetrics
 
 _MOST_READING: Final = 3
-"""Rows of a location that read for themselves at once: with more, their writes would wait behind others' GETs."""
+"""Rows of a location that are read again at the same time: with more, their writes would wait behind other GETs."""
 LAST: Final = 1_000_000
-"""The rank of rows that are tried again after all others."""
+"""Rank of rows that are retried after all others."""
 
 Step: TypeAlias = Literal["read_back", "save_intent", "send", "read_again", "look_back", "force"]
 
@@ -69,13 +69,13 @@ class Result(Struct, frozen=True, gc=False):
 
 
 class Postponed(Struct, frozen=True):
-    """The slot is taken: the row is to be tried again after all others."""
+    """The slot is taken: the row is retried after all others."""
 
     reason: str
 
 
 Ending: TypeAlias = Result | Stopped | Postponed
-"""How it ends: with what came of the row, or with why it stays pending."""
+"""How it ends: with the outcome of the row, or with the reason why it stays pending."""
 
 
 class Reading(Struct, frozen=True):
@@ -126,7 +126,7 @@ def next_step(one: Execution, event: Reading | Appointment | LeadConnectorError 
 
 
 def _continue_after(one: Execution, reading: Reading) -> Step | Ending:
-    """It is still as it was when the row was planned."""
+    """The appointment is still as it was when the row was planned."""
     if one.step == "read_back":
         one.metrics.repeated = one.row.state == "sent"
         return find_late(one.row, one.metrics, one.options, reading.now) or "save_intent"
@@ -308,13 +308,15 @@ class RowExecutor:
         return await carry_out(self._client, row, verify=self._options.verify, send=send)
 
     async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
-        """Unless somebody else has moved it since; says what came of it."""
+        """Unless somebody else has moved it since. Returns a sentence for the row's reason."""
         was = row.before
         read_at = self._clock.now()
         try:
             now = await self._client.get_appointment(row.event_id)
             if compare_update(check_update(parking, self._version), now) is not True:
-                return f"It was moved out of the way for this; it stands at {now.start_time} now."
+                return (
+                    f"Its appointment was moved out of the way first, and has been moved to {now.start_time} since."
+                )
             guard = UpdateGuard(lambda: [now], read_at, self._clock)
             back = plan_change(
                 now,
@@ -325,12 +327,12 @@ class RowExecutor:
             )
             await carry_out(self._client, back, verify=False, send=guard_updates(self._client, guard))
         except LeadConnectorError as error:
-            return f"It was moved out of the way for this, and could not be put back: {error.args[0]}"
-        return "It was moved out of the way for this, and is back where it was."
+            return f"Its appointment was moved out of the way first, and could not be moved back: {error.args[0]}"
+        return "Its appointment was moved out of the way first, and then back."
 
 
 def _list_switches(row: OpenRow) -> Changes:
-    """Of a row, for the way back of its appointment: silent, and without the slot check if the row goes without."""
+    """How an appointment is moved back: silently, and without the slot check if its row is sent without it."""
     if row.updates[-1].ignore_free_slot_validation is True:
         return {"to_notify": False, "ignore_free_slot_validation": True}
     return {"to_notify": False}

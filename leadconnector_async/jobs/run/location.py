@@ -2,7 +2,7 @@
 
 Rows start by rank and number; a row that waits for others starts after them, and stays in flight until they have
 ended. What stops the location leaves every row that was not sent as it was. A row has a task only while it is
-running: on its way to the disk and back it is an entry of the journal. `schedule` decides what happens.
+running; while an entry of the journal is being written for it, it has none. `schedule` decides what happens.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from .schedule import (
 
 
 class Callbacks(Struct, frozen=True):
-    """What a location asks and tells the job."""
+    """What a location needs of its job."""
 
     admit: Callable[[], bool]
     """Whether one more row may start."""
@@ -189,12 +189,12 @@ class LocationRun:
         self.in_flight.remove(one)
 
     def _withdraw_intent(self, one: InFlightRow) -> None:
-        """The journal may say that it was sent; it was not."""
+        """The journal may record it as sent; it was not."""
         if not one.metrics.sent and one.row.state == "pending" and self._journal.failure is None:
             self._journal.note(journal_rows.give_back(one.row.number))
 
     def _on_saved(self, one: InFlightRow, result: Result, failure: JournalError | None) -> None:
-        """Nobody is told of an outcome before it is on disk."""
+        """An outcome is reported only when it is on disk."""
         self.in_flight.remove(one)
         if failure is not None:
             self.close(failure)

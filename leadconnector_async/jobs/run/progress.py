@@ -1,4 +1,4 @@
-"""How far a running job is: what has come of its rows, how fast, and when it will be done. Nothing here waits."""
+"""The progress of a running job: the outcomes so far, the rate, and the remaining time. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Progress:
 
     def __init__(self, loads: dict[str, int], options: JobOptions, readings: ReadingLog, now: float) -> None:
         self.clients: dict[str, LeadConnector] = {}
-        """By location: they know how much of the limits is left."""
+        """By location, for their quotas."""
         self._options = options
         self._readings = readings
         self._remaining = dict(loads)

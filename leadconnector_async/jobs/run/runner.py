@@ -32,12 +32,12 @@ _LEAST_FETCHED: Final = 16
 _MOST_FETCHED: Final = 4000
 """Rows of all locations that are read from the journal ahead of their start."""
 _BRISK: Final = 32
-"""From this concurrency on, speed counts for more than how few rows are in doubt after a crash."""
+"""From this concurrency on, speed matters more than how few rows are in doubt after a crash."""
 _MOST_AHEAD: Final = 1000
-"""Rows of all locations that are on their way to the disk and back while others are at the server."""
+"""Rows of all locations whose journal entries are being written while others are at the server."""
 
 Refresh = Callable[[str, Position, int], Awaitable[tuple[Position, list[RowOutcome]]]]
-"""Reads so many rows of a location after one again; returns the last of them, and those that are left alone now."""
+"""Reads so many rows of a location after one again; returns the last of them, and those that must be left out."""
 
 
 class Runner:
@@ -68,7 +68,7 @@ class Runner:
         self._stopped: Stopped | None = None
 
     async def run(self) -> tuple[Stopped, ...]:
-        """Carry out the open rows of all locations. Returns why it ended early."""
+        """Carry out the open rows of all locations. Returns why it stopped early."""
         count = max(1, len(self._runs))
         fetched = max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // count))
         tasks = [asyncio.create_task(run.run(fetched)) for run in self._runs]
@@ -85,7 +85,7 @@ class Runner:
         return tuple(run.state.stopped for run in self._runs if run.state.stopped is not None)
 
     def stop(self, stopped: Stopped) -> int:
-        """Start nothing more, and end soon; returns how many rows are in flight at the server."""
+        """Start no more rows, and end soon; returns how many rows have requests at the server."""
         if self._stopped is None:
             self._stopped = stopped
             self._loop.call_later(GRACE_SECONDS, self._abandon)
@@ -98,7 +98,7 @@ class Runner:
         return self._progress.describe(self._loop.time())
 
     async def _end(self) -> None:
-        """Whatever has happened: what was not sent is withdrawn, and what was sent is waited for, a while.
+        """In any case: withdraw what was not sent, and wait for what was sent, for a while.
 
         Nothing is at the server any more when this returns.
         """
@@ -121,7 +121,7 @@ class Runner:
             run.in_flight.abandon()
 
     def _build(self, location: str, client: LeadConnector, clock: ReadingClock, locations: int) -> LocationRun:
-        """Few locations start rows far ahead; many keep the server busy without that."""
+        """With few locations, each starts rows far ahead; many keep the server busy without that."""
         options = self._options
         handler = listen(location, self._record_moment, client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)

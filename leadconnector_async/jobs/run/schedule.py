@@ -1,4 +1,4 @@
-"""What happens to the rows of one location, decided: `location` acts on it.
+"""Deciding what happens to the rows of one location; `location` acts on it.
 
 `choose_start` decides about the next row, `next_step` about a row in flight:
 
@@ -9,7 +9,7 @@
 | `saving_intent` | `None`: it is on disk | queue it for a slot |
 | `saving_intent` | the same, while the location is closing | withdraw it |
 | `queued` | a slot is free (`grant_slots`) | send it |
-| `running`, `restoring` | `slot_wanted` | queue it; its task goes on when a slot is free |
+| `running`, `restoring` | `slot_wanted` | queue it; its task resumes when a slot is free |
 | `running` | a `Result` | save it; if an appointment was parked for a row that fails, restore that first |
 | `running` | `Blocked` by a row that is still open | requeue it behind that row |
 | `running` | `Blocked` by a row that will not move | save it as skipped |
@@ -71,7 +71,7 @@ class LocationState(Struct, kw_only=True):
 
 
 class Blocked(Struct, frozen=True):
-    """A row cannot go before another one."""
+    """A row must not be sent before another one."""
 
     by: Standing
     in_flight: bool
@@ -79,13 +79,13 @@ class Blocked(Struct, frozen=True):
 
 
 class Save(Struct, frozen=True):
-    """Save what came of a row, and report it."""
+    """Save the outcome of a row, and report it."""
 
     result: Result
 
 
 class Restore(Struct, frozen=True):
-    """Move an appointment back that was parked for a row, then save what came of the row."""
+    """Move an appointment back that was parked for a row, then save the row's outcome."""
 
     result: Result
 
@@ -227,7 +227,7 @@ def _choose_after_block(location: LocationState, one: InFlightRow, blocked: Bloc
 
 
 def find_blocker(row: OpenRow, standings: Iterable[Standing], on_conflict: OnConflict) -> Standing | None:
-    """Which of the rows that a row waits for keeps it from going; `None` if it may go."""
+    """Which of the rows that a row waits for blocks it; `None` if it may be sent."""
     for standing in standings:
         if standing.state in OPEN or (
             standing.state in NOT_APPLIED and not _may_try(row, standing.state, on_conflict)
