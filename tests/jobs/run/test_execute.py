@@ -137,7 +137,7 @@ TRANSITIONS: dict[str, Case] = {
     ),
     "read again, as before": (make(step="read_again", readings=1), show(BEFORE), "send"),
     "read again, after a conflict": (make(step="read_again", readings=1, conflict=TAKEN), show(BEFORE), "send"),
-    "read again, in place": (make(step="read_again", readings=1), show(AFTER), "in_place: "),
+    "read again, done already": (make(step="read_again", readings=1), show(AFTER), "unchanged: "),
     "read again, changed": (make(step="read_again", readings=1), show(ELSE), "skipped: changed by somebody else"),
     "read again, hidden": (make(step="read_again", readings=1), show(HIDDEN), "skipped: changed by somebody else"),
     "read again, deleted": (
