@@ -1,4 +1,4 @@
-"""What an operation of the API is: its method, its path, and what a repetition of it does."""
+"""An operation of the API: its method, its path, and whether it can be repeated."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Operation(Struct, frozen=True):
     repeatable: bool
     """It is idempotent: sending it twice leaves the calendar as sending it once does."""
     harmless: bool = False
-    """Sending it twice does no harm of any other kind either: nobody is told of it."""
+    """Repeating it has no other effects either: nobody is notified."""
 
 
 EVENTS: Final = "/calendars/events"
