@@ -13,7 +13,7 @@ from typing import Final, cast
 
 from msgspec import UNSET, Struct, structs
 
-from ..._api.fields import TIMES
+from ..._api.fields import PERSONAL, TIMES
 from ..._api.readback import FieldChange, list_changes, name_other_location
 from ..._api.validate import check_update
 from ..._validation.arguments import describe
@@ -50,7 +50,7 @@ def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -
     except BadRow as bad:
         return CheckResult("refused", column=bad.column, reason=bad.reason, hint=bad.hint)
     except InvalidRequestError as error:
-        reason = describe(error.value, error.reason)
+        reason = error.reason if error.field in PERSONAL else describe(error.value, error.reason)
         return CheckResult("refused", column=error.field or "", reason=reason, hint=error.hint)
     before = build_busy_time(found)
     if not change.updates:
