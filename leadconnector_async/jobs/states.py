@@ -1,4 +1,4 @@
-"""Row states, options and figures of a job, and which errors stop a whole location."""
+"""Row states, options and summaries of a job, and which errors stop a whole location."""
 
 from __future__ import annotations
 
@@ -122,40 +122,40 @@ def count_rows(counts: Mapping[RowState, int], states: Iterable[RowState]) -> in
 
 
 MOST_AT_ONCE: Final = 10_000
-"""Rows of a location under way at once, at most: each takes a task and a connection."""
+"""The highest concurrency of a location: each row in flight takes a task and a connection."""
 
 OnConflict: TypeAlias = Literal["park", "skip", "force"]
-"""What to do where rows want each other's time, and where the server says that a slot is taken.
+"""What to do if rows want each other's times, or if the server says that a slot is taken.
 
-`park`: one appointment of a cycle waits in a free slot, silently, until the others have moved; a row whose slot is
-taken is tried again after all others. `skip`: such rows are left out and listed. `force`: they are sent without the
-slot check.
+`park`: one appointment of a cycle moves to a free slot, without notifications, until the others have moved; a row
+whose slot is taken is retried after all others. `skip`: such rows are left out and listed. `force`: they are sent
+without the slot check.
 """
 
 
 class JobOptions(Struct, frozen=True):
-    """How a job runs. Kept with the job, so that a resumed one runs alike."""
+    """How a job runs. Stored with the job, so a resumed job runs with the same options."""
 
     on_conflict: OnConflict = "park"
     concurrency: int = 16
-    """Rows of a location under way at once."""
+    """Rows of a location in flight at once."""
     rate: float | None = None
-    """Rows a second and location, at most; `None`: as fast as the location's limit allows."""
+    """At most so many rows per second and location; `None`: as fast as the location's rate limit allows."""
     max_errors: int | None = None
-    """Stop when so many rows have failed."""
+    """Stop once this number of rows has failed."""
     max_error_percent: float | None = None
-    """Stop when so large a part of the rows that were tried has failed (of at least 20)."""
+    """Stop once more than this percentage of the rows that were tried (at least 20) has failed."""
     verify: bool = False
-    """Read every appointment again after its change, and compare."""
+    """Read every appointment after its change, and compare."""
     allow_past: bool = False
-    """Take rows that move an appointment to a time that has passed."""
+    """Accept rows that move an appointment to a time in the past."""
     skip_refused: bool = False
-    """Go on with the good rows if some cannot be carried out. Else nothing is sent."""
+    """Run the other rows if some are refused. Otherwise nothing is sent."""
     max_reading_age: float = MAX_READING_AGE
-    """How old, in seconds, the reading of an appointment may be when its change is sent; older ones are read again.
+    """How many seconds ago an appointment may have been read when its change is sent; older readings are refreshed.
 
-    0: every change is sent right after a GET of its own. Somebody else's edit between the last reading and the
-    change cannot be detected: the API has no conditional writes.
+    With 0, every change is sent right after a GET of its own. Somebody else's edit between the last reading and the
+    change cannot be detected, because the API has no conditional writes.
     """
 
     def __post_init__(self) -> None:
@@ -173,22 +173,22 @@ class JobOptions(Struct, frozen=True):
 
 
 class RowOutcome(Struct, frozen=True, kw_only=True):
-    """What has become of one row."""
+    """The outcome of one row."""
 
     line: int
     event_id: str
     location_id: str | None = None
     state: RowState
     reason: str = ""
-    """Why, where it was not applied."""
+    """Why the row was not applied."""
     attempts: int = 0
-    """Requests sent for it, those that read back included."""
+    """Requests sent for the row, including those that read back."""
     repeated: bool = False
-    """The change was sent again after an answer was lost: automations may have run twice."""
+    """The change was sent again after a lost response, so automations may have run twice."""
     trace_id: str | None = None
-    """The server's, of the last answer: support asks for it."""
+    """The server's `traceId` from the last response, which HighLevel's support asks for."""
     new_event_id: str | None = None
-    """Its id afterwards, if that is another one."""
+    """The new id of the event, if it has changed."""
 
 
 class Stopped(Struct, frozen=True):
@@ -198,19 +198,19 @@ class Stopped(Struct, frozen=True):
     reason: str
     location_id: str | None = None
     resume_seconds: float | None = None
-    """For `daily`: seconds until the budget is back."""
+    """For `daily`: seconds until the daily budget is restored."""
 
 
 class JobSummary(Struct, frozen=True, kw_only=True):
-    """Where a job stands, or how it ended."""
+    """The state of a job, or how it ended."""
 
     counts: Mapping[RowState, int]
-    """Rows in each state; states without rows are missing."""
+    """The number of rows in each state; states without rows are missing."""
     repeated: int = 0
     """Rows whose automations may have run twice."""
     stopped: tuple[Stopped, ...] = ()
     seconds: float = 0.0
-    """That it ran, this time."""
+    """How long this run took."""
 
     @property
     def total(self) -> int:
@@ -219,27 +219,27 @@ class JobSummary(Struct, frozen=True, kw_only=True):
 
     @property
     def remaining(self) -> int:
-        """Rows that a resumed job would go on with."""
+        """Rows that a resumed job would continue with."""
         return count_rows(self.counts, OPEN)
 
 
 class JobProgress(Struct, frozen=True, kw_only=True):
-    """Where a running job stands."""
+    """The progress of a running job."""
 
     done: int
-    """Rows that are finished, whatever came of them."""
+    """Rows that are finished, whatever their outcome."""
     total: int
     applied: int
     failed: int
     unknown: int
     rate: float
-    """Rows a second, of late."""
+    """Recent rows per second."""
     remaining_seconds: float | None = None
-    """Until the end, computed from the budgets; `None` while nothing is known."""
+    """Predicted seconds until the end; `None` as long as nothing is known."""
     pauses: Mapping[str, str] = {}
-    """Locations that pause at the moment, and why."""
+    """The locations that are paused, with the reason."""
     note: str = ""
-    """What is going on beside the rows, such as reading the calendar."""
+    """What else the job is doing, such as reading the calendar."""
 
 
 def _check(name: str, value: object, good: bool, hint: str) -> None:
@@ -251,20 +251,21 @@ _NO_ACCESS: Final = (AuthenticationError, PermissionDeniedError, ConfigurationEr
 
 
 _SOON: Final = 300.0
-"""Seconds for which a job waits for the day's budget, in place of stopping until somebody resumes it."""
+"""The longest wait for the daily budget, in seconds; if it takes longer, the job stops and can be resumed."""
 
 
 def is_transient(error: LeadConnectorError) -> bool:
-    """Tell whether the same may pass later, although nothing about the rows or the token has changed."""
+    """Whether the same request may succeed later, without any change of the row or the token."""
     if isinstance(error, TransportError) or (isinstance(error, DecodeError) and error.transient):
         return True
     return isinstance(error, ApiError) and (error.transient or find_traits(error.status).is_from_network)
 
 
 def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
-    """Why the location cannot go on; `None` if the error is the row's own.
+    """Why the location must stop; `None` if the error concerns only the row.
 
-    A page in place of an answer, of the edge or of a network, says nothing of the token, whatever its status is.
+    A web page of the edge or of a network in place of a response says nothing about the token, whatever its status
+    code.
     """
     reason = str(error.args[0])
     if isinstance(error, DailyLimitError):
@@ -277,16 +278,16 @@ def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
 
 
 def find_wait(stopped: Stopped) -> float | None:
-    """Seconds until a location may go on, if that is soon; `None` if the job is to stop instead.
+    """Seconds until a location may continue, if that is soon; `None` if the job must stop instead.
 
-    One odd header of one response says that the daily limit is used up: the next request, a minute later, shows it.
+    A single implausible header can report the daily budget as spent: the next request, a minute later, tells.
     """
     seconds = stopped.resume_seconds
     return seconds if stopped.kind == "daily" and seconds is not None and seconds <= _SOON else None
 
 
 async def wait_out(stopped: Stopped) -> bool:
-    """Wait until the location may go on, if that is soon; `False` if it is not."""
+    """Wait until the location may continue, if that is soon; `False` if it is not."""
     if (seconds := find_wait(stopped)) is None:
         return False
     await asyncio.sleep(seconds)

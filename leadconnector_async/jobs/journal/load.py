@@ -40,7 +40,7 @@ _encode: Final = msgspec.json.Encoder().encode
 def load_plan(
     journal: SQLiteJournal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None
 ) -> int:
-    """Write all rows, and look for events that stand twice. Returns how many; raises `PlanError`."""
+    """Write all rows, and check for duplicate events. Returns the number of rows; raises `PlanError`."""
     faults = _Faults()
     counter = _Counter()
     with journal.commit():

@@ -1,7 +1,4 @@
-"""Where a job stands, by its journal alone: also while another process works on it.
-
-Nothing is written, and nobody is kept out.
-"""
+"""The state of a job, read from its journal without writing or locking: also while another process runs it."""
 
 from __future__ import annotations
 
@@ -17,19 +14,19 @@ from .database import JOURNAL, SQLiteJournal
 
 
 class JobStatus(Struct, frozen=True, kw_only=True):
-    """Where a job stands."""
+    """The state of a job."""
 
     summary: JobSummary
     by_location: Mapping[str, Mapping[RowState, int]]
     last_change: float | None
-    """When the last change was answered, or given up as unknown, in seconds since the epoch; `None`: none was.
+    """When the last row got its outcome, in seconds since the epoch; `None` if none has.
 
-    Rows that are `sent` have no answer yet, and may have been changed.
+    Rows in state `sent` have no response yet, and may have been applied.
     """
 
 
 def read_status(folder: str | os.PathLike[str]) -> JobStatus:
-    """Read where the job in a folder stands. Raises `JournalError` if there is none."""
+    """Read the state of the job in a folder. Raises `JournalError` if there is none."""
     journal = SQLiteJournal.open_to_read(os.path.join(check_path("folder", folder), JOURNAL))
     try:
         return JobStatus(

@@ -1,7 +1,7 @@
-"""The journal between tasks and the disk: one thread, and as many entries in a commit as have come together.
+"""Group commit: one thread writes the journal, and each commit takes all entries that have accumulated.
 
-Whoever waits for an entry goes on only when it is on the disk. After one failure nothing is written any
-more, and everybody who waits or comes is told.
+An entry is reported as written only when it is on disk. After one failure nothing more is written, and every
+waiting or later caller gets the error.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .protocol import Journal, Record
 
 T = TypeVar("T")
 Then = Callable[[JournalError | None], None]
-"""Is told, once, that an entry is on the disk, or why it is not. Must not raise."""
+"""Called once: with `None` when the entry is on disk, otherwise with the error. Must not raise."""
 
 _MOST_TOGETHER: Final = 64
-"""Records in one statement: SQLite takes 999 values at least."""
+"""Records in one statement: SQLite accepts at least 999 values."""
 _get_statement: Final = attrgetter("statement", "values")
 
 
@@ -39,14 +39,14 @@ class Entry(Struct, frozen=True, gc=False):
     statement: str
     record: Record
     values: str = ""
-    """What stands for `{values}` in the statement, once for each record: so many records take one statement.
+    """Replaces `{values}` in the statement, once per record, so that many records take one statement.
 
-    SQLite gives way to the other threads at every statement, and has to wait until they give way to it.
+    SQLite releases the GIL at every statement, and has to wait until it gets it back.
     """
 
 
 class JournalWriter:
-    """Writes and reads a journal beside the event loop. `thread` must run one thing at a time."""
+    """Writes and reads a journal outside the event loop. `thread` must run one job at a time."""
 
     def __init__(self, journal: Journal, thread: Executor) -> None:
         self._journal: Final = journal
@@ -60,20 +60,20 @@ class JournalWriter:
 
     @property
     def failure(self) -> JournalError | None:
-        """What broke the journal; `None` as long as it holds."""
+        """The error that stopped the journal; `None` if there was none."""
         return self._failure
 
     async def run(self, work: Callable[[Journal], T]) -> T:
-        """Do something with the journal, in its thread."""
+        """Run a function on the journal, in its thread."""
         self._check()
         return await self._loop.run_in_executor(self._thread, work, self._journal)
 
     def lend(self, read: Callable[[Journal], Iterable[T]]) -> Iterator[T]:
-        """Read with the journal in another thread, while nothing else is done with it."""
+        """Read the journal from another thread; nothing else may use it meanwhile."""
         self._check()
         yield from read(self._journal)
 
-    def note(self, entry: Entry, then: Then | None = None) -> None:
+    def add(self, entry: Entry, then: Then | None = None) -> None:
         """Write it with the next commit, without waiting."""
         self._check()
         self._entries.append(entry)
@@ -81,22 +81,22 @@ class JournalWriter:
             self._waiting.append(then)
         if self._writing is None:
             self._writing = self._loop.create_task(self._write_groups())
-            self._writing.add_done_callback(self._note_end)
+            self._writing.add_done_callback(self._on_end)
 
     async def write(self, entry: Entry) -> None:
-        """Write it; it is on the disk when this returns."""
+        """Write an entry; it is on disk when this returns."""
         written: asyncio.Future[None] = self._loop.create_future()
-        self.note(entry, partial(_settle, written))
+        self.add(entry, partial(_resolve, written))
         await written
 
     async def flush(self) -> None:
-        """All that was noted is on the disk when this returns."""
+        """Wait until all entries are on disk."""
         while self._writing is not None:
             await asyncio.wait([self._writing])
         self._check()
 
     async def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining entries, and close the file."""
         try:
             if self._failure is None:
                 await self.flush()
@@ -106,7 +106,7 @@ class JournalWriter:
             self._thread.shutdown(wait=False)
 
     async def _write_groups(self) -> None:
-        """Commit what has come; what comes meanwhile makes the next commit."""
+        """Commit all entries; those that arrive during a commit form the next one."""
         try:
             while self._entries:
                 entries, waiting = self._entries, self._waiting
@@ -116,7 +116,9 @@ class JournalWriter:
                 except Exception as error:
                     self._fail(error, waiting)
                     return
-                except BaseException as error:  # whoever cancels all tasks cancels this one, and all must be told
+                except (
+                    BaseException
+                ) as error:  # cancelling all tasks cancels this one, and every caller must learn of it
                     self._fail(error, waiting)
                     raise
                 for then in waiting:
@@ -124,7 +126,7 @@ class JournalWriter:
         finally:
             self._writing = None
 
-    def _note_end(self, writing: asyncio.Task[None]) -> None:
+    def _on_end(self, writing: asyncio.Task[None]) -> None:
         if self._writing is writing:  # it was cancelled before it began
             self._writing = None
             self._fail(asyncio.CancelledError(), [])
@@ -132,9 +134,9 @@ class JournalWriter:
     def _fail(self, error: BaseException, waiting: list[Then]) -> None:
         text = f"The journal could not be written ({type(error).__name__}: {error})."
         self._failure = failure = error if isinstance(error, JournalError) else JournalError(text)
-        left, self._waiting = self._waiting, []
+        later, self._waiting = self._waiting, []
         self._entries = []
-        for then in (*waiting, *left):
+        for then in (*waiting, *later):
             then(JournalError(*failure.args))
 
     def _check(self) -> None:
@@ -144,7 +146,7 @@ class JournalWriter:
             raise JournalError(*self._failure.args)
 
 
-def _settle(written: asyncio.Future[None], failure: JournalError | None) -> None:
+def _resolve(written: asyncio.Future[None], failure: JournalError | None) -> None:
     if written.done():
         return
     if failure is None:
@@ -164,7 +166,7 @@ def _commit(journal: Journal, entries: list[Entry]) -> None:
 
 
 def _write_together(journal: Journal, statement: str, values: str, records: list[Record]) -> None:
-    """In powers of two, so that few statements are different, and those are not prepared anew."""
+    """Write in powers of two: few distinct statements, so that prepared ones are reused."""
     first = 0
     while first < len(records):
         size = min(_MOST_TOGETHER, 1 << (len(records) - first).bit_length() - 1)

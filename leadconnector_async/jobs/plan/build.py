@@ -1,7 +1,7 @@
-"""Building a plan from the calendar: appointments as they are listed become rows of a plan file.
+"""Build a plan from the calendar: listed appointments become rows of a plan file.
 
-An appointment that cannot be planned is named, and never left out silently. Every row carries the state
-before, so that a plan whose appointments have changed meanwhile is refused. What is written can be read.
+An appointment that cannot be planned is reported, never left out silently. Every row contains the state before, so
+that rows whose appointments have changed in the meantime are refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class PlanQuery(Struct, frozen=True, kw_only=True):
-    """What shall become of the appointments that are listed."""
+    """What to do with the listed appointments."""
 
     shift: Shift | None = None
     """How far each moves."""
@@ -48,7 +48,7 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.shift is not None and self.shift_to is not None:
-            raise ConfigurationError("give either shift or shift_to")
+            raise ConfigurationError("shift and shift_to are both set: set either")
         if not (self.moves or self.changes):
             raise ConfigurationError("the plan would change nothing: give shift, shift_to, or a field to set")
         keeps_clock = self.shift_to is not None or (self.shift is not None and self.shift.days != 0)
@@ -193,14 +193,14 @@ def _check_zone(zone: str) -> None:
 
 
 def _check_changes(changes: Mapping[str, str], *, moves: bool) -> None:
-    """Refuse at once what every row would be refused for."""
+    """Reject early what would make every row invalid."""
     for name, text in changes.items():
         if name not in _FIELDS:
             raise ConfigurationError(f"{name} is not a field of AppointmentUpdate, so it cannot be set")
         if not text.strip():
-            raise ConfigurationError(f"{name} is empty: in a plan, an empty cell leaves the field as it is")
+            raise ConfigurationError(f"{name} is empty: in a plan, an empty cell leaves the field unchanged")
         if moves and name in TIMES:
-            raise ConfigurationError(f"{name} is given beside a shift: give either")
+            raise ConfigurationError(f"{name} and a shift are both set: set either")
     checked = read_row(1, {"event_id": "any", **changes}) if changes else None
     if isinstance(checked, RowFault):
         raise ConfigurationError(f"{checked.column}: {explain(checked.reason, checked.hint)}")

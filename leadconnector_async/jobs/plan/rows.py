@@ -311,7 +311,7 @@ def is_blank(text: str) -> bool:
 
 
 def strip_unseen(text: str) -> str:
-    """Without blanks and characters without a width around it."""
+    """Strip whitespace and characters without a width."""
     return text if text.isascii() and text.isalnum() else text.strip(_AROUND)
 
 

@@ -1,31 +1,31 @@
-"""The files that a job leaves beside its journal, for people and for the next plan.
+"""The files that a job writes next to its journal, for people and for the next plan.
 
-| file | holds |
+| file | contents |
 | --- | --- |
-| `failed.csv` | rows that failed, were left out or refused: a plan, the reasons in columns `outcome_…` |
+| `failed.csv` | rows that failed, were skipped or were refused: a plan, with the reasons in columns `outcome_…` |
 | `unknown.csv` | rows whose outcome is unknown: a plan of the same form |
-| `repeated.csv` | rows that were sent again after a lost answer: automations may have run twice |
-| `summary.json` | the figures of the job, and of each location |
-| `report.html` | all of that to look at, with charts |
+| `repeated.csv` | rows that were sent again after a lost response: automations may have run twice |
+| `summary.json` | the figures of the job and of each location |
+| `report.html` | the same as a web page, with charts |
 
-The keys of `summary.json`, all of them always there:
+The keys of `summary.json`, which are always present:
 
 | key | value |
 | --- | --- |
-| `plan` | digest of the plan; the same for the same rows in any order |
+| `plan` | digest of the plan, independent of the order of its rows |
 | `counts` | rows in each state |
-| `total`, `remaining` | all rows, and those that a resumed job goes on with |
+| `total`, `remaining` | all rows, and those that a resumed job continues with |
 | `repeated` | rows whose automations may have run twice |
-| `requests` | sent for the rows, and to make room for others; reading the calendar first is not counted |
+| `requests` | requests sent for rows and for parked appointments, without those that read the calendar first |
 | `began_at`, `ended_at` | the first request of a row and the last outcome, in ISO 8601 and UTC, or null |
-| `seconds` | that the last run took |
-| `stopped` | why the last run ended early: `kind`, `reason`, `location_id`, `resume_seconds` of each |
-| `by_location` | location id to rows in each state |
+| `seconds` | duration of the last run |
+| `stopped` | why the last run stopped early: a list of `kind`, `reason`, `location_id`, `resume_seconds` |
+| `by_location` | rows in each state, by location id |
 
-A file is there whole or not at all, and one that would be empty is removed. What a plan set goes out as it
-came in; what a row set that a plan cannot say (null, or text with blanks around it) is named in the column
-`left_out`, which is refused when it comes back. Columns that begin `outcome_` are ignored then. No cell holds a
-formula.
+A file is written completely or not at all; one that would be empty is removed. The cells of a plan are written
+unchanged. Values of a row that a plan cannot express (null, or text with surrounding whitespace) are named in the
+column `left_out`; a plan with that column is refused. Columns that begin with `outcome_` are ignored in a plan. No
+cell contains a formula.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _fill(counts: Mapping[RowState, int]) -> dict[RowState, int]:
 
 
 def _list_columns(journal: Journal, listing: Listing) -> list[str]:
-    """Those that some row fills, and all that tell of the outcome; none if there is no row."""
+    """The columns that some row fills, and those of the outcome; empty if there are no rows."""
     filled: set[str] = set()
     for row in _build_rows(journal, listing):
         filled |= row.keys()
@@ -119,7 +119,7 @@ def _build_row(row: ListedRow, default: str) -> Mapping[str, str]:
 
 
 def _shorten(text: str) -> str:
-    """A server's words, on one line."""
+    """A server's text, on one line."""
     return shorten(" ".join(text.split()), _LONGEST_TEXT)
 
 

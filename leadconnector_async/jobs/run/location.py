@@ -155,11 +155,11 @@ class LocationRun:
                 one.phase = "saving_outcome"
                 outcome, seconds, shown = action.result.outcome, action.result.seconds, action.result.shown
                 entry = journal_rows.finish(one.row.number, outcome, time.time(), seconds, shown)
-                self._journal.note(entry, partial(self._on_saved, one, action.result))
+                self._journal.add(entry, partial(self._on_saved, one, action.result))
             elif action == "save_intent":
                 one.phase = "saving_intent"
                 entry = journal_rows.intend(one.row.number, time.time())
-                self._journal.note(entry, partial(self._step, one))
+                self._journal.add(entry, partial(self._step, one))
             elif action != "queue":
                 self._act(one, action)
         except LeadConnectorError as error:  # of the journal
@@ -191,7 +191,7 @@ class LocationRun:
     def _withdraw_intent(self, one: InFlightRow) -> None:
         """The journal may record it as sent; it was not."""
         if not one.metrics.sent and one.row.state == "pending" and self._journal.failure is None:
-            self._journal.note(journal_rows.give_back(one.row.number))
+            self._journal.add(journal_rows.give_back(one.row.number))
 
     def _on_saved(self, one: InFlightRow, result: Result, failure: JournalError | None) -> None:
         """An outcome is reported only when it is on disk."""

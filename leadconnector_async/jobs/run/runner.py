@@ -152,7 +152,7 @@ class Runner:
 
     def _record_moment(self, moment: Moment) -> None:
         if self._journal.failure is None:
-            self._journal.note(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
+            self._journal.add(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
 
     def _report(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
         self._progress.record_request(self._loop.time(), seconds)
