@@ -58,7 +58,7 @@ class Pipeline:
         self._emitter = emitter
 
     async def call(self, request: Request[T]) -> Response[T]:
-        """Send a request until it is answered, or raise what it came to."""
+        """Send a request until it succeeds, or raise the error that says most."""
         loop = asyncio.get_running_loop()
         seconds = self._policy.deadline
         call = CallState(request=request, deadline=None if seconds is None else loop.time() + seconds)
@@ -139,8 +139,8 @@ class Pipeline:
     async def _recover(
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff, outcome: Response[T] | Failure
     ) -> Response[T] | Failure:
-        """After a refusal of the token: what `_recovery` says, until it is believed."""
-        while isinstance(outcome, Failure) and (refusal := _judge(outcome)) is not None:
+        """After a refusal of the token: what `choose_recovery` says, until it is believed."""
+        while isinstance(outcome, Failure) and (refusal := _classify(outcome)) is not None:
             recovery = call.recovery = call.recovery or Recovery()
             step = choose_recovery(recovery, refusal)
             if step == "refresh":
@@ -190,7 +190,7 @@ class Pipeline:
             return Unread(found)
         applied = proof.compare(found.value, found.unread)
         if applied is None:
-            call.unread = "It was read back, and does not show whether it was applied."
+            call.unread = "It was read back, but that does not show whether it was applied."
             return Unread(Failure(TransportError(call.unread), "final"))
         self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, applied))
         call.resolve(applied=applied)
@@ -219,13 +219,13 @@ class Pipeline:
             call.token, call.spent = reading.token, reading.spent
 
 
-def _judge(failure: Failure) -> TokenRefusal | None:
-    """What a refusal of the token means; a token that could not be had is none, whatever its status."""
+def _classify(failure: Failure) -> TokenRefusal | None:
+    """What a refusal of the token means; failing to obtain a token is not one, whatever the status code."""
     return classify_token_refusal(failure.error) if failure.phase == "status" else None
 
 
 async def _guard(call: CallState[T], attempt: Awaitable[R | Failure]) -> R | Failure:
-    """Await an attempt after a failed one: what goes wrong now must not hide that a write may be applied."""
+    """Await an attempt after a failed one: an error now must not hide that a write may have been applied."""
     try:
         return await attempt
     except LeadConnectorError as error:

@@ -91,7 +91,7 @@ class Slots:
         self.stall_at = math.inf
         """When the oldest that is waited for will be stalled, or earlier."""
         self.cooling: deque[tuple[float, float]] = deque()
-        """Answered requests that may still count: T runs from when, and when they were sent."""
+        """Requests with a response that the server may still count: since when T runs, and when they were sent."""
         self.sent = self.freed = 0
 
     @property
@@ -303,13 +303,13 @@ class LocalBudget:
 
     def catch_up(self, now: float) -> None:
         """Free the slots whose time has come, and forget what is too old."""
-        slots, interval, window, refusals = self.slots, self.limit.interval, self.window, self.pause.refusals
+        slots, interval, refusals = self.slots, self.limit.interval, self.pause.refusals
         cooling = slots.cooling
         while cooling and cooling[0][0] + interval <= now:
             _, sent_at = cooling.popleft()
             slots.freed += 1
-            if sent_at + interval > window.stated_at:  # until then at least the server counted it
-                window.freed += 1
+            if sent_at + interval > self.window.stated_at:  # until then at least the server counted it
+                self.window.freed += 1
         while refusals and refusals[0] + interval <= now:
             refusals.popleft()
         if now >= slots.stall_at:

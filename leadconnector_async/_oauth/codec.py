@@ -50,22 +50,22 @@ def build_token_request(operation: Operation, form: Mapping[str, str | None]) ->
 
 
 def build_stored_token(
-    answer: TokenResponse, asked_at: float, client_id: str, known: StoredToken | None = None
+    response: TokenResponse, asked_at: float, client_id: str, known: StoredToken | None = None
 ) -> StoredToken:
     """What to store of a response. Fields that it omits, or that cannot be read, are those of `known`.
 
     Times in epoch seconds.
     """
     return StoredToken(
-        access_token=answer.access_token,
-        expires_at=asked_at + _read_lifetime(answer.expires_in),
+        access_token=response.access_token,
+        expires_at=asked_at + _read_lifetime(response.expires_in),
         issued_at=asked_at,
-        refresh_token=answer.refresh_token or (known.refresh_token if known else None),
-        user_type=_read_text(answer.user_type) or (known.user_type if known else "Location"),
-        location_id=_read_text(answer.location_id) or (known.location_id if known else None),
-        company_id=_read_text(answer.company_id) or (known.company_id if known else None),
-        user_id=_read_text(answer.user_id) or (known.user_id if known else None),
-        scope=_read_text(answer.scope) or (known.scope if known else ""),
+        refresh_token=response.refresh_token or (known.refresh_token if known else None),
+        user_type=_read_text(response.user_type) or (known.user_type if known else "Location"),
+        location_id=_read_text(response.location_id) or (known.location_id if known else None),
+        company_id=_read_text(response.company_id) or (known.company_id if known else None),
+        user_id=_read_text(response.user_id) or (known.user_id if known else None),
+        scope=_read_text(response.scope) or (known.scope if known else ""),
         client_id=client_id,
     )
 
@@ -94,10 +94,12 @@ def find_token_refusal(status: int, body: bytes) -> int | None:
     return None if is_foreign(body) else find_refusal(status, repair(trim(body)), known=False, deletes=False)
 
 
-def _rejoin(answer: TokenResponse) -> TokenResponse:
+def _rejoin(response: TokenResponse) -> TokenResponse:
     """Repairing leaves whitespace inside a token, and tokens contain none."""
-    refresh_token = "".join(answer.refresh_token.split()) if answer.refresh_token else answer.refresh_token
-    return structs.replace(answer, access_token="".join(answer.access_token.split()), refresh_token=refresh_token)
+    refresh_token = "".join(response.refresh_token.split()) if response.refresh_token else response.refresh_token
+    return structs.replace(
+        response, access_token="".join(response.access_token.split()), refresh_token=refresh_token
+    )
 
 
 def read_token_refusal(status: int, body: bytes, owner: str, secrets: Iterable[str]) -> ApiError:
@@ -164,8 +166,8 @@ def _read_lifetime(value: msgspec.Raw) -> float:
 
 
 def _read(body: bytes) -> Read[TokenResponse]:
-    answer = _decode(body)
-    answer = answer if answer.access_token else _decode_camel(body)
-    if not answer.access_token:
+    response = _decode(body)
+    response = response if response.access_token else _decode_camel(body)
+    if not response.access_token:
         raise ValueError
-    return Read(answer)
+    return Read(response)

@@ -172,12 +172,12 @@ def _read_reply(
         got = f"The token endpoint's response (HTTP {reply.status}) for {owner} is incomplete"
         reason = f"{got}: {reply.fault}. {_UNCHANGED}"
         return _Failure(TransportError(reason, status=reply.status), lost=True, transient=True)
-    answer = read_token(request, reply.status, reply.body)
-    if isinstance(answer, TokenResponse):
-        return answer
+    response = read_token(request, reply.status, reply.body)
+    if isinstance(response, TokenResponse):
+        return response
     if (status := find_token_refusal(reply.status, reply.body)) is not None:
         return _classify_refusal(request, status, reply.body, owner, secrets)
-    return _Failure(answer, lost=True, transient=True)
+    return _Failure(response, lost=True, transient=True)
 
 
 def _classify_refusal(

@@ -49,13 +49,13 @@ def measure_idle() -> str:
 
 
 async def _find_longest_delay() -> float:
-    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=1))
-    waiters = [asyncio.create_task(throttle.find_lane("busy", loop).take()) for _ in range(REQUESTS)]
+    loop, limiter = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=1))
+    waiters = [asyncio.create_task(limiter.find_lane("busy", loop).take()) for _ in range(REQUESTS)]
     await asyncio.sleep(0)
     delays: list[float] = []
     for number in range(REQUESTS):
         began = loop.time()
-        lane = throttle.find_lane(f"idle {number}", loop)
+        lane = limiter.find_lane(f"idle {number}", loop)
         assert lane.try_take() or await lane.take()
         delays.append(loop.time() - began)
         await asyncio.sleep(0.01)
@@ -74,7 +74,7 @@ async def _compare_pipelines() -> float:
     event_id = world.sandbox.appointment_ids[0]
     instant = _Instant(await with_response(world.connect().get_appointment(event_id)))
     limited = join(world.connect(), transport=instant)
-    bare = join(world.connect(), transport=instant, limiter=_NoThrottle())
+    bare = join(world.connect(), transport=instant, limiter=_NoLimiter())
     pairs = [(await _time_calls(limited, event_id), await _time_calls(bare, event_id)) for _ in range(100)]
     return statistics.median(with_limiter - without for with_limiter, without in pairs)
 
@@ -106,11 +106,15 @@ class _Instant(Unconnected):
         return RawResponse(200, self._answer.headers, self._answer.body, answered_at)  # type: ignore[arg-type]
 
 
-class _NoThrottle(Limiter):
+class _NoLimiter(Limiter):
     """Everybody may go, and nothing is learnt."""
 
     def __init__(self) -> None:
-        self.lanes = {None: cast("Lane", self)}
+        self.lanes = {}
+
+    def find_lane(self, location_id: str | None, loop: asyncio.AbstractEventLoop) -> Lane:
+        lane = self.lanes[location_id] = cast("Lane", self)
+        return lane
 
     def try_take(self, *, bulk: bool = False) -> Ticket:
         return Ticket(1, asyncio.get_running_loop().time(), 0)

@@ -196,37 +196,37 @@ async def test_when_the_day_is_spent_nobody_waits_for_hours() -> None:
 
 async def test_the_state_is_told_to_users() -> None:
     """Limit, what is left, who waits; starting values for a location that was never used."""
-    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=2))
-    fresh = throttle.describe("l")
+    loop, limiter = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=2))
+    fresh = limiter.describe("l")
     assert (fresh.limit, fresh.remaining, fresh.waiting, fresh.daily_reset) == (2, 2, 0, None)
-    lane = throttle.find_lane("l", loop)
+    lane = limiter.find_lane("l", loop)
     take(lane)
     waiter = asyncio.create_task(lane.take())
     await asyncio.sleep(0)
-    state = throttle.describe("l")
+    state = limiter.describe("l")
     assert (state.remaining, state.in_flight, state.waiting, state.mode) == (1, 1, 1, "burst")
     waiter.cancel()
 
 
 async def test_an_idle_location_is_not_delayed_by_a_busy_one() -> None:
     """Each location has a lane of its own, and always the same."""
-    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=1))
-    busy = throttle.find_lane("busy", loop)
+    loop, limiter = asyncio.get_running_loop(), Limiter(RateLimit(max_requests=1))
+    busy = limiter.find_lane("busy", loop)
     assert busy.try_take()
     assert not busy.try_take()
-    assert throttle.find_lane("idle", loop).try_take()
-    assert throttle.find_lane("busy", loop) is busy
+    assert limiter.find_lane("idle", loop).try_take()
+    assert limiter.find_lane("busy", loop) is busy
 
 
 async def test_idle_locations_are_forgotten() -> None:
     """Ten thousand of them, one after the other, leave no more behind than are in use."""
-    loop, throttle = asyncio.get_running_loop(), Limiter(RateLimit(interval=1.0))
+    loop, limiter = asyncio.get_running_loop(), Limiter(RateLimit(interval=1.0))
     daily = {"x-ratelimit-daily-remaining": "100"}
     for number in range(10_000):
-        lane = throttle.find_lane(str(number), loop)
+        lane = limiter.find_lane(str(number), loop)
         lane.finish(take(lane), now(), daily)
         await asyncio.sleep(0.1)
-    assert len(throttle.lanes) < 100
+    assert len(limiter.lanes) < 100
 
 
 @pytest.mark.parametrize("latency", [0.001, 0.3, 4.0])
