@@ -17,13 +17,21 @@ from ..models import Appointment, AppointmentUpdate
 JOBS: Final = Group("Jobs", sort_key=1)
 SINGLE: Final = Group("Single calls", sort_key=2)
 SANDBOX: Final = Group("Sandbox", sort_key=3)
-Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
-Yes = Annotated[bool, Parameter(name="--yes", negative="", show_default=False)]
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 Texts = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
-From = Annotated[str, Parameter(name="--from")]
-To = Annotated[str, Parameter(name="--to")]
-Profile = Annotated[str | None, Parameter(name="--profile")]
+Json = Annotated[Switch, Parameter(name="--json", help="Print the result as one JSON document on stdout.")]
+Yes = Annotated[Switch, Parameter(help="Do not ask for confirmation.")]
+DryRun = Annotated[Switch, Parameter(help="Show what would change, and change nothing.")]
+Profile = Annotated[str | None, Parameter(help="The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.")]
+JobFolder = Annotated[str, Parameter(help="Folder of the job.")]
+EventId = Annotated[
+    str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")
+]
+From = Annotated[str, Parameter(name="--from", help="First day, or start time.")]
+To = Annotated[str, Parameter(name="--to", help="The day after the last day, or end time.")]
+CalendarId = Annotated[str | None, Parameter(help="Id of the calendar. Specify this, `--user` or `--group`.")]
+UserId = Annotated[str | None, Parameter(help="Id of the user.")]
+GroupId = Annotated[str | None, Parameter(help="Id of the group.")]
 
 _FIELDS: Final = AppointmentUpdate.__struct_fields__
 _LONGEST_RANGE: Final = timedelta(days=31)

@@ -22,12 +22,16 @@ from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
 from .arguments import (
     SINGLE,
+    CalendarId,
+    EventId,
     From,
+    GroupId,
     Json,
     Profile,
     Switch,
     Texts,
     To,
+    UserId,
     Yes,
     choose_owner,
     list_all,
@@ -43,23 +47,12 @@ from .terminal import make_consoles
 
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
-EventId = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
 async def get(event_id: EventId, *, json_output: Json = False, profile: Profile = None) -> int:
     """Show an appointment.
 
     Example: leadconnector get EWoEjmGE628b0m6zivxZ --json
-
-    Parameters
-    ----------
-    event_id
-        Id of an event, or of an instance of a series.
-    json_output
-        Print it as one JSON object, with the API's field names.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
-
     """
 
     async def work() -> int:
@@ -85,8 +78,6 @@ async def update(
 
     Parameters
     ----------
-    event_id
-        Id of an event, or of an instance of a series.
     changes
         A field and its new value, such as `title="By phone"`; `shift=+2d` moves the appointment. May be repeated.
     plain
@@ -94,10 +85,6 @@ async def update(
         appointment is read first, and what an update would reset is sent along.
     timezone
         IANA name of the time zone of times without an offset.
-    json_output
-        Print it as one JSON object, with the API's field names.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -118,18 +105,6 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
     """Delete an appointment or a block slot.
 
     Example: leadconnector delete EWoEjmGE628b0m6zivxZ
-
-    Parameters
-    ----------
-    event_id
-        Id of an event, or of an instance of a series.
-    yes
-        Do not ask for confirmation.
-    json_output
-        Print `{"succeeded": true}`.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
-
     """
 
     async def work() -> int:
@@ -154,9 +129,9 @@ async def list_events(
     *,
     begin: From,
     end: To,
-    calendar: str | None = None,
-    user: str | None = None,
-    group: str | None = None,
+    calendar: CalendarId = None,
+    user: UserId = None,
+    group: GroupId = None,
     timezone: str | None = None,
     json_output: Json = False,
     profile: Profile = None,
@@ -167,22 +142,8 @@ async def list_events(
 
     Parameters
     ----------
-    begin
-        First day, or start time.
-    end
-        The day after the last day, or end time.
-    calendar
-        Id of the calendar. Specify this, `--user` or `--group`.
-    user
-        Id of the user.
-    group
-        Id of the group.
     timezone
         IANA name of the time zone of the days.
-    json_output
-        Print them as one JSON array, with the API's field names.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
@@ -219,18 +180,10 @@ async def free_slots(
     ----------
     calendar
         Id of the calendar.
-    begin
-        First day, or start time.
-    end
-        The day after the last day, or end time.
     user
         Id of a user who must be free; may be repeated.
     timezone
         IANA name of the time zone of the days and slots.
-    json_output
-        Print one JSON object: the days, each with its slots.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 

@@ -15,10 +15,10 @@ from datetime import datetime
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 from msgspec import UNSET, Struct
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +26,7 @@ from rich.text import Text
 from .._api.fields import SHOWN, TIMES
 from ..jobs import PlanRow, read_plan
 from ..sandbox import BookedAppointment, Limits, Sandbox
-from .arguments import SANDBOX
+from .arguments import SANDBOX, Json
 from .errors import run_command
 from .exit_codes import DONE, FAILED
 from .progress import format_seconds
@@ -93,16 +93,11 @@ class DemoReport(Struct, kw_only=True):
         return {**msgspec.to_builtins(self), "passed": self.passed}
 
 
-async def demo(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+async def demo(*, json_output: Json = False) -> int:
     """Plan, move, kill, resume, verify and undo a clinic day of 250 rows against a local sandbox.
 
     Needs no account and no network. Exit code 0 only if every appointment ended as planned, was changed once, and
     was restored by the undo.
-
-    Parameters
-    ----------
-    json_output
-        Print the result as one JSON object on stdout, and nothing else.
 
     """
 

@@ -12,7 +12,7 @@ from cyclopts import App
 from msgspec import structs
 
 from ..jobs import BulkJob, Undo, Verification, read_status
-from .arguments import JOBS, Json, Profile, Switch, Yes
+from .arguments import JOBS, DryRun, JobFolder, Json, Profile, Switch, Yes
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
@@ -23,7 +23,7 @@ from .terminal import make_consoles, print_json, print_line
 
 
 async def resume(
-    job: str, *, skip_refused: Switch = False, json_output: Json = False, profile: Profile = None
+    job: JobFolder, *, skip_refused: Switch = False, json_output: Json = False, profile: Profile = None
 ) -> int:
     """Resume a job after any interruption.
 
@@ -31,49 +31,25 @@ async def resume(
 
     Parameters
     ----------
-    job
-        Folder of the job.
     skip_refused
         Continue without rows that are refused, or whose appointments were changed before the job sent anything.
-    json_output
-        Print the summary as one JSON object on stdout.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
     return await _continue(job, profile, json_output, before=BulkJob.leave_out_refused if skip_refused else None)
 
 
-async def retry_failed(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
+async def retry_failed(job: JobFolder, *, json_output: Json = False, profile: Profile = None) -> int:
     """Retry the rows that failed or were skipped.
 
     Example: leadconnector retry-failed day.job
-
-    Parameters
-    ----------
-    job
-        Folder of the job.
-    json_output
-        Print the summary as one JSON object on stdout.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
-
     """
     return await _continue(job, profile, json_output, before=BulkJob.retry_failed)
 
 
-async def status(job: str, *, json_output: Json = False) -> int:
+async def status(job: JobFolder, *, json_output: Json = False) -> int:
     """Show the state of a job, even while it runs. Sends nothing.
 
     Example: leadconnector status day.job
-
-    Parameters
-    ----------
-    job
-        Folder of the job.
-    json_output
-        Print it as one JSON object on stdout.
-
     """
 
     async def work() -> int:
@@ -88,20 +64,10 @@ async def status(job: str, *, json_output: Json = False) -> int:
     return await run_command(work, as_json=json_output, reads=True)
 
 
-async def verify(job: str, *, json_output: Json = False, profile: Profile = None) -> int:
+async def verify(job: JobFolder, *, json_output: Json = False, profile: Profile = None) -> int:
     """Compare the calendar with the changes of a job. Changes nothing.
 
     Example: leadconnector verify day.job
-
-    Parameters
-    ----------
-    job
-        Folder of the job.
-    json_output
-        Print it as one JSON object on stdout.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
-
     """
 
     async def work() -> int:
@@ -124,27 +90,13 @@ async def verify(job: str, *, json_output: Json = False, profile: Profile = None
 
 
 async def undo(
-    job: str, *, dry_run: Switch = False, yes: Yes = False, json_output: Json = False, profile: Profile = None
+    job: JobFolder, *, dry_run: DryRun = False, yes: Yes = False, json_output: Json = False, profile: Profile = None
 ) -> int:
     """Revert the changes of a job. Appointments that somebody has changed since are kept.
 
     The undo is a job of its own, in the folder `undo` of the job, and can be resumed like any other.
 
     Example: leadconnector undo day.job --dry-run
-
-    Parameters
-    ----------
-    job
-        Folder of the job.
-    dry_run
-        Show what would change, and change nothing.
-    yes
-        Do not ask for confirmation.
-    json_output
-        Print the summary as one JSON object on stdout.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
-
     """
 
     async def work() -> int:

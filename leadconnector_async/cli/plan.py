@@ -18,11 +18,14 @@ from ..jobs.plan.files import PlanFormat
 from ..jobs.plan.shift import Shift
 from .arguments import (
     JOBS,
+    CalendarId,
     From,
+    GroupId,
     Profile,
     Switch,
     Texts,
     To,
+    UserId,
     choose_owner,
     find_day,
     list_all,
@@ -42,9 +45,9 @@ async def plan(
     *,
     begin: From,
     end: To,
-    calendar: str | None = None,
-    user: str | None = None,
-    group: str | None = None,
+    calendar: CalendarId = None,
+    user: UserId = None,
+    group: GroupId = None,
     shift: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     shift_to: str | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
@@ -63,16 +66,6 @@ async def plan(
 
     Parameters
     ----------
-    begin
-        First day, or start time.
-    end
-        The day after the last day, or end time.
-    calendar
-        Id of the calendar. Specify this, `--user` or `--group`.
-    user
-        Id of the user.
-    group
-        Id of the group.
     shift
         How far each appointment moves: `+2d`, `-90m`, `1w`. Days and weeks keep the wall-clock time, hours and
         minutes are elapsed time.
@@ -94,8 +87,6 @@ async def plan(
         File to write; stdout if omitted.
     force
         Overwrite the file if it exists.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 

@@ -21,7 +21,7 @@ from ..jobs import BulkJob, JobOptions, iterate_plan
 from ..jobs.journal.folder import remove_files
 from ..jobs.plan.files import PlanFormat
 from ..jobs.states import OnConflict
-from .arguments import Json, Profile, Switch, Yes, check_timezone
+from .arguments import DryRun, Json, Profile, Switch, Yes, check_timezone
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import CAN_RESUME
@@ -41,7 +41,7 @@ async def reschedule(
     plan: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     job: str | None = None,
-    dry_run: Switch = False,
+    dry_run: DryRun = False,
     yes: Yes = False,
     canary: int | None = None,
     max_errors: str | None = None,
@@ -67,10 +67,6 @@ async def reschedule(
         A file in CSV or JSON, or `-` for stdin.
     job
         Folder for the journal and the files of the job; next to the plan if omitted.
-    dry_run
-        Show what would change, and change nothing.
-    yes
-        Do not ask for confirmation.
     canary
         Change this many rows first, read them again, and continue only if all succeeded.
     max_errors
@@ -93,10 +89,6 @@ async def reschedule(
         IANA name of the time zone of times without an offset, and of shifts by days.
     format
         `csv` or `jsonl`, if neither the file name nor the content shows it.
-    json_output
-        Print the summary as one JSON object on stdout, and nothing else there.
-    profile
-        The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.
 
     """
 
