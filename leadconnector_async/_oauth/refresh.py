@@ -176,6 +176,8 @@ class TokenRefresher:
         while not isinstance(action, Use):
             event = await self._perform(key, action)
             action = next_step(state, event, self._clock())
+        if state.phase == "save":
+            _LOGGER.debug("the token of %s was refreshed", clean_line(key))
         return action.token
 
     async def _perform(self, key: str, action: Load | Lock | Refresh | Save | Fail) -> Event:

@@ -160,6 +160,24 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any]) -> None
     assert "secret-0123456789" not in str(caught.value)
 
 
+async def test_a_refresh_is_logged_once_it_is_saved(
+    sandbox: Sandbox, make_app: MakeApp, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At level DEBUG, with the key; a token that is only read is not."""
+    caplog.set_level(logging.DEBUG, "leadconnector_async")
+    app = make_app()
+    await app.exchange_code(sandbox.issue_code())
+    provider = app.provider(sandbox.location_id)
+    await provider()
+    assert "was refreshed" not in caplog.text
+    clock.now += DAY
+    token = await provider()
+    assert [record.getMessage() for record in caplog.records if "refreshed" in record.getMessage()] == [
+        f"the token of {sandbox.location_id} was refreshed"
+    ]
+    assert token not in caplog.text
+
+
 async def test_a_code_becomes_a_stored_token_that_works(
     sandbox: Sandbox, make_app: MakeApp, store: MemoryTokenStore, clock: Clock, make_client: MakeClient
 ) -> None:
