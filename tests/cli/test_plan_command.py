@@ -153,7 +153,7 @@ async def test_nothing_to_plan_is_said(account: Sandbox, capsys: pytest.CaptureF
         ({"calendar": "c", "begin": "2027-03-14T02:30"}, "--from .* does not exist"),
         ({"calendar": "c", "shift": None}, "would change nothing"),
         ({"calendar": "c", "shift": "two days"}, "--shift: 'two days': it is not a valid shift"),
-        ({"calendar": "c", "shift_to": "2027-03-17"}, "either shift or shift_to"),
+        ({"calendar": "c", "shift_to": "2027-03-17"}, "shift and shift_to are both set"),
         ({"calendar": "c", "shift": None, "shift_to": "friday"}, "--shift-to 'friday'"),
         ({"calendar": "c", "changes": ("title",)}, "--set 'title': write FIELD=VALUE"),
         ({"calendar": "c", "changes": ("colour=red",)}, "--set colour: unknown field"),
