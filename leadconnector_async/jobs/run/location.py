@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 
@@ -93,8 +94,9 @@ class LocationRun:
         if self._starting is not None:
             self._starting.cancel()
         self.in_flight.cancel_unsent()
-        for one in [one for one in state.queue if one.slot is None]:
-            state.queue.remove(one)
+        unsent = [one for one in state.queue if one.slot is None]
+        state.queue = deque(one for one in state.queue if one.slot is not None)
+        for one in unsent:
             self._step(one, "cancelled")
 
     async def _start_rows(self, fetched: int) -> None:

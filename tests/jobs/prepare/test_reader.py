@@ -170,6 +170,16 @@ def test_a_list_grows_while_it_pays() -> None:
     assert spans == [FIRST_SPAN, 4 * DAY, 8 * DAY, 16 * DAY, LONGEST_SPAN, LONGEST_SPAN]
 
 
+@pytest.mark.parametrize(
+    ("shown", "misses"), [(set[str](), 2), ({"ev1"}, 2), ({"ev1", "ev2"}, 0), (None, MOST_MISSES)]
+)
+def test_a_list_pays_if_it_shows_more_than_one_row(shown: set[str] | None, misses: int) -> None:
+    """The one row could have been read by itself; the hint that the list was made for is used up in any case."""
+    state = make(ROWS, hinted="ev1", misses={"cal1": 1})
+    next_step(state, RangeListed("cal1", FIRST_SPAN, shown))
+    assert (state.misses["cal1"], state.hinted) == (misses, None)
+
+
 def test_a_calendar_whose_lists_do_not_pay_is_read_event_by_event() -> None:
     """After three in a row, and only that calendar."""
     state = make(ROWS)
