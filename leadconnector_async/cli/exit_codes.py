@@ -35,7 +35,7 @@ AT_ONCE: Final = 130
 
 MEANINGS: Final[Mapping[int, str]] = {
     DONE: "done; for a job: every row is applied, or was already in place",
-    FAILED: "rejected by the server; for a job: some rows failed, or were left out",
+    FAILED: "rejected by the server; for a job: some rows failed, were skipped or refused",
     USAGE: "invalid usage, settings or plan; nothing was sent",
     TOO_MANY: "too many errors, or one of the first rows failed",
     NO_ACCESS: "the token was rejected or lacks access",
