@@ -238,8 +238,6 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     """Predicted seconds until the end; `None` as long as nothing is known."""
     pauses: Mapping[str, str] = {}
     """The locations that are paused, with the reason."""
-    note: str = ""
-    """What else the job is doing, such as reading the calendar."""
 
 
 def _check(name: str, value: object, good: bool, hint: str) -> None:

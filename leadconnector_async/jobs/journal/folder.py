@@ -23,14 +23,14 @@ from .load import load_plan
 from .tables import get_fact, set_fact
 
 _FILLING: Final = f"{JOURNAL}.new"
-"""The journal's name until the plan was taken in whole."""
+"""The journal's name until the whole plan is in it."""
 _FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
 _OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", "summary.json", "report.html")
 
 
 def remove_files(path: str) -> None:
-    """Remove the files of a job, and its folder if nothing else is in it. By whoever holds its lock."""
+    """Remove the files of a job, and its folder if nothing else is in it. The caller holds the lock."""
     for name in (*_FILES, _LOCK):
         with suppress(OSError):
             os.unlink(os.path.join(path, name))
@@ -39,7 +39,7 @@ def remove_files(path: str) -> None:
 
 
 def enter(path: str, *, new: bool) -> int:
-    """Make or enter the folder, and keep other processes out of it."""
+    """Create or open the folder, and lock it against other processes."""
     if new:
         _check_is_vacant(path)
     elif not os.path.exists(os.path.join(path, JOURNAL)):
@@ -57,7 +57,7 @@ def enter(path: str, *, new: bool) -> int:
 
 
 def _check_is_vacant(path: str) -> None:
-    """Nothing that is there is replaced: neither a job, nor what only looks like one."""
+    """No existing file is replaced, whether it belongs to a job or only has the same name."""
     if os.path.exists(os.path.join(path, JOURNAL)):
         try:
             SQLiteJournal.open_to_read(os.path.join(path, JOURNAL)).close()
@@ -84,7 +84,7 @@ def _take_lock(path: str) -> int:
             raise JournalError(f"Another process is working on {escape(path)}.")
         if _is_still_there(path, lock):
             return lock
-        close_lock(lock)  # whoever had it has just removed the folder
+        close_lock(lock)  # its former owner has just removed the folder
 
 
 def _is_still_there(path: str, lock: int) -> bool:
@@ -95,7 +95,7 @@ def _is_still_there(path: str, lock: int) -> bool:
 
 
 def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJournal:
-    """Open the journal of a job that was begun. Raises `ConfigurationError` if it is for another location."""
+    """Open the journal of an existing job. Raises `ConfigurationError` if it is for another location."""
     journal = SQLiteJournal.open(os.path.join(path, JOURNAL), connect)
     kept = get_fact("location", journal)
     if kept != location:
@@ -114,7 +114,7 @@ def fill_journal(
     connect: Connect | None,
     rows: Iterable[AnyRow],
 ) -> SQLiteJournal:
-    """Take a plan into a new journal. Raises `PlanError`."""
+    """Load a plan into a new journal. Raises `PlanError`."""
     filling = os.path.join(path, _FILLING)
     journal = SQLiteJournal.create(filling, connect)
     try:
