@@ -1,0 +1,65 @@
+"""The seam: a job needs nothing of its journal but the protocol."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import JournalError, LeadConnector
+from leadconnector_async.jobs import BulkJob
+from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.protocol import Journal, Record, RowT, Value
+from leadconnector_async.jobs.journal.tables import Count
+from leadconnector_async.sandbox import Sandbox
+
+from ..jobbing import rows, week_later
+
+
+class Bare:
+    """The protocol, and nothing else: every call is forwarded to SQLite."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._forwarded = journal
+
+    def commit(self) -> AbstractContextManager[None]:
+        return self._forwarded.commit()
+
+    def write(self, statement: str, values: Iterable[Value] = ()) -> int:
+        return self._forwarded.write(statement, values)
+
+    def write_all(self, statement: str, records: Iterable[Record]) -> None:
+        self._forwarded.write_all(statement, records)
+
+    def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
+        return self._forwarded.read(row, query, values)
+
+    def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
+        return self._forwarded.read_one(row, query, values)
+
+    def close(self) -> None:
+        self._forwarded.close()
+
+
+async def test_a_job_runs_on_the_protocol_alone(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+    """Preparing, carrying out, the report, a check, and the way back."""
+    plan = rows(*({**cells, "ignore_free_slot_validation": True} for cells in week_later(sandbox, 20)))
+    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+        bare: Journal = Bare(job._journal._journal)
+        job._journal._journal = bare  # type: ignore[misc] # in place of the one that it was made with
+        assert (await job.run()).counts == {"applied": 20}
+        assert (await job.verify()).differing == ()
+        assert len(list((await job.plan_undo()).rows)) == 20
+    assert (tmp_path / "job" / "report.html").exists()
+
+
+def test_a_damaged_column_is_a_journal_error(tmp_path: Path) -> None:
+    """What a query returns is checked against the types of its row, not converted."""
+    journal = SQLiteJournal.create(str(tmp_path / "journal.sqlite"))
+    try:
+        with pytest.raises(JournalError, match="could not be read"):
+            journal.read_one(Count, "SELECT 'twelve'")
+        with pytest.raises(JournalError, match="could not be read"):
+            list(journal.read(Count, "SELECT '12'"))
+    finally:
+        journal.close()
