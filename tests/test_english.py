@@ -36,6 +36,12 @@ PHRASES = {
     r"\blive through\b": "tolerate",
     r"\bnobody knows\b": "it is not known",
     r"\bfor ever\b": "forever, indefinitely",
+    r"\banswer(s|ed|ing)?\b": "response, respond; a prompt",
+    r"\bgo(es|ing)? on (with|after|from|when|if|at)\b": "continues; can be resumed",
+    r"\bunder way\b": "in flight; in progress",
+    r"\bheld against\b": "compared with",
+    r"\bstands? (alone|in the way|still as)\b": "is self-contained; blocks; is still",
+    r"\bof late\b": "recently",
 }
 """Translated phrases, and what to write."""
 ALLOWED = {
@@ -52,6 +58,8 @@ EXAMPLES = {
     "stands twice on the clock": True,
     "a job goes on after any end": True,
     "night.csv is there\nalready": True,
+    "the answer to a request": True,
+    "the response to a request": False,
 }
 TERMS = {
     "idempotent": ("leadconnector_async/_api/operations.py", "docs/pages/explanation/retries.md"),

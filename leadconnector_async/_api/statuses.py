@@ -45,7 +45,7 @@ class StatusTraits(Struct, frozen=True):
     is_ambiguous: bool = False
     """A write may have been applied nevertheless."""
     may_still_run: bool = False
-    """The server may still be working on the request: a gateway answered in its place."""
+    """The server may still be working on the request: a gateway responded in its place."""
     costs_budget: bool = True
     """A retry is charged to the retry budget, so that retries do not multiply an outage. A 429 pauses the location,
     which limits retries already; what the edge refuses does not reach the server."""

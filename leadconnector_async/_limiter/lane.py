@@ -202,7 +202,7 @@ _SWEEP_AT: Final = 64
 
 
 class Waiters:
-    """Both classes of those who wait, and whose turn it is."""
+    """The waiting calls of both classes, and which one is next."""
 
     __slots__ = ("_bulk", "_interactive", "_overtaken", "live")
 

@@ -7,7 +7,7 @@ same stream satisfies a fixed window of any phase and a token bucket of size N.
 
 A worked example, with N = 1 and T = 10 s, in seconds of our clock:
 
-    sent   counted by the server   answered   slot free   next one sent   counted        apart
+    sent   counted by the server   response   slot free   next one sent   counted        apart
     0.0    at 3.0, at the latest   3.0        13.0        13.0            13.0 or later  at least 10.0
 
 Had the slot been stamped when the request was sent, it would have been free at 10.0. A request that was counted at

@@ -33,7 +33,7 @@ Stop = Callable[[], str]
 
 
 class Interrupted(Exception):  # noqa: N818 - a request, not an error
-    """Ctrl-C was pressed instead of an answer."""
+    """Ctrl-C was pressed at the prompt."""
 
 
 class _InterruptHandler:

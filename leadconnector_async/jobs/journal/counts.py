@@ -185,7 +185,7 @@ def count_by_location(journal: Journal) -> dict[str, dict[RowState, int]]:
 
 
 def find_last_change(journal: Journal) -> float | None:
-    """When the last change was answered, or given up as unknown, in seconds since the epoch."""
+    """When the last row got its outcome, in seconds since the epoch."""
     found = journal.read_one(_Moment, _LAST_CHANGE)
     return None if found is None else found.at
 

@@ -43,7 +43,7 @@ def read_any(line: int, row: object, timezone: str | None) -> PlanRow | RowFault
         return read if read is not None else RowFault(line, "", f"{show(row)} is not a row", _KINDS)
     except BadRow as bad:
         return RowFault(line, bad.column, bad.reason, bad.hint)
-    except Exception as error:  # whatever a foreign mapping raises, the other rows go on
+    except Exception as error:  # whatever a foreign mapping raises, the other rows continue
         reason = f"the row cannot be read: {type(error).__name__}: {shorten(str(error))}"
         return RowFault(line, "", reason, _KINDS)
 

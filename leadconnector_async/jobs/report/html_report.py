@@ -1,4 +1,4 @@
-"""`report.html`: what a job did, as one page that stands alone.
+"""`report.html`: what a job did, as one self-contained page.
 
 What is shown is counted in the journal's database, so a long job takes no more memory than a short one. Rows are
 identified by line and event id; personal data of an appointment is left out. Whatever comes from a plan or a server
