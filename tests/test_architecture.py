@@ -239,7 +239,7 @@ UPWARD = [
     ("jobs/journal/rows.py", "from ..run.runner import Runner"),
     ("jobs/plan/rows.py", "from ..journal.database import Journal"),
     ("_api/errors.py", "from .appointments import read_appointment"),
-    ("_limiter/slots.py", "from .limiter import Throttle"),
+    ("_limiter/slots.py", "from .limiter import Limiter"),
     ("sandbox/store.py", "from .server import Sandbox"),
     ("cli/output.py", "from .session import ask"),
 ]
