@@ -212,7 +212,10 @@ class LocationRun:
         event = "cancelled" if task.cancelled() else task.result() if error is None else error
         if isinstance(event, Stopped):
             one.metrics.sent = False  # it was refused, so that a stop need not wait for it
-            self._withdraw_intent(one)
+            try:
+                self._withdraw_intent(one)
+            except LeadConnectorError as failure:  # of the journal
+                event = failure
         self._step(one, event)
 
     async def _run_in_order(self, one: InFlightRow) -> Event:

@@ -156,10 +156,19 @@ def next_step(location: LocationState, one: InFlightRow, event: Event) -> Action
     action = _decide(location, one, event)
     if action == "queue":
         location.queue.append(one)
-    elif one.holds_slot and not isinstance(action, Restore):
+    elif one.holds_slot and not _keeps_slot(action):
         one.holds_slot = False
         location.free += 1
     return action
+
+
+def _keeps_slot(action: Action) -> bool:
+    """The way back needs one; and a row that waits for the server holds others back, as they would fail too.
+
+    With a concurrency of 1 and an outage of two seconds, rows thus fail half a second apart, and the location does
+    not stop; without that, five rows would fail at once.
+    """
+    return isinstance(action, Restore) or (isinstance(action, Requeue) and action.delay > 0)
 
 
 def _decide(location: LocationState, one: InFlightRow, event: Event) -> Action:

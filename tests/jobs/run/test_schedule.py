@@ -253,7 +253,7 @@ def test_only_consecutive_rows_that_cannot_reach_the_server_count() -> None:
 
 @pytest.mark.parametrize(
     ("event", "free"),
-    [(end("applied"), 1), (Postponed("taken"), 1), (UNREACHABLE, 1), ("cancelled", 1), (KeyError(), 1)],
+    [(end("applied"), 1), (Postponed("taken"), 1), ("requeued", 1), ("cancelled", 1), (KeyError(), 1)],
 )
 def test_a_slot_is_free_as_soon_as_the_response_is_there(event: Event, free: int) -> None:
     """Whatever the response is: the next row need not wait for the disk."""
@@ -269,6 +269,17 @@ def test_a_row_keeps_its_slot_while_its_appointment_is_restored() -> None:
     assert (location.free, one.holds_slot) == (0, True)
     one.phase = "restoring"
     next_step(location, one, end("failed"))
+    assert (location.free, one.holds_slot) == (1, False)
+
+
+@pytest.mark.parametrize("stopped", [UNREACHABLE, DAILY_SOON])
+def test_a_row_that_waits_for_the_server_keeps_its_slot(stopped: Stopped) -> None:
+    """Other rows would fail as well, so that a short outage would stop a location with a concurrency of 1."""
+    location, one = make_location(free=0), make(holds_slot=True)
+    assert isinstance(next_step(location, one, stopped), Requeue)
+    assert (location.free, one.holds_slot) == (0, True)
+    one.phase = "requeueing"
+    next_step(location, one, "requeued")
     assert (location.free, one.holds_slot) == (1, False)
 
 
