@@ -10,7 +10,9 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import LeadConnector
-from leadconnector_async.jobs import BulkJob, JobOptions
+from leadconnector_async.jobs import BulkJob, JobOptions, job
+from leadconnector_async.jobs.journal.writer import JournalWriter
+from leadconnector_async.jobs.run.location import LocationRun
 from leadconnector_async.sandbox import Sandbox
 
 from .jobbing import FAST, rows, week_later
@@ -18,7 +20,7 @@ from .jobbing import FAST, rows, week_later
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
 ROOT = f"{Path(leadconnector_async.__file__).parent}/"
-OF_OTHERS = {"LocationRun._start_rows", "JournalWriter._note_end", "_tick"}
+OF_OTHERS = {one.__qualname__ for one in (LocationRun._start_rows, JournalWriter._on_end, job._tick)}
 """What runs between a row's steps: the loop that takes up the next row, the end of a commit, the progress."""
 
 Call = tuple[str, str]
@@ -55,11 +57,11 @@ async def record(client: LeadConnector, plan: list[dict[str, object]], folder: P
             walks[-1].append((module if module.startswith("jobs/") else "client", name))
 
     options = JobOptions(concurrency=1)
-    async with await BulkJob.create(folder, client, rows(*plan), options=options) as job:
-        await job.prepare()
+    async with await BulkJob.create(folder, client, rows(*plan), options=options) as running:
+        await running.prepare()
         sys.setprofile(note)
         try:
-            summary = await job.run()
+            summary = await running.run()
         finally:
             sys.setprofile(None)
     assert summary.counts == {"applied": len(plan)}
