@@ -19,9 +19,9 @@ from leadconnector_async.jobs.journal.rows import OpenRow
 from leadconnector_async.jobs.run.read_ahead import ReadAhead
 from leadconnector_async.sandbox import Limits, Sandbox
 
-from ..api.test_precondition import Wall, once
-from ..conftest import MakeClient
-from .jobbing import FAST, at, exchange, of_one_doctor, rows, week_later, writes
+from ...api.test_precondition import Wall, once
+from ...conftest import MakeClient
+from ..jobbing import FAST, at, exchange, of_one_doctor, rows, week_later, writes
 
 UPDATE, GET = "update_appointment", "get_appointment"
 pytestmark = pytest.mark.sandbox(appointments=250, limits=FAST)

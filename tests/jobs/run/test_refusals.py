@@ -17,8 +17,8 @@ from leadconnector_async._api.errors import read_error
 from leadconnector_async.jobs.states import Stopped, describe_stop, wait_out
 from leadconnector_async.sandbox import Sandbox
 
-from ..conftest import MakeClient
-from .jobbing import FAST, rows, run, week_later, writes
+from ...conftest import MakeClient
+from ..jobbing import FAST, rows, run, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 

@@ -14,7 +14,7 @@ from leadconnector_async.jobs.journal.rows import OpenRow
 from leadconnector_async.jobs.run import runner
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, exchange, of_one_doctor, rows, select, week_later, writes
+from ..jobbing import FAST, exchange, of_one_doctor, rows, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 

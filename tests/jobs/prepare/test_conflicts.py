@@ -10,7 +10,7 @@ from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, at, exchange, of_one_doctor, picture, rows, run, select, writes
+from ..jobbing import FAST, at, exchange, of_one_doctor, picture, rows, run, select, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 

@@ -17,7 +17,7 @@ from leadconnector_async.jobs.plan.files import write_csv
 from leadconnector_async.jobs.plan.rows import defuse, restore
 from leadconnector_async.jobs.report.html_report import build_table
 
-PLANS = Path(__file__).parent.parent / "samples" / "plans"
+PLANS = Path(__file__).parents[2] / "samples" / "plans"
 MOVE = AppointmentUpdate(start_time="2027-03-17T08:00:00-05:00", end_time="2027-03-17T08:15:00-05:00")
 DANGEROUS = st.text(st.sampled_from("'=+-@\t\r\n＝＋－＠ab;,\"|!"), min_size=1)
 

@@ -17,7 +17,7 @@ from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal.database import Connect
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import FAST, WEEK, at, rows, writes
+from ..jobbing import FAST, WEEK, at, rows, writes
 
 ROWS = 60
 pytestmark = pytest.mark.sandbox(limits=FAST, appointments=ROWS)

@@ -13,8 +13,8 @@ from leadconnector_async import LeadConnector
 from leadconnector_async.jobs.report.stats import count_days, count_latencies, count_locations, count_throughput
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import rows
-from .shelf import keep, look, retitle, write
+from ..jobbing import rows
+from ..shelf import keep, look, retitle, write
 
 ALONE = {"meta", "br"}
 REFERRING = {"src", "href", "xlink:href", "srcset", "data", "action", "poster", "background"}

@@ -9,8 +9,8 @@ from leadconnector_async import AppointmentUpdate, InvalidRequestError, LeadConn
 from leadconnector_async.jobs import BulkJob, update_many
 from leadconnector_async.sandbox import Sandbox
 
-from ..conftest import MakeClient
-from .jobbing import FAST, picture, rows, writes
+from ...conftest import MakeClient
+from ..jobbing import FAST, picture, rows, writes
 
 pytestmark = pytest.mark.sandbox(appointments=12, locations=2, limits=FAST)
 

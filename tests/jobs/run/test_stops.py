@@ -19,7 +19,7 @@ from leadconnector_async.jobs.run import execute
 from leadconnector_async.reschedule.apply import Operations, Planned, Update
 from leadconnector_async.sandbox import Limits, Sandbox
 
-from .jobbing import FAST, at, exchange, of_one_doctor, rows, run, select, week_later, writes
+from ..jobbing import FAST, at, exchange, of_one_doctor, rows, run, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 

@@ -21,8 +21,8 @@ from leadconnector_async.jobs.journal.tables import set_fact
 from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox
 
-from .jobbing import rows, run, writes
-from .shelf import keep, retitle, write
+from ..jobbing import rows, run, writes
+from ..shelf import keep, retitle, write
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30) | st.sampled_from(
     ["=1+1", "+49 30", "-", "@home", 'a,"b"', "a\rb", "a\r\nb", "a;b;c;d", "'", "\ufeffx", "true", "a\u2028b"]

@@ -1,0 +1,1 @@
+"""Tests of one package; the layout mirrors the library."""
