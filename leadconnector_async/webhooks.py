@@ -76,8 +76,7 @@ class WebhookEvent(Struct, frozen=True, kw_only=True):
     """The location of the event. Compare it with your own: events of others are signed with the same key."""
     webhook_id: str | None = None
     """The same for each delivery of an event. Record the ids that you have processed and skip them, because an
-    event
-    can be delivered more than once [doc]; the package keeps no record."""
+    event can be delivered more than once [doc]; the package keeps no record."""
     timestamp: datetime | None = None
     """When the event was first sent [guess]."""
     appointment: Appointment | None = None
