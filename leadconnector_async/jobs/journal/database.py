@@ -173,11 +173,17 @@ def _make_private(path: str) -> None:
 
 
 def _connect_to_read(path: str) -> sqlite3.Connection:
-    return _set_up(
-        sqlite3.connect(
-            f"{Path(os.path.abspath(path)).as_uri()}?mode=ro", isolation_level=None, timeout=10.0, uri=True
-        )
-    )
+    """Open it read-only; in a folder that cannot be written to as well, if no process has it open."""
+    uri = Path(os.path.abspath(path)).as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=10.0, uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:  # SQLite could not create the files that its readers share
+        connection.close()
+        if os.path.exists(f"{path}-wal"):
+            raise
+        connection = sqlite3.connect(f"{uri}?immutable=1", isolation_level=None, uri=True)
+    return _set_up(connection)
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -7,9 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -123,6 +125,35 @@ async def test_status_reads_format_2_and_writes_nothing(folder: Path, client: Le
     assert {name: after[name] for name in before} == before
     assert {name.rsplit("-")[-1] for name in after.keys() - before.keys()} <= {"wal", "shm"}
     assert not any(content for name, content in after.items() if name.endswith("-wal"))
+
+
+@contextmanager
+def without_write_access(folder: Path) -> Iterator[None]:
+    """As a user who may only read the folder; for root, that is another user."""
+    is_root = os.geteuid() == 0
+    folder.chmod(0o555)
+    (folder / "journal.sqlite").chmod(0o444)
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+async def test_status_reads_a_folder_that_it_cannot_write_to(folder: Path, client: LeadConnector) -> None:
+    """Such as a backup, or the job of another user: SQLite itself would want to create files beside it."""
+    await (await BulkJob.open(folder, client)).aclose()
+    with TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        other = Path(place, "job")
+        other.mkdir()
+        shutil.copy(folder / "journal.sqlite", other)
+        with without_write_access(other):
+            assert read_status(other).summary.counts == COUNTS
+        assert [path.name for path in other.iterdir()] == ["journal.sqlite"]
 
 
 async def test_a_journal_of_a_newer_format_is_refused(folder: Path, client: LeadConnector) -> None:
