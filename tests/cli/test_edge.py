@@ -222,13 +222,13 @@ def test_interrupts_are_caught_before_anything_heavy_is_imported() -> None:
 
 
 async def wait_for_first_line(pid: int) -> None:
-    """Until the process catches hangups, which the interpreter itself does not."""
-    bit = 1 << (signal.SIGHUP - 1)
+    """Until the process catches SIGTERM, which the interpreter itself does not, or has ended."""
+    bit = 1 << (signal.SIGTERM - 1)
     while True:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            caught = re.search(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
-            if caught is None or int(caught[1], 16) & bit:
-                return
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", status)
+        if caught is None or int(caught[1], 16) & bit or re.search(r"State:\s*Z", status):
+            return
         await asyncio.sleep(0.005)
 
 
