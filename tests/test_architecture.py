@@ -77,6 +77,7 @@ LAYERS = {
         exit_codes progress
         arguments connect output
         terminal
+        streams
     """,
     "jobs": """
         __init__

@@ -11,7 +11,7 @@ from .._start import end_quietly, ignore_interrupts
 def main() -> None:
     """Run the command line; without the extra `cli`, print how to install it."""
     end_quietly()
-    from .terminal import make_streams_lasting  # noqa: PLC0415 - from here on an interrupt is reported
+    from .streams import make_streams_lasting  # noqa: PLC0415 - from here on an interrupt is reported
 
     make_streams_lasting()
     try:

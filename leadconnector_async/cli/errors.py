@@ -21,7 +21,8 @@ from ..exceptions import LeadConnectorError, PlanError
 from .exit_codes import AT_ONCE, CAN_RESUME, DONE, FAILED, USAGE, code_for
 from .interrupt import Interrupted, catch_interrupts
 from .job_report import print_faults
-from .terminal import DOCUMENT, drop_output, forget_odd_width, make_consoles, print_line, take_failure
+from .streams import take_failure
+from .terminal import DOCUMENT, drop_output, forget_odd_width, make_consoles, print_line
 
 _LONGEST_LINE: Final = 2000
 

@@ -221,6 +221,24 @@ def test_interrupts_are_caught_before_anything_heavy_is_imported() -> None:
     }
 
 
+@pytest.mark.parametrize("missing", ["rich", "cyclopts"])
+def test_without_its_extra_the_command_line_says_how_to_get_it(missing: str) -> None:
+    """Exit code 2 and one line, whichever of its packages is missing."""
+    code = f"""if True:
+        import sys
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] == {missing!r}:
+                    raise ModuleNotFoundError(name, name={missing!r})
+        sys.meta_path.insert(0, Finder())
+        from leadconnector_async.cli import main
+        main()
+    """
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)  # noqa: S603
+    assert ended.returncode == 2
+    assert ended.stderr == "The command line needs the extra cli: pip install 'leadconnector-async[cli]'\n"
+
+
 async def wait_for_first_line(pid: int) -> None:
     """Until the process catches SIGTERM, which the interpreter itself does not, or has ended."""
     bit = 1 << (signal.SIGTERM - 1)
