@@ -178,10 +178,11 @@ def _connect_to_read(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=10.0, uri=True)
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:  # SQLite could not create the files that its readers share
+    except BaseException as error:
         connection.close()
-        if os.path.exists(f"{path}-wal"):
+        if not isinstance(error, sqlite3.OperationalError) or os.path.exists(f"{path}-wal"):
             raise
+        # SQLite could not create the files that its readers share.
         connection = sqlite3.connect(f"{uri}?immutable=1", isolation_level=None, uri=True)
     return _set_up(connection)
 
