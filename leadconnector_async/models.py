@@ -28,8 +28,7 @@ MeetingLocationType: TypeAlias = Literal[
     "custom", "zoom", "gmeet", "phone", "address", "ms_teams", "google", "default"
 ]
 """The kinds of meeting location that can be set: seven of the reference [doc], and `default`, which responses
-contain
-and clients send in production [field]."""
+contain and clients send in production [field]."""
 
 
 AwareDatetime: TypeAlias = Annotated[datetime, Meta(tz=True)]

@@ -38,8 +38,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     pause of the location (429), and after a 401 one retry with a new token and one of a stray refusal."""
     deadline: float | None = None
     """Seconds for the whole call, waiting for a slot included. `None`: a call waits for its slot as long as it
-    takes;
-    `max_attempts` and `Timeouts` bound the rest."""
+    takes; `max_attempts` and `Timeouts` bound the rest."""
     backoff_base: float = 0.5
     """The first back-off is drawn at random between 0 and this; the range doubles with each further one."""
     backoff_cap: float = 30.0
@@ -48,8 +47,8 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """For writes whose response was lost, or was a 5xx. `"reconcile"` reads the event back and compares every
     field that was sent and can be read: if they are equal, the call succeeds; if they differ, it is sent again; if
     that cannot be determined, `OutcomeUnknownError`. `"retry"` sends again without reading: harmless to the
-    calendar, but
-    automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creations are never sent twice."""
+    calendar, but automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creations are never sent
+    twice."""
 
     def __post_init__(self) -> None:
         check_count("RetryPolicy.max_attempts", self.max_attempts, 1)

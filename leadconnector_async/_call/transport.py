@@ -283,8 +283,7 @@ class Progress(Masked, Struct):
 
     sent: bool = False
     """A byte of it may have reached the server. A body records when it is written. Without one, this is true as
-    soon as
-    aiohttp is called, unless a tunnel comes first: see `Transport.send`."""
+    soon as aiohttp is called, unless a tunnel comes first: see `Transport.send`."""
     response: aiohttp.ClientResponse | None = None
     """The response, from the moment that its headers came."""
     answered_at: float = 0.0

@@ -238,10 +238,10 @@ class BulkJob:
         began = loop.time()
         prepared = await self._unless_stopped(self._read_what_is_old())
         unread = prepared.stopped if prepared is not None else ()
-        reviewer = Verifier(self._journal, self._find_client, self._clock)
-        await self._unless_stopped(reviewer.resolve_unknown())
+        verifier = Verifier(self._journal, self._find_client, self._clock)
+        await self._unless_stopped(verifier.resolve_unknown())
         stopped = await self._run_once(limit, on_outcome, on_progress)
-        if not stopped and limit is None and await self._unless_stopped(reviewer.resolve_unknown()):
+        if not stopped and limit is None and await self._unless_stopped(verifier.resolve_unknown()):
             stopped = await self._run_once(limit, on_outcome, on_progress)
         again = {one.location_id for one in stopped}
         stopped = self._add_stop((*(one for one in unread if one.location_id not in again), *stopped))

@@ -92,21 +92,21 @@ class PlanResult(Struct, frozen=True):
     """Days on which something is planned, before it moves."""
 
 
-def build_plan(events: Iterable[Appointment], wish: PlanQuery) -> PlanResult:
-    """Plan what is wished for all events that can be changed, in the order of their times."""
+def build_plan(events: Iterable[Appointment], query: PlanQuery) -> PlanResult:
+    """Plan the requested changes of all events that can be changed, in the order of their times."""
     known = sorted(events, key=lambda event: (event.start_time or _LAST, event.id or ""))
-    first_day = wish.first_day or _find_first_day(known, wish)
+    first_day = query.first_day or _find_first_day(known, query)
     rows: list[Mapping[str, str]] = []
     left_out: list[tuple[str, str]] = []
     days: set[date | None] = set()
     for event in known:
-        planned = _find_reason(event, wish) or _plan(event, wish, first_day)
+        planned = _find_reason(event, query) or _plan(event, query, first_day)
         if isinstance(planned, str):
             left_out.append((event.id or "", planned))
         else:
             rows.append(planned)
-            days.add(_day_of(event, wish))
-    return PlanResult(tuple(rows), tuple(left_out), wish.columns, len(days))
+            days.add(_day_of(event, query))
+    return PlanResult(tuple(rows), tuple(left_out), query.columns, len(days))
 
 
 def write_plan(planned: PlanResult, format: PlanFormat) -> Iterator[str]:
@@ -118,18 +118,18 @@ def write_plan(planned: PlanResult, format: PlanFormat) -> Iterator[str]:
         yield _encode(row).decode() + "\n"
 
 
-def _find_first_day(events: Iterable[Appointment], wish: PlanQuery) -> date | None:
-    days = (_day_of(one, wish) for one in events if _find_reason(one, wish) is None)
+def _find_first_day(events: Iterable[Appointment], query: PlanQuery) -> date | None:
+    days = (_day_of(one, query) for one in events if _find_reason(one, query) is None)
     return min((day for day in days if day is not None), default=None)
 
 
-def _day_of(event: Appointment, wish: PlanQuery) -> date | None:
+def _day_of(event: Appointment, query: PlanQuery) -> date | None:
     if event.start_time is None:
         return None
-    return (event.start_time.astimezone(find_zone(wish.timezone)) if wish.timezone else event.start_time).date()
+    return (event.start_time.astimezone(find_zone(query.timezone)) if query.timezone else event.start_time).date()
 
 
-def _find_reason(event: Appointment, wish: PlanQuery) -> str | None:
+def _find_reason(event: Appointment, query: PlanQuery) -> str | None:
     """Why an event is not for this plan."""
     if not event.id:
         return "the server does not show its id"
@@ -137,9 +137,9 @@ def _find_reason(event: Appointment, wish: PlanQuery) -> str | None:
         return "it is deleted"
     if _is_master(event.id, event):
         return "it is the master of a series"
-    if wish.statuses and event.appointment_status not in wish.statuses:
+    if query.statuses and event.appointment_status not in query.statuses:
         return f"its status is {event.appointment_status}"
-    if not (wish.statuses or wish.include_cancelled) and event.appointment_status in _NOT_TO_MOVE:
+    if not (query.statuses or query.include_cancelled) and event.appointment_status in _NOT_TO_MOVE:
         return f"its status is {event.appointment_status}"
     return None
 
@@ -149,30 +149,30 @@ def _is_master(event_id: str, event: Appointment) -> bool:
     return not is_instance and bool(event.rrule is not None or event.is_recurring)
 
 
-def _plan(event: Appointment, wish: PlanQuery, first_day: date | None) -> Mapping[str, str] | str:
+def _plan(event: Appointment, query: PlanQuery, first_day: date | None) -> Mapping[str, str] | str:
     row = {"event_id": event.id or ""}
-    if wish.location_id is not None:
-        row["location_id"] = wish.location_id
-    if wish.moves:
+    if query.location_id is not None:
+        row["location_id"] = query.location_id
+    if query.moves:
         try:
-            times = _move(event, wish, first_day)
+            times = _move(event, query, first_day)
         except (ValueError, OverflowError) as error:
             return str(error)
         row |= {name: moment.isoformat() for name, moment in zip(TIMES, times, strict=True)}
-    row |= wish.changes
-    row |= {f"before_{name}": text for name in wish.watched if (text := _render(getattr(event, name)))}
+    row |= query.changes
+    row |= {f"before_{name}": text for name in query.watched if (text := _render(getattr(event, name)))}
     checked = read_row(1, row)
     return checked.reason if isinstance(checked, RowFault) else row
 
 
-def _move(event: Appointment, wish: PlanQuery, first_day: date | None) -> tuple[datetime, datetime]:
+def _move(event: Appointment, query: PlanQuery, first_day: date | None) -> tuple[datetime, datetime]:
     """The new start and end, at the offset of the zone on that day."""
     if event.start_time is None or event.end_time is None:
         raise ValueError("the server does not show when it is")
-    if wish.shift is not None:
-        start = apply_shift(event.start_time, wish.shift, wish.timezone)
+    if query.shift is not None:
+        start = apply_shift(event.start_time, query.shift, query.timezone)
     else:
-        zone, target = wish.timezone or "UTC", wish.shift_to or date.max
+        zone, target = query.timezone or "UTC", query.shift_to or date.max
         wall = event.start_time.astimezone(find_zone(zone)).replace(tzinfo=None)
         start = place(wall + (target - (first_day or wall.date())), zone)
     length = event.end_time.astimezone(UTC) - event.start_time.astimezone(UTC)
