@@ -16,6 +16,7 @@
     │   ├── StaleWebhookError        too old, from the future, or without a timestamp
     │   └── UnreadableWebhookError   signed, but its event cannot be read
     ├── TokenStoreError            stored tokens could not be read, locked or written
+    ├── StoreUnavailableError      the store that processes share could not be reached
     └── ApiError                   an error response
         ├── BadRequestError              400
         │   ├── SlotUnavailableError     400 or 422 "The slot you have selected is no longer available."
@@ -245,6 +246,10 @@ class UnreadableWebhookError(WebhookError):
 
 class TokenStoreError(LeadConnectorError):
     """The stored tokens could not be read, locked or written."""
+
+
+class StoreUnavailableError(LeadConnectorError):
+    """The store that processes share could not be reached, or did not respond in time."""
 
 
 class ApiError(LeadConnectorError):

@@ -22,6 +22,7 @@ LAYERS = {
         _oauth reschedule
         _call
         response webhooks
+        _sharing
         _limiter
         _retry
         _api recurrence
@@ -61,6 +62,9 @@ LAYERS = {
         backoff
         decide
         budget retry_after
+    """,
+    "_sharing": """
+        store
     """,
     "_validation": """
         arguments
@@ -162,6 +166,7 @@ AWAITING = {
     "_call.timeouts",
     "_limiter.limiter",
     "_limiter.lane",
+    "_sharing.store",
     "auth",
     "sandbox",
     "response",

@@ -16,6 +16,7 @@ from ..exceptions import (
     PermissionDeniedError,
     RateLimitedError,
     ServerError,
+    StoreUnavailableError,
     TokenStoreError,
     TransportError,
 )
@@ -58,6 +59,7 @@ _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
     (RateLimitedError, CAN_RESUME),
     (ServerError, CAN_RESUME),
     (TransportError, CAN_RESUME),
+    (StoreUnavailableError, CAN_RESUME),
     (DeadlineExceededError, CAN_RESUME),
 )
 _STOPS: Final = (

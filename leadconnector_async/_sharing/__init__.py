@@ -1,0 +1,1 @@
+"""What processes share: the store, and the budget of each location."""

@@ -1,0 +1,64 @@
+"""What the shared budget needs of a store: read a state with the store's time, and replace it if nobody else has.
+
+No lock and no transaction is held between the two, so a process that is frozen there blocks nobody.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from ..exceptions import StoreUnavailableError
+
+__all__ = ["MISSING", "STORE_SECONDS", "Reading", "Store", "StoreUnavailableError", "make_version"]
+
+MISSING: Final = ""
+"""The version of a state that does not exist."""
+STORE_SECONDS: Final = 1.0
+"""What a `read` or `swap` takes at most, connecting included; then it raises `StoreUnavailableError`."""
+
+
+class Reading(Struct, frozen=True):
+    """A state as it was read, and what the store said about itself in the same round trip."""
+
+    version: str
+    """Names this content and no other; `MISSING` if there is none."""
+    content: bytes | None
+    """`None` if the state does not exist, or no longer."""
+    now: float
+    """The store's raw clock in seconds: it may jump, and it begins anywhere."""
+    server: str
+    """Names the incarnation of the server: another name means that it was restarted, or is another server."""
+    uptime: float
+    """Seconds for which this incarnation has existed, at least."""
+
+
+class Store(Protocol):
+    """One store, opened by its first use; every method may be called from any event loop, also after a fork.
+
+    Raises `StoreUnavailableError` within `STORE_SECONDS` if the store cannot be reached, and `ConfigurationError`
+    if its tables are missing, or of another version. Both leave the store usable: the next call connects again.
+    """
+
+    async def read(self, key: str) -> Reading:
+        """The state of a key, and the store's time."""
+        ...
+
+    async def swap(self, key: str, version: str, content: bytes, keep_seconds: float) -> bool:
+        """Replace the state if it still has this version; returns whether it had.
+
+        After a `StoreUnavailableError` it is not known whether the state was replaced. A state that is not replaced
+        for `keep_seconds` may be deleted.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections. The next use opens them again."""
+        ...
+
+
+def make_version() -> str:
+    """A version that never recurs, not even after the store was restarted empty."""
+    return secrets.token_hex(8)
