@@ -28,6 +28,7 @@ async def sandbox(
     log_size: int = 10_000,
     max_requests: int = 100,
     interval: float = 10.0,
+    per_app: bool = False,
     fault: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Serve the local sandbox until interrupted. Prints one JSON line with everything needed to connect.
@@ -51,6 +52,8 @@ async def sandbox(
         Requests allowed in a window.
     interval
         Length of the window, in seconds.
+    per_app
+        Count the requests of each app by themselves: those of the OAuth app, and those of private tokens.
     fault
         A fault to script, such as `update_appointment=503`; may be repeated.
 
@@ -64,7 +67,7 @@ async def sandbox(
             appointments=appointments,
             locations=locations,
             log_size=log_size,
-            limits=Limits(max_requests=max_requests, interval=interval),
+            limits=Limits(max_requests=max_requests, interval=interval, per_app=per_app),
             faults=_read_faults(fault),
         )
     except ValueError as error:

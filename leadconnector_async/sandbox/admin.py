@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .app import SandboxApp
 from .models import BookedAppointment
-from .oauth import ALL_SCOPES
+from .oauth import ALL_SCOPES, PIT_APP
 from .rate_limits import Limits
 
 PREFIX: Final = "/_sandbox/"
@@ -38,6 +38,8 @@ class Target(Struct, frozen=True):
     """In the body of `POST /_sandbox/limits`, beside the limits, and of `POST /_sandbox/tokens`."""
 
     location_id: str | None = None
+    app: str = PIT_APP
+    """Of a token."""
 
 
 class Edit(Struct, frozen=True):
@@ -90,14 +92,15 @@ class Admin:
                 return {"planned": len(plan.faults)}
             case "POST limits":
                 limits = msgspec.json.decode(body, type=Limits)
-                self._app.set_limits(_read_target(body), limits)
+                self._app.set_limits(_read_target(body).location_id, limits)
                 return {"max_requests": limits.max_requests}
             case "POST reset":
                 self._reset()
                 return {"appointments": len(self._app.store)}
             case "POST tokens":
-                location_id = _read_target(body) or self._app.store.first_location.id
-                return {"token": self._app.tokens.issue("pit", location_id, ALL_SCOPES)}
+                target = _read_target(body)
+                location_id = target.location_id or self._app.store.first_location.id
+                return {"token": self._app.tokens.issue("pit", location_id, ALL_SCOPES, app=target.app)}
             case _:
                 raise KeyError(f"admin route {route}")
 
@@ -111,5 +114,5 @@ class Admin:
         return {"changed": edit.event_id}
 
 
-def _read_target(body: bytes) -> str | None:
-    return msgspec.json.decode(body or b"{}", type=Target).location_id
+def _read_target(body: bytes) -> Target:
+    return msgspec.json.decode(body or b"{}", type=Target)

@@ -145,9 +145,10 @@ class SandboxApp:
             return self._serve_token(entry, headers, read_form(body, headers))
         if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
-        entry.location_id = self.tokens.check(headers.get("authorization"), route.scope, entry.at).location_id
+        grant = self.tokens.check(headers.get("authorization"), route.scope, entry.at)
+        entry.location_id = grant.location_id
         version = _check_version(headers)
-        verdict = self.rate_limits.check(entry.location_id, entry.at)
+        verdict = self.rate_limits.check(entry.location_id, grant.app, entry.at)
         if not verdict.allowed:
             return _reject(verdict, self.rate_limits.get(entry.location_id))
         context = RequestContext(

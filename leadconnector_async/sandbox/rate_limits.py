@@ -33,6 +33,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Whether responses carry the six headers."""
     others: float = 0.0
     """Requests per second that other tools send to the same location."""
+    per_app: bool = False
+    """Whether each app has these limits to itself [doc], or all tools of the location share them [field]."""
 
     def __post_init__(self) -> None:
         check_number("max_requests", self.max_requests, 0)
@@ -41,6 +43,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         check_word("retry_after", self.retry_after, ("seconds", "date", "milliseconds", None))
         check_switch("headers", self.headers)
         check_duration("others", self.others, may_be_zero=True)
+        check_switch("per_app", self.per_app)
 
 
 class SlidingWindow:
@@ -139,18 +142,21 @@ class RateLimits:
         self.default = default
         self.by_location: dict[str, Limits] = {}
         """Of the locations that have limits of their own."""
-        self._limiters: dict[str, RateLimiter] = {}
+        self._limiters: dict[tuple[str, str | None], RateLimiter] = {}
+        """By location and app; the app is `None` where all of them count together."""
 
     def get(self, location_id: str) -> Limits:
         """The limits of a location."""
         return self.by_location.get(location_id, self.default)
 
-    def check(self, location_id: str, now: float) -> Verdict:
-        """Allow a request of a location and count it, or reject it."""
-        limiter = self._limiters.get(location_id)
+    def check(self, location_id: str, app: str, now: float) -> Verdict:
+        """Allow a request of an app for a location and count it, or reject it."""
+        limits = self.get(location_id)
+        counted = (location_id, app if limits.per_app else None)
+        limiter = self._limiters.get(counted)
         if limiter is None:
-            limiter = self._limiters[location_id] = RateLimiter(now, self.make_window())
-        return limiter.check(self.get(location_id), now)
+            limiter = self._limiters[counted] = RateLimiter(now, self.make_window())
+        return limiter.check(limits, now)
 
     def clear(self) -> None:
         """Forget what was counted; the limits stay."""

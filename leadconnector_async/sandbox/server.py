@@ -14,7 +14,7 @@ from .admin import PREFIX, Admin
 from .app import Response, SandboxApp
 from .faults import Fault, FaultScript, Quirks
 from .models import BookedAppointment
-from .oauth import ALL_SCOPES, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
+from .oauth import ALL_SCOPES, PIT_APP, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
 from .rate_limits import Limits
 from .request_log import RequestLog
 from .seed import build_id, build_store
@@ -198,9 +198,15 @@ class Sandbox:
         scopes: Iterable[str] = ALL_SCOPES,
         location_id: str | None = None,
         user_type: UserType = "Location",
+        app: str | None = None,
     ) -> str:
-        """Make another token."""
-        return self._app.tokens.issue(kind, location_id or self.location_id, scopes, user_type)
+        """Make another token.
+
+        `app` is whose requests it counts with under `Limits(per_app=True)`: `pit` for a Private Integration Token,
+        or else `client_id`.
+        """
+        app = app or (PIT_APP if kind == "pit" else self.client_id)
+        return self._app.tokens.issue(kind, location_id or self.location_id, scopes, user_type, app=app)
 
     @property
     def client_id(self) -> str:

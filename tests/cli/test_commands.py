@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from leadconnector_async import LeadConnector, OAuthApp
+from leadconnector_async import DeadlineExceededError, LeadConnector, OAuthApp, RateLimitedError, RetryPolicy
 from leadconnector_async.cli.demo import DemoReport, Step
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import Sandbox
@@ -122,6 +122,27 @@ async def test_the_sandbox_command_serves_many_locations_with_a_token_for_each()
             assert (await client.get_appointment(event_id)).location_id == location_id
     async with aiohttp.ClientSession() as session, session.get(f"{ready['url']}/_sandbox/requests") as response:
         assert [entry["location_id"] for entry in await response.json()] == ready["location_ids"][1:]
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 0
+
+
+async def test_the_sandbox_command_counts_each_app_by_itself_if_told_to() -> None:
+    """The private token and the OAuth app that it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "sandbox", "--max-requests", "1", "--interval", "60", "--per-app", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    app = OAuthApp(ready["client_id"], ready["client_secret"], base_url=ready["url"])
+    await app.exchange_code(ready["code"])
+    once = RetryPolicy(max_attempts=1, deadline=1.0)
+    event_id = next(csv.DictReader(PATH.read_text().splitlines()))["event_id"]
+    for token in (ready["token"], app.provider(ready["location_id"])):
+        async with LeadConnector(token, base_url=ready["url"], retry=once) as client:
+            assert await client.get_appointment(event_id)
+    async with LeadConnector(ready["token"], base_url=ready["url"], retry=once) as client:
+        with pytest.raises((RateLimitedError, DeadlineExceededError)):
+            await client.get_appointment(event_id)
     process.send_signal(signal.SIGINT)
     assert await process.wait() == 0
 
