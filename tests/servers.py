@@ -50,6 +50,10 @@ class StoreServer:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it, and remove its folder."""
         self.stop()
         shutil.rmtree(self.folder)
 

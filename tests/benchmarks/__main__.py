@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-KINDS = ("responses", "call", "import", "limiter", "bulk", "faults")
+KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing")
 
 if __name__ == "__main__":
-    kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] == ["against"] else ""
+    kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] in (["against"], ["sharing"]) else ""
     match kind:
         case "responses":
             from . import responses
@@ -16,6 +16,10 @@ if __name__ == "__main__":
             from . import against
 
             against.run(sys.argv[2:])
+        case "sharing":
+            from .sharing import command
+
+            command.run(sys.argv[2:])
         case "call":
             from . import call
 
