@@ -64,7 +64,8 @@ LAYERS = {
         budget retry_after
     """,
     "_sharing": """
-        store
+        exchange
+        state store
     """,
     "_validation": """
         arguments

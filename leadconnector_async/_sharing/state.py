@@ -1,0 +1,252 @@
+"""The shared state of one location, and what a process and the state tell each other.
+
+A process (*member*) sends a `Report` and gets a `Grant`; `exchange.exchange` is the arithmetic in between. All
+moments in a state are *state time*: seconds that only `clock.py` advances, from the store's clock. Members have no
+clock in common, so a report and a grant carry durations only.
+
+A *lease* is the right to send one request. Its number is never given out twice, so every report may be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+FORMAT: Final = 1
+"""Of an encoded state; one of another format counts as missing."""
+HOLD: Final = 2.0
+"""Seconds for which a lease may be sent after it was given out."""
+PROMISE_SECONDS: Final = 60.0
+"""For so long the share of a member that does not come any more is kept free: it may be cut off, and use it."""
+
+
+class Limits(Struct, frozen=True):
+    """What one process was configured with; what responses state goes before it."""
+
+    max_requests: int
+    interval: float
+    interactive_reserve: int | None = None
+    """Requests per interval that bulk calls leave free; `None` follows demand."""
+    daily: int = 200_000
+    daily_reserve: int = 0
+    """What bulk calls leave of the day."""
+    hold: float = HOLD
+
+
+class Stated(Struct, frozen=True, kw_only=True):
+    """What responses said, each the newest that this process saw; `None` for what none said, or not again."""
+
+    age: float
+    """Seconds since the response, when the report was written."""
+    max_requests: int | None = None
+    interval: float | None = None
+    remaining: int | None = None
+    daily_limit: int | None = None
+    daily_remaining: int | None = None
+    daily_reset: float | None = None
+    """Seconds until the daily budget is back, counted from the response."""
+
+
+class Use(Struct, frozen=True, array_like=True):
+    """A request that was answered or cut off, whether or not it had a lease."""
+
+    number: int
+    """Of its lease; random, of 62 bits, if it was sent without one."""
+    age: float
+    """Seconds since the response, when the report was written; negative if the server may still count it."""
+    bulk: bool
+
+
+class Sighting(Struct, frozen=True):
+    """What the last grant of a member lets it know of state time, at the next reading."""
+
+    epoch: str
+    server: str
+    clock: float
+    """The reference time in that grant."""
+    at_least: float
+    """Seconds from the end of that reading to the beginning of this one, by the member's monotonic clock."""
+    at_most: float
+    """Seconds from the beginning of that reading to the end of this one."""
+
+
+class Report(Struct, kw_only=True, frozen=True):
+    """What a member has done since its last grant, and what it wants. It may be sent any number of times."""
+
+    member: str
+    """Unique for every process, and made anew after a fork."""
+    limits: Limits
+    wall: float
+    """Wall-clock time in seconds; only how much it advanced is used, and only for a member without a sighting."""
+    sighting: Sighting | None = None
+    """`None` before the first grant. Taken after the reading; all ages are taken before it."""
+    held: list[int] = []
+    """Leases that are neither sent nor given up. One that is missing here and below is free at once."""
+    in_flight: list[int] = []
+    """Leases whose request was sent and not answered."""
+    used: list[Use] = []
+    local_in_flight: int = 0
+    """Requests in flight that were sent without a lease, while the store was away."""
+    bulk: int = 0
+    """Bulk calls that wait for a lease, beyond `held`; with those that are expected soon."""
+    interactive: int = 0
+    share: int = 0
+    """The share that this member holds at present: `Grant.share` of the newest grant that it got."""
+    promised: int = 0
+    """`Grant.promised` of that grant."""
+    leaving: bool = False
+    """The member is idle or closes: it gives up its share, and is no member until it comes again."""
+    dead: list[str] = []
+    """Members on the same machine that are known to have ended."""
+    stated: Stated | None = None
+    pause_seconds: float = 0.0
+    """What is left of a pause that a refusal to this member began."""
+
+
+class Grant(Struct, kw_only=True, frozen=True):
+    """What a member gets, and what it is told of the whole. Durations in seconds from the reading."""
+
+    epoch: str
+    """Names the state: another one means that the store has forgotten."""
+    server: str
+    clock: float
+    """The state's reference time at the reading: `Sighting.clock` of the next report."""
+    bulk: list[int] = []
+    """Leases for bulk calls. Each may be sent until `hold` after the exchange *began*, less a margin."""
+    interactive: list[int] = []
+    next_in: float | None = None
+    """When to ask again for what was not granted; `None` if all was."""
+    share: int = 0
+    """Requests that this member may send per interval once it has been cut off for `hold` and an interval."""
+    promised: int = 0
+    """The shares of all members."""
+    members: int = 1
+    max_requests: int
+    interval: float
+    stated: bool = False
+    """A response said what the limit is."""
+    hold: float = HOLD
+    reserve: int = 0
+    remaining: int = 0
+    """Slots that are free after this grant."""
+    foreign: float = 0.0
+    """Requests per interval of others, who do not use the store."""
+    pause_seconds: float = 0.0
+    recovering_seconds: float = 0.0
+    """For so long nothing is granted, because the store has forgotten what was granted before."""
+    daily_limit: int = 0
+    daily_remaining: int = 0
+    daily_reset: float | None = None
+
+
+class Lease(Struct, array_like=True):
+    """A slot that was given out and not reported back."""
+
+    member: str
+    bulk: bool
+    at: float
+    """When it was given out; the last time that it was reported in flight, if it was."""
+    in_flight: bool = False
+
+
+class Stamp(Struct, array_like=True):
+    """A slot that was used: free an interval after `at`."""
+
+    member: str
+    bulk: bool
+    at: float
+
+
+class Member(Struct, array_like=True):
+    """A process, as the state knows it."""
+
+    seen: float
+    """When it came last."""
+    share: int = 0
+    """The largest share that it may believe it has."""
+    bulk: int = 0
+    """Its wish that was not met, until `wish_until`."""
+    interactive: int = 0
+    wish_until: float = 0.0
+    waiting_since: float = 0.0
+    """Since when it has got nothing although it wanted."""
+    returning: bool = True
+    """It has come since the state was begun or found to be old."""
+
+
+class Day(Struct, array_like=True):
+    """The daily budget."""
+
+    limit: int
+    remaining: int
+    stated_at: float = float("-inf")
+    reset_at: float | None = None
+    probe_at: float | None = None
+    """When one request may try whether a spent budget with an unknown reset is back."""
+
+
+class BudgetState(Struct, kw_only=True):
+    """All that is shared of one location. Moments in state time."""
+
+    format: int = FORMAT
+    epoch: str
+    server: str
+    now: float
+    """State time of the last exchange: never ahead of the true time since the epoch began."""
+    clock: float
+    """The reference that members' sightings are held against; see `clock.py`."""
+    raw: float
+    """What the store's clock said then."""
+    wall: float
+    certain: bool = True
+    """The reference was checked against a sighting then."""
+    began: float
+    """When this state was begun."""
+    closed_until: float = 0.0
+    """Nothing is granted before, because something may have been forgotten."""
+    next_number: int
+    max_requests: int
+    interval: float
+    hold: float
+    limit_stated_at: float = float("-inf")
+    leases: dict[int, Lease] = {}
+    used: dict[int, Stamp] = {}
+    members: dict[str, Member] = {}
+    demand: list[float] = []
+    """The largest interactive use within each of the last intervals, the newest first."""
+    demand_at: float = 0.0
+    """When the newest of them began."""
+    lost_promises: int = 0
+    """Shares that members may hold of whom a forgotten state knew."""
+    lost_until: float = 0.0
+    remaining: int | None = None
+    """What the server said remains, by the newest response."""
+    remaining_at: float = float("-inf")
+    freed: int = 0
+    """Slots that have become free since then."""
+    foreign: float = 0.0
+    foreign_at: float = float("-inf")
+    pause_until: float = float("-inf")
+    day: Day
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(BudgetState)
+
+
+def encode(state: BudgetState) -> bytes:
+    """The state as a store keeps it."""
+    return _encode(state)
+
+
+def decode(content: bytes | None) -> BudgetState | None:
+    """The state that a store had; `None` if there is none, or none of this format."""
+    if content is None:
+        return None
+    try:
+        state = _decoder.decode(content)
+    except msgspec.MsgspecError:
+        return None
+    return state if state.format == FORMAT else None
