@@ -50,7 +50,7 @@ class Stated(Struct, frozen=True, kw_only=True):
 
 
 class Use(Struct, frozen=True, array_like=True):
-    """A request that was answered or cut off, whether or not it had a lease."""
+    """A request that is not in flight any more, whether or not it had a lease."""
 
     number: int
     """Of its lease; random, of 62 bits, if it was sent without one."""
@@ -85,10 +85,8 @@ class Report(Struct, kw_only=True, frozen=True):
     held: list[int] = []
     """Leases that are neither sent nor given up. One that is missing here and below is free at once."""
     in_flight: list[int] = []
-    """Leases whose request was sent and not answered."""
+    """Requests without a response yet: their leases, or the numbers of those that were sent without one."""
     used: list[Use] = []
-    local_in_flight: int = 0
-    """Requests in flight that were sent without a lease, while the store was away."""
     bulk: int = 0
     """Bulk calls that wait for a lease, beyond `held`; with those that are expected soon."""
     interactive: int = 0
@@ -97,7 +95,7 @@ class Report(Struct, kw_only=True, frozen=True):
     promised: int = 0
     """`Grant.promised` of that grant."""
     leaving: bool = False
-    """The member is idle or closes: it gives up its share, and is no member until it comes again."""
+    """The member is idle or closes: it gives up its share until it comes again."""
     dead: list[str] = []
     """Members on the same machine that are known to have ended."""
     stated: Stated | None = None
@@ -196,7 +194,7 @@ class BudgetState(Struct, kw_only=True):
     now: float
     """State time of the last exchange: never ahead of the true time since the epoch began."""
     clock: float
-    """The reference that members' sightings are held against; see `clock.py`."""
+    """The reference that members' sightings are compared with; see `clock.py`."""
     raw: float
     """What the store's clock said then."""
     wall: float
