@@ -42,7 +42,7 @@ LAYERS = {
     "_call": """
         pipeline
         attempt steps
-        state
+        fence state
         transport
         proxy
         base_url emit timeouts
@@ -163,6 +163,7 @@ AWAITING = {
     "token_stores",
     "_call.pipeline",
     "_call.attempt",
+    "_call.fence",
     "_call.transport",
     "_call.timeouts",
     "_limiter.limiter",

@@ -124,7 +124,7 @@ class Attempts:
         ticket = free or await self._take_slot(call, lane, loop, refreshed=refreshed)
         if isinstance(ticket, Failure):
             return ticket
-        call.sent = False  # or that of the last attempt would keep this slot taken
+        call.send_by, call.sent = ticket.send_by, False  # or that of the last attempt would keep this slot taken
         try:
             token = call.token = shared.tokens.fixed or call.token
             headers = self._headers if token == self._token else self._build_headers(token)
@@ -232,9 +232,9 @@ class Attempts:
         self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, refreshed: bool
     ) -> Ticket | Failure:
         """A token, then a slot: none is held while a token is fetched, which may take forever."""
-        tokens, returned = self._shared.tokens, False
+        tokens, returned = self._shared.tokens, call.returned
         if tokens.fixed is not None:
-            return await self._wait_for_slot(call, lane, loop)
+            return await self._wait_for_slot(call, lane, loop, returned=returned)
         failure = None if refreshed else await self._fetch(call, loop, tokens.fetch())
         while failure is None:
             self._shared.transport.open(loop)  # raises if it was closed in the meantime

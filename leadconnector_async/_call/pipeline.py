@@ -22,7 +22,7 @@ from ..policy import RetryPolicy
 from ..response import Response, collected
 from .attempt import Attempts
 from .emit import EventEmitter
-from .state import BUDGET_SPENT, CallState, Recovery, conclude, fail_deadline
+from .state import BUDGET_SPENT, LATE, CallState, Recovery, conclude, fail_deadline
 from .steps import (
     Charge,
     Charged,
@@ -140,6 +140,7 @@ class Pipeline:
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff, outcome: Response[T] | Failure
     ) -> Response[T] | Failure:
         """After a refusal of the token: what `choose_recovery` says, until it is believed."""
+        outcome = await self._send_late(call, loop, outcome)
         while isinstance(outcome, Failure) and (refusal := _classify(outcome)) is not None:
             recovery = call.recovery = call.recovery or Recovery()
             step = choose_recovery(recovery, refusal)
@@ -149,6 +150,15 @@ class Pipeline:
             elif step == "believe" or not await self._wait_for_stray(call, recovery, back_off, outcome):
                 return outcome if recovery.failure is None else Failure(recovery.failure, "final")
             outcome = await _guard(call, self._attempts.make(call, loop, refreshed=step == "refresh"))
+            outcome = await self._send_late(call, loop, outcome)
+        return outcome
+
+    async def _send_late(
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, outcome: Response[T] | Failure
+    ) -> Response[T] | Failure:
+        """Make the attempt again for as long as its slot runs out before it is sent."""
+        while outcome is LATE:
+            outcome = await _guard(call, self._attempts.make(call, loop, refreshed=True))
         return outcome
 
     async def _refresh(self, call: CallState[T], loop: asyncio.AbstractEventLoop, recovery: Recovery) -> bool:

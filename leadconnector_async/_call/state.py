@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 BUDGET_SPENT: Final = "It was not retried: after many recent failures, the location's retry budget is spent."
 
+LATE: Final = Failure(TransportError("The request was never sent: its slot ran out before."), "never_sent")
+"""Not an attempt: the call waits again for a slot, first in line."""
+
 
 class CallState(Progress, Generic[T], kw_only=True):
     """One call in progress."""
@@ -43,6 +46,8 @@ class CallState(Progress, Generic[T], kw_only=True):
     token: str = ""
     spent: tuple[str, ...] = ()
     """The tokens of earlier attempts: a server may echo these too."""
+    returned: bool = False
+    """It has had a slot that ran out before it was sent."""
     under_way: bool = False
     """A request was sent and its result is not known yet."""
     doubt: bool = False
@@ -98,6 +103,10 @@ class CallState(Progress, Generic[T], kw_only=True):
 
 def read_no_response(call: CallState[T], reply: NoResponse) -> Failure:
     """How far a request got that has no response."""
+    if reply.late:
+        call.attempts -= 1
+        call.returned = True
+        return LATE
     reason = call.hide(reply.reason)
     if reply.certificate:
         return Failure(TransportError(f"The server's certificate was rejected: {reason}."), "certificate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import warnings
 from collections.abc import Callable, Coroutine
@@ -72,12 +73,25 @@ class NoResponse(Masked, Struct, frozen=True):
     reason: str
     certificate: bool = False
     """The server's certificate was rejected."""
+    late: bool = False
+    """Its slot ran out before it was sent."""
 
 
 class Transport:
     """The connections of a client and of all its copies. Opened on first use, in the loop that uses it."""
 
-    __slots__ = ("_base", "_borrowed", "_closed", "_loop", "_prefix", "_route", "open_in", "session")
+    __slots__ = (
+        "_base",
+        "_borrowed",
+        "_closed",
+        "_loop",
+        "_prefix",
+        "_route",
+        "body_type",
+        "open_in",
+        "request_type",
+        "session",
+    )
 
     def __init__(
         self, base_url: URL, borrowed: aiohttp.ClientSession | None, route: ProxyRoute | None = None
@@ -86,6 +100,8 @@ class Transport:
         self._prefix = base_url.raw_path.rstrip("/")
         self._borrowed = borrowed
         self._route = route or ProxyRoute()
+        self.body_type: type[TrackedBody] = TrackedBody
+        self.request_type: type[CarefulRequest] = CarefulRequest
         self.session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.open_in: asyncio.AbstractEventLoop | None = None
@@ -101,7 +117,8 @@ class Transport:
         if self.session is None:
             if self._closed:
                 raise ConfigurationError("the client is closed; create a new one, or close it later")
-            self.session = _make_session() if self._borrowed is None else _borrow(self._borrowed)
+            careful = self.request_type
+            self.session = _make_session(careful) if self._borrowed is None else _borrow(self._borrowed, careful)
             self._loop = loop
             self.open_in = loop if self._borrowed is None else None
             if self._route:
@@ -160,7 +177,7 @@ class Transport:
                 response = await session.request(
                     request.operation.method,
                     url,
-                    data=None if request.body is None else TrackedBody(request.body, progress),
+                    data=None if request.body is None else self.body_type(request.body, progress),
                     headers=headers,
                     timeout=bounds,
                     allow_redirects=False,
@@ -172,8 +189,7 @@ class Transport:
             except StaleConnectionError:
                 continue  # aiohttp has closed it, so this ends with a new connection at the latest
             except Exception as error:
-                progress.sent = progress.sent and not isinstance(error, _NEVER_SENT)
-                return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
+                return _describe_failure(progress, error)
             except BaseException as error:
                 ended = error
                 break
@@ -182,6 +198,14 @@ class Transport:
             raise strip(ended)
         finally:
             del ended  # or it and the traceback would hold each other
+
+
+def _describe_failure(progress: Progress, error: Exception) -> RawResponse | NoResponse:
+    late = isinstance(error, LateError) or isinstance(error.__cause__, LateError)
+    progress.sent = progress.sent and not late and not isinstance(error, _NEVER_SENT)
+    if late:
+        return NoResponse(str(LateError()), late=True)
+    return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:
@@ -222,17 +246,17 @@ def _check_size(size: int) -> None:
         raise ValueError(f"the body is larger than {_LARGEST_BODY // 2**20} MiB")
 
 
-def _make_session() -> aiohttp.ClientSession:
+def _make_session(careful: type[CarefulRequest]) -> aiohttp.ClientSession:
     return _quiet(
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=CarefulRequest,
+            request_class=careful,
         )
     )
 
 
-def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+def _borrow(session: aiohttp.ClientSession, careful: type[CarefulRequest]) -> aiohttp.ClientSession:
     """A session of our own on the connections of a borrowed one, without its cookies and headers.
 
     The borrowed session itself is unchanged: what must be switched off here may be needed there.
@@ -242,7 +266,7 @@ def _borrow(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
             connector=session.connector,
             connector_owner=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=make_careful(getattr(session, "_request_class")),  # noqa: B009 - as below
+            request_class=make_careful(getattr(session, "_request_class"), careful),  # noqa: B009 - as below
             **{name: copy(getattr(session, f"_{name}")) for name in _RESPECTED},
         )
     )
@@ -290,6 +314,8 @@ class Progress(Masked, Struct):
     """That moment, by the loop's clock."""
     head: bytes = b""
     """The beginning of its body, if that came in parts."""
+    send_by: float = math.inf
+    """By when it must be sent, if its slot is shared: see `fence`."""
 
 
 class TrackedBody(BytesPayload):
@@ -311,6 +337,13 @@ class TrackedBody(BytesPayload):
         return super().write_with_length(writer, content_length)
 
 
+class LateError(Exception):
+    """The slot ran out; nothing was sent."""
+
+    def __str__(self) -> str:
+        return "its slot ran out before it was sent"
+
+
 class StaleConnectionError(aiohttp.ClientConnectionError):
     """The connection was closed, or written to, while it was idle; nothing was sent on it."""
 
@@ -327,12 +360,13 @@ class CarefulRequest(aiohttp.ClientRequest):
         return super().send(conn)
 
 
-def make_careful(request_class: type[aiohttp.ClientRequest]) -> type[aiohttp.ClientRequest]:
+def make_careful(
+    request_class: type[aiohttp.ClientRequest], careful: type[CarefulRequest]
+) -> type[aiohttp.ClientRequest]:
     """The request class of a borrowed session, made as careful."""
     if request_class is aiohttp.ClientRequest:
-        return CarefulRequest
-
-    return type(request_class.__name__, (CarefulRequest, request_class), {})
+        return careful
+    return type(request_class.__name__, (careful, request_class), {})
 
 
 def is_stale(connection: Connection) -> bool:

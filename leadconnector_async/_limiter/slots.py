@@ -64,6 +64,8 @@ class Ticket(Struct, frozen=True, gc=False):
     sent_at: float
     freed: int
     """How many slots had become free by then."""
+    send_by: float = math.inf
+    """By when it must be sent, by the clock of those who share the slots: see `_call.fence`."""
 
 
 class Refused(Struct, frozen=True):

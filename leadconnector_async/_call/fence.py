@@ -1,0 +1,84 @@
+"""The last check of a shared slot, right before the socket write.
+
+A slot that processes share may be used until a certain moment; after it, others count on the slot again. Waiting
+for a connection, or being frozen, may take longer than that, so the moment is checked where nothing waits any more.
+It travels in a context variable, past the layers of aiohttp. Without shared slots, nothing here is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Final, TypeAlias, TypeVar
+
+import aiohttp
+from aiohttp import abc
+from aiohttp.connector import Connection
+from multidict import CIMultiDict
+from yarl import URL
+
+from .._api.request import Request
+from .proxy import ProxyRoute
+from .transport import CarefulRequest, LateError, NoResponse, Progress, RawResponse, TrackedBody, Transport
+
+T = TypeVar("T")
+
+Clock: TypeAlias = Callable[[], float]
+"""A monotonic clock that is right even after the process was frozen."""
+
+_fence: Final[ContextVar[tuple[float, Clock] | None]] = ContextVar("leadconnector_async fence", default=None)
+
+
+class FencedTransport(Transport):
+    """A transport that writes nothing once the slot of a request has run out, by this clock."""
+
+    __slots__ = ("_clock",)
+
+    def __init__(
+        self, base_url: URL, borrowed: aiohttp.ClientSession | None, route: ProxyRoute | None, clock: Clock
+    ) -> None:
+        super().__init__(base_url, borrowed, route)
+        self.body_type, self.request_type = FencedBody, FencedRequest
+        self._clock = clock
+
+    async def send(
+        self,
+        session: aiohttp.ClientSession,
+        request: Request[T],
+        headers: CIMultiDict[str],
+        bounds: aiohttp.ClientTimeout,
+        progress: Progress,
+    ) -> RawResponse | NoResponse:
+        """Send one request, by the moment in `progress`."""
+        _fence.set((progress.send_by, self._clock))
+        return await super().send(session, request, headers, bounds, progress)
+
+
+class FencedRequest(CarefulRequest):
+    """A request that checks its slot and its connection."""
+
+    def send(self, conn: Connection) -> Coroutine[object, object, aiohttp.ClientResponse]:
+        """Send it. Raises `LateError`, and keeps the connection: the next slot may not last for another one."""
+        try:
+            _check()
+        except LateError:
+            conn.release()
+            raise
+        return super().send(conn)
+
+
+class FencedBody(TrackedBody):
+    """A body that checks the slot again: a task of its own writes it, and the loop turns before that."""
+
+    def write_with_length(
+        self, writer: abc.AbstractStreamWriter, content_length: int | None
+    ) -> Coroutine[object, object, None]:
+        """Write it. Raises `LateError`, and aiohttp closes the connection."""
+        _check()
+        return super().write_with_length(writer, content_length)
+
+
+def _check() -> None:
+    fence = _fence.get()
+    if fence is not None and fence[1]() >= fence[0]:
+        raise LateError
