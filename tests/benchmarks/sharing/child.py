@@ -14,8 +14,8 @@ ENDS_WITHIN = 20.0
 class Child:
     """Runs a module of the benchmark."""
 
-    def __init__(self, module: str) -> None:
-        command = [sys.executable, "-m", module]
+    def __init__(self, module: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", module, *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -3,10 +3,16 @@
 import argparse
 from collections.abc import Callable
 
-from . import bulk
+from . import bulk, faults, web
 from .rows import MODELS, STORES, Bench, open_bench
 
-ROWS: dict[str, Callable[[Bench], None]] = {"bulk": bulk.run_ours, "peers": bulk.run_peers}
+ROWS: dict[str, Callable[[Bench], None]] = {
+    "bulk": bulk.run_ours,
+    "peers": bulk.run_peers,
+    "holders": faults.run_holders,
+    "outages": faults.run_outages,
+    "web": web.run,
+}
 
 
 def run(arguments: list[str]) -> None:

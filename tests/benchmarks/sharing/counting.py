@@ -65,8 +65,11 @@ class Count(Struct, frozen=True):
 class CountingServer:
     """Starts and asks the process; one run at a time."""
 
+    def __init__(self, locations: int = LOCATIONS, appointments: int = APPOINTMENTS) -> None:
+        self._sizes = locations, appointments
+
     def __enter__(self) -> Self:
-        self._child = Child(__name__)
+        self._child = Child(__name__, *map(str, self._sizes))
         return self
 
     def __exit__(
@@ -93,8 +96,8 @@ class CountingServer:
 class _Server:
     """The process: answers questions on standard input, and requests on its port."""
 
-    def __init__(self) -> None:
-        self._sandbox = Sandbox(locations=LOCATIONS, appointments=APPOINTMENTS, strict=False, log_size=1_000_000)
+    def __init__(self, locations: int, appointments: int) -> None:
+        self._sandbox = Sandbox(locations=locations, appointments=appointments, strict=False, log_size=1_000_000)
         self._unused = iter(self._sandbox.location_ids)
         _slow_down(self._sandbox)
 
@@ -139,4 +142,4 @@ def _slow_down(sandbox: Sandbox) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_Server().run())
+    asyncio.run(_Server(*map(int, sys.argv[1:])).run())

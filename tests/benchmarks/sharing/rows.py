@@ -16,6 +16,8 @@ from .crew import Crew
 MOST = 100
 RESERVE = 5
 """What an idle front desk costs a job."""
+HOLD = 2.0
+"""Seconds within which a slot that was taken from the store must be used."""
 CALLS = 570
 """Six windows, with the reserve and without it."""
 MODELS: tuple[Algorithm, ...] = tuple(WINDOWS)

@@ -1,0 +1,5 @@
+"""What a store needs before it is used first."""
+
+
+def prepare(url: str) -> None:
+    """Create its tables."""

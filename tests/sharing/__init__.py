@@ -1,0 +1,1 @@
+"""Tests of `_sharing/` and of what stands on it."""
