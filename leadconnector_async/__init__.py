@@ -71,6 +71,7 @@ from .response import Response, with_response
 
 if TYPE_CHECKING:
     from .oauth import AppTokens, OAuthApp
+    from .shared import Shared
     from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
     from .tokens import StoredToken
 
@@ -120,6 +121,7 @@ __all__ = [
     "Response",
     "RetryPolicy",
     "ServerError",
+    "Shared",
     "SlotUnavailableError",
     "StaleWebhookError",
     "StoreUnavailableError",
@@ -144,6 +146,7 @@ _HOMES: Final = {
     "FileTokenStore": "token_stores",
     "MemoryTokenStore": "token_stores",
     "OAuthApp": "oauth",
+    "Shared": "shared",
     "StoredToken": "tokens",
     "TokenStore": "token_stores",
 }

@@ -5,13 +5,12 @@ Verified TLS, or loopback; nothing secret in the address itself.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Final
 
 from yarl import URL
 
 from .._secret import Held, Secret, conceal
-from .._validation.settings import check_line, find_text_fault
+from .._validation.settings import check_line, find_text_fault, is_loopback
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError
 
@@ -66,11 +65,3 @@ def read_url(name: str, value: object) -> URL:
     except Exception as error:
         raise ConfigurationError(f"{name} is not an address: {show_error(error)}") from None
     return url
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether what is sent to a host stays on this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -19,9 +19,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .._secret import Masked, Secret
-from .._validation.settings import check_kind
+from .._validation.settings import check_kind, is_loopback
 from ..exceptions import ConfigurationError
-from .base_url import is_loopback
 
 _HINT: Final = "set it to an address such as http://proxy.example.com:3128, or name the host in NO_PROXY"
 

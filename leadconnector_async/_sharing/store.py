@@ -54,6 +54,14 @@ class Store(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Connect, and check that the store can be used."""
+        ...
+
+    async def migrate(self) -> None:
+        """Create what the store needs, or bring it to this version."""
+        ...
+
     async def aclose(self) -> None:
         """Close the connections. The next use opens them again."""
         ...
@@ -62,3 +70,16 @@ class Store(Protocol):
 def make_version() -> str:
     """A version that never recurs, not even after the store was restarted empty."""
     return secrets.token_hex(8)
+
+
+def find_version_fault(name: str, found: int | None, wanted: int) -> str | None:
+    """Why a store's tables cannot be used by this version of the library; `None` if they can."""
+    if found == wanted:
+        return None
+    if found is not None and found > wanted:
+        return (
+            f"{name} has tables of version {found}, and this version of the library uses version {wanted}:"
+            " install the version that migrated it, or a newer one"
+        )
+    has = "has no tables yet" if found is None else f"has tables of version {found}, older than version {wanted}"
+    return f"{name} {has}; run: leadconnector shared migrate URL"

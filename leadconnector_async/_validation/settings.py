@@ -7,6 +7,7 @@ A value of any type can arrive here. No message is built from one but through `s
 from __future__ import annotations
 
 import inspect
+import ipaddress
 import math
 import os
 import re
@@ -173,3 +174,11 @@ def is_finite(value: object) -> TypeGuard[float]:
         return math.isfinite(value)
     except OverflowError:  # an integer that no float can hold
         return False
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether what is sent to a host stays on this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,145 @@
+"""One connection to a server per event loop: opened by its first use, replaced when it is broken.
+
+Drivers repeat, wait and cancel in their own ways: redis-py for seconds, psycopg by asking a server that hangs. So
+their work runs in a task of its own, and a caller that does not want it any more breaks the connection under it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, Protocol, TypeVar
+
+from ..exceptions import StoreUnavailableError
+from .store import STORE_SECONDS
+
+T = TypeVar("T")
+
+_INHERITED: Final[list[object]] = []
+"""Connections of the process that this one was forked from: closing one here would end it there."""
+
+
+class Connection(Protocol):
+    """An open connection of a driver. Its errors are `StoreUnavailableError` and `ConfigurationError` only."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it cannot be used any more."""
+        ...
+
+    def abandon(self) -> None:
+        """Break it at once: what waits for it ends. Never raises."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close it while nothing runs. Never raises."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class _Place(Generic[C]):
+    """The connection of one event loop, used by one task at a time."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.connection: C | None = None
+
+
+class ConnectionKeeper(Generic[C]):
+    """Runs work on a connection. `name` is what errors call the store.
+
+    `connect` opens a connection, and can be cancelled; `check` is done first on each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Awaitable[C]],
+        check: Callable[[C], Awaitable[object]] | None = None,
+    ) -> None:
+        self._name = name
+        self._connect = connect
+        self._check = check
+        self._process = os.getpid()
+        self._places: dict[asyncio.AbstractEventLoop, _Place[C]] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._name}>"
+
+    async def run(
+        self, work: Callable[[C], Awaitable[T]], *, seconds: float = STORE_SECONDS, may_repeat: bool = False
+    ) -> T:
+        """Do some work within `seconds`, connecting included. Raises `StoreUnavailableError`.
+
+        Work that `may_repeat` is done again on a new connection if an old one turns out to be closed.
+        """
+        place = self._find_place()
+        try:
+            async with asyncio.timeout(seconds), place.lock:
+                was_open = place.connection is not None
+                try:
+                    return await self._use(place, work)
+                except StoreUnavailableError:
+                    if not (may_repeat and was_open):
+                        raise
+                return await self._use(place, work)
+        except TimeoutError:
+            raise StoreUnavailableError(f"{self._name} did not respond within {seconds:g} s") from None
+
+    async def aclose(self) -> None:
+        """Close the connection of this loop, and those of loops that have ended."""
+        place = self._find_place()
+        async with place.lock:
+            connection, place.connection = place.connection, None
+            if connection is not None:
+                await connection.aclose()
+
+    def _find_place(self) -> _Place[C]:
+        if self._process != os.getpid():
+            _INHERITED.append(self._places)
+            self._process, self._places = os.getpid(), {}
+        loop = asyncio.get_running_loop()
+        place = self._places.get(loop)
+        if place is None:
+            for ended in [one for one in self._places if one.is_closed()]:
+                self._drop(self._places.pop(ended))
+            place = self._places[loop] = _Place()
+        return place
+
+    async def _use(self, place: _Place[C], work: Callable[[C], Awaitable[T]]) -> T:
+        """Needs the lock of the place."""
+        if place.connection is None:
+            place.connection = await self._connect()
+            if self._check is not None:
+                try:
+                    await self._shield(place, place.connection, self._check)
+                except BaseException:
+                    self._drop(place)
+                    raise
+        return await self._shield(place, place.connection, work)
+
+    async def _shield(self, place: _Place[C], connection: C, work: Callable[[C], Awaitable[T]]) -> T:
+        task = asyncio.ensure_future(work(connection))
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.add_done_callback(_retrieve_error)
+            self._drop(place)
+            raise
+        if connection.is_broken:
+            self._drop(place)
+        return task.result()
+
+    def _drop(self, place: _Place[C]) -> None:
+        connection, place.connection = place.connection, None
+        if connection is not None:
+            connection.abandon()
+
+
+def _retrieve_error(task: asyncio.Future[T]) -> None:
+    """Nobody waits for it any more, so asyncio need not report that its error was never retrieved."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,301 @@
+"""SQLite as the store of the processes on one machine: one file, no server.
+
+The time is that of the machine: it counts from the start of the machine, and no adjustment of the clock moves it. A
+statement is a transaction of its own, so a process that is killed or frozen between two of them holds no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from .._files import sync_folder
+from .._validation.text import escape, show_error
+from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
+from .mounts import find_network
+from .store import MISSING, STORE_SECONDS, Reading, find_version_fault, make_version
+from .url import StoreAddress
+
+T = TypeVar("T")
+
+SCHEMA_VERSION: Final = 1
+_APPLICATION: Final = 0x6C656164
+"""`PRAGMA application_id`: the file is a store of this library."""
+_TABLES: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS leadconnector_states (
+    key TEXT PRIMARY KEY, version TEXT NOT NULL, content BLOB NOT NULL, kept_until REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS leadconnector_tokens (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS leadconnector_token_locks (
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, until DOUBLE PRECISION NOT NULL
+);
+CREATE TABLE IF NOT EXISTS leadconnector_boots (name TEXT PRIMARY KEY, began REAL NOT NULL);
+PRAGMA application_id = 1818583396;
+PRAGMA user_version = 1;
+COMMIT;
+"""
+_READ: Final = "SELECT version, content FROM leadconnector_states WHERE key = ?"
+_ADD: Final = """
+INSERT INTO leadconnector_states (version, content, kept_until, key) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO NOTHING
+"""
+_REPLACE: Final = """
+UPDATE leadconnector_states SET version = ?, content = ?, kept_until = ? WHERE key = ? AND version = ?
+"""
+_SWEEP: Final = "DELETE FROM leadconnector_states WHERE kept_until < ?"
+_SWEEP_EVERY: Final = 1000
+_BUSY_SECONDS: Final = 0.8
+"""How long a statement waits for another process, less than the caller does."""
+_SAME_BOOT: Final = 5.0
+"""Seconds by which estimates of the same start may differ; no machine starts twice within them."""
+_NOT_OURS: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+class SQLiteFile:
+    """A connection in a thread of its own: opened by its first use, again after a fork or a failure.
+
+    `synchronous` is that of SQLite: with `NORMAL`, what was committed survives the end of the process; with `FULL`,
+    a power failure too. Raises `StoreUnavailableError` and `ConfigurationError` only.
+    """
+
+    def __init__(self, path: str, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._process = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._inode = (0, 0)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path!r}>"
+
+    async def run(self, work: Callable[[sqlite3.Connection], T], seconds: float = STORE_SECONDS) -> T:
+        """Do some work with the connection. A caller that is cancelled does not stop it.
+
+        Each statement is committed by itself, unless the work begins a transaction.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(seconds):
+                return await loop.run_in_executor(self._find_thread(), self._work, work)
+        except TimeoutError:
+            name = escape(self._path)
+            raise StoreUnavailableError(f"{name} could not be used within {seconds:g} s") from None
+
+    async def aclose(self) -> None:
+        """Close the file. The next use opens it again."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._process == os.getpid():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STORE_SECONDS):
+                    await asyncio.get_running_loop().run_in_executor(thread, self._close)
+            thread.shutdown(wait=False)
+
+    def _find_thread(self) -> ThreadPoolExecutor:
+        if self._process != os.getpid():  # a connection must not be used after a fork, nor closed
+            _INHERITED.append((self._thread, self._connection))
+            self._process, self._thread, self._connection = os.getpid(), None, None
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "leadconnector-sqlite")
+        return self._thread
+
+    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        fault: LeadConnectorError
+        try:
+            return work(self._find_connection())
+        except (sqlite3.Error, OSError) as error:
+            fault = self._explain(error)
+        self._close()
+        raise fault from None
+
+    def _find_connection(self) -> sqlite3.Connection:
+        """Another one if the file was removed or replaced: whoever opens it now has another."""
+        if self._connection is not None and self._inode != _find_inode(self._path):
+            self._close()
+        if self._connection is None:
+            check_place(self._path)
+            connection = _connect(self._path, self._synchronous)
+            try:
+                self._check_tables(connection)
+                self._inode = _find_inode(self._path)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
+        """Create the tables in a new file."""
+        found = _get_number(connection, "user_version")
+        if found == 0 and _get_number(connection, "schema_version") == 0:
+            connection.executescript(_TABLES)
+            found = _get_number(connection, "user_version")
+        name = escape(self._path)
+        if _get_number(connection, "application_id") != _APPLICATION:
+            raise ConfigurationError(f"{name} is a database of another program; choose another file")
+        if fault := find_version_fault(name, found, SCHEMA_VERSION):
+            raise ConfigurationError(fault)
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _explain(self, error: sqlite3.Error | OSError) -> LeadConnectorError:
+        name = escape(self._path)
+        if getattr(error, "sqlite_errorcode", None) in _NOT_OURS:
+            return ConfigurationError(f"{name} is not an SQLite database, or damaged: move it away ({error})")
+        return StoreUnavailableError(f"{name} could not be used ({show_error(error)})")
+
+
+_INHERITED: Final[list[object]] = []
+
+
+class SQLiteStore:
+    """States in a table of a file."""
+
+    def __init__(self, address: StoreAddress) -> None:
+        self._path = address.path
+        self._file = SQLiteFile(address.path)
+        self._swaps = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path!r}>"
+
+    async def read(self, key: str) -> Reading:
+        """The state of a key, and the machine's time."""
+
+        def work(connection: sqlite3.Connection) -> Reading:
+            version, content = connection.execute(_READ, (key,)).fetchone() or (MISSING, None)
+            now = read_clock()
+            return Reading(version, content, now, f"machine {find_boot(connection)}", now)
+
+        return await self._file.run(work)
+
+    async def swap(self, key: str, version: str, content: bytes, keep_seconds: float) -> bool:
+        """Replace the state if it still has this version."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            now = time.time()
+            values = (make_version(), content, now + keep_seconds, key)
+            if version == MISSING:
+                changed = connection.execute(_ADD, values)
+            else:
+                changed = connection.execute(_REPLACE, (*values, version))
+            if self._swaps % _SWEEP_EVERY == 0:
+                connection.execute(_SWEEP, (now,))
+            self._swaps += 1
+            return changed.rowcount == 1
+
+        return await self._file.run(work)
+
+    async def migrate(self) -> None:
+        """Create the file and its tables."""
+        await self.check()
+
+    async def check(self) -> None:
+        """Open the file, and check its tables."""
+        await self._file.run(lambda connection: None)
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        await self._file.aclose()
+
+
+def check_place(path: str) -> None:
+    """Create the file for its owner only, or check an existing one. Raises `ConfigurationError` and `OSError`.
+
+    An existing file is not opened here: closing it would release the locks that SQLite has on it in this process.
+    """
+    name, folder = escape(path), os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise ConfigurationError(f"{name} cannot be created: the folder {escape(folder)} does not exist")
+    if kind := find_network(folder):
+        raise ConfigurationError(
+            f"{name} is on a network file system ({kind}), where SQLite cannot be shared: choose a local folder, or"
+            " share a postgresql:// or rediss:// server"
+        )
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        sync_folder(path)
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ConfigurationError(f"{name} is not a file")
+    if sys.platform == "win32":
+        return
+    if found.st_uid not in (os.geteuid(), 0):
+        raise ConfigurationError(f"{name} belongs to another user: choose another file")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise ConfigurationError(f"{name} can be used by other users; run: chmod 600 {name}")
+
+
+def read_clock() -> float:
+    """Seconds since the machine was started, the same in all its processes; time asleep counts where it can."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+def find_boot(connection: sqlite3.Connection) -> str:
+    """Names this start of the machine: the kernel's name for it, or an estimate that the processes agree on."""
+    return _read_boot_id() or estimate_boot(connection, time.time() - read_clock())
+
+
+@cache
+def _read_boot_id() -> str | None:
+    """Linux has one."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def estimate_boot(connection: sqlite3.Connection, began: float) -> str:
+    """The name of the start at about this time, as the first process that needed it wrote it down."""
+    find = "SELECT name FROM leadconnector_boots WHERE abs(began - ?) < ? ORDER BY abs(began - ?) LIMIT 1"
+    found = connection.execute(find, (began, _SAME_BOOT, began)).fetchone()
+    if found is None:
+        name = f"{began:.0f}"
+        connection.execute("INSERT OR IGNORE INTO leadconnector_boots VALUES (?, ?)", (name, began))
+        return name
+    return str(found[0])
+
+
+def _connect(path: str, synchronous: str) -> sqlite3.Connection:
+    uri = f"{Path(path).as_uri()}?mode=rw"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
+    )
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _get_number(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _find_inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,1 @@
+"""Neighbours of the library, one module each, each behind an extra; imported only when they are used."""

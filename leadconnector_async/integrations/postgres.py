@@ -1,0 +1,265 @@
+"""Postgres as the store that processes share. Needs the extra `cluster`.
+
+Every statement is a transaction of its own: a client that is frozen or killed between two of them holds no lock.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final, LiteralString, TypeAlias
+
+import psycopg
+from msgspec import Struct, convert
+from psycopg.conninfo import make_conninfo
+
+from .._secret import Secret, strip
+from .._sharing.connection import ConnectionKeeper
+from .._sharing.store import MISSING, Reading, find_version_fault, make_version
+from .._sharing.url import StoreAddress, redact
+from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
+
+Value: TypeAlias = str | bytes | int | float | None
+Row: TypeAlias = tuple[object, ...]
+
+_PORT: Final = "5432"
+_LOCK: Final = 7_236_841_900_152
+"""Names the advisory lock of migrations: any number that nobody else uses."""
+_SWEEP_EVERY: Final = 1000
+"""Swaps of a process between two deletions of what is kept no longer."""
+_MIGRATE_SECONDS: Final = 60.0
+_MIGRATIONS: Final[tuple[LiteralString, ...]] = (
+    # Unlogged: no write waits for the disk. A crash empties the table, which the members notice, as they know what
+    # they hold. A state of a few KB stays in its row, and an update beside it, without touching an index.
+    """
+    CREATE UNLOGGED TABLE leadconnector_states (
+        key text PRIMARY KEY, version text NOT NULL, content bytea NOT NULL, kept_until timestamptz NOT NULL
+    ) WITH (fillfactor = 50, toast_tuple_target = 8160);
+    ALTER TABLE leadconnector_states ALTER COLUMN content SET STORAGE MAIN;
+    CREATE TABLE leadconnector_tokens (name text PRIMARY KEY, value bytea NOT NULL);
+    CREATE TABLE leadconnector_token_locks (
+        name text PRIMARY KEY, holder text NOT NULL, until double precision NOT NULL
+    );
+    """,
+)
+_GET_VERSION: Final = "SELECT max(version) FROM leadconnector_schema"
+_READ: Final = """
+    SELECT coalesce(state.version, ''), state.content, extract(epoch FROM clock_timestamp())::float8,
+           extract(epoch FROM pg_postmaster_start_time())::float8
+    FROM (VALUES (%s)) AS wanted (key) LEFT JOIN leadconnector_states AS state USING (key)
+"""
+_ADD: Final = """
+    INSERT INTO leadconnector_states (version, content, kept_until, key)
+    VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s), %s) ON CONFLICT (key) DO NOTHING RETURNING 1
+"""
+_REPLACE: Final = """
+    UPDATE leadconnector_states
+    SET version = %s, content = %s, kept_until = clock_timestamp() + make_interval(secs => %s)
+    WHERE key = %s AND version = %s RETURNING 1
+"""
+_SWEEP: Final = "DELETE FROM leadconnector_states WHERE kept_until < clock_timestamp()"
+_MISSING_TABLE: Final = ("42P01", "42703", "3F000")
+_SETTINGS: Final = ("28000", "28P01", "3D000", "42501")
+"""Codes for a password, a database or a privilege that only the user can correct."""
+_SETTING_TEXTS: Final = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "certificate",
+    "SSL",
+    "ProactorEventLoop",
+)
+"""The same in what libpq says while it connects, where there is no code."""
+
+
+class PostgresConnection:
+    """One session. Raises `StoreUnavailableError` and `ConfigurationError` only."""
+
+    def __init__(self, address: StoreAddress, connection: psycopg.AsyncConnection[Row]) -> None:
+        self._address = address
+        self._connection = connection
+        self._is_busy = False
+        self.is_broken = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._address.shown}>"
+
+    @classmethod
+    async def open(cls, address: StoreAddress) -> PostgresConnection:
+        """Connect, and check nothing. Must be bounded by the caller."""
+        settings = build_settings(address)
+        fault: LeadConnectorError
+        try:
+            given = Secret(make_conninfo("", **settings))
+            connection = await psycopg.AsyncConnection.connect(given, autocommit=True, prepare_threshold=None)
+            return cls(address, connection)
+        except (psycopg.Error, OSError, UnicodeError) as error:
+            fault = _explain_failure(address, error)
+        raise fault
+
+    async def fetch(self, statement: LiteralString, values: Sequence[Value] = ()) -> list[Row]:
+        """Run a statement; returns its rows. Never cancelled while it runs: `abandon` ends it."""
+        self._is_busy = True
+        fault: LeadConnectorError
+        try:
+            cursor = await self._connection.execute(statement, values or None)
+            return await cursor.fetchall() if cursor.description else []
+        except (psycopg.Error, OSError) as error:
+            fault = self._break(error)
+        finally:
+            self._is_busy = False
+        raise fault
+
+    async def check(self) -> None:
+        """Raise `ConfigurationError` unless the tables are those of this version of the library."""
+        fault = find_version_fault(self._address.shown, await self._get_version(), len(_MIGRATIONS))
+        if fault is not None:
+            raise ConfigurationError(fault)
+
+    async def migrate(self) -> None:
+        """Create or change the tables, in one transaction; another process that does the same waits."""
+        fault: LeadConnectorError | None = None
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                await self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)"
+                )
+                found = await self._get_version() or 0
+                for version, statements in enumerate(_MIGRATIONS[found:], found + 1):
+                    await self._connection.execute(statements)
+                    await self._connection.execute("INSERT INTO leadconnector_schema VALUES (%s)", (version,))
+        except (psycopg.Error, OSError) as error:
+            fault = self._break(error)
+        if fault is not None:
+            raise fault
+
+    def abandon(self) -> None:
+        """Close it. If a statement runs, its connection is broken instead, so that it ends at once."""
+        self.is_broken = True
+        with suppress(psycopg.Error, OSError, ValueError):
+            if self._is_busy:
+                with socket.socket(fileno=os.dup(self._connection.fileno())) as one:
+                    one.shutdown(socket.SHUT_RDWR)
+            else:
+                self._connection.pgconn.finish()
+
+    async def aclose(self) -> None:
+        """Close it."""
+        self.abandon()
+
+    async def _get_version(self) -> int | None:
+        return convert((await self.fetch(_GET_VERSION))[0][0], int | None)
+
+    def _break(self, error: BaseException) -> LeadConnectorError:
+        self.is_broken = True
+        self._connection.pgconn.finish()
+        return _explain_failure(self._address, error)
+
+
+class PostgresStore:
+    """States in a table. One connection per event loop."""
+
+    def __init__(self, address: StoreAddress) -> None:
+        self._address = address
+        self._keeper = keep_connection(address)
+        self._swaps = 0
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._address.shown}>"
+
+    async def read(self, key: str) -> Reading:
+        """The state of a key, and the server's time."""
+        rows = await self._keeper.run(lambda connection: connection.fetch(_READ, (key,)), may_repeat=True)
+        found = convert(rows[0], _Found)
+        return Reading(
+            found.version, found.content, found.now, f"postgres {found.started!r}", found.now - found.started
+        )
+
+    async def swap(self, key: str, version: str, content: bytes, keep_seconds: float) -> bool:
+        """Replace the state if it still has this version."""
+        values = (make_version(), content, keep_seconds, key)
+
+        async def work(connection: PostgresConnection) -> bool:
+            if version == MISSING:
+                rows = await connection.fetch(_ADD, values)
+            else:
+                rows = await connection.fetch(_REPLACE, (*values, version))
+            if self._swaps % _SWEEP_EVERY == 0:
+                await connection.fetch(_SWEEP)
+            self._swaps += 1
+            return bool(rows)
+
+        return await self._keeper.run(work)
+
+    async def migrate(self) -> None:
+        """Create or change the tables. Raises `ConfigurationError` if they are newer than this version."""
+        keeper = ConnectionKeeper(self._address.shown, partial(PostgresConnection.open, self._address))
+        try:
+            await keeper.run(PostgresConnection.migrate, seconds=_MIGRATE_SECONDS)
+        finally:
+            await keeper.aclose()
+        await self.check()
+
+    async def check(self) -> None:
+        """Connect, and check the tables."""
+        await self._keeper.run(PostgresConnection.check, may_repeat=True)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._keeper.aclose()
+
+
+def keep_connection(address: StoreAddress) -> ConnectionKeeper[PostgresConnection]:
+    """A connection per event loop, checked when it is opened."""
+    return ConnectionKeeper(address.shown, partial(PostgresConnection.open, address), PostgresConnection.check)
+
+
+class _Found(Struct, frozen=True, array_like=True):
+    version: str
+    content: bytes | None
+    now: float
+    started: float
+
+
+def build_settings(address: StoreAddress) -> dict[str, str]:
+    """What libpq is told. Everything that decides where it connects is explicit, so that no PG… variable does."""
+    given: dict[str, str | None] = {
+        "host": address.path or address.host,
+        "hostaddr": "",
+        "port": str(address.port or _PORT),
+        "dbname": address.database,
+        "user": address.user,
+        "password": address.password,
+        "gssencmode": "disable",
+        "target_session_attrs": "any",
+        "application_name": "leadconnector-async",
+        **address.options,
+    }
+    if address.options.get("sslmode", "").startswith("verify") and "sslrootcert" not in given:
+        given["sslrootcert"] = _find_certificates()
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _find_certificates() -> str | None:
+    """Libpq trusts no certificate authority unless told so; without a file of its own, take the system's."""
+    own = os.path.join(os.path.expanduser("~"), ".postgresql", "root.crt")
+    if os.environ.get("PGSSLROOTCERT") or os.path.exists(own):
+        return None
+    return ssl.get_default_verify_paths().cafile or "system"
+
+
+def _explain_failure(address: StoreAddress, error: BaseException) -> LeadConnectorError:
+    """Nothing of the driver's error is kept but its text: its frames hold the password."""
+    text, code = redact(address, error), getattr(error, "sqlstate", None)
+    strip(error)
+    if code in _MISSING_TABLE:
+        return ConfigurationError(find_version_fault(address.shown, None, len(_MIGRATIONS)) or "")
+    if code in _SETTINGS or (code is None and any(one in text for one in _SETTING_TEXTS)):
+        return ConfigurationError(f"{address.shown} cannot be used: {text}")
+    return StoreUnavailableError(f"{address.shown} could not be reached: {text}")

@@ -1,0 +1,203 @@
+"""Redis or Valkey as the store that processes share. Needs the extra `redis`.
+
+Each call is one script, which the server runs as a whole. Nothing is created beforehand, and a server that was
+restarted empty is used as it is: who reads its state learns from its run id that it has forgotten everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from functools import partial
+from typing import Final, TypedDict, cast
+
+from msgspec import Struct, convert
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+
+from .._secret import strip
+from .._sharing.connection import ConnectionKeeper
+from .._sharing.store import Reading, make_version
+from .._sharing.url import StoreAddress, redact
+from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
+
+_PORT: Final = 6379
+_PREFIX: Final = "leadconnector:state:"
+_READ: Final = """
+local state = redis.call('HMGET', KEYS[1], 'version', 'content')
+local now = redis.call('TIME')
+local info = redis.call('INFO', 'server')
+return {state[1] or '', state[2], tonumber(now[1]), tonumber(now[2]),
+        string.match(info, 'run_id:(%w+)') or '', tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or 0)}
+"""
+_SWAP: Final = """
+if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'content', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+_MILLION: Final = 1_000_000
+_FAILURES: Final = (RedisError, OSError, EOFError, UnicodeError)
+_SETTINGS: Final = (AuthenticationError, AuthorizationError, NoPermissionError, ssl.SSLCertVerificationError)
+"""What only the user can correct."""
+_SETTING_TEXTS: Final = ("certificate", "NOAUTH", "WRONGPASS", "out of range")
+
+
+class RedisConnection:
+    """One connection. Raises `StoreUnavailableError` and `ConfigurationError` only."""
+
+    def __init__(self, address: StoreAddress, connection: AbstractConnection) -> None:
+        self._address = address
+        self._connection = connection
+        self._task: asyncio.Task[object] | None = None
+        self.is_broken = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._address.shown}>"
+
+    @classmethod
+    async def open(cls, address: StoreAddress) -> RedisConnection:
+        """Connect and authenticate. Must be bounded by the caller."""
+        fault: LeadConnectorError
+        try:
+            connection = _build(address)
+            await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
+            return cls(address, connection)
+        except _FAILURES as error:
+            fault = _explain_failure(address, error)
+        raise fault
+
+    async def call(self, *command: str | bytes | int) -> object:
+        """Send a command; returns the response, undecoded. Whatever goes wrong, the connection is closed."""
+        self._task = asyncio.current_task()
+        fault: LeadConnectorError
+        try:
+            await self._connection.send_command(*command)
+            return cast("object", await self._connection.read_response(disable_decoding=True))
+        except _FAILURES as error:
+            fault = _explain_failure(self._address, error)
+            await self.aclose()
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            self._task = None
+        raise fault
+
+    def abandon(self) -> None:
+        """End the command that runs, which closes the connection."""
+        self.is_broken = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def aclose(self) -> None:
+        """Close it."""
+        self.is_broken = True
+        with suppress(*_FAILURES):
+            await self._connection.disconnect(nowait=True)
+
+
+class RedisStore:
+    """States as hashes. One connection per event loop."""
+
+    def __init__(self, address: StoreAddress) -> None:
+        self._address = address
+        self._keeper = keep_connection(address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._address.shown}>"
+
+    async def read(self, key: str) -> Reading:
+        """The state of a key, and the server's time."""
+        response = await self._keeper.run(
+            lambda connection: connection.call("EVAL", _READ, 1, f"{_PREFIX}{key}"), may_repeat=True
+        )
+        found = convert(response, _Found)
+        if not found.run_id:
+            raise ConfigurationError(f"{self._address.shown} cannot be used: INFO does not show its run_id")
+        now = found.seconds + found.microseconds / _MILLION
+        return Reading(found.version.decode(), found.content, now, f"redis {found.run_id.decode()}", found.uptime)
+
+    async def swap(self, key: str, version: str, content: bytes, keep_seconds: float) -> bool:
+        """Replace the state if it still has this version."""
+        kept = max(1, round(keep_seconds * 1000))
+        command = ("EVAL", _SWAP, 1, f"{_PREFIX}{key}", version, make_version(), content, kept)
+        return await self._keeper.run(lambda connection: connection.call(*command)) == 1
+
+    async def migrate(self) -> None:
+        """Nothing needs to be created; check that it can be used."""
+        await self.check()
+
+    async def check(self) -> None:
+        """Connect, and check that scripts and `INFO` are permitted."""
+        await self.read("")
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._keeper.aclose()
+
+
+class _Found(Struct, frozen=True, array_like=True):
+    version: bytes
+    content: bytes | None
+    seconds: int
+    microseconds: int
+    run_id: bytes
+    uptime: int
+
+
+def keep_connection(address: StoreAddress) -> ConnectionKeeper[RedisConnection]:
+    """A connection per event loop."""
+    return ConnectionKeeper(address.shown, partial(RedisConnection.open, address))
+
+
+def _build(address: StoreAddress) -> AbstractConnection:
+    """Without timeouts of its own, and without repeating anything."""
+    settings = _Settings(
+        db=int(address.database),
+        username=address.user,
+        password=address.password,
+        socket_timeout=None,
+        socket_connect_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        client_name="leadconnector-async",
+    )
+    if address.path:
+        return UnixDomainSocketConnection(path=address.path, **settings)
+    port = address.port or _PORT
+    if not address.is_tls:
+        return Connection(host=address.host, port=port, **settings)
+    return SSLConnection(
+        host=address.host,
+        port=port,
+        ssl_cert_reqs="required",
+        ssl_check_hostname=True,  # not the default of redis-py 5
+        ssl_ca_certs=address.options.get("ssl_ca_certs"),
+        ssl_certfile=address.options.get("ssl_certfile"),
+        ssl_keyfile=address.options.get("ssl_keyfile"),
+        **settings,
+    )
+
+
+class _Settings(TypedDict):
+    db: int
+    username: str | None
+    password: str | None
+    socket_timeout: float | None
+    socket_connect_timeout: float | None
+    retry: Retry
+    protocol: int
+    client_name: str
+
+
+def _explain_failure(address: StoreAddress, error: BaseException) -> LeadConnectorError:
+    """Nothing of the driver's error is kept but its text: its frames hold the password."""
+    text = redact(address, error)
+    strip(error)
+    if isinstance(error, _SETTINGS) or any(one in text for one in _SETTING_TEXTS):
+        return ConfigurationError(f"{address.shown} cannot be used: {text}")
+    return StoreUnavailableError(f"{address.shown} could not be reached: {text}")

@@ -1,0 +1,116 @@
+"""`Shared`: what the processes of an app share, named by one URL."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from ._secret import Held, Secret, conceal
+from ._sharing.sqlite import SQLiteStore
+from ._sharing.store import Store
+from ._sharing.url import StoreAddress, parse_address
+from ._validation.settings import check_line
+from .exceptions import ConfigurationError, StoreUnavailableError
+
+
+class Shared:
+    """The rate limits and tokens that all processes with the same URL and app share.
+
+    `url` is `sqlite:////FOLDER/FILE` for the processes of one machine, `postgresql://HOST/DATABASE`, or
+    `rediss://HOST` (Redis or Valkey). What goes to another machine must be encrypted, unless `allow_plaintext` says
+    that the network is private. `app` names the app whose limits these are: by default the OAuth client id, or
+    `pit` for private tokens. `key` encrypts stored tokens: by default `LEADCONNECTOR_KEY`; several, separated by
+    commas, can be rotated.
+
+    Use it as an async context manager, or call `aclose`. Raises `ConfigurationError`.
+    """
+
+    def __init__(
+        self, url: str, *, app: str | None = None, key: str | None = None, allow_plaintext: bool = False
+    ) -> None:
+        given, self._key = conceal(url), None if key is None else conceal(key)
+        del url, key
+        self._address = parse_address(given, allow_plaintext=allow_plaintext)
+        self._app = None if app is None else check_line("app", app)
+        self._store = _make_store(self._address)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._address.shown}>"
+
+    @property
+    def app(self) -> str | None:
+        """The app that was named; `None` for that of the client."""
+        return self._app
+
+    async def __aenter__(self) -> Self:
+        """Check the store's tables. A store that cannot be reached is not an error: calls wait, and it may return."""
+        try:
+            await self._store.check()
+        except StoreUnavailableError:
+            pass
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def migrate(self) -> None:
+        """Create the store's tables, or bring them to this version. Only one process at a time does it.
+
+        Needed once for Postgres, and again after an update that says so; SQLite creates its file by itself, and
+        Redis needs nothing. Raises `ConfigurationError` and `StoreUnavailableError`.
+        """
+        await self._store.migrate()
+
+    async def check(self) -> None:
+        """Connect, and check that the store can be used. Raises `ConfigurationError` and `StoreUnavailableError`."""
+        await self._store.check()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. A later use opens them again."""
+        await self._store.aclose()
+
+
+def get_store(shared: Shared) -> Store:
+    """The store of the budgets."""
+    return shared._store
+
+
+def get_address(shared: Shared) -> StoreAddress:
+    """Where the store is, for a store of tokens beside it."""
+    return shared._address
+
+
+def get_key(shared: Shared) -> Secret | Held | None:
+    """The key or keys for tokens, unchecked; `None` if none was given."""
+    return shared._key
+
+
+def _make_store(address: StoreAddress) -> Store:
+    """Each driver is an extra, and imported with its first use only."""
+    try:
+        match address.kind:
+            case "sqlite":
+                return SQLiteStore(address)
+            case "postgresql":
+                from .integrations.postgres import PostgresStore  # noqa: PLC0415 - see above
+
+                return PostgresStore(address)
+            case "redis":
+                from .integrations.redis import RedisStore  # noqa: PLC0415 - see above
+
+                return RedisStore(address)
+    except ModuleNotFoundError as error:
+        extra = {"psycopg": "cluster", "redis": "redis"}.get(error.name or "")
+        if extra is None:
+            raise
+    raise ConfigurationError(
+        f"{address.shown} needs the extra {extra}: pip install 'leadconnector-async[{extra}]'"
+    )
