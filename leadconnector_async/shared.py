@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from ._secret import Held, Secret, conceal
+from ._secret import conceal
 from ._sharing.sqlite import SQLiteStore
 from ._sharing.store import Store
 from ._sharing.url import StoreAddress, parse_address
 from ._validation.settings import check_line
 from .exceptions import ConfigurationError, StoreUnavailableError
+
+_EXTRAS: Final = {"postgresql": "cluster", "redis": "redis"}
+_DRIVERS: Final = ("psycopg", "redis")
 
 
 class Shared:
@@ -42,8 +45,18 @@ class Shared:
         """The app that was named; `None` for that of the client."""
         return self._app
 
+    @property
+    def address(self) -> StoreAddress:
+        """Where the store is: for this library, and without anything to see."""
+        return self._address
+
+    @property
+    def store(self) -> Store:
+        """The store of the budgets: for this library."""
+        return self._store
+
     async def __aenter__(self) -> Self:
-        """Check the store's tables. A store that cannot be reached is not an error: calls wait, and it may return."""
+        """Check the store's tables. A store that cannot be reached is not an error: it may return."""
         try:
             await self._store.check()
         except StoreUnavailableError:
@@ -70,7 +83,10 @@ class Shared:
         await self._store.migrate()
 
     async def check(self) -> None:
-        """Connect, and check that the store can be used. Raises `ConfigurationError` and `StoreUnavailableError`."""
+        """Connect, and check that the store can be used.
+
+        Raises `ConfigurationError` and `StoreUnavailableError`.
+        """
         await self._store.check()
 
     async def aclose(self) -> None:
@@ -78,23 +94,9 @@ class Shared:
         await self._store.aclose()
 
 
-def get_store(shared: Shared) -> Store:
-    """The store of the budgets."""
-    return shared._store
-
-
-def get_address(shared: Shared) -> StoreAddress:
-    """Where the store is, for a store of tokens beside it."""
-    return shared._address
-
-
-def get_key(shared: Shared) -> Secret | Held | None:
-    """The key or keys for tokens, unchecked; `None` if none was given."""
-    return shared._key
-
-
 def _make_store(address: StoreAddress) -> Store:
     """Each driver is an extra, and imported with its first use only."""
+    extra = _EXTRAS.get(address.kind, "")
     try:
         match address.kind:
             case "sqlite":
@@ -108,9 +110,6 @@ def _make_store(address: StoreAddress) -> Store:
 
                 return RedisStore(address)
     except ModuleNotFoundError as error:
-        extra = {"psycopg": "cluster", "redis": "redis"}.get(error.name or "")
-        if extra is None:
+        if error.name not in _DRIVERS:
             raise
-    raise ConfigurationError(
-        f"{address.shown} needs the extra {extra}: pip install 'leadconnector-async[{extra}]'"
-    )
+    raise ConfigurationError(f"{address.shown} needs the extra {extra}: pip install 'leadconnector-async[{extra}]'")

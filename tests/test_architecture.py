@@ -15,6 +15,7 @@ PACKAGE = Path(leadconnector_async.__file__).parent
 LAYERS = {
     "": """
         cli
+        integrations
         __init__
         jobs
         client oauth
@@ -22,6 +23,7 @@ LAYERS = {
         _oauth reschedule
         _call
         response webhooks
+        shared
         _sharing
         _limiter
         _retry
@@ -64,7 +66,8 @@ LAYERS = {
         budget retry_after
     """,
     "_sharing": """
-        exchange
+        exchange sqlite
+        connection mounts url
         state store
     """,
     "_validation": """
@@ -83,6 +86,9 @@ LAYERS = {
         arguments connect output
         terminal
         streams
+    """,
+    "integrations": """
+        postgres redis
     """,
     "jobs": """
         __init__
@@ -149,6 +155,8 @@ LAYERS = {
     """,
 }
 """Top first: a module imports from the layers below its own. An `__init__` without imports needs no layer."""
+OPENED_LAZILY = {("shared", "integrations.postgres"), ("shared", "integrations.redis")}
+"""The only upward imports: each driver is an extra, so its store is imported inside the function that opens it."""
 SANDBOX_MAY_USE = {"recurrence", "exceptions", "_validation"}
 MAY_USE_SANDBOX = {"cli"}
 AWAITING = {
@@ -168,10 +176,14 @@ AWAITING = {
     "_call.timeouts",
     "_limiter.limiter",
     "_limiter.lane",
+    "_sharing.connection",
+    "_sharing.sqlite",
     "_sharing.store",
     "auth",
+    "integrations",
     "sandbox",
     "response",
+    "shared",
 }
 """Modules and packages in which something waits; everything else is pure."""
 
@@ -214,7 +226,7 @@ def find_fault(module: str, used: str) -> str | None:
         return None if allowed else f"{module} imports {used}: the sandbox stands beside the layers"
     depth = next(k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     levels = LEVELS[".".join(one[:depth])]
-    if levels[one[depth]] < levels[other[depth]]:
+    if levels[one[depth]] < levels[other[depth]] or (module, used) in OPENED_LAZILY:
         return None
     return f"{module} imports {used}: {other[depth]} is not below {one[depth]}"
 
@@ -289,9 +301,20 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
     assert "aiohttp" in loaded
     heavy = {"aiohttp.web", "cyclopts", "rich", "httpx", "pydantic", "cryptography", "leadconnector_async.sandbox"}
+    heavy |= {"psycopg", "redis", "sqlite3", "leadconnector_async.integrations"}
     seldom = {
         "tenacity",
         "dateutil",
         *(f"leadconnector_async.{module}" for module in ("recurrence", "_rrule", "oauth", "_oauth")),
     }
     assert not (heavy | seldom) & set(loaded)
+
+
+def test_upward_imports_are_inside_functions() -> None:
+    """Those of stores: importing the module that opens them loads no driver."""
+    for module, used in OPENED_LAZILY:
+        tree = ast.parse(list_modules(PACKAGE)[module].read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        inside = {node.module for one in functions for node in ast.walk(one) if isinstance(node, ast.ImportFrom)}
+        outside = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+        assert used in inside - outside

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final, TypeAlias
@@ -19,6 +18,7 @@ _NETWORK: Final = frozenset(
 _FUSE: Final = ("fuse.", "macfuse", "osxfuse")
 _LOCAL_FUSE: Final = frozenset({"fuse.fuse-overlayfs", "fuse.ntfs-3g", "fuse.bindfs", "fuse.lxcfs"})
 _ESCAPES: Final = {"\\040": " ", "\\011": "\t", "\\012": "\n", "\\134": "\\"}
+_MOUNTINFO: Final = "/proc/self/mountinfo"
 _REMOTE_DRIVE: Final = 4
 _MOUNT_SECONDS: Final = 5.0
 
@@ -26,7 +26,7 @@ _MOUNT_SECONDS: Final = 5.0
 def find_network(folder: str) -> str | None:
     """The type of the network file system that a folder is on; `None` if it is on a local one, or unknown."""
     folder = os.path.realpath(folder)
-    if sys.platform == "win32":
+    if os.name == "nt":
         return _ask_windows(folder)
     with suppress(OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return choose_network(folder, _list_mounts())
@@ -62,8 +62,8 @@ def parse_mount_command(text: str) -> Iterator[Mount]:
 
 
 def _list_mounts() -> Iterator[Mount]:
-    if sys.platform == "linux":
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    if os.path.exists(_MOUNTINFO):
+        with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as file:
             return parse_mountinfo(file.read())
     listed = subprocess.run(["/sbin/mount"], check=True, capture_output=True, text=True, timeout=_MOUNT_SECONDS)
     return parse_mount_command(listed.stdout)

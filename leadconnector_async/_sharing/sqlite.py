@@ -75,7 +75,7 @@ class SQLiteFile:
         self._process = 0
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
-        self._inode = (0, 0)
+        self._inode: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path!r}>"
@@ -243,9 +243,8 @@ def check_place(path: str) -> None:
 
 def read_clock() -> float:
     """Seconds since the machine was started, the same in all its processes; time asleep counts where it can."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def find_boot(connection: sqlite3.Connection) -> str:

@@ -1,1 +1,1 @@
-"""Neighbours of the library, one module each, each behind an extra; imported only when they are used."""
+"""Neighbours of the library, one module each, behind an extra; whoever needs one loads it."""
