@@ -42,6 +42,7 @@ class Arrival(Struct, frozen=True):
     at: float
     """By the machine's monotonic clock, which all processes share."""
     status: int
+    event_id: str | None
 
 
 class Count(Struct, frozen=True):
@@ -117,7 +118,7 @@ class _Server:
 
     def count(self, location_id: str) -> Count:
         seen = [one for one in self._sandbox.requests if one.location_id == location_id]
-        return Count(tuple(Arrival(one.at, one.status or 0) for one in seen))
+        return Count(tuple(Arrival(one.at, one.status or 0, one.event_id) for one in seen))
 
     async def run(self) -> None:
         """Until standard input ends."""
