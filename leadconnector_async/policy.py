@@ -69,6 +69,10 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     """Requests in any window of `interval` seconds."""
     interval: float = 10.0
     """Length of the window, in seconds."""
+    interactive_reserve: int | None = None
+    """Of the requests of each window, how many bulk calls leave to interactive ones; less than `max_requests`.
+    `None`: as many as interactive calls used in the last windows, at least 5 % and one, at most half. 0: none. If
+    the location's limit is lower than `max_requests`, the reserve is reduced in proportion."""
 
     daily: int = 200_000
     """Requests in a day."""
@@ -78,6 +82,13 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_count("RateLimit.max_requests", self.max_requests, 1)
         check_seconds("RateLimit.interval", self.interval)
+        if self.interactive_reserve is not None:
+            check_count("RateLimit.interactive_reserve", self.interactive_reserve, 0)
+            if self.interactive_reserve >= self.max_requests:
+                raise ConfigurationError(
+                    f"RateLimit.interactive_reserve is {self.interactive_reserve}; it must be less than "
+                    f"max_requests, {self.max_requests}, or bulk calls would never be sent"
+                )
         check_count("RateLimit.daily", self.daily, 1)
         check_count("RateLimit.daily_reserve", self.daily_reserve, 0)
         if self.daily_reserve >= self.daily:

@@ -53,6 +53,7 @@ LAYERS = {
         limiter
         lane
         slots
+        reserve
         daily learned_limit
         congestion headers pause
     """,

@@ -81,20 +81,27 @@ class CongestionWindow:
 
     def decide_mode(self, now: float, interval: float) -> Mode:
         """Tell how freely the location sends."""
-        if not self._is_contended(now, interval):
+        if not self.is_contended(now, interval):
             return "burst"
         return "paced" if self._probe_interval <= _PROBE_INTERVAL else "shared"
 
-    def allows(self, now: float, interval: float, in_flight: int, own: int) -> bool:
-        """Whether one more may be sent beside those in flight. `own` are ours that the server may still count."""
-        contended = self._is_contended(now, interval)
-        if not in_flight:
-            return not contended or self._find_probe_time(interval) <= now
-        return in_flight < self._window and in_flight < self._compute_capacity(now, interval, own, contended)
+    def is_contended(self, now: float, interval: float) -> bool:
+        """Whether others were seen recently."""
+        return now - self._contended_at < _MEMORY * interval
 
-    def compute_next(self, now: float, interval: float) -> float:
+    def allows(self, now: float, interval: float, in_flight: int, own: int, kept: int = 0) -> bool:
+        """Whether one more may be sent beside those in flight. `own` are ours that the server may still count.
+
+        `kept`: how many of those that remain are left to others in addition.
+        """
+        contended = self.is_contended(now, interval)
+        if not in_flight:
+            return not contended or self._find_probe_time(interval, kept) <= now
+        return in_flight < self._window and in_flight < self._compute_capacity(now, interval, own, contended, kept)
+
+    def compute_next(self, now: float, interval: float, kept: int = 0) -> float:
         """When one may be sent by time alone, if none is in flight and no slot of ours becomes free before."""
-        return self._find_probe_time(interval) if self._is_contended(now, interval) else now
+        return self._find_probe_time(interval, kept) if self.is_contended(now, interval) else now
 
     def count_remaining(self, now: float, interval: float, in_flight: int) -> int:
         """What the server's last statement leaves, less what is in flight; large if it is too old to count."""
@@ -145,19 +152,16 @@ class CongestionWindow:
     def _margin(self) -> int:
         return math.ceil(_MARGIN * self.foreign)
 
-    def _is_contended(self, now: float, interval: float) -> bool:
-        return now - self._contended_at < _MEMORY * interval
-
-    def _compute_capacity(self, now: float, interval: float, own: int, contended: bool) -> float:
+    def _compute_capacity(self, now: float, interval: float, own: int, contended: bool, kept: int) -> float:
         """How many may be in flight at once."""
         if self.remaining is None:
             return math.inf
         if contended:
-            return _SHARE_AT_ONCE * own / (own + self.foreign) * (self.remaining - self._margin)
+            return _SHARE_AT_ONCE * own / (own + self.foreign) * (self.remaining - self._margin - kept)
         return self.remaining // 2 if now - self.stated_at > interval / 2 else self.remaining
 
-    def _find_probe_time(self, interval: float) -> float:
+    def _find_probe_time(self, interval: float, kept: int) -> float:
         """When to probe whether something remains, with none in flight."""
-        if self.remaining is None or self.remaining + self.freed > self._margin:
+        if self.remaining is None or self.remaining + self.freed > self._margin + kept:
             return -math.inf
         return self.stated_at + self._probe_interval * interval

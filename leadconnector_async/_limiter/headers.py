@@ -51,6 +51,8 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
     remaining: int
     """Requests remaining in the window, by our own count and by the server's; after a pause and at the start, fewer
     are sent at once."""
+    reserve: int = 0
+    """Requests of each window that bulk calls leave to interactive ones."""
     in_flight: int = 0
     """Requests in flight."""
     waiting: int = 0

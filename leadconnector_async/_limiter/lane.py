@@ -36,16 +36,16 @@ class Budget(Protocol):
         """Take a slot, if one more may be sent now. Returned by exactly one of `finish`, `refuse` and `free`."""
         ...
 
-    def compute_next(self, now: float) -> float | None:
-        """When to ask again by time alone; `None` if only a response can let one more go."""
+    def compute_next(self, now: float, *, bulk: bool = False) -> float | None:
+        """When to ask again for this class by time alone; `None` if only a response can let one more go."""
         ...
 
     def check_day(self, now: float, *, bulk: bool) -> Refused | None:
         """Why nothing more may be sent today; `None` if something may."""
         ...
 
-    def compute_wait(self, now: float, ahead: int) -> float:
-        """The shortest wait in seconds with so many ahead."""
+    def compute_wait(self, now: float, ahead: int, bulk_ahead: int | None = None) -> float:
+        """The shortest wait in seconds with so many ahead; for a bulk call, how many of them are bulk calls."""
         ...
 
     def finish(
@@ -107,7 +107,8 @@ class Lane:
         if (refused := budget.check_day(now, bulk=bulk)) is not None:
             return refused
         if deadline is not None:
-            seconds = budget.compute_wait(now, 0 if returned else waiters.count_ahead(bulk=bulk))
+            ahead, bulk_ahead = (0, 0) if returned else waiters.count_ahead(bulk=bulk)
+            seconds = budget.compute_wait(now, ahead, bulk_ahead if bulk else None)
             if now + seconds >= deadline:
                 return Refused("deadline", seconds)
         waiter: Waiter = self._loop.create_future()
@@ -163,6 +164,8 @@ class Lane:
         self._refuse_spent(now)
         while (bulk := waiters.choose()) is not None:
             ticket = self.budget.take(now, bulk=bulk)
+            if ticket is None and bulk and waiters.has(bulk=False):  # the reserve is there for interactive calls
+                bulk, ticket = False, self.budget.take(now)
             if ticket is None:
                 break
             waiters.serve(ticket, bulk=bulk)
@@ -183,7 +186,9 @@ class Lane:
 
     def _set_timer(self, now: float) -> None:
         """A timer that fires early does no harm, so it is moved only to an earlier moment."""
-        when = self.budget.compute_next(now) if self._waiters.live else None
+        waiters, when = self._waiters, None
+        if waiters.live:  # whatever holds interactive calls back holds bulk calls back too
+            when = self.budget.compute_next(now, bulk=not waiters.has(bulk=False))
         if self._timer is not None:
             if when is not None and self._timer_at <= when:
                 return
@@ -245,12 +250,12 @@ class Waiters:
             return False
         return True if bulk else None
 
-    def count_ahead(self, *, bulk: bool) -> int:
-        """How many are served before one that comes now, at least."""
+    def count_ahead(self, *, bulk: bool) -> tuple[int, int]:
+        """How many are served before one that comes now, at least; and how many of them are bulk calls."""
         if not bulk:
-            return self._interactive.live
+            return self._interactive.live, 0
         overtaking = _MOST_OVERTAKEN * (self._bulk.live + 1) - self._overtaken
-        return self._bulk.live + min(self._interactive.live, overtaking)
+        return self._bulk.live + min(self._interactive.live, overtaking), self._bulk.live
 
     def _get(self, bulk: bool) -> Queue:
         return self._bulk if bulk else self._interactive

@@ -45,8 +45,9 @@ from .daily import DailyBudget
 from .headers import INTERVAL, MAX, REMAINING, LocationQuota, parse_count
 from .learned_limit import LearnedLimit
 from .pause import REASON, Pause
+from .reserve import Reserve
 
-_MARGIN: Final = 0.1
+MARGIN: Final = 0.1
 """How much longer than T, as a part of T, the slot of a request that was cut off stays taken."""
 _STALLED: Final = 0.5
 """After which part of T nobody waits for a response any more."""
@@ -64,6 +65,7 @@ class Ticket(Struct, frozen=True, gc=False):
     sent_at: float
     freed: int
     """How many slots had become free by then."""
+    bulk: bool = False
     send_by: float = math.inf
     """By when it must be sent, by the clock of those who share the slots: see `_call.fence`."""
 
@@ -104,7 +106,7 @@ class Slots:
     def cut(self, ticket: Ticket, now: float, interval: float) -> None:
         """The request was cut off and may still be on its way: free a margin later than after a response."""
         self.give_back(ticket)
-        self.cooling.append((now + interval * _MARGIN, ticket.sent_at))
+        self.cooling.append((now + interval * MARGIN, ticket.sent_at))
 
     def give_back(self, ticket: Ticket) -> None:
         """The request is not in flight any more, or was never sent: the slot is free at once."""
@@ -149,10 +151,11 @@ class Slots:
 class LocalBudget:
     """The budget of a location that this process counts by itself: a `Budget`.
 
-    One more may be sent if a slot is free, the congestion window and the day allow it, and there is no pause.
+    One more may be sent if a slot is free, the congestion window and the day allow it, and there is no pause; if it
+    is a bulk call, the reserve must allow it too.
     """
 
-    __slots__ = ("daily", "limit", "pause", "slots", "window")
+    __slots__ = ("daily", "limit", "pause", "reserve", "slots", "window")
 
     def __init__(self, limit: RateLimit, lag: float = 0.0) -> None:
         self.slots = Slots(lag)
@@ -160,6 +163,7 @@ class LocalBudget:
         self.window = CongestionWindow()
         self.pause = Pause()
         self.daily = DailyBudget(limit.daily, limit.daily_reserve)
+        self.reserve = Reserve(limit)
 
     def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
         """Take a slot, if one more may be sent now."""
@@ -173,8 +177,17 @@ class LocalBudget:
         if in_use >= limit.max_requests and not (limit.grow(now) and in_use < limit.max_requests):
             return None
         in_flight = len(slots.waited_for)
-        if in_flight >= window.unchecked and not window.allows(now, limit.interval, in_flight, in_use):
+        if (
+            in_flight >= window.unchecked
+            and not window.allows(now, limit.interval, in_flight, in_use, self._count_kept(now) if bulk else 0)
+        ) or (
+            bulk
+            and in_use >= limit.max_requests * self.reserve.at_once
+            and not self._allows_bulk(now, in_use)  # the last: it takes the turn
+        ):
             return None
+        if bulk:
+            self.reserve.in_flight += 1
         if daily.only_counts:
             daily.remaining -= 1
         else:
@@ -184,19 +197,25 @@ class LocalBudget:
         if not in_flight:
             slots.stall_at = now + limit.interval * _STALLED
         slots.waited_for[number] = now
-        return Ticket(number, now, slots.freed)
+        return Ticket(number, now, slots.freed, bulk)
 
-    def compute_next(self, now: float) -> float | None:
+    def compute_next(self, now: float, *, bulk: bool = False) -> float | None:
         """When to ask again by time alone; `None` if only a response can let one more go."""
         if now < self.pause.until:
             return self.pause.until
         self.catch_up(now)
         slots, interval = self.slots, self.limit.interval
+        if bulk:
+            allowed_at = self.reserve.compute_next(now, self.limit, slots.in_use)
+            if allowed_at > now:
+                return None if allowed_at == math.inf else allowed_at
         free_at = slots.cooling[0][0] + interval if slots.cooling else math.inf
         if slots.in_use >= self.limit.max_requests:
             return free_at if slots.cooling else None
         stall_at = slots.find_stall(interval)
-        return min(free_at, self.window.compute_next(now, interval)) if stall_at is None else stall_at
+        if stall_at is not None:
+            return stall_at
+        return min(free_at, self.window.compute_next(now, interval, self._count_kept(now) if bulk else 0))
 
     def check_day(self, now: float, *, bulk: bool) -> Refused | None:
         """Why nothing more may be sent today; `None` if something may."""
@@ -205,11 +224,16 @@ class LocalBudget:
             return None
         return Refused("daily" if self.daily.knows_reset else "daily_unknown", seconds)
 
-    def compute_wait(self, now: float, ahead: int) -> float:
-        """The shortest wait in seconds with so many ahead, if nobody gives up and nothing changes."""
+    def compute_wait(self, now: float, ahead: int, bulk_ahead: int | None = None) -> float:
+        """The shortest wait in seconds with so many ahead, if nobody gives up and nothing changes.
+
+        `bulk_ahead`: for a bulk call, how many of them are bulk calls.
+        """
         self.catch_up(now)
-        most = max(self.limit.max_requests, self.slots.in_flight)
-        free_at = self.slots.compute_free_at(ahead, now, most, self.limit.interval)
+        limit, slots = self.limit, self.slots
+        free_at = slots.compute_free_at(ahead, now, max(limit.max_requests, slots.in_flight), limit.interval)
+        if bulk_ahead is not None:
+            free_at = max(free_at, self.reserve.compute_free_at(bulk_ahead, now, limit, slots.in_use))
         return max(free_at, self.pause.until) - now
 
     def finish(
@@ -230,6 +254,8 @@ class LocalBudget:
         if slots.waited_for.pop(number, None) is None:
             slots.stalled.pop(number, None)
         slots.cooling.append((answered_at + slots.lag, ticket.sent_at))
+        if ticket.bulk:
+            self.reserve.finish(answered_at + slots.lag, answered_at, limit.interval)
         if (headers.get(MAX), headers.get(INTERVAL)) != limit.stated_headers:
             limit.learn(number, headers)
         elif 0 < limit.stated_by < number:
@@ -273,7 +299,10 @@ class LocalBudget:
         """No response will come: the slot is free at once if the request was never sent, else after a while."""
         if sent:
             self.slots.cut(ticket, now, self.limit.interval)
+            if ticket.bulk:
+                self.reserve.finish(now + self.limit.interval * MARGIN, now, self.limit.interval)
         else:
+            self.reserve.in_flight -= ticket.bulk
             self.slots.give_back(ticket)
             self.daily.give_back(ticket.number)
 
@@ -292,6 +321,7 @@ class LocalBudget:
             mode=self.window.decide_mode(now, limit.interval),
             paused_seconds=paused_seconds,
             pause_reason=REASON if paused_seconds else None,
+            reserve=self.reserve.measure(now, limit, slots.in_use),
             daily_limit=daily.limit,
             daily_remaining=max(0, daily.remaining),
             daily_reset=daily.measure_reset(now),
@@ -318,6 +348,16 @@ class LocalBudget:
             slots.set_stalled_aside(now, interval)
         if now >= self.limit.forget_at:
             self.limit.forget()
+
+    def _allows_bulk(self, now: float, in_use: int) -> bool:
+        """Whether the reserve lets one more bulk call go; if not, what was learned too low may grow."""
+        limit, reserve = self.limit, self.reserve
+        reserve.contended = self.window.is_contended(now, limit.interval)
+        return reserve.allows(now, limit, in_use) or (limit.grow(now) and reserve.allows(now, limit, in_use))
+
+    def _count_kept(self, now: float) -> int:
+        """What bulk calls leave of what remains."""
+        return self.reserve.count_kept(now, self.limit, self.slots.in_use, self.window.foreign)
 
     def _learn_remaining(self, ticket: Ticket, answered_at: float, remaining: int) -> None:
         """What is used, less what we can have used, is the use of others."""

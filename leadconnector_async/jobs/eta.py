@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from .._api.precondition import ReadingClock
 from .._limiter.headers import LocationQuota
+from .._limiter.reserve import count_at_once
 from .states import JobOptions
 
 _DAY: Final = 86_400.0
@@ -42,44 +43,60 @@ def forecast_location(load: LocationLoad, rate: float | None = None) -> float:
     quota = load.quota
     requests = load.requests + _count_lists(load, rate)
     today = min(requests, quota.daily_remaining)
-    seconds = quota.paused_seconds + _send(today, load, rate, quota.remaining + quota.in_flight)
+    seconds = quota.paused_seconds + _send(today, load, rate, _count_free(quota))
     later = requests - today
     if not later:
         return seconds
     days = math.ceil(later / quota.daily_limit)
     until_reset = quota.daily_reset if quota.daily_reset is not None else _DAY
     last = later - (days - 1) * quota.daily_limit
-    return until_reset + (days - 1) * _DAY + _send(last, load, rate, quota.limit)
+    return until_reset + (days - 1) * _DAY + _send(last, load, rate, quota.limit - quota.reserve)
 
 
 def _count_lists(load: LocationLoad, rate: float | None) -> int:
     """Requests that read rows again while the location is sending."""
     if not load.lists or math.isinf(load.read_every):
         return 0
-    sending = _send(load.requests, load, rate, load.quota.remaining + load.quota.in_flight)
+    sending = _send(load.requests, load, rate, _count_free(load.quota))
     return load.lists * math.floor((sending + load.read_seconds_ago) / load.read_every)
 
 
 def _send(requests: int, load: LocationLoad, rate: float | None, free: int) -> float:
-    """Slots that are free or in flight are used at once; then the location sends at a steady rate.
+    """Seconds until the last of these requests has gone, of which so many may go in this window.
 
-    A location that no other client uses sends in bursts of a whole window: with 100 in 10 s, request 101 is sent
-    when 10 s have passed, and not after a tenth of a second. When in the interval slots become free is not known.
+    A location that no other client uses sends its share of each window in the same way: with 100 in 10 s and a
+    reserve of 5, 50 at once and 45 spread over the 10 s; request 96 is sent when 10 s have passed. When in the
+    interval slots become free is not known.
     """
     quota = load.quota
     round_trip = load.round_trip or _ROUND_TRIP
     at_once = load.concurrency / round_trip
     window = quota.interval + round_trip
-    pace = min(quota.limit / window, at_once)
+    share = quota.limit - quota.reserve
     burst = min(at_once, rate or at_once)
     first = min(requests, free)
     rest = requests - first
-    if quota.mode != "burst" or burst <= quota.limit / window:
-        return first / burst + rest / min(pace, rate or pace)
+    if quota.mode != "burst" or burst <= share / window:
+        return first / burst + rest / min(share / window, burst)
+    used = share - free
+    spent = _measure_window(used + first, quota, burst) - _measure_window(used, quota, burst)
     if not rest:
-        return first / burst
-    windows = math.ceil(rest / quota.limit)
-    return windows * window + (rest - (windows - 1) * quota.limit) / burst
+        return spent
+    windows = math.ceil(rest / share)
+    return windows * window + _measure_window(rest - (windows - 1) * share, quota, burst)
+
+
+def _measure_window(requests: int, quota: LocationQuota, burst: float) -> float:
+    """Seconds from the beginning of a window until so many requests have gone in it."""
+    at_once = count_at_once(quota.limit, quota.reserve)
+    spread = max(0, requests - at_once)
+    gap = quota.interval / (quota.limit - quota.reserve - at_once + 1)
+    return (requests - spread) / burst + spread * max(gap, 1 / burst)
+
+
+def _count_free(quota: LocationQuota) -> int:
+    """Requests of a job that may go in this window, or are in flight."""
+    return min(max(0, quota.remaining + quota.in_flight - quota.reserve), quota.limit - quota.reserve)
 
 
 PART: Final = 0.75

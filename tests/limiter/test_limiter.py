@@ -258,13 +258,13 @@ class LeasedBudget:
         self.leased, self.sent = self.leased - 1, self.sent + 1
         return Ticket(self.sent, now, 0)
 
-    def compute_next(self, now: float) -> float | None:
+    def compute_next(self, now: float, *, bulk: bool = False) -> float | None:
         return None
 
     def check_day(self, now: float, *, bulk: bool) -> Refused | None:
         return None
 
-    def compute_wait(self, now: float, ahead: int) -> float:
+    def compute_wait(self, now: float, ahead: int, bulk_ahead: int | None = None) -> float:
         return 3.0 * (ahead + 1)
 
     def finish(self, ticket: Ticket, answered_at: float, headers: object, *, success: bool = True) -> None:

@@ -18,6 +18,7 @@ from unittest import mock
 from msgspec import Struct
 
 from leadconnector_async import AppointmentUpdate, LeadConnector
+from leadconnector_async._limiter.reserve import follow_demand
 from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobSummary, PlanRow, RowOutcome
 from leadconnector_async.sandbox import BookedAppointment, Limits
 
@@ -99,8 +100,8 @@ class Neighbours(Struct):
 
     rows: int
     bounds: dict[str, float]
-    """Seconds that no client can beat for the requests of a location: windows, and in each the round trips that its
-    requests take turns for."""
+    """Seconds that no client can beat for the requests of a location, with what the reserve leaves to a job:
+    windows, and in each the round trips that its requests take turns for."""
     lists: dict[str, int]
     """Requests of each location that read again what was still open."""
     summary: JobSummary
@@ -146,10 +147,11 @@ async def play_neighbours(locations: int, rows: int, most: int, spent_after: int
         summary = await job.run(on_outcome=note)
     refused = {str(one.location_id) for one in world.sandbox.requests if one.status == 429}
     requests = Counter(str(one.location_id) for one in world.sandbox.requests)
-    turns = -(-most // job.options.concurrency)
+    share = most - follow_demand(most, 0)
+    turns = -(-share // job.options.concurrency)
     bounds = {
         one: (windows - 1) * world.sandbox.limits.interval + windows * turns * ROUND_TRIP
-        for one, windows in ((one, -(-requests[one] // most)) for one in ids)
+        for one, windows in ((one, -(-requests[one] // share)) for one in ids)
     }
     lists = {one: requests[one] - rows for one in ids}
     return Neighbours(rows, bounds, lists, summary, applied, finished, refused, exhausted, slow, revoked)
