@@ -47,7 +47,7 @@ class LeasedSlots(LocalBudget):
 
     def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
         ticket = super().take(now, bulk=bulk)
-        return ticket and Ticket(ticket.number, ticket.sent_at, ticket.freed, self._clock.now + HOLD)
+        return ticket and Ticket(ticket.number, ticket.sent_at, ticket.freed, ticket.bulk, self._clock.now + HOLD)
 
 
 def connect(
