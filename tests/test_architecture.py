@@ -46,7 +46,7 @@ LAYERS = {
         attempt steps
         fence state
         transport
-        proxy
+        proxy reply session
         base_url emit timeouts
     """,
     "_limiter": """

@@ -40,6 +40,7 @@ from ..exceptions import ApiError, DecodeError, LeadConnectorError, RateLimitedE
 from ..policy import Timeouts
 from ..response import Response
 from .emit import EventEmitter, is_logged
+from .reply import NoResponse, RawResponse, describe_cut
 from .state import (
     CallState,
     fail_broken_token,
@@ -51,7 +52,7 @@ from .state import (
     refuse_wait,
 )
 from .timeouts import AttemptTimer, TimeLimit, is_cancelled
-from .transport import NoResponse, RawResponse, Transport, build_timeout, describe_cut
+from .transport import Transport, build_timeout
 
 T = TypeVar("T")
 

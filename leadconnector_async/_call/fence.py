@@ -19,7 +19,8 @@ from yarl import URL
 
 from .._api.request import Request
 from .proxy import ProxyRoute
-from .transport import CarefulRequest, LateError, NoResponse, Progress, RawResponse, TrackedBody, Transport
+from .reply import NoResponse, Progress, RawResponse
+from .transport import CarefulRequest, LateError, TrackedBody, Transport
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class FencedRequest(CarefulRequest):
 
 
 class FencedBody(TrackedBody):
-    """A body that checks the slot again: a task of its own writes it, and the loop turns before that."""
+    """A body that checks the slot again: the loop turns before it is written."""
 
     def write_with_length(
         self, writer: abc.AbstractStreamWriter, content_length: int | None

@@ -26,7 +26,7 @@ from ..exceptions import (
     TransportError,
 )
 from ..policy import RetryPolicy
-from .transport import NoResponse, Progress, RawResponse
+from .reply import NoResponse, Progress, RawResponse
 
 T = TypeVar("T")
 

@@ -1,14 +1,13 @@
-"""aiohttp, wrapped: one request, its raw response, and how far it got when it fails."""
+"""aiohttp, wrapped: one request is sent, and its whole response read."""
 
 from __future__ import annotations
 
 import asyncio
-import math
+import inspect
 import select
 import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from copy import copy
 from functools import partial
 from types import SimpleNamespace
 from typing import Final, TypeVar
@@ -18,63 +17,27 @@ import aiohttp
 from aiohttp import abc
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.helpers import TimerNoop
 from aiohttp.http_writer import StreamWriter
-from aiohttp.payload import BytesPayload
-from msgspec import Struct
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp.payload import BytesPayload, Payload
+from multidict import CIMultiDict
 from yarl import URL
 
 from .._api.request import Request
-from .._secret import Masked, strip
+from .._secret import strip
 from .._validation.text import show_error
 from ..exceptions import ConfigurationError
 from ..policy import Timeouts
 from .proxy import ProxyRoute
+from .reply import NoResponse, Progress, RawResponse, describe_cut
+from .session import borrow, make_session
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS: Final = 1000
-"""Far more than a location's limit allows in flight, far fewer than a process may open."""
 _LARGEST_BODY: Final = 32 * 1024 * 1024
 _LONGEST_HEAD: Final = 1000
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
-_RESPECTED: Final = (
-    "trace_configs",
-    "middlewares",
-    "read_bufsize",
-    "max_line_size",
-    "max_field_size",
-    "max_headers",
-    "skip_auto_headers",
-    "version",
-    "response_class",
-)
-"""Settings of a borrowed session that concern the transport. Its headers, cookies, credentials and timeouts are not
-used: ours bound each attempt."""
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
-
-
-class RawResponse(Masked, Struct, frozen=True):
-    """The response as it came."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: bytes
-    """Only its beginning if there is a `fault`."""
-    answered_at: float
-    """When its headers came, by the loop's clock."""
-    fault: str = ""
-    """Why the body is incomplete; empty if it is complete."""
-
-
-class NoResponse(Masked, Struct, frozen=True):
-    """No response came."""
-
-    reason: str
-    certificate: bool = False
-    """The server's certificate was rejected."""
-    late: bool = False
-    """Its slot ran out before it was sent."""
 
 
 class Transport:
@@ -117,8 +80,7 @@ class Transport:
         if self.session is None:
             if self._closed:
                 raise ConfigurationError("the client is closed; create a new one, or close it later")
-            careful = self.request_type
-            self.session = _make_session(careful) if self._borrowed is None else _borrow(self._borrowed, careful)
+            self.session = self._make_session()
             self._loop = loop
             self.open_in = loop if self._borrowed is None else None
             if self._route:
@@ -126,6 +88,14 @@ class Transport:
         elif self._loop is not loop:
             raise ConfigurationError("the client was first used in another event loop; create one client per loop")
         return self.session
+
+    def _make_session(self) -> aiohttp.ClientSession:
+        if (borrowed := self._borrowed) is not None:
+            its_class = getattr(borrowed, "_request_class")  # noqa: B009 - no public name
+            return borrow(borrowed, make_careful(its_class, self.request_type))
+        return make_session(
+            make_careful(aiohttp.ClientRequest if self._route else PromptRequest, self.request_type)
+        )
 
     def __del__(self) -> None:
         session = getattr(self, "session", None)
@@ -208,15 +178,6 @@ def _describe_failure(progress: Progress, error: Exception) -> RawResponse | NoR
     return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
 
 
-def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:
-    """What is known of an exchange that ended early: the response so far, if its headers came."""
-    response = progress.response
-    if response is None:
-        return NoResponse(reason, certificate)
-    head = progress.head if 200 <= response.status < 300 else b""
-    return RawResponse(response.status, response.headers, head, progress.answered_at, reason)
-
-
 def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     """The part of the timeouts that aiohttp applies: getting a connection."""
     return aiohttp.ClientTimeout(connect=timeouts.connect, ceil_threshold=float("inf"))
@@ -246,32 +207,6 @@ def _check_size(size: int) -> None:
         raise ValueError(f"the body is larger than {_LARGEST_BODY // 2**20} MiB")
 
 
-def _make_session(careful: type[CarefulRequest]) -> aiohttp.ClientSession:
-    return _quiet(
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=careful,
-        )
-    )
-
-
-def _borrow(session: aiohttp.ClientSession, careful: type[CarefulRequest]) -> aiohttp.ClientSession:
-    """A session of our own on the connections of a borrowed one, without its cookies and headers.
-
-    The borrowed session itself is unchanged: what must be switched off here may be needed there.
-    """
-    return _quiet(
-        aiohttp.ClientSession(
-            connector=session.connector,
-            connector_owner=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=make_careful(getattr(session, "_request_class"), careful),  # noqa: B009 - as below
-            **{name: copy(getattr(session, f"_{name}")) for name in _RESPECTED},
-        )
-    )
-
-
 def _trace(route: ProxyRoute, progress: Progress) -> ProxyRoute:
     traced = route.copy()
     traced["trace_request_ctx"] = progress
@@ -290,32 +225,10 @@ def _trace_headers() -> aiohttp.TraceConfig:
     return config
 
 
-def _quiet(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    # aiohttp sends a PUT again by itself when a kept connection drops; that must be decided here.
-    session._retry_connection = False  # pyright: ignore[reportPrivateUsage] - no public switch
-    return session
-
-
 _polls: Final[dict[int, tuple[ref[ResponseHandler], Callable[[], object]]]] = {}
 """By the identity of a connection that was used before: how to ask whether it is readable. The reference takes it
 out when the connection goes: a `WeakKeyDictionary`, at a third of the price."""
 _STALE: Final = "the kept connection was closed or written to by the server"
-
-
-class Progress(Masked, Struct):
-    """How far a request got; readable at any moment, even after a cancellation."""
-
-    sent: bool = False
-    """A byte of it may have reached the server. A body records when it is written. Without one, this is true as
-    soon as aiohttp is called, unless a tunnel comes first: see `Transport.send`."""
-    response: aiohttp.ClientResponse | None = None
-    """The response, from the moment that its headers came."""
-    answered_at: float = 0.0
-    """That moment, by the loop's clock."""
-    head: bytes = b""
-    """The beginning of its body, if that came in parts."""
-    send_by: float = math.inf
-    """By when it must be sent, if its slot is shared: see `fence`."""
 
 
 class TrackedBody(BytesPayload):
@@ -342,6 +255,68 @@ class LateError(Exception):
 
     def __str__(self) -> str:
         return "its slot ran out before it was sent"
+
+
+_LARGEST_AT_ONCE: Final = 16 * 1024
+"""Bytes. From 64 KiB on, aiohttp's writer waits until the connection has taken what was written."""
+_NO_TIMER: Final = TimerNoop()
+_MAKES_RESPONSES_AS_KNOWN: Final = (*inspect.signature(aiohttp.ClientResponse).parameters,) == (
+    "method",
+    "url",
+    "writer",
+    "continue100",
+    "timer",
+    "request_info",
+    "traces",
+    "loop",
+    "session",
+    "stream_writer",
+)
+"""If not, a newer aiohttp sends every request by itself."""
+
+
+class PromptRequest(aiohttp.ClientRequest):
+    """A request whose body, if it is small, is written without a task of its own, which costs a tenth of a call.
+
+    aiohttp needs the task to wait: for a large body, a congested connection, `100 Continue`. A few kilobytes in
+    memory never wait. A callback writes them when the first step of the task would have done it, so the requests
+    that one turn of the loop causes still leave together. For sessions without traces, proxy and total timeout.
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send it."""
+        body, protocol = self.body, conn.protocol
+        if not (_MAKES_RESPONSES_AS_KNOWN and isinstance(body, BytesPayload) and protocol is not None):
+            return await super().send(conn)
+        if protocol.writing_paused or (body.size or 0) > _LARGEST_AT_ONCE:
+            return await super().send(conn)
+        loop, method = self.loop, self.method
+        writer = StreamWriter(protocol, loop)
+        await writer.write_headers(f"{method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
+        loop.call_soon(_write, protocol, writer, body)
+        return self.response_class(
+            method,
+            self.original_url,
+            writer=None,
+            continue100=None,
+            timer=_NO_TIMER,
+            request_info=self.request_info,
+            traces=[],
+            loop=loop,
+            session=self.session,
+            stream_writer=writer,
+        )
+
+
+def _write(protocol: ResponseHandler, writer: StreamWriter, body: Payload) -> None:
+    """Write headers and body. If that fails, whoever waits for the response is told."""
+    try:
+        body.write_with_length(writer, None).send(None)  # nothing so small waits
+    except StopIteration:
+        writer.set_eof()
+    except Exception as error:
+        failure = aiohttp.ClientConnectionError(f"the request could not be written: {error!r}")
+        protocol.set_exception(failure, error)
 
 
 class StaleConnectionError(aiohttp.ClientConnectionError):

@@ -20,7 +20,8 @@ from .._api.operations import Operation
 from .._api.payloads import TokenResponse
 from .._api.request import Request
 from .._call.proxy import find_proxy
-from .._call.transport import NoResponse, Progress, RawResponse, Transport, build_timeout, describe_cut
+from .._call.reply import NoResponse, Progress, RawResponse, describe_cut
+from .._call.transport import Transport, build_timeout
 from .._secret import Secret
 from .._version import __version__
 from ..exceptions import LeadConnectorError, ServerError, TransportError

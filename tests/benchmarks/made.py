@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from leadconnector_async import LeadConnector
 from leadconnector_async._api.request import Request
-from leadconnector_async._call.transport import Progress, RawResponse
+from leadconnector_async._call.reply import Progress, RawResponse
 
 from ..simulation.world import Unconnected, join
 from .server import HEADERS

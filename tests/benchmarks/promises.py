@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from leadconnector_async import Appointment, LeadConnector, RateLimit, Response, with_response
 from leadconnector_async._api.request import Request
-from leadconnector_async._call.transport import Progress, RawResponse
+from leadconnector_async._call.reply import Progress, RawResponse
 from leadconnector_async._limiter.lane import Lane
 from leadconnector_async._limiter.limiter import Limiter
 from leadconnector_async._limiter.slots import Ticket

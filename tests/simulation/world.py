@@ -13,7 +13,8 @@ from yarl import URL
 
 from leadconnector_async import ConfigurationError, LeadConnector, RetryPolicy
 from leadconnector_async._api.request import Request
-from leadconnector_async._call.transport import NoResponse, Progress, RawResponse, Transport
+from leadconnector_async._call.reply import NoResponse, Progress, RawResponse
+from leadconnector_async._call.transport import Transport
 from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.sandbox.app import Response as Served
 

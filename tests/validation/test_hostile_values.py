@@ -42,7 +42,8 @@ from leadconnector_async import (
     RetryPolicy,
     StoredToken,
 )
-from leadconnector_async._call.transport import RawResponse, Transport
+from leadconnector_async._call.reply import RawResponse
+from leadconnector_async._call.transport import Transport
 from leadconnector_async.jobs import BulkJob, PlanRow
 from leadconnector_async.sandbox import Sandbox
 
