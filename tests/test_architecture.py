@@ -67,8 +67,8 @@ LAYERS = {
         budget retry_after
     """,
     "_sharing": """
-        exchange sqlite
-        connection mounts url
+        exchange leases sqlite
+        clock connection fair mounts url
         state store
     """,
     "_validation": """

@@ -1,0 +1,260 @@
+"""What one process holds of the shared budget of a location, what it reports, and when it asks next.
+
+A lease may be sent for four fifths of `hold`, counted from *before* its exchange began, and that is checked again
+right before the socket write (`may_send`). So a request is on its way before the store gives up the slot, whatever
+the network and a frozen process do in between; the last fifth is for the way to the server.
+
+While the store is away, the process sends its *share* instead: what the store keeps free for it, or has kept free,
+beginning `hold` and an interval after its last exchange. By then every slot that was leased before is free again.
+
+Nothing here waits or reads a clock: `now` is a moment of one monotonic clock of this process.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from .state import HOLD, PROMISE_SECONDS, Grant, Limits, Report, Sighting, Use
+
+_FENCE: Final = 0.8
+"""The part of `hold` in which a lease may be sent."""
+_RENEW: Final = PROMISE_SECONDS / 3
+"""A member that has a share comes again after so many seconds, or gives it up."""
+_UNPROMISED: Final = 0.25
+"""The part of the limit that a process assumes if it has no share when the store is away."""
+_REPORT_AFTER: Final = 0.1
+"""A use is reported after this part of an interval, or half of `hold`."""
+_FIRST_RETRY: Final = 0.05
+_GATHER: Final = 0.01
+"""The part of `hold` for which wishes are gathered before the next exchange."""
+
+
+class Contact:
+    """When this process has reached the store, and what it may do when it does not."""
+
+    __slots__ = ("_dice", "began", "ended", "failed_since", "failures", "grant", "limits", "retry_at")
+
+    def __init__(self, limits: Limits, dice: random.Random) -> None:
+        self.limits, self._dice = limits, dice
+        self.grant: Grant | None = None
+        """The newest one."""
+        self.began = self.ended = 0.0
+        """When its reading began and ended."""
+        self.failed_since: float | None = None
+        """Since when every exchange has failed; `None` if the last one did not."""
+        self.failures = 0
+        self.retry_at = 0.0
+
+    def succeed(self, grant: Grant, began: float, ended: float) -> None:
+        """An exchange was made."""
+        self.grant, self.began, self.ended = grant, began, ended
+        self.failed_since, self.failures = None, 0
+
+    @property
+    def interval(self) -> float:
+        """The interval of the limit, as far as it is known."""
+        return self.limits.interval if self.grant is None else self.grant.interval
+
+    @property
+    def hold(self) -> float:
+        """For how long a lease is kept."""
+        return self.limits.hold if self.grant is None else min(self.limits.hold, self.grant.hold)
+
+    def fail(self, now: float) -> None:
+        """The store could not be reached."""
+        if self.failed_since is None:
+            self.failed_since = now
+        self.failures += 1
+        wait = min(1.0, _FIRST_RETRY * 2.0**self.failures)
+        self.retry_at = now + wait * self._dice.uniform(0.5, 1.0)
+
+    def renounce(self) -> None:
+        """Give up the share, before the store hears of it: the response may be lost."""
+        if self.grant is not None:
+            self.grant = msgspec.structs.replace(self.grant, share=0)
+
+    def sight(self, began: float, ended: float) -> Sighting | None:
+        """What the last grant lets us know of a reading between these moments."""
+        grant = self.grant
+        if grant is None:
+            return None
+        at_least, at_most = max(0.0, began - self.ended), ended - self.began
+        return Sighting(grant.epoch, grant.server, grant.clock, at_least, at_most)
+
+    def count_share(self, now: float, *, bulk: bool) -> int:
+        """How many requests may be sent per interval without the store; 0 while it is there, and at first."""
+        if self.failed_since is None:
+            return 0
+        grant, limits = self.grant, self.limits
+        if grant is None or not self._is_promised(grant):
+            most = limits.max_requests if grant is None else grant.max_requests
+            share, since = max(1, int(most * _UNPROMISED)), self.failed_since
+        else:
+            share, since = grant.share, self.began
+        if now < since + max(limits.hold, self.hold) + self.interval:
+            return 0
+        if not bulk or grant is None or share < 2:
+            return share
+        return max(1, share - math.ceil(share * grant.reserve / grant.max_requests))
+
+    def _is_promised(self, grant: Grant) -> bool:
+        """Whether the store kept the share free when it was last there, as far as can be known."""
+        since = self.began if self.failed_since is None else self.failed_since
+        return grant.share > 0 and since - self.began < PROMISE_SECONDS - grant.hold - grant.interval
+
+
+class Flight(Struct):
+    """A request that has taken a lease, or was allowed by the share."""
+
+    bulk: bool
+    until: float
+    """It must be sent before."""
+    reported_at: float
+    """When the store heard of it: when it was granted, or reported in flight."""
+
+
+class Leases:
+    """The leases of one process for one location."""
+
+    __slots__ = ("_asked", "_dice", "_flights", "_recent", "_stock", "_unreported", "contact", "member")
+
+    def __init__(self, member: str, limits: Limits, dice: random.Random) -> None:
+        self.member = member
+        self.contact = Contact(limits, dice)
+        self._dice = dice
+        self._stock: dict[bool, deque[tuple[int, float]]] = {False: deque(), True: deque()}
+        """Leases that are not taken yet, by class (bulk or not), and until when each may be sent."""
+        self._flights: dict[int, Flight] = {}
+        self._unreported: dict[int, tuple[float, bool]] = {}
+        """Requests that are not in flight any more, and since when."""
+        self._recent: deque[tuple[float, bool]] = deque()
+        """When requests ended within the last interval, and of which class they were."""
+        self._asked: dict[bool, int] = {False: 0, True: 0}
+        """What was asked for in the last exchange and not granted."""
+
+    def take(self, now: float, *, bulk: bool) -> int | None:
+        """Take a lease for one request, if there is one; else one of the share, if the store is away."""
+        for stock in (self._stock[bulk],) if bulk else (self._stock[False], self._stock[True]):
+            while stock:
+                number, until = stock.popleft()
+                if now < until:
+                    self._flights[number] = Flight(bulk, until, self.contact.began)
+                    return number
+        if self.contact.failed_since is None or self.count_used(now) >= self.contact.count_share(now, bulk=bulk):
+            return None
+        number = self._dice.getrandbits(62)
+        self._flights[number] = Flight(bulk, now + self.contact.hold * _FENCE, now)
+        return number
+
+    def may_send(self, number: int, now: float) -> bool:
+        """Whether the request may be written to the socket; if not, `give_back` and take another."""
+        flight = self._flights.get(number)
+        return flight is not None and now < flight.until
+
+    def give_back(self, number: int) -> None:
+        """The request was never sent."""
+        self._flights.pop(number, None)
+
+    def finish(self, number: int, at: float) -> None:
+        """The response came, or the request was cut off and the server counts it until `at`."""
+        flight = self._flights.pop(number, None)
+        if flight is not None:
+            self._unreported[number] = at, flight.bulk
+            self._recent.append((at, flight.bulk))
+
+    def count_used(self, now: float) -> int:
+        """Requests of this process that the server may still count."""
+        recent = self._recent
+        while recent and recent[0][0] + self.contact.interval <= now:
+            recent.popleft()
+        return len(self._flights) + len(self._recent)
+
+    def count_stock(self, now: float, *, bulk: bool) -> int:
+        """Leases that may still be taken."""
+        return sum(now < until for _, until in self._stock[bulk])
+
+    def write_report(
+        self, now: float, wall: float, *, bulk: int = 0, interactive: int = 0, leaving: bool = False
+    ) -> Report:
+        """What to tell the store, before a reading; `bulk` and `interactive` calls wait for a lease.
+
+        The caller adds the sighting after the reading, and what it knows of pauses, responses and dead members.
+        """
+        held = [number for stock in self._stock.values() for number, until in stock if now < until]
+        used = [Use(number, now - at, of_bulk) for number, (at, of_bulk) in self._unreported.items()]
+        leaving = leaving or self._is_idle(now, bulk + interactive)
+        if leaving:
+            self.contact.renounce()
+        grant = self.contact.grant
+        return Report(
+            member=self.member,
+            limits=self.contact.limits,
+            wall=wall,
+            held=held,
+            in_flight=list(self._flights),
+            used=used,
+            bulk=self._count_wish(now, bulk),
+            interactive=max(0, interactive - self.count_stock(now, bulk=False)),
+            share=0 if grant is None else grant.share,
+            promised=0 if grant is None else grant.promised,
+            leaving=leaving,
+        )
+
+    def accept(self, report: Report, grant: Grant, began: float, ended: float) -> None:
+        """An exchange was made: its reading began and ended then."""
+        for use in report.used:
+            self._unreported.pop(use.number, None)
+        for number in report.in_flight:
+            if (flight := self._flights.get(number)) is not None:
+                flight.reported_at = began
+        until = began + min(grant.hold, self.contact.limits.hold) * _FENCE
+        for bulk, numbers in ((False, grant.interactive), (True, grant.bulk)):
+            self._stock[bulk].extend((number, until) for number in numbers)
+            self._asked[bulk] = (report.bulk if bulk else report.interactive) - len(numbers)
+        self.contact.succeed(grant, began, ended)
+
+    def find_due(self, now: float, *, bulk: int = 0, interactive: int = 0) -> float | None:
+        """When the next exchange is due with so many calls waiting; `None` if nothing is to be said or asked."""
+        contact, grant = self.contact, self.contact.grant
+        due: list[float] = []
+        if grant is not None and grant.share:
+            due.append(contact.began + min(_RENEW, max(HOLD, 2 * self.contact.interval)))
+        if self._unreported:
+            oldest = min(at for at, _ in self._unreported.values())
+            due.append(oldest + min(self.contact.interval * _REPORT_AFTER, self.contact.hold / 2))
+        if self._flights:
+            oldest = min(flight.reported_at for flight in self._flights.values())
+            due.append(oldest + (self.contact.hold + self.contact.interval) / 2)
+        if bulk or interactive:
+            due.append(self._find_wish_due(now, bulk, interactive))
+        if not due:
+            return None
+        return contact.retry_at if contact.failed_since is not None else min(due)
+
+    def _find_wish_due(self, now: float, bulk: int, interactive: int) -> float:
+        """A new wish is told soon; one that the store knows is told again when it said so."""
+        grant, contact = self.contact.grant, self.contact
+        if grant is None:
+            return now
+        known = interactive <= self._asked[False] and (not bulk or self._asked[True] > 0)
+        if known and grant.next_in is not None:
+            return contact.ended + grant.next_in
+        return contact.ended + self.contact.hold * _GATHER
+
+    def _count_wish(self, now: float, waiting: int) -> int:
+        """Bulk calls that wait, and as many more as were sent in the last quarter of `hold`."""
+        if not waiting:
+            return 0
+        since = now - self.contact.hold / 4
+        expected = sum(of_bulk and at >= since for at, of_bulk in self._recent)
+        return max(0, min(waiting + expected, self.contact.limits.max_requests) - self.count_stock(now, bulk=True))
+
+    def _is_idle(self, now: float, waiting: int) -> bool:
+        """Nothing is held, wanted or in flight, and nothing was for a while."""
+        return not (waiting or self._flights or self._recent or self._unreported or self.count_used(now))
