@@ -68,7 +68,8 @@ LAYERS = {
     """,
     "_sharing": """
         exchange leases sqlite
-        clock connection fair mounts url
+        clock members statements
+        connection fair mounts slots url
         state store
     """,
     "_validation": """

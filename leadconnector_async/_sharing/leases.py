@@ -27,7 +27,8 @@ _FENCE: Final = 0.8
 _RENEW: Final = PROMISE_SECONDS / 3
 """A member that has a share comes again after so many seconds, or gives it up."""
 _UNPROMISED: Final = 0.25
-"""The part of the limit that a process assumes if it has no share when the store is away."""
+"""The part of the limit that a process assumes if it has no share when the store is away; of its even part, if it
+knows of other members."""
 _REPORT_AFTER: Final = 0.1
 """A use is reported after this part of an interval, or half of `hold`."""
 _FIRST_RETRY: Final = 0.05
@@ -74,10 +75,14 @@ class Contact:
         wait = min(1.0, _FIRST_RETRY * 2.0**self.failures)
         self.retry_at = now + wait * self._dice.uniform(0.5, 1.0)
 
-    def renounce(self) -> None:
-        """Give up the share, before the store hears of it: the response may be lost."""
-        if self.grant is not None:
-            self.grant = msgspec.structs.replace(self.grant, share=0)
+    def lower_share(self, need: int) -> int:
+        """Give up the share beyond this, before the store hears of it: the response may be lost."""
+        grant = self.grant
+        if grant is None:
+            return 0
+        if grant.share > need:
+            self.grant = grant = msgspec.structs.replace(grant, share=need)
+        return grant.share
 
     def sight(self, began: float, ended: float) -> Sighting | None:
         """What the last grant lets us know of a reading between these moments."""
@@ -93,7 +98,7 @@ class Contact:
             return 0
         grant, limits = self.grant, self.limits
         if grant is None or not self._is_promised(grant):
-            most = limits.max_requests if grant is None else grant.max_requests
+            most = limits.max_requests if grant is None else grant.max_requests / grant.members
             share, since = max(1, int(most * _UNPROMISED)), self.failed_since
         else:
             share, since = grant.share, self.began
@@ -189,8 +194,10 @@ class Leases:
         held = [number for stock in self._stock.values() for number, until in stock if now < until]
         used = [Use(number, now - at, of_bulk) for number, (at, of_bulk) in self._unreported.items()]
         leaving = leaving or self._is_idle(now, bulk + interactive)
-        if leaving:
-            self.contact.renounce()
+        wish = self._count_wish(now, bulk)
+        recent = sum(not of_bulk for _, of_bulk in self._recent)
+        need = 0 if leaving else wish + interactive + len(held) + len(self._flights) + recent
+        share = self.contact.lower_share(need)
         grant = self.contact.grant
         return Report(
             member=self.member,
@@ -199,9 +206,10 @@ class Leases:
             held=held,
             in_flight=list(self._flights),
             used=used,
-            bulk=self._count_wish(now, bulk),
+            bulk=wish,
             interactive=max(0, interactive - self.count_stock(now, bulk=False)),
-            share=0 if grant is None else grant.share,
+            need=need,
+            share=share,
             promised=0 if grant is None else grant.promised,
             leaving=leaving,
         )

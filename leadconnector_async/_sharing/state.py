@@ -90,8 +90,10 @@ class Report(Struct, kw_only=True, frozen=True):
     bulk: int = 0
     """Bulk calls that wait for a lease, beyond `held`; with those that are expected soon."""
     interactive: int = 0
+    need: int = 0
+    """Requests that it would send in the next interval if it could: no larger share is kept free for it."""
     share: int = 0
-    """The share that this member holds at present: `Grant.share` of the newest grant that it got."""
+    """What it regards as its share at present: `Grant.share` of the newest grant that it got, or less."""
     promised: int = 0
     """`Grant.promised` of that grant."""
     leaving: bool = False
@@ -168,10 +170,8 @@ class Member(Struct, array_like=True):
     """Its wish that was not met, until `wish_until`."""
     interactive: int = 0
     wish_until: float = 0.0
-    waiting_since: float = 0.0
-    """Since when it has got nothing although it wanted."""
-    returning: bool = True
-    """It has come since the state was begun or found to be old."""
+    waiting_since: float = -1.0
+    """Since when it has got nothing although it wanted; negative if it wants nothing."""
 
 
 class Day(Struct, array_like=True):
@@ -192,14 +192,12 @@ class BudgetState(Struct, kw_only=True):
     epoch: str
     server: str
     now: float
-    """State time of the last exchange: never ahead of the true time since the epoch began."""
+    """State time of the last exchange: it never runs faster than the true time."""
     clock: float
     """The reference that members' sightings are compared with; see `clock.py`."""
     raw: float
     """What the store's clock said then."""
     wall: float
-    certain: bool = True
-    """The reference was checked against a sighting then."""
     began: float
     """When this state was begun."""
     closed_until: float = 0.0
@@ -211,19 +209,15 @@ class BudgetState(Struct, kw_only=True):
     limit_stated_at: float = float("-inf")
     leases: dict[int, Lease] = {}
     used: dict[int, Stamp] = {}
+    """Kept for a little longer than they count, to tell by an older response what others use."""
     members: dict[str, Member] = {}
     demand: list[float] = []
     """The largest interactive use within each of the last intervals, the newest first."""
     demand_at: float = 0.0
     """When the newest of them began."""
-    lost_promises: int = 0
-    """Shares that members may hold of whom a forgotten state knew."""
-    lost_until: float = 0.0
-    remaining: int | None = None
-    """What the server said remains, by the newest response."""
-    remaining_at: float = float("-inf")
-    freed: int = 0
-    """Slots that have become free since then."""
+    promised: int = 0
+    """The shares that a forgotten state had promised to all; kept free until `promised_until`."""
+    promised_until: float = 0.0
     foreign: float = 0.0
     foreign_at: float = float("-inf")
     pause_until: float = float("-inf")

@@ -1,0 +1,67 @@
+"""The members of a shared budget: who they are, what they wait for, and what is promised to each.
+
+The *share* of a member is what it may send per interval when it cannot reach the store any more. A member that is
+cut off cannot be told anything, so its share is kept free from the moment it is promised: the slots of a member, or
+its share if that is more, are always covered. All shares together are at most nine tenths of the limit, also while
+one member has been told of a smaller share and another one has not yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .fair import Claim
+from .slots import Tally
+from .state import PROMISE_SECONDS, BudgetState, Member, Report
+
+_PROMISED: Final = 0.9
+"""The part of the limit that is promised."""
+
+
+def take_members(state: BudgetState, report: Report) -> None:
+    """Register the member, and forget those that have ended, or were away for too long."""
+    members, now = state.members, state.now
+    for name in report.dead:
+        members.pop(name, None)
+    for name in [name for name, one in members.items() if one.seen + PROMISE_SECONDS <= now]:
+        del members[name]
+    me = members.setdefault(report.member, Member(seen=now))
+    me.seen, me.share = now, report.share
+    for one in members.values():
+        if one.wish_until <= now:
+            one.bulk = one.interactive = 0
+    if state.promised and state.promised_until <= now:
+        state.promised = 0
+
+
+def measure_held(state: BudgetState, counts: Tally, member: str, *, claiming: bool = True) -> int:
+    """Slots that are kept free for the shares of other members, or only of those that want no bulk leases."""
+    held = sum(
+        max(0, one.share - counts.by_member.get(name, 0))
+        for name, one in state.members.items()
+        if name != member and (claiming or not one.bulk)
+    )
+    return held + measure_lost(state)
+
+
+def measure_lost(state: BudgetState) -> int:
+    """Shares that members may have of whom the state does not know, because it was forgotten."""
+    return max(0, state.promised - sum(one.share for one in state.members.values()))
+
+
+def promise(state: BudgetState, report: Report) -> int:
+    """The share of the member from now on."""
+    me, most = state.members[report.member], int(_PROMISED * state.max_requests)
+    others = sum(one.share for one in state.members.values()) - me.share + measure_lost(state)
+    share = max(0, min(most // len(state.members), report.need, most - others))
+    me.share = max(me.share, share)
+    return share
+
+
+def list_claims(state: BudgetState, counts: Tally, member: str, *, bulk: bool) -> list[Claim]:
+    """What the other members wait for, in one class of calls."""
+    return [
+        Claim(wish, counts.count(name, bulk=bulk), one.waiting_since)
+        for name, one in state.members.items()
+        if name != member and (wish := one.bulk if bulk else one.interactive)
+    ]

@@ -1,0 +1,106 @@
+"""What responses said to any member: limits, use by others, pauses and the daily budget, for all members."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from .slots import Tally
+from .state import BudgetState, Report
+
+_MEMORY: Final = 3.0
+"""For how many intervals others, who do not use the store, are remembered."""
+_FRESH: Final = 0.1
+"""The part of an interval after which a response says too little about now."""
+_DAY: Final = 86_400.0
+_PROBE: Final = 60.0
+"""Seconds between two tries whether a spent day with an unknown end is over."""
+
+
+def take_limits(state: BudgetState, report: Report) -> None:
+    """The newest statement goes before what was configured; of what was configured, the smallest limit counts."""
+    limits, stated = report.limits, report.stated
+    alone = state.members.keys() <= {report.member}
+    state.hold = limits.hold if alone else max(state.hold, limits.hold)
+    if stated is not None and state.now - stated.age > state.limit_stated_at:
+        state.max_requests = stated.max_requests or state.max_requests
+        state.interval = stated.interval or state.interval
+        if stated.max_requests or stated.interval:
+            state.limit_stated_at = state.now - stated.age
+    if state.limit_stated_at == -math.inf:
+        state.max_requests = limits.max_requests if alone else min(state.max_requests, limits.max_requests)
+        state.interval = limits.interval if alone else max(state.interval, limits.interval)
+
+
+def take_use(state: BudgetState, report: Report) -> None:
+    """What the server counted, less what all members can have used, is the use of others. Pauses hold for all."""
+    if report.pause_seconds > 0:
+        state.pause_until = max(state.pause_until, state.now + report.pause_seconds)
+    stated = report.stated
+    if state.now - state.foreign_at > _MEMORY * state.interval:
+        state.foreign = 0.0
+    if stated is None or stated.remaining is None or stated.age > _FRESH * state.interval:
+        return
+    oldest = state.now - stated.age - state.interval
+    own = len(state.leases) + sum(stamp.at > oldest for stamp in state.used.values())
+    foreign = state.max_requests - stated.remaining - own
+    if foreign > 0 and foreign >= state.foreign:
+        state.foreign, state.foreign_at = foreign, state.now
+
+
+def take_day(state: BudgetState, report: Report) -> None:
+    """The newest statement replaces what was counted; a day that is over begins again."""
+    day, stated, now = state.day, report.stated, state.now
+    if stated is not None and stated.daily_remaining is not None and now - stated.age > day.stated_at:
+        day.stated_at = now - stated.age
+        day.limit = stated.daily_limit or day.limit
+        day.remaining = stated.daily_remaining - len(state.leases)
+        day.reset_at = None if stated.daily_reset is None else day.stated_at + stated.daily_reset
+    if day.reset_at is not None and now >= day.reset_at:
+        day.remaining, day.reset_at = day.limit - len(state.leases), now + _DAY
+
+
+def count_day(state: BudgetState, report: Report, *, bulk: bool) -> int:
+    """How many more requests the day allows for a class of calls; one, as a probe, if its end is not known."""
+    day = state.day
+    left = day.remaining - (report.limits.daily_reserve if bulk else 0)
+    if left > 0 or day.reset_at is not None:
+        return max(0, left)
+    if day.probe_at is not None and state.now < day.probe_at:
+        return 0
+    return 1
+
+
+def spend_day(state: BudgetState, many: int) -> None:
+    """So many leases were given out."""
+    day = state.day
+    if not many:
+        return
+    if day.remaining <= 0 and day.reset_at is None:
+        day.probe_at = state.now + _PROBE
+    day.remaining -= many
+    if day.reset_at is None and day.stated_at == -math.inf:
+        day.reset_at = state.now + _DAY
+
+
+def compute_reserve(state: BudgetState, report: Report, counts: Tally) -> int:
+    """Slots that bulk calls leave free for interactive ones: as set, or following the demand."""
+    half = state.max_requests // 2
+    use = counts.interactive + sum(member.interactive for member in state.members.values())
+    use = min(half, use)
+    if state.now >= state.demand_at + state.interval:
+        gone = int((state.now - state.demand_at) / state.interval)
+        state.demand = [0.0] * min(gone, _WINDOWS) + state.demand
+        del state.demand[_WINDOWS:]
+        state.demand_at += gone * state.interval
+    state.demand[0] = max(state.demand[0], use)
+    if report.limits.interactive_reserve is not None:
+        return min(report.limits.interactive_reserve, state.max_requests - 1)
+    least = max(1, math.ceil(_LEAST * state.max_requests))
+    return min(half, max(least, math.ceil(max(state.demand) * _HEADROOM)))
+
+
+_WINDOWS: Final = 4
+"""How many intervals are looked at."""
+_LEAST: Final = 0.05
+_HEADROOM: Final = 1.2
