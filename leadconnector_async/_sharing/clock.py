@@ -14,7 +14,8 @@ once, which only delays slots.
     102.0   A reads      502.0   2.0         1.0          set forward by 5 s: A knows of 2 s, and B was seen 1 s ago
 
 State time must not catch up later what it has lost: what was stamped in between would be freed early. The reference
-does catch up, and so can tell, at a reading after a lost second, that the second has passed already.
+does catch up, and so can tell, at a reading after a lost second, that the second has passed already. It never goes
+back, so that the members, who remember different readings, soon agree about it.
 
 A member without a grant has only its wall clock: the store's clock is believed for as much as that one advanced
 since the last exchange of anybody. A forward jump that is shorter than the round trips of the two readings goes
@@ -33,13 +34,11 @@ def advance(state: BudgetState, reading: Reading, report: Report) -> None:
     passed = reading.now - state.raw if reading.server == state.server else wall
     sighting = report.sighting
     if sighting is None or sighting.epoch != state.epoch:
-        certain, reference = min(passed, wall), max(passed, wall)
+        certain, reference = min(passed, wall), passed if passed >= 0 else wall
     else:
-        reference = passed
         least = sighting.clock + sighting.at_least - state.clock
         most = sighting.clock + sighting.at_most - state.clock
-        reference = min(max(passed, least), most)
-        certain = min(passed, least if passed > most else most)
+        certain, reference = min(passed, least if passed > most else most), min(max(passed, least), most)
     state.now += max(0.0, certain)
-    state.clock += reference
+    state.clock += max(0.0, reference)
     state.raw, state.wall = reading.now, report.wall

@@ -124,15 +124,36 @@ class Flight(Struct):
     """When the store heard of it: when it was granted, or reported in flight."""
 
 
+class Pace:
+    """How many bulk requests were sent within the time in which a lease may be sent."""
+
+    __slots__ = ("_before", "_count", "_since")
+
+    def __init__(self) -> None:
+        self._since = -math.inf
+        self._count = self._before = 0
+
+    def add(self, now: float, span: float) -> None:
+        """One more was sent; spans follow each other, and pauses between them do not count."""
+        if now >= self._since + span:
+            self._since, self._before, self._count = now, max(self._count, self._before // 2), 0
+        self._count += 1
+
+    def measure(self) -> int:
+        """In this span, or the last ones."""
+        return max(self._count, self._before)
+
+
 class Leases:
     """The leases of one process for one location."""
 
-    __slots__ = ("_asked", "_dice", "_flights", "_recent", "_stock", "_unreported", "contact", "member")
+    __slots__ = ("_asked", "_dice", "_flights", "_pace", "_recent", "_stock", "_unreported", "contact", "member")
 
     def __init__(self, member: str, limits: Limits, dice: random.Random) -> None:
         self.member = member
         self.contact = Contact(limits, dice)
         self._dice = dice
+        self._pace = Pace()
         self._stock: dict[bool, deque[tuple[int, float]]] = {False: deque(), True: deque()}
         """Leases that are not taken yet, by class (bulk or not), and until when each may be sent."""
         self._flights: dict[int, Flight] = {}
@@ -150,6 +171,8 @@ class Leases:
                 number, until = stock.popleft()
                 if now < until:
                     self._flights[number] = Flight(bulk, until, self.contact.began)
+                    if bulk:
+                        self._pace.add(now, self.contact.hold * _FENCE)
                     return number
         if self.contact.failed_since is None or self.count_used(now) >= self.contact.count_share(now, bulk=bulk):
             return None
@@ -175,9 +198,7 @@ class Leases:
 
     def count_used(self, now: float) -> int:
         """Requests of this process that the server may still count."""
-        recent = self._recent
-        while recent and recent[0][0] + self.contact.interval <= now:
-            recent.popleft()
+        self._forget(now)
         return len(self._flights) + len(self._recent)
 
     def count_stock(self, now: float, *, bulk: bool) -> int:
@@ -191,8 +212,11 @@ class Leases:
 
         The caller adds the sighting after the reading, and what it knows of pauses, responses and dead members.
         """
+        if not bulk and not any(flight.bulk for flight in self._flights.values()):
+            self._stock[True].clear()
         held = [number for stock in self._stock.values() for number, until in stock if now < until]
         used = [Use(number, now - at, of_bulk) for number, (at, of_bulk) in self._unreported.items()]
+        self._forget(now)
         leaving = leaving or self._is_idle(now, bulk + interactive)
         wish = self._count_wish(now, bulk)
         recent = sum(not of_bulk for _, of_bulk in self._recent)
@@ -241,6 +265,12 @@ class Leases:
             due.append(oldest + (self.contact.hold + self.contact.interval) / 2)
         if bulk or interactive:
             due.append(self._find_wish_due(now, bulk, interactive))
+        if (
+            not bulk
+            and self.count_stock(now, bulk=True)
+            and not any(flight.bulk for flight in self._flights.values())
+        ):
+            due.append(contact.ended + self.contact.hold * _GATHER)
         if not due:
             return None
         return contact.retry_at if contact.failed_since is not None else min(due)
@@ -256,13 +286,17 @@ class Leases:
         return contact.ended + self.contact.hold * _GATHER
 
     def _count_wish(self, now: float, waiting: int) -> int:
-        """Bulk calls that wait, and as many more as were sent in the last quarter of `hold`."""
+        """Bulk calls that wait, and as many more as can be sent before a lease runs out, judging by the last ones."""
         if not waiting:
             return 0
-        since = now - self.contact.hold / 4
-        expected = sum(of_bulk and at >= since for at, of_bulk in self._recent)
-        return max(0, min(waiting + expected, self.contact.limits.max_requests) - self.count_stock(now, bulk=True))
+        wish = min(waiting + self._pace.measure(), self.contact.limits.max_requests)
+        return max(0, wish - self.count_stock(now, bulk=True))
 
     def _is_idle(self, now: float, waiting: int) -> bool:
         """Nothing is held, wanted or in flight, and nothing was for a while."""
-        return not (waiting or self._flights or self._recent or self._unreported or self.count_used(now))
+        return not (waiting or self._flights or self._recent or self._unreported)
+
+    def _forget(self, now: float) -> None:
+        recent = self._recent
+        while recent and recent[0][0] + self.contact.interval <= now:
+            recent.popleft()
