@@ -32,8 +32,11 @@ class Budget(Protocol):
         """The pause of the location after a 429."""
         ...
 
-    def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
-        """Take a slot, if one more may be sent now. Returned by exactly one of `finish`, `refuse` and `free`."""
+    def take(self, now: float, *, bulk: bool = False, overtaken: bool = False) -> Ticket | None:
+        """Take a slot, if one more may be sent now. Returned by exactly one of `finish`, `refuse` and `free`.
+
+        `overtaken`: for a bulk call whose turn it is although interactive calls wait.
+        """
         ...
 
     def compute_next(self, now: float, *, bulk: bool = False) -> float | None:
@@ -163,8 +166,9 @@ class Lane:
         now = self._loop.time()
         self._refuse_spent(now)
         while (bulk := waiters.choose()) is not None:
-            ticket = self.budget.take(now, bulk=bulk)
-            if ticket is None and bulk and waiters.has(bulk=False):  # the reserve is there for interactive calls
+            overtaken = bulk and waiters.has(bulk=False)
+            ticket = self.budget.take(now, bulk=bulk, overtaken=overtaken)
+            if ticket is None and overtaken:  # what the reserve keeps from it may be free for others
                 bulk, ticket = False, self.budget.take(now)
             if ticket is None:
                 break

@@ -71,7 +71,7 @@ class Reserve:
     def __init__(self, limit: RateLimit) -> None:
         self._fixed, self._at_most = limit.interactive_reserve, limit.max_requests
         self.at_once = _compute_at_once(limit)
-        """Up to this part of N in use, `allows` need not be asked."""
+        """With less than this part of N in use, a bulk call may go."""
         self.in_flight = 0
         """Bulk calls in flight."""
         self.cooling: deque[float] = deque()
@@ -89,19 +89,25 @@ class Reserve:
         """Slots that bulk calls take."""
         return self.in_flight + len(self.cooling)
 
-    def allows(self, now: float, limit: LearnedLimit, in_use: int) -> bool:
-        """Whether one more bulk call may go, with so many slots of the location in use. If so, it goes."""
-        room = self._measure_room(now, limit, in_use)
-        if room <= 0 or now < (due := self._find_due(limit.interval, room)):
+    def measure_room(self, now: float, limit: LearnedLimit, in_use: int) -> int:
+        """How many more bulk calls may be in use; less than 0 after the reserve has grown."""
+        return limit.max_requests - self.measure(now, limit, in_use) - self.in_use
+
+    def take_turn(self, now: float, limit: LearnedLimit, in_use: int, room: int) -> bool:
+        """Whether the next bulk call may go now, with room for so many. If so, it goes."""
+        if in_use < limit.max_requests * self.at_once:
+            return True
+        due = self._find_due(limit.interval, room)
+        if now < due:
             return False
         self._paced_at = max(due, now - limit.interval * _LATE)
         return True
 
     def compute_next(self, now: float, limit: LearnedLimit, in_use: int) -> float:
-        """When to ask `allows` again; not later than `now` if it is not the reserve that holds bulk calls back."""
+        """When to ask again; not later than `now` if it is not the reserve that holds bulk calls back."""
         if in_use < limit.max_requests * self.at_once:
             return now
-        room = self._measure_room(now, limit, in_use)
+        room = self.measure_room(now, limit, in_use)
         if room > 0:
             return self._find_due(limit.interval, room)
         return min(self._turn_at, self.cooling[0] + limit.interval if self.cooling else math.inf)
@@ -109,6 +115,13 @@ class Reserve:
     def compute_free_at(self, ahead: int, now: float, limit: LearnedLimit, in_use: int) -> float:
         """The earliest moment at which a bulk call with so many bulk calls ahead can go, if nothing changes."""
         share = limit.max_requests - self.measure(now, limit, in_use)
+        free_at = self._find_free(ahead, now, share, limit, in_use)
+        if self._fixed is not None:
+            return free_at
+        most = limit.max_requests - follow_demand(limit.max_requests, 0)  # the reserve may fall, but not before
+        return min(free_at, max(self._turn_at, self._find_free(ahead, now, most, limit, in_use)))
+
+    def _find_free(self, ahead: int, now: float, share: int, limit: LearnedLimit, in_use: int) -> float:
         room = share - self.in_use
         rounds, position = divmod(ahead, share)
         if position < room:
@@ -152,10 +165,6 @@ class Reserve:
         while cooling and cooling[0] + interval <= now:
             cooling.popleft()
 
-    def _measure_room(self, now: float, limit: LearnedLimit, in_use: int) -> int:
-        """How many more bulk calls may be in use; less than 0 after the reserve has grown."""
-        return limit.max_requests - self.measure(now, limit, in_use) - self.in_use
-
     def _find_due(self, interval: float, room: int) -> float:
         """When the next one that is spread may go."""
         free_at = self.cooling[0] + interval if self.cooling else self._paced_at + interval
@@ -168,4 +177,5 @@ class Reserve:
 def _compute_at_once(limit: RateLimit) -> float:
     if limit.interactive_reserve == 0:
         return math.inf
-    return min(_AT_ONCE, 1 - (limit.interactive_reserve or 0) / limit.max_requests)
+    share = limit.max_requests - (limit.interactive_reserve or 0)
+    return min(_AT_ONCE, (share - 0.5) / limit.max_requests)  # less a half, or rounding would let one more go

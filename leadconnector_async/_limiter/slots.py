@@ -165,8 +165,8 @@ class LocalBudget:
         self.daily = DailyBudget(limit.daily, limit.daily_reserve)
         self.reserve = Reserve(limit)
 
-    def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
-        """Take a slot, if one more may be sent now."""
+    def take(self, now: float, *, bulk: bool = False, overtaken: bool = False) -> Ticket | None:
+        """Take a slot, if one more may be sent now. `overtaken`: a bulk call before interactive ones that wait."""
         slots, limit, window, daily = self.slots, self.limit, self.window, self.daily
         if now < self.pause.until:
             return None
@@ -183,7 +183,7 @@ class LocalBudget:
         ) or (
             bulk
             and in_use >= limit.max_requests * self.reserve.at_once
-            and not self._allows_bulk(now, in_use)  # the last: it takes the turn
+            and not self._allows_bulk(now, in_use, overtaken)  # the last: it takes the turn
         ):
             return None
         if bulk:
@@ -349,11 +349,14 @@ class LocalBudget:
         if now >= self.limit.forget_at:
             self.limit.forget()
 
-    def _allows_bulk(self, now: float, in_use: int) -> bool:
-        """Whether the reserve lets one more bulk call go; if not, what was learned too low may grow."""
+    def _allows_bulk(self, now: float, in_use: int, overtaken: bool) -> bool:
+        """Whether the reserve lets one more bulk call go. If it is used up, a limit that was learned may grow."""
         limit, reserve = self.limit, self.reserve
         reserve.contended = self.window.is_contended(now, limit.interval)
-        return reserve.allows(now, limit, in_use) or (limit.grow(now) and reserve.allows(now, limit, in_use))
+        room = reserve.measure_room(now, limit, in_use)
+        if room <= 0 and limit.grow(now):
+            room = reserve.measure_room(now, limit, in_use)
+        return room > 0 and (overtaken or reserve.take_turn(now, limit, in_use, room))
 
     def _count_kept(self, now: float) -> int:
         """What bulk calls leave of what remains."""

@@ -45,8 +45,8 @@ class LeasedSlots(LocalBudget):
         self.window.unchecked = slots
         self._clock = clock
 
-    def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
-        ticket = super().take(now, bulk=bulk)
+    def take(self, now: float, *, bulk: bool = False, overtaken: bool = False) -> Ticket | None:
+        ticket = super().take(now, bulk=bulk, overtaken=overtaken)
         return ticket and Ticket(ticket.number, ticket.sent_at, ticket.freed, ticket.bulk, self._clock.now + HOLD)
 
 

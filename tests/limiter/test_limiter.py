@@ -252,7 +252,7 @@ class LeasedBudget:
     def __init__(self) -> None:
         self.pause, self.leased, self.sent, self.ends = Pause(), 0, 0, list[str]()
 
-    def take(self, now: float, *, bulk: bool = False) -> Ticket | None:
+    def take(self, now: float, *, bulk: bool = False, overtaken: bool = False) -> Ticket | None:
         if not self.leased:
             return None
         self.leased, self.sent = self.leased - 1, self.sent + 1

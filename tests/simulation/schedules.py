@@ -1,4 +1,5 @@
-"""Random schedules: arrivals, latencies, cancellations, time-outs and changing limits, each made from a number."""
+"""Random schedules: arrivals, latencies, cancellations, time-outs, changing limits, calls of one class or of both,
+each made from a number."""
 
 import asyncio
 import random
@@ -28,21 +29,25 @@ class Ended(Struct):
     refused: int
     """429s."""
     in_flight: int
-    """Slots that nobody gave back."""
+    """Slots that nobody gave back, those of bulk calls once more."""
     waiting: int
     """Waiters that nobody served."""
     failed: list[str]
 
 
-def play(number: int, limits: Literal["fixed", "changing"]) -> Ended:
-    """Play one schedule, in virtual time. Raises `RuntimeError` if somebody waits for ever."""
-    return run(_Schedule(number, changing=limits == "changing").play())
+def play(number: int, limits: Literal["fixed", "changing"], *, bulk: float = 0.0) -> Ended:
+    """Play one schedule, in virtual time. Raises `RuntimeError` if somebody waits for ever.
+
+    `bulk`: the part of the calls that are bulk calls.
+    """
+    return run(_Schedule(number, changing=limits == "changing", bulk=bulk).play())
 
 
 class _Schedule:
-    def __init__(self, number: int, *, changing: bool) -> None:
+    def __init__(self, number: int, *, changing: bool, bulk: float) -> None:
         self.dice = random.Random(number)
         self.changing = changing
+        self.bulk = bulk
         self.limit = self.dice.randint(1, 30)
         self.failed: list[str] = []
 
@@ -53,8 +58,11 @@ class _Schedule:
         seed = self.dice.randrange(10**6)
         world = World(limits, algorithm=algorithm, latency=self._draw_latency, seed=seed)
         client = world.connect(retry=RetryPolicy(max_attempts=100), timeouts=Timeouts(total=_TIMEOUT))
+        job = client.with_options(priority="bulk")
+        chosen = [job if n < self.bulk * _CALLS else client for n in range(_CALLS)]
         tasks = [
-            asyncio.create_task(self._call(client, world.sandbox.appointment_ids[n % 50])) for n in range(_CALLS)
+            asyncio.create_task(self._call(one, world.sandbox.appointment_ids[n % 50]))
+            for n, one in enumerate(chosen)
         ]
         changes = asyncio.create_task(self._change(world))
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -62,10 +70,10 @@ class _Schedule:
         await asyncio.sleep(2 * INTERVAL)
         lane = client._shared.limiter.lanes.get(client._location_id)
         assert lane is not None
-        seen = world.sandbox.requests
+        seen, budget = world.sandbox.requests, budget_of(lane)
         return Ended(
             refused=seen.count_statuses()[429],
-            in_flight=budget_of(lane).slots.in_flight,
+            in_flight=budget.slots.in_flight + budget.reserve.in_flight,
             waiting=lane.waiting,
             failed=self.failed,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import pytest
 
 from leadconnector_async import RateLimit
+from leadconnector_async._limiter import reserve
 from leadconnector_async._limiter.lane import Lane
+from leadconnector_async._limiter.reserve import Reserve
 from leadconnector_async._limiter.slots import LocalBudget, Refused, Ticket
 
 from ..lanes import budget_of, make_lane, now, take
+from .front_desk import play as play_front_desk
 from .schedules import play
 from .virtual import run
 
@@ -20,6 +24,11 @@ from .virtual import run
 def check_windows() -> None:
     """Never more than N in T at the server."""
     assert sum(play(number, "fixed").refused for number in range(40)) == 0
+
+
+def check_both_classes() -> None:
+    """Every slot comes back, those of bulk calls too."""
+    assert sum(play(number, "fixed", bulk=0.5).in_flight for number in range(10)) == 0
 
 
 def check_cancelled_waiters() -> None:
@@ -85,6 +94,42 @@ def check_clock() -> None:
             await lane.take()
 
     run(main())
+
+
+def check_front_desk() -> None:
+    """Calls beside a job in the same process hardly wait, and the job takes what is left to it."""
+    seen = play_front_desk("sliding", rows=1300)
+    assert seen.find_wait(0.9) < 0.3
+    assert seen.find_wait(0.97) < 1.0
+    assert seen.of_bound <= 1.10
+
+
+def check_other_front_desk() -> None:
+    """Calls beside a job in another process wait little."""
+    assert play_front_desk("sliding", rows=1300, processes=2).find_wait(0.9) < 1.0
+
+
+def check_overtaken() -> None:
+    """A bulk call that others have overtaken goes next, however evenly bulk calls are spread."""
+
+    async def main() -> int:
+        lane, served = make_lane(max_requests=10), list[bool]()
+
+        async def work(*, bulk: bool) -> None:
+            while True:
+                ticket = await lane.take(bulk=bulk)
+                assert isinstance(ticket, Ticket)
+                lane.finish(ticket, now(), {})
+                served.append(bulk)
+
+        tasks = [asyncio.create_task(work(bulk=bulk)) for bulk in (False, True) for _ in range(20)]
+        await asyncio.sleep(99)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return sum(served)
+
+    assert run(main()) >= 16
 
 
 def put_in_a_leaky_bucket(patch: pytest.MonkeyPatch) -> None:
@@ -160,6 +205,36 @@ def put_in_wall_clock_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Lane, "__init__", build)
 
 
+def put_in_no_reserve(patch: pytest.MonkeyPatch) -> None:
+    """A job takes every slot that is free; interactive calls only go first in the queue behind it."""
+    patch.setattr(reserve, "_compute_at_once", lambda limit: math.inf)
+    patch.setattr(reserve, "follow_demand", lambda most, used: 0)
+
+
+def put_in_a_reserve_without_spreading(patch: pytest.MonkeyPatch) -> None:
+    """A job sends all that it may at once, and all of its slots come free together."""
+    patch.setattr(Reserve, "_find_due", lambda reserve, interval, room: -math.inf)
+
+
+def put_in_a_reserve_that_does_not_see_others(patch: pytest.MonkeyPatch) -> None:
+    """What others use, in other processes, is taken again as soon as it is free."""
+    put_in_no_reserve(patch)
+    patch.setattr(Reserve, "count_kept", lambda *state: 0)
+
+
+def put_in_spreading_of_those_who_were_overtaken(patch: pytest.MonkeyPatch) -> None:
+    """Interactive calls take the slot of a bulk call whose turn it is, because the next is not due yet."""
+    allows = LocalBudget._allows_bulk
+    patch.setattr(
+        LocalBudget, "_allows_bulk", lambda budget, at, in_use, overtaken: allows(budget, at, in_use, False)
+    )
+
+
+def put_in_slots_of_bulk_calls_that_are_never_returned(patch: pytest.MonkeyPatch) -> None:
+    """What a cancelled bulk call took is counted for ever."""
+    patch.setattr(Reserve, "finish", lambda reserve, stamp, at, interval: reserve.cooling.append(stamp))
+
+
 Check = Callable[[], None]
 MISTAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Check]] = [
     (put_in_a_leaky_bucket, check_windows),
@@ -168,10 +243,15 @@ MISTAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Check]] = [
     (put_in_a_pause_that_can_be_shortened, check_pauses),
     (put_in_a_lost_slot, check_cancelled_waiters),
     (put_in_wall_clock_time, check_clock),
+    (put_in_no_reserve, check_front_desk),
+    (put_in_a_reserve_without_spreading, check_front_desk),
+    (put_in_a_reserve_that_does_not_see_others, check_other_front_desk),
+    (put_in_spreading_of_those_who_were_overtaken, check_overtaken),
+    (put_in_slots_of_bulk_calls_that_are_never_returned, check_both_classes),
 ]
 
 
-@pytest.mark.parametrize("check", [check_windows, check_queue, check_pauses, check_cancelled_waiters, check_clock])
+@pytest.mark.parametrize("check", dict.fromkeys(check for _, check in MISTAKES))
 def test_the_code_as_it_is_passes(check: Check) -> None:
     """So a check that fails below fails for the mistake."""
     check()
