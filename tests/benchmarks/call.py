@@ -19,8 +19,10 @@ from leadconnector_async import AppointmentUpdate, LeadConnector
 
 from .server import serve
 
-ROUNDS, CALLS = 15, 600
-CONCURRENCIES = (1, 50)
+ROUNDS, PEERS_CALLS, HALVES = 15, 300, 2
+CALLS = {1: 1200, 50: 2400}
+"""For each concurrency, of each of the two that are compared, in each half of a round: they are close."""
+CONCURRENCIES = tuple(CALLS)
 HAND, OURS = "aiohttp by hand", "this library"
 START = datetime(2026, 9, 14, 9, tzinfo=timezone(timedelta(hours=-7)))
 END = START + timedelta(minutes=30)
@@ -106,7 +108,9 @@ async def measure(candidate: Candidate, concurrency: int, calls: int) -> float:
 def run() -> None:
     """Print the tables, asyncio's own loop and uvloop side by side."""
     with serve() as (url, server):
-        print(f"CPU of one update, {server} on 127.0.0.1, {ROUNDS} rounds of {CALLS} calls, in turn\n")
+        counts = " and ".join(f"{HALVES * calls} (concurrency {one})" for one, calls in CALLS.items())
+        print(f"CPU of one update, {server} on 127.0.0.1, {ROUNDS} rounds in turn, each of {counts} calls")
+        print(f"of {OURS} and of {HAND}, and {PEERS_CALLS} of each of the others\n")
         own, fast = asyncio.run(collect(url)), uvloop.run(collect(url))
     for concurrency in CONCURRENCIES:
         print(f"| concurrency {concurrency} | µs (median) | of aiohttp by hand | uvloop: µs | of aiohttp by hand |")
@@ -122,15 +126,28 @@ async def collect(url: str) -> Figures:
     figures: Figures = {}
     async with AsyncExitStack() as stack:
         candidates = await open_candidates(url, stack)
-        names = list(candidates)
         for concurrency in CONCURRENCIES:
-            figures[concurrency] = found = {name: list[float]() for name in names}
+            figures[concurrency] = found = {name: list[float]() for name in candidates}
             for candidate in candidates.values():
-                await measure(candidate, concurrency, CALLS)
+                await measure(candidate, concurrency, PEERS_CALLS)
             for number in range(ROUNDS):
-                for name in names[number % len(names) :] + names[: number % len(names)]:
-                    found[name].append(await measure(candidates[name], concurrency, CALLS))
+                await measure_round(candidates, concurrency, number, found)
     return figures
+
+
+async def measure_round(
+    candidates: dict[str, Candidate], concurrency: int, number: int, found: dict[str, list[float]]
+) -> None:
+    """A, B, B, A for the two that are compared, so that a drift of the machine favours neither; then the others."""
+    calls = CALLS[concurrency]
+    first, second = (OURS, HAND) if number % 2 else (HAND, OURS)
+    halves: dict[str, list[float]] = {first: [], second: []}
+    for name in (first, second, second, first):
+        halves[name].append(await measure(candidates[name], concurrency, calls))
+    for name, times in halves.items():
+        found[name].append(sum(times) / HALVES)
+    for name in candidates.keys() - halves.keys():
+        found[name].append(await measure(candidates[name], concurrency, PEERS_CALLS))
 
 
 def render(figures: dict[str, list[float]], name: str) -> str:
