@@ -142,7 +142,7 @@ class Reserve:
         self._peak = max(self._peak, in_use - self.in_use)
         most = limit.max_requests
         if self._fixed is not None:
-            return self._fixed * min(most, self._at_most) // self._at_most
+            return min(self._fixed, max(most // 2, self._fixed * most // self._at_most))
         return follow_demand(most, max(self._peak, self._peak_before))
 
     def count_kept(self, now: float, limit: LearnedLimit, in_use: int, foreign: float) -> int:

@@ -23,6 +23,10 @@ Json = Annotated[Switch, Parameter(name="--json", help="Print the result as one 
 Yes = Annotated[Switch, Parameter(help="Do not ask for confirmation.")]
 DryRun = Annotated[Switch, Parameter(help="Show what would change, and change nothing.")]
 Profile = Annotated[str | None, Parameter(help="The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.")]
+Reserve = Annotated[
+    int | None,
+    Parameter(help="Requests of each window that the job leaves to other calls; if omitted, as many as they use."),
+]
 JobFolder = Annotated[str, Parameter(help="Folder of the job.")]
 EventId = Annotated[
     str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")

@@ -16,6 +16,7 @@ from ..auth import TokenProvider, check_token
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..oauth import OAuthApp
+from ..policy import RateLimit
 from ..token_stores import FileTokenStore
 
 _PREFIX: Final = "LEADCONNECTOR_"
@@ -23,15 +24,28 @@ _KINDS: Final = ("TOKEN", "TOKEN_FILE", "TOKEN_COMMAND", "CLIENT_ID")
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-def make_client(profile: str | None = None) -> LeadConnector:
-    """The client of a profile. Raises `ConfigurationError` naming the variable to set."""
+def make_client(profile: str | None = None, reserve: int | None = None) -> LeadConnector:
+    """The client of a profile. Raises `ConfigurationError` naming the variable to set.
+
+    `reserve`: the requests of each window that bulk calls leave to others; `None` follows demand.
+    """
+    limit = _make_limit(reserve)
     settings = Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
     location_id = settings.find("LOCATION_ID")
     if location_id is None:
         raise settings.refuse("LOCATION_ID", "set it to the id of the location (Sub-Account)")
     token = settings.make_token(location_id)
     base_url = Secret(settings.find("BASE_URL") or BASE_URL)
-    return LeadConnector(token, location_id=location_id, base_url=base_url, app_info="leadconnector-cli")
+    return LeadConnector(
+        token, location_id=location_id, base_url=base_url, rate_limit=limit, app_info="leadconnector-cli"
+    )
+
+
+def _make_limit(reserve: int | None) -> RateLimit:
+    most = RateLimit().max_requests
+    if reserve is not None and not 0 <= reserve < most:
+        raise ConfigurationError(f"--reserve {reserve}: it must be at least 0 and less than {most}")
+    return RateLimit(interactive_reserve=reserve)
 
 
 class Settings:

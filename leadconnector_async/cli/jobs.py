@@ -12,7 +12,7 @@ from cyclopts import App
 from msgspec import structs
 
 from ..jobs import BulkJob, Undo, Verification, read_status
-from .arguments import JOBS, DryRun, JobFolder, Json, Profile, Switch, Yes
+from .arguments import JOBS, DryRun, JobFolder, Json, Profile, Reserve, Switch, Yes
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
@@ -23,7 +23,12 @@ from .terminal import make_consoles, print_json, print_line
 
 
 async def resume(
-    job: JobFolder, *, skip_refused: Switch = False, json_output: Json = False, profile: Profile = None
+    job: JobFolder,
+    *,
+    skip_refused: Switch = False,
+    reserve: Reserve = None,
+    json_output: Json = False,
+    profile: Profile = None,
 ) -> int:
     """Resume a job after any interruption.
 
@@ -35,15 +40,18 @@ async def resume(
         Continue without rows that are refused, or whose appointments were changed before the job sent anything.
 
     """
-    return await _continue(job, profile, json_output, before=BulkJob.leave_out_refused if skip_refused else None)
+    before = BulkJob.leave_out_refused if skip_refused else None
+    return await _continue(job, profile, reserve, json_output, before)
 
 
-async def retry_failed(job: JobFolder, *, json_output: Json = False, profile: Profile = None) -> int:
+async def retry_failed(
+    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, profile: Profile = None
+) -> int:
     """Retry the rows that failed or were skipped.
 
     Example: leadconnector retry-failed day.job
     """
-    return await _continue(job, profile, json_output, before=BulkJob.retry_failed)
+    return await _continue(job, profile, reserve, json_output, BulkJob.retry_failed)
 
 
 async def status(job: JobFolder, *, json_output: Json = False) -> int:
@@ -64,7 +72,9 @@ async def status(job: JobFolder, *, json_output: Json = False) -> int:
     return await run_command(work, as_json=json_output, reads=True)
 
 
-async def verify(job: JobFolder, *, json_output: Json = False, profile: Profile = None) -> int:
+async def verify(
+    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, profile: Profile = None
+) -> int:
     """Compare the calendar with the changes of a job. Changes nothing.
 
     Example: leadconnector verify day.job
@@ -72,7 +82,7 @@ async def verify(job: JobFolder, *, json_output: Json = False, profile: Profile 
 
     async def work() -> int:
         out, _ = make_consoles()
-        async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
+        async with make_client(profile, reserve) as client, await BulkJob.open(job, client) as opened:
             found = await opened.verify()
         code = FAILED if found.differing else DONE
         if json_output:
@@ -90,7 +100,13 @@ async def verify(job: JobFolder, *, json_output: Json = False, profile: Profile 
 
 
 async def undo(
-    job: JobFolder, *, dry_run: DryRun = False, yes: Yes = False, json_output: Json = False, profile: Profile = None
+    job: JobFolder,
+    *,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    reserve: Reserve = None,
+    json_output: Json = False,
+    profile: Profile = None,
 ) -> int:
     """Revert the changes of a job. Appointments that somebody has changed since are kept.
 
@@ -100,7 +116,7 @@ async def undo(
     """
 
     async def work() -> int:
-        async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
+        async with make_client(profile, reserve) as client, await BulkJob.open(job, client) as opened:
             plan = await opened.plan_undo()
             print_outcomes(make_consoles()[1], "Changed by somebody else since, and kept:", plan.kept)
             rows = iter(plan.rows)
@@ -123,10 +139,14 @@ def register(app: App) -> None:
 
 
 async def _continue(
-    job: str, profile: str | None, as_json: bool, before: Callable[[BulkJob], Awaitable[object]] | None = None
+    job: str,
+    profile: str | None,
+    reserve: int | None,
+    as_json: bool,
+    before: Callable[[BulkJob], Awaitable[object]] | None,
 ) -> int:
     async def work() -> int:
-        async with make_client(profile) as client, await BulkJob.open(job, client) as opened:
+        async with make_client(profile, reserve) as client, await BulkJob.open(job, client) as opened:
             if before is not None:
                 await before(opened)
             return await JobSession(opened, yes=True, as_json=as_json).resume()

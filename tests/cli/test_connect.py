@@ -250,3 +250,21 @@ async def test_no_command_shows_a_secret(sandbox: Sandbox, tmp_path: Path) -> No
     assert (code_, out) == (4, "")
     assert "401" in err
     assert SECRET not in err
+
+
+@pytest.mark.parametrize("reserve", [None, 0, 20, 99])
+async def test_the_reserve_of_a_command_is_that_of_its_client(
+    account: Sandbox, bare: pytest.MonkeyPatch, reserve: int | None
+) -> None:
+    """A fifth of the location's limit, or nothing at all; without the flag it follows demand."""
+    async with make_client(None, reserve) as client:
+        assert client.quota.reserve == (5 if reserve is None else reserve)
+
+
+@pytest.mark.parametrize("reserve", [-1, 100])
+def test_a_reserve_that_cannot_be_is_refused_by_its_flag(
+    account: Sandbox, bare: pytest.MonkeyPatch, reserve: int
+) -> None:
+    """A job that may send nothing would never end."""
+    with pytest.raises(ConfigurationError, match=f"--reserve {reserve}: it must be at least 0 and less than 100"):
+        make_client(None, reserve)

@@ -29,7 +29,7 @@ async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterat
     """A sandbox that the commands work for, in an empty folder."""
     async with Sandbox(limits=FAST, appointments=12, locations=2) as sandbox:
 
-        def make_client(profile: str | None = None) -> LeadConnector:
+        def make_client(profile: str | None = None, reserve: int | None = None) -> LeadConnector:
             return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
 
         monkeypatch.setattr(cli_reschedule, "make_client", make_client)
@@ -333,3 +333,23 @@ async def test_a_flag_that_cannot_be_meant_ends_with_2(
     assert await reschedule("day.csv", **flags) == 2  # type: ignore[arg-type]
     assert words in capsys.readouterr().err
     assert not clinic.requests
+
+
+async def test_every_command_that_sends_bulk_calls_takes_a_reserve(
+    clinic: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And hands it to its client."""
+    plan, seen = write_plan(*retitle(clinic, 2)), list[int | None]()
+
+    def make_client(profile: str | None = None, reserve: int | None = None) -> LeadConnector:
+        seen.append(reserve)
+        return LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id, retry=QUICK)
+
+    monkeypatch.setattr(cli_reschedule, "make_client", make_client)
+    monkeypatch.setattr(jobs, "make_client", make_client)
+    assert await reschedule(plan, yes=True, reserve=1) == 0
+    assert await resume("day.job", reserve=2) == 0
+    assert await retry_failed("day.job", reserve=3) == 0
+    assert await jobs.verify("day.job", reserve=4) == 0
+    assert await undo("day.job", yes=True, reserve=5) == 0
+    assert seen == [1, 2, 3, 4, 5]

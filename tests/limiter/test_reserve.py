@@ -124,12 +124,16 @@ def test_a_reserve_that_is_set_does_not_follow_demand(reserve: int) -> None:
     assert budget.describe(9.99, 0).reserve == reserve
 
 
-def test_a_reserve_that_is_set_is_reduced_in_proportion_to_a_lower_limit() -> None:
-    """Ten of 100 become two of 20, and one of one is none; a higher limit does not raise it."""
-    for stated, reserve in ((20, 2), (1, 0), (5, 0), (200, 10)):
-        budget = make_open(reserve=10)
-        budget.finish(take(budget, 0.0), 0.0, {"x-ratelimit-max": str(stated)})
-        assert budget.describe(0.0, 0).reserve == reserve
+@pytest.mark.parametrize(
+    ("reserve", "stated", "left"),
+    [(10, 200, 10), (10, 50, 10), (10, 20, 10), (10, 15, 7), (10, 1, 0), (80, 200, 80), (80, 20, 16), (80, 1, 0)],
+)
+def test_a_reserve_that_is_set_leaves_something_of_a_lower_limit(reserve: int, stated: int, left: int) -> None:
+    """Half of it, or the part that was left before if that is less; a higher limit does not raise the reserve."""
+    budget = make_open(reserve=reserve)
+    budget.finish(take(budget, 0.0), 0.0, {"x-ratelimit-max": str(stated)})
+    assert budget.describe(0.0, 0).reserve == left
+    assert len(send_bulk(budget, 10.0, 19.99)) == stated - left
 
 
 @pytest.mark.parametrize("value", [100, 101])
