@@ -72,6 +72,7 @@ from .response import Response, with_response
 if TYPE_CHECKING:
     from .oauth import AppTokens, OAuthApp
     from .shared import Shared
+    from .shared_tokens import RedisTokenStore, SQLTokenStore
     from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
     from .tokens import StoredToken
 
@@ -118,8 +119,10 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "ReconnectRequiredError",
+    "RedisTokenStore",
     "Response",
     "RetryPolicy",
+    "SQLTokenStore",
     "ServerError",
     "Shared",
     "SlotUnavailableError",
@@ -146,6 +149,8 @@ _HOMES: Final = {
     "FileTokenStore": "token_stores",
     "MemoryTokenStore": "token_stores",
     "OAuthApp": "oauth",
+    "RedisTokenStore": "shared_tokens",
+    "SQLTokenStore": "shared_tokens",
     "Shared": "shared",
     "StoredToken": "tokens",
     "TokenStore": "token_stores",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
-from ._secret import conceal
+from ._secret import Secret, conceal
+from ._sharing.crypto import check_key
 from ._sharing.sqlite import SQLiteStore
 from ._sharing.store import Store
 from ._sharing.url import StoreAddress, parse_address
 from ._validation.settings import check_line
 from .exceptions import ConfigurationError, StoreUnavailableError
+from .shared_tokens import RedisTokenStore, SQLTokenStore
 
 _EXTRAS: Final = {"postgresql": "cluster", "redis": "redis"}
 _DRIVERS: Final = ("psycopg", "redis")
@@ -31,14 +33,31 @@ class Shared:
     def __init__(
         self, url: str, *, app: str | None = None, key: str | None = None, allow_plaintext: bool = False
     ) -> None:
-        given, self._key = conceal(url), None if key is None else conceal(key)
-        del url, key
+        given = conceal(url)
+        del url
+        secret = None if key is None else conceal(key)
+        del key
+        self._key = check_key(secret)
         self._address = parse_address(given, allow_plaintext=allow_plaintext)
+        self._url, self._allow_plaintext = cast("Secret", given), allow_plaintext
         self._app = None if app is None else check_line("app", app)
         self._store = _make_store(self._address)
+        self._tokens: SQLTokenStore | RedisTokenStore | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._address.shown}>"
+
+    def token_store(self) -> SQLTokenStore | RedisTokenStore:
+        """Where an `OAuthApp` keeps its tokens: in the same store, encrypted. Closed with this object.
+
+        Raises `ConfigurationError` if Postgres or Redis is to hold tokens and there is no key.
+        """
+        if self._tokens is None:
+            kind = RedisTokenStore if self._address.kind == "redis" else SQLTokenStore
+            self._tokens = kind(
+                self._url, key=self._key, app=self._app or "", allow_plaintext=self._allow_plaintext
+            )
+        return self._tokens
 
     @property
     def app(self) -> str | None:
@@ -92,6 +111,8 @@ class Shared:
     async def aclose(self) -> None:
         """Close the connections of this event loop. A later use opens them again."""
         await self._store.aclose()
+        if self._tokens is not None:
+            await self._tokens.aclose()
 
 
 def _make_store(address: StoreAddress) -> Store:

@@ -24,6 +24,7 @@ LAYERS = {
         _call
         response webhooks
         shared
+        shared_tokens
         _sharing
         _limiter
         _retry
@@ -67,9 +68,9 @@ LAYERS = {
         budget retry_after
     """,
     "_sharing": """
-        exchange leases sqlite
-        clock members statements
-        connection fair mounts slots url
+        exchange leases sqlite_tokens token_store
+        clock lock_files members sqlite statements
+        connection crypto fair mounts slots url
         state store
     """,
     "_validation": """
@@ -90,6 +91,7 @@ LAYERS = {
         streams
     """,
     "integrations": """
+        postgres_tokens redis_tokens
         postgres redis
     """,
     "jobs": """
@@ -157,7 +159,12 @@ LAYERS = {
     """,
 }
 """Top first: a module imports from the layers below its own. An `__init__` without imports needs no layer."""
-OPENED_LAZILY = {("shared", "integrations.postgres"), ("shared", "integrations.redis")}
+OPENED_LAZILY = {
+    ("shared", "integrations.postgres"),
+    ("shared", "integrations.redis"),
+    ("shared_tokens", "integrations.postgres_tokens"),
+    ("shared_tokens", "integrations.redis_tokens"),
+}
 """The only upward imports: each driver is an extra, so its store is imported inside the function that opens it."""
 SANDBOX_MAY_USE = {"recurrence", "exceptions", "_validation"}
 MAY_USE_SANDBOX = {"cli"}
@@ -180,12 +187,15 @@ AWAITING = {
     "_limiter.lane",
     "_sharing.connection",
     "_sharing.sqlite",
+    "_sharing.sqlite_tokens",
     "_sharing.store",
+    "_sharing.token_store",
     "auth",
     "integrations",
     "sandbox",
     "response",
     "shared",
+    "shared_tokens",
 }
 """Modules and packages in which something waits; everything else is pure."""
 

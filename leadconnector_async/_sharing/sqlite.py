@@ -11,6 +11,7 @@ import os
 import sqlite3
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,9 +38,6 @@ CREATE TABLE IF NOT EXISTS leadconnector_states (
     key TEXT PRIMARY KEY, version TEXT NOT NULL, content BLOB NOT NULL, kept_until REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS leadconnector_tokens (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS leadconnector_token_locks (
-    name TEXT PRIMARY KEY, holder TEXT NOT NULL, until DOUBLE PRECISION NOT NULL
-);
 CREATE TABLE IF NOT EXISTS leadconnector_boots (name TEXT PRIMARY KEY, began REAL NOT NULL);
 PRAGMA application_id = 1818583396;
 PRAGMA user_version = 1;
@@ -66,12 +64,16 @@ class SQLiteFile:
     """A connection in a thread of its own: opened by its first use, again after a fork or a failure.
 
     `synchronous` is that of SQLite: with `NORMAL`, what was committed survives the end of the process; with `FULL`,
-    a power failure too. Raises `StoreUnavailableError` and `ConfigurationError` only.
+    a power failure too. `busy_seconds` is how long a statement waits for another process. Raises
+    `StoreUnavailableError` and `ConfigurationError` only.
     """
 
-    def __init__(self, path: str, synchronous: Literal["NORMAL", "FULL"] = "NORMAL") -> None:
+    def __init__(
+        self, path: str, synchronous: Literal["NORMAL", "FULL"] = "NORMAL", busy_seconds: float = _BUSY_SECONDS
+    ) -> None:
         self._path = path
         self._synchronous = synchronous
+        self._busy_seconds = busy_seconds
         self._process = 0
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
@@ -125,7 +127,7 @@ class SQLiteFile:
             self._close()
         if self._connection is None:
             check_place(self._path)
-            connection = _connect(self._path, self._synchronous)
+            connection = _connect(self._path, self._synchronous, self._busy_seconds)
             try:
                 self._check_tables(connection)
                 self._inode = _find_inode(self._path)
@@ -160,6 +162,7 @@ class SQLiteFile:
         return StoreUnavailableError(f"{name} could not be used ({show_error(error)})")
 
 
+_CREATING: Final = threading.Lock()
 _INHERITED: Final[list[object]] = []
 
 
@@ -227,7 +230,7 @@ def check_place(path: str) -> None:
             f"{name} is on a network file system ({kind}), where SQLite cannot be shared: choose a local folder, or"
             " share a postgresql:// or rediss:// server"
         )
-    with suppress(FileExistsError):
+    with _CREATING, suppress(FileExistsError):  # nobody in this process opens it before it is closed here
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         sync_folder(path)
     found = os.stat(path)
@@ -273,11 +276,9 @@ def estimate_boot(connection: sqlite3.Connection, began: float) -> str:
     return str(found[0])
 
 
-def _connect(path: str, synchronous: str) -> sqlite3.Connection:
+def _connect(path: str, synchronous: str, busy_seconds: float) -> sqlite3.Connection:
     uri = f"{Path(path).as_uri()}?mode=rw"
-    connection = sqlite3.connect(
-        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
-    )
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_seconds)
     try:
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             connection.execute("PRAGMA journal_mode=WAL")

@@ -41,8 +41,9 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) WITH (fillfactor = 50, toast_tuple_target = 8160);
     ALTER TABLE leadconnector_states ALTER COLUMN content SET STORAGE MAIN;
     CREATE TABLE leadconnector_tokens (name text PRIMARY KEY, value bytea NOT NULL);
-    CREATE TABLE leadconnector_token_locks (
-        name text PRIMARY KEY, holder text NOT NULL, until double precision NOT NULL
+    CREATE UNLOGGED TABLE leadconnector_token_locks (
+        name text PRIMARY KEY, holder text NOT NULL, until timestamptz NOT NULL, pid integer NOT NULL,
+        started timestamptz NOT NULL
     );
     """,
 )

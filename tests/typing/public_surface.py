@@ -26,8 +26,10 @@ from leadconnector_async import (
     OAuthApp,
     Quota,
     RateLimit,
+    RedisTokenStore,
     Response,
     RetryPolicy,
+    SQLTokenStore,
     StoredToken,
     Timeouts,
     TokenStore,
@@ -99,6 +101,7 @@ class OwnStore:
 
 async def connect() -> None:
     stores: list[TokenStore] = [FileTokenStore("tokens.json"), MemoryTokenStore(), OwnStore()]
+    stores += [SQLTokenStore("sqlite:///tokens.db"), RedisTokenStore("redis://localhost", key="k")]
     app = OAuthApp("id", "secret", store=stores[0], redirect_uri="https://example.com")
     assert_type(app.authorize_url(["scope"], state="x"), str)
     assert_type(await app.exchange_code("code", user_type="Company"), StoredToken)

@@ -39,11 +39,14 @@ from leadconnector_async import (
     MemoryTokenStore,
     OAuthApp,
     ReconnectRequiredError,
+    RedisTokenStore,
     RetryPolicy,
+    SQLTokenStore,
     StoredToken,
 )
 from leadconnector_async._call.reply import RawResponse
 from leadconnector_async._call.transport import Transport
+from leadconnector_async._sharing.crypto import make_key
 from leadconnector_async.jobs import BulkJob, PlanRow
 from leadconnector_async.sandbox import Sandbox
 
@@ -210,6 +213,8 @@ SPECIAL: dict[tuple[str, str], Callable[[Path], object]] = {
         calendar_id="c", location_id="l", title="x"
     ),
     ("FileTokenStore", "path"): lambda folder: str(folder / "tokens.json"),
+    ("SQLTokenStore", "url"): lambda folder: f"sqlite:///{folder}/tokens.db",
+    ("RedisTokenStore", "url"): lambda folder: "redis://127.0.0.1:1",
     ("save", "token"): lambda folder: StoredToken(access_token="a", expires_at=0.0),
     ("create", "folder"): lambda folder: folder / "new.job",
     ("create", "client"): lambda folder: make_client(),
@@ -258,6 +263,10 @@ MAKERS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[object
     ),
     "AppTokens": lambda folder: make(lambda folder: OAuthApp("id", "secret").provider("Loc1"), folder),
     "MemoryTokenStore": lambda folder: make(lambda folder: MemoryTokenStore(), folder),
+    "SQLTokenStore": lambda folder: make(lambda folder: SQLTokenStore(f"sqlite:///{folder}/tokens.db"), folder),
+    "RedisTokenStore": lambda folder: make(
+        lambda folder: RedisTokenStore("redis://127.0.0.1:1", key=make_key()), folder
+    ),
     "FileTokenStore": lambda folder: make(lambda folder: FileTokenStore(folder / "tokens.json"), folder),
     "WebhookVerifier": lambda folder: make(lambda folder: make_verifier(), folder),
     "Sandbox": lambda folder: make(lambda folder: Sandbox(appointments=3), folder),
