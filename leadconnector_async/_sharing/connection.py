@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-from ..exceptions import StoreUnavailableError
+from ..exceptions import LeadConnectorError, StoreUnavailableError
 from .store import STORE_SECONDS
 
 T = TypeVar("T")
@@ -65,6 +65,7 @@ class ConnectionKeeper(Generic[C]):
         self._check = check
         self._process = os.getpid()
         self._places: dict[asyncio.AbstractEventLoop, _Place[C]] = {}
+        self._ending: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._name}>"
@@ -93,9 +94,7 @@ class ConnectionKeeper(Generic[C]):
         """Close the connection of this loop, and those of loops that have ended."""
         place = self._find_place()
         async with place.lock:
-            connection, place.connection = place.connection, None
-            if connection is not None:
-                await connection.aclose()
+            await self._close(place)
 
     def _find_place(self) -> _Place[C]:
         if self._process != os.getpid():
@@ -105,9 +104,15 @@ class ConnectionKeeper(Generic[C]):
         place = self._places.get(loop)
         if place is None:
             for ended in [one for one in self._places if one.is_closed()]:
-                self._drop(self._places.pop(ended))
+                if (connection := self._places.pop(ended).connection) is not None:
+                    connection.abandon()
             place = self._places[loop] = _Place()
         return place
+
+    async def _close(self, place: _Place[C]) -> None:
+        connection, place.connection = place.connection, None
+        if connection is not None:
+            await connection.aclose()
 
     async def _use(self, place: _Place[C], work: Callable[[C], Awaitable[T]]) -> T:
         """Needs the lock of the place."""
@@ -116,8 +121,8 @@ class ConnectionKeeper(Generic[C]):
             if self._check is not None:
                 try:
                     await self._shield(place, place.connection, self._check)
-                except BaseException:
-                    self._drop(place)
+                except LeadConnectorError:
+                    await self._close(place)
                     raise
         return await self._shield(place, place.connection, work)
 
@@ -126,20 +131,23 @@ class ConnectionKeeper(Generic[C]):
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            task.add_done_callback(_retrieve_error)
-            self._drop(place)
+            place.connection = None
+            connection.abandon()
+            ending = asyncio.ensure_future(_end(task, connection))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
             raise
         if connection.is_broken:
-            self._drop(place)
+            place.connection = None
+            await connection.aclose()
         return task.result()
 
-    def _drop(self, place: _Place[C]) -> None:
-        connection, place.connection = place.connection, None
-        if connection is not None:
-            connection.abandon()
 
-
-def _retrieve_error(task: asyncio.Future[T]) -> None:
-    """Nobody waits for it any more, so asyncio need not report that its error was never retrieved."""
-    if not task.cancelled():
-        task.exception()
+async def _end(task: asyncio.Future[T], connection: Connection) -> None:
+    """Close a connection once the work that nobody waits for any more has noticed that it is broken."""
+    try:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not report it
+    finally:
+        await connection.aclose()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, LiteralString, TypeAlias
+from typing import Final, LiteralString, TypeAlias, TypeVar
 
 import psycopg
 from msgspec import Struct, convert
@@ -22,6 +22,8 @@ from .._sharing.connection import ConnectionKeeper
 from .._sharing.store import MISSING, Reading, find_version_fault, make_version
 from .._sharing.url import StoreAddress, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
+
+T = TypeVar("T")
 
 Value: TypeAlias = str | bytes | int | float | None
 Row: TypeAlias = tuple[object, ...]
@@ -105,16 +107,12 @@ class PostgresConnection:
 
     async def fetch(self, statement: LiteralString, values: Sequence[Value] = ()) -> list[Row]:
         """Run a statement; returns its rows. Never cancelled while it runs: `abandon` ends it."""
-        self._is_busy = True
-        fault: LeadConnectorError
-        try:
+
+        async def work() -> list[Row]:
             cursor = await self._connection.execute(statement, values or None)
             return await cursor.fetchall() if cursor.description else []
-        except (psycopg.Error, OSError) as error:
-            fault = self._break(error)
-        finally:
-            self._is_busy = False
-        raise fault
+
+        return await self._do(work)
 
     async def check(self) -> None:
         """Raise `ConfigurationError` unless the tables are those of this version of the library."""
@@ -124,21 +122,19 @@ class PostgresConnection:
 
     async def migrate(self) -> None:
         """Create or change the tables, in one transaction; another process that does the same waits."""
-        fault: LeadConnectorError | None = None
-        try:
+
+        async def work() -> None:
+            execute = self._connection.execute
             async with self._connection.transaction():
-                await self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                await self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)"
-                )
-                found = await self._get_version() or 0
+                await execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                await execute("CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)")
+                rows = await (await execute(_GET_VERSION)).fetchall()
+                found = convert(rows[0][0], int | None) or 0
                 for version, statements in enumerate(_MIGRATIONS[found:], found + 1):
-                    await self._connection.execute(statements)
-                    await self._connection.execute("INSERT INTO leadconnector_schema VALUES (%s)", (version,))
-        except (psycopg.Error, OSError) as error:
-            fault = self._break(error)
-        if fault is not None:
-            raise fault
+                    await execute(statements)
+                    await execute("INSERT INTO leadconnector_schema VALUES (%s)", (version,))
+
+        await self._do(work)
 
     def abandon(self) -> None:
         """Close it. If a statement runs, its connection is broken instead, so that it ends at once."""
@@ -157,10 +153,17 @@ class PostgresConnection:
     async def _get_version(self) -> int | None:
         return convert((await self.fetch(_GET_VERSION))[0][0], int | None)
 
-    def _break(self, error: BaseException) -> LeadConnectorError:
-        self.is_broken = True
-        self._connection.pgconn.finish()
-        return _explain_failure(self._address, error)
+    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+        fault: LeadConnectorError
+        self._is_busy = True
+        try:
+            return await work()
+        except (psycopg.Error, OSError) as error:
+            fault = _explain_failure(self._address, error)
+        finally:
+            self._is_busy = False
+        self.abandon()
+        raise fault
 
 
 class PostgresStore:

@@ -52,7 +52,6 @@ class RedisConnection:
     def __init__(self, address: StoreAddress, connection: AbstractConnection) -> None:
         self._address = address
         self._connection = connection
-        self._task: asyncio.Task[object] | None = None
         self.is_broken = False
 
     def __repr__(self) -> str:
@@ -62,17 +61,21 @@ class RedisConnection:
     async def open(cls, address: StoreAddress) -> RedisConnection:
         """Connect and authenticate. Must be bounded by the caller."""
         fault: LeadConnectorError
+        opened = cls(address, _build(address))
         try:
-            connection = _build(address)
-            await connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
-            return cls(address, connection)
+            await opened._connection.connect()  # type: ignore[no-untyped-call] # redis-py has no type for it
         except _FAILURES as error:
             fault = _explain_failure(address, error)
+        except BaseException:
+            await opened.aclose()
+            raise
+        else:
+            return opened
+        await opened.aclose()
         raise fault
 
     async def call(self, *command: str | bytes | int) -> object:
         """Send a command; returns the response, undecoded. Whatever goes wrong, the connection is closed."""
-        self._task = asyncio.current_task()
         fault: LeadConnectorError
         try:
             await self._connection.send_command(*command)
@@ -83,21 +86,22 @@ class RedisConnection:
         except BaseException:
             await self.aclose()
             raise
-        finally:
-            self._task = None
         raise fault
 
     def abandon(self) -> None:
-        """End the command that runs, which closes the connection."""
+        """Close its socket, which ends the command that runs."""
         self.is_broken = True
-        if self._task is not None:
-            self._task.cancel()
+        writer: object = getattr(self._connection, "_writer", None)  # redis-py has no way to close without waiting
+        if isinstance(writer, asyncio.StreamWriter):
+            with suppress(RuntimeError):  # its event loop is closed
+                writer.transport.abort()
 
     async def aclose(self) -> None:
-        """Close it."""
-        self.is_broken = True
+        """Close it, without waiting for the server."""
+        self.abandon()
         with suppress(*_FAILURES):
             await self._connection.disconnect(nowait=True)
+        await asyncio.sleep(0)  # the event loop closes the socket in its next iteration
 
 
 class RedisStore:
