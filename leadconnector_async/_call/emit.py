@@ -10,7 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from ..events import Event, EventHandler
 
@@ -25,11 +25,12 @@ class EventEmitter:
     __slots__ = ("handler",)
 
     def __init__(self, handler: EventHandler | None) -> None:
-        self.handler = handler
+        self.handler: Callable[[Event], object] | None = handler
 
     def emit(self, event: Event) -> None:
         """Log the event and call the handler. An exception of the handler is logged and not raised."""
-        LOGGER.debug("%s", event)
+        if is_logged():
+            LOGGER.debug("%s", event)
         self._hand_over(event)
 
     def warn(self, event: Event) -> None:
@@ -41,8 +42,8 @@ class EventEmitter:
         if self.handler is None:
             return
         try:
-            result = cast("Callable[[Event], object]", self.handler)(event)
-            if inspect.iscoroutine(result):
+            result = self.handler(event)
+            if result is not None and inspect.iscoroutine(result):
                 result.close()
                 LOGGER.error(
                     "on_event returned a coroutine, which is never awaited: pass a function that is not async"
