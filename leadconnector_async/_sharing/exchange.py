@@ -38,6 +38,9 @@ _POLL: Final = 0.5
 _SHORT_POLL: Final = 0.1
 """The same, as a part of `hold`, for interactive calls and if slots are kept for others, who may not come."""
 
+_CROWD: Final = 4
+"""With more members waiting, each asks less often."""
+
 
 def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tuple[BudgetState, Grant]:
     """Take a report in and grant what is free; returns the new state and what the member may do.
@@ -163,7 +166,9 @@ def _find_next(state: BudgetState, report: Report, counts: Tally, *, interactive
     if now < closed:
         return closed + jitter
     times = list_free_times(state, only_bulk=not interactive)
-    latest = now + (_SHORT_POLL * state.hold if interactive or not times else _POLL * interval)
+    waiting = sum(one.bulk + one.interactive > 0 for one in state.members.values())
+    short = _SHORT_POLL * state.hold * max(1.0, waiting / _CROWD)
+    latest = now + (short if interactive or not times else _POLL * interval)
     if not times:
         return latest + jitter
     first = max(times[0], now)

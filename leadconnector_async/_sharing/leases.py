@@ -212,7 +212,7 @@ class Leases:
 
         The caller adds the sighting after the reading, and what it knows of pauses, responses and dead members.
         """
-        if not bulk and not any(flight.bulk for flight in self._flights.values()):
+        if not self._needs_bulk(bulk):
             self._stock[True].clear()
         held = [number for stock in self._stock.values() for number, until in stock if now < until]
         used = [Use(number, now - at, of_bulk) for number, (at, of_bulk) in self._unreported.items()]
@@ -286,11 +286,15 @@ class Leases:
         return contact.ended + self.contact.hold * _GATHER
 
     def _count_wish(self, now: float, waiting: int) -> int:
-        """Bulk calls that wait, and as many more as can be sent before a lease runs out, judging by the last ones."""
+        """Bulk calls that wait, and as many more as were sent before within the time of a lease."""
         if not waiting:
             return 0
         wish = min(waiting + self._pace.measure(), self.contact.limits.max_requests)
         return max(0, wish - self.count_stock(now, bulk=True))
+
+    def _needs_bulk(self, waiting: int) -> bool:
+        """Whether bulk leases are of use: calls wait for them, or may follow those in flight."""
+        return waiting > 0 or any(flight.bulk for flight in self._flights.values())
 
     def _is_idle(self, now: float, waiting: int) -> bool:
         """Nothing is held, wanted or in flight, and nothing was for a while."""
