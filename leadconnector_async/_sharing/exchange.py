@@ -196,7 +196,7 @@ def _write_grant(
         next_in=next_in,
         share=share,
         promised=sum(one.share for one in state.members.values()) + measure_lost(state),
-        members=len(state.members),
+        members=max(1, len(state.members)),
         max_requests=state.max_requests,
         interval=state.interval,
         stated=state.limit_stated_at > -math.inf,

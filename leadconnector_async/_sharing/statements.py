@@ -94,8 +94,9 @@ def compute_reserve(state: BudgetState, report: Report, counts: Tally) -> int:
         del state.demand[_WINDOWS:]
         state.demand_at += gone * state.interval
     state.demand[0] = max(state.demand[0], use)
-    if report.limits.interactive_reserve is not None:
-        return min(report.limits.interactive_reserve, state.max_requests - 1)
+    fixed, most = report.limits.interactive_reserve, state.max_requests
+    if fixed is not None:
+        return min(fixed, max(half, fixed * most // report.limits.max_requests))
     least = max(1, math.ceil(_LEAST * state.max_requests))
     return min(half, max(least, math.ceil(max(state.demand) * _HEADROOM)))
 
