@@ -45,7 +45,8 @@ class Shared:
         self._tokens: SQLTokenStore | RedisTokenStore | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._address.shown}>"
+        address: StoreAddress | None = vars(self).get("_address")  # incomplete while a setting is refused
+        return f"<{type(self).__name__} {address.shown if address else ''}>"
 
     def token_store(self) -> SQLTokenStore | RedisTokenStore:
         """Where an `OAuthApp` keeps its tokens: in the same store, encrypted. Closed with this object.

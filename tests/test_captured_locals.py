@@ -23,7 +23,10 @@ from leadconnector_async import (
     LeadConnector,
     MemoryTokenStore,
     OAuthApp,
+    RedisTokenStore,
     RetryPolicy,
+    Shared,
+    SQLTokenStore,
     StoredToken,
     Timeouts,
     TokenStoreError,
@@ -40,7 +43,11 @@ CLIENT_SECRET = "client-secret-aaaa-bbbb"
 CODE = "code-cccc-dddd-eeee"
 GRANT = "grant-ffff-9999-0000"
 NEXT = "next-1234-5678-9abc"
-SECRETS = (TOKEN[:12], OTHER[:12], TOKEN[-12:], CLIENT_SECRET, CODE, GRANT, NEXT)
+KEY = "a2V5LXZlcnktc2VjcmV0LTAxMjM0NTY3ODlhYmNkZWY="
+NEWER_KEY = "bmV3ZXIta2V5LXZlcnktc2VjcmV0LTAxMjM0NTY3ODk="
+PASSWORD = "pass-word-5555-6666"
+KEYS = (KEY[:20], NEWER_KEY[:20])
+SECRETS = (TOKEN[:12], OTHER[:12], TOKEN[-12:], CLIENT_SECRET, CODE, GRANT, NEXT, PASSWORD, *KEYS)
 START, END = datetime(2027, 3, 9, tzinfo=UTC), datetime(2027, 3, 10, tzinfo=UTC)
 TIME = "2027-03-09T09:00:00-05:00"
 UPDATE = AppointmentUpdate(title="x")
@@ -414,6 +421,70 @@ async def test_no_store_in_a_file_that_fails_shows_what_is_in_it(
     for error in errors:
         assert isinstance(error, TokenStoreError)
         check_nothing_leaks(error)
+
+
+async def test_no_shared_store_that_fails_shows_a_key_or_a_token(tmp_path: Path) -> None:
+    """Another key, an altered value, a copied one, a plain one, a lost lock, a server that is away."""
+    url = f"sqlite:///{tmp_path}/tokens.db"
+    store, other = SQLTokenStore(url, key=KEY), SQLTokenStore(url, key=f"{NEWER_KEY}")
+    plain = SQLTokenStore(url, key=None)
+    far = [
+        SQLTokenStore(f"postgresql://user:{PASSWORD}@127.0.0.1:1/x", key=KEY),
+        RedisTokenStore(f"redis://user:{PASSWORD}@127.0.0.1:1", key=KEY),
+    ]
+
+    async def lose_lock() -> None:
+        async with store.lock("lost"):
+            await store.load("lost")
+            await store._rows.replace("/lost", other._encode("/lost", AGENCY))
+            await store.save("lost", STORED)
+
+    odd = msgspec.structs.replace(STORED, expires_at=float("nan"))
+    await store.save("loc", STORED)
+    await plain.save("plain", STORED)
+    value = await store._rows.read("/loc")
+    assert value is not None
+    await store._rows.replace("/copied", value)
+    await store._rows.replace("/altered", value[:-2] + b"==")
+    await store._rows.replace("/junk", b'{"access_token": "' + TOKEN.encode())
+    works: list[Coroutine[Any, Any, object]] = [
+        other.load("loc"),
+        plain.load("loc"),
+        store.load("copied"),
+        store.load("altered"),
+        store.load("junk"),
+        store.save("loc", odd),
+        lose_lock(),
+        *(one.save("loc", STORED) for one in far),
+        *(one.load("loc") for one in far),
+    ]
+    errors = [await interrupt("", RawServer([]), work) for work in works]
+    for one in (store, other, plain, *far):
+        await one.aclose()
+        assert not [secret for secret in (KEY, NEWER_KEY, PASSWORD) if secret in repr(vars(one))]
+    for error in errors:
+        assert isinstance(error, TokenStoreError)
+        check_nothing_leaks(error)
+
+
+@pytest.mark.parametrize("key", [f"{KEY}x", f"{KEY},", KEY.encode(), [KEY], f"{NEWER_KEY},{KEY[:20]}"])
+def test_a_key_that_cannot_be_used_is_not_shown(key: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it is given, nor a good one beside a URL that cannot be used."""
+    makes: list[Callable[[], object]] = [
+        lambda: SQLTokenStore("sqlite:///x.db", key=key),
+        lambda: RedisTokenStore("redis://127.0.0.1", key=key),
+        lambda: Shared("redis://127.0.0.1", key=key).token_store(),
+        lambda: SQLTokenStore(f"mysql://user:{PASSWORD}@x", key=KEY),
+        lambda: SQLTokenStore("sqlite:///x.db", key=KEY, lock_seconds=-1),
+        lambda: Shared(f"redis://user:{PASSWORD}@x.example", key=KEY),
+    ]
+    if isinstance(key, str):
+        monkeypatch.setenv("LEADCONNECTOR_KEY", key)
+        makes.append(lambda: RedisTokenStore("redis://127.0.0.1"))
+    for make in makes:
+        with pytest.raises(ConfigurationError) as caught:
+            make()
+        check_nothing_leaks(caught.value)
 
 
 async def test_the_whole_of_a_sandbox_call_shows_no_token_either() -> None:

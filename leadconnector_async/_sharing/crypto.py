@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from .._secret import Held, Secret, SecretBytes, conceal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "LEADCONNECTOR_KEY"
 _KEY_BYTES: Final = 32
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=")
 _EXTRA: Final = "encryption needs an extra: pip install 'leadconnector-async[cluster]', or [redis]"
 _HOW: Final = "`leadconnector shared key` prints a new key"
 
@@ -113,11 +115,7 @@ def _split(keys: Secret) -> list[SecretBytes]:
 
 def _read(text: Secret) -> SecretBytes | None:
     """The key as Fernet takes it, if it is one."""
-    try:
-        is_key = len(base64.urlsafe_b64decode(text.encode("ascii"))) == _KEY_BYTES
-    except ValueError:
-        return None
-    return SecretBytes(text.encode()) if is_key else None
+    return SecretBytes(text.encode()) if _KEY.fullmatch(text) else None
 
 
 def _build(keys: list[SecretBytes]) -> MultiFernet:

@@ -97,7 +97,7 @@ class SharedTokenStore:
         """What was loaded or saved last under the locks that are held."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._shown}>"
+        return f"<{type(self).__name__} {vars(self).get('_shown', '')}>"  # incomplete while a setting is refused
 
     async def __aenter__(self) -> Self:
         return self
