@@ -82,6 +82,7 @@ class Progress:
 def _explain_pause(quota: LocationQuota) -> str:
     if quota.paused_seconds > 0:
         return f"{quota.paused_seconds:.0f} s more, {quota.pause_reason}"
-    if quota.waiting > 0 and quota.remaining == 0:
-        return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up"
+    if quota.waiting > 0 and quota.remaining <= quota.reserve:
+        kept = f" but for a reserve of {quota.reserve}" if quota.reserve else ""
+        return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up{kept}"
     return ""

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import Appointment, BadRequestError, LeadConnector, SlotUnavailableError, TransportError
+from leadconnector_async import (
+    Appointment,
+    BadRequestError,
+    LeadConnector,
+    RateLimit,
+    SlotUnavailableError,
+    TransportError,
+)
 from leadconnector_async.events import Event, RequestSent, ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import writer
@@ -198,7 +205,12 @@ async def test_rows_that_wait_for_the_limit_are_called_back_at_once(tmp_path: Pa
     """The window is an hour long: nobody waits for it, nor for the grace of those that have left."""
     limits = Limits(max_requests=60, interval=3600.0)
     async with Sandbox(limits=limits) as sandbox:
-        async with LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id) as client:
+        async with LeadConnector(
+            sandbox.token,
+            base_url=sandbox.url,
+            location_id=sandbox.location_id,
+            rate_limit=RateLimit(interactive_reserve=0),
+        ) as client:
             plan = rows(*week_later(sandbox))
             options = JobOptions(concurrency=concurrency)
             async with await BulkJob.create(tmp_path / "job", client, plan, options=options) as job:
