@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing")
+KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing", "people")
 
 if __name__ == "__main__":
-    kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] in (["against"], ["sharing"]) else ""
+    kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] in (["against"], ["sharing"], ["people"]) else ""
     match kind:
         case "responses":
             from . import responses
@@ -20,6 +20,10 @@ if __name__ == "__main__":
             from .sharing import command
 
             command.run(sys.argv[2:])
+        case "people":
+            from .people import command as people
+
+            people.run(sys.argv[2:])
         case "call":
             from . import call
 
