@@ -19,7 +19,7 @@ from pathlib import Path
 from .server import serve
 
 HERE = Path(__file__).parents[2]
-WORKER = Path("tests", "benchmarks", "worker.py")
+WORKER = "tests.benchmarks.worker"
 ROUNDS = {"call": 60, "cost": 9, "import": 30, "limiter": 4, "bulk": 9, "job": 5}
 """The limiter is played in virtual time: there a round is a seed."""
 Figures = dict[str, float]
@@ -30,10 +30,8 @@ class Side:
 
     def __init__(self, checkout: Path, python: str, url: str) -> None:
         self.figures: dict[str, list[float]] = {}
-        own = checkout / WORKER
         self._process = subprocess.Popen(  # noqa: S603
-            # -P: the worker's folder is not on the path; only the checkout is.
-            [python, "-P", str(own if own.exists() else HERE / WORKER), url],
+            [python, "-m", WORKER, url],
             cwd=checkout,
             env=build_environment(checkout),
             stdin=subprocess.PIPE,
