@@ -21,7 +21,7 @@ from typing import Final
 
 from .clock import advance
 from .fair import Claim, divide
-from .members import list_claims, measure_held, measure_lost, promise, take_members
+from .members import expect_promises, list_claims, measure_held, measure_lost, promise, take_members, take_promises
 from .slots import Tally, free_slots, list_free_times, take_slots, tally
 from .state import PROMISE_SECONDS, BudgetState, Day, Grant, Lease, Member, Report
 from .statements import compute_reserve, count_day, spend_day, take_day, take_limits, take_use
@@ -101,12 +101,12 @@ def _notice_forgetting(state: BudgetState, reading: Reading, report: Report) -> 
         state.server = reading.server
         state.closed_until = max(state.closed_until, state.now + max(0.0, wait - reading.uptime))
         state.next_number += _SKIP
-        state.promised_until = state.now + PROMISE_SECONDS
+        expect_promises(state)
     if sighting is not None and sighting.epoch != state.epoch:
         state.closed_until = max(state.closed_until, state.began + wait)
         state.promised_until = max(state.promised_until, state.began + PROMISE_SECONDS)
-    if sighting is not None and state.now < state.promised_until:
-        state.promised = max(state.promised, report.promised)
+    if sighting is not None and (sighting.epoch, sighting.server) != (state.epoch, state.server):
+        take_promises(state, report)
 
 
 def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, bulk: bool) -> list[int]:

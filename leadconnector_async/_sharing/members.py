@@ -31,7 +31,26 @@ def take_members(state: BudgetState, report: Report) -> None:
         if one.wish_until <= now:
             one.bulk = one.interactive = 0
     if state.promised and state.promised_until <= now:
-        state.promised = 0
+        state.promised = state.returned = 0
+
+
+def expect_promises(state: BudgetState) -> None:
+    """Members may come of whom this state does not know."""
+    lost = measure_lost(state)
+    state.returned = sum(one.share for one in state.members.values())
+    state.promised = state.returned + lost
+    state.promised_until = state.now + PROMISE_SECONDS
+
+
+def take_promises(state: BudgetState, report: Report) -> None:
+    """A member comes with a grant of a forgotten state: what that had promised to all, and which part is found.
+
+    What this state promises itself, and how the shares of its members change, does not matter here.
+    """
+    if state.now < state.promised_until:
+        state.promised = max(state.promised, report.promised)
+        if report.member not in state.members:
+            state.returned += report.share
 
 
 def measure_held(state: BudgetState, counts: Tally, member: str, *, claiming: bool = True) -> int:
@@ -46,7 +65,7 @@ def measure_held(state: BudgetState, counts: Tally, member: str, *, claiming: bo
 
 def measure_lost(state: BudgetState) -> int:
     """Shares that members may have of whom the state does not know, because it was forgotten."""
-    return max(0, state.promised - sum(one.share for one in state.members.values()))
+    return max(0, state.promised - state.returned)
 
 
 def promise(state: BudgetState, report: Report) -> int:

@@ -217,6 +217,8 @@ class BudgetState(Struct, kw_only=True):
     """When the newest of them began."""
     promised: int = 0
     """The shares that a forgotten state had promised to all; kept free until `promised_until`."""
+    returned: int = 0
+    """The part of them whose members this state knows."""
     promised_until: float = 0.0
     foreign: float = 0.0
     foreign_at: float = float("-inf")
