@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+import redis.asyncio
 
 from leadconnector_async import (
     ConfigurationError,
@@ -171,6 +172,26 @@ async def test_a_lease_from_the_future_is_void(place: Place) -> None:
             assert await is_free(store)
 
 
+async def test_postgres_notices_that_the_session_of_a_holder_has_ended(postgres: PostgresServer) -> None:
+    """Its lease has not ended then; while the session lives, it counts."""
+    place = make_place("postgres", postgres.url)
+    async with place.open() as store:
+        connection = await psycopg.AsyncConnection.connect(postgres.url, autocommit=True)
+        await connection.execute(
+            "INSERT INTO leadconnector_token_locks"
+            " SELECT %s, 'somebody', clock_timestamp() + interval '4.9 s', pid, backend_start"
+            " FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+            (place.name_row("a"),),
+        )
+        assert not await store._rows.take(place.name_row("a"), "me")
+        await connection.close()
+        async with asyncio.timeout(4):  # sooner than the lease ends
+            while not await store._rows.take(place.name_row("a"), "me"):
+                await asyncio.sleep(0.01)
+        assert await store._rows.take(place.name_row("a"), "me")
+        assert not await store._rows.take(place.name_row("a"), "you")
+
+
 async def test_a_store_that_does_not_answer_is_an_error_in_bounded_time(
     postgres: PostgresServer, valkey: ValkeyServer
 ) -> None:
@@ -266,10 +287,12 @@ class DurableServer(ValkeyServer):
 
 
 async def test_redis_with_a_disk_has_the_token_on_it_when_a_save_returns(caplog: pytest.LogCaptureFixture) -> None:
-    """Killed right after it, and started again."""
+    """It is asked to wait for the disk; killed after that, and started again, it still has it."""
     with DurableServer() as server:
         async with make_place("valkey", server.url).open() as store:
             await store.save("a", TOKEN)
+            async with redis.asyncio.Redis.from_url(server.url) as client:
+                assert (await client.info("commandstats"))["cmdstat_waitaof"]["calls"] == 1
             server.kill()
             server.start()
             assert await store.load("a") == TOKEN
