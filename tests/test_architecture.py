@@ -82,7 +82,7 @@ LAYERS = {
         __init__
         app
         jobs
-        calls demo plan reschedule sandbox
+        calls demo plan reschedule sandbox shared
         errors session
         interrupt job_report
         exit_codes progress

@@ -31,7 +31,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 _PARTS: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://([^/?#]*)(/[^?#]*)?(?:\?([^#]*))?(#.*)?", re.DOTALL)
 _HOST: Final = re.compile(r"(?P<name>[^:\[\]]*|\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\])(?::(?P<port>\d{1,5}))?")
-_PASSWORD: Final = re.compile(r"://[^@]*:.*@|[?&][a-z_]*password=", re.DOTALL)
+_PASSWORD: Final = re.compile(r":.*@|[?&][a-z_]*password=", re.DOTALL | re.IGNORECASE)
 _LAST_PORT: Final = 65535
 _LONGEST_ERROR: Final = 300
 _DATABASES: Final = re.compile(r"\d{1,4}")
@@ -99,7 +99,8 @@ def parse_address(url: str | Secret | Held, *, allow_plaintext: bool = False) ->
 
 def has_password(url: str) -> bool:
     """Tell whether a URL may hold a password, also one that cannot be read."""
-    return _PASSWORD.search(url) is not None
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() != "sqlite" and _PASSWORD.search(rest if separator else url) is not None
 
 
 def _read(url: Secret, *, allow_plaintext: bool) -> StoreAddress | str:

@@ -9,7 +9,7 @@ from rich.panel import Panel
 
 from .._validation.text import escape, shorten
 from .._version import __version__
-from . import calls, demo, jobs, plan, sandbox
+from . import calls, demo, jobs, plan, sandbox, shared
 from .exit_codes import HELP
 
 _HELP = """Move appointments in HighLevel (LeadConnector) in bulk, without losing any.
@@ -21,6 +21,10 @@ The account comes from the environment: `LEADCONNECTOR_LOCATION_ID`, and one of 
 prints the token). For an OAuth app, set `LEADCONNECTOR_CLIENT_ID`, `LEADCONNECTOR_CLIENT_SECRET` and
 `LEADCONNECTOR_TOKEN_STORE`. To use another account, `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic` reads
 `LEADCONNECTOR_CLINIC_TOKEN` and so on.
+
+Processes that share a store keep one rate limit together: set `LEADCONNECTOR_SHARED` to its URL,
+`LEADCONNECTOR_SHARED_FILE` to a file that contains the URL, or `LEADCONNECTOR_SHARED_COMMAND` to a command that
+prints it.
 """
 _MOST_SHOWN: Final = 2000
 """Characters of an error: an argument can be as long as a shell allows."""
@@ -38,9 +42,9 @@ app = App(
     version=__version__,
     help_epilogue=HELP,
     error_formatter=format_error,
-    group_commands=Group("About the command", sort_key=4),
+    group_commands=Group("About the command", sort_key=5),
 )
 
-for commands in (plan, jobs, calls, demo, sandbox):
+for commands in (plan, jobs, calls, demo, shared, sandbox):
     commands.register(app)
 app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no types

@@ -16,7 +16,8 @@ from ..models import Appointment, AppointmentUpdate
 
 JOBS: Final = Group("Jobs", sort_key=1)
 SINGLE: Final = Group("Single calls", sort_key=2)
-SANDBOX: Final = Group("Sandbox", sort_key=3)
+SHARED: Final = Group("Shared between processes", sort_key=3)
+SANDBOX: Final = Group("Sandbox", sort_key=4)
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 Texts = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 Json = Annotated[Switch, Parameter(name="--json", help="Print the result as one JSON document on stdout.")]
@@ -26,6 +27,9 @@ Profile = Annotated[str | None, Parameter(help="The account: `clinic` reads LEAD
 Reserve = Annotated[
     int | None,
     Parameter(help="Requests of each window that the job leaves to other calls; if omitted, as many as they use."),
+]
+AllowPlaintext = Annotated[
+    Switch, Parameter(help="Let the shared store be reached unencrypted: on a private network.")
 ]
 JobFolder = Annotated[str, Parameter(help="Folder of the job.")]
 EventId = Annotated[

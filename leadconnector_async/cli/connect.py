@@ -7,16 +7,19 @@ import os
 import re
 import shlex
 import stat
+import subprocess
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, overload
 
 from .._call.base_url import BASE_URL
 from .._secret import Secret, conceal, strip
+from .._sharing.url import has_password
 from ..auth import TokenProvider, check_token
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..oauth import OAuthApp
 from ..policy import RateLimit
+from ..shared import Shared
 from ..token_stores import FileTokenStore
 
 _PREFIX: Final = "LEADCONNECTOR_"
@@ -48,6 +51,42 @@ def _make_limit(reserve: int | None) -> RateLimit:
     return RateLimit(interactive_reserve=reserve)
 
 
+@overload
+def make_shared(
+    url: str | None, profile: str | None = None, *, allow_plaintext: bool = False, required: Literal[True]
+) -> Shared: ...
+
+
+@overload
+def make_shared(
+    url: str | None, profile: str | None = None, *, allow_plaintext: bool = False, required: bool = False
+) -> Shared | None: ...
+
+
+def make_shared(
+    url: str | None, profile: str | None = None, *, allow_plaintext: bool = False, required: bool = False
+) -> Shared | None:
+    """What is shared: by the URL of an argument, or else of the environment. `None` without one, unless `required`.
+
+    Raises `ConfigurationError`, also for a password in an argument: all users of the machine can see it.
+    """
+    settings = Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
+    given = None if url is None else Secret(url)
+    del url
+    if given is not None and has_password(given):
+        raise ConfigurationError(
+            "the URL of the shared store has a password, and other users can see the arguments of a command: set "
+            f"{settings.name('SHARED')} instead, or {settings.name('SHARED_FILE')} to a file that contains the "
+            "URL; for Postgres, PGPASSFILE works too"
+        )
+    given = given if given is not None else settings.find_shared()
+    if given is not None:
+        return Shared(given, allow_plaintext=allow_plaintext)
+    if required:
+        raise settings.refuse("SHARED", "pass the URL of the store, or set it to that URL")
+    return None
+
+
 class Settings:
     """The variables of one profile."""
 
@@ -73,6 +112,18 @@ class Settings:
         own = self._prefix == _PREFIX or not self._environment.get(_PREFIX + setting)
         other = "" if own else f" ({_PREFIX}{setting} does not apply to a named profile)"
         return ConfigurationError(f"{self.name(setting)} is not set{other}; {hint}")
+
+    def find_shared(self) -> Secret | None:
+        """The URL of the store that processes share; `None` without one."""
+        match self._choose("SHARED", "SHARED_FILE", "SHARED_COMMAND"):
+            case "SHARED":
+                return Secret(self.find("SHARED") or "")
+            case "SHARED_FILE":
+                return read_secret(self.name("SHARED_FILE"), self.find("SHARED_FILE") or "")
+            case "SHARED_COMMAND":
+                return run_for_secret(self.name("SHARED_COMMAND"), Secret(self.find("SHARED_COMMAND") or ""))
+            case _:
+                return None
 
     def make_token(self, location_id: str) -> TokenProvider:
         """The provider of the token."""
@@ -140,6 +191,28 @@ def read_secret(name: str, path: str) -> Secret:
         reason = "the first line is empty"
     if not secret:  # outside of the `except`: what cannot be decoded is in the error
         raise ConfigurationError(f"{name}: {path} cannot be read ({reason})")
+    return secret
+
+
+def run_for_secret(name: str, command: Secret) -> Secret:
+    """The first line that a command prints. `name` is the variable that holds the command."""
+    words = _split(name, command)
+    reason = "the first line of its output is empty"
+    try:
+        ended = subprocess.run(  # noqa: S603 - the user's own command
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=_COMMAND_SECONDS
+        )
+    except subprocess.CalledProcessError as error:
+        secret, reason = Secret(), f"exit code {error.returncode}"
+    except subprocess.TimeoutExpired:
+        secret, reason = Secret(), f"it did not finish within {_COMMAND_SECONDS:g} s"
+    except (OSError, ValueError) as error:
+        secret, reason = Secret(), getattr(error, "strerror", None) or "it cannot be run"
+    else:
+        secret = Secret(ended.stdout.decode("utf-8", "replace").partition("\n")[0].strip())
+        del ended
+    if not secret:  # outside of the `except`: the error holds the command
+        raise ConfigurationError(f"{name} returned nothing: {reason}")
     return secret
 
 

@@ -74,10 +74,11 @@ _SETTING_TEXTS: Final = (
     "no pg_hba.conf entry",
     "does not exist",
     "certificate",
-    "SSL",
+    "signature failure",
+    "does not support SSL",
     "ProactorEventLoop",
 )
-"""The same in what libpq says while it connects, where there is no code."""
+"""The same in what libpq says while it connects, where there is no code. TLS that merely ends is an outage."""
 
 
 class PostgresConnection:
