@@ -47,6 +47,16 @@ class LocationProvider(Protocol):
         ...
 
 
+@runtime_checkable
+class AppProvider(Protocol):
+    """A provider that knows the app whose tokens it returns."""
+
+    @property
+    def client_id(self) -> str:
+        """The OAuth client id of the app: HighLevel counts the requests of each app by themselves."""
+        ...
+
+
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _MOMENT: Final = 0.1
 """Seconds for which a token that the provider returned is used without asking it again."""
@@ -98,6 +108,12 @@ class TokenSource:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'fixed' if getattr(self, 'fixed', None) is not None else 'provider'}>"
+
+    @property
+    def client_id(self) -> str | None:
+        """The OAuth client id of the app, if the provider knows it."""
+        provider: object = self._provider
+        return provider.client_id if isinstance(provider, AppProvider) else None
 
     async def fetch(self) -> str:
         """The token to use now."""

@@ -11,16 +11,20 @@ import os
 import re
 from collections.abc import Mapping
 from copy import copy
+from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Final, Self, TypedDict, TypeVar, Unpack, overload
 
 import aiohttp
 from msgspec import UNSET, Struct, UnsetType, structs
+from yarl import URL
 
 from ._api.request import JsonValue, Query, build_request
-from ._call.attempt import Attempts, Shared
+from ._call.attempt import Attempts
+from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
 from ._call.emit import LOGGER, EventEmitter
+from ._call.fence import FencedTransport
 from ._call.pipeline import Pipeline
 from ._call.proxy import find_proxy
 from ._call.timeouts import AttemptTimer
@@ -37,6 +41,9 @@ from .auth import TokenProvider, TokenSource
 from .events import EventHandler
 from .exceptions import ConfigurationError
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts, check_priority
+
+if TYPE_CHECKING:
+    from .shared import Shared
 
 T = TypeVar("T")
 
@@ -77,7 +84,8 @@ class LeadConnector(CalendarMethods):
     `http://` is accepted for loopback addresses only. `version` is the `Version` header. A borrowed `session`
     provides its connections, proxy, tracing and middlewares, and is never closed; its headers, cookies,
     credentials and timeouts are not used. Without one, the proxy comes from the environment (`HTTPS_PROXY`,
-    `ALL_PROXY`, `NO_PROXY`); plain `http://` never uses a proxy. `app_info` is appended to the User-Agent.
+    `ALL_PROXY`, `NO_PROXY`); plain `http://` never uses a proxy. `shared` names the store through which processes
+    share the rate limits of their locations; it is not closed. `app_info` is appended to the User-Agent.
     `on_event` is called with every `Event`.
 
     Raises `ConfigurationError` for an invalid setting. Use one client per event loop.
@@ -93,6 +101,7 @@ class LeadConnector(CalendarMethods):
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         rate_limit: RateLimit | None = None,
+        shared: Shared | None = None,
         priority: Priority = "interactive",
         session: aiohttp.ClientSession | None = None,
         app_info: str | None = None,
@@ -104,13 +113,9 @@ class LeadConnector(CalendarMethods):
         self._location_id = None if location_id is None else check_line("location_id", location_id)
         self._base_url = check_base_url(address)
         limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
-        self._shared = Shared(
-            Transport(self._base_url, session, find_proxy(self._base_url, session)),
-            Limiter(limit, CLOCK_LAG),
-            TokenSource(given),
-            AttemptTimer(),
-        )
-        self._owner = True
+        self._sharing = _check_shared(shared)
+        self._shared = _make_parts(TokenSource(given), self._base_url, session, limit, self._sharing)
+        self._owner, self._closes_sharing = True, False
         self._settings = _check_settings(
             _Settings(
                 version=version,
@@ -126,8 +131,9 @@ class LeadConnector(CalendarMethods):
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Create a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL` and `_LOG`.
+        """Create a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL`, `_SHARED` and `_LOG`.
 
+        `LEADCONNECTOR_SHARED` is the URL of a `Shared`, which is closed together with the client.
         `LEADCONNECTOR_LOG` sets the level of the logger `leadconnector_async`, such as `debug`; log records go to
         stderr unless the program has configured logging. Raises `ConfigurationError` if the token is missing.
         """
@@ -135,12 +141,16 @@ class LeadConnector(CalendarMethods):
         if not token:
             raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; set it to the token of the Sub-Account")
         _set_log_level(os.environ.get("LEADCONNECTOR_LOG"))
-        return cls(
+        url = Secret(os.environ.get("LEADCONNECTOR_SHARED", ""))
+        client = cls(
             token,
             location_id=os.environ.get("LEADCONNECTOR_LOCATION_ID") or None,
             base_url=os.environ.get("LEADCONNECTOR_BASE_URL") or BASE_URL,
+            shared=_open_shared(url) if url else None,
             **options,
         )
+        client._closes_sharing = bool(url)
+        return client
 
     def __repr__(self) -> str:
         known = vars(self)  # incomplete while `__init__` is rejecting a setting
@@ -164,9 +174,14 @@ class LeadConnector(CalendarMethods):
         May be called from another event loop as long as the one that made the calls is running; otherwise raises
         `ConfigurationError` and closes nothing.
         """
-        if self._owner:
-            await self._shared.transport.close()
-            self._shared.timer.close(asyncio.get_running_loop())
+        if not self._owner:
+            return
+        await self._shared.transport.close()
+        self._shared.timer.close(asyncio.get_running_loop())
+        if self._sharing is not None:
+            await self._sharing.membership.leave(self._shared.limiter.lanes.values())
+            if self._closes_sharing:
+                await self._sharing.aclose()
 
     def with_options(self, **options: Unpack[Options]) -> Self:
         """Return a light copy with other settings that shares connections, token and limiter.
@@ -271,6 +286,35 @@ class LeadConnector(CalendarMethods):
             bulk=settings.priority == "bulk",
         )
         return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, emitter=emitter)
+
+
+def _check_shared(shared: Shared | None) -> Shared | None:
+    if shared is None:
+        return None
+    from .shared import Shared  # noqa: PLC0415 - most programs share nothing
+
+    return check_kind("shared", shared, Shared)
+
+
+def _open_shared(url: Secret) -> Shared:
+    from .shared import Shared  # noqa: PLC0415 - as above
+
+    return Shared(url)
+
+
+def _make_parts(
+    tokens: TokenSource,
+    base_url: URL,
+    session: aiohttp.ClientSession | None,
+    limit: RateLimit,
+    shared: Shared | None,
+) -> Parts:
+    route = find_proxy(base_url, session)
+    if shared is None:
+        return Parts(Transport(base_url, session, route), Limiter(limit, CLOCK_LAG), tokens, AttemptTimer())
+    transport = FencedTransport(base_url, session, route, shared.membership.clock)
+    open_lane = partial(shared.membership.open_lane, shared.app or tokens.client_id)
+    return Parts(transport, Limiter(limit, CLOCK_LAG, open_lane), tokens, AttemptTimer())
 
 
 def _check_settings(settings: _Settings) -> _Settings:

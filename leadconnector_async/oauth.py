@@ -49,6 +49,11 @@ class AppTokens:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._key!r}>"
 
+    @property
+    def client_id(self) -> str:
+        """The client id of the app."""
+        return self._refresher.client_id
+
     async def __call__(self) -> str:
         """The token to use now, refreshed if it is about to expire."""
         return await self._refresher.get(self._key)

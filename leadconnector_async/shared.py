@@ -7,6 +7,7 @@ from typing import Final, Self, cast
 
 from ._secret import Secret, conceal
 from ._sharing.crypto import check_key
+from ._sharing.membership import Membership
 from ._sharing.sqlite import SQLiteStore
 from ._sharing.store import Store
 from ._sharing.url import StoreAddress, parse_address
@@ -43,6 +44,7 @@ class Shared:
         self._app = None if app is None else check_line("app", app)
         self._store = _make_store(self._address)
         self._tokens: SQLTokenStore | RedisTokenStore | None = None
+        self._membership = Membership(self._store, self._address.shown)
 
     def __repr__(self) -> str:
         address: StoreAddress | None = vars(self).get("_address")  # incomplete while a setting is refused
@@ -74,6 +76,11 @@ class Shared:
     def store(self) -> Store:
         """The store of the budgets: for this library."""
         return self._store
+
+    @property
+    def membership(self) -> Membership:
+        """What this process is to the others: for this library."""
+        return self._membership
 
     async def __aenter__(self) -> Self:
         """Check the store's tables. A store that cannot be reached is not an error: it may return."""
@@ -110,7 +117,11 @@ class Shared:
         await self._store.check()
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop. A later use opens them again."""
+        """Report what was used, and close the connections of this event loop. A later use opens them again.
+
+        Takes at most a second, also if the store does not respond.
+        """
+        await self._membership.close()
         await self._store.aclose()
         if self._tokens is not None:
             await self._tokens.aclose()

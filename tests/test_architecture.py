@@ -68,6 +68,9 @@ LAYERS = {
         budget retry_after
     """,
     "_sharing": """
+        membership
+        exchanger
+        budget presence
         exchange leases sqlite_tokens token_store
         clock lock_files members sqlite statements
         connection crypto fair mounts slots url
@@ -186,6 +189,8 @@ AWAITING = {
     "_limiter.limiter",
     "_limiter.lane",
     "_sharing.connection",
+    "_sharing.exchanger",
+    "_sharing.membership",
     "_sharing.sqlite",
     "_sharing.sqlite_tokens",
     "_sharing.store",

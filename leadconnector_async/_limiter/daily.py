@@ -113,6 +113,12 @@ class DailyBudget:
         if remaining > 0 and self._probe.at < math.inf:
             self._probe.schedule(now)
 
+    def adopt(self, limit: int, remaining: int, reset_seconds: float | None, now: float) -> None:
+        """Take over what all who share the budget know of it."""
+        self.limit, self.remaining = limit, remaining
+        if reset_seconds is not None:
+            self._reset_at, self._probe.at = now + reset_seconds, math.inf
+
     def _learn_limit(self, headers: Mapping[str, str], now: float) -> None:
         limit, reset_seconds = read_daily_limit(headers)
         self._read_at = now

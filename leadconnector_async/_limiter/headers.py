@@ -57,6 +57,11 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
     """Requests in flight."""
     waiting: int = 0
     """Calls that wait for a slot."""
+    source: Literal["local", "shared", "shared, unreachable"] = "local"
+    """`local`: counted by this process; `shared`: by all processes that share the limit, except for `in_flight` and
+    `waiting`; `shared, unreachable`: the store cannot be reached, so this process keeps to its own share."""
+    members: int = 1
+    """Processes that share the limit at this moment."""
     mode: Literal["burst", "paced", "shared"] = "burst"
     """`burst`: nobody else uses the location; `paced`: others are seen; `shared`: others led to refusals."""
     paused_seconds: float = 0.0

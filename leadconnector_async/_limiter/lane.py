@@ -79,7 +79,7 @@ class Budget(Protocol):
 class Lane:
     """The queue of one location, and its retry budget."""
 
-    __slots__ = ("_loop", "_timer", "_timer_at", "_waiters", "budget", "retry_budget")
+    __slots__ = ("__weakref__", "_loop", "_timer", "_timer_at", "_waiters", "budget", "retry_budget")
 
     def __init__(self, budget: Budget, loop: asyncio.AbstractEventLoop) -> None:
         self.budget = budget
@@ -93,6 +93,10 @@ class Lane:
     def waiting(self) -> int:
         """Calls that wait for a slot."""
         return self._waiters.live
+
+    def count_waiting(self) -> tuple[int, int]:
+        """How many interactive and how many bulk calls wait."""
+        return self._waiters.count()
 
     def try_take(self, *, bulk: bool = False) -> Ticket | None:
         """Take a slot without waiting, if one is free and nobody waits."""
@@ -253,6 +257,10 @@ class Waiters:
         if self._interactive.has_next() and (not bulk or self._overtaken < _MOST_OVERTAKEN):
             return False
         return True if bulk else None
+
+    def count(self) -> tuple[int, int]:
+        """How many interactive and how many bulk calls wait."""
+        return self._interactive.live, self._bulk.live
 
     def count_ahead(self, *, bulk: bool) -> tuple[int, int]:
         """How many are served before one that comes now, at least; and how many of them are bulk calls."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from msgspec import structs
 
 from ..policy import RateLimit
 from .headers import LocationQuota
 from .lane import Lane
 from .slots import LocalBudget
+
+OpenLane: TypeAlias = Callable[[str | None, RateLimit, float, asyncio.AbstractEventLoop], Lane]
+"""Opens the lane of a location; it may be one that others in this process use."""
 
 _SWEEP_AT: Final = 64
 """Number of lanes from which on idle ones are looked for."""
@@ -17,14 +23,16 @@ _SWEEP_AT: Final = 64
 class Limiter:
     """The lanes of all locations: a busy one never delays an idle one, and an idle one costs nothing.
 
-    `lag`: by how many seconds the loop's clock may be behind.
+    `lag`: by how many seconds the loop's clock may be behind. `open_lane` opens the lane of a location whose limit
+    processes share.
     """
 
-    __slots__ = ("_lag", "_limit", "_sweep_at", "lanes")
+    __slots__ = ("_lag", "_limit", "_open_lane", "_sweep_at", "lanes")
 
-    def __init__(self, limit: RateLimit, lag: float = 0.0) -> None:
+    def __init__(self, limit: RateLimit, lag: float = 0.0, open_lane: OpenLane | None = None) -> None:
         self._limit = limit
         self._lag = lag
+        self._open_lane = open_lane
         self.lanes: dict[str | None, Lane] = {}
         self._sweep_at = _SWEEP_AT
 
@@ -34,13 +42,21 @@ class Limiter:
         if lane is None:
             if len(self.lanes) >= self._sweep_at:
                 self._sweep()
-            lane = self.lanes[location_id] = Lane(LocalBudget(self._limit, self._lag), loop)
+            lane = self.lanes[location_id] = self._make_lane(location_id, loop)
         return lane
 
     def describe(self, location_id: str | None) -> LocationQuota:
         """The state of a location, used or not."""
         lane = self.lanes.get(location_id)
-        return LocalBudget(self._limit).describe(0.0, 0) if lane is None else lane.describe()
+        if lane is not None:
+            return lane.describe()
+        quota = LocalBudget(self._limit).describe(0.0, 0)
+        return quota if self._open_lane is None else structs.replace(quota, source="shared")
+
+    def _make_lane(self, location_id: str | None, loop: asyncio.AbstractEventLoop) -> Lane:
+        if self._open_lane is None:
+            return Lane(LocalBudget(self._limit, self._lag), loop)
+        return self._open_lane(location_id, self._limit, self._lag, loop)
 
     def _sweep(self) -> None:
         """Forget the idle lanes."""

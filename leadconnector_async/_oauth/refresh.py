@@ -64,7 +64,7 @@ class TokenRefresher:
         clock: Callable[[], float],
         lead: float,
     ) -> None:
-        self._client_id = client_id
+        self.client_id = client_id
         self._store = store
         self._refresh_token = refresh
         self._clock = clock
@@ -198,7 +198,7 @@ class TokenRefresher:
 
     async def _load(self, key: str) -> StoredToken | None:
         stored = await self._store.load(key)
-        if stored is not None and stored.client_id not in ("", self._client_id):
+        if stored is not None and stored.client_id not in ("", self.client_id):
             raise ConfigurationError(
                 f"this store holds the tokens of another app for {clean_line(key)}: give each app its own store, "
                 "or delete what an old app left in it"

@@ -1,7 +1,7 @@
 """What one process holds of the shared budget of a location, what it reports, and when it asks next.
 
 A lease may be sent for four fifths of `hold`, counted from *before* its exchange began, and that is checked again
-right before the socket write (`may_send`). So a request is on its way before the store gives up the slot, whatever
+right before the socket write (`find_end`). So a request is on its way before the store gives up the slot, whatever
 the network and a frozen process do in between; the last fifth is for the way to the server.
 
 While the store is away, the process sends its *share* instead: what the store keeps free for it, or has kept free,
@@ -180,14 +180,16 @@ class Leases:
         self._flights[number] = Flight(bulk, now + self.contact.hold * _FENCE, now)
         return number
 
-    def may_send(self, number: int, now: float) -> bool:
-        """Whether the request may be written to the socket; if not, `give_back` and take another."""
+    def find_end(self, number: int) -> float:
+        """By when the request must be written to the socket; if it is later, `give_back` and take another."""
         flight = self._flights.get(number)
-        return flight is not None and now < flight.until
+        return -math.inf if flight is None else flight.until
 
-    def give_back(self, number: int) -> None:
-        """The request was never sent."""
-        self._flights.pop(number, None)
+    def give_back(self, number: int, now: float = math.inf) -> None:
+        """The request was never sent. `now`: another call here can use its lease, for as long as that lasts."""
+        flight = self._flights.pop(number, None)
+        if flight is not None and now < flight.until:
+            self._stock[flight.bulk].appendleft((number, flight.until))
 
     def finish(self, number: int, at: float) -> None:
         """The response came, or the request was cut off and the server counts it until `at`."""
@@ -212,8 +214,9 @@ class Leases:
 
         The caller adds the sighting after the reading, and what it knows of pauses, responses and dead members.
         """
-        if not self._needs_bulk(bulk):
-            self._stock[True].clear()
+        for of_bulk, stock in self._stock.items():
+            if leaving or (of_bulk and not self._needs_bulk(bulk)):
+                stock.clear()
         held = [number for stock in self._stock.values() for number, until in stock if now < until]
         used = [Use(number, now - at, of_bulk) for number, (at, of_bulk) in self._unreported.items()]
         self._forget(now)

@@ -209,7 +209,7 @@ class Member:
     def send(self, number: int, since: float, *, bulk: bool) -> Task:
         world, network, dice = self.world, self.world.network, self.world.dice
         yield dice.uniform(0, network.write)
-        if not self.leases.may_send(number, self.now):
+        if self.now >= self.leases.find_end(number):
             self.leases.give_back(number)
             self.in_flight -= 1
             self.bulk_in_flight -= bulk
