@@ -51,8 +51,12 @@ def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tup
     if state is None:
         state = _begin(reading, report)
     else:
+        sighting, last = report.sighting, state.now
+        is_old = sighting is not None and sighting.epoch == state.epoch and sighting.clock > state.clock
         advance(state, reading, report)
-    _notice_forgetting(state, reading, report)
+        if is_old or reading.server != state.server:
+            _distrust(state, reading, state.now - last, is_old=is_old)
+    _notice_forgetting(state, report)
     take_slots(state, report)
     take_limits(state, report)
     free_slots(state)
@@ -94,14 +98,24 @@ def _begin(reading: Reading, report: Report) -> BudgetState:
     )
 
 
-def _notice_forgetting(state: BudgetState, reading: Reading, report: Report) -> None:
-    """Grant nothing for a while if leases may be out of which this state does not know."""
+def _distrust(state: BudgetState, reading: Reading, elapsed: float, *, is_old: bool) -> None:
+    """Grant nothing for a while, because the last exchanges may be missing in this state.
+
+    A server that was restarted since the state was written has granted nothing since its start. One that ran before
+    is another one, that took over just now; or an old copy of the state was put back.
+    """
+    wait, uptime = state.hold + state.interval, reading.uptime
+    if not is_old and uptime <= elapsed:
+        wait -= uptime
+    state.server = reading.server
+    state.closed_until = max(state.closed_until, state.now + wait)
+    state.next_number += _SKIP
+    expect_promises(state)
+
+
+def _notice_forgetting(state: BudgetState, report: Report) -> None:
+    """Grant nothing for a while if a member remembers a state of which this one knows nothing."""
     wait, sighting = state.hold + state.interval, report.sighting
-    if reading.server != state.server:
-        state.server = reading.server
-        state.closed_until = max(state.closed_until, state.now + max(0.0, wait - reading.uptime))
-        state.next_number += _SKIP
-        expect_promises(state)
     if sighting is not None and sighting.epoch != state.epoch:
         state.closed_until = max(state.closed_until, state.began + wait)
         state.promised_until = max(state.promised_until, state.began + PROMISE_SECONDS)

@@ -1,0 +1,74 @@
+"""States that are older than what was granted: from a replica that lagged behind, or a copy that was put back."""
+
+import pytest
+
+from leadconnector_async._sharing.exchange import exchange
+from leadconnector_async._sharing.state import BudgetState, Grant, Limits, Report, Sighting, decode, encode
+from leadconnector_async._sharing.store import Reading
+
+LIMITS = Limits(max_requests=10, interval=4.0, hold=2.0)
+WAIT = LIMITS.hold + LIMITS.interval
+
+
+def ask(
+    content: bytes | None,
+    at: float,
+    member: str,
+    wish: int = 10,
+    *,
+    last: tuple[Grant, float] | None = None,
+    server: str = "a",
+    uptime: float = 1e6,
+) -> tuple[BudgetState, Grant]:
+    """One exchange, by exact clocks."""
+    sighting = None
+    if last is not None:
+        grant, then = last
+        sighting = Sighting(grant.epoch, grant.server, grant.clock, at - then, at - then)
+    report = Report(member=member, limits=LIMITS, wall=at, sighting=sighting, interactive=wish, need=wish)
+    return exchange(decode(content), Reading("", content, at, server, uptime), report)
+
+
+def lose_a_grant() -> tuple[bytes, Grant]:
+    """All slots were granted to A at 1 s; the state that is left is from before."""
+    state, first = ask(None, 0.0, "A", 0)
+    old = encode(state)
+    _, granted = ask(old, 1.0, "A", last=(first, 0.0))
+    assert len(granted.interactive) == 10
+    return old, granted
+
+
+def test_a_replica_that_lagged_behind_grants_nothing_at_first() -> None:
+    """It has run for long, which says nothing of what the other server granted until it ended."""
+    old, _ = lose_a_grant()
+    state, grant = ask(old, 1.5, "B", server="replica")
+    assert grant.interactive == []
+    state, grant = ask(encode(state), 1.0 + WAIT - 1.1, "B", last=(grant, 1.5), server="replica")
+    assert grant.interactive == []
+    _, grant = ask(encode(state), 1.0 + 2 * WAIT, "B", last=(grant, 1.0 + WAIT - 1.1), server="replica")
+    assert len(grant.interactive) == 10
+
+
+@pytest.mark.parametrize("server", ["a", "replica"])
+def test_a_state_that_is_older_than_a_member_remembers_grants_nothing_at_first(server: str) -> None:
+    """Also long after the state was written, and if the server has kept its name."""
+    old, granted = lose_a_grant()
+    _, later = ask(old, 100.0, "A", last=(granted, 1.0), server=server)
+    assert later.interactive == []
+    assert later.recovering_seconds == pytest.approx(WAIT)
+
+
+def test_numbers_of_a_lost_grant_are_not_given_out_again() -> None:
+    """Or the report of one lease would free another."""
+    old, granted = lose_a_grant()
+    state, later = ask(old, 1.5, "A", last=(granted, 1.0))
+    _, again = ask(encode(state), 20.0, "A", last=(later, 1.5))
+    assert len(again.interactive) == 10
+    assert not {*later.interactive, *again.interactive} & {*granted.interactive}
+
+
+def test_a_server_that_was_restarted_long_ago_does_not_wait() -> None:
+    """Nobody has used it for hours: the first call of the morning goes at once."""
+    state, _ = ask(None, 0.0, "A", 0)
+    _, grant = ask(encode(state), 30_000.0, "B", server="restarted", uptime=20_000.0)
+    assert len(grant.interactive) == 10
