@@ -47,14 +47,24 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         name text PRIMARY KEY, holder text NOT NULL, until timestamptz NOT NULL, pid integer NOT NULL,
         started timestamptz NOT NULL
     );
+    INSERT INTO leadconnector_states VALUES ('emptied', 'never', '0', 'infinity');
     """,
 )
 _GET_VERSION: Final = "SELECT max(version) FROM leadconnector_schema"
 _READ: Final = """
     SELECT coalesce(state.version, ''), state.content, extract(epoch FROM clock_timestamp())::float8,
-           extract(epoch FROM pg_postmaster_start_time())::float8
+           greatest(extract(epoch FROM pg_postmaster_start_time())::float8, encode(mark.content, 'escape')::float8),
+           mark.version
     FROM (VALUES (%s)) AS wanted (key) LEFT JOIN leadconnector_states AS state USING (key)
+    LEFT JOIN leadconnector_states AS mark ON mark.key = 'emptied'
 """
+_MARK: Final = """
+    INSERT INTO leadconnector_states
+    VALUES ('emptied', %s, convert_to(extract(epoch FROM clock_timestamp())::text, 'UTF8'), 'infinity')
+    ON CONFLICT (key) DO NOTHING
+"""
+"""When the table was emptied: it is missing afterwards. The end of one session that crashes or is killed does that,
+while the server keeps the time of its start."""
 _ADD: Final = """
     INSERT INTO leadconnector_states (version, content, kept_until, key)
     VALUES (%s, %s, clock_timestamp() + make_interval(secs => %s), %s) ON CONFLICT (key) DO NOTHING RETURNING 1
@@ -180,11 +190,17 @@ class PostgresStore:
 
     async def read(self, key: str) -> Reading:
         """The state of a key, and the server's time."""
-        rows = await self._keeper.run(lambda connection: connection.fetch(_READ, (key,)), may_repeat=True)
-        found = convert(rows[0], _Found)
-        return Reading(
-            found.version, found.content, found.now, f"postgres {found.started!r}", found.now - found.started
-        )
+
+        async def work(connection: PostgresConnection) -> _Found:
+            found = convert((await connection.fetch(_READ, (key,)))[0], _Found)
+            if found.mark is None:
+                await connection.fetch(_MARK, (make_version(),))
+                found = convert((await connection.fetch(_READ, (key,)))[0], _Found)
+            return found
+
+        found = await self._keeper.run(work, may_repeat=True)
+        server = f"postgres {found.started!r} {found.mark}"
+        return Reading(found.version, found.content, found.now, server, found.now - found.started)
 
     async def swap(self, key: str, version: str, content: bytes, keep_seconds: float) -> bool:
         """Replace the state if it still has this version."""
@@ -230,6 +246,7 @@ class _Found(Struct, frozen=True, array_like=True):
     content: bytes | None
     now: float
     started: float
+    mark: str | None
 
 
 def build_settings(address: StoreAddress) -> dict[str, str]:

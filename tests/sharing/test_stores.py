@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from leadconnector_async import Shared, StoreUnavailableError
-from leadconnector_async._sharing.store import MISSING, Store
+from leadconnector_async._sharing.store import MISSING, Reading, Store
 
 from ..servers import PostgresServer, StoreServer, ValkeyServer
 from .counting import KEEP, KEY, add, get, try_add
@@ -317,3 +319,30 @@ async def test_cancelled_at_any_moment(store: Store) -> None:
         await asyncio.wait([task])
         assert (await store.read("b")).content is None
     assert (await store.read("a")).content == b"of a"
+
+
+async def test_a_session_of_postgres_that_is_killed_empties_the_store() -> None:
+    """The server restarts itself then, and empties unlogged tables, but keeps the time of its start."""
+    with PostgresServer() as server:
+        await migrate(server.url)
+        async with Shared(server.url) as shared:
+            assert await shared.store.swap(KEY, MISSING, b"one", KEEP)
+            await asyncio.sleep(0.5)
+            before = await shared.store.read(KEY)
+            with psycopg.connect(server.url) as victim:
+                os.kill(victim.info.backend_pid, signal.SIGKILL)
+                after = await read_again(shared.store)
+            assert (before.content, after.content) == (b"one", None)
+            assert after.server != before.server
+            assert after.uptime < before.uptime
+            assert (await shared.store.read(KEY)).server == after.server
+
+
+async def read_again(store: Store) -> Reading:
+    """Once the server has noticed, and answers again."""
+    while True:
+        with suppress(StoreUnavailableError):
+            reading = await store.read(KEY)
+            if reading.content is None:
+                return reading
+        await asyncio.sleep(0.01)
