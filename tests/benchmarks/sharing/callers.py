@@ -22,7 +22,8 @@ from throttled import rate_limiter
 from throttled.asyncio import Throttled
 from throttled.asyncio.store import RedisStore
 
-from leadconnector_async import LeadConnector, RateLimit, RetryPolicy
+from leadconnector_async import LeadConnector, RateLimit, RetryPolicy, Shared
+from leadconnector_async._sharing.store import Reading, Store
 
 from .counting import Place
 
@@ -61,16 +62,42 @@ Open = Callable[[Setting, Exchanges], AbstractAsyncContextManager[tuple[Caller, 
 @asynccontextmanager
 async def open_alone(setting: Setting, exchanges: Exchanges) -> AsyncIterator[tuple[Caller, LeadConnector | None]]:
     """Each process with a limiter of its own."""
+    async with _connect(setting, None) as client:
+        yield client.get_appointment, client
+
+
+@asynccontextmanager
+async def open_shared(setting: Setting, exchanges: Exchanges) -> AsyncIterator[tuple[Caller, LeadConnector | None]]:
+    """All processes with one store."""
+    async with Shared(str(setting.store)) as shared, _connect(setting, shared) as client:
+        with _count_reads(shared.store, exchanges):
+            yield client.get_appointment, client
+
+
+def _connect(setting: Setting, shared: Shared | None) -> LeadConnector:
     place = setting.place
-    async with LeadConnector(
+    return LeadConnector(
         place.token,
         base_url=place.url,
         location_id=place.location_id,
         rate_limit=RateLimit(max_requests=place.max_requests, interval=place.interval),
         retry=_PATIENT,
         priority="bulk" if setting.bulk else "interactive",
-    ) as client:
-        yield client.get_appointment, client
+        shared=shared,
+    )
+
+
+@contextmanager
+def _count_reads(store: Store, exchanges: Exchanges) -> Iterator[None]:
+    """Each exchange reads once; one that has lost a swap reads again, and counts twice."""
+    read = store.read
+
+    async def read_counted(key: str) -> Reading:
+        exchanges.count += 1
+        return await read(key)
+
+    with patch.object(store, "read", read_counted):
+        yield
 
 
 class Peer:
@@ -189,5 +216,5 @@ PEERS: dict[str, Open] = {
     "throttled-py": _open_peer(UseThrottled),
     "aiolimiter, an equal part each": _open_peer(UseAiolimiter),
 }
-CALLERS: dict[str, Open] = {ALONE: open_alone, **PEERS}
+CALLERS: dict[str, Open] = {OURS: open_shared, ALONE: open_alone, **PEERS}
 NEED_NO_STORE = (ALONE, "aiolimiter, an equal part each")

@@ -35,9 +35,10 @@ Disturb = Callable[[Run, float], None]
 class Ended(Struct):
     """What came of a run."""
 
+    begin: float
     count: Count
     outcomes: list[Outcome]
-    disturbed_at: float = 0.0
+    disturbed_at: float
 
     @property
     def failures(self) -> int:
@@ -53,11 +54,11 @@ def run_endless(
     run = bench.crew.begin([Task(one, seconds=seconds, lanes=MOST) for one in settings])
     disturbed_at = disturb(run)
     outcomes = run.collect()
-    return Ended(bench.server.count(place), outcomes, disturbed_at)
+    return Ended(run.begin, bench.server.count(place), outcomes, disturbed_at)
 
 
 def find_return(admitted: Iterable[float], since: float, interval: float) -> float | None:
-    """Seconds from a moment until the server sees a full window again; `None` if it has never lacked one.
+    """Seconds from a moment until the server sees a full window again; `None` if it lacked none after that.
 
     A burst leaves its window a moment before the next one fills it, so a window counts as full if one that ended
     within the last interval was.
@@ -82,13 +83,12 @@ def kill_one(run: Run, interval: float) -> float:
 
 
 def freeze_one(run: Run, interval: float) -> float:
-    """At a random moment of a window, for a while."""
+    """At a random moment of a window. Its share is kept for it meanwhile: it may be cut off, and use it."""
     run.wait_until((WINDOWS_BEFORE + random.random()) * interval)
     run.processes[-1].freeze()
-    frozen_at = time.monotonic()
     time.sleep(FROZEN_FOR)
     run.processes[-1].thaw()
-    return frozen_at
+    return time.monotonic()
 
 
 HOLDERS: dict[str, Callable[[Run, float], float]] = {
@@ -140,7 +140,7 @@ def _run_outages_of(bench: Bench, store: str, model: Algorithm) -> None:
             cut_off = bench.get_server(store).build_url(proxy.port)
             urls = [*[bench.get_url(store)] * (PROCESSES - 1), cut_off]
             ended = run_endless(bench, urls, model, OUTAGE_SECONDS, Outage(bench, store, proxy, disturb))
-        sent = len(ended.count.admitted)
+        sent = sum(at <= ended.begin + OUTAGE_SECONDS for at in ended.count.admitted)
         undisturbed = undisturbed or sent
         print_row(
             name, store, model, ended.count.refused, ended.failures, sent, f"{100 * sent / undisturbed:.0f} %"

@@ -35,22 +35,20 @@ def run(bench: Bench) -> None:
 
 
 def _compare(outcomes: Sequence[Outcome], name: str) -> str:
-    """How often an answer differs from all that another process gave within a window before or after."""
+    """How far an answer is from all that another process gave within a window before or after."""
     series = [[quota.get(name) for quota in one.quotas] for one in outcomes]
-    told = differing = 0
+    furthest = 0.0
     for mine in series:
         for number in range(FIRST, len(mine) - SAMPLES_PER_WINDOW):
             around = slice(number - SAMPLES_PER_WINDOW, number + SAMPLES_PER_WINDOW + 1)
-            for other in series:
-                told += 1
-                differing += not _is_among(mine[number], other[around])
+            furthest = max(furthest, *(_measure_distance(mine[number], other[around]) for other in series))
     last = series[0][-SAMPLES_PER_WINDOW]
-    return f"{last}; equal" if not differing else f"{differing} of {told} differ"
+    return f"{last}; equal" if furthest == 0 else f"{last}; {furthest:g} apart"
 
 
-def _is_among(value: object, others: Sequence[object]) -> bool:
-    """One of them; for numbers that change, between them."""
-    if isinstance(value, int | float):
-        numbers = [one for one in others if isinstance(one, int | float)]
-        return bool(numbers) and min(numbers) <= value <= max(numbers)
-    return value in others
+def _measure_distance(value: object, others: Sequence[object]) -> float:
+    """0 for one of them, and for a number between them, as it changes meanwhile."""
+    numbers = [one for one in others if isinstance(one, int | float)]
+    if not isinstance(value, int | float) or not numbers:
+        return 0.0 if value in others else float("inf")
+    return max(0.0, min(numbers) - value, value - max(numbers))

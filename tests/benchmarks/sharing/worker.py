@@ -5,6 +5,7 @@ machine's monotonic clock. Then it writes its `Outcome`. It ends when standard i
 """
 
 import asyncio
+import logging
 import sys
 import time
 from contextlib import suppress
@@ -110,6 +111,9 @@ async def run_task(task: Task) -> None:
 
 
 async def main() -> None:
+    logging.getLogger("leadconnector_async").addHandler(
+        logging.NullHandler()
+    )  # that a store is lost is no news here
     while line := await read_line():
         await run_task(msgspec.json.decode(line, type=Task))
 
