@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from .state import HOLD, PROMISE_SECONDS, Grant, Limits, Report, Sighting, Use
+from .store import STORE_SECONDS
 
 _FENCE: Final = 0.8
 """The part of `hold` in which a lease may be sent."""
@@ -102,8 +103,8 @@ class Contact:
             share, since = max(1, int(most * _UNPROMISED)), self.failed_since
         else:
             share, since = grant.share, self.began
-        if now < since + max(limits.hold, self.hold) + self.interval:
-            return 0
+        if now < since + max(limits.hold, self.hold) + self.interval or now > self.retry_at + 2 * STORE_SECONDS:
+            return 0  # after a long stop of this process the store may be there again: try first
         if not bulk or grant is None or share < 2:
             return share
         return max(1, share - math.ceil(share * grant.reserve / grant.max_requests))
@@ -147,7 +148,18 @@ class Pace:
 class Leases:
     """The leases of one process for one location."""
 
-    __slots__ = ("_asked", "_dice", "_flights", "_pace", "_recent", "_stock", "_unreported", "contact", "member")
+    __slots__ = (
+        "_asked",
+        "_dice",
+        "_flights",
+        "_pace",
+        "_recent",
+        "_stock",
+        "_unreported",
+        "_unsaid",
+        "contact",
+        "member",
+    )
 
     def __init__(self, member: str, limits: Limits, dice: random.Random) -> None:
         self.member = member
@@ -161,6 +173,8 @@ class Leases:
         """Requests that are not in flight any more, and since when."""
         self._recent: deque[tuple[float, bool]] = deque()
         """When requests ended within the last interval, and of which class they were."""
+        self._unsaid = 0
+        """Requests of the share that were taken after the last report was written."""
         self._asked: dict[bool, int] = {False: 0, True: 0}
         """What was asked for in the last exchange and not granted."""
 
@@ -176,6 +190,7 @@ class Leases:
                     return number
         if self.contact.failed_since is None or self.count_used(now) >= self.contact.count_share(now, bulk=bulk):
             return None
+        self._unsaid += 1
         number = self._dice.getrandbits(62)
         self._flights[number] = Flight(bulk, now + self.contact.hold * _FENCE, now)
         return number
@@ -220,6 +235,7 @@ class Leases:
         held = [number for stock in self._stock.values() for number, until in stock if now < until]
         used = [Use(number, now - at, of_bulk) for number, (at, of_bulk) in self._unreported.items()]
         self._forget(now)
+        self._unsaid = 0
         leaving = leaving or self._is_idle(now, bulk + interactive)
         wish = self._count_wish(now, bulk)
         recent = sum(not of_bulk for _, of_bulk in self._recent)
@@ -249,8 +265,10 @@ class Leases:
             if (flight := self._flights.get(number)) is not None:
                 flight.reported_at = began
         until = began + min(grant.hold, self.contact.limits.hold) * _FENCE
-        for bulk, numbers in ((False, grant.interactive), (True, grant.bulk)):
-            self._stock[bulk].extend((number, until) for number in numbers)
+        for bulk, numbers in ((True, grant.bulk), (False, grant.interactive)):
+            sent_instead = min(self._unsaid, len(numbers))
+            self._unsaid -= sent_instead
+            self._stock[bulk].extend((number, until) for number in numbers[sent_instead:])
             self._asked[bulk] = (report.bulk if bulk else report.interactive) - len(numbers)
         self.contact.succeed(grant, began, ended)
 

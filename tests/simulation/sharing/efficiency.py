@@ -69,7 +69,7 @@ def wait_beside_job(members: int, rate: float, algorithm: Algorithm, seed: int =
         many = calls // len(jobs) + (index < calls % len(jobs))
         world.at(world.dice.uniform(0, 0.5), lambda member=member, many=many: member.call(bulk=True, many=many))
     reserves: list[tuple[float, int]] = []
-    world.watch = lambda _report, grant: reserves.append((world.now, grant.reserve))
+    world.watch = lambda _report, grant, _content: reserves.append((world.now, grant.reserve))
     open_calls = [calls]
 
     def arrive() -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from leadconnector_async._sharing import exchange as exchanging
 from leadconnector_async._sharing.slots import tally
-from leadconnector_async._sharing.state import PROMISE_SECONDS, Limits, Report, decode
+from leadconnector_async._sharing.state import PROMISE_SECONDS, Grant, Limits, Report, decode
 from leadconnector_async._sharing.store import Reading
 
 from .world import Member, Network, World
@@ -134,7 +134,7 @@ class Schedule:
 
     def _cut(self) -> None:
         """From the store, not from the API."""
-        if (member := self._choose()) is None:
+        if (member := self._choose()) is None or self.world.now < self.world.quiet_until:
             return
         member.cut = True
 
@@ -155,8 +155,15 @@ class Schedule:
             else:
                 old = dice.choice(store.kept) if store.kept and how == "old" else None
                 store.restart(old)
+                self._reconnect()
 
         self.world.at(self.world.now + dice.uniform(0.05, 4 * self.interval), come_back)
+
+    def _reconnect(self) -> None:
+        """A store that has forgotten can keep a share free only if somebody tells of it: nobody is cut off as well."""
+        self.world.quiet_until = self.world.now + 2 * (self.limits.hold + self.interval)
+        for member in self.world.members:
+            member.cut = False
 
     def _set_clock(self) -> None:
         """By more than an exchange takes: less cannot be noticed."""
@@ -169,12 +176,12 @@ class Schedule:
         world.changed.append((world.now, world.max_requests))
         world.max_requests = self.dice.choice([1, 2, 5, 10, 20])
 
-    def _watch(self, report: Report, grant: object) -> None:
+    def _watch(self, report: Report, grant: Grant, content: bytes) -> None:
         """After each exchange: the slots of bulk calls leave the reserve free, and never more than all are given."""
-        state = decode(self.world.store.content)
+        state = decode(content)
         assert state is not None
         counts = tally(state)
-        if report.bulk and grant.bulk and counts.bulk > state.max_requests - grant.reserve:  # type: ignore[attr-defined]
+        if report.bulk and grant.bulk and counts.bulk > state.max_requests - grant.reserve:
             self.broken.append(f"{self.world.now:.3f}: bulk calls took the reserve")
         if state.max_requests < self.world.max_requests or not self.world.changed:
             return
@@ -199,6 +206,8 @@ class Schedule:
         calls = sum(one.pending for one in living)
         per_window = max(1, min(world.max_requests, self.limits.max_requests) // 2)
         seconds = PROMISE_SECONDS + (calls / per_window + 6) * (self.interval + self.limits.hold)
+        busy = world.network.write + max(world.network.latency)  # a member with little concurrency is slow by itself
+        seconds += 2 * max((one.pending / one.concurrency for one in living), default=0.0) * busy
         world.run(self.span + seconds, lambda: not any(one.pending or one.in_flight for one in living))
         for one in living:
             if one.pending:

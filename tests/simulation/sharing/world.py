@@ -87,7 +87,9 @@ class World:
         self.counted: list[tuple[float, bool, bool]] = []
         """When the server counted a request, whether it was a bulk call, and whether it was covered by a promise."""
         self.admit: Callable[[float, bool], float | None] = lambda _now, _bulk: None
-        self.watch: Callable[[Report, Grant], None] = lambda _report, _grant: None
+        self.watch: Callable[[Report, Grant, bytes], None] = lambda _report, _grant, _content: None
+        self.quiet_until = 0.0
+        """Until then no message is lost."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
 
@@ -272,6 +274,7 @@ class Member:
                 break
             if swapped:
                 self._accept(report, grant, began, ended)
+                world.watch(report, grant, content)
                 return
             yield world.dice.uniform(0, (self.now - began) * 2 ** min(tries - 1, 5))
             if world.now - start > world.network.timeout:
@@ -285,7 +288,6 @@ class Member:
         self.leases.accept(report, grant, began, ended)
         if grant.pause_seconds:
             self.pause_until = max(self.pause_until, self.now + grant.pause_seconds)
-        self.world.watch(report, grant)
         self.pump()
 
     def _write_report(self) -> Report:
@@ -311,14 +313,15 @@ class Member:
         there, back = world.pick(network.delay), world.pick(network.delay)
         response: list[object] = []
         dice = world.dice
-        if not self.cut and dice.random() >= network.loss:
+        loss = 0.0 if world.now < world.quiet_until else network.loss
+        if not self.cut and dice.random() >= loss:
 
             def arrive() -> None:
                 if world.store.up:
                     response.append(action())
 
             world.at(world.now + there, arrive)
-        arrives = dice.random() >= network.loss
+        arrives = dice.random() >= loss
         yield there + back
         if response and arrives and not self.cut:
             return response[0]
