@@ -35,8 +35,8 @@ _JITTER: Final = 0.004
 """The part of an interval within which the members ask, so that they do not all ask at once."""
 _POLL: Final = 0.5
 """A wish is repeated after this part of an interval, in case that leases were given back unused."""
-_SHORT_POLL: Final = 0.1
-"""The same, as a part of `hold`, for interactive calls and if slots are kept for others, who may not come."""
+_SHORT_POLL: Final = 0.05
+"""The same for interactive calls, and if slots are kept for others, who may not come."""
 
 _CROWD: Final = 4
 """With more members waiting, each asks less often."""
@@ -93,7 +93,7 @@ def _begin(reading: Reading, report: Report) -> BudgetState:
         max_requests=limits.max_requests,
         interval=limits.interval,
         hold=limits.hold,
-        demand=[0.0],
+        demand=[0],
         day=Day(limits.daily, limits.daily),
     )
 
@@ -181,7 +181,7 @@ def _find_next(state: BudgetState, report: Report, counts: Tally, *, interactive
         return closed + jitter
     times = list_free_times(state, only_bulk=not interactive)
     waiting = sum(one.bulk + one.interactive > 0 for one in state.members.values())
-    short = _SHORT_POLL * state.hold * max(1.0, waiting / _CROWD)
+    short = _SHORT_POLL * interval * max(1.0, waiting / _CROWD)
     latest = now + (short if interactive or not times else _POLL * interval)
     if not times:
         return latest + jitter

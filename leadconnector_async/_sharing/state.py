@@ -211,7 +211,7 @@ class BudgetState(Struct, kw_only=True):
     used: dict[int, Stamp] = {}
     """Kept for a little longer than they count, to tell by an older response what others use."""
     members: dict[str, Member] = {}
-    demand: list[float] = []
+    demand: list[int] = []
     """The largest interactive use within each of the last intervals, the newest first."""
     demand_at: float = 0.0
     """When the newest of them began."""

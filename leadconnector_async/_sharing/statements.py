@@ -15,6 +15,14 @@ _FRESH: Final = 0.1
 _DAY: Final = 86_400.0
 _PROBE: Final = 60.0
 """Seconds between two tries whether a spent day with an unknown end is over."""
+_WINDOWS: Final = 6
+"""For so many intervals the demand of interactive calls is remembered."""
+_LEAST: Final = 0.05
+"""The least reserve, as a part of the limit."""
+_FIRST: Final = 0.25
+"""The reserve before any use is known."""
+_SCATTER: Final = 2.0
+"""By how many standard deviations of calls that come at random the reserve exceeds their use."""
 
 
 def take_limits(state: BudgetState, report: Report) -> None:
@@ -84,24 +92,24 @@ def spend_day(state: BudgetState, many: int) -> None:
 
 
 def compute_reserve(state: BudgetState, report: Report, counts: Tally) -> int:
-    """Slots that bulk calls leave free for interactive ones: as set, or following the demand."""
+    """Slots that bulk calls leave free for interactive ones: as set, or following the demand.
+
+    Slots that were leased in a burst come free in a burst, an interval later, so a call that finds its reserve used
+    may wait for long. So the reserve is larger than the use in the last intervals, by twice the
+    scatter of calls that come at random; and a quarter of the limit in the first interval, before use is known.
+    """
     half = state.max_requests // 2
     use = counts.interactive + sum(member.interactive for member in state.members.values())
-    use = min(half, use)
     if state.now >= state.demand_at + state.interval:
         gone = int((state.now - state.demand_at) / state.interval)
-        state.demand = [0.0] * min(gone, _WINDOWS) + state.demand
-        del state.demand[_WINDOWS:]
+        state.demand = ([0] * min(gone, _WINDOWS) + state.demand)[:_WINDOWS]
         state.demand_at += gone * state.interval
     state.demand[0] = max(state.demand[0], use)
     fixed, most = report.limits.interactive_reserve, state.max_requests
     if fixed is not None:
         return min(fixed, max(half, fixed * most // report.limits.max_requests))
-    least = max(1, math.ceil(_LEAST * state.max_requests))
-    return min(half, max(least, math.ceil(max(state.demand) * _HEADROOM)))
-
-
-_WINDOWS: Final = 4
-"""How many intervals are looked at."""
-_LEAST: Final = 0.05
-_HEADROOM: Final = 1.2
+    peak = max(state.demand)
+    wanted = max(math.ceil(_LEAST * most), math.ceil(peak + _SCATTER * math.sqrt(peak)))
+    if state.now < state.began + state.interval:
+        wanted = max(wanted, math.ceil(_FIRST * most))
+    return min(half, wanted)

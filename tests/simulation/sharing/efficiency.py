@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -60,7 +61,7 @@ class People(Struct):
 
 
 def wait_beside_job(members: int, rate: float, algorithm: Algorithm, seed: int = 0, *, calls: int = 1000) -> People:
-    """A front desk in a process of its own, beside members that share a job; in the same one if there is one only."""
+    """A front desk in a process of its own, beside members that share a job; in the same one if it is alone."""
     world = World(random.Random(seed), Limits(max_requests=100, interval=10.0), Network())
     _count_by(world, algorithm)
     jobs = [Member(world, f"m{index}", 0) for index in range(max(1, members - 1))]
@@ -81,7 +82,7 @@ def wait_beside_job(members: int, rate: float, algorithm: Algorithm, seed: int =
     world.at(1.0, arrive)
     world.run(4000.0, lambda: sum(one.ended for one in world.members) >= open_calls[0])
     finish = max(one.finished_at for one in jobs)
-    spans = [(b[0] - a[0], a[1]) for a, b in zip(reserves, reserves[1:], strict=False) if b[0] <= finish]
+    spans = [(b[0] - a[0], a[1]) for a, b in pairwise(reserves) if b[0] <= finish]
     reserve = sum(span * value for span, value in spans) / max(1e-9, sum(span for span, _ in spans))
     bound = (math.ceil(calls / (100 - reserve)) - 1) * 10.0
     waits = sorted(desk.waits)

@@ -85,7 +85,7 @@ class World:
         self.learned: dict[float, float] = {}
         """When the store heard of the change at that time."""
         self.counted: list[tuple[float, bool, bool]] = []
-        """When the server counted a request, whether it was a bulk call, and whether it was covered by a promise."""
+        """When the server counted a request, whether it was a bulk call, and whether a lease or share covered it."""
         self.admit: Callable[[float, bool], float | None] = lambda _now, _bulk: None
         self.watch: Callable[[Report, Grant, bytes], None] = lambda _report, _grant, _content: None
         self.quiet_until = 0.0
@@ -189,7 +189,7 @@ class Member:
                 since = self.waiting[bulk].popleft()
                 self.in_flight += 1
                 self.bulk_in_flight += bulk
-                self.start(self.send(number, since, bulk=bulk))
+                self.start(self.send(number, since, bulk=bulk, covered=self._is_covered()))
         self.plan()
 
     def plan(self) -> None:
@@ -208,7 +208,12 @@ class Member:
 
         self.world.at(max(self.world.now, due - self.clock_offset), fire)
 
-    def send(self, number: int, since: float, *, bulk: bool) -> Task:
+    def _is_covered(self) -> bool:
+        """By a lease or a share, and not by the guess of a member that has none while the store is away."""
+        contact = self.leases.contact
+        return contact.failed_since is None or (contact.grant is not None and contact._is_promised(contact.grant))
+
+    def send(self, number: int, since: float, *, bulk: bool, covered: bool) -> Task:
         world, network, dice = self.world, self.world.network, self.world.dice
         yield dice.uniform(0, network.write)
         if self.now >= self.leases.find_end(number):
@@ -221,10 +226,6 @@ class Member:
         self.sent += 1
         if not bulk:
             self.waits.append(world.now - since)
-        grant = self.leases.contact.grant
-        covered = self.leases.contact.failed_since is None or (
-            grant is not None and self.leases.contact._is_promised(grant)
-        )
         latency = world.pick(network.latency)
         way = dice.uniform(0, min(latency, 0.15 * world.limits.hold))
         if network.slow and dice.random() < network.slow:
