@@ -13,7 +13,7 @@ from ._sharing.store import Store
 from ._sharing.url import StoreAddress, parse_address
 from ._validation.settings import check_line
 from .exceptions import ConfigurationError, StoreUnavailableError
-from .shared_tokens import RedisTokenStore, SQLTokenStore
+from .shared_tokens import RedisTokenStore, SQLTokenStore, open_token_store
 
 _EXTRAS: Final = {"postgresql": "cluster", "redis": "redis"}
 _DRIVERS: Final = ("psycopg", "redis")
@@ -56,8 +56,7 @@ class Shared:
         Raises `ConfigurationError` if Postgres or Redis is to hold tokens and there is no key.
         """
         if self._tokens is None:
-            kind = RedisTokenStore if self._address.kind == "redis" else SQLTokenStore
-            self._tokens = kind(
+            self._tokens = open_token_store(
                 self._url, key=self._key, app=self._app or "", allow_plaintext=self._allow_plaintext
             )
         return self._tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from ._secret import conceal
 from ._sharing.crypto import find_cipher
@@ -77,6 +77,17 @@ class RedisTokenStore(SharedTokenStore):
             raise ConfigurationError(f"{address.shown} is not a Redis server: use SQLTokenStore")
         cipher = find_cipher(secret, required="tokens in Redis")
         super().__init__(_open_rows(address), address.shown, cipher, app=app, lock_seconds=lock_seconds)
+
+
+def open_token_store(
+    url: str, *, key: str | None = None, app: str = "", allow_plaintext: bool = False
+) -> SQLTokenStore | RedisTokenStore:
+    """The store that a URL names. Raises `ConfigurationError`."""
+    given, secret = conceal(url), None if key is None else conceal(key)
+    del url, key
+    is_redis = parse_address(given, allow_plaintext=allow_plaintext).kind == "redis"
+    kind = RedisTokenStore if is_redis else SQLTokenStore
+    return kind(cast("str", given), key=cast("str | None", secret), app=app, allow_plaintext=allow_plaintext)
 
 
 def _open_rows(address: StoreAddress) -> TokenRows:

@@ -20,6 +20,7 @@ from ..exceptions import ConfigurationError
 from ..oauth import OAuthApp
 from ..policy import RateLimit
 from ..shared import Shared
+from ..shared_tokens import open_token_store
 from ..token_stores import FileTokenStore
 
 _PREFIX: Final = "LEADCONNECTOR_"
@@ -141,9 +142,9 @@ class Settings:
                 raise self.refuse("TOKEN", "set it to a Private Integration Token, or see leadconnector --help")
 
     def _make_app(self) -> OAuthApp:
-        path = self.find("TOKEN_STORE")
-        if path is None:
-            raise self.refuse("TOKEN_STORE", "set it to the file that stores the app's tokens")
+        place = Secret(self.find("TOKEN_STORE") or "")
+        if not place:
+            raise self.refuse("TOKEN_STORE", "set it to the file or the URL of the store of the app's tokens")
         match self._choose("CLIENT_SECRET", "CLIENT_SECRET_FILE"):
             case "CLIENT_SECRET":
                 secret = Secret(self.find("CLIENT_SECRET") or "")
@@ -155,7 +156,8 @@ class Settings:
                     "set it to the secret of the app, or …_CLIENT_SECRET_FILE to a file that contains it",
                 )
         base_url = Secret(self.find("BASE_URL") or BASE_URL)
-        return OAuthApp(self.find("CLIENT_ID") or "", secret, store=FileTokenStore(path), base_url=base_url)
+        store = open_token_store(place) if "://" in place else FileTokenStore(place)
+        return OAuthApp(self.find("CLIENT_ID") or "", secret, store=store, base_url=base_url)
 
     def _choose(self, *settings: str) -> str | None:
         """The one that is set. Raises `ConfigurationError` where several are."""

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from .._sharing.crypto import make_key
 from ..shared import Shared
 from .arguments import SHARED, AllowPlaintext, Json, Profile
 from .connect import make_shared
@@ -55,11 +56,21 @@ async def check(
     return await _run(given, Shared.check, "can be used", as_json=json_output)
 
 
+async def key() -> int:
+    """Print a new key for LEADCONNECTOR_KEY, which encrypts tokens in a store. Nothing is stored.
+
+    To replace a key, put the new one before it, separated by a comma: `NEW,OLD`.
+    """
+    print(str.__str__(make_key()))
+    return DONE
+
+
 def register(app: App) -> None:
     """Add the commands."""
     group = App(name="shared", help=_HELP, group=SHARED)
     group.command(migrate)
     group.command(check)
+    group.command(key)
     app.command(group)
 
 

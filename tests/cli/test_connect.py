@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import AuthenticationError, ConfigurationError, FileTokenStore, LeadConnector, OAuthApp
+from leadconnector_async import (
+    AuthenticationError,
+    ConfigurationError,
+    FileTokenStore,
+    LeadConnector,
+    OAuthApp,
+    SQLTokenStore,
+)
 from leadconnector_async.cli import connect
 from leadconnector_async.cli.connect import CommandToken, Settings, make_client, read_secret
 from leadconnector_async.sandbox import Sandbox
@@ -56,17 +63,19 @@ async def test_a_token_comes_from_the_environment_a_file_or_a_command(
             assert account.token not in repr(client) + repr(client._shared.tokens)
 
 
+@pytest.mark.parametrize("kind", ["file", "shared"])
 async def test_an_app_brings_its_tokens_for_every_location(
-    account: Sandbox, bare: pytest.MonkeyPatch, tmp_path: Path
+    account: Sandbox, bare: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    """Out of its store; its secret may be in a file."""
-    store = tmp_path / "tokens.json"
-    app = OAuthApp(account.client_id, account.client_secret, base_url=account.url, store=FileTokenStore(store))
+    """Out of its store, a file or what a URL names; its secret may be in a file."""
+    place = f"{tmp_path}/tokens.json" if kind == "file" else f"sqlite:///{tmp_path}/tokens.db"
+    store = FileTokenStore(place) if kind == "file" else SQLTokenStore(place)
+    app = OAuthApp(account.client_id, account.client_secret, base_url=account.url, store=store)
     await app.exchange_code(account.issue_code())
     bare.delenv("LEADCONNECTOR_TOKEN")
     bare.setenv("LEADCONNECTOR_CLIENT_ID", account.client_id)
     bare.setenv("LEADCONNECTOR_CLIENT_SECRET_FILE", write(tmp_path / "secret", account.client_secret + "\n"))
-    bare.setenv("LEADCONNECTOR_TOKEN_STORE", str(store))
+    bare.setenv("LEADCONNECTOR_TOKEN_STORE", place)
     async with make_client() as client:
         assert (await client.get_appointment(account.appointment_ids[0])).title
         with pytest.raises(AuthenticationError) as caught:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import Shared
+from leadconnector_async import RedisTokenStore, Shared
 from leadconnector_async.cli.connect import make_shared
 from leadconnector_async.cli.shared import check
 from leadconnector_async.exceptions import ConfigurationError
@@ -134,3 +134,12 @@ async def test_plain_text_is_a_decision_of_the_command_line(
     assert await check("redis://cache.example.com", allow_plaintext=True) == 5
     assert "Name or service not known" in capsys.readouterr().err
     assert asked == ["cache.example.com"]
+
+
+async def test_a_new_key_is_printed_alone() -> None:
+    """Each time another, which a store takes as it is, after the last one too."""
+    printed = [await run("shared", "key", env={}) for _ in range(2)]
+    assert [(code, err) for code, _, err in printed] == [(0, "")] * 2
+    keys = [out.removesuffix("\n") for _, out, _ in printed]
+    assert keys[0] != keys[1]
+    assert RedisTokenStore("redis://127.0.0.1", key=",".join(keys))
