@@ -16,7 +16,7 @@ from .windows import Algorithm
 from .world import World
 
 N, T = 100, 10.0
-CONCURRENCY = 50
+CONCURRENCY = 16
 
 
 class Played(Struct):

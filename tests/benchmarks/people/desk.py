@@ -21,7 +21,7 @@ from leadconnector_async.events import Event, SlotAcquired
 
 from ..sharing.counting import Place
 
-CONCURRENCY = 50
+CONCURRENCY = 16
 """Of a job."""
 
 
