@@ -149,8 +149,7 @@ class LeadConnector(CalendarMethods):
             shared=_open_shared(url) if url else None,
             **options,
         )
-        client._closes_sharing = bool(url)
-        return client
+        return own_shared(client)
 
     def __repr__(self) -> str:
         known = vars(self)  # incomplete while `__init__` is rejecting a setting
@@ -158,6 +157,8 @@ class LeadConnector(CalendarMethods):
         return f"<{type(self).__name__} location_id={location_id!r} base_url={base_url!r}>"
 
     async def __aenter__(self) -> Self:
+        if self._closes_sharing and self._sharing is not None:
+            await self._sharing.__aenter__()
         return self
 
     async def __aexit__(
@@ -286,6 +287,15 @@ class LeadConnector(CalendarMethods):
             bulk=settings.priority == "bulk",
         )
         return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, emitter=emitter)
+
+
+C = TypeVar("C", bound=LeadConnector)
+
+
+def own_shared(client: C) -> C:
+    """Open and close what this client shares together with the client."""
+    client._closes_sharing = True  # pyright: ignore[reportPrivateUsage] - of this module
+    return client
 
 
 def _check_shared(shared: Shared | None) -> Shared | None:

@@ -89,7 +89,8 @@ LAYERS = {
         errors session
         interrupt job_report
         exit_codes progress
-        arguments connect output
+        connect output
+        arguments
         terminal
         streams
     """,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, TypedDict
 
@@ -31,6 +32,23 @@ Reserve = Annotated[
 AllowPlaintext = Annotated[
     Switch, Parameter(help="Let the shared store be reached unencrypted: on a private network.")
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Account:
+    """Whose calendar, and what is shared with other processes."""
+
+    profile: Profile = None
+    shared: Annotated[
+        str | None,
+        Parameter(help="Share limits with other processes through this store, such as sqlite:////srv/leads.db."),
+    ] = None
+    allow_plaintext: AllowPlaintext = False
+
+
+ACCOUNT: Final = Account()
+"""That of the environment."""
 JobFolder = Annotated[str, Parameter(help="Folder of the job.")]
 EventId = Annotated[
     str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")

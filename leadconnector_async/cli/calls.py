@@ -21,13 +21,14 @@ from ..models import Appointment
 from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
 from .arguments import (
+    ACCOUNT,
     SINGLE,
+    Account,
     CalendarId,
     EventId,
     From,
     GroupId,
     Json,
-    Profile,
     Switch,
     Texts,
     To,
@@ -49,14 +50,14 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
-async def get(event_id: EventId, *, json_output: Json = False, profile: Profile = None) -> int:
+async def get(event_id: EventId, *, json_output: Json = False, account: Account = ACCOUNT) -> int:
     """Show an appointment.
 
     Example: leadconnector get EWoEjmGE628b0m6zivxZ --json
     """
 
     async def work() -> int:
-        async with make_client(profile) as client:
+        async with make_client(account) as client:
             show_event(await client.get_appointment(event_id), as_json=json_output)
         return DONE
 
@@ -70,7 +71,7 @@ async def update(
     plain: Switch = False,
     timezone: str | None = None,
     json_output: Json = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """Change an appointment, and leave its other fields as they are.
 
@@ -90,7 +91,7 @@ async def update(
 
     async def work() -> int:
         row = read_update(event_id, read_changes(changes, shift=not plain), timezone)
-        async with make_client(profile) as client:
+        async with make_client(account) as client:
             if plain:
                 changed = await client.update_appointment(event_id, row.update)
             else:
@@ -101,7 +102,9 @@ async def update(
     return await run_command(work)
 
 
-async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = False, profile: Profile = None) -> int:
+async def delete(
+    event_id: EventId, *, yes: Yes = False, json_output: Json = False, account: Account = ACCOUNT
+) -> int:
     """Delete an appointment or a block slot.
 
     Example: leadconnector delete EWoEjmGE628b0m6zivxZ
@@ -110,7 +113,7 @@ async def delete(event_id: EventId, *, yes: Yes = False, json_output: Json = Fal
     async def work() -> int:
         if not ask(f"Delete {event_id}?", yes=yes):
             return USAGE
-        async with make_client(profile) as client:
+        async with make_client(account) as client:
             succeeded = await client.delete_event(event_id)
         out, err = make_consoles()
         if json_output:
@@ -134,7 +137,7 @@ async def list_events(
     group: GroupId = None,
     timezone: str | None = None,
     json_output: Json = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """List the appointments of a calendar, a user or a group.
 
@@ -150,7 +153,7 @@ async def list_events(
     async def work() -> int:
         owner = choose_owner(calendar, user, group)
         first, last = read_range(begin, end, timezone)
-        async with make_client(profile) as client:
+        async with make_client(account) as client:
             found = await list_all(client, first, last, owner)
         events = sorted(found, key=lambda event: (event.start_time or _LAST, event.id or ""))
         if json_output:
@@ -170,7 +173,7 @@ async def free_slots(
     user: Texts = (),
     timezone: str | None = None,
     json_output: Json = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """List the free slots of a calendar, by day.
 
@@ -189,7 +192,7 @@ async def free_slots(
 
     async def work() -> int:
         first, last = read_range(begin, end, timezone)
-        async with make_client(profile) as client:
+        async with make_client(account) as client:
             days = await client.get_free_slots(calendar, first, last, timezone=timezone, user_ids=user)
         if json_output:
             write_json({day.isoformat(): slots for day, slots in days.items()})

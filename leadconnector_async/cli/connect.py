@@ -15,34 +15,43 @@ from .._call.base_url import BASE_URL
 from .._secret import Secret, conceal, strip
 from .._sharing.url import has_password
 from ..auth import TokenProvider, check_token
-from ..client import LeadConnector
+from ..client import LeadConnector, own_shared
 from ..exceptions import ConfigurationError
 from ..oauth import OAuthApp
 from ..policy import RateLimit
 from ..shared import Shared
 from ..shared_tokens import open_token_store
 from ..token_stores import FileTokenStore
+from .arguments import ACCOUNT, Account
 
 _PREFIX: Final = "LEADCONNECTOR_"
 _KINDS: Final = ("TOKEN", "TOKEN_FILE", "TOKEN_COMMAND", "CLIENT_ID")
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-def make_client(profile: str | None = None, reserve: int | None = None) -> LeadConnector:
-    """The client of a profile. Raises `ConfigurationError` naming the variable to set.
+def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadConnector:
+    """The client of an account. Raises `ConfigurationError` naming the variable to set.
 
     `reserve`: the requests of each window that bulk calls leave to others; `None` follows demand.
     """
     limit = _make_limit(reserve)
-    settings = Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
+    profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
+    settings = Settings(os.environ, profile)
     location_id = settings.find("LOCATION_ID")
     if location_id is None:
         raise settings.refuse("LOCATION_ID", "set it to the id of the location (Sub-Account)")
     token = settings.make_token(location_id)
     base_url = Secret(settings.find("BASE_URL") or BASE_URL)
-    return LeadConnector(
-        token, location_id=location_id, base_url=base_url, rate_limit=limit, app_info="leadconnector-cli"
+    shared = make_shared(account.shared, profile, allow_plaintext=account.allow_plaintext)
+    client = LeadConnector(
+        token,
+        location_id=location_id,
+        base_url=base_url,
+        rate_limit=limit,
+        shared=shared,
+        app_info="leadconnector-cli",
     )
+    return own_shared(client)
 
 
 def _make_limit(reserve: int | None) -> RateLimit:

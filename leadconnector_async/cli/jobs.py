@@ -12,7 +12,7 @@ from cyclopts import App
 from msgspec import structs
 
 from ..jobs import BulkJob, Undo, Verification, read_status
-from .arguments import JOBS, DryRun, JobFolder, Json, Profile, Reserve, Switch, Yes
+from .arguments import ACCOUNT, JOBS, Account, DryRun, JobFolder, Json, Reserve, Switch, Yes
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
@@ -28,7 +28,7 @@ async def resume(
     skip_refused: Switch = False,
     reserve: Reserve = None,
     json_output: Json = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """Resume a job after any interruption.
 
@@ -41,17 +41,17 @@ async def resume(
 
     """
     before = BulkJob.leave_out_refused if skip_refused else None
-    return await _continue(job, profile, reserve, json_output, before)
+    return await _continue(job, account, reserve, json_output, before)
 
 
 async def retry_failed(
-    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, profile: Profile = None
+    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
 ) -> int:
     """Retry the rows that failed or were skipped.
 
     Example: leadconnector retry-failed day.job
     """
-    return await _continue(job, profile, reserve, json_output, BulkJob.retry_failed)
+    return await _continue(job, account, reserve, json_output, BulkJob.retry_failed)
 
 
 async def status(job: JobFolder, *, json_output: Json = False) -> int:
@@ -73,7 +73,7 @@ async def status(job: JobFolder, *, json_output: Json = False) -> int:
 
 
 async def verify(
-    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, profile: Profile = None
+    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
 ) -> int:
     """Compare the calendar with the changes of a job. Changes nothing.
 
@@ -82,7 +82,7 @@ async def verify(
 
     async def work() -> int:
         out, _ = make_consoles()
-        async with make_client(profile, reserve) as client, await BulkJob.open(job, client) as opened:
+        async with make_client(account, reserve) as client, await BulkJob.open(job, client) as opened:
             found = await opened.verify()
         code = FAILED if found.differing else DONE
         if json_output:
@@ -106,7 +106,7 @@ async def undo(
     yes: Yes = False,
     reserve: Reserve = None,
     json_output: Json = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """Revert the changes of a job. Appointments that somebody has changed since are kept.
 
@@ -116,7 +116,7 @@ async def undo(
     """
 
     async def work() -> int:
-        async with make_client(profile, reserve) as client, await BulkJob.open(job, client) as opened:
+        async with make_client(account, reserve) as client, await BulkJob.open(job, client) as opened:
             plan = await opened.plan_undo()
             print_outcomes(make_consoles()[1], "Changed by somebody else since, and kept:", plan.kept)
             rows = iter(plan.rows)
@@ -140,13 +140,13 @@ def register(app: App) -> None:
 
 async def _continue(
     job: str,
-    profile: str | None,
+    account: Account,
     reserve: int | None,
     as_json: bool,
     before: Callable[[BulkJob], Awaitable[object]] | None,
 ) -> int:
     async def work() -> int:
-        async with make_client(profile, reserve) as client, await BulkJob.open(job, client) as opened:
+        async with make_client(account, reserve) as client, await BulkJob.open(job, client) as opened:
             if before is not None:
                 await before(opened)
             return await JobSession(opened, yes=True, as_json=as_json).resume()

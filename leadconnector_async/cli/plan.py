@@ -17,11 +17,12 @@ from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
 from ..jobs.plan.files import PlanFormat
 from ..jobs.plan.shift import Shift
 from .arguments import (
+    ACCOUNT,
     JOBS,
+    Account,
     CalendarId,
     From,
     GroupId,
-    Profile,
     Switch,
     Texts,
     To,
@@ -58,7 +59,7 @@ async def plan(
     format: PlanFormat = "csv",
     output: str | None = None,
     force: Switch = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """Build a plan from the calendar. Changes nothing.
 
@@ -93,7 +94,7 @@ async def plan(
     async def work() -> int:
         check_target(output, force=force)
         owner, (first, last) = choose_owner(calendar, user, group), read_range(begin, end, timezone)
-        async with make_client(profile) as client:
+        async with make_client(account) as client:
             query = PlanQuery(
                 shift=None if shift is None else _read_shift(shift, timezone),
                 shift_to=None if shift_to is None else _read_day(shift_to, timezone),

@@ -21,7 +21,7 @@ from ..jobs import BulkJob, JobOptions, iterate_plan
 from ..jobs.journal.folder import remove_files
 from ..jobs.plan.files import PlanFormat
 from ..jobs.states import OnConflict
-from .arguments import DryRun, Json, Profile, Reserve, Switch, Yes, check_timezone
+from .arguments import ACCOUNT, Account, DryRun, Json, Reserve, Switch, Yes, check_timezone
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import CAN_RESUME
@@ -56,7 +56,7 @@ async def reschedule(
     format: PlanFormat | None = None,
     reserve: Reserve = None,
     json_output: Json = False,
-    profile: Profile = None,
+    account: Account = ACCOUNT,
 ) -> int:
     """Check a plan, show what would change, ask for confirmation, and change it.
 
@@ -101,7 +101,7 @@ async def reschedule(
         )
 
     folder, chosen = job or choose_folder(plan), format or guess_format(plan)
-    request = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, profile, reserve)
+    request = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, account, reserve)
     return await run_command(partial(begin, request, build_options), as_json=json_output)
 
 
@@ -116,7 +116,7 @@ class NewJob(Struct, frozen=True):
     canary: int | None
     yes: bool
     as_json: bool
-    profile: str | None
+    account: Account
     reserve: int | None
 
 
@@ -125,7 +125,7 @@ async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int
     options = build_options()
     if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
         raise ConfigurationError(_CANNOT_ASK)
-    async with make_client(request.profile, request.reserve) as client:
+    async with make_client(request.account, request.reserve) as client:
         made = await create_job(request, client, options)
         async with discard_unless_begun(made) as begun:
             session = JobSession(made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run)

@@ -18,6 +18,7 @@ from leadconnector_async import (
     SQLTokenStore,
 )
 from leadconnector_async.cli import connect
+from leadconnector_async.cli.arguments import Account
 from leadconnector_async.cli.connect import CommandToken, Settings, make_client, read_secret
 from leadconnector_async.sandbox import Sandbox
 
@@ -232,7 +233,7 @@ async def test_a_profile_is_named_by_a_flag_or_by_a_variable(bare: pytest.Monkey
             ("nobody", "two", two),
         ]:
             bare.setenv("LEADCONNECTOR_PROFILE", variable)
-            async with make_client(flag) as client:
+            async with make_client(Account(flag)) as client:
                 assert client.location_id == expected.location_id
                 assert (await client.get_appointment(expected.appointment_ids[0])).location_id
         bare.setenv("LEADCONNECTOR_PROFILE", "nobody")
@@ -266,7 +267,7 @@ async def test_the_reserve_of_a_command_is_that_of_its_client(
     account: Sandbox, bare: pytest.MonkeyPatch, reserve: int | None
 ) -> None:
     """A fifth of the location's limit, or nothing at all; without the flag it follows demand."""
-    async with make_client(None, reserve) as client:
+    async with make_client(reserve=reserve) as client:
         assert client.quota.reserve == (5 if reserve is None else reserve)
 
 
@@ -276,4 +277,4 @@ def test_a_reserve_that_cannot_be_is_refused_by_its_flag(
 ) -> None:
     """A job that may send nothing would never end."""
     with pytest.raises(ConfigurationError, match=f"--reserve {reserve}: it must be at least 0 and less than 100"):
-        make_client(None, reserve)
+        make_client(reserve=reserve)

@@ -13,6 +13,7 @@ import pytest
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli import jobs
 from leadconnector_async.cli import reschedule as cli_reschedule
+from leadconnector_async.cli.arguments import ACCOUNT, Account
 from leadconnector_async.cli.jobs import resume, retry_failed, status, undo
 from leadconnector_async.cli.reschedule import reschedule
 from leadconnector_async.cli.session import JobSession, ask
@@ -29,7 +30,7 @@ async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterat
     """A sandbox that the commands work for, in an empty folder."""
     async with Sandbox(limits=FAST, appointments=12, locations=2) as sandbox:
 
-        def make_client(profile: str | None = None, reserve: int | None = None) -> LeadConnector:
+        def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadConnector:
             return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
 
         monkeypatch.setattr(cli_reschedule, "make_client", make_client)
@@ -341,7 +342,7 @@ async def test_every_command_that_sends_bulk_calls_takes_a_reserve(
     """And hands it to its client."""
     plan, seen = write_plan(*retitle(clinic, 2)), list[int | None]()
 
-    def make_client(profile: str | None = None, reserve: int | None = None) -> LeadConnector:
+    def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadConnector:
         seen.append(reserve)
         return LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id, retry=QUICK)
 
