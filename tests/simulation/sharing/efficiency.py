@@ -2,8 +2,8 @@
 
 import math
 import random
-from itertools import pairwise
 from collections.abc import Callable
+from itertools import pairwise
 
 from msgspec import Struct
 

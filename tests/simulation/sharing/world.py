@@ -85,7 +85,7 @@ class World:
         self.learned: dict[float, float] = {}
         """When the store heard of the change at that time."""
         self.counted: list[tuple[float, bool, bool]] = []
-        """When the server counted a request, whether it was a bulk call, and whether a lease or share covered it."""
+        """When the server counted a request, whether of a bulk call, and whether a lease or share covered it."""
         self.admit: Callable[[float, bool], float | None] = lambda _now, _bulk: None
         self.watch: Callable[[Report, Grant, bytes], None] = lambda _report, _grant, _content: None
         self.quiet_until = 0.0
