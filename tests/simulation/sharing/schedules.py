@@ -133,7 +133,7 @@ class Schedule:
 
     def _freeze(self) -> None:
         if (member := self._choose()) is not None:
-            member.frozen_until = self.world.now + self.dice.uniform(0.1, 3 * self.interval)
+            member.frozen_until = self.world.now + self.dice.uniform(0.1, 4 * self.interval)
 
     def _cut(self) -> None:
         """From the store, not from the API."""
