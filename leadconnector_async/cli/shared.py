@@ -1,4 +1,4 @@
-"""`leadconnector shared`: prepares and checks the store that processes share."""
+"""`leadconnector shared`: prepares and checks the store that processes share, and makes keys for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .arguments import SHARED, AllowPlaintext, Json, Profile
 from .connect import make_shared
 from .errors import run_command
 from .exit_codes import DONE
-from .output import clean, write_json
+from .output import clean, write_json, write_lines
 from .terminal import make_consoles
 
 Url = Annotated[

@@ -1,0 +1,61 @@
+"""The servers of tests: none outlives the process that started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .servers import StoreServer, ValkeyServer
+
+CODE = """
+import sys, time
+from tests.servers import PostgresServer, ValkeyServer
+server = {name}()
+server.start()
+print(server._process.pid, server.folder, flush=True)
+{end}
+"""
+ENDS = {"killed": "time.sleep(600)", "finished": "", "failed": "raise RuntimeError"}
+
+
+@pytest.mark.parametrize(("name", "end"), [("ValkeyServer", one) for one in ENDS] + [("PostgresServer", "killed")])
+def test_a_server_ends_with_its_process(name: str, end: str) -> None:
+    """However that ends: nobody has to look for servers that were left over."""
+    code = CODE.format(name=name, end=ENDS[end])
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    pid, folder = process.stdout.readline().split()
+    if end == "killed":
+        os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    while Path(folder).exists() or is_running(int(pid)):  # the test's own time limit ends this
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_a_server_can_be_killed_and_started_again() -> None:
+    """On the same port."""
+    with ValkeyServer() as server:
+        assert isinstance(server, StoreServer)
+        for _ in range(2):
+            server.kill()
+            assert not server.is_ready()
+            server.start()
+            assert server.is_ready()
