@@ -84,7 +84,6 @@ _SETTING_TEXTS: Final = (
     "no pg_hba.conf entry",
     "does not exist",
     "certificate",
-    "signature failure",
     "does not support SSL",
     "ProactorEventLoop",
 )

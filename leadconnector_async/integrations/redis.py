@@ -199,9 +199,13 @@ class _Settings(TypedDict):
 
 
 def _explain_failure(address: StoreAddress, error: BaseException) -> LeadConnectorError:
-    """Nothing of the driver's error is kept but its text: its frames hold the password."""
-    text = redact(address, error)
+    """Nothing of the driver's error is kept but its text: its frames hold the password.
+
+    What the system said is clearer than what redis-py makes of it.
+    """
+    reason = error.__context__ if isinstance(error.__context__, OSError) else error
+    text = redact(address, reason)
     strip(error)
-    if isinstance(error, _SETTINGS) or any(one in text for one in _SETTING_TEXTS):
+    if isinstance(reason, _SETTINGS) or any(one in text for one in _SETTING_TEXTS):
         return ConfigurationError(f"{address.shown} cannot be used: {text}")
     return StoreUnavailableError(f"{address.shown} could not be reached: {text}")

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 def write_authority(folder: Path, address: str = "127.0.0.1") -> tuple[Path, ssl.SSLContext]:
     """The file of an authority, and the context of a server whose certificate it has signed for an address."""
     key, own_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {address}")])
     authority = _build(name, name, key.public_key(), x509.BasicConstraints(ca=True, path_length=None)).sign(
         key, hashes.SHA256()
     )

@@ -191,7 +191,7 @@ async def test_a_certificate_is_verified(kind: str, request: pytest.FixtureReque
                 await add(shared.store, 1)
                 assert await get(shared.store) == 1
             else:
-                with pytest.raises(ConfigurationError, match=r"certificate|signature"):
+                with pytest.raises(ConfigurationError, match="certificate"):
                     await shared.store.read("key")
             await shared.aclose()
 
