@@ -14,7 +14,7 @@ from .arguments import SHARED, AllowPlaintext, Json, Profile
 from .connect import make_shared
 from .errors import run_command
 from .exit_codes import DONE
-from .output import clean, write_json, write_lines
+from .output import clean, write_json
 from .terminal import make_consoles
 
 Url = Annotated[
