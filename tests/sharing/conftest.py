@@ -1,29 +1,12 @@
-"""The stores that the tests here run against: SQLite, and real servers."""
-
-import asyncio
-from collections.abc import Iterator
-from pathlib import Path
+"""Where the tests here keep tokens: SQLite, and real servers."""
 
 import pytest
 
 from leadconnector_async import Shared
 
-from ..servers import PostgresServer, ValkeyServer
 from .tokens import Place, make_place
 
-
-@pytest.fixture(scope="session")
-def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """With its tables."""
-    with PostgresServer() as server:
-        asyncio.run(migrate(server.url))
-        yield server
+KINDS = {"sqlite": "sqlite", "postgresql": "postgres", "redis": "valkey"}
 
 
 async def migrate(url: str) -> None:
@@ -32,9 +15,15 @@ async def migrate(url: str) -> None:
     await shared.aclose()
 
 
-@pytest.fixture(params=["sqlite", "postgres", "valkey"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """Nobody else has tokens in it."""
-    if request.param == "sqlite":
-        return make_place("sqlite", f"sqlite:///{tmp_path / 'shared.db'}")
-    return make_place(request.param, request.getfixturevalue(request.param).url)
+@pytest.fixture
+async def place(store_url: str) -> Place:
+    """With its tables, and nothing in it."""
+    await migrate(store_url)
+    return make_place(KINDS[store_url.partition(":")[0]], store_url)
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> Place:
+    """As `place`, for what only Postgres does."""
+    await migrate(postgres_url)
+    return make_place("postgres", postgres_url)

@@ -172,9 +172,9 @@ async def test_a_lease_from_the_future_is_void(place: Place) -> None:
             assert await is_free(store)
 
 
-async def test_postgres_notices_that_the_session_of_a_holder_has_ended(postgres: PostgresServer) -> None:
+async def test_postgres_notices_that_the_session_of_a_holder_has_ended(postgres: Place) -> None:
     """Its lease has not ended then; while the session lives, it counts."""
-    place = make_place("postgres", postgres.url)
+    place = postgres
     async with place.open() as store:
         connection = await psycopg.AsyncConnection.connect(postgres.url, autocommit=True)
         await connection.execute(
@@ -192,14 +192,12 @@ async def test_postgres_notices_that_the_session_of_a_holder_has_ended(postgres:
         assert not await store._rows.take(place.name_row("a"), "you")
 
 
-async def test_a_store_that_does_not_answer_is_an_error_in_bounded_time(
-    postgres: PostgresServer, valkey: ValkeyServer
-) -> None:
+async def test_a_store_that_does_not_answer_is_an_error_in_bounded_time() -> None:
     """Nothing listens, or nothing answers."""
     async with silent_server(b"") as silent:
         ports = [1, int(silent.url.rpartition(":")[2])]
-        places = [make_place("postgres", postgres.build_url(port)) for port in ports]
-        places += [make_place("valkey", valkey.build_url(port)) for port in ports]
+        places = [make_place("postgres", f"postgresql://127.0.0.1:{port}/x") for port in ports]
+        places += [make_place("valkey", f"redis://127.0.0.1:{port}") for port in ports]
         async with asyncio.timeout(60):
             errors = await asyncio.gather(*(fail(place) for place in places))
     for error in [text for texts in errors for text in texts]:
@@ -247,11 +245,11 @@ async def test_a_database_without_tables_is_said() -> None:
                 await store.load("a")
 
 
-async def test_postgres_waits_for_the_disk_even_if_it_is_told_not_to(postgres: PostgresServer) -> None:
+async def test_postgres_waits_for_the_disk_even_if_it_is_told_not_to(postgres: Place) -> None:
     """A refresh token works once: a crash must not lose the next one."""
-    place = make_place("postgres", postgres.url)
     async with await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as connection:
-        await connection.execute("ALTER ROLE postgres SET synchronous_commit = off")
+        name = postgres.url.rpartition("/")[2]
+        await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
         await connection.execute(
             "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
             " NEW.value = convert_to(current_setting('synchronous_commit'), 'utf8'); RETURN NEW; END $$"
@@ -260,25 +258,21 @@ async def test_postgres_waits_for_the_disk_even_if_it_is_told_not_to(postgres: P
             "CREATE TRIGGER note BEFORE INSERT ON leadconnector_tokens FOR EACH ROW EXECUTE FUNCTION note()"
         )
         try:
-            async with place.open() as store:
+            async with postgres.open() as store:
                 await store.save("a", TOKEN)
         finally:
             await connection.execute("DROP TRIGGER note ON leadconnector_tokens; DROP FUNCTION note")
-            await connection.execute("ALTER ROLE postgres RESET synchronous_commit")
-    assert await read_raw(place, "a") == b"on"
+    assert await read_raw(postgres, "a") == b"on"
 
 
-async def test_redis_without_a_disk_is_warned_about_once(
-    valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_redis_without_a_disk_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
     """Tokens that a restart loses mean that every user has to connect again."""
-    place = make_place("valkey", valkey.url)
-    with caplog.at_level(logging.WARNING, "leadconnector_async"):
-        async with place.open() as store:
+    with ValkeyServer() as server, caplog.at_level(logging.WARNING, "leadconnector_async"):
+        async with make_place("valkey", server.url).open() as store:
             await store.save("a", TOKEN)
             await store.save("a", OTHER)
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"redis://127.0.0.1:{valkey.port}/0 keeps tokens in memory only: after a")
+    assert record.getMessage().startswith(f"redis://127.0.0.1:{server.port}/0 keeps tokens in memory only: after a")
 
 
 class DurableServer(ValkeyServer):
