@@ -4,6 +4,7 @@ import random
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 
 from msgspec import Struct
 
@@ -26,7 +27,7 @@ DISTURBED_AT = 15.0
 OUTAGE_SECONDS = 60.0
 SERVED: tuple[str, ...] = ("postgres", "valkey")
 """Stores that can be lost: a file cannot."""
-ENOUGH = 0.98
+ENOUGH = 0.95
 STEPS = 100
 
 Disturb = Callable[[Run, float], None]
@@ -60,19 +61,18 @@ def run_endless(
 def find_return(admitted: Iterable[float], since: float, interval: float) -> float | None:
     """Seconds from a moment until the server sees a full window again; `None` if it lacked none after that.
 
-    A burst leaves its window a moment before the next one fills it, so a window counts as full if one that ended
-    within the last interval was.
+    Bursts follow each other at an interval and a round trip: a window is as long as the last ones before that took.
     """
-    times, step, full = sorted(admitted), interval / STEPS, ENOUGH * (MOST - RESERVE)
+    times, step, full = sorted(admitted), interval / STEPS, MOST - RESERVE
+    took = [end - at for at, end in zip(times, times[full:], strict=False) if end < since]
+    window = max(interval, median(took[-2 * full :]))
     moments = [since + number * step for number in range(int((times[-1] - since) / step))]
-    held = [bisect_right(times, at) - bisect_right(times, at - interval) for at in moments]
-    lacking = (number for number in range(STEPS, len(held)) if max(held[number - STEPS : number]) < full)
+    held = [bisect_right(times, at) - bisect_right(times, at - window) for at in moments]
+    lacking = (n for n in range(STEPS, len(held)) if max(held[n - STEPS : n]) < ENOUGH * full)
     first = next(lacking, None)
     if first is None:
         return None
-    return next(
-        (moments[number] - since for number in range(first, len(held)) if held[number] >= full), float("inf")
-    )
+    return next((moments[n] - since for n in range(first, len(held)) if held[n] >= ENOUGH * full), float("inf"))
 
 
 def kill_one(run: Run, interval: float) -> float:

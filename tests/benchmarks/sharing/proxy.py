@@ -74,7 +74,7 @@ class Proxy:
             while content := await reader.read(65536):
                 await self._open.wait()
                 writer.write(content)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # asyncio would report a handler that is cancelled
             pass
         finally:
             writer.close()
