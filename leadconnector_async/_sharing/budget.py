@@ -65,6 +65,7 @@ class SharedBudget(LocalBudget):
         "_newest",
         "_own_pause",
         "_pid",
+        "_remaining",
         "_told",
         "_urgent",
         "leases",
@@ -82,6 +83,8 @@ class SharedBudget(LocalBudget):
         """Number, time and headers of the newest response that the store has not heard of."""
         self._told = 0
         """Number of the newest response in the last report."""
+        self._remaining = 0
+        """What remained by the response that is believed."""
         self._own_pause = -math.inf
         """Until when a refusal to this process pauses the location."""
         self._urgent = False
@@ -94,21 +97,22 @@ class SharedBudget(LocalBudget):
         if now < self.pause.until:
             return None
         moment = self._clock()
-        lease = self.leases.take(moment, bulk=bulk)
-        if lease is None:
+        if not _has_lease(self.leases, moment, bulk=bulk):
             self._exchanges.wake()
             return None
         ticket = super().take(now, bulk=bulk, overtaken=overtaken)
         if ticket is None:
-            self.leases.give_back(lease, moment)
             return None
+        lease = self.leases.take(moment, bulk=bulk)
+        if lease is None:
+            raise AssertionError("there was a lease")
         end = self.leases.find_end(lease)
         return LeasedTicket(ticket.number, ticket.sent_at, ticket.freed, bulk, end, lease)
 
     def compute_next(self, now: float, *, bulk: bool = False) -> float | None:
         """When to ask again by time alone; a grant hands out by itself."""
         moment, leases = self._clock(), self.leases
-        if now < self.pause.until or any(leases.count_stock(moment, bulk=one) for one in {bulk, True}):
+        if now < self.pause.until or _has_lease(leases, moment, bulk=bulk):
             return super().compute_next(now, bulk=bulk)
         return None if leases.contact.failed_since is None else now + _POLL * leases.contact.hold
 
@@ -202,7 +206,7 @@ class SharedBudget(LocalBudget):
         limit.stated = limit.stated or grant.stated
         self._join_pause(now, grant.pause_seconds)
         if grant.foreign > 0 or self.window.foreign:
-            foreign = math.ceil(grant.foreign)
+            foreign = math.ceil(grant.foreign / max(1, grant.members))
             self.window.record_foreign(foreign, foreign, now, limit.interval)
         if grant.daily_limit:
             moment = self._clock()
@@ -235,13 +239,27 @@ class SharedBudget(LocalBudget):
             age=max(0.0, now - answered_at),
             max_requests=limit,
             interval=interval,
-            remaining=None if quota.remaining is None else self.window.remaining,
+            remaining=None if quota.remaining is None else self._remaining,
             daily_limit=daily_limit,
             daily_remaining=quota.daily_remaining,
             daily_reset=daily_reset,
         )
 
     def _learn_remaining(self, ticket: Ticket, answered_at: float, remaining: int) -> None:
-        """What is used beside our own requests may be the use of processes that we share with: the store knows."""
+        """What is used beside our own requests may be the use of processes that we share with: the store knows.
+
+        All of them see what remains at once, so each takes its part of it.
+        """
         self.catch_up(answered_at)
-        self.window.learn(ticket.number, self.slots.sent, remaining, answered_at)
+        grant = self.leases.contact.grant
+        part = math.ceil(remaining / (1 if grant is None else max(1, grant.members)))
+        if self.window.learn(ticket.number, self.slots.sent, part, answered_at):
+            self._remaining = remaining
+
+
+def _has_lease(leases: Leases, moment: float, *, bulk: bool) -> bool:
+    """Whether `Leases.take` would return one."""
+    if any(leases.count_stock(moment, bulk=one) for one in {bulk, True}):
+        return True
+    contact = leases.contact
+    return contact.failed_since is not None and leases.count_used(moment) < contact.count_share(moment, bulk=bulk)
