@@ -66,7 +66,7 @@ def _send(requests: int, load: LocationLoad, rate: float | None, free: int) -> f
 
     A location that no other client uses sends its share of each window in the same way: with 100 in 10 s and a
     reserve of 5, 50 at once and 45 spread over the 10 s; request 96 is sent when 10 s have passed. When in the
-    interval slots become free is not known.
+    interval slots become free is not known. Of several processes that share the limit, each gets an even part.
     """
     quota = load.quota
     round_trip = load.round_trip or _ROUND_TRIP
@@ -74,6 +74,8 @@ def _send(requests: int, load: LocationLoad, rate: float | None, free: int) -> f
     window = quota.interval + round_trip
     share = quota.limit - quota.reserve
     burst = min(at_once, rate or at_once)
+    if quota.members > 1:
+        return requests / min(share / window / quota.members, burst)
     first = min(requests, free)
     rest = requests - first
     if quota.mode != "burst" or burst <= share / window:

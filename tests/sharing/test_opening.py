@@ -10,10 +10,13 @@ import pytest
 
 from leadconnector_async import ConfigurationError, LeadConnector, OAuthApp, Shared
 from leadconnector_async._sharing.state import BudgetState, decode
+from leadconnector_async.jobs import update_many
 from leadconnector_async.sandbox import Sandbox
 
 from ..cli.commanding import run
 from ..conftest import MakeClient
+from ..jobs.jobbing import rows, week_later
+from ..jobs.jobbing import run as run_job
 
 PASSWORD = "pass-w0rd-zzzz"
 
@@ -82,6 +85,21 @@ async def test_copies_share_too(sandbox: Sandbox, make_client: MakeClient, share
     await other.get_appointment(sandbox.appointment_ids[0])
     assert {one.quota.source for one in (client, bulk, other)} == {"shared"}
     assert client.quota.remaining == bulk.quota.remaining == other.quota.remaining == 99
+
+
+async def test_jobs_share_too(
+    sandbox: Sandbox, make_client: MakeClient, shared: Shared, url: str, tmp_path: Path
+) -> None:
+    """Each request of a `BulkJob` and of `update_many` takes a lease: none is sent that the store does not know."""
+    client = make_client(shared=shared)
+    summary = await run_job(tmp_path / "job", client, rows(*week_later(sandbox, 5)))
+    assert summary.counts == {"applied": 5}
+    changes = [{"event_id": sandbox.appointment_ids[0], "title": "New"}]
+    assert [one.state async for one in update_many(client, changes)] == ["applied"]
+    await client.aclose()
+    state = await find_state(url, sandbox.location_id)
+    assert state is not None
+    assert len(state.used) == len(sandbox.requests)
 
 
 async def test_clients_in_one_process_are_one_member(
