@@ -21,7 +21,16 @@ from typing import Final
 
 from .clock import advance
 from .fair import Claim, divide
-from .members import expect_promises, list_claims, measure_held, measure_lost, promise, take_members, take_promises
+from .members import (
+    excuse_silence,
+    expect_promises,
+    list_claims,
+    measure_held,
+    measure_lost,
+    promise,
+    take_members,
+    take_promises,
+)
 from .slots import Tally, free_slots, list_free_times, take_slots, tally
 from .state import PROMISE_SECONDS, BudgetState, Day, Grant, Lease, Member, Report
 from .statements import compute_reserve, count_day, spend_day, take_day, take_limits, take_use
@@ -56,6 +65,7 @@ def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tup
         advance(state, reading, report)
         if is_old or reading.server != state.server:
             _distrust(state, reading, state.now - last, is_old=is_old)
+        excuse_silence(state, min(report.away, state.now - last))
     _notice_forgetting(state, report)
     take_slots(state, report)
     take_limits(state, report)

@@ -254,6 +254,7 @@ class Leases:
             need=need,
             share=share,
             promised=0 if grant is None else grant.promised,
+            away=0.0 if self.contact.failed_since is None else now - self.contact.failed_since,
             leaving=leaving,
         )
 

@@ -18,6 +18,13 @@ _PROMISED: Final = 0.9
 """The part of the limit that is promised."""
 
 
+def excuse_silence(state: BudgetState, seconds: float) -> None:
+    """For so long nobody came, because the store was out of reach: the others use their shares, and will come."""
+    for one in state.members.values():
+        one.seen += seconds
+    state.promised_until += seconds
+
+
 def take_members(state: BudgetState, report: Report) -> None:
     """Register the member, and forget those that have ended, or were away for too long."""
     members, now = state.members, state.now

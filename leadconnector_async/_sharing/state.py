@@ -96,6 +96,8 @@ class Report(Struct, kw_only=True, frozen=True):
     """What it regards as its share at present: `Grant.share` of the newest grant that it got, or less."""
     promised: int = 0
     """`Grant.promised` of that grant."""
+    away: float = 0.0
+    """For how many seconds it has tried in vain to reach the store."""
     leaving: bool = False
     """The member is idle or closes: it gives up its share until it comes again."""
     dead: list[str] = []

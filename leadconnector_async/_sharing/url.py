@@ -34,6 +34,7 @@ _HOST: Final = re.compile(r"(?P<name>[^:\[\]]*|\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\])(
 _PASSWORD: Final = re.compile(r":.*@|[?&][a-z_]*password=", re.DOTALL | re.IGNORECASE)
 _LAST_PORT: Final = 65535
 _LONGEST_ERROR: Final = 300
+_LONGEST_READ: Final = 100_000
 _DATABASES: Final = re.compile(r"\d{1,4}")
 _OPTIONS: Final[Mapping[Kind, frozenset[str]]] = {
     "sqlite": frozenset(),
@@ -256,7 +257,7 @@ def _show_host(parts: _Parts) -> str:
 
 def redact(address: StoreAddress, error: BaseException) -> str:
     """What a driver says about an error, without user and password, on one short line."""
-    text = show_error(error, _LONGEST_ERROR)
+    text = show_error(error, _LONGEST_READ)  # not cut yet: of a secret that was, the rest would be shown
     for secret in (address.password, address.user):
         for one in (secret, quote(secret or "", safe="")):
             text = text.replace(one, "…") if one else text
