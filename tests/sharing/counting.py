@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import selectors
 import signal
 import sys
 
@@ -35,16 +36,22 @@ async def get(store: Store) -> int:
 
 
 def run_forked(shared: Shared) -> None:
-    """Both use what was opened before the fork; the parent only swaps, which is never repeated by itself."""
-    loop = asyncio.new_event_loop()
+    """Both use what was opened before the fork; the parent only swaps, which is never repeated by itself.
+
+    A child runs its own event loop, and another the one that it has inherited.
+    """
+    loop = asyncio.SelectorEventLoop(
+        selectors.SelectSelector()
+    )  # the kernel shares nothing of it, as it does of epoll
     loop.run_until_complete(add(shared.store, 1))
-    reading = loop.run_until_complete(shared.store.read(KEY))
-    pid = os.fork()
-    if pid == 0:
-        asyncio.run(use(shared))
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert not loop.run_until_complete(shared.store.swap(KEY, reading.version, b"0", KEEP))
+    for run in (asyncio.run, loop.run_until_complete):
+        reading = loop.run_until_complete(shared.store.read(KEY))
+        pid = os.fork()
+        if pid == 0:
+            run(use(shared))
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert not loop.run_until_complete(shared.store.swap(KEY, reading.version, b"0", KEEP))
     loop.run_until_complete(add(shared.store, 1))
     loop.run_until_complete(shared.aclose())
     loop.close()

@@ -199,7 +199,7 @@ async def test_a_forked_process_does_not_disturb_its_parent(shared: Shared, stor
     """Both go on with their own connection: the parent's is neither used nor closed by the child."""
     process = start(store_url, 1, "fork")
     assert await wait_for(process) == 0
-    assert await get(shared.store) == 7
+    assert await get(shared.store) == 12
 
 
 async def test_a_server_that_is_killed_and_comes_back(own_server: StoreServer) -> None:
