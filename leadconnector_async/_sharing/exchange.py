@@ -145,10 +145,8 @@ def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, b
     if bulk:
         unmet = sum(one.interactive for one in state.members.values())
         most -= unmet
-        pot = min(
-            free - unmet - measure_held(state, counts, report.member, claiming=False),
-            state.max_requests - reserve - counts.bulk,
-        )
+        kept = measure_held(state, counts, report.member, claiming=False)  # not even interactive calls get it
+        pot = min(free - unmet, state.max_requests - reserve - counts.bulk) - kept
     mine = Claim(wish, counts.count(report.member, bulk=bulk), _find_waiting_since(me, state.now))
     part = divide(pot, mine, list_claims(state, counts, report.member, bulk=bulk))
     many = max(0, min(part, most, count_day(state, report, bulk=bulk)))
