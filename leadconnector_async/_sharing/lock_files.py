@@ -34,14 +34,12 @@ class LockFiles:
         """Take a lock, or touch the holder's own; `False` if somebody else has it."""
         if holder in self._held:
             path, descriptor = self._held[holder]
-            os.utime(descriptor)
-            return _is_at(path, descriptor)
+            return _touch(path, descriptor)
         make_own_folder(self._folder)
         path = os.path.join(self._folder, hashlib.sha256(name.encode()).hexdigest()[:32])
         descriptor = open_lock(path)
         try:
-            if try_lock(descriptor) and _is_at(path, descriptor):
-                os.utime(descriptor)
+            if try_lock(descriptor) and _touch(path, descriptor):
                 self._held[holder] = path, descriptor
                 return True
             self._remove_stale(path)
@@ -75,6 +73,12 @@ class LockFiles:
         except FileNotFoundError:
             return False
         return abs(age) > self._seconds
+
+
+def _touch(path: str, descriptor: int) -> bool:
+    """Whether the lock is still in force, now that it is too new to be removed: it may have been before."""
+    os.utime(descriptor)
+    return _is_at(path, descriptor)
 
 
 def _is_at(path: str, descriptor: int) -> bool:
