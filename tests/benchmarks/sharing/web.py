@@ -38,7 +38,7 @@ async def _measure(bench: Bench, store: str, server: CountingServer) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         url = f"sqlite:///{folder / 'web.db'}" if store == "sqlite" else bench.get_url(store)
-        prepare(url)
+        await asyncio.to_thread(prepare, url)
         environment = _build_environment(place, url)
         async with Site(folder, environment, WORKERS) as site:
             await site.wait(place.event_ids[0])
