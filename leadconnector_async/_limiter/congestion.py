@@ -53,6 +53,7 @@ class CongestionWindow:
     __slots__ = (
         "_contended_at",
         "_foreign_at",
+        "_kept_at",
         "_newest",
         "_probe_interval",
         "_window",
@@ -76,6 +77,8 @@ class CongestionWindow:
         """With fewer in flight, one more may be sent without asking `allows`."""
         self._newest = 0
         self._contended_at = self._foreign_at = -math.inf
+        self._kept_at = -math.inf
+        """When the last one went although it was to leave all that remains, or began to wait."""
         self._probe_interval = _PROBE_INTERVAL
         self._window = 1
 
@@ -96,7 +99,7 @@ class CongestionWindow:
         """
         contended = self.is_contended(now, interval)
         if not in_flight:
-            return not contended or self._find_probe_time(interval, kept) <= now
+            return not contended or self._allows_probe(now, interval, kept)
         return in_flight < self._window and in_flight < self._compute_capacity(now, interval, own, contended, kept)
 
     def compute_next(self, now: float, interval: float, kept: int = 0) -> float:
@@ -160,8 +163,22 @@ class CongestionWindow:
             return _SHARE_AT_ONCE * own / (own + self.foreign) * (self.remaining - self._margin - kept)
         return self.remaining // 2 if now - self.stated_at > interval / 2 else self.remaining
 
+    def _allows_probe(self, now: float, interval: float, kept: int) -> bool:
+        is_kept = self._is_kept(kept)
+        if is_kept and now - self._kept_at > interval:
+            self._kept_at = now
+        allowed = self._find_probe_time(interval, kept) <= now
+        if allowed and is_kept:
+            self._kept_at = now
+        return allowed
+
     def _find_probe_time(self, interval: float, kept: int) -> float:
         """When to probe whether something remains, with none in flight."""
         if self.remaining is None or self.remaining + self.freed > self._margin + kept:
             return -math.inf
-        return self.stated_at + self._probe_interval * interval
+        since = self._kept_at if self._is_kept(kept) else self.stated_at
+        return since + self._probe_interval * interval
+
+    def _is_kept(self, kept: int) -> bool:
+        """Something remains, but only what is to be left: a probe is not delayed by what others are told."""
+        return self.remaining is not None and 0 < self.remaining + self.freed - self._margin <= kept

@@ -268,3 +268,18 @@ def test_a_job_leaves_room_to_clients_of_other_processes() -> None:
     following = budget.compute_next(1.1, bulk=True)
     assert following is not None
     assert 1.1 < following < math.inf
+
+
+def test_a_job_is_not_held_back_forever_by_what_people_are_told() -> None:
+    """People call every second and never wait; what the server tells them delays no probe of the job."""
+    budget, now, went = LocalBudget(RateLimit(interactive_reserve=20)), 0.0, 0
+    told = {**ALONE, "x-ratelimit-remaining": "14"}  # some 76 are used by others
+    for second in range(120):
+        budget.finish(take(budget, now), now + 0.05, told)
+        for tenth in range(1, 10):
+            now = second + tenth / 10
+            if (ticket := budget.take(now, bulk=True)) is not None:
+                budget.finish(ticket, now + 0.05, told)
+                went += 1
+        now = second + 1.0
+    assert 30 <= went <= 60
