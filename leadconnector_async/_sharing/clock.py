@@ -17,15 +17,20 @@ State time must not catch up later what it has lost: what was stamped in between
 does catch up, and so can tell, at a reading after a lost second, that the second has passed already. It never goes
 back, so that the members, who remember different readings, soon agree about it.
 
-A member without a grant has only its wall clock: the store's clock is believed for as much as that one advanced
-since the last exchange of anybody. A forward jump that is shorter than the round trips of the two readings goes
-unnoticed.
+A member without a grant has only its wall clock. If that advanced as much as the store's clock since the last
+exchange of anybody, both are believed; if not, one of them jumped, or the clocks of two machines differ, and state
+time stands still. A forward jump that is shorter than the round trips of the two readings goes unnoticed.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from .state import BudgetState, Report
 from .store import Reading
+
+_AGREE: Final = 0.05
+"""Seconds by which two clocks may differ in what they say has passed."""
 
 
 def advance(state: BudgetState, reading: Reading, report: Report) -> None:
@@ -34,7 +39,8 @@ def advance(state: BudgetState, reading: Reading, report: Report) -> None:
     passed = reading.now - state.raw if reading.server == state.server else wall
     sighting = report.sighting
     if sighting is None or sighting.epoch != state.epoch:
-        certain, reference = min(passed, wall), passed if passed >= 0 else wall
+        certain = min(passed, wall) if abs(passed - wall) < _AGREE else 0.0
+        reference = passed if passed >= 0 else wall
     else:
         least = sighting.clock + sighting.at_least - state.clock
         most = sighting.clock + sighting.at_most - state.clock
