@@ -11,11 +11,12 @@ once, which only delays slots.
     true time            store   reference   state time
     100.0   A reads      500.0   0.0         0.0
     101.0   B, new       496.0   1.0         0.0          set back by 5 s: the second is lost
-    102.0   A reads      502.0   2.0         1.0          set forward by 5 s: A knows of 2 s, and B was seen 1 s ago
+    102.0   A reads      502.0   7.0         1.0          set forward by 5 s: A knows of 2 s, and B was seen 1 s ago
 
 State time must not catch up later what it has lost: what was stamped in between would be freed early. The reference
-does catch up, and so can tell, at a reading after a lost second, that the second has passed already. It never goes
-back, so that the members, who remember different readings, soon agree about it.
+does catch up, and it follows the store's clock when that jumps forward, so it is never behind. A member whose last
+grant is older than such a jump knows of less than the reference says, so state time stands still at its next
+reading; then it has the new reference. So each member costs a moment once, and all agree again.
 
 A member without a grant has only its wall clock. If that advanced as much as the store's clock since the last
 exchange of anybody, both are believed; if not, one of them jumped, or the clocks of two machines differ, and state
@@ -39,12 +40,11 @@ def advance(state: BudgetState, reading: Reading, report: Report) -> None:
     passed = reading.now - state.raw if reading.server == state.server else wall
     sighting = report.sighting
     if sighting is None or sighting.epoch != state.epoch:
-        certain = min(passed, wall) if abs(passed - wall) < _AGREE else 0.0
-        reference = passed if passed >= 0 else wall
+        certain, reference = (passed, passed) if abs(passed - wall) < _AGREE else (0.0, max(passed, wall))
     else:
         least = sighting.clock + sighting.at_least - state.clock
         most = sighting.clock + sighting.at_most - state.clock
-        certain, reference = min(passed, least if passed > most else most), min(max(passed, least), most)
+        certain, reference = least if passed > most else passed, max(passed, least)
     state.now += max(0.0, certain)
     state.clock += max(0.0, reference)
     state.raw, state.wall = reading.now, report.wall
