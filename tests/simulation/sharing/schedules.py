@@ -53,10 +53,10 @@ class Schedule:
         self.granted_while_held = 0
 
     def has(self, kind: str) -> bool:
-        """Whether this schedule is disturbed so. A lower limit cannot be told to somebody who is cut off."""
+        """Whether this schedule is disturbed so. A lower limit cannot be told to somebody who is away."""
         if self.kind != "all":
             return self.kind == kind
-        return kind not in (("lossy", "cut", "store") if self.number % 2 else ("limits",))
+        return kind not in (("lossy", "cut", "store", "freezes") if self.number % 2 else ("limits",))
 
     def play(self) -> Played:
         world, dice = self.world, self.dice
