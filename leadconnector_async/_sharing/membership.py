@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Set
 from functools import partial
 from typing import Final
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from .._limiter.lane import Lane
 from ..policy import RateLimit
@@ -72,6 +72,11 @@ class Member:
             if not any(exchanger.count_waiting()):
                 exchanger.stop()
 
+    def abandon(self) -> None:
+        """Its loop has ended without a goodbye: the others learn that from its lock."""
+        if self._link.presence is not None:
+            self._link.presence.hide(ended=True)
+
     async def close(self) -> None:
         """Say goodbye for good."""
         await self.leave()
@@ -88,7 +93,7 @@ class Membership:
         self._store, self._shown = store, shown
         self._clock = clock or find_clock()
         self._has_presence = has_presence
-        self._members: WeakKeyDictionary[asyncio.AbstractEventLoop, Member] = WeakKeyDictionary()
+        self._members: dict[asyncio.AbstractEventLoop, Member] = {}
 
     @property
     def clock(self) -> Clock:
@@ -96,7 +101,9 @@ class Membership:
         return self._clock
 
     def _find_member(self, loop: asyncio.AbstractEventLoop) -> Member:
-        """The member that this process is in this loop; another one after a fork."""
+        """The member that this process is in this loop; another one after a fork. Those of ended loops are gone."""
+        for ended in [one for one in self._members if one.is_closed()]:
+            self._members.pop(ended).abandon()
         member = self._members.get(loop)
         if member is None or member.pid != os.getpid():
             member = self._members[loop] = Member(

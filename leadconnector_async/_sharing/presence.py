@@ -34,12 +34,13 @@ class Presence:
             self._descriptor = open_lock(os.path.join(folder, self._member))
             try_lock(self._descriptor)  # nobody else knows the name yet
 
-    def hide(self) -> None:
-        """The member has said goodbye."""
+    def hide(self, *, ended: bool = False) -> None:
+        """The member has said goodbye; or has `ended` without one, as others shall see."""
         descriptor, self._descriptor, self.is_shown = self._descriptor, None, False
         if descriptor is not None:
             with suppress(OSError):
-                os.unlink(os.path.join(find_folder(), self._member))
+                if not ended:
+                    os.unlink(os.path.join(find_folder(), self._member))
             with suppress(OSError):
                 close_lock(descriptor)
 

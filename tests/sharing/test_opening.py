@@ -134,6 +134,22 @@ async def test_each_event_loop_is_a_member(sandbox: Sandbox, make_client: MakeCl
     await shared.aclose()
 
 
+async def test_an_event_loop_that_ended_is_forgotten(
+    sandbox: Sandbox, make_client: MakeClient, shared: Shared
+) -> None:
+    """Also without a goodbye: a program that calls `asyncio.run` again and again keeps none of its loops."""
+
+    async def call() -> None:
+        client = LeadConnector(sandbox.token, location_id="l", base_url=sandbox.url, shared=shared)
+        await client.get_appointment(sandbox.appointment_ids[0])
+        await client._shared.transport.close()
+
+    for _ in range(3):
+        await asyncio.to_thread(asyncio.run, call())
+    await make_client(shared=shared).get_appointment(sandbox.appointment_ids[0])
+    assert len(shared.membership._members) == 1
+
+
 async def test_the_app_is_that_of_the_tokens(sandbox: Sandbox, url: str) -> None:
     """An OAuth app's client id, or the name that was given: HighLevel counts each app by itself."""
     app = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url)
