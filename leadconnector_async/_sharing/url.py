@@ -258,7 +258,12 @@ def _show_host(parts: _Parts) -> str:
 def redact(address: StoreAddress, error: BaseException) -> str:
     """What a driver says about an error, without user and password, on one short line."""
     text = show_error(error, _LONGEST_READ)  # not cut yet: of a secret that was, the rest would be shown
-    for secret in (address.password, address.user):
-        for one in (secret, quote(secret or "", safe="")):
-            text = text.replace(one, "…") if one else text
+    for one in _list_forms(address.password):
+        text = text.replace(one, "…")
+    for one in _list_forms(address.user):  # as a word only: some are short, and part of other words
+        text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", "…", text)
     return shorten(text, _LONGEST_ERROR)
+
+
+def _list_forms(secret: Secret | None) -> tuple[str, ...]:
+    return (secret, quote(secret, safe="")) if secret else ()

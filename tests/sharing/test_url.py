@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import ConfigurationError, Shared
-from leadconnector_async._sharing.url import has_password, parse_address
+from leadconnector_async._sharing.url import has_password, parse_address, redact
 
 from ..leaks import show_all
 
@@ -179,3 +179,11 @@ def test_a_password_is_found_in_a_url_of_any_shape(url: str) -> None:
 def test_no_password_is_found_where_there_is_none(url: str) -> None:
     """A port, and a path that looks like one."""
     assert not has_password(url)
+
+
+def test_user_and_password_are_cut_out_of_what_a_driver_says() -> None:
+    """Also where its text is cut; a short user name leaves the other words as they are."""
+    address = parse_address("postgresql://a:top-secret@127.0.0.1/leads")
+    said = redact(address, RuntimeError('password authentication failed for user "a" (top-secret)'))
+    assert said == 'RuntimeError: password authentication failed for user "…" (…)'
+    assert "top" not in redact(address, RuntimeError("x" * 283 + " top-secret"))
