@@ -125,7 +125,7 @@ MISTAKES: list[tuple[Mistake, str, str]] = [
     (put_in_trust_in_a_restarted_store, "store", "in one interval"),
     (put_in_promises_of_more_than_the_limit, "store", "in one interval"),
     (put_in_shares_that_are_not_kept_free, "cut", "in one interval"),
-    (put_in_a_share_used_at_once, "cut", "in one interval"),
+    (put_in_a_share_used_at_once, "lossy", "in one interval"),
     (put_in_no_reserve, "calm", "took the reserve"),
     (put_in_silence_about_flights, "slow", "in one interval"),
 ]
