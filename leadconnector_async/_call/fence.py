@@ -1,6 +1,6 @@
-"""The last check of a shared slot, right before the socket write.
+"""The last check of a lease, right before the socket write.
 
-A slot that processes share may be used until a certain moment; after it, others count on the slot again. Waiting
+A slot that processes share is leased until a certain moment; after it, another process may get the slot. Waiting
 for a connection, or being frozen, may take longer than that, so the moment is checked where nothing waits any more.
 It travels in a context variable, past the layers of aiohttp. Without shared slots, nothing here is used.
 """
@@ -31,7 +31,7 @@ _fence: Final[ContextVar[tuple[float, Clock] | None]] = ContextVar("leadconnecto
 
 
 class FencedTransport(Transport):
-    """A transport that writes nothing once the slot of a request has run out, by this clock."""
+    """A transport that writes nothing once the lease of a request has expired, by this clock."""
 
     __slots__ = ("_clock",)
 
@@ -56,10 +56,10 @@ class FencedTransport(Transport):
 
 
 class FencedRequest(CarefulRequest):
-    """A request that checks its slot and its connection."""
+    """A request that checks its lease and its connection."""
 
     def send(self, conn: Connection) -> Coroutine[object, object, aiohttp.ClientResponse]:
-        """Send it. Raises `LateError`, and keeps the connection: the next slot may not last for another one."""
+        """Send it. Raises `LateError`, and keeps the connection: the next lease may not last for another one."""
         try:
             _check()
         except LateError:
@@ -69,7 +69,7 @@ class FencedRequest(CarefulRequest):
 
 
 class FencedBody(TrackedBody):
-    """A body that checks the slot again: the loop turns before it is written."""
+    """A body that checks the lease again: the loop turns before it is written."""
 
     def write_with_length(
         self, writer: abc.AbstractStreamWriter, content_length: int | None

@@ -156,7 +156,7 @@ class Pipeline:
     async def _send_late(
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, outcome: Response[T] | Failure
     ) -> Response[T] | Failure:
-        """Make the attempt again for as long as its slot runs out before it is sent."""
+        """Make the attempt again for as long as its lease expires before it is sent."""
         while outcome is LATE:
             outcome = await _guard(call, self._attempts.make(call, loop, refreshed=True))
         return outcome

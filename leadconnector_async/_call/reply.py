@@ -1,4 +1,4 @@
-"""What came of one request: its raw response, or how far it got without one."""
+"""The outcome of one request: its raw response, or how far it got without one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NoResponse(Masked, Struct, frozen=True):
     certificate: bool = False
     """The server's certificate was rejected."""
     late: bool = False
-    """Its slot ran out before it was sent."""
+    """Its lease expired before it was sent."""
 
 
 class Progress(Masked, Struct):
@@ -47,11 +47,11 @@ class Progress(Masked, Struct):
     head: bytes = b""
     """The beginning of its body, if that came in parts."""
     send_by: float = math.inf
-    """By when it must be sent, if its slot is shared: see `fence`."""
+    """By when it must be sent, if its slot is leased: see `fence`."""
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:
-    """What is known of an exchange that ended early: the response so far, if its headers came."""
+    """What is known of a request that ended early: the response so far, if its headers came."""
     response = progress.response
     if response is None:
         return NoResponse(reason, certificate)

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 BUDGET_SPENT: Final = "It was not retried: after many recent failures, the location's retry budget is spent."
 
-LATE: Final = Failure(TransportError("The request was never sent: its slot ran out before."), "never_sent")
+LATE: Final = Failure(TransportError("The request was never sent: its lease expired first."), "never_sent")
 """Not an attempt: the call waits again for a slot, first in line."""
 
 
@@ -47,7 +47,7 @@ class CallState(Progress, Generic[T], kw_only=True):
     spent: tuple[str, ...] = ()
     """The tokens of earlier attempts: a server may echo these too."""
     returned: bool = False
-    """It has had a slot that ran out before it was sent."""
+    """It has had a slot whose lease expired before it was sent."""
     under_way: bool = False
     """A request was sent and its result is not known yet."""
     doubt: bool = False

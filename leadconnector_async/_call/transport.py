@@ -251,10 +251,10 @@ class TrackedBody(BytesPayload):
 
 
 class LateError(Exception):
-    """The slot ran out; nothing was sent."""
+    """The lease of the slot expired; nothing was sent."""
 
     def __str__(self) -> str:
-        return "its slot ran out before it was sent"
+        return "its lease expired before it was sent"
 
 
 _LARGEST_AT_ONCE: Final = 16 * 1024

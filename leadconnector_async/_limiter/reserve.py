@@ -15,10 +15,10 @@ A worked example, with N = 100 and T = 10 s, beside five reads in 10 s, so with 
     at 10 s       50 slots are free, 45 in use: 5 calls go at once, then one every 10 / 95 = 0.105 s
     from 20 s     a slot comes free every 0.105 s and is used again
 
-An interactive call that comes when its reserve is used waits for the next such slot: 0.1 s rather than up to 10. A
-job that is alone goes on as it began: 50 at once in each window, 45 spread over it.
+An interactive call that arrives when its reserve is used waits for the next such slot: 0.1 s rather than up to 10.
+A job that is alone goes on as it began: 50 at once in each window, 45 spread over it.
 
-Nothing here waits or reads a clock; times come in as arguments.
+Nothing here waits or reads a clock; times are arguments.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _CUT: Final = 0.1
 _ECHO: Final = 0.05
 """A pause that ends only so much later than the one that is known is the same one; as a part of an interval."""
 _OLD: Final = 0.5
-"""From which age on, in intervals, a grant is renewed for somebody who asks for the quota."""
+"""The age, in intervals, from which a grant is renewed when the quota is asked for."""
 
 
 class LeasedTicket(Ticket, frozen=True, gc=False):
@@ -80,7 +80,7 @@ class SharedBudget(LocalBudget):
         self._clock, self._loop_clock = clock, loop_clock
         self._pid = os.getpid()
         self._newest: tuple[int, float, Mapping[str, str]] | None = None
-        """Number, time and headers of the newest response that the store has not heard of."""
+        """Number, time and headers of the newest response that was not reported yet."""
         self._told = 0
         """Number of the newest response in the last report."""
         self._remaining = 0
@@ -88,7 +88,7 @@ class SharedBudget(LocalBudget):
         self._own_pause = -math.inf
         """Until when a refusal to this process pauses the location."""
         self._urgent = False
-        """The others must hear of a pause or get a lease back, or what somebody asks for is known too long."""
+        """The others need to know of a pause or get a lease back, or a quota that was asked for is too old."""
 
     def take(self, now: float, *, bulk: bool = False, overtaken: bool = False) -> Ticket | None:
         """Take a slot and a lease, if there are both. Raises `ConfigurationError` after a fork."""
@@ -125,7 +125,7 @@ class SharedBudget(LocalBudget):
         success: bool = True,
         refused: bool = False,
     ) -> None:
-        """The headers of a response came: the store is told with the next exchange."""
+        """Take over the headers of a response; the next exchange reports them."""
         super().finish(ticket, answered_at, headers, success=success, refused=refused)
         if self._newest is None or ticket.number > self._newest[0]:
             self._newest = ticket.number, answered_at, headers
@@ -135,7 +135,7 @@ class SharedBudget(LocalBudget):
         self._exchanges.wake()
 
     def begin_pause(self, ticket: Ticket, now: float, seconds: float) -> bool:
-        """Stop after a refusal, and tell the others; `False` if it belongs to an earlier pause.
+        """Stop after a refusal, and let the others know; `False` if it belongs to an earlier pause.
 
         How many requests the server let through is not known here, so nothing is learned from it about the limit.
         """
@@ -182,14 +182,14 @@ class SharedBudget(LocalBudget):
         return super().is_idle(now) and self.leases.find_due(self._clock()) is None
 
     def find_due(self, moment: float) -> float | None:
-        """When the next exchange is due; `None` if nothing is to be said or asked."""
+        """When the next exchange is due; `None` if there is nothing to report or ask."""
         if self._urgent and self.leases.contact.failed_since is None:
             return moment
         interactive, bulk = self._exchanges.count_waiting()
         return self.leases.find_due(moment, bulk=bulk, interactive=interactive)
 
     def write_report(self, moment: float, wall: float, *, leaving: bool = False) -> Report:
-        """What to tell the store. `leaving`: this process closes."""
+        """The report for the next exchange. `leaving`: this process closes."""
         self._urgent = False
         interactive, bulk = (0, 0) if leaving else self._exchanges.count_waiting()
         report = self.leases.write_report(moment, wall, bulk=bulk, interactive=interactive, leaving=leaving)
@@ -219,7 +219,7 @@ class SharedBudget(LocalBudget):
         self._urgent = self._own_pause > self._loop_clock()
 
     def _join_pause(self, now: float, seconds: float) -> None:
-        """Pause as the others do. One of this process comes back a little later than it is known here."""
+        """Pause as the others do. A pause of this process's own returns a little later than it was reported."""
         pause, until = self.pause, now + seconds
         if seconds <= 0 or until <= pause.until:
             return

@@ -40,7 +40,7 @@ class Connection(Protocol):
 C = TypeVar("C", bound=Connection)
 
 
-class _Place(Generic[C]):
+class _LoopConnection(Generic[C]):
     """The connection of one event loop, used by one task at a time."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class ConnectionKeeper(Generic[C]):
         self._connect = connect
         self._check = check
         self._process = os.getpid()
-        self._places: dict[asyncio.AbstractEventLoop, _Place[C]] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, _LoopConnection[C]] = {}
         self._ending: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
@@ -77,68 +77,68 @@ class ConnectionKeeper(Generic[C]):
 
         Work that `may_repeat` is done again on a new connection if an old one turns out to be closed.
         """
-        place = self._find_place()
+        own = self._find_own()
         try:
-            async with asyncio.timeout(seconds), place.lock:
-                was_open = place.connection is not None
+            async with asyncio.timeout(seconds), own.lock:
+                was_open = own.connection is not None
                 try:
-                    return await self._use(place, work)
+                    return await self._use(own, work)
                 except StoreUnavailableError:
                     if not (may_repeat and was_open):
                         raise
-                return await self._use(place, work)
+                return await self._use(own, work)
         except TimeoutError:
             raise StoreUnavailableError(f"{self._name} did not respond within {seconds:g} s") from None
 
     async def aclose(self) -> None:
         """Close the connection of this loop, and those of loops that have ended."""
-        place = self._find_place()
-        async with place.lock:
-            await self._close(place)
+        own = self._find_own()
+        async with own.lock:
+            await self._close(own)
 
-    def _find_place(self) -> _Place[C]:
+    def _find_own(self) -> _LoopConnection[C]:
         if self._process != os.getpid():
-            _INHERITED.append(self._places)
-            self._process, self._places = os.getpid(), {}
+            _INHERITED.append(self._by_loop)
+            self._process, self._by_loop = os.getpid(), {}
         loop = asyncio.get_running_loop()
-        place = self._places.get(loop)
-        if place is None:
-            for ended in [one for one in self._places if one.is_closed()]:
-                if (connection := self._places.pop(ended).connection) is not None:
+        own = self._by_loop.get(loop)
+        if own is None:
+            for ended in [one for one in self._by_loop if one.is_closed()]:
+                if (connection := self._by_loop.pop(ended).connection) is not None:
                     connection.abandon()
-            place = self._places[loop] = _Place()
-        return place
+            own = self._by_loop[loop] = _LoopConnection()
+        return own
 
-    async def _close(self, place: _Place[C]) -> None:
-        connection, place.connection = place.connection, None
+    async def _close(self, own: _LoopConnection[C]) -> None:
+        connection, own.connection = own.connection, None
         if connection is not None:
             await connection.aclose()
 
-    async def _use(self, place: _Place[C], work: Callable[[C], Awaitable[T]]) -> T:
-        """Needs the lock of the place."""
-        if place.connection is None:
-            place.connection = await self._connect()
+    async def _use(self, own: _LoopConnection[C], work: Callable[[C], Awaitable[T]]) -> T:
+        """Needs the lock."""
+        if own.connection is None:
+            own.connection = await self._connect()
             if self._check is not None:
                 try:
-                    await self._shield(place, place.connection, self._check)
+                    await self._shield(own, own.connection, self._check)
                 except LeadConnectorError:
-                    await self._close(place)
+                    await self._close(own)
                     raise
-        return await self._shield(place, place.connection, work)
+        return await self._shield(own, own.connection, work)
 
-    async def _shield(self, place: _Place[C], connection: C, work: Callable[[C], Awaitable[T]]) -> T:
+    async def _shield(self, own: _LoopConnection[C], connection: C, work: Callable[[C], Awaitable[T]]) -> T:
         task = asyncio.ensure_future(work(connection))
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError:
-            place.connection = None
+            own.connection = None
             connection.abandon()
             ending = asyncio.ensure_future(_end(task, connection))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
             raise
         if connection.is_broken:
-            place.connection = None
+            own.connection = None
             await connection.aclose()
         return task.result()
 

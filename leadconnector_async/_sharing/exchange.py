@@ -2,9 +2,9 @@
 
 Never more than N requests in any interval T at the server, because each is covered by a slot:
 
-- a lease that was given out is a slot that is taken. It is sent within `hold`, or never. If nobody reports it, its
-  slot is free `hold` + T after it was given out, or after it was last reported in flight;
-- a request whose response came is a slot that is taken until T after that;
+- a lease that was given out is a slot that is taken. Its request is sent within `hold`, or never. If it is never
+  reported, the slot is free `hold` + T after it was given out, or after it was last reported in flight;
+- a request with a response is a slot that is taken until T after the response;
 - the *share* of each member, as far as it is not used by its own slots, is free and stays free: it is what the
   member may send when it has been cut off from the store for `hold` + T, when all of its leases are free again;
 - a state that may have been forgotten grants nothing for `hold` + T, but takes reports.
@@ -43,16 +43,16 @@ _TOGETHER: Final = 0.02
 _JITTER: Final = 0.004
 """The part of an interval within which the members ask, so that they do not all ask at once."""
 _POLL: Final = 0.5
-"""A wish is repeated after this part of an interval, in case that leases were given back unused."""
+"""A member asks again after this part of an interval, in case leases were returned unused."""
 _SHORT_POLL: Final = 0.05
-"""The same for interactive calls, and if slots are kept for others, who may not come."""
+"""The same for interactive calls, and if slots are kept for others that may not ask for them."""
 
 _CROWD: Final = 4
 """With more members waiting, each asks less often."""
 
 
 def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tuple[BudgetState, Grant]:
-    """Take a report in and grant what is free; returns the new state and what the member may do.
+    """Apply a report and grant what is free; return the new state and what the member may do.
 
     `state` is what `decode(reading.content)` gave; it is used up, so decode again after a swap that lost. The grant
     counts only once the new state has been swapped in.
@@ -135,8 +135,8 @@ def _notice_forgetting(state: BudgetState, report: Report) -> None:
 
 def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, bulk: bool) -> list[int]:
     """Give out leases for one class of calls."""
-    wish = report.bulk if bulk else report.interactive
-    if not wish or state.now < max(state.closed_until, state.pause_until):
+    wanted = report.bulk if bulk else report.interactive
+    if not wanted or state.now < max(state.closed_until, state.pause_until):
         return []
     me = state.members[report.member]
     free = state.max_requests - counts.in_use - math.ceil(state.foreign)
@@ -147,7 +147,7 @@ def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, b
         most -= unmet
         kept = measure_held(state, counts, report.member, claiming=False)  # not even interactive calls get it
         pot = min(free - unmet, state.max_requests - reserve - counts.bulk) - kept
-    mine = Claim(wish, counts.count(report.member, bulk=bulk), _find_waiting_since(me, state.now))
+    mine = Claim(wanted, counts.count(report.member, bulk=bulk), _find_waiting_since(me, state.now))
     part = divide(pot, mine, list_claims(state, counts, report.member, bulk=bulk))
     many = max(0, min(part, most, count_day(state, report, bulk=bulk)))
     first = state.next_number
@@ -158,7 +158,7 @@ def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, b
     counts.leased += many
     counts.add(report.member, bulk=bulk, many=many)
     if not bulk:
-        me.interactive = wish - many
+        me.interactive = wanted - many
     return numbers
 
 
@@ -167,7 +167,7 @@ def _find_waiting_since(me: Member, now: float) -> float:
 
 
 def _wait(state: BudgetState, report: Report, counts: Tally, bulk: int, interactive: int) -> float | None:
-    """Register what was not granted, and tell when to ask again for it; `None` if all was."""
+    """Record what was not granted; return the seconds until the member asks again, or `None` if all was granted."""
     me, now = state.members[report.member], state.now
     me.bulk, me.interactive = bulk, interactive
     granted = report.bulk + report.interactive > bulk + interactive
@@ -176,7 +176,7 @@ def _wait(state: BudgetState, report: Report, counts: Tally, bulk: int, interact
         return None
     me.waiting_since = now if granted else _find_waiting_since(me, now)
     seconds = _find_next(state, report, counts, interactive=bool(interactive)) - now
-    me.wish_until = now + seconds + state.hold / 2
+    me.wanted_until = now + seconds + state.hold / 2
     return seconds
 
 

@@ -1,7 +1,8 @@
 """The exchanges of one location with the store: one after the other, each when it is due.
 
-An exchange reads the state, computes what follows, and swaps it in if nobody was faster. It runs beside the calls,
-never in them: one that raises anything, or hangs, means that the store is away, and no caller hears of it.
+An exchange reads the state, computes the next one, and swaps it in unless another process was faster. It runs
+beside the calls, never in them: one that raises anything, or hangs, means that the store is away, and no call fails
+because of it.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ LOGGER: Final = logging.getLogger("leadconnector_async")
 KEEP_SECONDS: Final = 2 * 86_400.0
 """For how long a state is kept that nobody changes: it has the count of the day."""
 _LONGEST: Final = 0.5
-"""The part of `hold` that an exchange may take. What a slower one grants would have run out when it comes."""
+"""The part of `hold` that an exchange may take. What a slower one grants would have expired."""
 _MOST_TRIES: Final = 30
-"""Others were faster so often: the state changes faster than this process can read it."""
+"""After so many swaps that others won, the state changes faster than this process can read it."""
 _FIRST_BREAK: Final = 0.001
 _LONGEST_BREAK: Final = 0.05
 _SILENT: Final = 2.0
-"""A member that has not come for so many times `hold` may have ended."""
+"""A member that has been silent for so many times `hold` may have ended."""
 
 
 class StoreHealth:
-    """Says in the log when the store is lost and when it is back, once each, for all locations."""
+    """Logs when the store is lost and when it is back, once each, for all locations."""
 
     __slots__ = ("_is_lost", "_lost", "_name")
 
@@ -106,13 +107,13 @@ class Exchanger:
         return self.lane.count_waiting()
 
     def wake(self) -> None:
-        """An exchange may have become due. Looked at once for all that happens in one iteration of the loop."""
+        """An exchange may have become due. Checked once for all that happens in one iteration of the loop."""
         if not self._is_woken and self._task is None:
             self._is_woken = True
             self._link.loop.call_soon(self._look)
 
     async def leave(self) -> None:
-        """Report what is left to report, and say goodbye, unless calls still wait or the store is away."""
+        """Report what remains to be reported, and say goodbye, unless calls still wait or the store is away."""
         while (task := self._task) is not None:
             await asyncio.wait([task])
         contact = self.budget.leases.contact
@@ -181,7 +182,7 @@ class Exchanger:
         return task.result()
 
     async def _make(self, *, leaving: bool) -> tuple[Report, Grant, float, float]:
-        """Report and ask, until nobody was faster. Returns what was reported and granted, and when it was read."""
+        """Report and ask until a swap succeeds. Returns report, grant, and when the reading began and ended."""
         if (presence := self._link.presence) is not None and not presence.is_shown:
             await asyncio.to_thread(presence.show)
         for tries in range(_MOST_TRIES):

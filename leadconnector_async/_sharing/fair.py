@@ -1,4 +1,4 @@
-"""Who gets how much: shares that level what the members have, like water in connected vessels."""
+"""How free slots are divided: members are filled up to the same level, like water in connected vessels."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from typing import NamedTuple
 class Claim(NamedTuple):
     """What one member wants, and what it has."""
 
-    wish: int
+    wanted: int
     level: int
     """Slots that it has already: leased, or used within the interval."""
     since: float
-    """Since when it has waited."""
+    """Since when it has been waiting."""
 
 
 def divide(pot: int, mine: Claim, others: list[Claim]) -> int:
-    """How many of `pot` slots are mine, if everybody is filled up to the same level, or to what he wants.
+    """How many of `pot` slots the member gets, if all are filled up to the same level, or to what they want.
 
-    What cannot be divided goes to those who have waited longest. So the rest remains for the others, until they
-    come for it.
+    Slots that cannot be divided evenly go to the members that have waited longest. The rest remains for the others
+    until their next exchanges.
 
-    With a pot of 10, I want 20 and have 2, the others want 20 and have 4, and want 1 and have nothing: the last one
-    gets 1, and the other two reach a level of 7.5. Mine are 5 or 6 of the 10, as I have waited shorter or longer.
+    An example with a pot of 10: this member has 2 and wants 20, a second one has 4 and wants 20, and a third one
+    has none and wants 1. The third gets 1, and the other two reach a level of 7.5. So this one gets 5 of the 10, or
+    6 if it has waited longer than the second.
     """
-    if pot <= 0 or not mine.wish:
+    if pot <= 0 or not mine.wanted:
         return 0
     claims = [mine, *others]
-    if sum(claim.wish for claim in claims) <= pot:
-        return mine.wish
+    if sum(claim.wanted for claim in claims) <= pot:
+        return mine.wanted
     level, rest = _find_level(pot, claims)
     part = _fill(mine, level)
-    if part < mine.wish and mine.level + part == level:
+    if part < mine.wanted and mine.level + part == level:
         before = sum(one.since < mine.since and _fill(one, level + 1) > _fill(one, level) for one in others)
         part += before < rest
     return part
@@ -39,7 +40,7 @@ def divide(pot: int, mine: Claim, others: list[Claim]) -> int:
 
 def _find_level(pot: int, claims: list[Claim]) -> tuple[int, int]:
     """The highest level to which all can be filled, and how many slots are left then."""
-    low, high = 0, max(claim.level + claim.wish for claim in claims)
+    low, high = 0, max(claim.level + claim.wanted for claim in claims)
     while low < high:
         middle = (low + high + 1) // 2
         if sum(_fill(claim, middle) for claim in claims) <= pot:
@@ -50,4 +51,4 @@ def _find_level(pot: int, claims: list[Claim]) -> tuple[int, int]:
 
 
 def _fill(claim: Claim, level: int) -> int:
-    return max(0, min(claim.wish, level - claim.level))
+    return max(0, min(claim.wanted, level - claim.level))

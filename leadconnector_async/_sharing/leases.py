@@ -26,7 +26,7 @@ from .store import STORE_SECONDS
 _FENCE: Final = 0.8
 """The part of `hold` in which a lease may be sent."""
 _RENEW: Final = PROMISE_SECONDS / 3
-"""A member that has a share comes again after so many seconds, or gives it up."""
+"""A member with a share renews it by an exchange after so many seconds, or gives it up."""
 _UNPROMISED: Final = 0.25
 """The part of the limit that a process assumes if it has no share when the store is away; of its even part, if it
 knows of other members."""
@@ -34,7 +34,7 @@ _REPORT_AFTER: Final = 0.1
 """A use is reported after this part of an interval, or half of `hold`."""
 _FIRST_RETRY: Final = 0.05
 _GATHER: Final = 0.01
-"""The part of `hold` for which wishes are gathered before the next exchange."""
+"""The part of `hold` for which waiting calls are gathered before the next exchange."""
 
 
 class Contact:
@@ -77,7 +77,7 @@ class Contact:
         self.retry_at = now + wait * self._dice.uniform(0.5, 1.0)
 
     def lower_share(self, need: int) -> int:
-        """Give up the share beyond this, before the store hears of it: the response may be lost."""
+        """Give up the share beyond this, before it is reported: the response may be lost."""
         grant = self.grant
         if grant is None:
             return 0
@@ -115,17 +115,17 @@ class Contact:
         return grant.share > 0 and since - self.began < PROMISE_SECONDS - grant.hold - grant.interval
 
 
-class Flight(Struct):
+class InFlight(Struct):
     """A request that has taken a lease, or was allowed by the share."""
 
     bulk: bool
     until: float
     """It must be sent before."""
     reported_at: float
-    """When the store heard of it: when it was granted, or reported in flight."""
+    """When the store last knew of it: when it was granted, or reported in flight."""
 
 
-class Pace:
+class BulkRate:
     """How many bulk requests were sent within the time in which a lease may be sent."""
 
     __slots__ = ("_before", "_count", "_since")
@@ -150,9 +150,9 @@ class Leases:
 
     __slots__ = (
         "_asked",
+        "_bulk_rate",
         "_dice",
         "_flights",
-        "_pace",
         "_recent",
         "_stock",
         "_unreported",
@@ -165,10 +165,10 @@ class Leases:
         self.member = member
         self.contact = Contact(limits, dice)
         self._dice = dice
-        self._pace = Pace()
+        self._bulk_rate = BulkRate()
         self._stock: dict[bool, deque[tuple[int, float]]] = {False: deque(), True: deque()}
         """Leases that are not taken yet, by class (bulk or not), and until when each may be sent."""
-        self._flights: dict[int, Flight] = {}
+        self._flights: dict[int, InFlight] = {}
         self._unreported: dict[int, tuple[float, bool]] = {}
         """Requests that are not in flight any more, and since when."""
         self._recent: deque[tuple[float, bool]] = deque()
@@ -184,15 +184,15 @@ class Leases:
             while stock:
                 number, until = stock.popleft()
                 if now < until:
-                    self._flights[number] = Flight(bulk, until, self.contact.began)
+                    self._flights[number] = InFlight(bulk, until, self.contact.began)
                     if bulk:
-                        self._pace.add(now, self.contact.hold * _FENCE)
+                        self._bulk_rate.add(now, self.contact.hold * _FENCE)
                     return number
         if self.contact.failed_since is None or self.count_used(now) >= self.contact.count_share(now, bulk=bulk):
             return None
         self._unsaid += 1
         number = self._dice.getrandbits(62)
-        self._flights[number] = Flight(bulk, now + self.contact.hold * _FENCE, now)
+        self._flights[number] = InFlight(bulk, now + self.contact.hold * _FENCE, now)
         return number
 
     def find_end(self, number: int) -> float:
@@ -207,7 +207,7 @@ class Leases:
             self._stock[flight.bulk].appendleft((number, flight.until))
 
     def finish(self, number: int, at: float) -> None:
-        """The response came, or the request was cut off and the server counts it until `at`."""
+        """The response came at `at`, or the request was cut off and counts as if it had."""
         flight = self._flights.pop(number, None)
         if flight is not None:
             self._unreported[number] = at, flight.bulk
@@ -225,7 +225,7 @@ class Leases:
     def write_report(
         self, now: float, wall: float, *, bulk: int = 0, interactive: int = 0, leaving: bool = False
     ) -> Report:
-        """What to tell the store, before a reading; `bulk` and `interactive` calls wait for a lease.
+        """The report for an exchange, made before its reading; `bulk` and `interactive` calls wait for a lease.
 
         The caller adds the sighting after the reading, and what it knows of pauses, responses and dead members.
         """
@@ -237,9 +237,9 @@ class Leases:
         self._forget(now)
         self._unsaid = 0
         leaving = leaving or self._is_idle(now, bulk + interactive)
-        wish = self._count_wish(now, bulk)
+        wanted = self._count_wanted(now, bulk)
         recent = sum(not of_bulk for _, of_bulk in self._recent)
-        need = 0 if leaving else wish + interactive + len(held) + len(self._flights) + recent
+        need = 0 if leaving else wanted + interactive + len(held) + len(self._flights) + recent
         share = self.contact.lower_share(need)
         grant = self.contact.grant
         return Report(
@@ -249,7 +249,7 @@ class Leases:
             held=held,
             in_flight=list(self._flights),
             used=used,
-            bulk=wish,
+            bulk=wanted,
             interactive=max(0, interactive - self.count_stock(now, bulk=False)),
             need=need,
             share=share,
@@ -274,7 +274,7 @@ class Leases:
         self.contact.succeed(grant, began, ended)
 
     def find_due(self, now: float, *, bulk: int = 0, interactive: int = 0) -> float | None:
-        """When the next exchange is due with so many calls waiting; `None` if nothing is to be said or asked."""
+        """When the next exchange is due with so many calls waiting; `None` if there is nothing to report or ask."""
         contact, grant = self.contact, self.contact.grant
         due: list[float] = []
         if grant is not None and grant.share:
@@ -286,7 +286,7 @@ class Leases:
             oldest = min(flight.reported_at for flight in self._flights.values())
             due.append(oldest + (self.contact.hold + self.contact.interval) / 2)
         if bulk or interactive:
-            due.append(self._find_wish_due(now, bulk, interactive))
+            due.append(self._find_ask_due(now, bulk, interactive))
         if (
             not bulk
             and self.count_stock(now, bulk=True)
@@ -297,8 +297,8 @@ class Leases:
             return None
         return contact.retry_at if contact.failed_since is not None else min(due)
 
-    def _find_wish_due(self, now: float, bulk: int, interactive: int) -> float:
-        """A new wish is told soon; one that the store knows is told again when it said so."""
+    def _find_ask_due(self, now: float, bulk: int, interactive: int) -> float:
+        """New calls are reported soon; calls that the store knows of are repeated when it said so."""
         grant, contact = self.contact.grant, self.contact
         if grant is None:
             return now
@@ -307,12 +307,12 @@ class Leases:
             return contact.ended + grant.next_in
         return contact.ended + self.contact.hold * _GATHER
 
-    def _count_wish(self, now: float, waiting: int) -> int:
+    def _count_wanted(self, now: float, waiting: int) -> int:
         """Bulk calls that wait, and as many more as were sent before within the time of a lease."""
         if not waiting:
             return 0
-        wish = min(waiting + self._pace.measure(), self.contact.limits.max_requests)
-        return max(0, wish - self.count_stock(now, bulk=True))
+        wanted = min(waiting + self._bulk_rate.measure(), self.contact.limits.max_requests)
+        return max(0, wanted - self.count_stock(now, bulk=True))
 
     def _needs_bulk(self, waiting: int) -> bool:
         """Whether bulk leases are of use: calls wait for them, or may follow those in flight."""

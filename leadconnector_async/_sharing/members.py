@@ -1,9 +1,9 @@
 """The members of a shared budget: who they are, what they wait for, and what is promised to each.
 
 The *share* of a member is what it may send per interval when it cannot reach the store any more. A member that is
-cut off cannot be told anything, so its share is kept free from the moment it is promised: the slots of a member, or
+cut off cannot be notified, so its share is kept free from the moment it is promised: the slots of a member, or
 its share if that is more, are always covered. All shares together are at most nine tenths of the limit, also while
-one member has been told of a smaller share and another one has not yet.
+one member knows of a smaller share and another one does not yet.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _PROMISED: Final = 0.9
 
 
 def excuse_silence(state: BudgetState, seconds: float) -> None:
-    """For so long nobody came, because the store was out of reach: the others use their shares, and will come."""
+    """The store was out of reach for so long: the silent members are using their shares, and will return."""
     for one in state.members.values():
         one.seen += seconds
     state.promised_until += seconds
 
 
 def take_members(state: BudgetState, report: Report) -> None:
-    """Register the member, and forget those that have ended, or were away for too long."""
+    """Register the member, and forget those that have ended, or were silent for too long."""
     members, now = state.members, state.now
     for name in report.dead:
         members.pop(name, None)
@@ -35,14 +35,14 @@ def take_members(state: BudgetState, report: Report) -> None:
     me = members.setdefault(report.member, Member(seen=now))
     me.seen, me.share = now, report.share
     for one in members.values():
-        if one.wish_until <= now:
+        if one.wanted_until <= now:
             one.bulk = one.interactive = 0
     if state.promised and state.promised_until <= now:
         state.promised = state.returned = 0
 
 
 def expect_promises(state: BudgetState) -> None:
-    """Members may come of whom this state does not know."""
+    """Members that this state does not know may appear."""
     lost = measure_lost(state)
     state.returned = sum(one.share for one in state.members.values())
     state.promised = state.returned + lost
@@ -50,7 +50,7 @@ def expect_promises(state: BudgetState) -> None:
 
 
 def take_promises(state: BudgetState, report: Report) -> None:
-    """A member comes with a grant of a forgotten state: what that had promised to all, and which part is found.
+    """Take over what a forgotten state had promised to all, from a member that has a grant of it.
 
     What this state promises itself, and how the shares of its members change, does not matter here.
     """
@@ -71,7 +71,7 @@ def measure_held(state: BudgetState, counts: Tally, member: str, *, claiming: bo
 
 
 def measure_lost(state: BudgetState) -> int:
-    """Shares that members may have of whom the state does not know, because it was forgotten."""
+    """Shares of members that the state does not know, because it was forgotten."""
     return max(0, state.promised - state.returned)
 
 
@@ -87,7 +87,7 @@ def promise(state: BudgetState, report: Report) -> int:
 def list_claims(state: BudgetState, counts: Tally, member: str, *, bulk: bool) -> list[Claim]:
     """What the other members wait for, in one class of calls."""
     return [
-        Claim(wish, counts.count(name, bulk=bulk), one.waiting_since)
+        Claim(wanted, counts.count(name, bulk=bulk), one.waiting_since)
         for name, one in state.members.items()
-        if name != member and (wish := one.bulk if bulk else one.interactive)
+        if name != member and (wanted := one.bulk if bulk else one.interactive)
     ]

@@ -1,4 +1,4 @@
-"""What a process is to the others: one member per store and event loop, with a lane for each location."""
+"""How a process appears to the others: one member per store and event loop, with a lane for each location."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GOODBYE_SECONDS: Final = 1.0
 
 
 def find_clock() -> Clock:
-    """A monotonic clock that goes on while the machine sleeps, where there is one."""
+    """A monotonic clock that counts while the machine sleeps, where there is one."""
     for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
         number = getattr(time, name, None)
         if number is not None:
@@ -97,7 +97,7 @@ class Membership:
 
     @property
     def clock(self) -> Clock:
-        """The clock by which leases run out."""
+        """The clock by which leases expire."""
         return self._clock
 
     def _find_member(self, loop: asyncio.AbstractEventLoop) -> Member:

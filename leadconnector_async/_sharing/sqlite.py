@@ -126,7 +126,7 @@ class SQLiteFile:
         if self._connection is not None and self._inode != _find_inode(self._path):
             self._close()
         if self._connection is None:
-            check_place(self._path)
+            check_file(self._path)
             connection = _connect(self._path, self._synchronous, self._busy_seconds)
             try:
                 self._check_tables(connection)
@@ -158,7 +158,7 @@ class SQLiteFile:
     def _explain(self, error: sqlite3.Error | OSError) -> LeadConnectorError:
         name = escape(self._path)
         if getattr(error, "sqlite_errorcode", None) in _NOT_OURS:
-            return ConfigurationError(f"{name} is not an SQLite database, or damaged: move it away ({error})")
+            return ConfigurationError(f"{name} is not an SQLite database, or is damaged: move it away ({error})")
         return StoreUnavailableError(f"{name} could not be used ({show_error(error)})")
 
 
@@ -217,7 +217,7 @@ class SQLiteStore:
         await self._file.aclose()
 
 
-def check_place(path: str) -> None:
+def check_file(path: str) -> None:
     """Create the file for its owner only, or check an existing one. Raises `ConfigurationError` and `OSError`.
 
     An existing file is not opened here: closing it would release the locks that SQLite has on it in this process.

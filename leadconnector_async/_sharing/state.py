@@ -19,7 +19,7 @@ FORMAT: Final = 1
 HOLD: Final = 2.0
 """Seconds for which a lease may be sent after it was given out."""
 PROMISE_SECONDS: Final = 60.0
-"""For so long the share of a member that does not come any more is kept free: it may be cut off, and use it."""
+"""How long the share of a silent member is kept free: it may be cut off, and use it."""
 
 
 class Limits(Struct, frozen=True):
@@ -60,7 +60,7 @@ class Use(Struct, frozen=True, array_like=True):
 
 
 class Sighting(Struct, frozen=True):
-    """What the last grant of a member lets it know of state time, at the next reading."""
+    """How much time has passed since a member's last grant, as far as the member can tell at its next reading."""
 
     epoch: str
     server: str
@@ -73,7 +73,7 @@ class Sighting(Struct, frozen=True):
 
 
 class Report(Struct, kw_only=True, frozen=True):
-    """What a member has done since its last grant, and what it wants. It may be sent any number of times."""
+    """What a member has done since its last grant, and what it wants. Idempotent."""
 
     member: str
     """Unique for every process, and made anew after a fork."""
@@ -97,9 +97,9 @@ class Report(Struct, kw_only=True, frozen=True):
     promised: int = 0
     """`Grant.promised` of that grant."""
     away: float = 0.0
-    """For how many seconds it has tried in vain to reach the store."""
+    """For how many seconds it has been unable to reach the store."""
     leaving: bool = False
-    """The member is idle or closes: it gives up its share until it comes again."""
+    """The member is idle or closes: it gives up its share until its next report."""
     dead: list[str] = []
     """Members on the same machine that are known to have ended."""
     stated: Stated | None = None
@@ -108,7 +108,7 @@ class Report(Struct, kw_only=True, frozen=True):
 
 
 class Grant(Struct, kw_only=True, frozen=True):
-    """What a member gets, and what it is told of the whole. Durations in seconds from the reading."""
+    """What a member gets, and what it learns of the whole. Durations in seconds from the reading."""
 
     epoch: str
     """Names the state: another one means that the store has forgotten."""
@@ -165,15 +165,15 @@ class Member(Struct, array_like=True):
     """A process, as the state knows it."""
 
     seen: float
-    """When it came last."""
+    """When its last exchange was."""
     share: int = 0
     """The largest share that it may believe it has."""
     bulk: int = 0
-    """Its wish that was not met, until `wish_until`."""
+    """Leases for bulk calls that it wanted and did not get; counts until `wanted_until`."""
     interactive: int = 0
-    wish_until: float = 0.0
+    wanted_until: float = 0.0
     waiting_since: float = -1.0
-    """Since when it has got nothing although it wanted; negative if it wants nothing."""
+    """Since when it has been waiting for a lease and got none; negative if it wants none."""
 
 
 class Day(Struct, array_like=True):

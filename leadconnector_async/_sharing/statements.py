@@ -1,4 +1,4 @@
-"""What responses said to any member: limits, use by others, pauses and the daily budget, for all members."""
+"""What the responses to any member state, for all members: limits, use by others, pauses and the daily budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FRESH: Final = 0.1
 """The part of an interval after which a response says too little about now."""
 _DAY: Final = 86_400.0
 _PROBE: Final = 60.0
-"""Seconds between two tries whether a spent day with an unknown end is over."""
+"""Seconds between two probes of whether a spent day with an unknown end is over."""
 _WINDOWS: Final = 6
 """For so many intervals the demand of interactive calls is remembered."""
 _LEAST: Final = 0.05
@@ -22,7 +22,7 @@ _LEAST: Final = 0.05
 _FIRST: Final = 0.25
 """The reserve before any use is known."""
 _SCATTER: Final = 2.0
-"""By how many standard deviations of calls that come at random the reserve exceeds their use."""
+"""By how many standard deviations of calls at random moments the reserve exceeds their use."""
 
 
 def take_limits(state: BudgetState, report: Report) -> None:
@@ -71,16 +71,16 @@ def take_day(state: BudgetState, report: Report) -> None:
 def count_day(state: BudgetState, report: Report, *, bulk: bool) -> int:
     """How many more requests the day allows for a class of calls; one, as a probe, if its end is not known."""
     day = state.day
-    left = day.remaining - (report.limits.daily_reserve if bulk else 0)
-    if left > 0 or day.reset_at is not None:
-        return max(0, left)
+    remaining = day.remaining - (report.limits.daily_reserve if bulk else 0)
+    if remaining > 0 or day.reset_at is not None:
+        return max(0, remaining)
     if day.probe_at is not None and state.now < day.probe_at:
         return 0
     return 1
 
 
 def spend_day(state: BudgetState, many: int) -> None:
-    """So many leases were given out."""
+    """Count leases that were given out."""
     day = state.day
     if not many:
         return
@@ -96,7 +96,7 @@ def compute_reserve(state: BudgetState, report: Report, counts: Tally) -> int:
 
     Slots that were leased in a burst come free in a burst, an interval later, so a call that finds its reserve used
     may wait for long. So the reserve is larger than the use in the last intervals, by twice the
-    scatter of calls that come at random; and a quarter of the limit in the first interval, before use is known.
+    scatter of calls at random moments; and a quarter of the limit in the first interval, before use is known.
     """
     half = state.max_requests // 2
     use = counts.interactive + sum(member.interactive for member in state.members.values())

@@ -1,4 +1,4 @@
-"""A shared slot that runs out before its request is written, on real sockets."""
+"""A lease that expires before its request is written, on real sockets."""
 
 import asyncio
 import ssl
@@ -87,7 +87,7 @@ def freeze(clock: Clock, seconds: list[float]) -> Callable[[Event], None]:
 
 @ACTS
 async def test_a_call_that_was_frozen_waits_for_another_slot(act: str) -> None:
-    """Nothing is sent with the slot that ran out; it is free at once, and no attempt is counted."""
+    """Nothing is sent with the lease that expired; its slot is free at once, and no attempt is counted."""
     clock, seen = Clock(), list[Event]()
     stop = freeze(clock, [HOLD, HOLD, HOLD / 2])
 
@@ -104,12 +104,12 @@ async def test_a_call_that_was_frozen_waits_for_another_slot(act: str) -> None:
         assert client.quota.in_flight == 0
     failed = [event for event in seen if isinstance(event, RequestFailed)]
     assert [(event.sent, event.attempt) for event in failed] == [(False, 1), (False, 1)]
-    assert "slot ran out" in failed[0].reason
+    assert "lease expired" in failed[0].reason
 
 
 @ACTS
-async def test_the_connection_is_kept_when_the_slot_ran_out(act: str) -> None:
-    """Where a connection takes longer than a slot lasts, the call would otherwise never be sent."""
+async def test_the_connection_is_kept_when_the_lease_expired(act: str) -> None:
+    """Where a connection takes longer than a lease lasts, the call would otherwise never be sent."""
     clock = Clock()
     async with (
         raw_server(FOUND if act == "read" else UPDATED) as server,
@@ -196,7 +196,7 @@ async def test_a_late_call_is_first_in_line() -> None:
 
 
 @ACTS
-async def test_the_slot_is_checked_behind_a_tunnel(act: str) -> None:
+async def test_the_lease_is_checked_behind_a_tunnel(act: str) -> None:
     """Opening a tunnel through a proxy and TLS in it take their time too."""
     clock, failed = Clock(), list[Event]()
     stop = freeze(clock, [HOLD])
