@@ -36,18 +36,18 @@ def test_table(pot: int, everybody: list[Claim], parts: list[int]) -> None:
 
 @given(st.integers(0, 200), claims)
 def test_everything_is_given_to_somebody_and_nothing_twice(pot: int, everybody: list[Claim]) -> None:
-    """The parts add up to the pot, or to all wishes; each is at most what was wanted."""
+    """The parts add up to the pot, or to all that is wanted; each is at most what was wanted."""
     everybody = [one._replace(since=float(index)) for index, one in enumerate(everybody)]
     parts = divide_among(pot, everybody)
-    assert sum(parts) == min(pot, sum(one.wish for one in everybody))
-    assert all(0 <= part <= one.wish for part, one in zip(parts, everybody, strict=True))
+    assert sum(parts) == min(pot, sum(one.wanted for one in everybody))
+    assert all(0 <= part <= one.wanted for part, one in zip(parts, everybody, strict=True))
 
 
 @given(st.integers(0, 200), claims)
 def test_nobody_who_wants_more_has_less(pot: int, everybody: list[Claim]) -> None:
-    """Whoever got a slot has at most one more than anybody whose wish is not met."""
+    """Whoever got a slot has at most one more than any member that wants more."""
     everybody = [one._replace(since=float(index)) for index, one in enumerate(everybody)]
     parts = divide_among(pot, everybody)
-    levels = [(one.level + part, part, part < one.wish) for part, one in zip(parts, everybody, strict=True)]
+    levels = [(one.level + part, part, part < one.wanted) for part, one in zip(parts, everybody, strict=True)]
     for level, part, _ in levels:
         assert not part or all(level <= other + 1 for other, _, is_unmet in levels if is_unmet)

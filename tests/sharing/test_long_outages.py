@@ -1,4 +1,4 @@
-"""Stores that are out of reach for longer than a share is kept for a member that does not come."""
+"""Stores that are out of reach for longer than a share is kept for a silent member."""
 
 import asyncio
 
@@ -16,8 +16,10 @@ from .shared_world import MemoryStore, Process
 LIMITS = Limits(max_requests=10, interval=4.0, hold=2.0)
 
 
-def come(content: bytes | None, at: float, member: str, wish: int = 0, **told: float) -> tuple[bytes, Grant]:
-    report = Report(member=member, limits=LIMITS, wall=at, interactive=wish, need=9, **told)  # type: ignore[arg-type]
+def exchange_once(
+    content: bytes | None, at: float, member: str, wanted: int = 0, **told: float
+) -> tuple[bytes, Grant]:
+    report = Report(member=member, limits=LIMITS, wall=at, interactive=wanted, need=9, **told)  # type: ignore[arg-type]
     state, grant = exchange(decode(content), Reading("", content, at, "a", 1e6), report)
     return encode(state), grant
 
@@ -25,15 +27,15 @@ def come(content: bytes | None, at: float, member: str, wish: int = 0, **told: f
 @pytest.mark.parametrize("away", [0.0, 99.0])
 def test_the_silence_of_all_ends_no_share(away: float) -> None:
     """If the store was out of reach, the others use their shares; if not, who was silent for a minute has ended."""
-    content, other = come(None, 0.0, "B")
+    content, other = exchange_once(None, 0.0, "B")
     assert other.share == 9
-    content, _ = come(content, 0.1, "B", share=other.share)
-    _, grant = come(content, 100.0, "A", 10, away=away)
+    content, _ = exchange_once(content, 0.1, "B", share=other.share)
+    _, grant = exchange_once(content, 100.0, "A", 10, away=away)
     assert len(grant.interactive) == (10 - other.share if away else 10)
 
 
 def test_a_store_that_returns_after_minutes_grants_nobody_the_shares_of_others() -> None:
-    """Who comes first must leave to the others what they have used in the meantime."""
+    """The first to return must leave to the others what they have used in the meantime."""
 
     async def play() -> None:
         world, store = World(Counted(max_requests=20, interval=10.0)), MemoryStore()

@@ -14,7 +14,7 @@ def ask(
     content: bytes | None,
     at: float,
     member: str,
-    wish: int = 10,
+    wanted: int = 10,
     *,
     last: tuple[Grant, float] | None = None,
     server: str = "a",
@@ -25,7 +25,7 @@ def ask(
     if last is not None:
         grant, then = last
         sighting = Sighting(grant.epoch, grant.server, grant.clock, at - then, at - then)
-    report = Report(member=member, limits=LIMITS, wall=at, sighting=sighting, interactive=wish, need=wish)
+    report = Report(member=member, limits=LIMITS, wall=at, sighting=sighting, interactive=wanted, need=wanted)
     return exchange(decode(content), Reading("", content, at, server, uptime), report)
 
 
