@@ -30,9 +30,12 @@ _READ: Final = """
 local state = redis.call('HMGET', KEYS[1], 'version', 'content')
 local now = redis.call('TIME')
 local info = redis.call('INFO', 'server')
+local uptime = tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or 0)
+if not state[1] and string.find(redis.call('INFO', 'commandstats'), 'cmdstat_flush', 1, true) then uptime = 0 end
 return {state[1] or '', state[2], tonumber(now[1]), tonumber(now[2]),
-        string.match(info, 'run_id:(%w+)') or '', tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or 0)}
+        string.match(info, 'run_id:(%w+)') or '', uptime}
 """
+"""A state that is missing after a `FLUSHALL` may have been there a moment ago, as after a restart."""
 _SWAP: Final = """
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'content', ARGV[3])

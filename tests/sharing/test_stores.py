@@ -346,3 +346,20 @@ async def read_again(store: Store) -> Reading:
             if reading.content is None:
                 return reading
         await asyncio.sleep(0.01)
+
+
+async def test_a_state_that_is_missing_after_flushall_may_have_been_there() -> None:
+    """Redis says that it was flushed, but not when: whoever finds nothing waits as after a restart."""
+    with ValkeyServer() as server:
+        async with Shared(server.url) as shared:
+            await asyncio.sleep(1.1)
+            assert (await shared.store.read(KEY)).uptime >= 1
+            assert await shared.store.swap(KEY, MISSING, b"one", KEEP)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"FLUSHALL\r\n")
+            assert await reader.readline() == b"+OK\r\n"
+            writer.close()
+            after = await shared.store.read(KEY)
+            assert (after.content, after.uptime) == (None, 0)
+            assert await shared.store.swap(KEY, MISSING, b"two", KEEP)
+            assert (await shared.store.read(KEY)).uptime >= 1
