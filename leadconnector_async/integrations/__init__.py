@@ -1,1 +1,1 @@
-"""Neighbours of the library, one module each, behind an extra; whoever needs one loads it."""
+"""What needs a driver from an extra: one module each, loaded only when it is used."""
