@@ -127,6 +127,8 @@ class SharedBudget(LocalBudget):
     ) -> None:
         """Take over the headers of a response; the next exchange reports them."""
         super().finish(ticket, answered_at, headers, success=success, refused=refused)
+        if self.limit.stated:
+            self.leases.contact.learn(self.limit.max_requests)
         if self._newest is None or ticket.number > self._newest[0]:
             self._newest = ticket.number, answered_at, headers
         if isinstance(ticket, LeasedTicket):
@@ -202,7 +204,9 @@ class SharedBudget(LocalBudget):
         if self._newest is not None and self._newest[0] <= self._told:
             self._newest = None
         now, limit = self._loop_clock(), self.limit
-        limit.max_requests, limit.interval = grant.max_requests, grant.interval
+        if (limit.max_requests, limit.interval) != (grant.max_requests, grant.interval):
+            limit.max_requests, limit.interval = grant.max_requests, grant.interval
+            limit.stated_headers = (None, None)  # what a response said before the others did may be said again
         limit.stated = limit.stated or grant.stated
         self._join_pause(now, grant.pause_seconds)
         if grant.foreign > 0 or self.window.foreign:

@@ -40,7 +40,7 @@ _GATHER: Final = 0.01
 class Contact:
     """When this process has reached the store, and what it may do when it does not."""
 
-    __slots__ = ("_dice", "began", "ended", "failed_since", "failures", "grant", "limits", "retry_at")
+    __slots__ = ("_dice", "_told", "began", "ended", "failed_since", "failures", "grant", "limits", "retry_at")
 
     def __init__(self, limits: Limits, dice: random.Random) -> None:
         self.limits, self._dice = limits, dice
@@ -52,11 +52,17 @@ class Contact:
         """Since when every exchange has failed; `None` if the last one did not."""
         self.failures = 0
         self.retry_at = 0.0
+        self._told: int | None = None
+        """The limit that a response stated after that grant."""
 
     def succeed(self, grant: Grant, began: float, ended: float) -> None:
         """An exchange was made."""
         self.grant, self.began, self.ended = grant, began, ended
-        self.failed_since, self.failures = None, 0
+        self.failed_since, self.failures, self._told = None, 0, None
+
+    def learn(self, max_requests: int) -> None:
+        """A response stated the limit: nobody else tells of a lower one while the store is away."""
+        self._told = max_requests
 
     @property
     def interval(self) -> float:
@@ -102,12 +108,19 @@ class Contact:
             most = limits.max_requests if grant is None else grant.max_requests / grant.members
             share, since = max(1, int(most * _UNPROMISED)), self.failed_since
         else:
-            share, since = grant.share, self.began
+            share, since = self._scale(grant), self.began
         if now < since + max(limits.hold, self.hold) + self.interval or now > self.retry_at + 2 * STORE_SECONDS:
             return 0  # after a long stop of this process the store may be there again: try first
         if not bulk or grant is None or share < 2:
             return share
         return max(1, share - math.ceil(share * grant.reserve / grant.max_requests))
+
+    def _scale(self, grant: Grant) -> int:
+        """The share, as a part of the limit that was stated since, if that is lower. Who is alone keeps one."""
+        if self._told is None or self._told >= grant.max_requests:
+            return grant.share
+        least = 1 if grant.promised <= grant.share else 0
+        return max(least, grant.share * self._told // grant.max_requests)
 
     def _is_promised(self, grant: Grant) -> bool:
         """Whether the store kept the share free when it was last there, as far as can be known."""

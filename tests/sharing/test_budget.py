@@ -295,3 +295,25 @@ def test_what_remains_is_divided_among_the_members() -> None:
         assert count_refused(world) <= 4
 
     run(play())
+
+
+def test_the_share_of_a_process_falls_with_a_limit_that_responses_state_while_the_store_is_away() -> None:
+    """Nobody else can tell it; two processes with half of the old limit each would be refused in every window."""
+
+    async def play() -> None:
+        world, store = World(LIMITS), MemoryStore()
+        processes = start(world, store)
+        calls = [asyncio.create_task(read(one.client, world)) for _ in range(300) for one in processes]
+        await asyncio.sleep(25)
+        store.is_down = True
+        world.sandbox.limits = Limits(max_requests=6, interval=10.0)
+        await asyncio.sleep(2 * (HOLD + 10.0) + 10.0)
+        refused, sent = count_refused(world), len(world.sandbox.requests)
+        await asyncio.sleep(60)
+        assert count_refused(world) == refused
+        assert len(world.sandbox.requests) - sent >= 0.6 * 6 * 6
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    run(play())

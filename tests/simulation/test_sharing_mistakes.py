@@ -91,6 +91,11 @@ def put_in_a_share_used_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Contact, "count_share", count_share)
 
 
+def put_in_a_share_of_the_old_limit(patch: pytest.MonkeyPatch) -> None:
+    """A member that is cut off does not hear from the store of a lower limit, but from responses."""
+    patch.setattr(Contact, "learn", lambda *_arguments: None)
+
+
 def put_in_no_reserve(patch: pytest.MonkeyPatch) -> None:
     """Bulk calls take all there is, but say that they left something."""
     grant = exchange._grant
@@ -126,6 +131,7 @@ MISTAKES: list[tuple[Mistake, str, str]] = [
     (put_in_promises_of_more_than_the_limit, "store", "in one interval"),
     (put_in_shares_that_are_not_kept_free, "cut", "in one interval"),
     (put_in_a_share_used_at_once, "lossy", "in one interval"),
+    (put_in_a_share_of_the_old_limit, "all", "in one interval"),
     (put_in_no_reserve, "calm", "took the reserve"),
     (put_in_silence_about_flights, "slow", "in one interval"),
 ]

@@ -209,9 +209,13 @@ class Member:
         self.world.at(max(self.world.now, due - self.clock_offset), fire)
 
     def _is_covered(self) -> bool:
-        """By a lease or a share, and not by the guess of a member that has none while the store is away."""
-        contact = self.leases.contact
-        return contact.failed_since is None or (contact.grant is not None and contact._is_promised(contact.grant))
+        """By a lease or a share. Not by the guess of a member without a share, or by a limit nobody told it of."""
+        contact, most = self.leases.contact, self.world.max_requests
+        if contact.failed_since is None:
+            return True
+        is_told = self.stated is not None and self.stated[1] <= most
+        grant = contact.grant
+        return grant is not None and contact._is_promised(grant) and (is_told or grant.max_requests <= most)
 
     def send(self, number: int, since: float, *, bulk: bool, covered: bool) -> Task:
         world, network, dice = self.world, self.world.network, self.world.dice
@@ -245,6 +249,7 @@ class Member:
         self.in_flight -= 1
         self.bulk_in_flight -= bulk
         self.stated = self.now, world.max_requests
+        self.leases.contact.learn(world.max_requests)
         if refused:
             self.refused += 1
             self.pause_until = max(self.pause_until, self.now + refused[0])
