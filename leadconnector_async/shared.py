@@ -1,34 +1,32 @@
-"""`Shared`: what the processes of an app share, named by one URL."""
+"""`Shared`: the rate limits and tokens that processes share, in a store that one URL names."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Self, cast
 
 from ._secret import Secret, conceal
 from ._sharing.crypto import check_key
 from ._sharing.membership import Membership
 from ._sharing.sqlite import SQLiteStore
 from ._sharing.store import Store
-from ._sharing.url import StoreAddress, parse_address
+from ._sharing.url import DRIVERS, StoreAddress, explain_missing_driver, parse_address
 from ._validation.settings import check_line
-from .exceptions import ConfigurationError, StoreUnavailableError
+from .exceptions import StoreUnavailableError
 from .shared_tokens import RedisTokenStore, SQLTokenStore, open_token_store
-
-_EXTRAS: Final = {"postgresql": "cluster", "redis": "redis"}
-_DRIVERS: Final = ("psycopg", "redis")
 
 
 class Shared:
     """The rate limits and tokens that all processes with the same URL and app share.
 
-    `url` is `sqlite:////FOLDER/FILE` for the processes of one machine, `postgresql://HOST/DATABASE`, or
-    `rediss://HOST` (Redis or Valkey). What goes to another machine must be encrypted, unless `allow_plaintext` says
-    that the network is private. `app` names the app whose limits these are: by default the OAuth client id, or
-    `pit` for private tokens. `key` encrypts stored tokens: by default `LEADCONNECTOR_KEY`; several, separated by
-    commas, can be rotated.
+    `url` names the store: `sqlite:////FOLDER/FILE` for the processes of one machine,
+    `postgresql://HOST/DATABASE`, or `rediss://HOST` (Redis or Valkey). A connection to another machine must be
+    encrypted, unless `allow_plaintext` says that the network is private. `app` names the app whose limits these
+    are: by default the OAuth client id, or `pit` for private tokens. `key` encrypts stored tokens; without it,
+    `LEADCONNECTOR_KEY` is used. Several keys are separated by commas: the first encrypts, all decrypt.
 
-    Use it as an async context manager, or call `aclose`. Raises `ConfigurationError`.
+    Use it as an async context manager, or call `aclose`. Raises `ConfigurationError` for settings that cannot
+    work.
     """
 
     def __init__(
@@ -51,9 +49,10 @@ class Shared:
         return f"<{type(self).__name__} {address.shown if address else ''}>"
 
     def token_store(self) -> SQLTokenStore | RedisTokenStore:
-        """Where an `OAuthApp` keeps its tokens: in the same store, encrypted. Closed with this object.
+        """Return the `TokenStore` for an `OAuthApp`, in the same store. It is closed with this object.
 
-        Raises `ConfigurationError` if Postgres or Redis is to hold tokens and there is no key.
+        Tokens are encrypted; only SQLite stores them without a key. Raises `ConfigurationError` if there is no key
+        for Postgres or Redis.
         """
         if self._tokens is None:
             self._tokens = open_token_store(
@@ -63,22 +62,22 @@ class Shared:
 
     @property
     def app(self) -> str | None:
-        """The app that was named; `None` for that of the client."""
+        """The name of the app, if one was given; `None` if it is that of the client."""
         return self._app
 
     @property
     def address(self) -> StoreAddress:
-        """Where the store is: for this library, and without anything to see."""
+        """Where the store is. For this library; its repr shows nothing."""
         return self._address
 
     @property
     def store(self) -> Store:
-        """The store of the budgets: for this library."""
+        """The store of the budgets. For this library."""
         return self._store
 
     @property
     def membership(self) -> Membership:
-        """What this process is to the others: for this library."""
+        """How this process appears to the others. For this library."""
         return self._membership
 
     async def __aenter__(self) -> Self:
@@ -101,7 +100,7 @@ class Shared:
         await self.aclose()
 
     async def migrate(self) -> None:
-        """Create the store's tables, or bring them to this version. Only one process at a time does it.
+        """Create the store's tables, or upgrade them to this version. Only one process at a time does so.
 
         Needed once for Postgres, and again after an update that says so; SQLite creates its file by itself, and
         Redis needs nothing. Raises `ConfigurationError` and `StoreUnavailableError`.
@@ -118,7 +117,7 @@ class Shared:
     async def aclose(self) -> None:
         """Report what was used, and close the connections of this event loop. A later use opens them again.
 
-        Takes at most a second, also if the store does not respond.
+        Reporting takes a second at most, even if the store does not respond.
         """
         await self._membership.close()
         await self._store.aclose()
@@ -127,8 +126,7 @@ class Shared:
 
 
 def _make_store(address: StoreAddress) -> Store:
-    """Each driver is an extra, and imported with its first use only."""
-    extra = _EXTRAS.get(address.kind, "")
+    """Connects to nothing yet. A driver is imported only when it is used."""
     try:
         match address.kind:
             case "sqlite":
@@ -142,6 +140,6 @@ def _make_store(address: StoreAddress) -> Store:
 
                 return RedisStore(address)
     except ModuleNotFoundError as error:
-        if error.name not in _DRIVERS:
+        if error.name not in DRIVERS:
             raise
-    raise ConfigurationError(f"{address.shown} needs the extra {extra}: pip install 'leadconnector-async[{extra}]'")
+    raise explain_missing_driver(address)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import cast
 
 from ._secret import conceal
 from ._sharing.crypto import find_cipher
 from ._sharing.sqlite_tokens import SQLiteTokenRows
 from ._sharing.token_store import SharedTokenStore, TokenRows
-from ._sharing.url import StoreAddress, parse_address
+from ._sharing.url import DRIVERS, StoreAddress, explain_missing_driver, parse_address
 from .exceptions import ConfigurationError
-
-_DRIVERS: Final = ("psycopg", "redis")
 
 
 class SQLTokenStore(SharedTokenStore):
@@ -22,8 +20,8 @@ class SQLTokenStore(SharedTokenStore):
 
     `url` is `postgresql://…`, which needs the extra `cluster` and the tables that `leadconnector shared migrate`
     creates, or `sqlite:///…`, which needs neither. `key` encrypts the tokens; several keys are separated by commas:
-    the first encrypts, all decrypt. Without it, `LEADCONNECTOR_KEY` is used. Postgres requires a key; in SQLite,
-    tokens that are stored without one are readable for the owner of the file only. `app`, any name, tells apart the
+    the first encrypts, all decrypt. Without it, `LEADCONNECTOR_KEY` is used. Postgres requires a key; SQLite
+    stores tokens without one in a file that only its owner can read. `app` is any name that distinguishes the
     apps that share a database. `allow_plaintext` permits connections to other machines without TLS. `lock_seconds`
     bounds the wait for a process that refreshes the same token.
 
@@ -91,8 +89,7 @@ def open_token_store(
 
 
 def _open_rows(address: StoreAddress) -> TokenRows:
-    """Connects to nothing yet. Each driver is an extra, and imported with its first use only."""
-    extra = "redis" if address.kind == "redis" else "cluster"
+    """Connects to nothing yet. A driver is imported only when it is used."""
     try:
         match address.kind:
             case "sqlite":
@@ -106,6 +103,6 @@ def _open_rows(address: StoreAddress) -> TokenRows:
 
                 return RedisTokenRows(address)
     except ModuleNotFoundError as error:
-        if error.name not in _DRIVERS:
+        if error.name not in DRIVERS:
             raise
-    raise ConfigurationError(f"{address.shown} needs the extra {extra}: pip install 'leadconnector-async[{extra}]'")
+    raise explain_missing_driver(address)

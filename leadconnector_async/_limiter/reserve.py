@@ -33,9 +33,9 @@ from .learned_limit import LearnedLimit
 _LEAST: Final = 0.05
 """The least reserve that follows demand, as a part of N."""
 _AT_ONCE: Final = 0.5
-"""With less than this part of N in use, a bulk call goes without being spread."""
+"""With less than this part of N in use, a bulk call goes at once: it is not spread."""
 _LATE: Final = 0.02
-"""As a part of T: so much behind its even pace, a job may catch up at once. Timers fire late."""
+"""How far behind its even pace, as a part of T, a job may catch up at once. Timers fire late."""
 _LONG_AGO: Final = -1e9
 _YIELD: Final = 0.1
 """Beside clients who use more than the reserve, a job leaves up to this part of its own use free in addition: room
@@ -43,8 +43,13 @@ for them to grow."""
 
 
 def follow_demand(most: int, used: int) -> int:
-    """The reserve of a window of `most` requests, of which interactive calls used so many."""
+    """The reserve of a window of `most` requests, of which interactive calls use `used`."""
     return min(max(used, math.ceil(_LEAST * most)), most // 2)
+
+
+def scale_reserve(fixed: int, configured: int, most: int) -> int:
+    """A reserve that is set, of a limit of `most` requests instead of the `configured` number: see `RateLimit`."""
+    return min(fixed, max(most // 2, fixed * most // configured))
 
 
 def count_at_once(most: int, reserve: int) -> int:
@@ -142,7 +147,7 @@ class Reserve:
         self._peak = max(self._peak, in_use - self.in_use)
         most = limit.max_requests
         if self._fixed is not None:
-            return min(self._fixed, max(most // 2, self._fixed * most // self._at_most))
+            return scale_reserve(self._fixed, self._at_most, most)
         return follow_demand(most, max(self._peak, self._peak_before))
 
     def count_kept(self, now: float, limit: LearnedLimit, in_use: int, foreign: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from .._limiter.reserve import follow_demand, scale_reserve
 from .slots import Tally
 from .state import BudgetState, Report
 
@@ -17,8 +18,6 @@ _PROBE: Final = 60.0
 """Seconds between two probes of whether a spent day with an unknown end is over."""
 _WINDOWS: Final = 6
 """For so many intervals the demand of interactive calls is remembered."""
-_LEAST: Final = 0.05
-"""The least reserve, as a part of the limit."""
 _FIRST: Final = 0.25
 """The reserve before any use is known."""
 _SCATTER: Final = 2.0
@@ -95,21 +94,20 @@ def compute_reserve(state: BudgetState, report: Report, counts: Tally) -> int:
     """Slots that bulk calls leave free for interactive ones: as set, or following the demand.
 
     Slots that were leased in a burst come free in a burst, an interval later, so a call that finds its reserve used
-    may wait for long. So the reserve is larger than the use in the last intervals, by twice the
-    scatter of calls at random moments; and a quarter of the limit in the first interval, before use is known.
+    may wait for long. So the reserve exceeds the use in the last intervals by twice the scatter of calls at random
+    moments. In the first interval, before use is known, it is at least a quarter of the limit.
     """
-    half = state.max_requests // 2
     use = counts.interactive + sum(member.interactive for member in state.members.values())
     if state.now >= state.demand_at + state.interval:
-        gone = int((state.now - state.demand_at) / state.interval)
-        state.demand = ([0] * min(gone, _WINDOWS) + state.demand)[:_WINDOWS]
-        state.demand_at += gone * state.interval
+        passed = int((state.now - state.demand_at) / state.interval)
+        state.demand = ([0] * min(passed, _WINDOWS) + state.demand)[:_WINDOWS]
+        state.demand_at += passed * state.interval
     state.demand[0] = max(state.demand[0], use)
     fixed, most = report.limits.interactive_reserve, state.max_requests
     if fixed is not None:
-        return min(fixed, max(half, fixed * most // report.limits.max_requests))
+        return scale_reserve(fixed, report.limits.max_requests, most)
     peak = max(state.demand)
-    wanted = max(math.ceil(_LEAST * most), math.ceil(peak + _SCATTER * math.sqrt(peak)))
+    expected = math.ceil(peak + _SCATTER * math.sqrt(peak))
     if state.now < state.began + state.interval:
-        wanted = max(wanted, math.ceil(_FIRST * most))
-    return min(half, wanted)
+        expected = max(expected, math.ceil(_FIRST * most))
+    return follow_demand(most, expected)

@@ -21,6 +21,9 @@ from ..exceptions import ConfigurationError
 
 Kind: TypeAlias = Literal["sqlite", "postgresql", "redis"]
 
+DRIVERS: Final = ("psycopg", "redis")
+"""The modules that the extras install."""
+
 _KINDS: Final[Mapping[str, Kind]] = {
     "sqlite": "sqlite",
     "postgresql": "postgresql",
@@ -44,7 +47,7 @@ _OPTIONS: Final[Mapping[Kind, frozenset[str]]] = {
     ),
     "redis": frozenset({"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}),
 }
-"""Those that cannot lead around the rules for encryption: no `hostaddr`, no `service`, no `ssl_cert_reqs`."""
+"""Those that cannot bypass the rules for encryption: no `hostaddr`, no `service`, no `ssl_cert_reqs`."""
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _ENCRYPTED: Final = frozenset(_SSL_MODES[3:])
 _SPELL: Final = "write sqlite:///FILE, postgresql://HOST/DATABASE, or redis://HOST or rediss://HOST (Valkey too)"
@@ -96,6 +99,14 @@ def parse_address(url: str | Secret | Held, *, allow_plaintext: bool = False) ->
     if isinstance(found, str):
         raise ConfigurationError(f"the URL of the shared store cannot be used: {found}")
     return found
+
+
+def explain_missing_driver(address: StoreAddress) -> ConfigurationError:
+    """The error for a store whose driver is not installed."""
+    extra = "redis" if address.kind == "redis" else "cluster"
+    return ConfigurationError(
+        f"{address.shown} needs the extra {extra}: pip install 'leadconnector-async[{extra}]'"
+    )
 
 
 def has_password(url: str) -> bool:

@@ -32,7 +32,7 @@ async def migrate(
     json_output: Json = False,
     profile: Profile = None,
 ) -> int:
-    """Create the tables of a store, or bring them to this version. Needed for Postgres, and harmless elsewhere.
+    """Create the tables of a store, or upgrade them to this version. Needed for Postgres, and harmless elsewhere.
 
     Example: leadconnector shared migrate postgresql://db.example.com/leads
     """
