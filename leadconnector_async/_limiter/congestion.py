@@ -47,15 +47,53 @@ _RECOVERY: Final = 0.002
 """By how many intervals a success shortens the probe interval."""
 
 
+class Probe:
+    """When to probe whether something remains, with none in flight. Times in seconds of one monotonic clock."""
+
+    __slots__ = ("_kept_at", "part")
+
+    def __init__(self) -> None:
+        self.part = _PROBE_INTERVAL
+        """After how many intervals to probe."""
+        self._kept_at = -math.inf
+        """When the last one went although it was to leave all that remains, or began to wait."""
+
+    def shorten(self) -> None:
+        """After a success, probe earlier."""
+        self.part = max(_PROBE_INTERVAL, self.part - _RECOVERY)
+
+    def lengthen(self) -> None:
+        """After a refusal, probe later."""
+        self.part = min(_LONGEST_PROBE_INTERVAL, self.part * 2)
+
+    def find_time(self, interval: float, spare: float, kept: int, stated_at: float) -> float:
+        """When to probe: at once if more is to spare than must be kept; else some time after nothing remained.
+
+        If something remains, but only what is to be left, a probe is not delayed by what others are told.
+        """
+        if spare > kept:
+            return -math.inf
+        return (self._kept_at if spare > 0 else stated_at) + self.part * interval
+
+    def take(self, now: float, interval: float, spare: float, kept: int, stated_at: float) -> bool:
+        """Whether one may go now; if so, it goes."""
+        is_kept = 0 < spare <= kept
+        if is_kept and now - self._kept_at > interval:
+            self._kept_at = now
+        allowed = self.find_time(interval, spare, kept, stated_at) <= now
+        if allowed and is_kept:
+            self._kept_at = now
+        return allowed
+
+
 class CongestionWindow:
     """What is known of the use of one location by others. Times in seconds of one monotonic clock."""
 
     __slots__ = (
         "_contended_at",
         "_foreign_at",
-        "_kept_at",
         "_newest",
-        "_probe_interval",
+        "_probe",
         "_window",
         "foreign",
         "freed",
@@ -77,16 +115,14 @@ class CongestionWindow:
         """With fewer in flight, one more may be sent without asking `allows`."""
         self._newest = 0
         self._contended_at = self._foreign_at = -math.inf
-        self._kept_at = -math.inf
-        """When the last one went although it was to leave all that remains, or began to wait."""
-        self._probe_interval = _PROBE_INTERVAL
+        self._probe = Probe()
         self._window = 1
 
     def decide_mode(self, now: float, interval: float) -> Mode:
         """Tell how freely the location sends."""
         if not self.is_contended(now, interval):
             return "burst"
-        return "paced" if self._probe_interval <= _PROBE_INTERVAL else "shared"
+        return "paced" if self._probe.part <= _PROBE_INTERVAL else "shared"
 
     def is_contended(self, now: float, interval: float) -> bool:
         """Whether others were seen recently."""
@@ -99,12 +135,14 @@ class CongestionWindow:
         """
         contended = self.is_contended(now, interval)
         if not in_flight:
-            return not contended or self._allows_probe(now, interval, kept)
+            return not contended or self._probe.take(now, interval, self._spare, kept, self.stated_at)
         return in_flight < self._window and in_flight < self._compute_capacity(now, interval, own, contended, kept)
 
     def compute_next(self, now: float, interval: float, kept: int = 0) -> float:
         """When one may be sent by time alone, if none is in flight and no slot of ours becomes free before."""
-        return self._find_probe_time(interval, kept) if self.is_contended(now, interval) else now
+        if not self.is_contended(now, interval):
+            return now
+        return self._probe.find_time(interval, self._spare, kept, self.stated_at)
 
     def count_remaining(self, now: float, interval: float, in_flight: int) -> int:
         """What the server's last statement leaves, less what is in flight; large if it is too old to count."""
@@ -138,8 +176,8 @@ class CongestionWindow:
         """After a response that is not a refusal, more may be in flight at once."""
         remaining, contended = self.remaining, now - self._contended_at < _MEMORY * interval
         self._window += 1 if remaining is None or contended else 3
-        if self._probe_interval > _PROBE_INTERVAL:
-            self._probe_interval = max(_PROBE_INTERVAL, self._probe_interval - _RECOVERY)
+        if self._probe.part > _PROBE_INTERVAL:
+            self._probe.shorten()
         if not contended:
             window = self._window
             self.unchecked = window if remaining is None or remaining // 2 > window else remaining // 2
@@ -149,11 +187,16 @@ class CongestionWindow:
         self._window, self.unchecked = 1, 0
         if proven:
             self._contended_at = now
-            self._probe_interval = min(_LONGEST_PROBE_INTERVAL, self._probe_interval * 2)
+            self._probe.lengthen()
 
     @property
     def _margin(self) -> int:
         return math.ceil(_MARGIN * self.foreign)
+
+    @property
+    def _spare(self) -> float:
+        """What remains beyond the margin; infinite if it is not known what remains."""
+        return math.inf if self.remaining is None else self.remaining + self.freed - self._margin
 
     def _compute_capacity(self, now: float, interval: float, own: int, contended: bool, kept: int) -> float:
         """How many may be in flight at once."""
@@ -162,23 +205,3 @@ class CongestionWindow:
         if contended:
             return _SHARE_AT_ONCE * own / (own + self.foreign) * (self.remaining - self._margin - kept)
         return self.remaining // 2 if now - self.stated_at > interval / 2 else self.remaining
-
-    def _allows_probe(self, now: float, interval: float, kept: int) -> bool:
-        is_kept = self._is_kept(kept)
-        if is_kept and now - self._kept_at > interval:
-            self._kept_at = now
-        allowed = self._find_probe_time(interval, kept) <= now
-        if allowed and is_kept:
-            self._kept_at = now
-        return allowed
-
-    def _find_probe_time(self, interval: float, kept: int) -> float:
-        """When to probe whether something remains, with none in flight."""
-        if self.remaining is None or self.remaining + self.freed > self._margin + kept:
-            return -math.inf
-        since = self._kept_at if self._is_kept(kept) else self.stated_at
-        return since + self._probe_interval * interval
-
-    def _is_kept(self, kept: int) -> bool:
-        """Something remains, but only what is to be left: a probe is not delayed by what others are told."""
-        return self.remaining is not None and 0 < self.remaining + self.freed - self._margin <= kept
