@@ -71,8 +71,8 @@ class RateLimit(Struct, frozen=True, kw_only=True):
     """Length of the window, in seconds."""
     interactive_reserve: int | None = None
     """Of the requests of each window, how many bulk calls leave to interactive ones; less than `max_requests`.
-    `None`: as many as interactive calls used in the last windows, at least 5 % and one, at most half. 0: none. Of a
-    lower limit than `max_requests`, it is at most half, or the same part if that is more."""
+    `None`: as many as interactive calls used in the last windows, at least 5 % and one, at most half. 0: none. If
+    the server states a lower limit, at most half of that, or the same proportion if that is more."""
 
     daily: int = 200_000
     """Requests in a day."""

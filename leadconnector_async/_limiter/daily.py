@@ -114,7 +114,7 @@ class DailyBudget:
             self._probe.schedule(now)
 
     def adopt(self, limit: int, remaining: int, reset_seconds: float | None, now: float) -> None:
-        """Take over what all who share the budget know of it."""
+        """Take over what the processes that share the budget know of it."""
         self.limit, self.remaining = limit, remaining
         if reset_seconds is not None:
             self._reset_at, self._probe.at = now + reset_seconds, math.inf

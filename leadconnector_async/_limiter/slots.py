@@ -67,7 +67,7 @@ class Ticket(Struct, frozen=True, gc=False):
     """How many slots had become free by then."""
     bulk: bool = False
     send_by: float = math.inf
-    """By when it must be sent, by the clock of those who share the slots: see `_call.fence`."""
+    """By when it must be sent, if it is leased: by the clock of the leases, see `_call.fence`."""
 
 
 class Refused(Struct, frozen=True):

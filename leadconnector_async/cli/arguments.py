@@ -27,10 +27,10 @@ DryRun = Annotated[Switch, Parameter(help="Show what would change, and change no
 Profile = Annotated[str | None, Parameter(help="The account: `clinic` reads LEADCONNECTOR_CLINIC_TOKEN and so on.")]
 Reserve = Annotated[
     int | None,
-    Parameter(help="Requests of each window that the job leaves to other calls; if omitted, as many as they use."),
+    Parameter(help="Requests of each window left to interactive calls; if omitted, as many as they use."),
 ]
 AllowPlaintext = Annotated[
-    Switch, Parameter(help="Let the shared store be reached unencrypted: on a private network.")
+    Switch, Parameter(help="Permit an unencrypted connection to the shared store, on a private network.")
 ]
 
 
