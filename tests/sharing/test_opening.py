@@ -11,7 +11,7 @@ import pytest
 from leadconnector_async import ConfigurationError, LeadConnector, OAuthApp, Shared
 from leadconnector_async._sharing.state import BudgetState, decode
 from leadconnector_async.jobs import update_many
-from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..cli.commanding import run
 from ..conftest import MakeClient
@@ -87,6 +87,7 @@ async def test_copies_share_too(sandbox: Sandbox, make_client: MakeClient, share
     assert client.quota.remaining == bulk.quota.remaining == other.quota.remaining == 99
 
 
+@pytest.mark.sandbox(limits=Limits(interval=60.0))
 async def test_jobs_share_too(
     sandbox: Sandbox, make_client: MakeClient, shared: Shared, url: str, tmp_path: Path
 ) -> None:
