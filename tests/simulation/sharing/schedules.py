@@ -53,10 +53,10 @@ class Schedule:
         self.granted_while_held = 0
 
     def has(self, kind: str) -> bool:
-        """Whether this schedule is disturbed so. Half of those of all kinds are about limits and absence."""
+        """Whether this schedule is disturbed so. A store that forgets a limit cannot tell it to a new member."""
         if self.kind != "all":
             return self.kind == kind
-        return self.number % 2 == 0 or kind in ("limits", "cut", "freezes")
+        return kind in ("limits", "cut", "freezes") if self.number % 2 else kind != "limits"
 
     def play(self) -> Played:
         world, dice = self.world, self.dice
