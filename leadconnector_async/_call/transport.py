@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import select
+import sys
 import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -93,9 +94,8 @@ class Transport:
         if (borrowed := self._borrowed) is not None:
             its_class = getattr(borrowed, "_request_class")  # noqa: B009 - no public name
             return borrow(borrowed, make_careful(its_class, self.request_type))
-        return make_session(
-            make_careful(aiohttp.ClientRequest if self._route else PromptRequest, self.request_type)
-        )
+        plain = _WRITES_AT_ONCE or bool(self._route)
+        return make_session(make_careful(aiohttp.ClientRequest if plain else PromptRequest, self.request_type))
 
     def __del__(self) -> None:
         session = getattr(self, "session", None)
@@ -257,6 +257,8 @@ class LateError(Exception):
         return "its lease expired before it was sent"
 
 
+_WRITES_AT_ONCE: Final = sys.version_info >= (3, 12)
+"""aiohttp's task for a body takes its first step at once there, and seldom a second one."""
 _LARGEST_AT_ONCE: Final = 16 * 1024
 """Bytes. From 64 KiB on, aiohttp's writer waits until the connection has taken what was written."""
 _NO_TIMER: Final = TimerNoop()
