@@ -82,6 +82,11 @@ class SQLiteFile:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path!r}>"
 
+    def __del__(self) -> None:
+        # Otherwise sqlite3 would warn of a connection that nobody can see.
+        if self._process == os.getpid():
+            self._close()
+
     async def run(self, work: Callable[[sqlite3.Connection], T], seconds: float = STORE_SECONDS) -> T:
         """Do some work with the connection. A caller that is cancelled does not stop it.
 

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from redis.asyncio.connection import Connection
 
 from leadconnector_async import RedisTokenStore, Shared
 from leadconnector_async.cli.connect import make_shared
@@ -123,11 +124,11 @@ async def test_plain_text_is_a_decision_of_the_command_line(
     """`--allow-plaintext` permits it: the name is then looked up, here without success."""
     asked: list[object] = []
 
-    def look_up(host: object, *others: object, **more: object) -> list[object]:
-        asked.append(host)
+    async def look_up(connection: Connection) -> None:
+        asked.append(connection.host)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(Connection, "_connect", look_up)  # the resolver of uvloop cannot be replaced
     assert await check("redis://cache.example.com") == 2
     assert "use rediss://" in capsys.readouterr().err
     assert asked == []
