@@ -213,6 +213,7 @@ SPECIAL: dict[tuple[str, str], Callable[[Path], object]] = {
         calendar_id="c", location_id="l", title="x"
     ),
     ("FileTokenStore", "path"): lambda folder: str(folder / "tokens.json"),
+    ("Shared", "url"): lambda folder: f"sqlite:///{folder}/shared.db",
     ("SQLTokenStore", "url"): lambda folder: f"sqlite:///{folder}/tokens.db",
     ("RedisTokenStore", "url"): lambda folder: "redis://127.0.0.1:1",
     ("save", "token"): lambda folder: StoredToken(access_token="a", expires_at=0.0),
