@@ -132,10 +132,10 @@ class Attempts:
             if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
                 lane.free(ticket, sent=False)
                 return Failure(stale, "final")
-            call.attempts += 1
-            call.under_way = True
+            call.attempts, call.under_way = call.attempts + 1, True
             sent_at = self._emit_sent(call, loop) if self._has_handler or is_logged() else None
             bound = shared.timer.begin(loop, (loop.time() if free is None else free.sent_at) + self._seconds)
+            call.alone = len(shared.timer.bounds) == 1
             try:
                 reply = await transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:

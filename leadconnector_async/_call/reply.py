@@ -46,6 +46,8 @@ class Progress(Masked, Struct):
     """That moment, by the loop's clock."""
     head: bytes = b""
     """The beginning of its body, if that came in parts."""
+    alone: bool = False
+    """No other request was in flight when it began."""
     send_by: float = math.inf
     """By when it must be sent, if its slot is leased: see `fence`."""
 

@@ -57,11 +57,12 @@ class TimeLimit(Masked, Struct, eq=False):
 class AttemptTimer:
     """The timeouts of all attempts of a client and its copies."""
 
-    __slots__ = ("_bounds", "_loop", "_numbers", "_timer", "_timer_at")
+    __slots__ = ("_loop", "_numbers", "_timer", "_timer_at", "bounds")
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._bounds: list[tuple[float, int, TimeLimit]] = []
+        self.bounds: list[tuple[float, int, TimeLimit]] = []
+        """A heap. Of those that have ended, some may still be in it."""
         self._numbers = count()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
@@ -71,7 +72,7 @@ class AttemptTimer:
         task = asyncio.current_task(loop)
         if task is None:
             raise RuntimeError("a call must be awaited inside a task")
-        bound, bounds = TimeLimit(task, task.cancelling()), self._bounds
+        bound, bounds = TimeLimit(task, task.cancelling()), self.bounds
         while bounds and bounds[0][2].task is None:
             heappop(bounds)
         heappush(bounds, (expires_at, next(self._numbers), bound))
@@ -104,7 +105,7 @@ class AttemptTimer:
 
     def _drop_ended(self) -> list[tuple[float, int, TimeLimit]]:
         """Those in progress, and ended ones behind the first of them."""
-        bounds = self._bounds
+        bounds = self.bounds
         while bounds and bounds[0][2].task is None:
             heappop(bounds)
         return bounds

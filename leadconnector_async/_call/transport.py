@@ -236,7 +236,7 @@ class TrackedBody(BytesPayload):
 
     def __init__(self, content: bytes, progress: Progress) -> None:
         super().__init__(content, content_type="application/json")
-        self._progress = progress
+        self.progress = progress
 
     def write_with_length(  # pyright: ignore[reportIncompatibleMethodOverride] - one coroutine fewer
         self, writer: abc.AbstractStreamWriter, content_length: int | None
@@ -244,9 +244,9 @@ class TrackedBody(BytesPayload):
         # aiohttp writes nothing to a connection that has ended in the meantime: it raises.
         if isinstance(writer, StreamWriter):
             transport = writer.transport
-            self._progress.sent = transport is not None and not transport.is_closing()
+            self.progress.sent = transport is not None and not transport.is_closing()
         else:
-            self._progress.sent = True
+            self.progress.sent = True
         return super().write_with_length(writer, content_length)
 
 
@@ -282,7 +282,8 @@ class PromptRequest(aiohttp.ClientRequest):
 
     aiohttp needs the task to wait: for a large body, a congested connection, `100 Continue`. A few kilobytes in
     memory never wait. A callback writes them when the first step of the task would have done it, so the requests
-    that one turn of the loop causes still leave together. For sessions without traces, proxy and total timeout.
+    that one turn of the loop causes still leave together. A request that is alone is written at once. For sessions
+    without traces, proxy and total timeout.
     """
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
@@ -295,7 +296,10 @@ class PromptRequest(aiohttp.ClientRequest):
         loop, method = self.loop, self.method
         writer = StreamWriter(protocol, loop)
         await writer.write_headers(f"{method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
-        loop.call_soon(_write, protocol, writer, body)
+        if isinstance(body, TrackedBody) and body.progress.alone:  # nothing else can leave in this turn
+            _write(protocol, writer, body)
+        else:
+            loop.call_soon(_write, protocol, writer, body)
         return self.response_class(
             method,
             self.original_url,

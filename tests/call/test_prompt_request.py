@@ -1,6 +1,7 @@
 """Small bodies are written without a task, and everything else as aiohttp does it."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 
 import aiohttp
@@ -53,6 +54,25 @@ def test_this_aiohttp_is_known() -> None:
     assert transport._MAKES_RESPONSES_AS_KNOWN
 
 
+@pytest.mark.skipif(transport._WRITES_AT_ONCE, reason="aiohttp writes by itself")
+async def test_only_a_request_that_is_alone_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others leave together with what the same turn of the loop causes."""
+    at_once = list[bool]()
+    write = transport._write
+
+    def note(*parts: object) -> None:
+        frame = sys._getframe(1)
+        at_once.append(frame.f_code.co_name == "send")
+        write(*parts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(transport, "_write", note)
+    async with raw_server(*[OK] * 4) as server, LeadConnector("t", base_url=server.url) as client:
+        await client.update_appointment("ev1", SMALL)
+        await asyncio.gather(*(client.update_appointment("ev1", SMALL) for _ in range(2)))
+        await client.update_appointment("ev1", SMALL)
+    assert (at_once[0], at_once[-1], at_once.count(False)) == (True, True, 1)
+
+
 async def test_a_small_body_takes_no_task() -> None:
     """A task takes longer than all of our own work on a call."""
     loop, started = asyncio.get_running_loop(), []
@@ -93,7 +113,11 @@ async def test_a_connection_that_ends_right_before_the_write_was_sent_nothing() 
 
         async with LeadConnector("t", base_url=server.url, retry=QUICK, on_event=note) as client:
             await client.update_appointment("ev1", SMALL)
+            other = client._pipeline._attempts._shared.timer.begin(
+                loop, loop.time() + 60
+            )  # one alone does not wait
             await client.update_appointment("ev1", SMALL)
+            other.end()
     [failed] = [event for event in events if isinstance(event, RequestFailed)]
     assert not failed.sent
     assert "could not be written" in failed.reason

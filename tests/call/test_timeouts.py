@@ -35,7 +35,7 @@ async def test_only_those_that_take_too_long_expire_each_at_its_time() -> None:
     assert (await slow, now()) == ("expired", 10.0)
     assert (await later, now()) == ("expired", 19.0)
     watch.close(asyncio.get_running_loop())
-    assert len(watch._bounds) == 0
+    assert len(watch.bounds) == 0
 
 
 async def test_a_task_that_expired_once_can_be_bounded_again() -> None:
@@ -69,7 +69,7 @@ async def test_bounds_of_different_lengths_share_one_timer() -> None:
     assert now() == pytest.approx(1.99)
     assert (await slow, now()) == ("expired", 60.0)
     watch.close(loop)
-    assert (len(watch._bounds), watch._timer) == (0, None)
+    assert (len(watch.bounds), watch._timer) == (0, None)
     assert len(loop._scheduled) - before <= 1  # type: ignore[attr-defined]
 
 
