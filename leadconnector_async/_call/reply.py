@@ -49,7 +49,7 @@ class Progress(Masked, Struct):
     alone: bool = False
     """No other request was in flight when it began."""
     send_by: float = math.inf
-    """By when it must be sent, if its slot is leased: see `fence`."""
+    """The moment at which the lease of its slot expires, by the clock of `fence`; infinite without a lease."""
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:

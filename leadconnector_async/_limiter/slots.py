@@ -67,7 +67,7 @@ class Ticket(Struct, frozen=True, gc=False):
     """How many slots had become free by then."""
     bulk: bool = False
     send_by: float = math.inf
-    """By when it must be sent, if it is leased: by the clock of the leases, see `_call.fence`."""
+    """The moment at which its lease expires, by the clock of `_call.fence`; infinite without a lease."""
 
 
 class Refused(Struct, frozen=True):

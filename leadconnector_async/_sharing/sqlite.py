@@ -32,15 +32,15 @@ T = TypeVar("T")
 SCHEMA_VERSION: Final = 1
 _APPLICATION: Final = 0x6C656164
 """`PRAGMA application_id`: the file is a store of this library."""
-_TABLES: Final = """
+_TABLES: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS leadconnector_states (
     key TEXT PRIMARY KEY, version TEXT NOT NULL, content BLOB NOT NULL, kept_until REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS leadconnector_tokens (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS leadconnector_boots (name TEXT PRIMARY KEY, began REAL NOT NULL);
-PRAGMA application_id = 1818583396;
-PRAGMA user_version = 1;
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
 _READ: Final = "SELECT version, content FROM leadconnector_states WHERE key = ?"

@@ -12,11 +12,10 @@ from .._validation.text import escape, show_error
 from ..exceptions import StoreUnavailableError
 from .lock_files import LockFiles
 from .sqlite import SQLiteFile
+from .store import TOKEN_SECONDS
 
 Value: TypeAlias = str | bytes | None
 
-_SECONDS: Final = 5.0
-"""What a statement takes at most."""
 _BUSY_SECONDS: Final = 4.0
 _READ: Final = "SELECT value FROM leadconnector_tokens WHERE name = ?"
 _REPLACE: Final = """
@@ -43,7 +42,7 @@ class SQLiteTokenRows:
             row = connection.execute(_READ, (name,)).fetchone()
             return None if row is None else SecretBytes(row[0])
 
-        return await self._file.run(work, _SECONDS)
+        return await self._file.run(work, TOKEN_SECONDS)
 
     async def write(self, name: str, value: bytes, known: bytes | None) -> bool:
         """Write a row, unless it has a value other than `known`."""
@@ -68,7 +67,9 @@ class SQLiteTokenRows:
         await self._file.aclose()
 
     async def _change(self, statement: str, *values: Value) -> bool:
-        return await self._file.run(lambda connection: connection.execute(statement, values).rowcount > 0, _SECONDS)
+        return await self._file.run(
+            lambda connection: connection.execute(statement, values).rowcount > 0, TOKEN_SECONDS
+        )
 
     @contextmanager
     def _explain(self) -> Generator[None]:

@@ -12,12 +12,25 @@ from msgspec import Struct
 
 from ..exceptions import StoreUnavailableError
 
-__all__ = ["MISSING", "STORE_SECONDS", "Reading", "Store", "StoreUnavailableError", "make_version"]
+__all__ = [
+    "MISSING",
+    "RELEASE_SECONDS",
+    "STORE_SECONDS",
+    "TOKEN_SECONDS",
+    "Reading",
+    "Store",
+    "StoreUnavailableError",
+    "make_version",
+]
 
 MISSING: Final = ""
 """The version of a state that does not exist."""
 STORE_SECONDS: Final = 1.0
 """What a `read` or `swap` takes at most, connecting included; then it raises `StoreUnavailableError`."""
+TOKEN_SECONDS: Final = 5.0
+"""What an operation on tokens takes at most, connecting included."""
+RELEASE_SECONDS: Final = 1.0
+"""What releasing a lock takes at most."""
 
 
 class Reading(Struct, frozen=True):

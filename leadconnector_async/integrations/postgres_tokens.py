@@ -7,12 +7,10 @@ from typing import ClassVar, Final, LiteralString
 from msgspec import convert
 
 from .._secret import SecretBytes
+from .._sharing.store import RELEASE_SECONDS, TOKEN_SECONDS
 from .._sharing.url import StoreAddress
 from .postgres import PostgresConnection, Value, keep_connection
 
-_SECONDS: Final = 5.0
-"""What a statement takes at most, connecting included."""
-_RELEASE_SECONDS: Final = 1.0
 _READ: Final = "SELECT value FROM leadconnector_tokens WHERE name = %s"
 _REPLACE: Final = """
     INSERT INTO leadconnector_tokens (name, value)
@@ -71,14 +69,14 @@ class PostgresTokenRows:
 
     async def release(self, name: str, holder: str) -> None:
         """End a lease."""
-        await self._fetch(_RELEASE, name, holder, bound=_RELEASE_SECONDS)
+        await self._fetch(_RELEASE, name, holder, bound=RELEASE_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connection."""
         await self._keeper.aclose()
 
     async def _fetch(
-        self, statement: LiteralString, *values: Value, bound: float = _SECONDS
+        self, statement: LiteralString, *values: Value, bound: float = TOKEN_SECONDS
     ) -> list[tuple[object, ...]]:
         async def work(connection: PostgresConnection) -> list[tuple[object, ...]]:
             return await connection.fetch(statement, values)

@@ -8,15 +8,13 @@ from typing import ClassVar, Final
 from msgspec import convert
 
 from .._secret import SecretBytes
+from .._sharing.store import RELEASE_SECONDS, TOKEN_SECONDS
 from .._sharing.url import StoreAddress
 from .redis import RedisConnection, keep_connection
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 _PREFIX: Final = "leadconnector:token:"
 _LOCK_PREFIX: Final = "leadconnector:token-lock:"
-_SECONDS: Final = 5.0
-"""What a command takes at most, connecting included."""
-_RELEASE_SECONDS: Final = 1.0
 _SYNC_MILLISECONDS: Final = 3000
 _WRITE: Final = """
 local found = redis.call('GET', KEYS[1])
@@ -66,7 +64,7 @@ class RedisTokenRows:
 
     async def release(self, name: str, holder: str) -> None:
         """End a lease."""
-        await self._call("EVAL", _RELEASE, 1, _LOCK_PREFIX + name, holder, bound=_RELEASE_SECONDS)
+        await self._call("EVAL", _RELEASE, 1, _LOCK_PREFIX + name, holder, bound=RELEASE_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -85,7 +83,7 @@ class RedisTokenRows:
             )
         return written >= 0
 
-    async def _call(self, *command: str | bytes | int, bound: float = _SECONDS) -> object:
+    async def _call(self, *command: str | bytes | int, bound: float = TOKEN_SECONDS) -> object:
         async def work(connection: RedisConnection) -> object:
             return await connection.call(*command)
 

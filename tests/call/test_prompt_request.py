@@ -113,9 +113,8 @@ async def test_a_connection_that_ends_right_before_the_write_was_sent_nothing() 
 
         async with LeadConnector("t", base_url=server.url, retry=QUICK, on_event=note) as client:
             await client.update_appointment("ev1", SMALL)
-            other = client._pipeline._attempts._shared.timer.begin(
-                loop, loop.time() + 60
-            )  # one alone does not wait
+            timer = client._pipeline._attempts._shared.timer
+            other = timer.begin(loop, loop.time() + 60)  # a request that is alone does not wait
             await client.update_appointment("ev1", SMALL)
             other.end()
     [failed] = [event for event in events if isinstance(event, RequestFailed)]
