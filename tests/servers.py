@@ -27,6 +27,18 @@ def find_program(package: str, pattern: str) -> Path:
     return max(Path(spec.origin).parent.glob(pattern))
 
 
+def can_reach(path: Path) -> bool:
+    """Whether a user without rights gets to it: not below root's home, or a folder that `mktemp -d` made."""
+    return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
+
+
+def make_folder() -> Path:
+    """A temporary folder that a user without rights gets to, should it be given to one."""
+    places = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp")]  # noqa: S108
+    reachable = (place for place in places if place.exists() and can_reach(place / "any"))
+    return Path(tempfile.mkdtemp(prefix="leadconnector-", dir=next(reachable, None)))
+
+
 def take_port() -> int:
     """A port that is free now."""
     with socket.socket() as one:
@@ -42,7 +54,7 @@ class StoreServer:
 
     def __init__(self, *options: str) -> None:
         self.port = take_port()
-        self.folder = Path(tempfile.mkdtemp(prefix="leadconnector-"))
+        self.folder = make_folder()
         self.options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -169,16 +181,28 @@ class PostgresServer(StoreServer):
 
     def prepare(self) -> list[str]:
         data = self.folder / "data"
+        if self.needs_user():
+            shutil.chown(self.folder, UNPRIVILEGED)
+            self._copy_programs()
         if not data.exists():
             self._initialize(data)
         options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c max_connections=200"
         return [str(self.programs / "postgres"), "-D", str(data), *options.split(), *self.options]
 
+    def _copy_programs(self) -> None:
+        """The environment may lie where the other user cannot read. Libraries are found beside the wheel."""
+        copy = self.folder / "programs"
+        if copy.exists() or can_reach(self.programs):
+            return
+        install = self.programs.parent
+        for part in (install, install.parent.with_name(f"{install.parent.name}.libs")):
+            shutil.copytree(part, copy / part.relative_to(install.parent.parent))
+        self.programs = copy / self.programs.relative_to(install.parent.parent)
+
     def _initialize(self, data: Path) -> None:
         data.mkdir(mode=0o700)
         if self.needs_user():
-            for path in (self.folder, data):
-                shutil.chown(path, UNPRIVILEGED)
+            shutil.chown(data, UNPRIVILEGED)
         options = "--auth=trust --encoding=utf8 --no-sync --locale=C -U postgres"
         subprocess.run(  # noqa: S603
             [str(self.programs / "initdb"), *options.split(), "-D", str(data)],

