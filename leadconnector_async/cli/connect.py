@@ -21,7 +21,7 @@ from ..oauth import OAuthApp
 from ..policy import RateLimit
 from ..shared import Shared
 from ..shared_tokens import open_token_store
-from ..token_stores import FileTokenStore
+from ..token_stores import FileTokenStore, TokenStore
 from .arguments import ACCOUNT, Account
 
 _PREFIX: Final = "LEADCONNECTOR_"
@@ -40,9 +40,9 @@ def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadC
     location_id = settings.find("LOCATION_ID")
     if location_id is None:
         raise settings.refuse("LOCATION_ID", "set it to the id of the location (Sub-Account)")
-    token = settings.make_token(location_id)
-    base_url = Secret(settings.find("BASE_URL") or BASE_URL)
     shared = make_shared(account.shared, profile, allow_plaintext=account.allow_plaintext)
+    token = settings.make_token(location_id, shared, allow_plaintext=account.allow_plaintext)
+    base_url = Secret(settings.find("BASE_URL") or BASE_URL)
     client = LeadConnector(
         token,
         location_id=location_id,
@@ -135,8 +135,10 @@ class Settings:
             case _:
                 return None
 
-    def make_token(self, location_id: str) -> TokenProvider:
-        """The provider of the token."""
+    def make_token(
+        self, location_id: str, shared: Shared | None = None, *, allow_plaintext: bool = False
+    ) -> TokenProvider:
+        """The provider of the token. The tokens of an app are in a store of their own, or in the shared one."""
         match self._choose(*_KINDS):
             case "TOKEN":
                 return LocationToken(Secret(self.find("TOKEN") or ""), location_id, self._describe_other())
@@ -146,14 +148,12 @@ class Settings:
             case "TOKEN_COMMAND":
                 return CommandToken(self.name("TOKEN_COMMAND"), self.find("TOKEN_COMMAND") or "", location_id)
             case "CLIENT_ID":
-                return self._make_app().provider(location_id)
+                return self._make_app(shared, allow_plaintext=allow_plaintext).provider(location_id)
             case _:
                 raise self.refuse("TOKEN", "set it to a Private Integration Token, or see leadconnector --help")
 
-    def _make_app(self) -> OAuthApp:
-        place = Secret(self.find("TOKEN_STORE") or "")
-        if not place:
-            raise self.refuse("TOKEN_STORE", "set it to the file or the URL of the store of the app's tokens")
+    def _make_app(self, shared: Shared | None, *, allow_plaintext: bool) -> OAuthApp:
+        store = self._make_token_store(shared, allow_plaintext=allow_plaintext)
         match self._choose("CLIENT_SECRET", "CLIENT_SECRET_FILE"):
             case "CLIENT_SECRET":
                 secret = Secret(self.find("CLIENT_SECRET") or "")
@@ -165,8 +165,18 @@ class Settings:
                     "set it to the secret of the app, or …_CLIENT_SECRET_FILE to a file that contains it",
                 )
         base_url = Secret(self.find("BASE_URL") or BASE_URL)
-        store = open_token_store(place) if "://" in place else FileTokenStore(place)
         return OAuthApp(self.find("CLIENT_ID") or "", secret, store=store, base_url=base_url)
+
+    def _make_token_store(self, shared: Shared | None, *, allow_plaintext: bool) -> TokenStore:
+        place = Secret(self.find("TOKEN_STORE") or "")
+        if "://" in place:
+            return open_token_store(place, allow_plaintext=allow_plaintext)
+        if place:
+            return FileTokenStore(place)
+        if shared is None:
+            hint = f"set it to the file or the URL of the store of the app's tokens, or set {self.name('SHARED')}"
+            raise self.refuse("TOKEN_STORE", hint)
+        return shared.token_store()
 
     def _choose(self, *settings: str) -> str | None:
         """The one that is set. Raises `ConfigurationError` where several are."""

@@ -17,6 +17,7 @@ from leadconnector_async import (
     OAuthApp,
     SQLTokenStore,
 )
+from leadconnector_async._sharing.crypto import make_key
 from leadconnector_async.cli import connect
 from leadconnector_async.cli.arguments import Account
 from leadconnector_async.cli.connect import CommandToken, Settings, make_client, read_secret
@@ -64,11 +65,11 @@ async def test_a_token_comes_from_the_environment_a_file_or_a_command(
             assert account.token not in repr(client) + repr(client._shared.tokens)
 
 
-@pytest.mark.parametrize("kind", ["file", "shared"])
+@pytest.mark.parametrize("kind", ["file", "url", "shared"])
 async def test_an_app_brings_its_tokens_for_every_location(
     account: Sandbox, bare: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    """Out of its store, a file or what a URL names; its secret may be in a file."""
+    """Out of a file, of a store of their own, or of the store that is shared; its secret may be in a file."""
     place = f"{tmp_path}/tokens.json" if kind == "file" else f"sqlite:///{tmp_path}/tokens.db"
     store = FileTokenStore(place) if kind == "file" else SQLTokenStore(place)
     app = OAuthApp(account.client_id, account.client_secret, base_url=account.url, store=store)
@@ -76,7 +77,7 @@ async def test_an_app_brings_its_tokens_for_every_location(
     bare.delenv("LEADCONNECTOR_TOKEN")
     bare.setenv("LEADCONNECTOR_CLIENT_ID", account.client_id)
     bare.setenv("LEADCONNECTOR_CLIENT_SECRET_FILE", write(tmp_path / "secret", account.client_secret + "\n"))
-    bare.setenv("LEADCONNECTOR_TOKEN_STORE", place)
+    bare.setenv("LEADCONNECTOR_SHARED" if kind == "shared" else "LEADCONNECTOR_TOKEN_STORE", place)
     async with make_client() as client:
         assert (await client.get_appointment(account.appointment_ids[0])).title
         with pytest.raises(AuthenticationError) as caught:
@@ -183,7 +184,7 @@ def test_a_file_that_holds_nothing_is_named(tmp_path: Path) -> None:
             None,
             "LEADCONNECTOR_TOKEN and LEADCONNECTOR_TOKEN_FILE are both set",
         ),
-        ({"CLIENT_ID": "app"}, None, "LEADCONNECTOR_TOKEN_STORE is not set"),
+        ({"CLIENT_ID": "app"}, None, "LEADCONNECTOR_TOKEN_STORE is not set; .* or set LEADCONNECTOR_SHARED"),
         ({"CLIENT_ID": "app", "TOKEN_STORE": "x"}, None, "LEADCONNECTOR_CLIENT_SECRET is not set"),
         (
             {"CLIENT_ID": "app", "TOKEN_STORE": "x", "CLIENT_SECRET": SECRET, "CLIENT_SECRET_FILE": "y"},
@@ -198,6 +199,15 @@ def test_settings_that_cannot_work_are_named(variables: dict[str, str], profile:
     with pytest.raises(ConfigurationError, match=reason) as caught:
         settings(variables, profile).make_token("loc1")
     assert SECRET not in show(caught.value)
+
+
+def test_a_token_store_without_tls_needs_permission(bare: pytest.MonkeyPatch) -> None:
+    """The same as the shared store: `--allow-plaintext` is for both."""
+    bare.setenv("LEADCONNECTOR_KEY", str(make_key()))
+    app = settings({"CLIENT_ID": "app", "CLIENT_SECRET": SECRET, "TOKEN_STORE": "redis://cache"})
+    with pytest.raises(ConfigurationError, match="allow_plaintext"):
+        app.make_token("loc1")
+    assert app.make_token("loc1", allow_plaintext=True)
 
 
 @pytest.mark.parametrize("profile", ["", "a b", "../x", "é", "-x"])
