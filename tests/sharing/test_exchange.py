@@ -104,3 +104,15 @@ def test_a_member_that_leaves_is_none() -> None:
     content, _ = come(None, 0.0, "desk", need=4)
     content, grant = come(content, 0.1, "desk", need=4, share=4, leaving=True)
     assert (grant.share, read(content).members) == (0, {})
+
+
+@pytest.mark.parametrize("dead", [["other"], []])
+def test_the_share_of_a_killed_member_is_back_after_hold_and_an_interval(dead: list[str]) -> None:
+    """All that jobs may have, once somebody knows that it has ended; one that may be cut off keeps its share."""
+    content, other = come(None, 0.0, "other", need=4, bulk=4)
+    assert len(other.bulk) == 4
+    content, other = come(content, 0.1, "other", need=4, held=other.bulk, share=other.share)
+    before = come(content, 0.2, "job", bulk=20, dead=dead)[1]
+    after = come(content, 6.2, "job", bulk=20, dead=dead)[1]
+    assert len(before.bulk) <= LEASED - 4
+    assert (len(after.bulk) == LEASED) == bool(dead)
