@@ -19,6 +19,7 @@ from .shared_world import APP, MemoryStore, Process
 
 GET = "get_appointment"
 LIMITS = Limits(max_requests=20, interval=10.0)
+LOWER = Limits(max_requests=10, interval=10.0)
 HOLD = 2.0
 
 
@@ -96,6 +97,21 @@ def test_a_limit_that_one_process_was_told_holds_for_all() -> None:
         await read_all(world, second.client, times=40)
         assert count_refused(world) == 0
         assert second.client.quota.limit == first.client.quota.limit == 20
+
+    run(play())
+
+
+def test_a_limit_that_is_stated_again_holds_again() -> None:
+    """The server said 20, 10 to another process, and 20 again: the first process has taken over the 10 by then."""
+
+    async def play() -> None:
+        world, store = World(LIMITS), MemoryStore()
+        first, second = start(world, store)
+        for limits, process in ((LIMITS, first), (LOWER, second), (LIMITS, first)):
+            world.sandbox.limits = limits
+            await read(process.client, world)
+            assert process.client.quota.limit == limits.max_requests
+            await asyncio.sleep(LIMITS.interval)
 
     run(play())
 
