@@ -16,6 +16,7 @@ if is_command(sys.orig_argv):  # before the imports below, which take most of a 
 from msgspec import UNSET
 
 from ._api.request import JsonValue
+from ._api.slot_offers import SlotOffer, SlotOwner
 from ._limiter.headers import LocationQuota, Quota
 from ._version import __version__
 from .auth import TokenProvider
@@ -125,6 +126,8 @@ __all__ = [
     "SQLTokenStore",
     "ServerError",
     "Shared",
+    "SlotOffer",
+    "SlotOwner",
     "SlotUnavailableError",
     "StaleWebhookError",
     "StoreUnavailableError",

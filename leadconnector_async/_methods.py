@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar, Unpack
@@ -18,14 +18,12 @@ from ._api.appointments import build_create_appointment, build_get_appointment, 
 from ._api.block_slots import build_create_block_slot, build_update_block_slot
 from ._api.calendars import build_get_calendar, build_list_calendars
 from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
-from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
 from ._api.notes import build_create_note, build_delete_note, build_list_notes, build_update_note
 from ._api.precondition import ReadingClock, UpdateGuard
 from ._api.readback import name_other_location
 from ._api.request import Request
 from ._call.pipeline import Pipeline
 from ._validation.arguments import check_flag
-from .exceptions import DecodeError
 from .models import (
     Appointment,
     AppointmentCreate,
@@ -38,7 +36,6 @@ from .models import (
 )
 from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
 from .reschedule.plan import Change, Changes, Scope
-from .response import Response
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 T = TypeVar("T")
@@ -225,39 +222,6 @@ class CalendarMethods:
         """
         return await self._call(build_update_block_slot(event_id, block_slot, self._location_id))
 
-    async def get_free_slots(
-        self,
-        calendar_id: str,
-        start: datetime,
-        end: datetime,
-        *,
-        timezone: str | None = None,
-        user_ids: Sequence[str] = (),
-        user_ids_form: UserIdsForm = "repeated",
-        enable_look_busy: bool | None = None,
-    ) -> FreeSlots:
-        """List the free slots of a calendar between two aware times, by day [doc: Get Free Slots].
-
-        A slot keeps the offset in which it was offered, so it can be passed on as `start_time`. `timezone` is the
-        IANA name of the zone for days and offsets; the default is the calendar's own. `user_ids` restricts the
-        result to those users. Several ids repeat the key `userIds`, as the API reference says; if that has no
-        effect on your account, `user_ids_form` sends `userIds[]=` (`"brackets"`) or a comma-separated list
-        (`"commas"`), as other clients do [field]. `enable_look_busy=True` hides slots as the calendar's "look
-        busy" setting does. A range of more than 31 days is split into several requests.
-
-        Raises `DecodeError` if a day cannot be read.
-        """
-        requests = build_get_free_slots(
-            calendar_id,
-            start,
-            end,
-            timezone=timezone,
-            user_ids=user_ids,
-            user_ids_form=user_ids_form,
-            enable_look_busy=enable_look_busy,
-        )
-        return join_free_slots([_check_free_slots(await self._pipeline.call(one)) for one in list(requests)])
-
     async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
         """Iterate over the notes of an appointment; pages are requested as needed [doc: Get Notes].
 
@@ -324,17 +288,3 @@ def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
         return guard_updates(client, UpdateGuard(expected, read_at, clock))
 
     return guard
-
-
-def _check_free_slots(response: Response[FreeSlots]) -> FreeSlots:
-    """Return the days. Raises `DecodeError` if one cannot be read: it would look like a fully booked day."""
-    days = [name for name in response.unread if "[" not in name]
-    if days:
-        raise DecodeError(
-            f"The free slots of {', '.join(days)[:200]} cannot be read.",
-            operation=GET_FREE_SLOTS.name,
-            status=response.status,
-            attempts=response.attempts,
-            outcome="not_applied",
-        )
-    return response.value

@@ -1,4 +1,4 @@
-"""`LeadConnector`: the settings, connections and limiter behind the operations of `_methods`.
+"""`LeadConnector`: the settings, connections and limiter behind the operations of `_methods` and `_finding`.
 
 Settings are checked when the client is created; connections are opened on first use.
 """
@@ -29,10 +29,10 @@ from ._call.pipeline import Pipeline
 from ._call.proxy import find_proxy
 from ._call.timeouts import AttemptTimer
 from ._call.transport import Transport
+from ._finding import FindingMethods
 from ._limiter.headers import LocationQuota
 from ._limiter.lane import CLOCK_LAG
 from ._limiter.limiter import Limiter
-from ._methods import CalendarMethods
 from ._secret import Secret, conceal
 from ._validation.settings import check_callback, check_kind, check_line, to_text
 from ._validation.text import show
@@ -73,7 +73,7 @@ class Options(TypedDict, total=False):
     on_event: EventHandler | None
 
 
-class LeadConnector(CalendarMethods):
+class LeadConnector(FindingMethods):
     """An async client for one location (Sub-Account) of HighLevel.
 
         async with LeadConnector(token, location_id="C2QujeCh8ZnC7al2InWR") as client:

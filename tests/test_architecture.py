@@ -19,6 +19,7 @@ LAYERS = {
         __init__
         jobs
         client oauth
+        _finding
         _methods
         _oauth reschedule
         _call
@@ -34,6 +35,7 @@ LAYERS = {
         _files _secret _start _version events exceptions models tokens
     """,
     "_api": """
+        slot_offers
         block_slots calendars events free_slots notes
         lists
         appointments body
@@ -176,6 +178,7 @@ AWAITING = {
     "cli",
     "jobs",
     "client",
+    "_finding",
     "_methods",
     "reschedule.apply",
     "_oauth.endpoint",

@@ -29,6 +29,7 @@ from leadconnector_async import (
     RedisTokenStore,
     Response,
     RetryPolicy,
+    SlotOffer,
     SQLTokenStore,
     StoredToken,
     Timeouts,
@@ -146,7 +147,10 @@ async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, wh
     assert_type(await client.list_events(when, when, user_id="u"), list[Appointment])
     assert_type(await client.get_free_slots("id", when, when), dict[date, tuple[datetime, ...]])
     await client.get_free_slots("id", when, when, user_ids=["u"], user_ids_form="brackets", enable_look_busy=True)
-    await client.get_free_slots("id", when, when, user_ids_form="pipes")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await client.get_free_slots("id", when, when, user_ids_form="pipes")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType, reportCallIssue]
+    assert_type(
+        await client.get_free_slots(["a", "b"], when, when, slot_length=timedelta(hours=1)), list[SlotOffer]
+    )
     assert_type(await client.list_calendars(group_id="g", show_drafted=False), list[Calendar])
     assert_type(await client.request("GET", "/x", query={"ids": ["a", "b"], "limit": 5}), JsonValue)
     block = BlockSlotCreate(calendar_id="c", start_time=when, end_time=when)
