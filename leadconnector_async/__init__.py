@@ -19,6 +19,7 @@ from ._api.request import JsonValue
 from ._api.slot_offers import SlotOffer, SlotOwner
 from ._limiter.headers import LocationQuota, Quota
 from ._version import __version__
+from .access import Access, PendingWrite
 from .auth import TokenProvider
 from .client import LeadConnector
 from .events import Event
@@ -34,12 +35,14 @@ from .exceptions import (
     InvalidRequestError,
     JournalError,
     LeadConnectorError,
+    NotApprovedError,
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
     PlanError,
     PreconditionFailedError,
     RateLimitedError,
+    ReadOnlyError,
     ReconnectRequiredError,
     ServerError,
     SlotUnavailableError,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNSET",
+    "Access",
     "ApiError",
     "AppTokens",
     "Appointment",
@@ -108,10 +112,12 @@ __all__ = [
     "LocationQuota",
     "MeetingLocationType",
     "MemoryTokenStore",
+    "NotApprovedError",
     "NotFoundError",
     "Note",
     "OAuthApp",
     "OutcomeUnknownError",
+    "PendingWrite",
     "PermissionDeniedError",
     "PlanError",
     "PreconditionFailedError",
@@ -119,6 +125,7 @@ __all__ = [
     "Quota",
     "RateLimit",
     "RateLimitedError",
+    "ReadOnlyError",
     "ReconnectRequiredError",
     "RedisTokenStore",
     "Response",

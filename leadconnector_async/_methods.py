@@ -19,11 +19,12 @@ from ._api.block_slots import build_create_block_slot, build_update_block_slot
 from ._api.calendars import build_get_calendar, build_list_calendars
 from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
 from ._api.notes import build_create_note, build_delete_note, build_list_notes, build_update_note
-from ._api.precondition import ReadingClock, UpdateGuard
+from ._api.precondition import Granted, ReadingClock, UpdateGuard
 from ._api.readback import name_other_location
 from ._api.request import Request
 from ._call.pipeline import Pipeline
 from ._validation.arguments import check_flag
+from .access import Access, check_may_write
 from .models import (
     Appointment,
     AppointmentCreate,
@@ -47,6 +48,7 @@ class CalendarMethods:
     _pipeline: Pipeline
     _location_id: str | None
     _version: str
+    _access: Access
 
     async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
         """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
@@ -99,9 +101,10 @@ class CalendarMethods:
         has changed the appointment in the meantime.
         """
         check_flag("verify", verify)
+        check_may_write(self._access, "reschedule_appointment")
 
-        async def attempt() -> Appointment:
-            guard = begin_reading(self)
+        async def attempt(granted: Granted) -> Appointment:
+            guard = begin_reading(self, granted)
             change = await self.plan_reschedule(
                 event_id, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
             )
@@ -278,13 +281,16 @@ def guard_updates(client: CalendarMethods, precondition: UpdateGuard) -> Update:
     return partial(client._update_guarded, precondition)  # pyright: ignore[reportPrivateUsage] # of this module
 
 
-def begin_reading(client: CalendarMethods) -> Callable[[Change], Update]:
-    """Call this right before a reading; the result turns a change into updates that check against that reading."""
+def begin_reading(client: CalendarMethods, granted: Granted) -> Callable[[Change], Update]:
+    """Call this right before a reading; the result turns a change into updates that check against that reading.
+
+    `granted`: what was approved for this call so far.
+    """
     clock = ReadingClock(asyncio.get_running_loop())
     read_at = clock.now()
 
     def guard(change: Change) -> Update:
         expected = partial(list_expected, change.before, change.updates)
-        return guard_updates(client, UpdateGuard(expected, read_at, clock))
+        return guard_updates(client, UpdateGuard(expected, read_at, clock, granted=granted))
 
     return guard

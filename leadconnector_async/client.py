@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Mapping
 from copy import copy
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, overload
 
 import aiohttp
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, UnsetType, structs
 from yarl import URL
 
 from ._api.request import JsonValue, Query, build_request
@@ -25,6 +24,7 @@ from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
 from ._call.emit import LOGGER, EventEmitter
 from ._call.fence import FencedTransport
+from ._call.gate import GatedPipeline
 from ._call.pipeline import Pipeline
 from ._call.proxy import find_proxy
 from ._call.timeouts import AttemptTimer
@@ -34,43 +34,18 @@ from ._limiter.headers import LocationQuota
 from ._limiter.lane import CLOCK_LAG
 from ._limiter.limiter import Limiter
 from ._secret import Secret, conceal
-from ._validation.settings import check_callback, check_kind, check_line, to_text
-from ._validation.text import show
-from ._version import __version__
+from ._settings import VERSION, Options, Settings, build_headers, check_narrower, check_settings
+from ._validation.settings import check_kind, check_line
+from .access import Access, Approve, check_access
 from .auth import TokenProvider, TokenSource
 from .events import EventHandler
 from .exceptions import ConfigurationError
-from .policy import Priority, RateLimit, RetryPolicy, Timeouts, check_priority
+from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
     from .shared import Shared
 
 T = TypeVar("T")
-
-VERSION: Final = "2021-04-15"
-"""The `Version` header that HighLevel's API reference names [doc]."""
-
-_PLAIN: Final = re.compile(r"[\x20-\x7e]+")
-
-
-class _Settings(Struct, frozen=True, kw_only=True):
-    version: str
-    timeouts: Timeouts
-    retry: RetryPolicy
-    priority: Priority
-    app_info: str | None
-    on_event: EventHandler | None
-
-
-class Options(TypedDict, total=False):
-    """The keyword arguments of `with_options` and `from_env`."""
-
-    version: str
-    timeouts: Timeouts
-    retry: RetryPolicy
-    priority: Priority
-    app_info: str | None
-    on_event: EventHandler | None
 
 
 class LeadConnector(FindingMethods):
@@ -86,7 +61,9 @@ class LeadConnector(FindingMethods):
     credentials and timeouts are not used. Without one, the proxy comes from the environment (`HTTPS_PROXY`,
     `ALL_PROXY`, `NO_PROXY`); plain `http://` never uses a proxy. `shared` names the store through which processes
     share the rate limits of their locations; it is not closed. `app_info` is appended to the User-Agent.
-    `on_event` is called with every `Event`.
+    `on_event` is called with every `Event`. With `access="read"`, every write raises `ReadOnlyError` and nothing is
+    sent. `approve` is an async function that is asked before every write, with a `PendingWrite`; unless it returns
+    `True`, `NotApprovedError` is raised.
 
     Raises `ConfigurationError` for an invalid setting. Use one client per event loop.
     """
@@ -106,6 +83,8 @@ class LeadConnector(FindingMethods):
         session: aiohttp.ClientSession | None = None,
         app_info: str | None = None,
         on_event: EventHandler | None = None,
+        access: Access = "write",
+        approve: Approve | None = None,
     ) -> None:
         given = token if callable(token) else conceal(token)
         address = conceal(base_url)
@@ -116,32 +95,41 @@ class LeadConnector(FindingMethods):
         self._sharing = _check_shared(shared)
         self._shared = _make_parts(TokenSource(given), self._base_url, session, limit, self._sharing)
         self._owner, self._closes_sharing = True, False
-        self._settings = _check_settings(
-            _Settings(
+        self._apply(
+            Settings(
                 version=version,
                 timeouts=Timeouts() if timeouts is None else timeouts,
                 retry=RetryPolicy() if retry is None else retry,
                 priority=priority,
                 app_info=app_info,
                 on_event=on_event,
+                access=access,
+                approve=approve,
             )
         )
-        self._version = self._settings.version
+
+    def _apply(self, settings: Settings) -> None:
+        """Raises `ConfigurationError`."""
+        self._settings = settings = check_settings(settings)
+        self._version, self._access = settings.version, settings.access
         self._pipeline = self._build_pipeline()
 
     @classmethod
     def from_env(cls, **options: Unpack[Options]) -> Self:
-        """Create a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL`, `_SHARED` and `_LOG`.
+        """Create a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL`, `_SHARED`, `_ACCESS` and `_LOG`.
 
-        `LEADCONNECTOR_SHARED` is the URL of a `Shared`, which is closed together with the client.
-        `LEADCONNECTOR_LOG` sets the level of the logger `leadconnector_async`, such as `debug`; log records go to
-        stderr unless the program has configured logging. Raises `ConfigurationError` if the token is missing.
+        `LEADCONNECTOR_ACCESS=read` allows no writes, whatever the argument `access` says. `LEADCONNECTOR_SHARED` is
+        the URL of a `Shared`, which is closed together with the client. `LEADCONNECTOR_LOG` sets the level of the
+        logger `leadconnector_async`, such as `debug`; log records go to stderr unless the program has configured
+        logging. Raises `ConfigurationError` if the token is missing.
         """
         token = Secret(os.environ.get("LEADCONNECTOR_TOKEN", ""))
         if not token:
             raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; set it to the token of the Sub-Account")
         _set_log_level(os.environ.get("LEADCONNECTOR_LOG"))
         url = Secret(os.environ.get("LEADCONNECTOR_SHARED", ""))
+        if check_access(os.environ.get("LEADCONNECTOR_ACCESS") or "write", "LEADCONNECTOR_ACCESS") == "read":
+            options["access"] = "read"
         client = cls(
             token,
             location_id=os.environ.get("LEADCONNECTOR_LOCATION_ID") or None,
@@ -187,13 +175,13 @@ class LeadConnector(FindingMethods):
     def with_options(self, **options: Unpack[Options]) -> Self:
         """Return a light copy with other settings that shares connections, token and limiter.
 
-        Takes `version`, `timeouts`, `retry`, `priority`, `app_info` and `on_event`.
+        Takes `version`, `timeouts`, `retry`, `priority`, `app_info` and `on_event`; also `access="read"`, and
+        `approve` if there is none yet. Raises `ConfigurationError` for a copy that could write more than this one.
         """
+        check_narrower(self._settings, options)
         other = copy(self)
         other._owner = False
-        other._settings = _check_settings(structs.replace(self._settings, **options))
-        other._version = other._settings.version
-        other._pipeline = other._build_pipeline()
+        other._apply(structs.replace(self._settings, **options))
         return other
 
     def for_location(self, location_id: str, token: str | TokenProvider | None = None) -> Self:
@@ -222,6 +210,11 @@ class LeadConnector(FindingMethods):
     def version(self) -> str:
         """The `Version` header of every request."""
         return self._version
+
+    @property
+    def access(self) -> Access:
+        """Whether it may write."""
+        return self._access
 
     @property
     def on_event(self) -> EventHandler | None:
@@ -281,12 +274,21 @@ class LeadConnector(FindingMethods):
         attempts = Attempts(
             self._shared,
             location_id=self._location_id,
-            headers=_build_headers(settings.version, settings.app_info),
+            headers=build_headers(settings.version, settings.app_info),
             timeouts=settings.timeouts,
             emitter=emitter,
             bulk=settings.priority == "bulk",
         )
-        return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, emitter=emitter)
+        if settings.access == "write" and settings.approve is None:
+            return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, emitter=emitter)
+        return GatedPipeline(
+            attempts,
+            location_id=self._location_id,
+            policy=settings.retry,
+            emitter=emitter,
+            access=settings.access,
+            approve=settings.approve,
+        )
 
 
 C = TypeVar("C", bound=LeadConnector)
@@ -325,33 +327,6 @@ def _make_parts(
     transport = FencedTransport(base_url, session, route, shared.membership.clock)
     open_lane = partial(shared.membership.open_lane, shared.app or tokens.client_id)
     return Parts(transport, Limiter(limit, CLOCK_LAG, open_lane), tokens, AttemptTimer())
-
-
-def _check_settings(settings: _Settings) -> _Settings:
-    """Return the settings with plain strings. Raises `ConfigurationError`."""
-    check_kind("timeouts", settings.timeouts, Timeouts)
-    check_kind("retry", settings.retry, RetryPolicy)
-    check_priority(settings.priority)
-    check_callback("on_event", settings.on_event)
-    app_info = None if settings.app_info is None else _check_header("app_info", settings.app_info)
-    return structs.replace(settings, version=_check_header("version", settings.version), app_info=app_info)
-
-
-def _check_header(name: str, value: object) -> str:
-    text = to_text(value)
-    if text is None or not _PLAIN.fullmatch(text) or text != text.strip():
-        raise ConfigurationError(f"{name} is {show(value)}; it must be a single line of ASCII text")
-    return text
-
-
-def _build_headers(version: str, app_info: str | None) -> dict[str, str]:
-    agent = f"leadconnector_async/{__version__}"
-    return {
-        "Version": version,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "User-Agent": f"{agent} {app_info}" if app_info else agent,
-    }
 
 
 def _set_log_level(name: str | None) -> None:

@@ -4,6 +4,8 @@
     ├── ConfigurationError         an invalid setting
     ├── InvalidRequestError        rejected before anything was sent (also a ValueError)
     │   └── PlanError                invalid rows in a plan
+    ├── ReadOnlyError              a write with access="read"; nothing was sent
+    ├── NotApprovedError           a write that approve refused; nothing was sent
     ├── JournalError               the journal of a job could not be read or written
     ├── TransportError             no response: a network or connection failure
     ├── OutcomeUnknownError        a write may or may not have been applied
@@ -165,6 +167,14 @@ class PlanError(InvalidRequestError):
         super().__init__(message)
         self.faults = faults
         self.count = count
+
+
+class ReadOnlyError(LeadConnectorError):
+    """A write with a client that may only read. Nothing was sent. `operation` names it."""
+
+
+class NotApprovedError(LeadConnectorError):
+    """A write that `approve` has refused, or whose `approve` has failed: see `__cause__`. It was not sent."""
 
 
 class JournalError(LeadConnectorError):

@@ -30,7 +30,8 @@ LAYERS = {
         _limiter
         _retry
         _api recurrence
-        _rrule auth policy token_stores
+        _settings
+        _rrule access auth policy token_stores
         _validation
         _files _secret _start _version events exceptions models tokens
     """,
@@ -45,6 +46,7 @@ LAYERS = {
         fields operations statuses
     """,
     "_call": """
+        gate
         pipeline
         attempt steps
         fence state
@@ -185,6 +187,7 @@ AWAITING = {
     "_oauth.refresh",
     "oauth",
     "token_stores",
+    "_call.gate",
     "_call.pipeline",
     "_call.attempt",
     "_call.fence",

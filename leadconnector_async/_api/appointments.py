@@ -41,7 +41,9 @@ def build_update_appointment(event_id: str, update: AppointmentUpdate, version: 
     path = _APPOINTMENT_PATH + encode_id(event_id)
     wire = check_update(update, version)
     read, prove = partial(read_appointment, event_id), partial(_prove_update, event_id, wire)
-    return Request(UPDATE_APPOINTMENT, path, encode(wire), read, None, prove, asked_id=event_id)
+    return Request(
+        UPDATE_APPOINTMENT, path, encode(wire), read, None, prove, asked_id=event_id, changed_id=event_id
+    )
 
 
 def build_get_appointment(event_id: str) -> Request[Appointment]:

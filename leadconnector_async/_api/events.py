@@ -111,7 +111,8 @@ _EMPTY: Final = b"{}"
 def build_delete_event(event_id: str) -> Request[bool]:
     """Check the id. Only a read that shows it as deleted proves the deletion; an error does not."""
     path = DELETE_EVENT.path.format(encode_id(event_id))
-    return Request(DELETE_EVENT, path, _EMPTY, read_verdict, None, partial(_prove_deletion, event_id))
+    prove = partial(_prove_deletion, event_id)
+    return Request(DELETE_EVENT, path, _EMPTY, read_verdict, None, prove, changed_id=event_id)
 
 
 def build_list_events(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -24,6 +24,10 @@ BACK_TO_BACK: Final = 1.0
 """Maximum age, in seconds, where every write has its own GET right before it."""
 MOST_READINGS: Final = 5
 """How often an appointment is read for one write: after each reading, the write may have to wait too long."""
+
+
+Granted: TypeAlias = dict[tuple[str, bytes | None], Appointment]
+"""Writes that were approved, by path and body, and how the appointment was then."""
 
 
 class StaleReadingError(PreconditionFailedError):
@@ -65,6 +69,8 @@ class UpdateGuard(Struct):
     clock: ReadingClock
     max_age: float = MAX_READING_AGE
     """Seconds."""
+    granted: Granted = {}
+    """What was approved for this call already."""
 
     def now(self) -> float:
         """The time by its clock, taken before the appointment is read again."""

@@ -55,6 +55,8 @@ class Request(Struct, Generic[T], frozen=True):
     """It is one of the API's operations, so the shape of its response is known."""
     asked_id: str = ""
     """The id that its response should show; empty if there is none."""
+    changed_id: str = ""
+    """The event that it changes or deletes and that can be read; empty if there is none."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation.method} {self.path}>"

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from rich.text import Text
 
+from .._api.precondition import Granted
 from .._methods import begin_reading
 from ..client import LeadConnector
 from ..exceptions import InvalidRequestError, RowFault, explain
@@ -227,8 +228,8 @@ async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
     return await retry_stale(partial(_read_and_change, client, row))
 
 
-async def _read_and_change(client: LeadConnector, row: PlanRow) -> Appointment:
-    guard = begin_reading(client)
+async def _read_and_change(client: LeadConnector, row: PlanRow, granted: Granted) -> Appointment:
+    guard = begin_reading(client, granted)
     found = await client.get_appointment(row.event_id)
     rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
     finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)

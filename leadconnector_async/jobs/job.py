@@ -20,6 +20,7 @@ from .._api.precondition import ReadingClock
 from .._files import close_lock
 from .._validation.settings import check_callback, check_count, check_kind, check_line, check_path
 from .._validation.text import escape
+from ..access import check_may_write
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from .eta import ReadingLog, forecast_location
@@ -220,7 +221,9 @@ class BulkJob:
 
         A failed row does not stop the others. `JobSummary` has the row states, and why the job stopped early.
         Raises `PlanError` as `prepare` does, and `JournalError` when the journal fails: nothing more is sent then.
+        Raises `ReadOnlyError` at once if the client may only read.
         """
+        check_may_write(self._client.access, "BulkJob.run")
         if limit is not None:
             check_count("limit", limit, 0)
         check_callback("on_outcome", on_outcome, optional=False)

@@ -13,12 +13,14 @@ from functools import partial
 
 from msgspec import structs
 
+from .._api.precondition import Granted
 from .._api.readback import name_other_location
 from .._methods import begin_reading
 from .._validation.settings import check_callback, check_count, check_flag, check_kind, check_line
 from .._validation.text import shorten
+from ..access import check_may_write
 from ..client import LeadConnector
-from ..exceptions import LeadConnectorError, PreconditionFailedError, RowFault, explain
+from ..exceptions import LeadConnectorError, NotApprovedError, PreconditionFailedError, RowFault, explain
 from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
 from .plan.rows import PlanRow
@@ -60,9 +62,10 @@ async def update_many(
     in `contextlib.aclosing`, or call `aclose()`: no further row starts, and it returns when the rows in flight have
     finished. A second cancellation ends it at once; rows whose write was sent are reported as `unknown`.
 
-    Raises only what `rows` or `on_outcome` raises, and `ConfigurationError`.
+    Raises only what `rows` or `on_outcome` raises, `ConfigurationError`, and `ReadOnlyError` at once.
     """
     check_kind("client", client, LeadConnector)
+    check_may_write(client.access, "update_many")
     check_count("concurrency", concurrency, 1, MOST_AT_ONCE)
     check_flag("keep", keep)
     check_flag("allow_past", allow_past)
@@ -194,8 +197,10 @@ class _Changer:
             return "applied", name_other_location(shown, client.location_id) or "", shown.id
         return await retry_stale(partial(self._read_and_send, client, row))
 
-    async def _read_and_send(self, client: LeadConnector, row: PlanRow) -> tuple[RowState, str, str | None]:
-        guard = begin_reading(client)
+    async def _read_and_send(
+        self, client: LeadConnector, row: PlanRow, granted: Granted
+    ) -> tuple[RowState, str, str | None]:
+        guard = begin_reading(client, granted)
         found = await client.get_appointment(row.event_id)
         wanted = Wanted(row.update, row.shift, row.timezone, row.before)
         rules = structs.replace(self._rules, location_id=client.location_id)
@@ -219,7 +224,7 @@ def classify_failure(error: BaseException, *, sent: bool) -> tuple[RowState, str
     reason = " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])
     if error.outcome != "not_applied":
         return error.outcome, reason
-    return "skipped" if isinstance(error, PreconditionFailedError) else "failed", reason
+    return "skipped" if isinstance(error, PreconditionFailedError | NotApprovedError) else "failed", reason
 
 
 def _is_cancelled() -> bool:

@@ -66,7 +66,7 @@ ROW_STATES: Final[Mapping[RowState, StateKind]] = {
         to_retry=True,
     ),
     "skipped": StateKind(
-        meaning="left out because of a conflict, or because somebody else has changed the appointment",
+        meaning="left out: a conflict, somebody else has changed the appointment, or it was not approved",
         words="skipped",
         result="not changed",
         to_retry=True,

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import structs
 
-from .._api.precondition import MOST_READINGS, StaleReadingError
+from .._api.precondition import MOST_READINGS, Granted, StaleReadingError
 from .._api.readback import compare_update, name_other_location
 from .._api.validate import check_changes, check_update
 from .._validation.arguments import check_choice, refuse
@@ -105,14 +105,16 @@ async def carry_out(
     return await _verify(client, event_id, planned) if verify else shown
 
 
-async def retry_stale(attempt: Callable[[], Awaitable[T]]) -> T:
+async def retry_stale(attempt: Callable[[Granted], Awaitable[T]]) -> T:
     """Read, then write; both again if the reading was too old by the time the write could be sent.
 
-    Raises what `attempt` raises, and `PreconditionFailedError` if every reading was too old.
+    `attempt` is given what was approved for earlier ones. Raises what it raises, and `PreconditionFailedError` if
+    every reading was too old.
     """
+    granted: Granted = {}
     for remaining in reversed(range(MOST_READINGS)):
         try:
-            return await attempt()
+            return await attempt(granted)
         except StaleReadingError as error:
             if not remaining or error.outcome != "not_applied":
                 raise

@@ -38,6 +38,7 @@ from ...client import LeadConnector
 from ...exceptions import (
     InvalidEventError,
     LeadConnectorError,
+    NotApprovedError,
     NotFoundError,
     PreconditionFailedError,
     SlotUnavailableError,
@@ -176,7 +177,8 @@ def _classify_failed_write(one: Execution, error: LeadConnectorError) -> Step | 
     if isinstance(error, SlotUnavailableError) and one.step == "send":
         one.conflict = error
         return "look_back" if one.metrics.repeated else _resolve_conflict(one, error)
-    return build_result(one.row, one.metrics, "failed", _explain(error), error)
+    state: RowState = "skipped" if isinstance(error, NotApprovedError) else "failed"
+    return build_result(one.row, one.metrics, state, _explain(error), error)
 
 
 def _resolve_conflict(one: Execution, error: SlotUnavailableError) -> Step | Result | Postponed:
