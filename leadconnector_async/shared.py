@@ -7,6 +7,7 @@ from typing import Self, cast
 
 from ._secret import Secret, conceal
 from ._sharing.crypto import check_key
+from ._sharing.keys import KeyStore
 from ._sharing.membership import Membership
 from ._sharing.sqlite import SQLiteStore
 from ._sharing.store import Store
@@ -43,6 +44,7 @@ class Shared:
         self._store = _make_store(self._address)
         self._tokens: SQLTokenStore | RedisTokenStore | None = None
         self._membership = Membership(self._store, self._address.shown)
+        self._keys: KeyStore | None = None
 
     def __repr__(self) -> str:
         address: StoreAddress | None = vars(self).get("_address")  # incomplete while a setting is refused
@@ -76,6 +78,13 @@ class Shared:
         return self._store
 
     @property
+    def keys(self) -> KeyStore:
+        """The keys of callers, in the same store. For this library."""
+        if self._keys is None:
+            self._keys = _make_keys(self._address)
+        return self._keys
+
+    @property
     def membership(self) -> Membership:
         """How this process appears to the others. For this library."""
         return self._membership
@@ -102,8 +111,8 @@ class Shared:
     async def migrate(self) -> None:
         """Create the store's tables, or upgrade them to this version. Only one process at a time does so.
 
-        Needed once for Postgres, and again after an update that says so; SQLite creates its file by itself, and
-        Redis needs nothing. Raises `ConfigurationError` and `StoreUnavailableError`.
+        Needed once for Postgres, and for Postgres and SQLite after an update that says so; SQLite creates a new
+        file by itself, and Redis needs nothing. Raises `ConfigurationError` and `StoreUnavailableError`.
         """
         await self._store.migrate()
 
@@ -121,6 +130,8 @@ class Shared:
         """
         await self._membership.close()
         await self._store.aclose()
+        if self._keys is not None:
+            await self._keys.aclose()
         if self._tokens is not None:
             await self._tokens.aclose()
 
@@ -143,3 +154,20 @@ def _make_store(address: StoreAddress) -> Store:
         if error.name not in DRIVERS:
             raise
     raise explain_missing_driver(address)
+
+
+def _make_keys(address: StoreAddress) -> KeyStore:
+    """Connects to nothing yet; its driver is imported already."""
+    match address.kind:
+        case "sqlite":
+            from ._sharing.sqlite_keys import SQLiteKeys  # noqa: PLC0415 - most programs use no keys
+
+            return SQLiteKeys(address.path)
+        case "postgresql":
+            from .integrations.postgres_keys import PostgresKeys  # noqa: PLC0415 - as above
+
+            return PostgresKeys(address)
+        case "redis":
+            from .integrations.redis_keys import RedisKeys  # noqa: PLC0415 - as above
+
+            return RedisKeys(address)

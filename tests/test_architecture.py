@@ -75,8 +75,8 @@ LAYERS = {
         membership
         exchanger
         budget presence
-        exchange leases sqlite_tokens token_store
-        clock lock_files members sqlite statements
+        exchange leases sqlite_keys sqlite_tokens token_store
+        clock keys lock_files members sqlite statements
         connection crypto fair mounts slots url
         state store
     """,
@@ -99,7 +99,7 @@ LAYERS = {
         streams
     """,
     "integrations": """
-        postgres_tokens redis_tokens
+        postgres_keys postgres_tokens redis_keys redis_tokens
         postgres redis
     """,
     "jobs": """
@@ -170,6 +170,8 @@ LAYERS = {
 OPENED_LAZILY = {
     ("shared", "integrations.postgres"),
     ("shared", "integrations.redis"),
+    ("shared", "integrations.postgres_keys"),
+    ("shared", "integrations.redis_keys"),
     ("shared_tokens", "integrations.postgres_tokens"),
     ("shared_tokens", "integrations.redis_tokens"),
 }
@@ -197,8 +199,10 @@ AWAITING = {
     "_limiter.lane",
     "_sharing.connection",
     "_sharing.exchanger",
+    "_sharing.keys",
     "_sharing.membership",
     "_sharing.sqlite",
+    "_sharing.sqlite_keys",
     "_sharing.sqlite_tokens",
     "_sharing.store",
     "_sharing.token_store",

@@ -19,9 +19,8 @@ from .exchanger import Exchanger, Link, StoreHealth
 from .leases import Leases
 from .presence import Presence
 from .state import Limits
-from .store import Store
+from .store import PRIVATE_APP, Store
 
-_PRIVATE_APP: Final = "pit"
 _GOODBYE_SECONDS: Final = 1.0
 
 
@@ -120,7 +119,7 @@ class Membership:
         loop: asyncio.AbstractEventLoop,
     ) -> Lane:
         """The lane of a location, one for all clients in this loop. Without an `app`, that of private tokens."""
-        return self._find_member(loop).find_lane(f"{app or _PRIVATE_APP}/{location_id or ''}", limit, lag)
+        return self._find_member(loop).find_lane(f"{app or PRIVATE_APP}/{location_id or ''}", limit, lag)
 
     async def leave(self, lanes: Iterable[Lane]) -> None:
         """Say goodbye for these lanes, within a second. Their loop may be that of another thread."""

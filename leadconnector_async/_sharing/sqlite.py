@@ -29,20 +29,22 @@ from .url import StoreAddress
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _APPLICATION: Final = 0x6C656164
 """`PRAGMA application_id`: the file is a store of this library."""
 _TABLES: Final = f"""
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS leadconnector_states (
     key TEXT PRIMARY KEY, version TEXT NOT NULL, content BLOB NOT NULL, kept_until REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS leadconnector_tokens (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS leadconnector_boots (name TEXT PRIMARY KEY, began REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS leadconnector_keys (
+    key TEXT PRIMARY KEY, version TEXT NOT NULL, content BLOB NOT NULL, kept_until REAL NOT NULL
+);
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
 """
+"""All tables of this version: what a version adds to them is added to an older file by the same statements."""
 _READ: Final = "SELECT version, content FROM leadconnector_states WHERE key = ?"
 _ADD: Final = """
 INSERT INTO leadconnector_states (version, content, kept_until, key) VALUES (?, ?, ?, ?)
@@ -92,6 +94,9 @@ class SQLiteFile:
 
         Each statement is committed by itself, unless the work begins a transaction.
         """
+        return await self._call(lambda: work(self._find_connection()), seconds)
+
+    async def _call(self, work: Callable[[], T], seconds: float) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
@@ -99,6 +104,10 @@ class SQLiteFile:
         except TimeoutError:
             name = escape(self._path)
             raise StoreUnavailableError(f"{name} could not be used within {seconds:g} s") from None
+
+    async def migrate(self) -> None:
+        """Create the tables of this version in a new file or an older one; a newer one stays as it is."""
+        await self._call(self._migrate, STORE_SECONDS)
 
     async def aclose(self) -> None:
         """Close the file. The next use opens it again."""
@@ -117,10 +126,10 @@ class SQLiteFile:
             self._thread = ThreadPoolExecutor(1, "leadconnector-sqlite")
         return self._thread
 
-    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _work(self, work: Callable[[], T]) -> T:
         fault: LeadConnectorError
         try:
-            return work(self._find_connection())
+            return work()
         except (sqlite3.Error, OSError) as error:
             fault = self._explain(error)
         self._close()
@@ -143,16 +152,27 @@ class SQLiteFile:
         return self._connection
 
     def _check_tables(self, connection: sqlite3.Connection) -> None:
-        """Create the tables in a new file."""
+        """Create the tables in a new file; in an older one only `migrate` does."""
         found = _get_number(connection, "user_version")
         if found == 0 and _get_number(connection, "schema_version") == 0:
-            connection.executescript(_TABLES)
-            found = _get_number(connection, "user_version")
-        name = escape(self._path)
-        if _get_number(connection, "application_id") != _APPLICATION:
-            raise ConfigurationError(f"{name} is a database of another program; choose another file")
-        if fault := find_version_fault(name, found, SCHEMA_VERSION):
+            _create_tables(connection)
+        self._check_application(connection)
+        if fault := find_version_fault(escape(self._path), _get_number(connection, "user_version"), SCHEMA_VERSION):
             raise ConfigurationError(fault)
+
+    def _check_application(self, connection: sqlite3.Connection) -> None:
+        if _get_number(connection, "application_id") != _APPLICATION:
+            raise ConfigurationError(f"{escape(self._path)} is a database of another program; choose another file")
+
+    def _migrate(self) -> None:
+        check_file(self._path)
+        connection = _connect(self._path, self._synchronous, self._busy_seconds)
+        try:
+            if _get_number(connection, "schema_version"):
+                self._check_application(connection)
+            _create_tables(connection)
+        finally:
+            connection.close()
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -210,7 +230,8 @@ class SQLiteStore:
         return await self._file.run(work)
 
     async def migrate(self) -> None:
-        """Create the file and its tables."""
+        """Create the file and its tables, or add what this version has to them."""
+        await self._file.migrate()
         await self.check()
 
     async def check(self) -> None:
@@ -292,6 +313,19 @@ def _connect(path: str, synchronous: str, busy_seconds: float) -> sqlite3.Connec
         connection.close()
         raise
     return connection
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    """In one transaction; another process that does the same waits."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _get_number(connection, "user_version") < SCHEMA_VERSION:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
 
 
 def _get_number(connection: sqlite3.Connection, name: str) -> int:

@@ -14,6 +14,7 @@ from ..exceptions import StoreUnavailableError
 
 __all__ = [
     "MISSING",
+    "PRIVATE_APP",
     "RELEASE_SECONDS",
     "STORE_SECONDS",
     "TOKEN_SECONDS",
@@ -23,6 +24,8 @@ __all__ = [
     "make_version",
 ]
 
+PRIVATE_APP: Final = "pit"
+"""The app of private tokens."""
 MISSING: Final = ""
 """The version of a state that does not exist."""
 STORE_SECONDS: Final = 1.0

@@ -49,6 +49,12 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     );
     INSERT INTO leadconnector_states VALUES ('emptied', 'never', '0', 'infinity');
     """,
+    # Logged: what a caller's key means must outlive a crash of the server.
+    """
+    CREATE TABLE leadconnector_keys (
+        key text PRIMARY KEY, version text NOT NULL, content bytea NOT NULL, kept_until timestamptz NOT NULL
+    );
+    """,
 )
 _GET_VERSION: Final = "SELECT max(version) FROM leadconnector_schema"
 _READ: Final = """

@@ -56,7 +56,7 @@ async def test_many_migrate_at_once(postgres_url: str) -> None:
     async with Shared(postgres_url) as shared:
         await add(shared.store, 1)
     with psycopg.connect(postgres_url) as connection:
-        assert connection.execute("SELECT version FROM leadconnector_schema").fetchall() == [(1,)]
+        assert connection.execute("SELECT version FROM leadconnector_schema").fetchall() == [(1,), (2,)]
 
 
 async def test_a_migration_waits_for_another_one(postgres_url: str) -> None:
@@ -96,12 +96,12 @@ async def test_a_migration_that_is_cancelled_leaves_nothing_half_done(postgres_u
     ("change", "message"),
     [
         (
-            "INSERT INTO leadconnector_schema VALUES (2)",
-            "version 2, and this version of the library uses version 1",
+            "INSERT INTO leadconnector_schema VALUES (3)",
+            "version 3, and this version of the library uses version 2",
         ),
         (
-            "UPDATE leadconnector_schema SET version = 0",
-            "version 0, older than version 1; run: leadconnector shared",
+            "DELETE FROM leadconnector_schema WHERE version = 2",
+            "version 1, older than version 2; run: leadconnector shared",
         ),
         ("DELETE FROM leadconnector_schema", "has no tables yet; run: leadconnector shared migrate URL"),
         ("DROP TABLE leadconnector_schema", "has no tables yet; run: leadconnector shared migrate URL"),
@@ -119,7 +119,7 @@ async def test_tables_of_another_version_are_refused(postgres_url: str, change: 
 async def test_a_newer_version_is_not_migrated_back(postgres_url: str) -> None:
     """By a process that was not updated yet."""
     await migrate(postgres_url)
-    execute(postgres_url, "INSERT INTO leadconnector_schema VALUES (2)")
+    execute(postgres_url, "INSERT INTO leadconnector_schema VALUES (3)")
     with pytest.raises(ConfigurationError, match="install the version that migrated it, or a newer one"):
         await migrate(postgres_url)
 
@@ -148,7 +148,7 @@ async def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     """As for Postgres."""
     url = f"sqlite:///{tmp_path}/shared.db"
     await migrate(url)
-    for version, message in [(2, "install the version that migrated it"), (0, "older than version 1")]:
+    for version, message in [(3, "install the version that migrated it"), (1, "older than version 2")]:
         with sqlite3.connect(tmp_path / "shared.db", isolation_level=None) as connection:
             connection.execute(f"PRAGMA user_version = {version}")
         connection.close()
