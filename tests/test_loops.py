@@ -22,6 +22,7 @@ T = TypeVar("T")
 HERE = Path(__file__).parent
 PACKAGE = Path(leadconnector_async.__file__).parent
 IN_VIRTUAL_TIME = {
+    "call/test_approval_time.py",
     "call/test_attempt.py",
     "call/test_timeouts.py",
     "limiter/test_limiter.py",
