@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar, Unpack
 
-from msgspec import structs
-
 from ._api.appointments import build_create_appointment, build_get_appointment, build_update_appointment
 from ._api.block_slots import build_create_block_slot, build_update_block_slot
 from ._api.calendars import build_get_calendar, build_list_calendars
@@ -68,8 +66,8 @@ class CalendarMethods:
     async def _update_guarded(
         self, precondition: UpdateGuard, event_id: str, update: AppointmentUpdate
     ) -> Appointment:
-        request = build_update_appointment(event_id, update, self._version)
-        return (await self._pipeline.call(structs.replace(request, precondition=precondition))).value
+        request = build_update_appointment(event_id, update, self._version, precondition)
+        return (await self._pipeline.call(request)).value
 
     async def reschedule_appointment(
         self,

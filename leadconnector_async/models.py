@@ -67,7 +67,7 @@ class AppointmentFields(Struct, frozen=True, kw_only=True, rename="camel"):
     applies it only together with `ignore_free_slot_validation=True`."""
 
 
-class AppointmentUpdate(AppointmentFields, frozen=True, kw_only=True):
+class AppointmentUpdate(AppointmentFields, frozen=True, kw_only=True, gc=False):
     """The payload of `update_appointment`.
 
     Every field is optional. A field that is left out is not sent; an explicit `False` or `None` is. Times are aware

@@ -14,7 +14,16 @@ from .errors import UNREADABLE
 from .operations import EVENTS, creates, reads, updates
 from .payloads import MisspeltStatus, WireUpdate
 from .readback import compare_update
-from .request import Proof, Request, appointment_reader, decode_appointment, encode, encode_id, encode_payload
+from .request import (
+    Guard,
+    Proof,
+    Request,
+    appointment_reader,
+    decode_appointment,
+    encode,
+    encode_id,
+    encode_payload,
+)
 from .validate import check_create, check_update
 
 _APPOINTMENTS: Final = f"{EVENTS}/appointments"
@@ -36,13 +45,23 @@ _APPOINTMENT_PATH: Final = GET_APPOINTMENT.path.format("")
 """The update uses the same path."""
 
 
-def build_update_appointment(event_id: str, update: AppointmentUpdate, version: str = "") -> Request[Appointment]:
+def build_update_appointment(
+    event_id: str, update: AppointmentUpdate, version: str = "", precondition: Guard[Appointment] | None = None
+) -> Request[Appointment]:
     """Check and encode an update. Raises `InvalidRequestError`."""
     path = _APPOINTMENT_PATH + encode_id(event_id)
     wire = check_update(update, version)
     read, prove = partial(read_appointment, event_id), partial(_prove_update, event_id, wire)
     return Request(
-        UPDATE_APPOINTMENT, path, encode(wire), read, None, prove, asked_id=event_id, changed_id=event_id
+        UPDATE_APPOINTMENT,
+        path,
+        encode(wire),
+        read,
+        None,
+        prove,
+        precondition,
+        asked_id=event_id,
+        changed_id=event_id,
     )
 
 

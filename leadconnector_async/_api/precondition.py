@@ -42,15 +42,15 @@ class ReadingClock:
     sleeps for eight hours, it follows the wall clock.
     """
 
-    __slots__ = ("_lead", "_loop")
+    __slots__ = ("_lead", "_read_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._read_loop = loop.time
         self._lead = time.time() - loop.time()
 
     def now(self) -> float:
         """About the current time, in seconds since the epoch; never decreases."""
-        elapsed = self._loop.time()
+        elapsed = self._read_loop()
         self._lead = max(self._lead, time.time() - elapsed)
         return elapsed + self._lead
 

@@ -279,6 +279,8 @@ class Attempts:
     async def _wait_for_slot(
         self, call: CallState[T], lane: Lane, loop: asyncio.AbstractEventLoop, *, returned: bool = False
     ) -> Ticket | Failure:
+        if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
+            return Failure(stale, "final")  # it has to be read again, so the wait would be in vain
         began = loop.time()
         ticket = await lane.take(bulk=self._bulk, deadline=call.deadline, returned=returned)
         if not isinstance(ticket, Ticket):

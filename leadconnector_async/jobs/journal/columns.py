@@ -4,27 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ..._api.fields import SHOWN
-from ..._api.payloads import WireUpdate
 from ..._validation.text import show
 from ...models import Appointment, AppointmentUpdate
 from ...reschedule.plan import Difference
 
+
+class _StoredUpdate(AppointmentUpdate, frozen=True, kw_only=True, gc=False):
+    """An update as it was planned: its times are datetimes, so that each is decoded in one step."""
+
+    start_time: datetime | None | UnsetType = UNSET
+    end_time: datetime | None | UnsetType = UNSET
+
+
 _KEPT: Final = ("id", *SHOWN, "is_recurring", "master_event_id", "deleted")
-_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Appointment)}
-_encode: Final = msgspec.json.Encoder().encode
+_get_kept: Final = attrgetter(*_KEPT)
+_Found: Final = msgspec.defstruct(
+    "_Found", [(name, object, None) for name in _KEPT], rename="camel", omit_defaults=True, gc=False
+)
+"""An appointment as it is stored: without the fields that it does not show."""
+_encoder: Final = msgspec.json.Encoder()
+_encode: Final = _encoder.encode
 _decode_found: Final = msgspec.json.Decoder(Appointment).decode
-_decode_updates: Final = msgspec.json.Decoder(list[WireUpdate]).decode
+_decode_updates: Final = msgspec.json.Decoder(tuple[_StoredUpdate, ...]).decode
 _decode_differences: Final = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 
 
-def encode_found(event: Appointment) -> bytes:
+def encode_found(event: Appointment) -> bytearray:
     """An appointment, without the fields that it does not show."""
-    return _encode({_NAMES[name]: value for name in _KEPT if (value := getattr(event, name)) is not None})
+    content = bytearray()
+    _encoder.encode_into(_Found(*_get_kept(event)), content)
+    return content
 
 
 def decode_found(content: bytes | None) -> Appointment:
@@ -45,9 +61,7 @@ def encode_updates(updates: Iterable[AppointmentUpdate]) -> bytes:
 
 def decode_updates(content: bytes | None) -> tuple[AppointmentUpdate, ...]:
     """The updates planned for a row; none for `None`."""
-    if content is None:
-        return ()
-    return tuple(AppointmentUpdate(**msgspec.structs.asdict(one)) for one in _decode_updates(content))
+    return () if content is None else _decode_updates(content)
 
 
 def encode_differences(differences: Iterable[Difference]) -> bytes:

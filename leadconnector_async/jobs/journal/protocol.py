@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-Value: TypeAlias = None | int | float | str | bytes
+Value: TypeAlias = None | int | float | str | bytes | bytearray
 Record: TypeAlias = tuple[Value, ...]
 RowT = TypeVar("RowT", bound=Struct)
 

@@ -33,8 +33,10 @@ _FINISH: Final = """
     ON CONFLICT (number) DO UPDATE SET
         state = excluded.state, done_at = excluded.done_at, seconds = excluded.seconds,
         attempts = rows.attempts + excluded.attempts, repeated = rows.repeated | excluded.repeated,
-        reason = excluded.reason, trace_id = excluded.trace_id, shown = excluded.shown, new_id = excluded.new_id
+        reason = excluded.reason, trace_id = NULLIF(excluded.trace_id, ''), shown = excluded.shown,
+        new_id = NULLIF(excluded.new_id, '')
 """
+"""Strings are bound as they are; for `None` and bytes, Python's module looks for an adapter first, each time."""
 _FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '')"
 _GIVE_BACK: Final = "UPDATE rows SET state = 'pending' WHERE number = ? AND state = 'sent'"
 _PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ?"
@@ -186,9 +188,9 @@ def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: 
         outcome.attempts,
         int(outcome.repeated),
         outcome.reason,
-        outcome.trace_id,
+        outcome.trace_id or "",
         None if shown is None else encode_found(shown),
-        outcome.new_event_id,
+        outcome.new_event_id or "",
     )
     return Entry(_FINISH, record, _FINISHED)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Final, TypeVar
@@ -171,5 +171,10 @@ def _write_together(journal: Journal, statement: str, values: str, records: list
     while first < len(records):
         size = min(_MOST_TOGETHER, 1 << (len(records) - first).bit_length() - 1)
         together = records[first : first + size]
-        journal.write(statement.format(values=", ".join([values] * size)), chain.from_iterable(together))
+        journal.write(_repeat_values(statement, values, size), chain.from_iterable(together))
         first += size
+
+
+@lru_cache(maxsize=64)
+def _repeat_values(statement: str, values: str, size: int) -> str:
+    return statement.format(values=", ".join([values] * size))

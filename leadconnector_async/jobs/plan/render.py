@@ -55,7 +55,7 @@ def _render_shift(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dic
     if wanted.shift is None:
         return {}
     for update in reversed(updates):
-        if isinstance(update.start_time, str) and isinstance(update.end_time, str):
+        if isinstance(update.start_time, datetime) and isinstance(update.end_time, datetime):
             return {"start_time": update.start_time, "end_time": update.end_time}
     values: dict[str, object] = {"shift": str(wanted.shift) if _can_be_said(wanted.shift) else ""}
     return values if wanted.timezone is None else values | {"timezone": wanted.timezone}

@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Coroutine
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -242,9 +243,9 @@ class RowExecutor:
         one = self._build(row, metrics, parking)
         return await self._carry_out(one, choose_first(one, time.time()))
 
-    async def send(self, row: OpenRow, metrics: RowMetrics) -> Ending:
+    def send(self, row: OpenRow, metrics: RowMetrics) -> Coroutine[object, object, Ending]:
         """Send a row whose intent is on disk; its appointment is read again where the reading is too old."""
-        return await self._carry_out(self._build(row, metrics), "send")
+        return self._carry_out(self._build(row, metrics), "send")
 
     async def restore(self, row: OpenRow, metrics: RowMetrics, result: Result) -> Result:
         """Move an appointment back that was parked for a row which has failed or was skipped."""
@@ -259,15 +260,9 @@ class RowExecutor:
 
     def _build(self, row: OpenRow, metrics: RowMetrics, parking: tuple[AppointmentUpdate, ...] = ()) -> Execution:
         """`parking`: what has moved its appointment out of the way."""
-
-        def list_looks() -> list[Appointment]:
-            before = row.before
-            parked = [show_sent(before, parking[-1])] if parking else []
-            return [look for one in (before, *parked) for look in list_expected(one, row.updates)]
-
         max_age = self._options.max_reading_age
         read_at = row.read_at if max_age > 0 else -math.inf
-        guard = UpdateGuard(list_looks, read_at, self._clock, max_age or BACK_TO_BACK)
+        guard = UpdateGuard(partial(_list_looks, row, parking), read_at, self._clock, max_age or BACK_TO_BACK)
         return Execution(row, metrics, self._options, self._version, guard)
 
     async def _carry_out(self, one: Execution, step: Step | Ending) -> Ending:
@@ -291,23 +286,20 @@ class RowExecutor:
 
     async def _request(self, one: Execution) -> Reading | Appointment | LeadConnectorError:
         try:
-            if one.step in ("send", "force"):
-                return await self._send(one)
+            if one.step == "send":
+                return await self._send(one, one.row)
+            if one.step == "force":
+                *others, last = one.row.updates
+                forced = structs.replace(last, ignore_free_slot_validation=True)
+                return await self._send(one, structs.replace(one.row, updates=(*others, forced)))
             read_at = self._clock.now()
             return Reading(await self._client.get_appointment(one.row.event_id), read_at, time.time())
         except LeadConnectorError as error:
             return error
 
-    async def _send(self, one: Execution) -> Appointment | StaleReadingError:
-        """Checked here too: a row that has to be read again need not wait for a slot of the limiter first."""
-        if (stale := one.guard.check_age()) is not None:
-            return stale
-        row = one.row
-        if one.step == "force":
-            *others, last = row.updates
-            row = structs.replace(row, updates=(*others, structs.replace(last, ignore_free_slot_validation=True)))
+    def _send(self, one: Execution, row: OpenRow) -> Coroutine[object, object, Appointment]:
         send = guard_updates(self._client, one.guard)
-        return await carry_out(self._client, row, verify=self._options.verify, send=send)
+        return carry_out(self._client, row, verify=self._options.verify, send=send)
 
     async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
         """Unless somebody else has moved it since. Returns a sentence for the row's reason."""
@@ -331,6 +323,13 @@ class RowExecutor:
         except LeadConnectorError as error:
             return f"Its appointment was moved out of the way first, and could not be moved back: {error.args[0]}"
         return "Its appointment was moved out of the way first, and then back."
+
+
+def _list_looks(row: OpenRow, parking: tuple[AppointmentUpdate, ...]) -> list[Appointment]:
+    """How an appointment can look if nobody else has changed it."""
+    before = row.before
+    parked = [show_sent(before, parking[-1])] if parking else []
+    return [look for one in (before, *parked) for look in list_expected(one, row.updates)]
 
 
 def _list_switches(row: OpenRow) -> Changes:

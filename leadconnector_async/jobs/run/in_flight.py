@@ -15,6 +15,7 @@ from ...events import Event, EventHandler, Paused, RequestFailed, RequestSent, R
 from ..journal.rows import OpenRow
 
 _WRITE: Final = "update_appointment"
+_REQUESTS: Final = (RequestSent, ResponseReceived, RequestFailed)
 _PAUSES: Final = (Paused, Resumed)
 _SHORTEST: Final = 0.0001
 """What 0 s on a loop whose clock counts in milliseconds is rounded up to; a row without a response has 0."""
@@ -58,9 +59,10 @@ def listen(
     """An event handler that keeps `ROW_METRICS` up to date; `also` receives every event as well."""
 
     def handle(event: Event) -> None:
-        if (metrics := ROW_METRICS.get()) is not None:
-            _record(metrics, event)
-        if isinstance(event, _PAUSES):
+        if isinstance(event, _REQUESTS):
+            if (metrics := ROW_METRICS.get()) is not None:
+                _record(metrics, event)
+        elif isinstance(event, _PAUSES):
             kind = "paused" if isinstance(event, Paused) else "resumed"
             record_moment(Moment(clock(), location, kind, event.seconds))
         if also is not None:
@@ -69,20 +71,18 @@ def listen(
     return handle
 
 
-def _record(metrics: RowMetrics, event: Event) -> None:
-    match event:
-        case RequestSent(operation=operation):
-            metrics.requests += 1
-            if operation == _WRITE:
-                metrics.sent = True
-                metrics.repeated |= metrics.doubtful
-        case ResponseReceived(operation=operation, seconds=seconds, status=status):
-            metrics.seconds = max(seconds, _SHORTEST)
-            metrics.doubtful |= operation == _WRITE and find_traits(status).is_ambiguous
-        case RequestFailed(operation=operation, sent=sent):
-            metrics.doubtful |= operation == _WRITE and sent
-        case _:
-            pass
+def _record(metrics: RowMetrics, event: RequestSent | ResponseReceived | RequestFailed) -> None:
+    writes = event.operation == _WRITE
+    if isinstance(event, RequestSent):
+        metrics.requests += 1
+        if writes:
+            metrics.sent = True
+            metrics.repeated |= metrics.doubtful
+    elif isinstance(event, ResponseReceived):
+        metrics.seconds = max(event.seconds, _SHORTEST)
+        metrics.doubtful |= writes and find_traits(event.status).is_ambiguous
+    else:
+        metrics.doubtful |= writes and event.sent
 
 
 RowPhase: TypeAlias = Literal[
