@@ -425,7 +425,9 @@ async def call(entry: Entry, wrong: dict[str, Callable[[], object]], folder: Pat
 
 
 def raises_itself(name: str, value: object) -> bool:
-    """What a listener of the user's raises is the user's own."""
+    """What a listener of the user's raises, or what rows come from, is the user's own."""
+    if name in ("lines", "rows"):
+        return isinstance(value, Hostile)
     return name.startswith("on_") and callable(value) and value is not async_function
 
 
