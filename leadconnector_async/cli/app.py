@@ -25,6 +25,8 @@ account, `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic` reads `LEADCONNECT
 Processes that share a store keep one rate limit together: set `LEADCONNECTOR_SHARED` to its URL,
 `LEADCONNECTOR_SHARED_FILE` to a file that contains the URL, or `LEADCONNECTOR_SHARED_COMMAND` to a command that
 prints it. `LEADCONNECTOR_KEY` encrypts tokens there.
+
+`LEADCONNECTOR_ACCESS=read`, or `--read-only`, refuses every change before anything is sent.
 """
 _MOST_SHOWN: Final = 2000
 """Characters of an error: an argument can be as long as a shell allows."""

@@ -37,7 +37,7 @@ AllowPlaintext = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Account:
-    """Whose calendar, and what is shared with other processes."""
+    """Whose calendar, what is shared with other processes, and whether anything may be changed."""
 
     profile: Profile = None
     shared: Annotated[
@@ -45,6 +45,7 @@ class Account:
         Parameter(help="Share limits with other processes through this store, such as sqlite:////srv/leads.db."),
     ] = None
     allow_plaintext: AllowPlaintext = False
+    read_only: Annotated[Switch, Parameter(help="Refuse every change, before anything is sent.")] = False
 
 
 ACCOUNT: Final = Account()

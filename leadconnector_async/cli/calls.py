@@ -92,7 +92,7 @@ async def update(
 
     async def work() -> int:
         row = read_update(event_id, read_changes(changes, shift=not plain), timezone)
-        async with make_client(account) as client:
+        async with make_client(account, to_write="update") as client:
             if plain:
                 changed = await client.update_appointment(event_id, row.update)
             else:
@@ -112,9 +112,9 @@ async def delete(
     """
 
     async def work() -> int:
-        if not ask(f"Delete {event_id}?", yes=yes):
-            return USAGE
-        async with make_client(account) as client:
+        async with make_client(account, to_write="delete") as client:
+            if not ask(f"Delete {event_id}?", yes=yes):
+                return USAGE
             succeeded = await client.delete_event(event_id)
         out, err = make_consoles()
         if json_output:

@@ -14,6 +14,7 @@ from typing import Final, Literal, overload
 from .._call.base_url import BASE_URL
 from .._secret import Secret, conceal, strip
 from .._sharing.url import has_password
+from ..access import Access, check_access, check_may_write
 from ..auth import TokenProvider, check_token
 from ..client import LeadConnector, own_shared
 from ..exceptions import ConfigurationError
@@ -29,11 +30,17 @@ _KINDS: Final = ("TOKEN", "TOKEN_FILE", "TOKEN_COMMAND", "CLIENT_ID")
 _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
-def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadConnector:
+def make_client(
+    account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None
+) -> LeadConnector:
     """The client of an account. Raises `ConfigurationError` naming the variable to set.
 
-    `reserve`: the requests of each window that bulk calls leave to others; `None` follows demand.
+    `reserve`: the requests of each window that bulk calls leave to others; `None` follows demand. `to_write`: the
+    command, if it writes; raises `ReadOnlyError` if nothing may be changed.
     """
+    access = _choose_access(account)
+    if to_write is not None:
+        check_may_write(access, to_write)
     limit = _make_limit(reserve)
     profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
     settings = Settings(os.environ, profile)
@@ -50,8 +57,17 @@ def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadC
         rate_limit=limit,
         shared=shared,
         app_info="leadconnector-cli",
+        access=access,
     )
     return own_shared(client)
+
+
+def _choose_access(account: Account) -> Access:
+    """`read` if the flag says so, or the variable of the profile or of all profiles."""
+    profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
+    names = (f"{_PREFIX}ACCESS", Settings(os.environ, profile).name("ACCESS"))
+    found = [check_access(os.environ.get(name) or "write", name) for name in names]
+    return "read" if account.read_only or "read" in found else "write"
 
 
 def _make_limit(reserve: int | None) -> RateLimit:

@@ -15,6 +15,7 @@ from ..exceptions import (
     LeadConnectorError,
     PermissionDeniedError,
     RateLimitedError,
+    ReadOnlyError,
     ServerError,
     StoreUnavailableError,
     TokenStoreError,
@@ -51,6 +52,7 @@ HELP: Final = "  \n".join(["Exit codes:", *(f"{code} {meaning}" for code, meanin
 _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
     (InvalidRequestError, USAGE),
     (ConfigurationError, USAGE),
+    (ReadOnlyError, USAGE),
     (JournalError, JOURNAL),
     (AuthenticationError, NO_ACCESS),
     (PermissionDeniedError, NO_ACCESS),

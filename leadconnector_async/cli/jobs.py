@@ -41,7 +41,7 @@ async def resume(
 
     """
     before = BulkJob.leave_out_refused if skip_refused else None
-    return await _continue(job, account, reserve, json_output, before)
+    return await _continue("resume", job, account, reserve, json_output, before)
 
 
 async def retry_failed(
@@ -51,7 +51,7 @@ async def retry_failed(
 
     Example: leadconnector retry-failed day.job
     """
-    return await _continue(job, account, reserve, json_output, BulkJob.retry_failed)
+    return await _continue("retry-failed", job, account, reserve, json_output, BulkJob.retry_failed)
 
 
 async def status(job: JobFolder, *, json_output: Json = False) -> int:
@@ -116,7 +116,8 @@ async def undo(
     """
 
     async def work() -> int:
-        async with make_client(account, reserve) as client, await BulkJob.open(job, client) as opened:
+        client = make_client(account, reserve, to_write=None if dry_run else "undo")
+        async with client, await BulkJob.open(job, client) as opened:
             plan = await opened.plan_undo()
             print_outcomes(make_consoles()[1], "Changed by somebody else since, and kept:", plan.kept)
             rows = iter(plan.rows)
@@ -139,6 +140,7 @@ def register(app: App) -> None:
 
 
 async def _continue(
+    command: str,
     job: str,
     account: Account,
     reserve: int | None,
@@ -146,7 +148,8 @@ async def _continue(
     before: Callable[[BulkJob], Awaitable[object]] | None,
 ) -> int:
     async def work() -> int:
-        async with make_client(account, reserve) as client, await BulkJob.open(job, client) as opened:
+        client = make_client(account, reserve, to_write=command)
+        async with client, await BulkJob.open(job, client) as opened:
             if before is not None:
                 await before(opened)
             return await JobSession(opened, yes=True, as_json=as_json).resume()

@@ -125,7 +125,8 @@ async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int
     options = build_options()
     if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
         raise ConfigurationError(_CANNOT_ASK)
-    async with make_client(request.account, request.reserve) as client:
+    to_write = None if request.dry_run else "reschedule"
+    async with make_client(request.account, request.reserve, to_write=to_write) as client:
         made = await create_job(request, client, options)
         async with discard_unless_begun(made) as begun:
             session = JobSession(made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run)
