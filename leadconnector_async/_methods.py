@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar, Unpack
 
-from ._api.appointments import build_create_appointment, build_get_appointment, build_update_appointment
-from ._api.block_slots import build_create_block_slot, build_update_block_slot
+from ._api.appointments import build_get_appointment, build_update_appointment
+from ._api.block_slots import build_update_block_slot
 from ._api.calendars import build_get_calendar, build_list_calendars
+from ._api.creations import build_create_appointment, build_create_block_slot, build_create_note
 from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
-from ._api.notes import build_create_note, build_delete_note, build_list_notes, build_update_note
+from ._api.notes import build_delete_note, build_list_notes, build_update_note
 from ._api.precondition import Granted, ReadingClock, UpdateGuard
 from ._api.readback import name_other_location
 from ._api.request import Request
@@ -149,7 +150,7 @@ class CalendarMethods:
         Not idempotent, so it is sent only once: after a lost response or a 5xx, `OutcomeUnknownError` is raised.
         List the events of that time before you try again. `location_id` defaults to the client's own.
         """
-        return await self._call(build_create_appointment(appointment, self._version, self._location_id))
+        return await self._create(build_create_appointment(appointment, self._version, self._location_id))
 
     async def delete_event(self, event_id: str) -> bool:
         """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server reports success.
@@ -213,7 +214,7 @@ class CalendarMethods:
 
         Sent only once, like `create_appointment`. `location_id` defaults to the client's own.
         """
-        return await self._call(build_create_block_slot(block_slot, self._location_id))
+        return await self._create(build_create_block_slot(block_slot, self._location_id))
 
     async def update_block_slot(self, event_id: str, block_slot: BlockSlotUpdate) -> BlockSlot:
         """Change a block slot [doc: Update Block Slot]. The server requires its `calendar_id` with every change.
@@ -242,7 +243,7 @@ class CalendarMethods:
 
         Sent only once, like `create_appointment`.
         """
-        return await self._call(build_create_note(event_id, body, user_id))
+        return await self._create(build_create_note(event_id, body, user_id))
 
     async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
         """Change a note [doc: Update Note]. Retried after a lost response: it triggers no notifications."""
@@ -272,6 +273,9 @@ class CalendarMethods:
 
     async def _call(self, request: Request[T]) -> T:
         return (await self._pipeline.call(request)).value
+
+    async def _create(self, request: Request[T]) -> T:
+        return (await self._pipeline.create(request)).value
 
 
 def guard_updates(client: CalendarMethods, precondition: UpdateGuard) -> Update:

@@ -22,6 +22,7 @@ from ._api.request import JsonValue, Query, build_request
 from ._call.attempt import Attempts
 from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
+from ._call.creations import Creations
 from ._call.emit import LOGGER, EventEmitter
 from ._call.fence import FencedTransport
 from ._call.gate import GatedPipeline
@@ -280,9 +281,16 @@ class LeadConnector(FindingMethods):
             bulk=settings.priority == "bulk",
         )
         if settings.access == "write" and settings.approve is None:
-            return Pipeline(attempts, location_id=self._location_id, policy=settings.retry, emitter=emitter)
+            return Pipeline(
+                attempts,
+                self._shared.creations,
+                location_id=self._location_id,
+                policy=settings.retry,
+                emitter=emitter,
+            )
         return GatedPipeline(
             attempts,
+            self._shared.creations,
             location_id=self._location_id,
             policy=settings.retry,
             emitter=emitter,
@@ -323,10 +331,11 @@ def _make_parts(
 ) -> Parts:
     route = find_proxy(base_url, session)
     if shared is None:
-        return Parts(Transport(base_url, session, route), Limiter(limit, CLOCK_LAG), tokens, AttemptTimer())
+        transport, limiter = Transport(base_url, session, route), Limiter(limit, CLOCK_LAG)
+        return Parts(transport, limiter, tokens, AttemptTimer(), Creations())
     transport = FencedTransport(base_url, session, route, shared.membership.clock)
     open_lane = partial(shared.membership.open_lane, shared.app or tokens.client_id)
-    return Parts(transport, Limiter(limit, CLOCK_LAG, open_lane), tokens, AttemptTimer())
+    return Parts(transport, Limiter(limit, CLOCK_LAG, open_lane), tokens, AttemptTimer(), Creations())
 
 
 def _set_log_level(name: str | None) -> None:

@@ -198,6 +198,8 @@ class OutcomeUnknownError(LeadConnectorError):
     """Method and path of the request that was sent."""
     sent_body: bytes | None = None
     """JSON body of the request that was sent."""
+    candidates: tuple[str, ...] = ()
+    """Ids of what a creation may have made: none of them can be told from what somebody else has made."""
 
 
 class DecodeError(LeadConnectorError):

@@ -47,8 +47,11 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     """For writes whose response was lost, or was a 5xx. `"reconcile"` reads the event back and compares every
     field that was sent and can be read: if they are equal, the call succeeds; if they differ, it is sent again; if
     that cannot be determined, `OutcomeUnknownError`. `"retry"` sends again without reading: harmless to the
-    calendar, but automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creations are never sent
-    twice."""
+    calendar, but automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creations are looked for in
+    the calendar with `"retry"` too, because a second one would book twice."""
+    apply_timeout: float = 30.0
+    """Seconds after a lost response for which the server may still be at work on the request [guess]. A creation
+    that the calendar does not show is sent again only after that; until then the calendar is read several times."""
 
     def __post_init__(self) -> None:
         check_count("RetryPolicy.max_attempts", self.max_attempts, 1)
@@ -56,6 +59,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
             check_seconds("RetryPolicy.deadline", self.deadline)
         check_seconds("RetryPolicy.backoff_base", self.backoff_base)
         check_seconds("RetryPolicy.backoff_cap", self.backoff_cap)
+        check_seconds("RetryPolicy.apply_timeout", self.apply_timeout)
         check_choice("RetryPolicy.on_ambiguous", self.on_ambiguous, get_args(OnAmbiguous))
 
 

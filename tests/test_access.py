@@ -231,5 +231,6 @@ async def test_without_the_gate_every_write_is_seen(
 ) -> None:
     """The calls above would reach the server: these tests can fail."""
     monkeypatch.setattr(GatedPipeline, "call", Pipeline.call)
+    monkeypatch.setattr(GatedPipeline, "create", Pipeline.create)
     for options in ({"access": "read"}, {"approve": refuse}):
         assert (await try_all(name, tmp_path / next(iter(options)), **options)).wrote

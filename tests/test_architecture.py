@@ -36,11 +36,12 @@ LAYERS = {
         _files _secret _start _version events exceptions models tokens
     """,
     "_api": """
-        slot_offers
+        creations slot_offers
         block_slots calendars events free_slots notes
         lists
         appointments body
         precondition request
+        created
         decode readback validate
         errors payloads
         fields operations statuses
@@ -48,11 +49,12 @@ LAYERS = {
     "_call": """
         gate
         pipeline
+        search
         attempt steps
         fence state
         transport
         proxy reply session
-        base_url emit timeouts
+        base_url creations emit timeouts
     """,
     "_limiter": """
         limiter
@@ -191,6 +193,7 @@ AWAITING = {
     "token_stores",
     "_call.gate",
     "_call.pipeline",
+    "_call.search",
     "_call.attempt",
     "_call.fence",
     "_call.transport",

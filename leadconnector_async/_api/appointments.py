@@ -1,4 +1,4 @@
-"""Create, read and update appointments."""
+"""Read and update appointments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from ..models import Appointment, AppointmentCreate, AppointmentUpdate
+from ..models import Appointment, AppointmentUpdate
 from .decode import Read, begins
 from .errors import UNREADABLE
 from .operations import EVENTS, creates, reads, updates
@@ -22,9 +22,8 @@ from .request import (
     decode_appointment,
     encode,
     encode_id,
-    encode_payload,
 )
-from .validate import check_create, check_update
+from .validate import check_update
 
 _APPOINTMENTS: Final = f"{EVENTS}/appointments"
 
@@ -117,11 +116,3 @@ def read_created(body: bytes | Raw) -> Read[Appointment]:
 def read_deleted(event_id: str, body: bytes) -> Read[bool]:
     """Whether the response marks an event as deleted."""
     return Read(read_appointment(event_id, body).value.deleted is True)
-
-
-def build_create_appointment(
-    appointment: AppointmentCreate, version: str, location_id: str | None = None
-) -> Request[Appointment]:
-    """Check and encode a new appointment. Raises `InvalidRequestError`."""
-    body = encode_payload(check_create(appointment, version, location_id=location_id))
-    return Request(CREATE_APPOINTMENT, CREATE_APPOINTMENT.path, body, read_created)

@@ -1,14 +1,14 @@
-"""Create and update block slots."""
+"""Update block slots, and read them."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from ..models import BlockSlot, BlockSlotCreate, BlockSlotUpdate
+from ..models import BlockSlot, BlockSlotUpdate
 from .lists import build_inner_reader
 from .operations import EVENTS, creates, updates
 from .request import Request, encode_id, encode_payload
-from .validate import check_block_slot_create, check_block_slot_update
+from .validate import check_block_slot_update
 
 _BLOCK_SLOTS: Final = f"{EVENTS}/block-slots"
 CREATE_BLOCK_SLOT: Final = creates("create_block_slot", _BLOCK_SLOTS)
@@ -16,13 +16,6 @@ UPDATE_BLOCK_SLOT: Final = updates("update_block_slot", f"{_BLOCK_SLOTS}/{{}}", 
 
 
 read_block_slot: Final = build_inner_reader(BlockSlot)
-
-
-def build_create_block_slot(block_slot: BlockSlotCreate, location_id: str | None) -> Request[BlockSlot]:
-    """Check and encode a new block slot."""
-    operation = CREATE_BLOCK_SLOT
-    body = encode_payload(check_block_slot_create(block_slot, location_id))
-    return Request(operation, operation.path, body, read_block_slot)
 
 
 def build_update_block_slot(

@@ -1,4 +1,4 @@
-"""List, create, update and delete the notes of an appointment."""
+"""List, update and delete the notes of an appointment."""
 
 from __future__ import annotations
 
@@ -67,16 +67,10 @@ def build_list_notes(event_id: str, offset: int) -> Request[NotePage]:
     return Request(LIST_NOTES, path, None, read_notes, query)
 
 
-def build_create_note(event_id: str, body: str, user_id: str | None) -> Request[Note]:
-    """Check and encode a new note."""
-    path = CREATE_NOTE.path.format(encode_id(event_id))
-    return Request(CREATE_NOTE, path, _encode_note(body, user_id), read_note)
-
-
 def build_update_note(event_id: str, note_id: str, body: str, user_id: str | None) -> Request[Note]:
     """Check and encode the change of a note."""
     path = UPDATE_NOTE.path.format(encode_id(event_id), encode_id(note_id, "note_id"))
-    return Request(UPDATE_NOTE, path, _encode_note(body, user_id), read_note, asked_id=note_id)
+    return Request(UPDATE_NOTE, path, encode_payload(check_note(body, user_id)), read_note, asked_id=note_id)
 
 
 def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
@@ -85,11 +79,12 @@ def build_delete_note(event_id: str, note_id: str) -> Request[bool]:
     return Request(DELETE_NOTE, path, None, read_verdict)
 
 
-def _encode_note(body: str, user_id: str | None) -> bytes:
+def check_note(body: str, user_id: str | None) -> NoteText:
+    """Check the text and the author of a note. Raises `InvalidRequestError`."""
     text = check_text("body", body, lines=True)
     if not text.strip():
         raise refuse("body", body, "the note is empty", "pass its text")
     if len(text) > LONGEST_NOTE:
         hint = f"shorten it to at most {LONGEST_NOTE}, or write several notes"
         raise refuse("body", body, f"the note has {len(text)} characters", hint)
-    return encode_payload(NoteText(body=text, user_id=None if user_id is None else check_id("user_id", user_id)))
+    return NoteText(body=text, user_id=None if user_id is None else check_id("user_id", user_id))

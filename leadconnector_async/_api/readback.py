@@ -19,7 +19,7 @@ from msgspec import UNSET, Struct
 from .._validation.text import show
 from ..models import Appointment
 from .fields import BY_NAME, SHOWN, WATCHED
-from .payloads import WireUpdate
+from .payloads import WireCreate, WireUpdate
 
 _STORED_AS: Final = {"completed": "showed", "active": "confirmed"}
 """What the server makes of a status [field for the first, guess for the second]."""
@@ -65,9 +65,7 @@ def compare_update(sent: WireUpdate, shown: Appointment, unread: Container[str] 
     """
     if shown.deleted or all(getattr(shown, name) is None for name in SHOWN):
         return None
-    verdicts = [
-        _compare_field(name, sent, shown, unread) for name in sent.__struct_fields__ if _is_sent(name, sent)
-    ]
+    verdicts = [compare_field(name, sent, shown, unread) for name in sent.__struct_fields__ if _is_sent(name, sent)]
     if False in verdicts:
         return False
     return None if None in verdicts or not verdicts else True
@@ -87,7 +85,10 @@ def _is_sent(name: str, sent: WireUpdate) -> bool:
     return value is not UNSET and value is not None and (row is None or row.kind != "instruction")
 
 
-def _compare_field(name: str, sent: WireUpdate, shown: Appointment, unread: Container[str]) -> bool | None:
+def compare_field(
+    name: str, sent: WireUpdate | WireCreate, shown: Appointment, unread: Container[str] = ()
+) -> bool | None:
+    """Whether one field is shown as it was sent; `None` if that cannot be told."""
     row = BY_NAME.get(name)
     if row is None or row.shown == "never" or name in unread:
         return None

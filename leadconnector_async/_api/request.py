@@ -14,6 +14,7 @@ from .._validation.arguments import check_flag, check_id, check_method, check_pa
 from .._validation.text import show_error
 from ..exceptions import LeadConnectorError
 from ..models import Appointment
+from .created import Candidate
 from .decode import Read, Reader
 from .operations import Operation, build_operation
 
@@ -57,6 +58,8 @@ class Request(Struct, Generic[T], frozen=True):
     """The id that its response should show; empty if there is none."""
     changed_id: str = ""
     """The event that it changes or deletes and that can be read; empty if there is none."""
+    search: Search[T] | None = None
+    """How to find what it has made; `None` if it creates nothing, or nothing that can be listed."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation.method} {self.path}>"
@@ -72,6 +75,25 @@ class Proof(Struct, Generic[T], frozen=True):
     """The request that reads it back."""
     compare: Callable[[T, Container[str]], bool | None]
     """Whether what was read shows the write, given the names that could not be decoded; `None` if inconclusive."""
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A part of the calendar in which a creation may be shown."""
+
+    candidates: tuple[Candidate[T], ...]
+    following: int | None = None
+    """Where the next page begins; `None` if this is the last one."""
+    complete: bool = True
+    """Every entry could be decoded."""
+
+
+class Search(Struct, Generic[T], frozen=True):
+    """How to find what a creation has made."""
+
+    key: tuple[str, ...]
+    """What must be different in two creations, or their results could be taken for each other."""
+    build_page: Callable[[int], Request[Page[T]]]
+    """The request that lists where it would be shown, from an offset on."""
 
 
 encode: Final = msgspec.json.Encoder().encode

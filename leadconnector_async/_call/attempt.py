@@ -39,6 +39,7 @@ from ..events import (
 from ..exceptions import ApiError, DecodeError, LeadConnectorError, RateLimitedError
 from ..policy import Timeouts
 from ..response import Response
+from .creations import Creations
 from .emit import EventEmitter, is_logged
 from .reply import NoResponse, RawResponse, describe_cut
 from .state import (
@@ -68,6 +69,7 @@ class Shared(Struct, frozen=True):
     limiter: Limiter
     tokens: TokenSource
     timer: AttemptTimer
+    creations: Creations
 
 
 class Attempts:
@@ -132,10 +134,10 @@ class Attempts:
             if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
                 lane.free(ticket, sent=False)
                 return Failure(stale, "final")
-            call.attempts, call.under_way = call.attempts + 1, True
+            now = loop.time() if free is None else free.sent_at
+            call.attempts, call.under_way, call.sent_at = call.attempts + 1, True, now
             sent_at = self._emit_sent(call, loop) if self._has_handler or is_logged() else None
-            bound = shared.timer.begin(loop, (loop.time() if free is None else free.sent_at) + self._seconds)
-            call.alone = len(shared.timer.bounds) == 1
+            bound, call.alone = shared.timer.begin(loop, now + self._seconds), len(shared.timer.bounds) == 1
             try:
                 reply = await transport.send(session, call.request, headers, self._timeout, call)
             except asyncio.CancelledError:

@@ -24,6 +24,7 @@ from ..models import Appointment
 from ..policy import RetryPolicy
 from ..response import Response
 from .attempt import Attempts
+from .creations import Creations
 from .emit import EventEmitter
 from .pipeline import Pipeline
 from .timeouts import is_cancelled
@@ -39,6 +40,7 @@ class GatedPipeline(Pipeline):
     def __init__(
         self,
         attempts: Attempts,
+        creations: Creations,
         *,
         location_id: str | None,
         policy: RetryPolicy,
@@ -46,17 +48,25 @@ class GatedPipeline(Pipeline):
         access: Access,
         approve: Approve | None,
     ) -> None:
-        super().__init__(attempts, location_id=location_id, policy=policy, emitter=emitter)
+        super().__init__(attempts, creations, location_id=location_id, policy=policy, emitter=emitter)
         self._access: Access = access
         self._approve = approve
 
-    async def call(self, request: Request[T]) -> Response[T]:
+    async def call(self, request: Request[T], deadline: float | None = None) -> Response[T]:
         """Send a read; a write only if it is allowed and approved. Raises `ReadOnlyError`, `NotApprovedError`."""
         if request.operation.writes:
-            check_may_write(self._access, request.operation.name)
-            if self._approve is not None:
-                await self._seek_approval(self._approve, request)
-        return await super().call(request)
+            await self._check(request)
+        return await super().call(request, deadline)
+
+    async def create(self, request: Request[T]) -> Response[T]:
+        """As `call`. Whoever approves keeps no other creation waiting."""
+        await self._check(request)
+        return await super().create(request)
+
+    async def _check(self, request: Request[T]) -> None:
+        check_may_write(self._access, request.operation.name)
+        if self._approve is not None:
+            await self._seek_approval(self._approve, request)
 
     async def _seek_approval(self, approve: Approve, request: Request[T]) -> None:
         guard: object = request.precondition

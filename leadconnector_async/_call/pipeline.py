@@ -7,21 +7,26 @@ follows and tenacity how long to wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Container
+from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar, cast
 
 from msgspec import structs
 
+from .._api.created import Ambiguous, NotFound
 from .._api.errors import TokenRefusal, classify_token_refusal
 from .._api.request import Request
 from .._retry.backoff import Backoff
 from .._retry.decide import Failure
 from ..events import Reconciled, Retrying
-from ..exceptions import LeadConnectorError, TransportError
+from ..exceptions import DeadlineExceededError, LeadConnectorError, TransportError
 from ..policy import RetryPolicy
 from ..response import Response, collected
 from .attempt import Attempts
+from .creations import Creations, Turn
 from .emit import EventEmitter
+from .search import fail_reading, find_created, search_calendar
 from .state import BUDGET_SPENT, LATE, CallState, Recovery, conclude, fail_deadline
 from .steps import (
     Charge,
@@ -47,21 +52,33 @@ T = TypeVar("T")
 class Pipeline:
     """Makes the calls of one client."""
 
-    __slots__ = ("_attempts", "_emitter", "_location_id", "_policy")
+    __slots__ = ("_attempts", "_creations", "_emitter", "_location_id", "_policy")
 
     def __init__(
-        self, attempts: Attempts, *, location_id: str | None, policy: RetryPolicy, emitter: EventEmitter
+        self,
+        attempts: Attempts,
+        creations: Creations,
+        *,
+        location_id: str | None,
+        policy: RetryPolicy,
+        emitter: EventEmitter,
     ) -> None:
         self._attempts = attempts
+        self._creations = creations
         self._location_id = location_id
         self._policy = policy
         self._emitter = emitter
 
-    async def call(self, request: Request[T]) -> Response[T]:
-        """Send a request until it succeeds, or raise the error that says most."""
+    async def call(self, request: Request[T], deadline: float | None = None) -> Response[T]:
+        """Send a request until it succeeds, or raise the error that says most.
+
+        `deadline` is a moment of the loop's clock, for a call that has waited already.
+        """
         loop = asyncio.get_running_loop()
         seconds = self._policy.deadline
-        call = CallState(request=request, deadline=None if seconds is None else loop.time() + seconds)
+        if seconds is not None and deadline is None:
+            deadline = loop.time() + seconds
+        call = CallState(request=request, deadline=deadline)
         if seconds is not None:
             outcome = await self._deliver_within(call, loop)
         else:
@@ -76,6 +93,47 @@ class Pipeline:
             conclude(call, self._policy, outcome)
         finally:
             del outcome  # or an error and its traceback would hold each other
+
+    async def create(self, request: Request[T]) -> Response[T]:
+        """As `call`, for what creates something: after those that could be taken for it, and never beside one."""
+        search, seconds = request.search, self._policy.deadline
+        if search is None:
+            return await Pipeline.call(self, request)
+        clock = asyncio.get_running_loop().time
+        deadline = None if seconds is None else clock() + seconds
+        turn = self._creations.enter(search.key)
+        try:
+            await _take_turn(turn, deadline, request)
+            try:
+                created = await Pipeline.call(self, request, deadline)  # a gate is behind it already
+            except BaseException as error:
+                if getattr(error, "outcome", "unknown") != "not_applied":
+                    turn.late_until = clock() + self._policy.apply_timeout
+                raise
+            else:
+                turn.ids += (getattr(created.value, "id", None) or "",)
+                return created
+            finally:
+                turn.lock.release()
+        finally:
+            self._creations.leave(search.key, turn, clock())
+
+    async def find_created(
+        self, request: Request[T], began: datetime, known: Container[str] = ()
+    ) -> Response[T] | NotFound | Ambiguous:
+        """Look once for what a creation has made that was first sent at this time, maybe by another process.
+
+        `began` is aware, and of this machine's clock; `known` are ids of what it cannot have made. `NotFound` says
+        nothing about what the server may still apply: see `RetryPolicy.apply_timeout`. Raises what `call` raises.
+        """
+        if request.search is None:
+            raise AssertionError("only what can be listed can be found")
+        ago = (datetime.now(UTC) - began).total_seconds()
+        began_at = asyncio.get_running_loop().time() - ago
+        found = await find_created(request.search, self.call, began_at, known)
+        if not isinstance(found, Failure):
+            return found
+        raise AssertionError("a call raises its failure")
 
     async def _deliver_within(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> Response[T] | Failure:
         scope = asyncio.timeout_at(call.deadline)
@@ -186,22 +244,27 @@ class Pipeline:
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff
     ) -> Response[T] | Unread | NotApplied:
         """Read what a write may have done: its response if it was applied."""
+        if not self._attempts.find_lane(loop).retry_budget.spend(loop.time()):
+            return fail_reading(call, BUDGET_SPENT)
+        if (search := call.request.search) is not None:
+            read, turn = partial(self._read_back, call, loop, back_off), self._creations.find(search.key)
+            searched = await search_calendar(call, search, read, turn, self._policy.apply_timeout)
+            if not isinstance(searched, Unread):
+                made = isinstance(searched, Response)
+                self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, made))
+            return searched
         build_proof = call.request.build_proof
         if build_proof is None:
             raise AssertionError("only what can be read back is read back")
-        if not self._attempts.find_lane(loop).retry_budget.spend(loop.time()):
-            call.unread = BUDGET_SPENT
-            return Unread(Failure(TransportError(call.unread), "final"))
         proof, precondition = build_proof(), call.request.precondition
         read_at = 0.0 if precondition is None else precondition.now()
-        found = await self._read_back(call, proof.request, loop, back_off)
+        found = await self._read_back(call, loop, back_off, proof.request)
         if isinstance(found, Failure):
             call.unread = f"Reading it back failed: {found.error.args[0]}"
             return Unread(found)
         applied = proof.compare(found.value, found.unread)
         if applied is None:
-            call.unread = "It was read back, but that does not show whether it was applied."
-            return Unread(Failure(TransportError(call.unread), "final"))
+            return fail_reading(call, "It was read back, but that does not show whether it was applied.")
         self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, applied))
         call.resolve(applied=applied)
         if applied:
@@ -210,8 +273,8 @@ class Pipeline:
         return NotApplied(None if changed is None else Failure(changed, "final"))
 
     async def _read_back(
-        self, call: CallState[T], request: Request[T], loop: asyncio.AbstractEventLoop, back_off: Backoff
-    ) -> Response[T] | Failure:
+        self, call: CallState[T], loop: asyncio.AbstractEventLoop, back_off: Backoff, request: Request[R]
+    ) -> Response[R] | Failure:
         reading = CallState(
             request=request,
             deadline=call.deadline,
@@ -227,6 +290,18 @@ class Pipeline:
         finally:
             call.attempts, call.recovery = reading.attempts, reading.recovery
             call.token, call.spent = reading.token, reading.spent
+
+
+async def _take_turn(turn: Turn, deadline: float | None, request: Request[T]) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            await turn.lock.acquire()
+    except TimeoutError:
+        raise DeadlineExceededError(
+            "The deadline has passed while a creation that looks the same was in progress; this one was not sent.",
+            operation=request.operation.name,
+            outcome="not_applied",
+        ) from None
 
 
 def _classify(failure: Failure) -> TokenRefusal | None:

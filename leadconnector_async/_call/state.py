@@ -56,6 +56,12 @@ class CallState(Progress, Generic[T], kw_only=True):
     """An attempt was ambiguous, whatever reading back has shown since: it may have caused a later refusal."""
     lost: bool = False
     """An attempt may still be in progress at the server: whatever the event shows, it can be applied later."""
+    sent_at: float = 0.0
+    """When the last attempt began, by the loop's clock."""
+    began: float | None = None
+    """When the first attempt began that may have been applied."""
+    candidates: tuple[str, ...] = ()
+    """Ids of what a creation may have made."""
     retry_after: float | None = None
     """Seconds that the server last asked to wait."""
     unread: str = ""
@@ -90,6 +96,8 @@ class CallState(Progress, Generic[T], kw_only=True):
     def record(self, failure: Failure) -> None:
         """Remember what a failed attempt leaves open."""
         ambiguous = is_ambiguous(failure, self.request.operation)
+        if self.began is None and (ambiguous or failure.error.outcome == "applied"):
+            self.began = self.sent_at
         self.doubt = self.doubt or ambiguous
         self.risked = self.risked or ambiguous
         self.lost = self.lost or (ambiguous and may_still_run(failure))
@@ -229,7 +237,7 @@ def _doubt(call: CallState[T], cause: LeadConnectorError) -> OutcomeUnknownError
         trace_id=cause.trace_id,
         outcome="unknown",
     )
-    error.sent, error.sent_body = sent, call.request.body
+    error.sent, error.sent_body, error.candidates = sent, call.request.body, call.candidates
     error.__cause__ = cause
     return error
 

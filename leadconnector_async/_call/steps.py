@@ -42,7 +42,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from msgspec import Struct
 
 from .._api.errors import TokenRefusal
-from .._retry.decide import Failure, costs_budget, is_ambiguous, is_inconclusive, is_moved, is_transient
+from .._retry.decide import Failure, costs_budget, is_ambiguous, is_inconclusive, is_moved, is_transient, reconciles
 from ..policy import RetryPolicy
 from .state import CallState, Recovery, explain_budget
 
@@ -158,6 +158,8 @@ def must_read_back(call: CallState[T], policy: RetryPolicy, failure: Failure) ->
 
     A refusal may be due to the call's own earlier attempt: its time slot is taken, by itself.
     """
-    if call.request.build_proof is None or policy.on_ambiguous != "reconcile" or is_moved(failure):
+    if not reconciles(call.request, policy) or is_moved(failure):
         return False
+    if call.request.search is not None and failure.error.outcome == "applied":
+        return True  # the id of what it has made is in a response that cannot be read
     return is_ambiguous(failure, call.request.operation) or (call.risked and not is_inconclusive(failure))

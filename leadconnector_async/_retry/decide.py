@@ -72,14 +72,23 @@ def is_transient(failure: Failure) -> bool:
 def _may_send_again(request: Request[T], policy: RetryPolicy, failure: Failure) -> bool:
     """Whether the request may be applied twice, if this attempt has applied it."""
     operation = request.operation
-    if not _may_have_run(failure):
+    if not _may_have_run(failure) or reconciles(request, policy):
         return True
     if not operation.repeatable:
         return False
     if not operation.writes or policy.on_ambiguous == "retry":
         return True
-    readable = operation.harmless or request.build_proof is not None
-    return policy.on_ambiguous == "reconcile" and readable
+    return policy.on_ambiguous == "reconcile" and operation.harmless
+
+
+def reconciles(request: Request[T], policy: RetryPolicy) -> bool:
+    """Whether a write is read back before it may be sent again.
+
+    A creation always is, because a second one leaves two; unless the policy says that the call must end.
+    """
+    if request.search is not None:
+        return policy.on_ambiguous != "raise"
+    return policy.on_ambiguous == "reconcile" and request.build_proof is not None
 
 
 def is_ambiguous(failure: Failure, operation: Operation) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from .faults import Fault, FaultScript, Quirks
 from .handlers import RequestContext, Route, find_route
@@ -115,7 +115,8 @@ class SandboxApp:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, loop_time: float
     ) -> Response:
         """Respond to one request. `path` is as it came, percent-encoded."""
-        now, self.store.now = self.clock.read(loop_time)
+        now, date = self.clock.read(loop_time)
+        self.store.now = date
         path, _, query = path.partition("?")
         route, ids = find_route(method, path) or (None, {})
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
@@ -129,7 +130,7 @@ class SandboxApp:
         except Refusal as refusal:
             response = self._render_refusal(refusal)
         entry.status = None if response.fault.kind in ("reset", "lose-response", "half-body") else response.status
-        return response
+        return structs.replace(response, headers={"date": format_datetime(date, usegmt=True), **response.headers})
 
     def _serve(
         self,

@@ -20,6 +20,7 @@ from leadconnector_async import (
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
+    RetryPolicy,
     SlotUnavailableError,
     UnprocessableError,
     with_response,
@@ -89,11 +90,12 @@ async def test_of_identical_creations_one_wins(
         await client.create_appointment(again)
 
 
-async def test_a_creation_in_doubt_is_never_sent_twice(
+async def test_a_creation_in_doubt_is_never_sent_twice_where_the_policy_says_so(
     client: LeadConnector, sandbox: Sandbox, booking: AppointmentCreate
 ) -> None:
     """The error says what was sent; the one request was applied."""
     sandbox.faults.plan("create_appointment", ["lose-response"])
+    client = client.with_options(retry=RetryPolicy(on_ambiguous="raise"))
     with pytest.raises(OutcomeUnknownError) as caught:
         await client.create_appointment(booking)
     assert (caught.value.outcome, caught.value.attempts) == ("unknown", 1)

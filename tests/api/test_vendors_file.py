@@ -16,7 +16,8 @@ from leadconnector_async import (
     PermissionDeniedError,
 )
 from leadconnector_async._api.calendars import build_get_calendar
-from leadconnector_async._api.notes import build_create_note, build_list_notes
+from leadconnector_async._api.creations import build_create_note
+from leadconnector_async._api.notes import build_list_notes
 from leadconnector_async.models import NoteAuthor, OpenHours, OpenInterval
 from leadconnector_async.sandbox import Sandbox
 
