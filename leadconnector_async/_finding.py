@@ -1,4 +1,4 @@
-"""The operations that find something, by several requests if need be: free slots of several calendars and users.
+"""The operations that find something, by several requests if need be: free slots, contacts, their appointments.
 
 Requests of one call run side by side, a few at a time and each within the rate limit. If one fails, the others are
 cancelled, and the error says which calendar it was about.
@@ -8,21 +8,52 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Final, TypeVar, overload
 
+from ._api.calendars import LIST_CALENDARS, build_list_calendars
+from ._api.contacts import (
+    FIND_CONTACTS,
+    Sought,
+    build_find_contacts,
+    build_get_contact,
+    build_list_contact_appointments,
+    conceal_sought,
+    describe_sought,
+    group_by_calendar,
+    is_of_contact,
+)
+from ._api.events import LIST_EVENTS, build_list_events, is_between, merge_events
 from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
+from ._api.operations import Operation
 from ._api.request import Request
 from ._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
+from ._call.pipeline import find_pipeline
 from ._methods import CalendarMethods
-from .exceptions import DecodeError, LeadConnectorError
+from ._validation.arguments import check_location, check_range, refuse
+from .exceptions import (
+    BadRequestError,
+    ContactNotFoundError,
+    DecodeError,
+    InvalidEventError,
+    LeadConnectorError,
+    NotFoundError,
+    UnprocessableError,
+)
+from .models import Appointment, Contact, ContactAppointment
 from .response import Response
 
 T = TypeVar("T")
 
 _AT_ONCE: Final = 8
 """Requests of one call that are on their way, or wait for the rate limit, at the same time."""
+
+
+_LISTS: Final = ("events[", "calendars[")
+"""How the name of an entry that could not be read begins, unlike that of one of its fields."""
 
 
 class FindingMethods(CalendarMethods):
@@ -99,6 +130,148 @@ class FindingMethods(CalendarMethods):
         found = await _run_bounded(list(map(str, sources)), calls)
         return merge_free_slots(zip(sources, found, strict=True), slot_length)
 
+    async def get_contact(self, contact_id: str) -> Contact:
+        """Read a contact: name, phone number, email address, time zone [doc: Get Contact].
+
+        This is personal data: read it only if you need it. Takes the scope `contacts.readonly`, and `Version`
+        2021-07-28, which is sent whatever the client's own is; likewise for the other operations on contacts.
+        """
+        return (await self._call_in_version(build_get_contact(contact_id))).value
+
+    async def find_contacts(
+        self, *, phone: str | None = None, email: str | None = None, location_id: str | None = None
+    ) -> list[Contact]:
+        """Find the contact with a phone number or an email address [doc: Get Duplicate Contact].
+
+        Pass exactly one of them, the phone number with its country code. Returns an empty list if nobody has it.
+        The server returns one contact at most, even if the location allows duplicates [doc]; if a response ever
+        shows several, all of them are returned. `location_id` defaults to the client's own. What is searched for is
+        in no error, log record or event.
+        """
+        sought = conceal_sought(phone, email)
+        del phone, email  # an error shows the parameters of each function that it went through
+        if len(sought) != 1:
+            hint = "pass exactly one of phone and email"
+            raise refuse("phone", [*sought], "it does not identify a contact", hint)
+        return await self._find_contacts(sought, self._choose_location(location_id))
+
+    async def list_contact_appointments(self, contact_id: str) -> list[ContactAppointment]:
+        """List the appointments of a contact, whenever they are [doc: Get Appointments for Contact].
+
+        Their times have no offset and are in an unknown zone: see `ContactAppointment`. Where the instant matters,
+        use `find_appointments`, or read the event itself with `get_appointment`.
+        """
+        return (await self._call_in_version(build_list_contact_appointments(contact_id))).value
+
+    async def list_location_events(
+        self, start: datetime, end: datetime, *, location_id: str | None = None
+    ) -> list[Appointment]:
+        """List the events of all calendars of a location between two aware times, by start; each event once.
+
+        One request lists the calendars, drafts included, and one the events of each, as `list_events` does, several
+        at a time within the rate limit. Events that belong to no calendar are not included; list those by
+        `user_id`. `location_id` defaults to the client's own.
+
+        If one calendar cannot be listed, the error names it, and nothing is returned: the result would look
+        complete. Raises `DecodeError` also for a calendar or an event that cannot be read.
+        """
+        location = self._choose_location(location_id)
+        check_range(start, end, ("start", "end"))
+        calendars = await self._call_whole(build_list_calendars(location))
+        if not all(calendar.id for calendar in calendars):
+            text = "A calendar of the location has no id, so its events cannot be listed."
+            raise DecodeError(text, operation=LIST_CALENDARS.name, outcome="not_applied")
+        ids = [calendar.id or "" for calendar in calendars]
+        calls = [partial(self._list_calendar, location, one, start, end) for one in ids]
+        return merge_events(await _run_bounded([f"calendar {one}" for one in ids], calls))
+
+    async def find_appointments(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        contact_id: str | None = None,
+        phone: str | None = None,
+        email: str | None = None,
+        location_id: str | None = None,
+    ) -> list[Appointment]:
+        """Find the appointments of a contact between two aware times, by start, in whatever status.
+
+        Pass exactly one of `contact_id`, `phone` (with its country code) and `email`. The list of the contact's
+        appointments says which calendars they are in. These are listed between the two times, because their lists
+        have real instants, and show the instances of recurring appointments. That takes one request for each of
+        these calendars and one or two more, however many appointments there are. Only appointments whose calendar
+        cannot be listed, because it was deleted for example, are read one by one. `location_id` defaults to the
+        client's own.
+
+        Raises `ContactNotFoundError` if no contact has the phone number or the email address. If several have it,
+        the appointments of all are returned; see their `contact_id`. Another error names the calendar, and then
+        nothing is returned.
+        """
+        sought = conceal_sought(phone, email)
+        del phone, email  # as above
+        if len(sought) + (contact_id is not None) != 1:
+            hint = "pass exactly one of contact_id, phone and email"
+            given = [*sought, *["contact_id"] * (contact_id is not None)]
+            raise refuse("contact_id", given, "it does not identify a contact", hint)
+        location = check_location(self._choose_location(location_id))
+        check_range(start, end, ("start", "end"))
+        contacts = [contact_id] if contact_id is not None else await self._find_contact_ids(sought, location)
+        lists = [await self._call_whole(build_list_contact_appointments(one)) for one in contacts]
+        known = group_by_calendar(chain.from_iterable(lists))
+        names = [f"calendar {one}" if one else "appointments without a calendar" for one in known]
+        calls = [partial(self._list_or_read, location, one, start, end, ids) for one, ids in known.items()]
+        events = merge_events(await _run_bounded(names, calls))
+        return [event for event in events if is_of_contact(event, contacts, known)]
+
+    async def _find_contact_ids(self, sought: Sought, location_id: str) -> list[str]:
+        found = await self._find_contacts(sought, location_id)
+        if not found:
+            text = f"No contact of the location has this {describe_sought(sought)}."
+            raise ContactNotFoundError(text, operation=FIND_CONTACTS.name)
+        return [contact.id for contact in found if contact.id]
+
+    async def _find_contacts(self, sought: Sought, location_id: str | None) -> list[Contact]:
+        ((selector, value),) = sought.items()
+        return await self._call_whole(build_find_contacts(location_id, selector, value))
+
+    async def _list_or_read(
+        self, location_id: str, calendar_id: str, start: datetime, end: datetime, event_ids: Sequence[str]
+    ) -> list[Appointment]:
+        """List a calendar; or read these events of it if there is no such calendar to list."""
+        if calendar_id:
+            try:
+                return await self._list_calendar(location_id, calendar_id, start, end)
+            except (BadRequestError, NotFoundError, UnprocessableError):
+                pass
+        events: list[Appointment] = []
+        for event_id in event_ids:
+            with suppress(InvalidEventError, NotFoundError):  # deleted in the meantime
+                events.append(await self.get_appointment(event_id))
+        return [event for event in events if not event.deleted and is_between(event, start, end)]
+
+    async def _list_calendar(
+        self, location_id: str | None, calendar_id: str, start: datetime, end: datetime
+    ) -> list[Appointment]:
+        """As `list_events`, but raises `DecodeError` if an event cannot be read at all."""
+        return await self._call_whole(
+            build_list_events(
+                LIST_EVENTS, location_id, start, end, user_id=None, calendar_id=calendar_id, group_id=None
+            )
+        )
+
+    async def _call_whole(self, request: Request[list[T]]) -> list[T]:
+        """Read a list. Raises `DecodeError` if an entry cannot be read: without it, the list looks complete."""
+        response = await self._call_in_version(request)
+        lost = [name for name in response.unread if name.startswith(_LISTS) and name.endswith("]")]
+        if lost:
+            text = f"{', '.join(lost)[:200]} of the response cannot be read."
+            raise _build_error(text, request.operation, response)
+        return response.value
+
+    async def _call_in_version(self, request: Request[T]) -> Response[T]:
+        return await find_pipeline(self._pipeline, request.operation.version).call(request)
+
     async def _read_free_slots(self, parts: list[Request[FreeSlots]]) -> FreeSlots:
         return join_free_slots([_check_free_slots(await self._pipeline.call(one)) for one in parts])
 
@@ -132,11 +305,15 @@ def _check_free_slots(response: Response[FreeSlots]) -> FreeSlots:
     """Return the days. Raises `DecodeError` if one cannot be read: it would look like a fully booked day."""
     days = [name for name in response.unread if "[" not in name]
     if days:
-        raise DecodeError(
-            f"The free slots of {', '.join(days)[:200]} cannot be read.",
-            operation=GET_FREE_SLOTS.name,
-            status=response.status,
-            attempts=response.attempts,
-            outcome="not_applied",
-        )
+        raise _build_error(f"The free slots of {', '.join(days)[:200]} cannot be read.", GET_FREE_SLOTS, response)
     return response.value
+
+
+def _build_error(text: str, operation: Operation, response: Response[T]) -> DecodeError:
+    return DecodeError(
+        text,
+        operation=operation.name,
+        status=response.status,
+        attempts=response.attempts,
+        outcome="not_applied",
+    )

@@ -10,6 +10,7 @@
     ├── TransportError             no response: a network or connection failure
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                a response that cannot be read
+    ├── ContactNotFoundError       no contact has this phone number or email address
     ├── VerificationError          the server reported success, but the event does not show the change
     ├── PreconditionFailedError    somebody else has changed the event since it was read
     ├── DeadlineExceededError      RetryPolicy.deadline has passed
@@ -219,6 +220,13 @@ class PreconditionFailedError(LeadConnectorError):
 
     Also raised when every reading was too old by the time its update could be sent. Only safe changes read first:
     `reschedule_appointment`, `update_many` and jobs.
+    """
+
+
+class ContactNotFoundError(LeadConnectorError):
+    """No contact of the location has the phone number or the email address, so there is nobody to find.
+
+    Not raised for a contact without appointments. The error does not contain what was searched for.
     """
 
 

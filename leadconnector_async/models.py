@@ -229,6 +229,65 @@ class Note(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     date_added: AwareDatetime | None = None
 
 
+class Contact(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """A contact: the person that appointments are with. Any field but `id` can be missing.
+
+    Personal data, so its repr shows the id only. Source: Get Contact [doc].
+    """
+
+    id: str | None = None
+    """Never missing."""
+    location_id: str | None = None
+    name: str | None = None
+    """First and last name."""
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    """With its country code."""
+    timezone: str | None = None
+    """IANA name of the time zone."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, …)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("id", self.id)]
+
+
+class ContactAppointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """An appointment as the list of a contact shows it. Any field can be missing.
+
+    Its times have no offset, and it is unknown in which zone they are [guess: the location's or the calendar's].
+    They are text here, which cannot be compared with a datetime. Wherever the instant matters, read the event by
+    its `id`, or use `find_appointments`. Source: Get Appointments for Contact [doc].
+    """
+
+    id: str | None = None
+    calendar_id: str | None = None
+    location_id: str | None = None
+    contact_id: str | None = None
+    group_id: str | None = None
+    title: str | None = None
+    status: str | None = None
+    """A second status, such as `booked`."""
+    appointment_status: str | None = None
+    """One of `AppointmentStatus`, or another word, such as `booked`."""
+    assigned_user_id: str | None = None
+    users: tuple[str, ...] | None = None
+    notes: str | None = None
+    address: str | None = None
+    start_time: str | None = None
+    """As the server writes it, such as `2021-07-16 11:00:00`; in an unknown zone."""
+    end_time: str | None = None
+    """As `start_time`."""
+    date_added: str | None = None
+    """As `start_time`."""
+    date_updated: str | None = None
+    """As `start_time`."""
+    assigned_resources: tuple[str, ...] | None = None
+
+
 class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """A meeting location that a calendar or a team member offers."""
 

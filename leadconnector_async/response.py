@@ -36,6 +36,14 @@ class Response(Struct, Generic[T], frozen=True):
     reconciled: bool = False
     """The response to the write was lost, and reading the event back showed that it was applied."""
 
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({fields})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Without headers and body: the body may hold what the repr of the value hides."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in ("headers", "body")]
+
     def __reduce__(self) -> tuple[type[Response[T]], tuple[object, ...]]:
         """Support pickling and copying, which aiohttp's own headers do not."""
         fields = msgspec.structs.asdict(self) | {"headers": CIMultiDict(self.headers)}

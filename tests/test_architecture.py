@@ -37,7 +37,7 @@ LAYERS = {
     """,
     "_api": """
         creations slot_offers
-        block_slots calendars events free_slots notes
+        block_slots calendars contacts events free_slots notes
         lists
         appointments body
         precondition request
@@ -164,6 +164,7 @@ LAYERS = {
         handlers
         oauth
         responses seed updates
+        contacts
         faults rate_limits store
         models request_log settings
     """,

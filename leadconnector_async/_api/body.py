@@ -148,6 +148,7 @@ class Signs(Words, frozen=True, rename="camel"):
     events: Raw = Raw()
     notes: Raw = Raw()
     calendars: Raw = Raw()
+    contact: Raw = Raw()
     dates: Raw = field(name="_dates_", default=Raw())
 
 
@@ -315,7 +316,7 @@ def _get_inner(error: object) -> object:
 
 
 def _has_data(signs: Signs) -> bool:
-    data = (signs.id, signs.event, signs.appointment, signs.note, signs.calendar)
+    data = (signs.id, signs.event, signs.appointment, signs.note, signs.calendar, signs.contact)
     return any(map(memoryview, (*data, signs.events, signs.notes, signs.calendars, signs.dates)))
 
 

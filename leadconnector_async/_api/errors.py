@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from .._secret import Personal
 from .._validation.text import clean_line, clean_trace_id, read_page
 from ..exceptions import (
     ApiError,
@@ -115,10 +116,12 @@ def classify_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
 
 
 def redact(text: str, *secrets: str) -> str:
-    """Remove tokens from a text that the server may have influenced, also where the text ends within one.
+    """Remove secrets from a text that the server may have influenced, also where the text ends within one.
 
     A token is recognized by its first eight characters: no real token is shorter. Many tokens begin alike.
     """
+    for one in secrets:
+        text = one.cut_out(text) if isinstance(one, Personal) else text
     for start in {secret[:_SHORTEST_SECRET] for secret in secrets if len(secret) >= _SHORTEST_SECRET}:
         if start in text:
             text = _cut_out(text, start, [one[_SHORTEST_SECRET:] for one in secrets if one.startswith(start)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -24,6 +26,7 @@ from .request import Proof, Query, Request, encode_id
 DELETE_EVENT: Final = deletes("delete_event", f"{EVENTS}/{{}}")
 LIST_EVENTS: Final = reads("list_events", EVENTS)
 LIST_BLOCKED_SLOTS: Final = reads("list_blocked_slots", "/calendars/blocked-slots")
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 _MISSPELT: Final = b'"appoinmentStatus"'
 _ENVELOPES: Final = (b'"event"', b'"appointment"')
 _BLOCK: Final = 200
@@ -139,6 +142,26 @@ def build_list_events(
     first, last = check_range(start, end)
     query: Query = {"locationId": location_id, "startTime": first, "endTime": last, **chosen}
     return Request(operation, operation.path, None, read_events, query)
+
+
+def is_between(event: Appointment, start: datetime, end: datetime) -> bool:
+    """Whether an event overlaps a range; one without an end is a moment, one without a start is not in any."""
+    begins_at = event.start_time
+    if begins_at is None:
+        return False
+    return begins_at < end and (event.end_time > start if event.end_time is not None else begins_at >= start)
+
+
+def merge_events(lists: Iterable[list[Appointment]]) -> list[Appointment]:
+    """The events of all lists by start, each once by its id; of two, the one in the first list."""
+    found: dict[str, Appointment] = {}
+    nameless: list[Appointment] = []
+    for event in chain.from_iterable(lists):
+        if event.id:
+            found.setdefault(event.id, event)
+        else:
+            nameless.append(event)
+    return sorted([*found.values(), *nameless], key=lambda event: (event.start_time or _LAST, event.id or ""))
 
 
 def _prove_deletion(event_id: str) -> Proof[bool]:

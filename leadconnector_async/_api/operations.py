@@ -21,13 +21,15 @@ class Operation(Struct, frozen=True):
     """It is idempotent: sending it twice leaves the calendar as sending it once does."""
     harmless: bool = False
     """Repeating it has no other effects either: nobody is notified."""
+    version: str | None = None
+    """Its own `Version` header; `None` for the client's."""
 
 
 EVENTS: Final = "/calendars/events"
 
 
-def reads(name: str, path: str) -> Operation:
-    return Operation(name, "GET", path, writes=False, repeatable=True)
+def reads(name: str, path: str, version: str | None = None) -> Operation:
+    return Operation(name, "GET", path, writes=False, repeatable=True, version=version)
 
 
 def creates(name: str, path: str) -> Operation:

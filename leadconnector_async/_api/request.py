@@ -60,6 +60,8 @@ class Request(Struct, Generic[T], frozen=True):
     """The event that it changes or deletes and that can be read; empty if there is none."""
     search: Search[T] | None = None
     """How to find what it has made; `None` if it creates nothing, or nothing that can be listed."""
+    hidden: tuple[str, ...] = ()
+    """Personal data in its query, redacted like a token wherever the server may echo it."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.operation.method} {self.path}>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from copy import copy
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -316,6 +317,15 @@ class Attempts:
             self._emitter.emit(
                 RequestFailed(self._location_id, call.name, call.attempts, call.hide(fault), call.sent)
             )
+
+
+def with_version(attempts: Attempts, version: str) -> Attempts:
+    """A copy that sends another `Version` header."""
+    other = copy(attempts)
+    headers: Mapping[str, str] = other._static_headers  # pyright: ignore[reportPrivateUsage] - of this module
+    other._static_headers = {**headers, "Version": version}  # pyright: ignore[reportPrivateUsage]
+    other._token = ""  # pyright: ignore[reportPrivateUsage] - the cached headers are those of the other version
+    return other
 
 
 def _explain_end(bound: TimeLimit, seconds: float) -> str | None:

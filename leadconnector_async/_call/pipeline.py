@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Container
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar, cast
@@ -23,7 +24,7 @@ from ..events import Reconciled, Retrying
 from ..exceptions import DeadlineExceededError, LeadConnectorError, TransportError
 from ..policy import RetryPolicy
 from ..response import Response, collected
-from .attempt import Attempts
+from .attempt import Attempts, with_version
 from .creations import Creations, Turn
 from .emit import EventEmitter
 from .search import fail_reading, find_created, search_calendar
@@ -52,7 +53,7 @@ T = TypeVar("T")
 class Pipeline:
     """Makes the calls of one client."""
 
-    __slots__ = ("_attempts", "_creations", "_emitter", "_location_id", "_policy")
+    __slots__ = ("_attempts", "_creations", "_emitter", "_location_id", "_policy", "versions")
 
     def __init__(
         self,
@@ -68,6 +69,8 @@ class Pipeline:
         self._location_id = location_id
         self._policy = policy
         self._emitter = emitter
+        self.versions: dict[str, Pipeline] = {}
+        """Those that send another `Version` header, made by `find_pipeline`."""
 
     async def call(self, request: Request[T], deadline: float | None = None) -> Response[T]:
         """Send a request until it succeeds, or raise the error that says most.
@@ -302,6 +305,18 @@ async def _take_turn(turn: Turn, deadline: float | None, request: Request[T]) ->
             operation=request.operation.name,
             outcome="not_applied",
         ) from None
+
+
+def find_pipeline(pipeline: Pipeline, version: str | None) -> Pipeline:
+    """The pipeline that sends another `Version` header, made at its first use; the given one for `None`."""
+    if version is None:
+        return pipeline
+    if (other := pipeline.versions.get(version)) is None:
+        other = pipeline.versions[version] = copy(pipeline)
+        attempts = pipeline._attempts  # pyright: ignore[reportPrivateUsage] - of this module
+        other._attempts = with_version(attempts, version)  # pyright: ignore[reportPrivateUsage]
+        other.versions = {}
+    return other
 
 
 def _classify(failure: Failure) -> TokenRefusal | None:

@@ -75,17 +75,17 @@ class CallState(Progress, Generic[T], kw_only=True):
         return self.request.operation.name
 
     def hide(self, text: str) -> str:
-        """Redact the tokens in a text that the server may have contributed to."""
+        """Redact the secrets in a text that the server may have contributed to."""
         return redact(text, *self.secrets)
 
     def hide_in(self, body: bytes) -> bytes:
-        """Redact the tokens in a body before an excerpt is taken of it, which could end within one."""
+        """Redact the secrets in a body before an excerpt is taken of it, which could end within one."""
         return redact(body.decode("latin-1"), *self.secrets).encode("latin-1")
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every token that was sent."""
-        return (self.token, *self.spent)
+        """Every token that was sent, and what else the request asks to hide."""
+        return (self.token, *self.spent, *self.request.hidden)
 
     def take_token(self, token: str) -> None:
         """Use this token for the next attempt."""

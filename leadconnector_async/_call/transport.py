@@ -162,6 +162,7 @@ class Transport:
                 return _describe_failure(progress, error)
             except BaseException as error:
                 ended = error
+                del url  # its query may hold personal data
                 break
             return RawResponse(response.status, response.headers, content, progress.answered_at)
         try:

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
+from .._secret import Masked
 from ..exceptions import InvalidRequestError, explain
 from .moments import BadMoment, check_moment, check_name
 from .settings import find_text_fault, to_text
@@ -39,8 +40,8 @@ def refuse(field: str, value: object, reason: str, hint: str, ending: str = NOTH
 
 
 def describe(value: object, reason: str) -> str:
-    """What is wrong with which value. A payload is not shown: it may hold personal data."""
-    return reason if isinstance(value, Struct) else f"{show(value)}: {reason}"
+    """What is wrong with which value. A payload is not shown: it may hold personal data. Nor is a masked value."""
+    return reason if isinstance(value, Struct | Masked) else f"{show(value)}: {reason}"
 
 
 def check_range(

@@ -4,10 +4,10 @@ It is not part of the client's layers and shares only pure modules with them: th
 """
 
 from .faults import Fault, Quirks
-from .models import BookedAppointment
+from .models import BookedAppointment, Contact
 from .oauth import TokenRules
 from .rate_limits import Limits
 from .request_log import LoggedRequest
 from .server import Sandbox
 
-__all__ = ["BookedAppointment", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox", "TokenRules"]
+__all__ = ["BookedAppointment", "Contact", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox", "TokenRules"]

@@ -16,10 +16,10 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import Struct
 
-from . import responses
+from . import contacts, responses
 from .faults import Quirks
-from .models import BookedAppointment, BookedNote
-from .oauth import CALENDARS, READ, WRITE
+from .models import BookedAppointment, BookedNote, Contact
+from .oauth import CALENDARS, CONTACTS, READ, WRITE
 from .store import Store, list_free_slots
 from .updates import (
     INVALID_EVENT,
@@ -51,7 +51,7 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """Of the token."""
     version: str
     ids: Mapping[str, str]
-    """From the path, by `event_id`, `calendar_id` and `note_id`."""
+    """From the path, by `event_id`, `calendar_id`, `note_id` and `contact_id`."""
     pairs: Sequence[tuple[str, str]]
     """Of the query, in order."""
     body: bytes
@@ -209,6 +209,25 @@ def list_calendars(context: RequestContext) -> Result:
     return _respond(context, {"calendars": calendars})
 
 
+def get_contact(context: RequestContext) -> Result:
+    """The person in its envelope."""
+    return _respond(context, {"contact": contacts.render_contact(_find_contact(context))})
+
+
+def list_contact_appointments(context: RequestContext) -> Result:
+    """Without offsets."""
+    found = contacts.list_appointments(context.store, _find_contact(context).id)
+    return _respond(context, {"events": [contacts.render_appointment(context.store, event) for event in found]})
+
+
+def get_duplicate_contact(context: RequestContext) -> Result:
+    """The contact with that address or number, or none; an unescaped `+` in a query is a blank."""
+    _check_query_location(context)
+    phone, email = (context.query.get(name, "") for name in ("number", "email"))
+    found = contacts.find_contact(context.store, context.location_id, phone=phone, email=email)
+    return _respond(context, {"contact": contacts.render_contact(found) if found else None})
+
+
 def _respond(
     context: RequestContext, fields: Mapping[str, object], *, status: int = 200, changed: str | None = None
 ) -> Result:
@@ -227,6 +246,14 @@ def _find(context: RequestContext) -> BookedAppointment:
         raise Refusal(400, INVALID_EVENT)
     check_location(event.location_id, context.location_id)
     return event
+
+
+def _find_contact(context: RequestContext) -> Contact:
+    contact_id = context.ids["contact_id"]
+    if contact_id not in context.store.contacts:
+        raise Refusal(400, "Contact not found")  # the text is a guess
+    check_location(context.store.contacts[contact_id], context.location_id)
+    return contacts.get_contact(context.store, contact_id)
 
 
 def _find_note(context: RequestContext) -> int:
@@ -321,6 +348,7 @@ class Route(Struct, frozen=True):
 _NOTES: Final = "/calendars/appointments/{event_id}/notes"
 _APPOINTMENTS: Final = "/calendars/events/appointments"
 _BLOCKS: Final = "/calendars/events/block-slots"
+_CONTACT: Final = "/contacts/{contact_id}"
 ROUTES: Final = (
     Route("create_appointment", WRITE, "POST", _APPOINTMENTS, create),
     Route("get_appointment", READ, "GET", f"{_APPOINTMENTS}/{{event_id}}", get_appointment),
@@ -337,6 +365,9 @@ ROUTES: Final = (
     Route("get_free_slots", CALENDARS, "GET", "/calendars/{calendar_id}/free-slots", get_free_slots),
     Route("list_calendars", CALENDARS, "GET", "/calendars/?", list_calendars),
     Route("get_calendar", CALENDARS, "GET", "/calendars/{calendar_id}", get_calendar),
+    Route("get_duplicate_contact", CONTACTS, "GET", "/contacts/search/duplicate", get_duplicate_contact),
+    Route("list_contact_appointments", CONTACTS, "GET", f"{_CONTACT}/appointments", list_contact_appointments),
+    Route("get_contact", CONTACTS, "GET", _CONTACT, get_contact),
 )
 """As in the real API, the first path that matches counts, and a known path with a wrong method is not found."""
 _PATTERNS: Final = {

@@ -142,6 +142,20 @@ class BookedNote(Struct, frozen=True):
     """In UTC; `None` for a note of the seed."""
 
 
+class Contact(Struct, frozen=True):
+    """A person that appointments are with."""
+
+    id: str
+    location_id: str
+    first_name: str
+    last_name: str
+    email: str
+    phone: str
+    """With its country code."""
+    timezone: str
+    """IANA name."""
+
+
 class Location(Struct, frozen=True):
     """A location (Sub-Account), and what was seeded for it."""
 

@@ -21,7 +21,8 @@ TokenResponse: TypeAlias = dict[str, object]
 WRITE: Final = "calendars/events.write"
 READ: Final = "calendars/events.readonly"
 CALENDARS: Final = "calendars.readonly"
-ALL_SCOPES: Final = (READ, WRITE, CALENDARS)
+CONTACTS: Final = "contacts.readonly"
+ALL_SCOPES: Final = (READ, WRITE, CALENDARS, CONTACTS)
 PIT_APP: Final = "pit"
 """The app of private tokens, where requests are counted by app: all of them count together [guess]."""
 _SNAKE: Final = {

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from .contacts import name_person
 from .faults import Quirks
 from .models import BookedAppointment, BookedNote, Calendar, In, find_fields
 from .store import SEED_DAY, Store
@@ -19,8 +20,6 @@ from .store import SEED_DAY, Store
 Fields: TypeAlias = dict[str, object]
 _WRITTEN: Final = find_fields(In.WRITTEN)
 _EVENT: Final = find_fields(In.EVENT)
-_NAMES: Final = ("Ada", "Ben", "Cleo", "Dev", "Eva", "Finn", "Gita", "Hugo")
-_SURNAMES: Final = ("Abbott", "Barnes", "Cohen", "Desai", "Ellis", "Flores", "Grant")
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -71,7 +70,7 @@ def render_note(note: BookedNote) -> Fields:
         "dateAdded": _render_stamp(note.date_added or SEED_DAY),
     }
     if note.user_id is not None:
-        shown["createdBy"] = {"id": note.user_id, "name": _name_person(note.user_id)}
+        shown["createdBy"] = {"id": note.user_id, "name": " ".join(name_person(note.user_id))}
     return shown
 
 
@@ -129,12 +128,6 @@ def render_page(status: int) -> bytes:
     """An HTML page of a proxy in front of the server."""
     title = f"{status} {HTTPStatus(status).phrase}"
     return f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>".encode()
-
-
-def _name_person(user_id: str) -> str:
-    """A name for anybody, always the same."""
-    number = sum(user_id.encode())
-    return f"{_NAMES[number % len(_NAMES)]} {_SURNAMES[number % len(_SURNAMES)]}"
 
 
 def _render_stored(event: BookedAppointment, names: dict[str, str]) -> Fields:

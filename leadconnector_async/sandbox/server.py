@@ -12,8 +12,9 @@ from aiohttp import web
 
 from .admin import PREFIX, Admin
 from .app import Response, SandboxApp
+from .contacts import edit_contact, get_contact
 from .faults import Fault, FaultScript, Quirks
-from .models import BookedAppointment
+from .models import BookedAppointment, Contact
 from .oauth import ALL_SCOPES, PIT_APP, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
 from .rate_limits import Limits
 from .request_log import RequestLog
@@ -40,7 +41,7 @@ class Sandbox:
     url: str
     """Where it listens, such as `http://127.0.0.1:40123`."""
     token: str
-    """A Private Integration Token with all scopes of the calendars."""
+    """A Private Integration Token with all scopes of the calendars and contacts."""
 
     def __init__(
         self,
@@ -250,6 +251,14 @@ class Sandbox:
     def expire_token(self, token: str) -> None:
         """Let a token expire. Raises `KeyError` for an unknown one."""
         self._app.tokens.expire(token)
+
+    def contact(self, contact_id: str) -> Contact:
+        """The current state of a contact. Raises `KeyError` for an unknown one."""
+        return get_contact(self.store, contact_id)
+
+    def edit_contact(self, contact_id: str, **changes: object) -> None:
+        """Change a contact by the names of `Contact`, unchecked. Raises `KeyError` for an unknown one."""
+        edit_contact(self.store, contact_id, changes)
 
     def appointment(self, event_id: str) -> BookedAppointment:
         """The current state of an appointment or of an instance. Raises `KeyError` for an unknown one."""

@@ -11,12 +11,21 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ..recurrence import Instance, expand_series, parse_instance_id
-from .models import BookedAppointment, BookedNote, Calendar, Location, Stamps, User
+from .models import BookedAppointment, BookedNote, Calendar, Contact, Location, Stamps, User
 
 SEED_DAY: Final = datetime(2027, 3, 3, tzinfo=UTC)
 """When a sandbox's own calendar begins: a week before its first appointments."""
 _TICK: Final = timedelta(milliseconds=1)
 _SEEDED: Final = Stamps(datetime(2027, 3, 1, 16, 4, 11, 201_000, UTC), datetime(2027, 3, 2, 8, 30, 2, 884_000, UTC))
+
+
+class Contacts(dict[str, str]):
+    """The location of each contact, by its id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edited: dict[str, Contact] = {}
+        """Those that are not as their ids make them."""
 
 
 class Store:
@@ -29,8 +38,7 @@ class Store:
         self.calendars: dict[str, Calendar] = {}
         self.groups: dict[str, str] = {}
         """The group of each calendar that is in one, by the calendar's id."""
-        self.contacts: dict[str, str] = {}
-        """The location of each contact, by its id."""
+        self.contacts = Contacts()
         self.notes: defaultdict[str, list[BookedNote]] = defaultdict(list)
         self.now: datetime | None = None
         """The time that changes are stamped with; `None` while the seed is built."""

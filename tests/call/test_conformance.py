@@ -24,7 +24,7 @@ from leadconnector_async import (
     Timeouts,
     with_response,
 )
-from leadconnector_async._api import appointments, block_slots, calendars, events, free_slots, notes
+from leadconnector_async._api import appointments, block_slots, calendars, contacts, events, free_slots, notes
 from leadconnector_async._api.operations import Operation
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.sandbox.models import BookedNote
@@ -39,7 +39,7 @@ READS_BACK = {
     "create_note": "list_notes",
 }
 """How an operation is read back, if not by `GET`."""
-MODULES = (appointments, block_slots, calendars, events, free_slots, notes)
+MODULES = (appointments, block_slots, calendars, contacts, events, free_slots, notes)
 
 
 def read_table() -> list[Row]:
@@ -90,6 +90,9 @@ def build_call(client: LeadConnector, sandbox: Sandbox, row: Row) -> Awaitable[o
         "update_note": lambda: client.update_note(event_id, "n", "x", user_id=team[0]),
         "delete_note": lambda: client.delete_note(event_id, "n"),
         "get_calendar": lambda: client.get_calendar(calendar),
+        "get_contact": lambda: client.get_contact(event.contact_id),
+        "list_contact_appointments": lambda: client.list_contact_appointments(event.contact_id),
+        "get_duplicate_contact": lambda: client.find_contacts(phone="+12125550123"),
         "list_calendars": lambda: client.list_calendars(group_id=group, show_drafted=False),
     }
     return calls[row["operation"]]()

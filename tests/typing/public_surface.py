@@ -17,6 +17,7 @@ from leadconnector_async import (
     BlockSlotUpdate,
     Calendar,
     Change,
+    Contact,
     Event,
     FileTokenStore,
     JsonValue,
@@ -151,6 +152,10 @@ async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, wh
     assert_type(
         await client.get_free_slots(["a", "b"], when, when, slot_length=timedelta(hours=1)), list[SlotOffer]
     )
+    assert_type(await client.find_contacts(phone="+12125550123"), list[Contact])
+    assert_type((await client.list_contact_appointments("k"))[0].start_time, str | None)
+    assert_type(await client.find_appointments(when, when, email="ada@example.com"), list[Appointment])
+    assert_type(await client.list_location_events(when, when), list[Appointment])
     assert_type(await client.list_calendars(group_id="g", show_drafted=False), list[Calendar])
     assert_type(await client.request("GET", "/x", query={"ids": ["a", "b"], "limit": 5}), JsonValue)
     block = BlockSlotCreate(calendar_id="c", start_time=when, end_time=when)
