@@ -24,6 +24,7 @@ from leadconnector_async import (
     InvalidRequestError,
     LeadConnector,
     LeadConnectorError,
+    RateLimit,
     RetryPolicy,
     Timeouts,
     with_response,
@@ -38,7 +39,7 @@ from leadconnector_async._api.contacts import (
 )
 from leadconnector_async._api.events import merge_events
 from leadconnector_async._secret import Secret
-from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.sandbox.handlers import ROUTES
 from leadconnector_async.sandbox.models import BookedAppointment
 
@@ -277,6 +278,17 @@ def test_events_are_merged_by_their_ids(lists: list[list[Appointment]]) -> None:
     starts = [event.start_time for event in merged if event.start_time is not None]
     assert starts == sorted(starts)
     assert [event.start_time for event in merged[: len(starts)]] == starts
+
+
+@pytest.mark.sandbox(appointments=40, limits=Limits(max_requests=3, interval=0.3))
+async def test_finding_keeps_to_the_rate_limit(make_client: MakeClient, sandbox: Sandbox) -> None:
+    """However many requests it takes: the client waits before it sends, and none is refused."""
+    client = make_client(rate_limit=RateLimit(max_requests=3, interval=0.3))
+    contact_id = sandbox.appointment(sandbox.appointment_ids[0]).contact_id
+    await client.list_location_events(START, END)
+    await client.get_free_slots(list(sandbox.store.calendars), START, END)
+    await client.find_appointments(START, END, contact_id=contact_id)
+    assert sandbox.requests.count_statuses() == {200: 1 + 4 + 4 + 2}
 
 
 async def test_a_calendar_that_cannot_be_listed_fails_the_whole(client: LeadConnector, sandbox: Sandbox) -> None:
