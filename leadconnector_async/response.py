@@ -68,7 +68,8 @@ async def with_response(call: Awaitable[T]) -> Response[T]:
     """Await one call and return its whole response.
 
     Pass the call itself, not a task: `await with_response(client.get_appointment(event_id))`. Raises what the call
-    raises, and `TypeError` if the awaitable is not a call of a client.
+    raises, and `TypeError` if the awaitable is not a call of a client, or one that combines several responses, such
+    as `find_appointments`.
     """
     responses: list[Response[object]] = []
     token = collected.set(responses)
@@ -79,4 +80,6 @@ async def with_response(call: Awaitable[T]) -> Response[T]:
     for response in reversed(responses):
         if response.value is value:
             return cast("Response[T]", response)
+    if len(responses) > 1:
+        raise TypeError(f"with_response takes a call with one response; this one has combined {len(responses)}")
     raise TypeError("with_response takes a call that has not started, such as client.get_appointment(…)")

@@ -26,7 +26,7 @@ from yarl import URL
 
 from .._api.request import Request
 from .._secret import strip
-from .._validation.text import show_error
+from .._validation.text import show, show_error
 from ..exceptions import ConfigurationError
 from ..policy import Timeouts
 from .proxy import ProxyRoute
@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 _LARGEST_BODY: Final = 32 * 1024 * 1024
 _LONGEST_HEAD: Final = 1000
+_LONGEST_MESSAGE: Final = 150
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
 
@@ -176,7 +177,14 @@ def _describe_failure(progress: Progress, error: Exception) -> RawResponse | NoR
     progress.sent = progress.sent and not late and not isinstance(error, _NEVER_SENT)
     if late:
         return NoResponse(str(LateError()), late=True)
-    return describe_cut(progress, show_error(error), certificate=isinstance(error, _CERTIFICATE))
+    return describe_cut(progress, _show(error), certificate=isinstance(error, _CERTIFICATE))
+
+
+def _show(error: Exception) -> str:
+    """Without the URL that aiohttp appends: its query may hold personal data."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{type(error).__name__}: {error.status}, {show(error.message, _LONGEST_MESSAGE)}"
+    return show_error(error)
 
 
 def build_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:

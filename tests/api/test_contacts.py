@@ -27,6 +27,7 @@ from leadconnector_async import (
     RateLimit,
     RetryPolicy,
     Timeouts,
+    TransportError,
     with_response,
 )
 from leadconnector_async._api.contacts import (
@@ -539,6 +540,23 @@ async def test_whom_one_looks_for_is_nowhere_to_be_read(
     needle = FORMS["email" in by]
     assert needle not in shown.lower()
     assert events
+
+
+async def test_no_text_shows_the_query_of_any_request(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even of one that the client does not know: aiohttp's own error would show its URL."""
+    caplog.set_level(logging.DEBUG)
+    async with raw_server(b"HTTP/1.1 oops\r\n\r\n") as server:
+        async with LeadConnector("t", base_url=server.url, retry=RetryPolicy(max_attempts=1)) as client:
+            with pytest.raises(TransportError, match="Bad status line") as caught:
+                await client.request("GET", "/contacts/", query={"query": PHONE})
+    assert FORMS[0] not in str(caught.value) + caplog.text
+    assert "RequestFailed" in caplog.text
+
+
+async def test_a_call_of_several_responses_has_no_single_one(client: LeadConnector, sandbox: Sandbox) -> None:
+    """`with_response` says so, and not that the call was made wrongly."""
+    with pytest.raises(TypeError, match=f"has combined {1 + len(sandbox.store.calendars)}"):
+        await with_response(client.list_location_events(START, END))
 
 
 @pytest.mark.parametrize("end", ["deadline", "timeout", "cancelled"])
