@@ -26,7 +26,7 @@ from ._api.contacts import (
     group_by_calendar,
     is_of_contact,
 )
-from ._api.events import LIST_EVENTS, build_list_events, is_between, merge_events
+from ._api.events import LIST_EVENTS, build_list_events, is_between, merge_events, split_range
 from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
 from ._api.operations import Operation
 from ._api.request import Request
@@ -169,8 +169,8 @@ class FindingMethods(CalendarMethods):
         """List the events of all calendars of a location between two aware times, by start; each event once.
 
         One request lists the calendars, drafts included, and one the events of each, as `list_events` does, several
-        at a time within the rate limit. Events that belong to no calendar are not included; list those by
-        `user_id`. `location_id` defaults to the client's own.
+        at a time within the rate limit; a range of more than 31 days takes several requests each. Events that
+        belong to no calendar are not included; list those by `user_id`. `location_id` defaults to the client's own.
 
         If one calendar cannot be listed, the error names it, and nothing is returned: the result would look
         complete. Raises `DecodeError` also for a calendar or an event that cannot be read.
@@ -253,12 +253,10 @@ class FindingMethods(CalendarMethods):
     async def _list_calendar(
         self, location_id: str | None, calendar_id: str, start: datetime, end: datetime
     ) -> list[Appointment]:
-        """As `list_events`, but raises `DecodeError` if an event cannot be read at all."""
-        return await self._call_whole(
-            build_list_events(
-                LIST_EVENTS, location_id, start, end, user_id=None, calendar_id=calendar_id, group_id=None
-            )
-        )
+        """As `list_events`, of a range of any length; raises `DecodeError` if an event cannot be read at all."""
+        build = partial(build_list_events, LIST_EVENTS, location_id, user_id=None, group_id=None)
+        requests = [build(first, last, calendar_id=calendar_id) for first, last in split_range(start, end)]
+        return merge_events([await self._call_whole(request) for request in requests])
 
     async def _call_whole(self, request: Request[list[T]]) -> list[T]:
         """Read a list. Raises `DecodeError` if an entry cannot be read: without it, the list looks complete."""
@@ -288,7 +286,7 @@ async def _run_bounded(names: Sequence[str], calls: Sequence[Callable[[], Awaita
             try:
                 return await call()
             except LeadConnectorError as error:
-                error.args = (f"{error.args[0]} This was about {name}.",)
+                error.args = (f"{error.args[0]} ({name})",)
                 raise
 
     tasks = [asyncio.ensure_future(run(name, call)) for name, call in zip(names, calls, strict=True)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -26,6 +26,9 @@ from .request import Proof, Query, Request, encode_id
 DELETE_EVENT: Final = deletes("delete_event", f"{EVENTS}/{{}}")
 LIST_EVENTS: Final = reads("list_events", EVENTS)
 LIST_BLOCKED_SLOTS: Final = reads("list_blocked_slots", "/calendars/blocked-slots")
+LONGEST_LIST: Final = timedelta(days=31)
+"""The longest range that is listed at once where one call may take several requests. No limit is documented, but a
+list is not paged, and one of years can be too large [guess]."""
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _MISSPELT: Final = b'"appoinmentStatus"'
 _ENVELOPES: Final = (b'"event"', b'"appointment"')
@@ -150,6 +153,15 @@ def is_between(event: Appointment, start: datetime, end: datetime) -> bool:
     if begins_at is None:
         return False
     return begins_at < end and (event.end_time > start if event.end_time is not None else begins_at >= start)
+
+
+def split_range(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Parts of a range that one request lists, in UTC. An event that overlaps two of them is in both."""
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    while start < end:
+        until = end if end - start <= LONGEST_LIST else start + LONGEST_LIST
+        yield start, until
+        start = until
 
 
 def merge_events(lists: Iterable[list[Appointment]]) -> list[Appointment]:

@@ -154,7 +154,7 @@ def build_get_free_slots(
         options["timezone"] = timezone
     start, end = _floor(start), _floor(end)
     while start < end:
-        until = min(start + LONGEST_FREE_SLOTS, end)
+        until = end if end - start <= LONGEST_FREE_SLOTS else start + LONGEST_FREE_SLOTS
         first, last = check_range(start, until)
         if timezone is not None:
             check_zone_name(timezone, start, until)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Final, TypedDict
 
 from cyclopts import Group, Parameter
 
+from .._api.events import merge_events, split_range
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..jobs.plan.rows import BadRow, name_column
@@ -61,7 +62,6 @@ UserId = Annotated[str | None, Parameter(help="Id of the user.")]
 GroupId = Annotated[str | None, Parameter(help="Id of the group.")]
 
 _FIELDS: Final = AppointmentUpdate.__struct_fields__
-_LONGEST_RANGE: Final = timedelta(days=31)
 
 
 def read_changes(texts: Iterable[str], *, shift: bool = False) -> dict[str, str]:
@@ -151,21 +151,6 @@ def find_day(moment: datetime, timezone: str | None) -> date | None:
 
 
 async def list_all(client: LeadConnector, start: datetime, end: datetime, owner: Owner) -> list[Appointment]:
-    """The events of a range of any length, each once."""
-    by_id: dict[str, Appointment] = {}
-    without_id: list[Appointment] = []
-    for begin, finish in _split(start, end):
-        for event in await client.list_events(begin, finish, **owner):
-            if event.id:
-                by_id[event.id] = event
-            else:
-                without_id.append(event)
-    return [*by_id.values(), *without_id]
-
-
-def _split(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    start, end = start.astimezone(UTC), end.astimezone(UTC)
-    while start < end:
-        finish = min(start + _LONGEST_RANGE, end)
-        yield start, finish
-        start = finish
+    """The events of a range of any length by start, each once."""
+    parts = split_range(start, end)
+    return merge_events([await client.list_events(first, last, **owner) for first, last in parts])

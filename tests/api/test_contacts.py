@@ -38,7 +38,7 @@ from leadconnector_async._api.contacts import (
     build_get_contact,
     build_list_contact_appointments,
 )
-from leadconnector_async._api.events import merge_events
+from leadconnector_async._api.events import merge_events, split_range
 from leadconnector_async._secret import Secret
 from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.sandbox.handlers import ROUTES
@@ -259,6 +259,22 @@ async def test_the_events_of_a_location_are_those_of_all_its_calendars(
     assert len(sandbox.requests) == 1 + len(sandbox.store.calendars)
 
 
+async def test_a_long_range_is_listed_in_parts(client: LeadConnector, sandbox: Sandbox) -> None:
+    """Of at most 31 days, each event once, also one that lies in two parts."""
+    first = sandbox.appointment(sandbox.appointment_ids[0])
+    border = START + timedelta(days=31)
+    hour = timedelta(hours=1)
+    sandbox.edit_appointment(first.id, start_time=border - hour, end_time=border + hour)
+    found = await client.find_appointments(START, START + timedelta(days=70), contact_id=first.contact_id)
+    assert [event.id for event in found] == [first.id]
+    assert len(sandbox.requests.of("list_events")) == 3
+    events = await client.list_location_events(START, START + timedelta(days=70))
+    assert len({event.id for event in events}) == len(events)
+    assert len(sandbox.requests.of("list_events")) == 3 + 3 * 4
+    last = datetime(9999, 12, 31, tzinfo=UTC)
+    assert [*split_range(last - timedelta(days=5), last)] == [(last - timedelta(days=5), last)]
+
+
 MOMENTS = st.none() | st.integers(0, 3).map(lambda hour: START.astimezone(timezone(timedelta(hours=hour))))
 EVENTS = st.builds(
     lambda event_id, start, title: Appointment(id=event_id, start_time=start, title=title),
@@ -297,7 +313,7 @@ async def test_a_calendar_that_cannot_be_listed_fails_the_whole(client: LeadConn
     sandbox.faults.plan("list_events", ["ok", "422"])
     with pytest.raises(LeadConnectorError) as caught:
         await client.list_location_events(START, END)
-    assert any(f"This was about calendar {one}." in str(caught.value) for one in sandbox.store.calendars)
+    assert any(f"(calendar {one})" in str(caught.value) for one in sandbox.store.calendars)
     assert caught.value.operation == "list_events"
 
 
@@ -419,7 +435,7 @@ async def test_what_no_calendar_lists_is_read_by_itself() -> None:
         async with LeadConnector("t", base_url=server.url, location_id="loc", retry=QUICK) as client:
             found = await client.find_appointments(START, END, contact_id="a")
             answers[b"/appointments/1 "] = answer(403, b'{"message": "no"}')
-            with pytest.raises(LeadConnectorError, match="This was about calendar gone"):
+            with pytest.raises(LeadConnectorError, match=r"\(calendar gone\)"):
                 await client.find_appointments(START, END, contact_id="a")
     assert [event.id for event in found] == ["1"]
 
