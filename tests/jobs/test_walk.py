@@ -20,8 +20,10 @@ from .jobbing import FAST, rows, week_later
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
 ROOT = f"{Path(leadconnector_async.__file__).parent}/"
-OF_OTHERS = {one.__qualname__ for one in (LocationRun._start_rows, JournalWriter._on_end, job._tick)}
-"""What runs between a row's steps: the loop that takes up the next row, the end of a commit, the progress."""
+BETWEEN = (LocationRun._start_rows, LocationRun._on_done, JournalWriter._on_end, job._tick)
+OF_OTHERS = {one.__qualname__ for one in BETWEEN}
+"""What runs between a row's steps: the loop that takes up the next row, the end of a task that has sent rows, the
+end of a commit, the progress."""
 
 Call = tuple[str, str]
 """Module and function; of what lies below the client, `client`: `tests/call/test_walk.py` walks it."""

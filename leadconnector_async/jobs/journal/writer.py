@@ -20,7 +20,7 @@ from ...exceptions import ConfigurationError, JournalError
 from .protocol import Journal, Record
 
 T = TypeVar("T")
-Then = Callable[[JournalError | None], None]
+Then = Callable[[JournalError | None], object]
 """Called once: with `None` when the entry is on disk, otherwise with the error. Must not raise."""
 
 _MOST_TOGETHER: Final = 64

@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -52,7 +52,7 @@ from ..journal.rows import OpenRow
 from ..journal.writer import JournalWriter
 from ..prepare.check import show_sent
 from ..states import JobOptions, RowOutcome, RowState, Stopped, describe_stop
-from .in_flight import ROW_METRICS, RowMetrics
+from .in_flight import ROW_METRICS, InFlightRow, RowMetrics
 
 _MOST_READING: Final = 3
 """Rows of a location that are read again at the same time: with more, their writes would wait behind other GETs."""
@@ -243,9 +243,15 @@ class RowExecutor:
         one = self._build(row, metrics, parking)
         return await self._carry_out(one, choose_first(one, time.time()))
 
-    def send(self, row: OpenRow, metrics: RowMetrics) -> Coroutine[object, object, Ending]:
-        """Send a row whose intent is on disk; its appointment is read again where the reading is too old."""
-        return self._carry_out(self._build(row, metrics), "send")
+    async def send_rows(self, one: InFlightRow, end: Callable[[InFlightRow, Ending], InFlightRow | None]) -> None:
+        """Send a row whose intent is on disk, then the one that `end` returns, and so on: one task for many rows.
+
+        An appointment is read again where the reading is too old.
+        """
+        following: InFlightRow | None = one
+        while following is not None:
+            execution = self._build(following.row, following.metrics)
+            following = end(following, await self._carry_out(execution, "send"))
 
     async def restore(self, row: OpenRow, metrics: RowMetrics, result: Result) -> Result:
         """Move an appointment back that was parked for a row which has failed or was skipped."""

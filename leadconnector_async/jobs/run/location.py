@@ -143,15 +143,9 @@ class LocationRun:
             if not await wait_out(stopped):
                 self.close(stopped)
 
-    def _step(self, one: InFlightRow, event: Event) -> None:
+    def _step(self, one: InFlightRow, event: Event, idle: asyncio.Task[object] | None = None) -> InFlightRow | None:
+        """Carry out what follows; `idle`, a task that has ended this row, is to send the row that is returned."""
         action = next_step(self.state, one, event)
-        for granted in grant_slots(self.state) if self.state.queue else ():
-            if granted.slot is not None:
-                granted.slot.set_result(None)
-            else:
-                granted.phase = "running"
-                granted.task = self._loop.create_task(self._executor.send(granted.row, granted.metrics))
-                granted.task.add_done_callback(partial(self._on_done, granted))
         try:
             if isinstance(action, Save):
                 one.phase = "saving_outcome"
@@ -166,6 +160,18 @@ class LocationRun:
                 self._act(one, action)
         except LeadConnectorError as error:  # of the journal
             self._act(one, Fail(error))
+        following = None
+        for granted in grant_slots(self.state) if self.state.free and self.state.queue else ():
+            if granted.slot is not None:
+                granted.slot.set_result(None)
+                continue
+            granted.phase = "running"
+            if idle is not None and following is None:
+                following, granted.task = granted, idle
+                continue
+            granted.task = self._loop.create_task(self._executor.send_rows(granted, self._end_work))
+            granted.task.add_done_callback(self._on_done)
+        return following
 
     def _act(self, one: InFlightRow, action: Action) -> None:
         work: Coroutine[object, object, Event]
@@ -178,17 +184,14 @@ class LocationRun:
             case Requeue():
                 one.phase, work = "requeueing", self._requeue(one, action)
             case _:
-                self._end(one, action)
+                if action == "withdraw":
+                    self._withdraw_intent(one)
+                elif isinstance(action, Close | Fail):
+                    self.close(action.cause)
+                self.in_flight.remove(one)
                 return
         one.task = task = self._loop.create_task(work)
-        task.add_done_callback(partial(self._on_done, one))
-
-    def _end(self, one: InFlightRow, action: Action) -> None:
-        if action == "withdraw":
-            self._withdraw_intent(one)
-        elif isinstance(action, Close | Fail):
-            self.close(action.cause)
-        self.in_flight.remove(one)
+        task.add_done_callback(self._on_done)
 
     def _withdraw_intent(self, one: InFlightRow) -> None:
         """The journal may record it as sent; it was not."""
@@ -206,17 +209,24 @@ class LocationRun:
         except BaseException as error:  # whatever it is, `run` raises it; the other rows are reported all the same
             self.close(error)
 
-    def _on_done(self, one: InFlightRow, task: asyncio.Task[Event]) -> None:
-        one.task = None
+    def _on_done(self, task: asyncio.Task[Event] | asyncio.Task[None]) -> None:
+        """What has sent rows is cancelled, perhaps before it began, or failed, or has none left."""
         error = None if task.cancelled() else task.exception()
         event = "cancelled" if task.cancelled() else task.result() if error is None else error
+        if event is not None:
+            for one in [one for one in self.in_flight.by_number.values() if one.task is task]:
+                self._end_work(one, event)
+
+    def _end_work(self, one: InFlightRow, event: Event) -> InFlightRow | None:
+        """What its task did for a row has ended; returns the row that the task is to send next, if it can."""
+        task, one.task = one.task, None
         if isinstance(event, Stopped):
             one.metrics.sent = False  # it was refused, so that a stop need not wait for it
             try:
                 self._withdraw_intent(one)
             except LeadConnectorError as failure:  # of the journal
                 event = failure
-        self._step(one, event)
+        return self._step(one, event, None if task is None or task.done() else task)
 
     async def _run_in_order(self, one: InFlightRow) -> Event:
         """Wait for the rows that must go first."""

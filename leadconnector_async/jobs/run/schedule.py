@@ -174,10 +174,10 @@ def _keeps_slot(action: Action) -> bool:
 def _decide(location: LocationState, one: InFlightRow, event: Event) -> Action:
     if event is None:
         return "withdraw" if location.phase == "closing" else "queue"
-    if isinstance(event, str):
-        return _FIXED[event]
     if isinstance(event, Started):
         return _begin(location, one, event.now)
+    if isinstance(event, str):
+        return _FIXED[event]
     if isinstance(event, BaseException):
         return Fail(event)
     return _choose_after_task(location, one, event)
