@@ -33,11 +33,13 @@ SQLITES_OWN = ("tables.py", "database.py", "migrate.py")
 """Definitions of tables, settings of a connection, and the way from a format that only SQLite has known."""
 STORES = {
     "_sharing/sqlite.py",
+    "_sharing/sqlite_keys.py",
     "_sharing/sqlite_tokens.py",
     "integrations/postgres.py",
+    "integrations/postgres_keys.py",
     "integrations/postgres_tokens.py",
 }
-"""Limits and tokens that processes share: not jobs, and each store with its own SQL."""
+"""Limits, tokens and keys that processes share: not jobs, and each store with its own SQL."""
 
 
 def list_texts(path: Path) -> Iterator[tuple[str, str]]:
