@@ -75,7 +75,8 @@ class JournalWriter:
 
     def add(self, entry: Entry, then: Then | None = None) -> None:
         """Write it with the next commit, without waiting."""
-        self._check()
+        if self._failure is not None or self._is_closed:
+            self._check()
         self._entries.append(entry)
         if then is not None:
             self._waiting.append(then)

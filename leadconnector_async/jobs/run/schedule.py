@@ -176,6 +176,9 @@ def _decide(location: LocationState, one: InFlightRow, event: Event) -> Action:
         return "withdraw" if location.phase == "closing" else "queue"
     if isinstance(event, Started):
         return _begin(location, one, event.now)
+    if isinstance(event, Result):
+        location.unreachable = 0
+        return _finish(one, event)
     if isinstance(event, str):
         return _FIXED[event]
     if isinstance(event, BaseException):
@@ -183,12 +186,10 @@ def _decide(location: LocationState, one: InFlightRow, event: Event) -> Action:
     return _choose_after_task(location, one, event)
 
 
-def _choose_after_task(location: LocationState, one: InFlightRow, event: Ending | Blocked) -> Action:
+def _choose_after_task(location: LocationState, one: InFlightRow, event: Stopped | Postponed | Blocked) -> Action:
     if isinstance(event, Stopped):
         return _choose_after_stop(location, one, event)
     location.unreachable = 0
-    if isinstance(event, Result):
-        return _finish(one, event)
     if isinstance(event, Postponed):
         return Requeue(event.reason, refused=True)
     return _choose_after_block(location, one, event)
