@@ -1,7 +1,7 @@
 """The walk of one row of a running job, counted by modules."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -12,6 +12,8 @@ import leadconnector_async
 from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, job
 from leadconnector_async.jobs.journal.writer import JournalWriter
+from leadconnector_async.jobs.run.execute import Ending, RowExecutor
+from leadconnector_async.jobs.run.in_flight import InFlightRow
 from leadconnector_async.jobs.run.location import LocationRun
 from leadconnector_async.sandbox import Sandbox
 
@@ -25,6 +27,7 @@ OF_OTHERS = {one.__qualname__ for one in BETWEEN}
 """What runs between a row's steps: the loop that takes up the next row, the end of a task that has sent rows, the
 end of a commit, the progress."""
 
+End = Callable[[InFlightRow, Ending], InFlightRow | None]
 Call = tuple[str, str]
 """Module and function; of what lies below the client, `client`: `tests/call/test_walk.py` walks it."""
 
@@ -79,5 +82,27 @@ async def test_a_row_changes_module_at_most_twenty_times(
     way = min(walks, key=len)
     changes = sum(before != after for (before, _), (after, _) in pairwise(way))
     assert 10 < changes <= 20, "\n".join([f"{changes}", *(f"{file:<32} {name}" for file, name in way)])
+    assert len(way) <= 93, "calls of the package, those of the client included"
     assert ("jobs/journal/rows.py", "finish") in way
     assert ("client", "CalendarMethods._update_guarded") in way
+
+
+async def test_a_task_sends_many_rows(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row takes over the task of the one whose slot it gets: a new task would cost more."""
+    begun: list[int] = []
+    send_rows = RowExecutor.send_rows
+
+    def count(self: RowExecutor, one: InFlightRow, end: End) -> Coroutine[object, object, None]:
+        begun.append(one.row.number)
+        return send_rows(self, one, end)
+
+    monkeypatch.setattr(RowExecutor, "send_rows", count)
+    plan = week_later(sandbox, 200)
+    options = JobOptions(concurrency=32)
+    async with await BulkJob.create(tmp_path / "job", client, rows(*plan), options=options) as running:
+        await running.prepare()
+        summary = await running.run()
+    assert summary.counts == {"applied": 200}
+    assert 32 <= len(begun) < 150
