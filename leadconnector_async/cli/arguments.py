@@ -59,6 +59,9 @@ From = Annotated[str, Parameter(name="--from", help="First day, or start time.")
 To = Annotated[str, Parameter(name="--to", help="The day after the last day, or end time.")]
 CalendarId = Annotated[str | None, Parameter(help="Id of the calendar. Specify this, `--user` or `--group`.")]
 UserId = Annotated[str | None, Parameter(help="Id of the user.")]
+ContactId = Annotated[
+    str | None, Parameter(help="Id of a contact, instead of `--calendar`, `--user` or `--group`.")
+]
 GroupId = Annotated[str | None, Parameter(help="Id of the group.")]
 
 _FIELDS: Final = AppointmentUpdate.__struct_fields__

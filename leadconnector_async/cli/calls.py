@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from rich.text import Text
@@ -13,7 +13,7 @@ from rich.text import Text
 from .._api.precondition import Granted
 from .._methods import begin_reading
 from ..client import LeadConnector
-from ..exceptions import InvalidRequestError, RowFault, explain
+from ..exceptions import ConfigurationError, InvalidRequestError, RowFault, explain
 from ..jobs import PlanRow
 from ..jobs.plan.rows import is_blank, read_row
 from ..jobs.plan.wanted import Wanted
@@ -26,6 +26,7 @@ from .arguments import (
     SINGLE,
     Account,
     CalendarId,
+    ContactId,
     EventId,
     From,
     GroupId,
@@ -47,7 +48,6 @@ from .output import clean, name_fields, show_event, show_events, show_slots, wri
 from .session import ask
 from .terminal import make_consoles
 
-_LAST: Final = datetime.max.replace(tzinfo=UTC)
 Changes = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
@@ -136,11 +136,12 @@ async def list_events(
     calendar: CalendarId = None,
     user: UserId = None,
     group: GroupId = None,
+    contact: ContactId = None,
     timezone: str | None = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
 ) -> int:
-    """List the appointments of a calendar, a user or a group.
+    """List the appointments of a calendar, a user, a group or a contact.
 
     Example: leadconnector list --calendar ID --from 2027-03-10 --to 2027-03-11 --timezone Europe/London
 
@@ -152,11 +153,14 @@ async def list_events(
     """
 
     async def work() -> int:
-        owner = choose_owner(calendar, user, group)
+        if sum(one is not None for one in (calendar, user, group, contact)) != 1:
+            raise ConfigurationError("specify exactly one of --calendar, --user, --group and --contact")
         first, last = read_range(begin, end, timezone)
         async with make_client(account) as client:
-            found = await list_all(client, first, last, owner)
-        events = sorted(found, key=lambda event: (event.start_time or _LAST, event.id or ""))
+            if contact is None:
+                events = await list_all(client, first, last, choose_owner(calendar, user, group))
+            else:
+                events = await client.find_appointments(first, last, contact_id=contact)
         if json_output:
             write_json([name_fields(event) for event in events])
         else:

@@ -88,6 +88,18 @@ async def test_list_shows_a_table_or_one_array(account: Sandbox, capsys: Capture
     assert "\x1b" not in out
 
 
+async def test_the_appointments_of_a_contact_are_listed(account: Sandbox, capsys: Capture) -> None:
+    """Of one alone, in any calendar; a second owner is refused, and so is none."""
+    event = account.appointment(account.appointment_ids[2])
+    day: dict[str, Any] = {"begin": "2027-03-08", "end": "2027-03-15", "timezone": NEW_YORK, "json_output": True}
+    code, out, _ = await call(list_events(**day, contact=event.contact_id), capsys)
+    assert (code, [one["id"] for one in json.loads(out)]) == (0, [event.id])
+    for owners in ({}, {"contact": "k", "calendar": "c"}, {"user": "u", "group": "g"}):
+        code, _, err = await call(list_events(**day, **owners), capsys)
+        assert code == 2
+        assert "specify exactly one of --calendar, --user, --group and --contact" in err
+
+
 async def test_free_slots_are_shown_with_their_offset(account: Sandbox, capsys: Capture) -> None:
     """Before and after the change of the clocks; one object for scripts."""
     calendar = choose_calendar(account)

@@ -33,7 +33,7 @@ FLAGS = {
     "get": ("--profile",),
     "update": ("--set", "--shift", "--profile"),
     "delete": ("--yes", "--profile"),
-    "list": RANGE,
+    "list": (*RANGE, "--contact"),
     "free-slots": ("--from", "--to", "--timezone", "--user"),
 }
 SETTINGS = (
