@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from ._api.request import JsonValue
 from ._api.slot_offers import SlotOffer, SlotOwner
+from ._booking import Booking, BookingConflict, BookingDetails
 from ._limiter.headers import LocationQuota, Quota
 from ._version import __version__
 from .access import Access, PendingWrite
@@ -97,6 +98,9 @@ __all__ = [
     "BlockSlot",
     "BlockSlotCreate",
     "BlockSlotUpdate",
+    "Booking",
+    "BookingConflict",
+    "BookingDetails",
     "Calendar",
     "Change",
     "ConfigurationError",

@@ -19,6 +19,7 @@ from msgspec import UNSET, UnsetType, structs
 from yarl import URL
 
 from ._api.request import JsonValue, Query, build_request
+from ._booking import BookingMethods
 from ._call.attempt import Attempts
 from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
@@ -30,7 +31,6 @@ from ._call.pipeline import Pipeline
 from ._call.proxy import find_proxy
 from ._call.timeouts import AttemptTimer
 from ._call.transport import Transport
-from ._finding import FindingMethods
 from ._limiter.headers import LocationQuota
 from ._limiter.lane import CLOCK_LAG
 from ._limiter.limiter import Limiter
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class LeadConnector(FindingMethods):
+class LeadConnector(BookingMethods):
     """An async client for one location (Sub-Account) of HighLevel.
 
         async with LeadConnector(token, location_id="C2QujeCh8ZnC7al2InWR") as client:

@@ -20,6 +20,7 @@ from leadconnector_async import (
     NotApprovedError,
     PendingWrite,
     ReadOnlyError,
+    SlotOffer,
 )
 from leadconnector_async._call.gate import GatedPipeline
 from leadconnector_async._call.pipeline import Pipeline
@@ -42,6 +43,7 @@ WRITING = {
     "update_note",
     "delete_note",
     "request",
+    "book",
     "update_many",
     "BulkJob",
 }
@@ -75,6 +77,7 @@ class Draw:
             "path": [f"/calendars/events/appointments/{event.id}", "/anything/else"],
             "response_type": [object],
             "query": [{"a": "b"}],
+            "when": [moment],
             "start": [moment],
             "start_time": [moment],
             "end": [moment + timedelta(days=1)],
@@ -158,9 +161,18 @@ async def call(client: LeadConnector, name: str, draw: Draw, folder: Path) -> ob
         return summary
     method = getattr(client, name)
     filled = draw.fill(getattr(LeadConnector, name))
+    if name == "book":
+        filled |= {"when": await find_offer(client, draw), "user_ids": (), "calendar_ids": ()}
     REPAIRS.get(name, lambda filled: None)(filled)
     result = method(**filled)
     return [one async for one in result] if hasattr(result, "__aiter__") else await result
+
+
+async def find_offer(client: LeadConnector, draw: Draw) -> SlotOffer:
+    """A slot that is free."""
+    calendar_id = str(draw.draw("calendar_id", None))
+    offers = await client.get_free_slots([calendar_id], START, START + timedelta(days=7))
+    return draw.dice.choice(offers)
 
 
 async def refuse(pending: PendingWrite) -> bool:

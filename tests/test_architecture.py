@@ -19,6 +19,7 @@ LAYERS = {
         __init__
         jobs
         client oauth
+        _booking
         _finding
         _methods
         _oauth reschedule
@@ -185,6 +186,7 @@ AWAITING = {
     "cli",
     "jobs",
     "client",
+    "_booking",
     "_finding",
     "_methods",
     "reschedule.apply",

@@ -1,0 +1,196 @@
+"""`book`: from a free slot to an appointment that was read back, or to the slots that are free instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypedDict, Unpack
+
+from msgspec import UNSET, Struct
+
+from ._api.created import compare_appointment
+from ._api.slot_offers import SlotOffer, SlotOwner, list_sources
+from ._api.validate import check_create
+from ._finding import FindingMethods
+from ._validation.arguments import check_instant, refuse
+from .access import check_may_write
+from .exceptions import LeadConnectorError, SlotUnavailableError, VerificationError
+from .models import Appointment, AppointmentCreate, AppointmentStatus, MeetingLocationType
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_GONE: Final = frozenset({"cancelled", "invalid"})
+_WEEK: Final = timedelta(days=7)
+_MOST_OFFERS: Final = 1000
+
+
+class BookingDetails(TypedDict, total=False):
+    """Fields of `AppointmentCreate` that `book` passes on."""
+
+    title: str
+    description: str
+    address: str
+    meeting_location_type: MeetingLocationType
+    meeting_location_id: str
+    appointment_status: AppointmentStatus
+    end_time: datetime
+    to_notify: bool
+
+
+class Booking(Struct, frozen=True):
+    """The slot was booked."""
+
+    appointment: Appointment
+    verified: bool
+    """Reading it back has shown what was booked. `False` if it could not be read, or does not show all of that."""
+
+
+class BookingConflict(Struct, frozen=True):
+    """The slot is not free, and nothing was booked."""
+
+    offers: tuple[SlotOffer, ...]
+    """The next free slots, earliest first; empty if there are none in the time that was searched."""
+
+
+class BookingMethods(FindingMethods):
+    """The operations of `FindingMethods`, and `book`."""
+
+    async def book(
+        self,
+        when: SlotOffer | SlotOwner | datetime,
+        contact_id: str,
+        *,
+        calendar_ids: Sequence[str] = (),
+        user_ids: Sequence[str] = (),
+        most_offers: int = 3,
+        within: timedelta = _WEEK,
+        timezone: str | None = None,
+        **details: Unpack[BookingDetails],
+    ) -> Booking | BookingConflict:
+        """Book a slot for a contact, and read the appointment back; or return the next free slots if it is taken.
+
+        `when` is an offer of `get_free_slots`, one of its owners, or a time as it was offered. If several calendars
+        or users offer it, the first that is still free gets the booking. For a time, `calendar_ids` says whose slot
+        it is; for an offer, where else to look for free slots. `user_ids` restricts both to these users, so that
+        the appointment is assigned to one of them. `details` are fields of `AppointmentCreate`.
+
+        If the slot is not free when it is checked, or when it is booked, returns a `BookingConflict` with at most
+        `most_offers` slots from that time on, `within` so long. `timezone` is the zone of their offsets.
+
+        Raises what `create_appointment` and `get_free_slots` raise, and `VerificationError` if reading the
+        appointment shows something else.
+        """
+        check_may_write(self._access, "book")
+        _check_search(most_offers, within)
+        owners = _list_owners(when, calendar_ids, user_ids)
+        bookings = {owner: _build(owner, contact_id, details) for owner in owners}
+        for booking in bookings.values():
+            check_create(booking, self._version, location_id=self._location_id)
+        search = _Search(
+            calendar_ids=[*dict.fromkeys([*(owner.calendar_id for owner in owners), *calendar_ids])],
+            user_ids=[*dict.fromkeys([*(owner.user_id for owner in owners if owner.user_id), *user_ids])],
+            start=owners[0].start_time,
+            within=within,
+            timezone=timezone,
+        )
+        offers = await self._search(search)
+        free = [owner for owner in owners if is_offered(owner, offers)]
+        created = await self._book_first([bookings[owner] for owner in free])
+        if created is not None:
+            return await self._verify(*created)
+        if free:
+            offers = await self._search(search)
+        later = [offer for offer in offers if offer.start_time - _EPOCH != search.start - _EPOCH]
+        return BookingConflict(tuple(later[:most_offers]))
+
+    async def _search(self, search: _Search) -> list[SlotOffer]:
+        return await self.get_free_slots(
+            search.calendar_ids,
+            search.start,
+            search.start + search.within,
+            timezone=search.timezone,
+            user_ids=search.user_ids,
+        )
+
+    async def _book_first(
+        self, bookings: Iterable[AppointmentCreate]
+    ) -> tuple[Appointment, AppointmentCreate] | None:
+        """Until one is not taken; returns what was created and sent, or `None` if all are taken."""
+        for booking in bookings:
+            try:
+                return await self.create_appointment(booking), booking
+            except SlotUnavailableError as error:
+                if error.outcome != "not_applied":
+                    raise
+        return None
+
+    async def _verify(self, created: Appointment, booking: AppointmentCreate) -> Booking:
+        if created.id is None:
+            return Booking(created, verified=False)
+        try:
+            shown = await self.get_appointment(created.id)
+        except LeadConnectorError:  # it was booked, and its id must not be lost
+            return Booking(created, verified=False)
+        verdict = compare_appointment(check_create(booking, self._version, location_id=self._location_id), shown)
+        if verdict is False or shown.deleted or shown.appointment_status in _GONE:
+            raise VerificationError(
+                f"The appointment {created.id} was booked, and reading it shows something else: it has been moved, "
+                "cancelled or deleted since.",
+                operation="book",
+                outcome="applied",
+            )
+        return Booking(shown, verified=verdict is True)
+
+
+class _Search(Struct, frozen=True, kw_only=True):
+    """Where free slots are looked for."""
+
+    calendar_ids: list[str]
+    user_ids: list[str]
+    start: datetime
+    within: timedelta
+    timezone: str | None
+
+
+def is_offered(owner: SlotOwner, offers: Iterable[SlotOffer]) -> bool:
+    """Whether this calendar, for this user, still offers the slot."""
+    return any(
+        (one.calendar_id, one.user_id) == (owner.calendar_id, owner.user_id)
+        for offer in offers
+        if offer.start_time - _EPOCH == owner.start_time - _EPOCH
+        for one in offer.owners
+    )
+
+
+def _list_owners(
+    when: SlotOffer | SlotOwner | datetime, calendar_ids: Sequence[str], user_ids: Sequence[str]
+) -> tuple[SlotOwner, ...]:
+    """Whose slot it may be, the first choice first. Raises `InvalidRequestError`."""
+    if isinstance(when, SlotOffer | SlotOwner):
+        owners = when.owners if isinstance(when, SlotOffer) else (when,)
+        if not owners:
+            raise refuse("when", when, "nobody offers it", "pass an offer as get_free_slots returns it")
+        if user_ids and any(owner.user_id is None for owner in owners):
+            hint = "pass them to get_free_slots, so that its offers name users"
+            raise refuse("user_ids", user_ids, "the offer names no users", hint)
+        return owners
+    start = check_instant("when", when)
+    if isinstance(calendar_ids, str):
+        raise refuse("calendar_ids", calendar_ids, "it is a str", "pass a list of ids, even for one: [calendar_id]")
+    return tuple(SlotOwner(one.calendar_id, one.user_id, start) for one in list_sources(calendar_ids, user_ids))
+
+
+def _build(owner: SlotOwner, contact_id: str, details: BookingDetails) -> AppointmentCreate:
+    return AppointmentCreate(
+        calendar_id=owner.calendar_id,
+        contact_id=contact_id,
+        start_time=owner.start_time,
+        assigned_user_id=UNSET if owner.user_id is None else owner.user_id,
+        **details,
+    )
+
+
+def _check_search(most_offers: int, within: timedelta) -> None:
+    if not isinstance(most_offers, int) or not 0 <= most_offers <= _MOST_OFFERS:
+        raise refuse("most_offers", most_offers, "it is not a number of offers", f"pass 0 to {_MOST_OFFERS}")
+    if not isinstance(within, timedelta) or within <= timedelta(0):
+        raise refuse("within", within, "it is not a positive timedelta", "pass one, such as timedelta(days=7)")
