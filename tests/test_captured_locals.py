@@ -68,6 +68,7 @@ CALLS: dict[str, Call] = {
     "create_appointment": lambda c: c.create_appointment(
         AppointmentCreate(calendar_id="C", location_id="loc", contact_id="K", start_time=TIME)
     ),
+    "book": lambda c: c.book(START, "K", calendar_ids=["C"]),
     "delete_event": lambda c: c.delete_event("ev1"),
     "list_events": lambda c: c.list_events(START, END, calendar_id="C"),
     "list_blocked_slots": lambda c: c.list_blocked_slots(START, END, calendar_id="C"),
