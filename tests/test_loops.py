@@ -30,6 +30,7 @@ IN_VIRTUAL_TIME = {
     "sharing/test_long_outages.py",
     "simulation/test_bulk.py",
     "simulation/test_cancellation.py",
+    "simulation/test_creating.py",
     "simulation/test_delivery.py",
     "simulation/test_front_desk.py",
     "simulation/test_hostile_headers.py",

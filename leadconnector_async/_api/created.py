@@ -38,10 +38,12 @@ from .readback import compare_field
 
 T = TypeVar("T")
 
+_SKEW: Final = timedelta(seconds=0.1)
+"""By how much the clocks of the servers that write `dateAdded` and `Date` differ: what is claimed allows for it."""
 _COARSE: Final = timedelta(seconds=1)
-"""Times that are stored without fractions of a second, or by a server whose clock differs by less than that."""
-_DOUBT: Final = timedelta(minutes=1)
-"""By how much the clock of the server that stores times may differ from that of the server that writes `Date`."""
+"""The same for a `dateAdded` without fractions of a second."""
+_DOUBT: Final = timedelta(seconds=10)
+"""By how much they differ at most: what is called missing allows for it."""
 _DOUBT_WITHOUT_DATE: Final = timedelta(days=1)
 """By how much the clock of this machine may be wrong."""
 
@@ -111,10 +113,14 @@ def identify(candidates: Iterable[Candidate[T]], began: Began, known: Container[
         and not (one.id and one.id in known)
         and (one.added is None or one.added >= doubt)
     ]
-    fresh = [one for one in possible if one.added is None or one.added >= began.at - _COARSE]
+    fresh = [one for one in possible if one.added is None or _is_since(one.added, began.at)]
     if len(fresh) == 1 and _is_ours(fresh[0], began):
         return Found(fresh[0])
     return Ambiguous(tuple(one.id for one in possible if one.id)) if possible else NotFound()
+
+
+def _is_since(added: datetime, moment: datetime) -> bool:
+    return added >= moment - (_SKEW if added.microsecond else _COARSE)
 
 
 def _is_ours(fresh: Candidate[T], began: Began) -> bool:

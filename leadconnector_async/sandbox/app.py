@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -38,6 +40,7 @@ _STATUS_TEXTS: Final = {
 }
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
 _OK: Final = Fault("ok")
+_WITHOUT_STATUS: Final = frozenset({"reset", "lose-response", "late", "half-body", "cut"})
 
 
 class Response(Struct, frozen=True):
@@ -47,6 +50,8 @@ class Response(Struct, frozen=True):
     headers: dict[str, str]
     body: bytes
     fault: Fault = _OK
+    apply: Callable[[float], object] | None = None
+    """What is to be done after `fault.seconds`, at that time of the loop's clock."""
 
 
 class Clock:
@@ -129,7 +134,7 @@ class SandboxApp:
             response = self._serve(entry, route, ids, headers, body)
         except Refusal as refusal:
             response = self._render_refusal(refusal)
-        entry.status = None if response.fault.kind in ("reset", "lose-response", "half-body") else response.status
+        entry.status = None if response.fault.kind in _WITHOUT_STATUS else response.status
         return structs.replace(response, headers={"date": format_datetime(date, usegmt=True), **response.headers})
 
     def _serve(
@@ -172,6 +177,8 @@ class SandboxApp:
         fault = self.faults.take(route.operation)
         if failed := self._fail(fault, headers):
             return failed
+        if fault.kind == "late":
+            return Response(0, {}, b"", fault, partial(self._apply_late, entry, route, context))
         try:
             result = route.handler(context)
         except Refusal as refusal:
@@ -182,6 +189,13 @@ class SandboxApp:
         if fault.kind == "after-apply":
             return self._render_fault(fault, headers)
         return Response(result.status, _JSON | headers, result.body, fault)
+
+    def _apply_late(self, entry: LoggedRequest, route: Route, context: RequestContext, loop_time: float) -> None:
+        """Do what a request asked for to which nobody waits for a response any more."""
+        _, self.store.now = self.clock.read(loop_time)
+        with suppress(Refusal):
+            entry.event_id = route.handler(context).changed or entry.event_id
+            entry.applied = True
 
     def _serve_token(self, entry: LoggedRequest, headers: Mapping[str, str], form: Mapping[str, str]) -> Response:
         """Token requests do not count towards the limits of a location."""

@@ -15,7 +15,7 @@ from ..exceptions import InvalidRequestError
 from .settings import check_switch, check_word
 
 FaultKind: TypeAlias = Literal[
-    "ok", "status", "after-apply", "reset", "lose-response", "stall", "half-body", "html"
+    "ok", "status", "after-apply", "reset", "lose-response", "late", "stall", "half-body", "cut", "html"
 ]
 
 _WORDS: Final[dict[str, FaultKind]] = {
@@ -26,9 +26,12 @@ _WORDS: Final[dict[str, FaultKind]] = {
 }
 _STATUS: Final = re.compile(r"(?P<status>[345]\d\d)(?P<applied>-after-apply)?(?: retry-after=(?P<after>\S{1,40}))?")
 _STALL: Final = re.compile(r"stall (?P<seconds>\d{1,4}(?:\.\d{1,3})?)")
+_LATE: Final = re.compile(r"late (?P<seconds>\d{1,4}(?:\.\d{1,3})?)")
+_CUT: Final = re.compile(r"cut (?P<count>\d{1,6})")
 _HTML: Final = re.compile(r"html (?P<status>[245]\d\d)")
 _HINT: Final = (
-    "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-response, 'stall 0.2', half-body or 'html 502'"
+    "use ok, 503, '503 retry-after=2', 503-after-apply, reset, lose-response, 'late 2', 'stall 0.2', half-body, "
+    "'cut 120' or 'html 502'"
 )
 
 
@@ -39,11 +42,13 @@ class Fault(Struct, frozen=True):
     | --- | --- |
     | `ok` | nothing: a placeholder in a sequence |
     | `503`, `503 retry-after=2` | an error response; nothing is applied |
-    | `503-after-apply` | the update is applied, then an error response follows |
+    | `503-after-apply` | the change is applied, then an error response follows |
     | `reset` | the connection is cut; nothing is applied |
-    | `lose-response` | the update is applied, then the connection is cut |
-    | `stall 0.2` | the update is applied; the response takes 0.2 s longer |
-    | `half-body` | the update is applied; half of the response arrives |
+    | `lose-response` | the change is applied, then the connection is cut |
+    | `late 2` | the connection is cut; the change is applied 2 s later |
+    | `stall 0.2` | the change is applied; the response takes 0.2 s longer |
+    | `half-body` | the change is applied; half of the response arrives |
+    | `cut 120` | the change is applied; the first 120 bytes of the response arrive, its headers included |
     | `html 502`, `html 200` | an HTML page of a proxy or a network instead of a response; nothing is applied |
     """
 
@@ -51,6 +56,8 @@ class Fault(Struct, frozen=True):
     status: int = 0
     seconds: float = 0.0
     retry_after: str | None = None
+    count: int = 0
+    """Bytes of the response that arrive."""
 
     @classmethod
     def parse(cls, text: str) -> Fault:
@@ -63,6 +70,10 @@ class Fault(Struct, frozen=True):
             return cls(kind, int(match["status"]), retry_after=match["after"])
         if match := _STALL.fullmatch(text):
             return cls("stall", seconds=float(match["seconds"]))
+        if match := _LATE.fullmatch(text):
+            return cls("late", seconds=float(match["seconds"]))
+        if match := _CUT.fullmatch(text):
+            return cls("cut", count=int(match["count"]))
         if match := _HTML.fullmatch(text):
             return cls("html", int(match["status"]))
         raise InvalidRequestError(f"unknown fault {show(text)}: {_HINT}", field="fault", value=text, hint=_HINT)
@@ -72,8 +83,10 @@ class Fault(Struct, frozen=True):
             case "status" | "after-apply":
                 applied = "-after-apply" if self.kind == "after-apply" else ""
                 return f"{self.status}{applied}{f' retry-after={self.retry_after}' if self.retry_after else ''}"
-            case "stall":
-                return f"stall {self.seconds:g}"
+            case "stall" | "late":
+                return f"{self.kind} {self.seconds:g}"
+            case "cut":
+                return f"cut {self.count}"
             case "html":
                 return f"html {self.status}"
             case _:

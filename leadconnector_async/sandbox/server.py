@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
@@ -324,6 +325,11 @@ class Listener:
         match response.fault.kind:
             case "reset" | "lose-response":
                 return _cut(request)
+            case "late":
+                self._apply_later(response)
+                return _cut(request)
+            case "cut":
+                return _send_some(request, response)
             case "half-body":
                 return await _send_half(request, response)
             case "stall":
@@ -332,10 +338,26 @@ class Listener:
                 pass
         return web.Response(status=response.status, headers=response.headers, body=response.body)
 
+    def _apply_later(self, response: Response) -> None:
+        loop = asyncio.get_running_loop()
+        if (apply := response.apply) is not None:
+            loop.call_later(response.fault.seconds, lambda: apply(loop.time()))
+
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
+    return web.Response()
+
+
+def _send_some(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    """The first bytes of the response as it is on the wire, then the end of the connection."""
+    headers = {**response.headers, "content-length": str(len(response.body))}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}\r\n{lines}\r\n".encode()
+    if request.transport is not None:
+        request.transport.write((head + response.body)[: response.fault.count])
+        request.transport.close()
     return web.Response()
 
 

@@ -288,8 +288,10 @@ TEXTS = [
     "503-after-apply",
     "reset",
     "lose-response",
+    "late 2",
     "stall 0.2",
     "half-body",
+    "cut 120",
     "html 502",
 ]
 

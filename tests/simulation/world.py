@@ -69,6 +69,8 @@ class World:
 
         def arrive() -> None:
             served = self.sandbox._app.receive(method, path, headers, body, loop.time())
+            if (apply := served.apply) is not None:
+                loop.call_later(served.fault.seconds, lambda: apply(loop.time()))
             stalled = served.fault.seconds if served.fault.kind == "stall" else 0.0
             loop.call_later(seconds - there + stalled, answer_to, served)
 
@@ -142,7 +144,7 @@ class Joined(Unconnected):
         path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         served = await self._world.exchange(request.operation.method, path, headers, request.body or b"")
         progress.answered_at = asyncio.get_running_loop().time()
-        if served.fault.kind in ("reset", "lose-response"):
+        if served.fault.kind in ("reset", "lose-response", "late"):
             return NoResponse("the connection was cut")
         proxy = CIMultiDictProxy(CIMultiDict(served.headers))
         fault = "half of it" if served.fault.kind == "half-body" else ""
