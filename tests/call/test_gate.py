@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,7 +244,7 @@ async def test_a_safe_change_is_planned_anew_after_an_edit(sandbox: Sandbox, mak
     assert len(approve.asked) == 3
 
 
-async def test_rows_are_approved_one_by_one(sandbox: Sandbox, make_client: MakeClient, tmp_path: Any) -> None:
+async def test_rows_are_approved_one_by_one(sandbox: Sandbox, make_client: MakeClient, tmp_path: Path) -> None:
     """Those that are refused are skipped with the reason, in jobs and streams; the others are changed."""
     ids = sandbox.appointment_ids[:4]
     rows = [{"event_id": event_id, "title": "New"} for event_id in ids]
@@ -265,7 +266,7 @@ async def test_rows_are_approved_one_by_one(sandbox: Sandbox, make_client: MakeC
 
 
 async def test_bulk_work_of_a_client_that_may_only_read_is_refused_before_any_row(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Any
+    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
 ) -> None:
     """Planning, preparing, previewing and verifying stay possible."""
     client = make_client(access="read")
@@ -303,3 +304,54 @@ async def test_a_cancellation_while_somebody_thinks_sends_nothing(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list_sent(sandbox) == ["GET"]
+
+
+async def test_a_job_that_is_stopped_while_somebody_thinks_has_sent_nothing(
+    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """Its row stays pending, and is asked about again when the job is resumed."""
+    event_id = sandbox.appointment_ids[0]
+    thinking = asyncio.Event()
+
+    async def think() -> None:
+        thinking.set()
+        await asyncio.Event().wait()
+
+    rows = [{"event_id": event_id, "title": "New"}]
+    async with await BulkJob.create(tmp_path / "a.job", make_client(approve=Approver(before=think)), rows) as job:
+        running = asyncio.create_task(job.run())
+        await thinking.wait()
+        assert job.stop() == 0
+        assert (await running).counts == {"pending": 1}
+    assert set(list_sent(sandbox)) == {"GET"}
+    again = Approver()
+    async with await BulkJob.open(tmp_path / "a.job", make_client(approve=again)) as job:
+        assert (await job.run()).counts == {"applied": 1}
+    assert len(again.asked) == 1
+    assert sandbox.appointment(event_id).title == "New"
+
+
+async def test_a_change_of_assignee_and_time_is_approved_in_two_steps(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    """If the second is refused, so can be the reversal of the first: the error says how far it got."""
+    event_id = sandbox.appointment_ids[0]
+    event = sandbox.appointment(event_id)
+    other = next(one for one in sandbox.store.calendars[event.calendar_id].team if one != event.assigned_user_id)
+    asked: list[PendingWrite] = []
+
+    async def approve(pending: PendingWrite) -> bool:
+        asked.append(pending)
+        return len(asked) != 2
+
+    with pytest.raises(NotApprovedError) as caught:
+        await make_client(approve=approve).reschedule_appointment(
+            event_id, shift=HOUR, assigned_user_id=other, ignore_free_slot_validation=True
+        )
+    assert sandbox.appointment(event_id) == event
+    assert f"It was restored to {event.assigned_user_id}." in caught.value.__notes__
+    assert [one.before.assigned_user_id for one in asked if one.before is not None] == [
+        event.assigned_user_id,
+        other,
+        other,
+    ]
