@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from .._secret import Held, Personal, Secret, conceal
 from .._validation.arguments import check_location, refuse
+from ..exceptions import DecodeError
 from ..models import Appointment, Contact, ContactAppointment
 from .decode import Read, Reader, begins
 from .lists import EMPTY, TRACE, decode_entries, decode_fields, list_entries, read_each
@@ -114,9 +115,15 @@ def describe_sought(sought: Sought) -> str:
 
 
 def group_by_calendar(appointments: Iterable[ContactAppointment]) -> dict[str, list[str]]:
-    """Ids of appointments by their calendar; by `""` where no calendar is known. Nothing depends on their times."""
+    """Ids of appointments by their calendar; by `""` where no calendar is known. Nothing depends on their times.
+
+    Raises `DecodeError` for one that shows neither id nor calendar: without it, the result would look complete.
+    """
     found: dict[str, list[str]] = {}
     for one in appointments:
+        if not (one.id or one.calendar_id):
+            text = "An appointment of the contact has neither an id nor a calendar, so it cannot be found."
+            raise DecodeError(text, operation=LIST_CONTACT_APPOINTMENTS.name, outcome="not_applied")
         found.setdefault(one.calendar_id or "", []).extend([one.id] if one.id else [])
     return found
 

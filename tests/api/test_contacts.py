@@ -440,6 +440,14 @@ async def test_what_no_calendar_lists_is_read_by_itself() -> None:
     assert [event.id for event in found] == ["1"]
 
 
+async def test_an_appointment_that_cannot_be_found_is_not_left_out() -> None:
+    """One with neither an id nor a calendar: the rest would look like all of them."""
+    async with raw_server(answer(200, b'{"events": [{"title": "x"}]}')) as server:
+        async with LeadConnector("t", base_url=server.url, location_id="loc", retry=QUICK) as client:
+            with pytest.raises(DecodeError, match="neither an id nor a calendar"):
+                await client.find_appointments(START, END, contact_id="a")
+
+
 class _ByPath(list[bytes]):
     """Answers by what the request asks for."""
 
