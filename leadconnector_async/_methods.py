@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
 from ._api.appointments import build_get_appointment, build_update_appointment
 from ._api.block_slots import build_update_block_slot
@@ -36,6 +36,9 @@ from .models import (
 )
 from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
 from .reschedule.plan import Change, Changes, Scope
+
+if TYPE_CHECKING:
+    from ._once import KeyedCalls
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 T = TypeVar("T")
@@ -144,13 +147,20 @@ class CalendarMethods:
         """Read an appointment [doc: Get Appointment]. A deleted one may still be readable; check `deleted`."""
         return self._check_location(await self._call(build_get_appointment(event_id)))
 
-    async def create_appointment(self, appointment: AppointmentCreate) -> Appointment:
+    async def create_appointment(self, appointment: AppointmentCreate, *, once: str | None = None) -> Appointment:
         """Book an appointment [doc: Create Appointment].
 
-        Not idempotent, so it is sent only once: after a lost response or a 5xx, `OutcomeUnknownError` is raised.
-        List the events of that time before you try again. `location_id` defaults to the client's own.
+        After a lost response or a 5xx, the calendar is searched for what this call has booked; only if that is
+        nothing is it sent again. `OutcomeUnknownError` is raised if that cannot be told. `location_id` defaults to
+        the client's own.
+
+        `once` is a key that books once, such as the number of an order: the same key within a day returns the same
+        appointment, as it is now, and a key that is in use waits for its result. With `shared`, that holds for all
+        processes, and for one that was killed and starts again. Raises `KeyReusedError` if the key was used for
+        another request, and `StoreUnavailableError` if the store cannot be reached: then nothing was sent.
         """
-        return await self._create(build_create_appointment(appointment, self._version, self._location_id))
+        request = build_create_appointment(appointment, self._version, self._location_id)
+        return await self._create(request, once, appointment.location_id, build_get_appointment)
 
     async def delete_event(self, event_id: str) -> bool:
         """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server reports success.
@@ -209,12 +219,14 @@ class CalendarMethods:
             )
         )
 
-    async def create_block_slot(self, block_slot: BlockSlotCreate) -> BlockSlot:
+    async def create_block_slot(self, block_slot: BlockSlotCreate, *, once: str | None = None) -> BlockSlot:
         """Block a period of time in a calendar or for a user [doc: Create Block Slot].
 
-        Sent only once, like `create_appointment`. `location_id` defaults to the client's own.
+        A lost response and `once` are as for `create_appointment`; a block slot that was moved or deleted since
+        raises `InvalidEventError`. `location_id` defaults to the client's own.
         """
-        return await self._create(build_create_block_slot(block_slot, self._location_id))
+        request = build_create_block_slot(block_slot, self._location_id)
+        return await self._create(request, once, block_slot.location_id)
 
     async def update_block_slot(self, event_id: str, block_slot: BlockSlotUpdate) -> BlockSlot:
         """Change a block slot [doc: Update Block Slot]. The server requires its `calendar_id` with every change.
@@ -238,12 +250,15 @@ class CalendarMethods:
                 return
             offset += page.count
 
-    async def create_note(self, event_id: str, body: str, *, user_id: str | None = None) -> Note:
+    async def create_note(
+        self, event_id: str, body: str, *, user_id: str | None = None, once: str | None = None
+    ) -> Note:
         """Add a note of at most 5,000 characters to an appointment [doc: Create Note].
 
-        Sent only once, like `create_appointment`.
+        A lost response and `once` are as for `create_appointment`; a note that was deleted since raises
+        `InvalidEventError`.
         """
-        return await self._create(build_create_note(event_id, body, user_id))
+        return await self._create(build_create_note(event_id, body, user_id), once)
 
     async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
         """Change a note [doc: Update Note]. Retried after a lost response: it triggers no notifications."""
@@ -274,8 +289,23 @@ class CalendarMethods:
     async def _call(self, request: Request[T]) -> T:
         return (await self._pipeline.call(request)).value
 
-    async def _create(self, request: Request[T]) -> T:
-        return (await self._pipeline.create(request)).value
+    async def _create(
+        self,
+        request: Request[T],
+        once: str | None,
+        location_id: object = None,
+        recall: Callable[[str], Request[T]] | None = None,
+    ) -> T:
+        """Create something, under a key if there is one. `recall` reads it by its id, where that is possible."""
+        if once is None:
+            return (await self._pipeline.create(request)).value
+        check_may_write(self._access, request.operation.name)
+        location = location_id if isinstance(location_id, str) else self._location_id
+        calls = self._find_keyed_calls()
+        return (await calls.call(self._pipeline, request, once, location or "", recall)).value
+
+    def _find_keyed_calls(self) -> KeyedCalls:
+        raise NotImplementedError
 
 
 def guard_updates(client: CalendarMethods, precondition: UpdateGuard) -> Update:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Mapping
 from copy import copy
 from functools import partial
@@ -44,6 +45,7 @@ from .exceptions import ConfigurationError
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
+    from ._once import KeyedCalls
     from .shared import Shared
 
 T = TypeVar("T")
@@ -96,6 +98,7 @@ class LeadConnector(BookingMethods):
         self._sharing = _check_shared(shared)
         self._shared = _make_parts(TokenSource(given), self._base_url, session, limit, self._sharing)
         self._owner, self._closes_sharing = True, False
+        self._keyed: dict[str | None, KeyedCalls] = {}
         self._apply(
             Settings(
                 version=version,
@@ -268,6 +271,17 @@ class LeadConnector(BookingMethods):
         """
         request = build_request(method, path, response_type, query=query, body=body, repeatable=repeatable)
         return (await self._pipeline.call(request)).value
+
+    def _find_keyed_calls(self) -> KeyedCalls:
+        """One for each app. Most programs use no keys."""
+        from ._once import open_keyed_calls  # noqa: PLC0415 - as above
+
+        sharing, app = self._sharing, self._shared.tokens.client_id
+        if app not in self._keyed:
+            keys = None if sharing is None else sharing.keys
+            clock = time.monotonic if sharing is None else sharing.membership.clock
+            self._keyed[app] = open_keyed_calls(keys, clock, (None if sharing is None else sharing.app) or app)
+        return self._keyed[app]
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings

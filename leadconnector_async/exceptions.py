@@ -3,7 +3,8 @@
     LeadConnectorError
     ├── ConfigurationError         an invalid setting
     ├── InvalidRequestError        rejected before anything was sent (also a ValueError)
-    │   └── PlanError                invalid rows in a plan
+    │   ├── PlanError                invalid rows in a plan
+    │   └── KeyReusedError           a key of `once=` that was used for another request
     ├── ReadOnlyError              a write with access="read"; nothing was sent
     ├── NotApprovedError           a write that approve refused; nothing was sent
     ├── JournalError               the journal of a job could not be read or written
@@ -168,6 +169,10 @@ class PlanError(InvalidRequestError):
         super().__init__(message)
         self.faults = faults
         self.count = count
+
+
+class KeyReusedError(InvalidRequestError):
+    """The key given as `once=` was used for another request within the last day. Nothing was sent."""
 
 
 class ReadOnlyError(LeadConnectorError):

@@ -22,6 +22,7 @@ LAYERS = {
         _booking
         _finding
         _methods
+        _once
         _oauth reschedule
         _call
         response webhooks
@@ -78,7 +79,7 @@ LAYERS = {
         membership
         exchanger
         budget presence
-        exchange leases sqlite_keys sqlite_tokens token_store
+        exchange leases once sqlite_keys sqlite_tokens token_store
         clock keys lock_files members sqlite statements
         connection crypto fair mounts slots url
         state store
@@ -189,6 +190,7 @@ AWAITING = {
     "_booking",
     "_finding",
     "_methods",
+    "_once",
     "reschedule.apply",
     "_oauth.endpoint",
     "_oauth.refresh",
@@ -207,6 +209,7 @@ AWAITING = {
     "_sharing.exchanger",
     "_sharing.keys",
     "_sharing.membership",
+    "_sharing.once",
     "_sharing.sqlite",
     "_sharing.sqlite_keys",
     "_sharing.sqlite_tokens",

@@ -58,7 +58,7 @@ def build_update_appointment(
         read,
         None,
         prove,
-        precondition,
+        precondition=precondition,
         asked_id=event_id,
         changed_id=event_id,
     )

@@ -8,6 +8,7 @@ change. An edit between the last reading and the request cannot be detected.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
@@ -71,6 +72,8 @@ class UpdateGuard(Struct):
     """Seconds."""
     granted: Granted = {}
     """What was approved for this call already."""
+    send_by: float = math.inf
+    """Its age is checked before each attempt, and no later."""
 
     def now(self) -> float:
         """The time by its clock, taken before the appointment is read again."""

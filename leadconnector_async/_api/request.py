@@ -31,6 +31,11 @@ Query: TypeAlias = Mapping[str, str | int | Sequence[str]]
 class Guard(Protocol[T_contra]):
     """What a write relies on: see `precondition`."""
 
+    @property
+    def send_by(self) -> float:
+        """The moment from which nothing may be sent, by the clock of `fence`; infinite if time is not the point."""
+        ...
+
     def now(self) -> float: ...
 
     def check_age(self) -> LeadConnectorError | None: ...

@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from .._api.body import is_foreign, read_success
 from .._api.decode import Read
 from .._api.errors import read_error
+from .._api.request import Guard
 from .._api.statuses import find_traits
 from .._limiter.headers import DAILY_REMAINING, parse_count, read_daily_limit
 from .._limiter.lane import Lane
@@ -132,7 +133,7 @@ class Attempts:
         try:
             token = call.token = shared.tokens.fixed or call.token
             headers = self._headers if token == self._token else self._build_headers(token)
-            if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
+            if (guard := call.request.precondition) is not None and (stale := _check(guard, call)) is not None:
                 lane.free(ticket, sent=False)
                 return Failure(stale, "final")
             now = loop.time() if free is None else free.sent_at
@@ -326,6 +327,12 @@ def with_version(attempts: Attempts, version: str) -> Attempts:
     other._static_headers = {**headers, "Version": version}  # pyright: ignore[reportPrivateUsage]
     other._token = ""  # pyright: ignore[reportPrivateUsage] - the cached headers are those of the other version
     return other
+
+
+def _check(guard: Guard[T], call: CallState[T]) -> LeadConnectorError | None:
+    """Check what the write relies on; what may expire before the socket write is checked there again."""
+    call.send_by = min(call.send_by, guard.send_by)
+    return guard.check_age()
 
 
 def _explain_end(bound: TimeLimit, seconds: float) -> str | None:

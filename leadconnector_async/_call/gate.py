@@ -58,10 +58,12 @@ class GatedPipeline(Pipeline):
             await self._check(request)
         return await super().call(request, deadline)
 
-    async def create(self, request: Request[T]) -> Response[T]:
-        """As `call`. Whoever approves keeps no other creation waiting."""
+    async def create(self, request: Request[T], deadline: float | None = None) -> Response[T]:
+        """As `call`. Whoever approves keeps no other creation waiting, and takes nothing of the deadline."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         await self._check(request)
-        return await super().create(request)
+        return await super().create(request, None if deadline is None else deadline + clock() - began)
 
     async def _check(self, request: Request[T]) -> None:
         check_may_write(self._access, request.operation.name)

@@ -53,7 +53,7 @@ T = TypeVar("T")
 class Pipeline:
     """Makes the calls of one client."""
 
-    __slots__ = ("_attempts", "_creations", "_emitter", "_location_id", "_policy", "versions")
+    __slots__ = ("_attempts", "_creations", "_emitter", "_location_id", "policy", "versions")
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Pipeline:
         self._attempts = attempts
         self._creations = creations
         self._location_id = location_id
-        self._policy = policy
+        self.policy = policy
         self._emitter = emitter
         self.versions: dict[str, Pipeline] = {}
         """Those that send another `Version` header, made by `find_pipeline`."""
@@ -78,11 +78,10 @@ class Pipeline:
         `deadline` is a moment of the loop's clock, for a call that has waited already.
         """
         loop = asyncio.get_running_loop()
-        seconds = self._policy.deadline
-        if seconds is not None and deadline is None:
+        if deadline is None and (seconds := self.policy.deadline) is not None:
             deadline = loop.time() + seconds
         call = CallState(request=request, deadline=deadline)
-        if seconds is not None:
+        if deadline is not None:
             outcome = await self._deliver_within(call, loop)
         else:
             outcome = await self._attempts.make(call, loop)
@@ -93,17 +92,16 @@ class Pipeline:
                 responses.append(cast("Response[object]", outcome))
             return outcome
         try:
-            conclude(call, self._policy, outcome)
+            conclude(call, self.policy, outcome)
         finally:
             del outcome  # or an error and its traceback would hold each other
 
-    async def create(self, request: Request[T]) -> Response[T]:
+    async def create(self, request: Request[T], deadline: float | None = None) -> Response[T]:
         """As `call`, for what creates something: after those that could be taken for it, and never beside one."""
-        search, seconds = request.search, self._policy.deadline
+        search, deadline = request.search, deadline or find_deadline(self.policy)
         if search is None:
-            return await Pipeline.call(self, request)
+            return await Pipeline.call(self, request, deadline)
         clock = asyncio.get_running_loop().time
-        deadline = None if seconds is None else clock() + seconds
         turn = self._creations.enter(search.key)
         try:
             await _take_turn(turn, deadline, request)
@@ -111,7 +109,7 @@ class Pipeline:
                 created = await Pipeline.call(self, request, deadline)  # a gate is behind it already
             except BaseException as error:
                 if getattr(error, "outcome", "unknown") != "not_applied":
-                    turn.late_until = clock() + self._policy.apply_timeout
+                    turn.late_until = clock() + self.policy.apply_timeout
                 raise
             else:
                 turn.ids += (getattr(created.value, "id", None) or "",)
@@ -147,17 +145,17 @@ class Pipeline:
         except TimeoutError:
             if not scope.expired():
                 raise
-        return fail_deadline(call, self._policy.deadline)
+        return fail_deadline(call, self.policy.deadline)
 
     async def _repeat(
         self, call: CallState[T], loop: asyncio.AbstractEventLoop, outcome: Response[T] | Failure
     ) -> Response[T] | Failure:
         """Carry out what follows a failed attempt, until there is a response or nothing more follows."""
-        back_off = Backoff(call.request, self._policy, call.deadline, loop.time)
+        back_off = Backoff(call.request, self.policy, call.deadline, loop.time)
         outcome = await self._recover(call, loop, back_off, outcome)
         if isinstance(outcome, Response):
             return outcome
-        state = RetryState(call, self._policy, outcome)
+        state = RetryState(call, self.policy, outcome)
         action = next_step(state, Failed(outcome))
         while not isinstance(action, Fail):
             event = await self._perform(call, loop, back_off, action)
@@ -251,7 +249,7 @@ class Pipeline:
             return fail_reading(call, BUDGET_SPENT)
         if (search := call.request.search) is not None:
             read, turn = partial(self._read_back, call, loop, back_off), self._creations.find(search.key)
-            searched = await search_calendar(call, search, read, turn, self._policy.apply_timeout)
+            searched = await search_calendar(call, search, read, turn, self.policy.apply_timeout)
             if not isinstance(searched, Unread):
                 made = isinstance(searched, Response)
                 self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, made))
@@ -293,6 +291,11 @@ class Pipeline:
         finally:
             call.attempts, call.recovery = reading.attempts, reading.recovery
             call.token, call.spent = reading.token, reading.spent
+
+
+def find_deadline(policy: RetryPolicy) -> float | None:
+    """The moment by which a call that begins now must be over, by the clock of the loop."""
+    return None if policy.deadline is None else asyncio.get_running_loop().time() + policy.deadline
 
 
 async def _take_turn(turn: Turn, deadline: float | None, request: Request[T]) -> None:
