@@ -150,9 +150,10 @@ class CalendarMethods:
     async def create_appointment(self, appointment: AppointmentCreate, *, once: str | None = None) -> Appointment:
         """Book an appointment [doc: Create Appointment].
 
-        After a lost response or a 5xx, the calendar is searched for what this call has booked; only if that is
-        nothing is it sent again. `OutcomeUnknownError` is raised if that cannot be told. `location_id` defaults to
-        the client's own.
+        After a lost response or a 5xx, the calendar is searched for what this call has booked. If that is nothing,
+        and the server can no longer be working on it, it is sent again; if it cannot be told,
+        `OutcomeUnknownError` is raised, with `candidates`. Two that look alike are booked one after the other.
+        `location_id` defaults to the client's own.
 
         `once` is a key that books once, such as the number of an order: the same key within a day returns the same
         appointment, as it is now, and a key that is in use waits for its result. With `shared`, that holds for all

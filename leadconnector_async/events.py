@@ -68,10 +68,10 @@ class Resumed(Event, frozen=True):
 
 
 class Reconciled(Event, frozen=True):
-    """The event was read back after a write whose outcome was unknown."""
+    """The event was read back, or what was created searched for, after a write whose outcome was unknown."""
 
     applied: bool
-    """Whether it shows every field that was sent."""
+    """Whether it shows every field that was sent. If it does not, the server can no longer apply a creation."""
 
 
 class UnexpectedId(Event, frozen=True):

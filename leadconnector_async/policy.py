@@ -46,12 +46,12 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     on_ambiguous: OnAmbiguous = "reconcile"
     """For writes whose response was lost, or was a 5xx. `"reconcile"` reads the event back and compares every
     field that was sent and can be read: if they are equal, the call succeeds; if they differ, it is sent again; if
-    that cannot be determined, `OutcomeUnknownError`. `"retry"` sends again without reading: harmless to the
-    calendar, but automations may run twice. `"raise"`: `OutcomeUnknownError` at once. Creations are looked for in
-    the calendar with `"retry"` too, because a second one would book twice."""
+    that cannot be determined, `OutcomeUnknownError`. What a creation has made is searched for in the calendar.
+    `"retry"` sends again without reading: harmless to the calendar, but automations may run twice. A creation is
+    searched for nevertheless, because a second one books twice. `"raise"`: `OutcomeUnknownError` at once."""
     apply_timeout: float = 30.0
     """Seconds after a lost response for which the server may still be at work on the request [guess]. A creation
-    that the calendar does not show is sent again only after that; until then the calendar is read several times."""
+    that the calendar does not show is sent again only after that. Until then the calendar is read several times."""
 
     def __post_init__(self) -> None:
         check_count("RetryPolicy.max_attempts", self.max_attempts, 1)

@@ -34,7 +34,8 @@ class Response(Struct, Generic[T], frozen=True):
     unread: tuple[str, ...] = ()
     """Names of fields that could not be read; they are `None` in `value`."""
     reconciled: bool = False
-    """The response to the write was lost, and reading the event back showed that it was applied."""
+    """The response to the write was lost, and reading it back showed that it was applied. Of a creation, status,
+    headers and body are then those of the list in which it was found."""
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())

@@ -22,7 +22,8 @@ the next event. A response ends the call, also one that was read back and shows 
     event                                                      action
     --------------------------------------------------------   -----------------------------------------------
     Failed: an attempt                                         Wait, for as long as that failure requires
-    Waited: a write must be read back first                    ReadBack
+    Waited: a write must be read back first, or what was       ReadBack
+      created with a response that cannot be read
     Waited, and one more attempt may follow                    Send (Charge first if the retry costs budget)
     Waited: no time or attempts remain, or it is final         Fail
     Unread: reading back failed, may succeed later, and one    Wait, for as long as the failure of the reading

@@ -1,6 +1,6 @@
 """What to do after a failed attempt: which failures are retryable, ambiguous or final.
 
-`decide`, by how far the request got, for operations that may be sent twice (those that create something may not):
+`decide`, by how far the request got, for operations that may be sent twice:
 
     phase         meaning                                          a read      a write
     -----------   ----------------------------------------------   ---------   -----------------------------------
@@ -16,8 +16,9 @@
     final         nothing can follow, whatever the policy says     fail        fail
 
 "As the policy says": with `on_ambiguous="raise"`, never; with `"retry"`, always; with `"reconcile"`, if it can be
-read back, or if the caller says that sending it twice is harmless. Whatever fails while the location pauses waits
-for the end of the pause instead of backing off, which is not an attempt.
+read back, or if the caller says that sending it twice is harmless. A creation is searched for first, also with
+`"retry"`; one that cannot be is sent again only where the table says "even if it creates". Whatever fails while the
+location pauses waits for the end of the pause instead of backing off, which is not an attempt.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import pytest
 from leadconnector_async import (
     AppointmentUpdate,
     BadRequestError,
+    DecodeError,
     PreconditionFailedError,
     RateLimitedError,
     RetryPolicy,
@@ -12,6 +13,7 @@ from leadconnector_async import (
     TransportError,
 )
 from leadconnector_async._api.appointments import build_get_appointment, build_update_appointment
+from leadconnector_async._api.creations import build_create_note
 from leadconnector_async._api.errors import TokenRefusal
 from leadconnector_async._api.request import Request, build_request
 from leadconnector_async._call.state import BUDGET_SPENT, CallState, Recovery
@@ -61,6 +63,7 @@ def test_each_step_follows_from_the_ones_before(
 
 READ = build_get_appointment("e")
 UPDATE = build_update_appointment("e", AppointmentUpdate(title="x"))
+CREATE = build_create_note("e", "x", None)
 UNREADABLE = build_request("PUT", "/calendars/c", object)
 BROKEN = Failure(ServerError("x", status=503), "status")
 LOST = Failure(TransportError("x"), "no_response")
@@ -70,6 +73,7 @@ TAKEN = Failure(BadRequestError("slot no longer available", status=400), "status
 MOVED = Failure(ServerError("x", status=307), "status")
 UNREAD = Failure(TransportError("reading failed"), "no_response")
 UNREADABLE_NOW = Failure(TransportError("it does not show"), "final")
+APPLIED = Failure(DecodeError("cut off", outcome="applied"), "final")
 CHANGED = Failure(PreconditionFailedError("changed"), "final")
 
 
@@ -90,6 +94,16 @@ CASES: dict[str, tuple[RetryState[object], Event, Action]] = {
     "waited, a lost write": (make_state(LOST), Waited(True), ReadBack()),
     "waited, a lost write, nothing may follow": (make_state(LOST), Waited(False), ReadBack()),
     "waited, a write refused after a lost one": (make_state(TAKEN, risked=True), Waited(False), ReadBack()),
+    "waited, a creation applied with a response that cannot be read": (
+        make_state(APPLIED, request=CREATE),  # type: ignore[arg-type]
+        Waited(False),
+        ReadBack(),
+    ),
+    "not found, though it was applied": (
+        make_state(APPLIED, request=CREATE),  # type: ignore[arg-type]
+        NotApplied(),
+        Fail(APPLIED),
+    ),
     "waited, a 429 after a lost one": (make_state(RATE, risked=True), Waited(True), Send()),
     "waited, a read": (make_state(LOST, request=READ), Waited(True), Charge()),  # type: ignore[arg-type]
     "waited, a write never sent": (make_state(NEVER_SENT), Waited(True), Charge()),
@@ -143,6 +157,14 @@ def test_a_failure_is_remembered_when_it_is_decided_upon() -> None:
         (UPDATE, "raise", LOST, False, False),
         (READ, "reconcile", LOST, False, False),
         (UNREADABLE, "reconcile", LOST, False, False),
+        (UPDATE, "reconcile", APPLIED, False, False),
+        (CREATE, "reconcile", LOST, False, True),
+        (CREATE, "reconcile", APPLIED, False, True),
+        (CREATE, "reconcile", TAKEN, True, True),
+        (CREATE, "reconcile", NEVER_SENT, False, False),
+        (CREATE, "retry", LOST, False, True),
+        (CREATE, "raise", LOST, False, False),
+        (CREATE, "raise", APPLIED, False, False),
     ],
 )
 def test_a_write_is_read_back_when_its_outcome_is_unknown(

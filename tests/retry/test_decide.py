@@ -15,11 +15,13 @@ from leadconnector_async import (
     TransportError,
 )
 from leadconnector_async._api.appointments import build_get_appointment, build_update_appointment
+from leadconnector_async._api.creations import build_create_note
 from leadconnector_async._api.request import build_request
 from leadconnector_async._retry.decide import Failure, Phase, Verdict, costs_budget, decide, is_ambiguous, is_moved
 
 READ = build_get_appointment("e")
 UPDATE = build_update_appointment("e", AppointmentUpdate(title="x"))
+FOUND = build_create_note("e", "x", None)
 CREATE = build_request("POST", "/calendars/events/appointments", object)
 RAW = build_request("PUT", "/calendars/c", object, repeatable=True)
 ODD_READ = build_request("GET", "/x", object, repeatable=False)
@@ -32,11 +34,18 @@ CASES: list[tuple[Any, RetryPolicy]] = [
     (RAW, RECONCILE),
     (CREATE, RETRY),
     (ODD_READ, RETRY),
+    (FOUND, RETRY),
+    (FOUND, RECONCILE),
+    (FOUND, RAISE),
 ]
-"""A read; an update by policy; what cannot be read back; a creation; a read that must not be repeated."""
+"""A read; an update by policy; what cannot be read back; a creation that cannot be searched for; a read that must
+not be repeated; a creation by policy."""
 
-ALWAYS, NEVER, PAUSE = ["back_off"] * 7, ["fail"] * 7, ["pause"] * 7
-AS_THE_POLICY_SAYS = ["back_off", "back_off", "back_off", "fail", "back_off", "fail", "fail"]
+ALWAYS, NEVER, PAUSE = ["back_off"] * 10, ["fail"] * 10, ["pause"] * 10
+AS_THE_POLICY_SAYS: list[str] = [
+    *("back_off", "back_off", "back_off", "fail", "back_off", "fail", "fail"),
+    *("back_off", "back_off", "fail"),
+]
 
 
 def failed(phase: Phase, status: int | None = None, **more: float) -> Failure:
