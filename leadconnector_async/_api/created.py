@@ -67,6 +67,8 @@ class Began(Struct, frozen=True):
     """The server's time when it listed the calendar."""
     exact: bool = True
     """The server said what time it was; otherwise it is the client's clock."""
+    earlier: datetime | None = None
+    """When it began by the client's clock, if that is earlier, but not by so much that it must be wrong."""
 
 
 class Found(Struct, Generic[T], frozen=True):
@@ -100,12 +102,13 @@ def estimate_began(date: str | None, clock: datetime, seconds: float) -> Began:
     except (ValueError, OverflowError):
         return Began(clock - elapsed, clock, exact=False)
     now = now.replace(tzinfo=now.tzinfo or UTC)
-    return Began(now - elapsed, now)
+    earlier = clock - elapsed if timedelta(0) < now - clock <= _DOUBT_WITHOUT_DATE else None
+    return Began(now - elapsed, now, earlier=earlier)
 
 
 def identify(candidates: Iterable[Candidate[T]], began: Began, known: Container[str] = ()) -> Verdict[T]:
     """Which of these the call has made. `known` are ids that it cannot have made: see this module."""
-    doubt = began.at - (_DOUBT if began.exact else _DOUBT_WITHOUT_DATE)
+    doubt = (began.earlier or began.at) - (_DOUBT if began.exact else _DOUBT_WITHOUT_DATE)
     possible = [
         one
         for one in candidates

@@ -1,6 +1,7 @@
 """Whether a calendar shows what one creation has made: the table in `_api/created.py`, without a server."""
 
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -80,6 +81,31 @@ def test_the_start_of_a_call_is_told_by_the_servers_clock() -> None:
     began = estimate_began("Mon, 14 Sep 2026 16:00:03 GMT", wrong, 3.0)
     assert (began.at, began.now, began.exact) == (BEGAN, NOW, True)
     assert estimate_began("Mon, 14 Sep 2026 16:00:03 -0000", wrong, 3.0) == began
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict"),
+    [
+        (timedelta(seconds=20), Ambiguous(("ours",))),
+        (timedelta(minutes=5), Ambiguous(("ours",))),
+        (timedelta(hours=24), Ambiguous(("ours",))),
+        (timedelta(hours=25), NotFound()),
+        (timedelta(0), Found(OURS)),
+    ],
+    ids=str,
+)
+def test_a_date_that_is_ahead_makes_nothing_missing(ahead: timedelta, verdict: object) -> None:
+    """What is ours by the client's clock cannot be called missing, or it would be created twice."""
+    date = format_datetime(NOW + ahead, usegmt=True)
+    assert identify([OURS], estimate_began(date, NOW, 3.0)) == verdict
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=5), timedelta(days=30)], ids=str)
+def test_a_client_that_is_ahead_changes_nothing(ahead: timedelta) -> None:
+    """Only a clock that is behind the server's is a reason for doubt."""
+    began = estimate_began(format_datetime(NOW, usegmt=True), NOW + ahead, 3.0)
+    assert identify([OURS], began) == Found(OURS)
+    assert identify([candidate("a", -60)], began) == NotFound()
 
 
 @pytest.mark.parametrize("date", [None, "", "tomorrow", "Mon, 32 Sep 2026 16:00:03 GMT"])
