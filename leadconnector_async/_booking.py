@@ -14,13 +14,14 @@ from ._api.validate import check_create
 from ._finding import FindingMethods
 from ._validation.arguments import check_instant, refuse
 from .access import check_may_write
-from .exceptions import LeadConnectorError, SlotUnavailableError, VerificationError
+from .exceptions import KeyReusedError, LeadConnectorError, SlotUnavailableError, VerificationError
 from .models import Appointment, AppointmentCreate, AppointmentStatus, MeetingLocationType
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GONE: Final = frozenset({"cancelled", "invalid"})
 _WEEK: Final = timedelta(days=7)
 _MOST_OFFERS: Final = 1000
+_ROUNDS: Final = 3
 
 
 class BookingDetails(TypedDict, total=False):
@@ -61,6 +62,7 @@ class BookingMethods(FindingMethods):
         *,
         calendar_ids: Sequence[str] = (),
         user_ids: Sequence[str] = (),
+        once: str | None = None,
         most_offers: int = 3,
         within: timedelta = _WEEK,
         timezone: str | None = None,
@@ -75,6 +77,9 @@ class BookingMethods(FindingMethods):
 
         If the slot is not free when it is checked, or when it is booked, returns a `BookingConflict` with at most
         `most_offers` slots from that time on, `within` so long. `timezone` is the zone of their offsets.
+
+        `once` is a key as of `create_appointment`: the same call with the same key returns the same appointment,
+        also if it would get another calendar or user by now. After a conflict the key is free again.
 
         Raises what `create_appointment` and `get_free_slots` raise, and `VerificationError` if reading the
         appointment shows something else.
@@ -93,11 +98,11 @@ class BookingMethods(FindingMethods):
             timezone=timezone,
         )
         offers = await self._search(search)
-        free = [owner for owner in owners if is_offered(owner, offers)]
-        created = await self._book_first([bookings[owner] for owner in free])
+        tried = _order(owners, offers, keyed=once is not None)
+        created = await self._book_first([bookings[owner] for owner in tried], once)
         if created is not None:
             return await self._verify(*created)
-        if free:
+        if tried:
             offers = await self._search(search)
         later = [offer for offer in offers if offer.start_time - _EPOCH != search.start - _EPOCH]
         return BookingConflict(tuple(later[:most_offers]))
@@ -112,16 +117,33 @@ class BookingMethods(FindingMethods):
         )
 
     async def _book_first(
-        self, bookings: Iterable[AppointmentCreate]
+        self, bookings: Sequence[AppointmentCreate], once: str | None
     ) -> tuple[Appointment, AppointmentCreate] | None:
-        """Until one is not taken; returns what was created and sent, or `None` if all are taken."""
-        for booking in bookings:
-            try:
-                return await self.create_appointment(booking), booking
-            except SlotUnavailableError as error:
-                if error.outcome != "not_applied":
-                    raise
-        return None
+        """Book the first that is not taken; returns it as created and as sent, or `None` if all are taken.
+
+        A key belongs to one of them at a time. One that is refused gives it back; while another call with the same
+        key tries a different one, it is in use, so all are tried again.
+        """
+        reused: KeyReusedError | None = None
+        try:
+            for _ in range(_ROUNDS):
+                reused, refused = None, False
+                for booking in bookings:
+                    try:
+                        return await self.create_appointment(booking, once=once), booking
+                    except SlotUnavailableError as error:
+                        if error.outcome != "not_applied":
+                            raise
+                        refused = True
+                    except KeyReusedError as error:
+                        reused = error
+                if reused is None or not refused:
+                    break
+            if reused is not None:
+                raise reused
+            return None
+        finally:
+            del reused  # or it and its traceback would hold each other
 
     async def _verify(self, created: Appointment, booking: AppointmentCreate) -> Booking:
         if created.id is None:
@@ -151,7 +173,13 @@ class _Search(Struct, frozen=True, kw_only=True):
     timezone: str | None
 
 
-def is_offered(owner: SlotOwner, offers: Iterable[SlotOffer]) -> bool:
+def _order(owners: Sequence[SlotOwner], offers: Sequence[SlotOffer], *, keyed: bool) -> list[SlotOwner]:
+    """Who is tried: those who still offer the slot. With a key also the others, whom it may have booked before."""
+    free = [owner for owner in owners if _is_offered(owner, offers)]
+    return [*free, *(owner for owner in owners if owner not in free)] if keyed else free
+
+
+def _is_offered(owner: SlotOwner, offers: Iterable[SlotOffer]) -> bool:
     """Whether this calendar, for this user, still offers the slot."""
     return any(
         (one.calendar_id, one.user_id) == (owner.calendar_id, owner.user_id)

@@ -15,6 +15,8 @@ from leadconnector_async import (
     BlockSlot,
     BlockSlotCreate,
     BlockSlotUpdate,
+    Booking,
+    BookingConflict,
     Calendar,
     Change,
     Contact,
@@ -25,6 +27,7 @@ from leadconnector_async import (
     MemoryTokenStore,
     Note,
     OAuthApp,
+    PendingWrite,
     Quota,
     RateLimit,
     RedisTokenStore,
@@ -152,6 +155,13 @@ async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, wh
     assert_type(
         await client.get_free_slots(["a", "b"], when, when, slot_length=timedelta(hours=1)), list[SlotOffer]
     )
+    booked = await client.book(SlotOffer(when, ()), "k", user_ids=["u"], once="turn 5", title="Intro call")
+    assert_type(booked, Booking | BookingConflict)
+    if isinstance(booked, Booking):
+        assert_type(booked.appointment, Appointment)
+    else:
+        assert_type(booked.offers, tuple[SlotOffer, ...])
+    await client.book(when, "k", calendar_ids=["a"], ignore_free_slot_validation=True)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     assert_type(await client.find_contacts(phone="+12125550123"), list[Contact])
     assert_type((await client.list_contact_appointments("k"))[0].start_time, str | None)
     assert_type(await client.find_appointments(when, when, email="ada@example.com"), list[Appointment])
@@ -176,3 +186,15 @@ async def use_the_siblings(client: LeadConnector, booking: AppointmentCreate, wh
     moved = await client.reschedule_appointment("id", start_time=when, title="x", verify=True)
     assert_type(moved, Appointment)
     assert_type(await with_response(client.delete_event("id")), Response[bool])
+
+
+async def approve(write: PendingWrite) -> bool:
+    assert_type(write.before, Appointment | None)
+    return write.operation == "update_appointment"
+
+
+def restrict() -> None:
+    LeadConnector("t", access="read", approve=approve)
+    LeadConnector("t", access="none")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    LeadConnector("t", approve=lambda write: True)  # type: ignore[arg-type,return-value] # pyright: ignore[reportArgumentType]
+    LeadConnector.from_env(approve=approve, access="read").with_options(access="read")
