@@ -168,8 +168,7 @@ class Renewal:
 
     def __enter__(self) -> None:
         if self._held.send_by < math.inf:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(RENEW_SECONDS, lambda: self._tasks.begin(self._renew()))
+            self._schedule()
 
     def __exit__(
         self,
@@ -184,7 +183,11 @@ class Renewal:
     async def _renew(self) -> None:
         await self._held.renew()
         if not (self._is_stopped or self._held.is_lost):
-            self.__enter__()
+            self._schedule()
+
+    def _schedule(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(RENEW_SECONDS, lambda: self._tasks.begin(self._renew()))
 
 
 class _KeyedCall(Generic[T]):
@@ -298,8 +301,8 @@ class _KeyedCall(Generic[T]):
                 return response
 
     async def _may_be_of_another(self, response: Response[T]) -> bool:
-        results, is_open = await self._ledger.list_rivals(self._names)
-        return is_open or get_id(response) in results
+        rivals = await self._ledger.list_rivals(self._names)
+        return rivals.is_open or get_id(response) in rivals.results
 
     async def _find(self, held: HeldKey) -> Response[T] | None:
         """Look for what the holder before has created; `None` if that was nothing, and cannot be any more.
@@ -320,21 +323,20 @@ class _KeyedCall(Generic[T]):
         while held.is_held or await held.renew():
             began = datetime.now(UTC) - timedelta(seconds=held.measure_age())
             verdict = await self._pipeline.find_created(self._request, began, known)
-            wait = choose_wait(held.measure_idle(), self._pipeline.policy.apply_timeout)
             if isinstance(verdict, NotFound):
+                wait = choose_wait(held.measure_idle(), self._pipeline.policy.apply_timeout)
                 if wait is None:
                     return None
-            else:
-                # Asked after the calendar was read: a key that was not claimed by then had created nothing.
-                results, is_open = await self._ledger.list_rivals(self._names)
-                if not results <= known:
-                    known |= results
-                    continue
-                if isinstance(verdict, Response) and not is_open:
-                    return self._show(verdict)
-                if wait is None or not is_open:
-                    raise self._doubt(verdict)
-            await asyncio.sleep(min(wait, _LONGEST_DELAY))
+                await asyncio.sleep(min(wait, _LONGEST_DELAY))
+                continue
+            rivals = await self._ledger.list_rivals(self._names)
+            if isinstance(verdict, Response) and not rivals.is_open and get_id(verdict) not in rivals.results:
+                return self._show(verdict)
+            if rivals.results <= known and not rivals.is_busy:
+                raise self._doubt(verdict)
+            if rivals.results <= known:
+                await asyncio.sleep(_LONGEST_DELAY)
+            known |= rivals.results
         raise KeyLostError("Another call has taken the key.")
 
     def _show(self, found: Response[T]) -> Response[T]:

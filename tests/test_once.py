@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
+from typing import TypeVar, cast
 
 import pytest
 
@@ -24,10 +25,17 @@ from leadconnector_async import (
     SlotUnavailableError,
     with_response,
 )
+from leadconnector_async._call.fence import FencedTransport
+from leadconnector_async._once import KeyedCalls
+from leadconnector_async._sharing.keys import MemoryKeys
+from leadconnector_async._sharing.once import LEASE_SECONDS, Busy, HeldKey, KeyLedger, KeyNames, Known, Reused
+from leadconnector_async.events import Event, RequestFailed, RequestSent
 from leadconnector_async.sandbox import Sandbox
 
 from .conftest import MakeClient
+from .simulation.world import join
 
+T = TypeVar("T")
 NINE = datetime(2027, 6, 7, 13, tzinfo=UTC)
 QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.002, apply_timeout=0.3)
 ONCE = RetryPolicy(on_ambiguous="raise", apply_timeout=0.3)
@@ -283,3 +291,54 @@ async def test_what_is_known_of_a_key_is_not_logged(
         for _ in range(2):
             await client.create_appointment(make_booking(sandbox), once="order")
     assert not caplog.records
+
+
+class SpyingLedger(KeyLedger):
+    """Keys in memory, whose leases end by a clock of the test's."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(MemoryKeys(clock), clock)
+        self.names = KeyNames("", "", "")
+
+    async def claim(self, names: KeyNames) -> HeldKey | Known | Busy | Reused:
+        self.names = names
+        return await super().claim(names)
+
+
+@pytest.mark.parametrize("taken", [False, True])
+async def test_a_process_that_is_frozen_right_before_it_sends_sends_nothing(
+    make_client: MakeClient, sandbox: Sandbox, taken: bool
+) -> None:
+    """Its lease is checked once more at the socket; then it asks the store who has the key now."""
+    now, failed = [100.0], list[RequestFailed]()
+    ledger = SpyingLedger(lambda: now[0])
+    known = sandbox.appointment_ids[0]
+
+    def freeze(event: Event) -> None:
+        if isinstance(event, RequestFailed):
+            failed.append(event)
+        if isinstance(event, RequestSent) and now[0] == 100.0:
+            now[0] += LEASE_SECONDS
+            if taken:
+                other = run_at_once(ledger.claim(ledger.names))
+                assert isinstance(other, HeldKey)
+                run_at_once(other.record(known))
+
+    client = make_client(retry=QUICK, on_event=freeze)
+    transport = client._shared.transport
+    join(client, transport=FencedTransport(transport._base, None, transport._route, lambda: now[0]))
+    client._keyed[None] = KeyedCalls(ledger, "pit")
+    booked = await client.create_appointment(make_booking(sandbox), once="order")
+    assert [(one.operation, one.sent) for one in failed] == [("create_appointment", False)]
+    assert list_booked(sandbox) == ([] if taken else [booked.id])
+    assert count(sandbox) == (0 if taken else 1)
+    assert (booked.id == known) is taken
+
+
+def run_at_once(work: Coroutine[object, object, T]) -> T:
+    """Run what does not wait."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        return cast("T", ended.value)
+    raise AssertionError("it waits")

@@ -112,6 +112,17 @@ class Known(Struct, frozen=True):
     result: str
 
 
+class Rivals(Struct):
+    """Other keys that want an equal appointment."""
+
+    results: set[str] = msgspec.field(default_factory=set[str])
+    """What they have created."""
+    is_open: bool = False
+    """It is not known of all of them what they have created."""
+    is_busy: bool = False
+    """One of them is in use, so its result will be known."""
+
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Entry).decode
 _decode_names: Final = msgspec.msgpack.Decoder(list[str]).decode
@@ -152,8 +163,7 @@ class KeyLedger:
             return Reused()
         if entry.result:
             return Known(entry.result)
-        # A lease that would end later than one that begins now is void: the clock was set back.
-        return Busy() if now < entry.until <= now + self._lease_seconds else None
+        return Busy() if self._is_leased(entry, now) else None
 
     async def _list_rival(self, names: KeyNames) -> bool:
         """Before the key is claimed: whoever looks for what a key has created must know of all others."""
@@ -165,20 +175,27 @@ class KeyLedger:
                 return True
         return False
 
-    async def list_rivals(self, names: KeyNames) -> tuple[set[str], bool]:
-        """The results of other keys that want an equal appointment, and whether one of them has no result yet.
+    async def list_rivals(self, names: KeyNames) -> Rivals:
+        """The other keys that want an equal appointment.
 
         Ask this after the calendar was read, and not before: what was not claimed by then had created nothing.
         """
         row = await self._store.read(names.rivals)
-        results: set[str] = set()
-        is_open = False
+        rivals = Rivals()
         for name in _decode_names(row.content) if row.content else []:
-            entry = None if name == names.key else decode_entry(await self._store.read(name))
-            if entry is not None:
-                results.add(entry.result)
-                is_open = is_open or not entry.result
-        return results - {""}, is_open
+            other = await self._store.read(name)
+            if name == names.key or (entry := decode_entry(other)) is None:
+                continue
+            if entry.result:
+                rivals.results.add(entry.result)
+            else:
+                rivals.is_open = True
+                rivals.is_busy = rivals.is_busy or self._is_leased(entry, other.now)
+        return rivals
+
+    def _is_leased(self, entry: Entry, now: float) -> bool:
+        """A lease that would end later than one that begins now is void: the clock was set back."""
+        return now < entry.until <= now + self._lease_seconds
 
 
 class HeldKey:

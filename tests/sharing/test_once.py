@@ -16,6 +16,7 @@ from leadconnector_async._sharing.once import (
     KeyNames,
     Known,
     Reused,
+    Rivals,
     decode_entry,
 )
 
@@ -269,13 +270,15 @@ async def test_what_is_taken_over_keeps_the_age_of_its_first_holder(world: World
 async def test_keys_that_want_an_equal_appointment_know_of_each_other(world: World) -> None:
     """What one has created is not the other's; and while one has no result, that cannot be told."""
     one, two = await world.hold("one"), await world.hold("two")
-    assert await world.ledger.list_rivals(names("one")) == (set(), True)
+    assert await world.ledger.list_rivals(names("one")) == Rivals(set(), is_open=True, is_busy=True)
     await two.record("second")
-    assert await world.ledger.list_rivals(names("one")) == ({"second"}, False)
-    assert await world.ledger.list_rivals(names("two")) == (set(), True)
+    assert await world.ledger.list_rivals(names("one")) == Rivals({"second"})
+    assert await world.ledger.list_rivals(names("two")) == Rivals(set(), is_open=True, is_busy=True)
+    world.pass_time(LEASE_SECONDS)
+    assert await world.ledger.list_rivals(names("two")) == Rivals(set(), is_open=True)
     await one.give_back()
-    assert await world.ledger.list_rivals(names("two")) == (set(), False)
-    assert await world.ledger.list_rivals(names("two", subject="11:00")) == (set(), False)
+    assert await world.ledger.list_rivals(names("two")) == Rivals()
+    assert await world.ledger.list_rivals(names("two", subject="11:00")) == Rivals()
 
 
 async def test_a_store_that_is_down_lets_nobody_claim(world: World) -> None:

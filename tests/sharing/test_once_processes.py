@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from leadconnector_async import LeadConnector, RateLimit, Shared, StoreUnavailableError
+from leadconnector_async import LeadConnector, RateLimit, RetryPolicy, Shared, StoreUnavailableError, with_response
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..servers import PostgresServer, StoreServer, ValkeyServer
@@ -139,9 +139,24 @@ async def open_client(campaign: Campaign) -> AsyncIterator[LeadConnector]:
             location_id=sandbox.location_id,
             shared=shared,
             rate_limit=RateLimit(interval=1.0),
+            retry=RetryPolicy(backoff_base=0.01, apply_timeout=0.5),
         ) as client,
     ):
         yield client
+
+
+async def test_what_another_process_has_in_progress_is_not_taken_for_its_own(url: str) -> None:
+    """An equal booking of another key was lost; the one that the calendar shows belongs to the other process."""
+    async with open_campaign(url) as campaign, open_client(campaign) as one, open_client(campaign) as two:
+        booking = campaign.make_booking()
+        campaign.sandbox.faults.plan("create_appointment", ["stall 1", "reset"])
+        first = asyncio.create_task(one.create_appointment(make_appointment(booking), once="first"))
+        await until(lambda: campaign.list_booked(booking))
+        second = await with_response(two.create_appointment(make_appointment(booking), once="second"))
+        booked = [(await first).id, second.value.id]
+    assert sorted(map(str, booked)) == sorted(campaign.list_booked(booking))
+    assert len(set(booked)) == 2
+    assert not second.reconciled
 
 
 @pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer])
