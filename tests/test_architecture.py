@@ -80,6 +80,7 @@ LAYERS = {
         exchanger
         budget presence
         exchange leases once sqlite_keys sqlite_tokens token_store
+        turns
         clock keys lock_files members sqlite statements
         connection crypto fair mounts slots url
         state store

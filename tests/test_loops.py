@@ -28,6 +28,7 @@ IN_VIRTUAL_TIME = {
     "limiter/test_limiter.py",
     "sharing/test_budget.py",
     "sharing/test_long_outages.py",
+    "sharing/test_remaining.py",
     "simulation/test_bulk.py",
     "simulation/test_cancellation.py",
     "simulation/test_creating.py",

@@ -165,6 +165,10 @@ class CongestionWindow:
         if number > self._newest and answered_at - self.stated_at > interval:
             self.remaining = None
 
+    def forget(self) -> None:
+        """Somebody else keeps to what remains."""
+        self.remaining = None
+
     def record_foreign(self, surely: int, probably: int, now: float, interval: float) -> None:
         """How many requests of others the server must have counted, and how many it has probably counted."""
         if probably >= self.foreign or now - self._foreign_at > _MEMORY * interval:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from msgspec import structs
 
@@ -22,7 +22,7 @@ from .._limiter.slots import LocalBudget, Ticket
 from ..exceptions import ConfigurationError
 from ..policy import RateLimit
 from .leases import Leases
-from .state import Grant, Report, Stated
+from .state import Grant, Remaining, Report, Stated
 
 Clock: TypeAlias = Callable[[], float]
 Source: TypeAlias = Literal["shared", "shared, unreachable"]
@@ -43,6 +43,16 @@ class LeasedTicket(Ticket, frozen=True, gc=False):
     lease: int = 0
 
 
+class Believed(NamedTuple):
+    """What remained by a response: of those that were in flight together, the smallest number counts."""
+
+    remaining: int
+    newest: int
+    """Number of the newest request when it came: a later one may say that more remains."""
+    sent_at: float
+    answered_at: float
+
+
 class Exchanges(Protocol):
     """What a shared budget needs of the exchanges with the store."""
 
@@ -59,13 +69,13 @@ class SharedBudget(LocalBudget):
     """The budget of a location that this process shares with others: a `Budget`."""
 
     __slots__ = (
+        "_believed",
         "_clock",
         "_exchanges",
         "_loop_clock",
         "_newest",
         "_own_pause",
         "_pid",
-        "_remaining",
         "_told",
         "_urgent",
         "leases",
@@ -83,12 +93,11 @@ class SharedBudget(LocalBudget):
         """Number, time and headers of the newest response that was not reported yet."""
         self._told = 0
         """Number of the newest response in the last report."""
-        self._remaining = 0
-        """What remained by the response that is believed."""
+        self._believed = Believed(0, 0, 0.0, 0.0)
         self._own_pause = -math.inf
         """Until when a refusal to this process pauses the location."""
         self._urgent = False
-        """The others need to know of a pause or get a lease back, or a quota that was asked for is too old."""
+        """The others need to know of a pause or limit or get a lease back, or a quota that was asked for is old."""
 
     def take(self, now: float, *, bulk: bool = False, overtaken: bool = False) -> Ticket | None:
         """Take a slot and a lease, if there are both. Raises `ConfigurationError` after a fork."""
@@ -127,8 +136,11 @@ class SharedBudget(LocalBudget):
     ) -> None:
         """Take over the headers of a response; the next exchange reports them."""
         super().finish(ticket, answered_at, headers, success=success, refused=refused)
-        if self.limit.stated:
-            self.leases.contact.learn(self.limit.max_requests)
+        limit, grant = self.limit, self.leases.contact.grant
+        if limit.stated:
+            self.leases.contact.learn(limit.max_requests)
+            if grant is not None and (grant.max_requests != limit.max_requests or grant.interval != limit.interval):
+                self._urgent = True
         if self._newest is None or ticket.number > self._newest[0]:
             self._newest = ticket.number, answered_at, headers
         if isinstance(ticket, LeasedTicket):
@@ -144,7 +156,7 @@ class SharedBudget(LocalBudget):
         self.pause.refusals.append(now)
         if ticket.number <= self.pause.newest:
             return False
-        self.window.shrink(now, proven=self.limit.stated)
+        self.window.shrink(now, proven=self.leases.contact.failed_since is not None and self.limit.stated)
         self.pause.begin(self.slots.sent, now, seconds)
         self._own_pause, self._urgent = self.pause.until, True
         self._exchanges.wake()
@@ -204,14 +216,12 @@ class SharedBudget(LocalBudget):
         if self._newest is not None and self._newest[0] <= self._told:
             self._newest = None
         now, limit = self._loop_clock(), self.limit
+        self.window.forget()
         if (limit.max_requests, limit.interval) != (grant.max_requests, grant.interval):
             limit.max_requests, limit.interval = grant.max_requests, grant.interval
             limit.stated_headers = (None, None)  # what a response said before the others did may be said again
         limit.stated = limit.stated or grant.stated
         self._join_pause(now, grant.pause_seconds)
-        if grant.foreign > 0 or self.window.foreign:
-            foreign = math.ceil(grant.foreign / max(1, grant.members))
-            self.window.record_foreign(foreign, foreign, now, limit.interval)
         if grant.daily_limit:
             moment = self._clock()
             stock = sum(self.leases.count_stock(moment, bulk=bulk) for bulk in (False, True))
@@ -219,7 +229,11 @@ class SharedBudget(LocalBudget):
 
     def fail(self, moment: float) -> None:
         """The store could not be reached."""
-        self.leases.contact.fail(moment)
+        contact = self.leases.contact
+        if contact.failed_since is None and contact.grant is not None and contact.grant.foreign:
+            foreign = math.ceil(contact.grant.foreign / contact.grant.members)  # until now the store left them room
+            self.window.record_foreign(foreign, foreign, self._loop_clock(), self.limit.interval)
+        contact.fail(moment)
         self._urgent = self._own_pause > self._loop_clock()
 
     def _join_pause(self, now: float, seconds: float) -> None:
@@ -237,13 +251,16 @@ class SharedBudget(LocalBudget):
         if self._newest is None:
             return None
         self._told, answered_at, headers = self._newest
+        believed = self._believed
         quota, (limit, interval) = read_quota(headers), read_limits(headers)
         daily_limit, daily_reset = read_daily_limit(headers)
         return Stated(
             age=max(0.0, now - answered_at),
             max_requests=limit,
             interval=interval,
-            remaining=None if quota.remaining is None else self._remaining,
+            remaining=None
+            if quota.remaining is None
+            else Remaining(believed.remaining, now - believed.sent_at, now - believed.answered_at),
             daily_limit=daily_limit,
             daily_remaining=quota.daily_remaining,
             daily_reset=daily_reset,
@@ -252,13 +269,16 @@ class SharedBudget(LocalBudget):
     def _learn_remaining(self, ticket: Ticket, answered_at: float, remaining: int) -> None:
         """What is used beside our own requests may be the use of processes that we share with: the store knows.
 
-        All of them see what remains at once, so each takes its part of it.
+        While it is away, all of them see what remains at once, so each takes its part of it.
         """
-        self.catch_up(answered_at)
-        grant = self.leases.contact.grant
-        part = math.ceil(remaining / (1 if grant is None else max(1, grant.members)))
-        if self.window.learn(ticket.number, self.slots.sent, part, answered_at):
-            self._remaining = remaining
+        contact = self.leases.contact
+        grant = contact.grant
+        if contact.failed_since is not None:
+            self.catch_up(answered_at)
+            part = math.ceil(remaining / (1 if grant is None else max(1, grant.members)))
+            self.window.learn(ticket.number, self.slots.sent, part, answered_at)
+        if ticket.number > self._believed.newest or remaining <= self._believed.remaining:
+            self._believed = Believed(remaining, self.slots.sent, ticket.sent_at, answered_at)
 
 
 def _has_lease(leases: Leases, moment: float, *, bulk: bool) -> bool:

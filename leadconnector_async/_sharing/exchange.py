@@ -15,40 +15,36 @@ Leases go to interactive calls first. Bulk calls share what the reserve leaves, 
 from __future__ import annotations
 
 import math
-import zlib
 from hashlib import blake2b
 from typing import Final
 
 from .clock import advance
-from .fair import Claim, divide
 from .members import (
     excuse_silence,
     expect_promises,
-    list_claims,
     measure_held,
     measure_lost,
     promise,
     take_members,
     take_promises,
 )
-from .slots import Tally, free_slots, list_free_times, take_slots, tally
-from .state import PROMISE_SECONDS, BudgetState, Day, Grant, Lease, Member, Report
-from .statements import compute_reserve, count_day, spend_day, take_day, take_limits, take_use
+from .slots import Tally, free_slots, take_slots, tally
+from .state import PROMISE_SECONDS, BudgetState, Day, Grant, Lease, Report
+from .statements import (
+    compute_reserve,
+    count_day,
+    is_careful,
+    measure_room,
+    spend_day,
+    take_day,
+    take_limits,
+    take_use,
+)
 from .store import Reading
+from .turns import find_part, find_turn, measure_pot
 
 _SKIP: Final = 1 << 20
 """By how much lease numbers advance after a state was found to be old: more than it can have given out since."""
-_TOGETHER: Final = 0.02
-"""Slots that come free within this part of an interval are waited for, and asked for together."""
-_JITTER: Final = 0.004
-"""The part of an interval within which the members ask, so that they do not all ask at once."""
-_POLL: Final = 0.5
-"""A member asks again after this part of an interval, in case leases were returned unused."""
-_SHORT_POLL: Final = 0.05
-"""The same for interactive calls, and if slots are kept for others that may not ask for them."""
-
-_CROWD: Final = 4
-"""With more members waiting, each asks less often."""
 
 
 def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tuple[BudgetState, Grant]:
@@ -78,11 +74,13 @@ def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tup
     interactive = _grant(state, report, counts, 0, bulk=False)
     bulk = _grant(state, report, counts, reserve, bulk=True)
     spend_day(state, len(interactive) + len(bulk))
-    next_in = _wait(state, report, counts, report.bulk - len(bulk), report.interactive - len(interactive))
+    limited = counts.in_use < state.max_requests - reserve and measure_room(state, reserve, bulk=True) <= 0
+    unmet = report.bulk - len(bulk), report.interactive - len(interactive)
+    next_in = _wait(state, report, counts, reserve, unmet, limited=limited)
     if report.leaving:
         del state.members[report.member]
-    share = 0 if report.leaving else promise(state, report)
-    return state, _write_grant(state, counts, reserve, share, interactive, bulk, next_in)
+    share = 0 if report.leaving else promise(state, report, counts, reserve)
+    return state, _write_grant(state, counts, reserve, share, interactive, bulk, next_in, limited)
 
 
 def _begin(reading: Reading, report: Report) -> BudgetState:
@@ -139,17 +137,14 @@ def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, b
     if not wanted or state.now < max(state.closed_until, state.pause_until):
         return []
     me = state.members[report.member]
-    free = state.max_requests - counts.in_use - math.ceil(state.foreign)
+    free = state.max_requests - counts.in_use
     most = free - measure_held(state, counts, report.member)
-    pot = free
+    pot = measure_pot(state, counts, report.member, reserve) if bulk else free
     if bulk:
-        unmet = sum(one.interactive for one in state.members.values())
-        most -= unmet
-        kept = measure_held(state, counts, report.member, claiming=False)  # not even interactive calls get it
-        pot = min(free - unmet, state.max_requests - reserve - counts.bulk) - kept
-    mine = Claim(wanted, counts.count(report.member, bulk=bulk), _find_waiting_since(me, state.now))
-    part = divide(pot, mine, list_claims(state, counts, report.member, bulk=bulk))
-    many = max(0, min(part, most, count_day(state, report, bulk=bulk)))
+        most -= sum(one.interactive for one in state.members.values())
+    room = measure_room(state, max(0, reserve - counts.interactive) if bulk else 0, bulk=bulk)
+    part = find_part(state, counts, report.member, wanted, pot, bulk=bulk)
+    many = max(0, min(wanted, part, pot, most, room, count_day(state, report, bulk=bulk)))
     first = state.next_number
     state.next_number += many
     numbers = list(range(first, first + many))
@@ -162,41 +157,20 @@ def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, b
     return numbers
 
 
-def _find_waiting_since(me: Member, now: float) -> float:
-    return me.waiting_since if me.waiting_since >= 0 else now
-
-
-def _wait(state: BudgetState, report: Report, counts: Tally, bulk: int, interactive: int) -> float | None:
+def _wait(
+    state: BudgetState, report: Report, counts: Tally, reserve: int, unmet: tuple[int, int], *, limited: bool
+) -> float | None:
     """Record what was not granted; return the seconds until the member asks again, or `None` if all was granted."""
     me, now = state.members[report.member], state.now
-    me.bulk, me.interactive = bulk, interactive
-    granted = report.bulk + report.interactive > bulk + interactive
-    if not (bulk or interactive):
+    me.bulk, me.interactive = unmet
+    granted = report.bulk + report.interactive > sum(unmet)
+    if not any(unmet):
         me.waiting_since = -1.0
         return None
-    me.waiting_since = now if granted else _find_waiting_since(me, now)
-    seconds = _find_next(state, report, counts, interactive=bool(interactive)) - now
+    me.waiting_since = now if granted or me.waiting_since < 0 else me.waiting_since
+    seconds = find_turn(state, counts, report.member, reserve, limited=limited) - now
     me.wanted_until = now + seconds + state.hold / 2
     return seconds
-
-
-def _find_next(state: BudgetState, report: Report, counts: Tally, *, interactive: bool) -> float:
-    """Ask again soon if an interactive call waits or slots are kept for others; else when slots are free."""
-    now, interval = state.now, state.interval
-    jitter = zlib.crc32(f"{report.member}{now}".encode()) / 2**32 * _JITTER * interval
-    closed = max(state.closed_until, state.pause_until)
-    if now < closed:
-        return closed + jitter
-    times = list_free_times(state, only_bulk=not interactive)
-    waiting = sum(one.bulk + one.interactive > 0 for one in state.members.values())
-    short = _SHORT_POLL * interval * max(1.0, waiting / _CROWD)
-    latest = now + (short if interactive or not times else _POLL * interval)
-    if not times:
-        return latest + jitter
-    first = max(times[0], now)
-    if not interactive:
-        first = max(time for time in times if time <= times[0] + _TOGETHER * interval)
-    return max(now, min(first, latest)) + jitter
 
 
 def _write_grant(
@@ -207,6 +181,7 @@ def _write_grant(
     interactive: list[int],
     bulk: list[int],
     next_in: float | None,
+    limited: bool,
 ) -> Grant:
     now, day = state.now, state.day
     return Grant(
@@ -224,6 +199,7 @@ def _write_grant(
         stated=state.limit_stated_at > -math.inf,
         hold=state.hold,
         reserve=reserve,
+        probing=is_careful(state) and (limited or not state.foreign),
         remaining=max(0, state.max_requests - counts.in_use - math.ceil(state.foreign)),
         foreign=state.foreign,
         pause_seconds=max(0.0, state.pause_until - now),

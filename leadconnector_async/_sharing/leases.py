@@ -30,8 +30,10 @@ _RENEW: Final = PROMISE_SECONDS / 3
 _UNPROMISED: Final = 0.25
 """The part of the limit that a process assumes if it has no share when the store is away; of its even part, if it
 knows of other members."""
-_REPORT_AFTER: Final = 0.1
+_REPORT_AFTER: Final = 0.25
 """A use is reported after this part of an interval, or half of `hold`."""
+_REPORT_SOON: Final = 0.01
+"""The same if what remains decides how many more may be sent."""
 _FIRST_RETRY: Final = 0.05
 _GATHER: Final = 0.01
 """The part of `hold` for which waiting calls are gathered before the next exchange."""
@@ -294,7 +296,8 @@ class Leases:
             due.append(contact.began + min(_RENEW, max(HOLD, 2 * self.contact.interval)))
         if self._unreported:
             oldest = min(at for at, _ in self._unreported.values())
-            due.append(oldest + min(self.contact.interval * _REPORT_AFTER, self.contact.hold / 2))
+            part = _REPORT_SOON if grant is not None and grant.probing else _REPORT_AFTER
+            due.append(oldest + self.contact.interval * part)
         if self._flights:
             oldest = min(flight.reported_at for flight in self._flights.values())
             due.append(oldest + (self.contact.hold + self.contact.interval) / 2)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from .fair import Claim
 from .slots import Tally
 from .state import PROMISE_SECONDS, BudgetState, Member, Report
 
@@ -75,19 +74,17 @@ def measure_lost(state: BudgetState) -> int:
     return max(0, state.promised - state.returned)
 
 
-def promise(state: BudgetState, report: Report) -> int:
-    """The share of the member from now on."""
+def promise(state: BudgetState, report: Report, counts: Tally, reserve: int) -> int:
+    """The share of the member from now on: of what it has, and of what is free beside the shares of others.
+
+    A job that waits has no share of the reserve: what is kept for it would be taken from people.
+    """
     me, most = state.members[report.member], int(_PROMISED * state.max_requests)
     others = sum(one.share for one in state.members.values()) - me.share + measure_lost(state)
-    share = max(0, min(most // len(state.members), report.need, most - others))
+    room = state.max_requests - counts.in_use - measure_held(state, counts, report.member)
+    if report.bulk:
+        room -= max(0, reserve - counts.interactive)
+    covered = counts.by_member.get(report.member, 0) + max(0, room)
+    share = max(0, min(most // len(state.members), report.need, most - others, covered))
     me.share = max(me.share, share)
     return share
-
-
-def list_claims(state: BudgetState, counts: Tally, member: str, *, bulk: bool) -> list[Claim]:
-    """What the other members wait for, in one class of calls."""
-    return [
-        Claim(wanted, counts.count(name, bulk=bulk), one.waiting_since)
-        for name, one in state.members.items()
-        if name != member and (wanted := one.bulk if bulk else one.interactive)
-    ]

@@ -10,8 +10,9 @@ from .state import BudgetState, Lease, Report, Stamp
 
 _TICK: Final = 0.001
 """A slot is freed so many seconds late: clocks have a resolution, and sums of them are rounded."""
-_KEEP: Final = 1.2
-"""For how many intervals a used slot is remembered."""
+KNOWN: Final = 0.3
+"""For this part of an interval a used slot is remembered after it was free: an older response counted it."""
+_KEEP: Final = 1 + KNOWN
 
 
 class Tally(Struct):
@@ -87,8 +88,8 @@ def tally(state: BudgetState) -> Tally:
     return counts
 
 
-def list_free_times(state: BudgetState, *, only_bulk: bool) -> list[float]:
-    """When slots will be free at the earliest, the next one first.
+def list_free_times(state: BudgetState, *, only_bulk: bool, member: str | None = None) -> list[float]:
+    """When slots, or those of one member, will be free at the earliest, the next one first.
 
     A lease is free an interval after it was given out if it is used at once; one that is in flight, later.
     """
@@ -96,12 +97,12 @@ def list_free_times(state: BudgetState, *, only_bulk: bool) -> list[float]:
     times = [
         stamp.at + state.interval + _TICK
         for stamp in state.used.values()
-        if stamp.at > oldest and (stamp.bulk or not only_bulk)
+        if stamp.at > oldest and (stamp.bulk or not only_bulk) and member in (None, stamp.member)
     ]
     times += [
         max(lease.at, state.now - state.interval * 0.98) + state.interval
         for lease in state.leases.values()
-        if lease.bulk or not only_bulk
+        if (lease.bulk or not only_bulk) and member in (None, lease.member)
     ]
     times.sort()
     return times

@@ -35,6 +35,16 @@ class Limits(Struct, frozen=True):
     hold: float = HOLD
 
 
+class Remaining(Struct, frozen=True, array_like=True):
+    """What remained of the limit by one response, in seconds before the report was written."""
+
+    count: int
+    sent_age: float
+    """Since its request was sent: the server counted after that."""
+    answered_age: float
+    """Since it came: the server counted before that."""
+
+
 class Stated(Struct, frozen=True, kw_only=True):
     """What responses said, each the newest that this process saw; `None` for what none said, or not again."""
 
@@ -42,7 +52,7 @@ class Stated(Struct, frozen=True, kw_only=True):
     """Seconds since the response, when the report was written."""
     max_requests: int | None = None
     interval: float | None = None
-    remaining: int | None = None
+    remaining: Remaining | None = None
     daily_limit: int | None = None
     daily_remaining: int | None = None
     daily_reset: float | None = None
@@ -133,6 +143,8 @@ class Grant(Struct, kw_only=True, frozen=True):
     reserve: int = 0
     remaining: int = 0
     """Slots that are free after this grant."""
+    probing: bool = False
+    """What its responses say remains decides how many more may be sent: they are reported at once."""
     foreign: float = 0.0
     """Requests per interval of others, who do not use the store."""
     pause_seconds: float = 0.0
@@ -224,6 +236,14 @@ class BudgetState(Struct, kw_only=True):
     promised_until: float = 0.0
     foreign: float = 0.0
     foreign_at: float = float("-inf")
+    proven: bool = False
+    """The server was seen to free slots when this state does."""
+    remaining: int = 0
+    """What remained by the response that is believed."""
+    remaining_at: float = float("-inf")
+    """When the newest response came that it holds for."""
+    remaining_since: float = float("-inf")
+    """Leases that were given out later may not have been counted by then."""
     pause_until: float = float("-inf")
     day: Day
 

@@ -6,15 +6,29 @@ import math
 from typing import Final
 
 from .._limiter.reserve import follow_demand, scale_reserve
-from .slots import Tally
+from .slots import KNOWN, Tally
 from .state import BudgetState, Report
 
 _MEMORY: Final = 3.0
 """For how many intervals others, who do not use the store, are remembered."""
-_FRESH: Final = 0.1
-"""The part of an interval after which a response says too little about now."""
+_PROOF: Final = 0.25
+"""If the server has forgotten this part of the limit when our own count has, it counts as we do."""
+_FEW: Final = 0.05
+"""Until then, bulk leases for this part of the limit may be out: with more, the server's count proves nothing."""
+_DOUBT: Final = 20.0
+"""After so many intervals without a sign of others, it may be seen to."""
+_STALE: Final = 2.0
+"""After so many intervals, what remained then says nothing about now."""
+_AT_ONCE: Final = 0.5
+"""The part of what remains that may be out at once, beside others who do not use the store."""
+_MARGIN: Final = 0.06
+"""What is left for others, as a part of their use."""
+_PROBE: Final = 0.25
+"""After which part of an interval one request probes when nothing remained."""
+_SHORT_PROBE: Final = 0.05
+"""The same if something remained, but only what is kept."""
 _DAY: Final = 86_400.0
-_PROBE: Final = 60.0
+_DAY_PROBE: Final = 60.0
 """Seconds between two probes of whether a spent day with an unknown end is over."""
 _WINDOWS: Final = 6
 """For so many intervals the demand of interactive calls is remembered."""
@@ -44,15 +58,73 @@ def take_use(state: BudgetState, report: Report) -> None:
     if report.pause_seconds > 0:
         state.pause_until = max(state.pause_until, state.now + report.pause_seconds)
     stated = report.stated
-    if state.now - state.foreign_at > _MEMORY * state.interval:
+    now = state.now
+    if now - state.foreign_at > _MEMORY * state.interval:
         state.foreign = 0.0
-    if stated is None or stated.remaining is None or stated.age > _FRESH * state.interval:
+    if stated is None or stated.remaining is None or now < state.closed_until:
+        return  # or something is missing of what the members have used
+    remaining = stated.remaining.count
+    sent_at, answered_at = now - stated.remaining.sent_age, now - stated.remaining.answered_age
+    if sent_at >= state.remaining_at or remaining <= state.remaining:
+        state.remaining, state.remaining_at = remaining, max(state.remaining_at, answered_at, now - stated.age)
+        state.remaining_since = sent_at - (answered_at - sent_at)
+    if sent_at < now - KNOWN * state.interval:
         return
-    oldest = state.now - stated.age - state.interval
-    own = len(state.leases) + sum(stamp.at > oldest for stamp in state.used.values())
-    foreign = state.max_requests - stated.remaining - own
-    if foreign > 0 and foreign >= state.foreign:
-        state.foreign, state.foreign_at = foreign, state.now
+    own = sum(lease.in_flight or lease.at <= answered_at for lease in state.leases.values())
+    own += sum(stamp.at > sent_at - state.interval for stamp in state.used.values())
+    foreign = state.max_requests - remaining - own
+    if foreign > 0:
+        state.foreign, state.foreign_at, state.proven = max(foreign, state.foreign), now, False
+        return
+    if now - state.foreign_at > _DOUBT * state.interval and _is_proof(state, remaining, sent_at, answered_at):
+        state.proven = True
+
+
+def _is_proof(state: BudgetState, remaining: int, sent_at: float, answered_at: float) -> bool:
+    """Whether the server has forgotten many requests as soon as our own count did.
+
+    A server that weighs the last window counts them for longer.
+    """
+    most, interval = state.max_requests, state.interval
+    surely = answered_at - interval + (answered_at - sent_at)
+    counted = freed = 0
+    for stamp in state.used.values():
+        counted += surely < stamp.at <= sent_at
+        freed += stamp.at <= sent_at - interval
+    return freed >= _PROOF * most and most - remaining - counted <= _count_few(most)
+
+
+def _count_few(most: int) -> int:
+    return math.ceil(_FEW * most)
+
+
+def is_careful(state: BudgetState) -> bool:
+    """Whether what the server says remains goes before our own count: it may count others, or in another way."""
+    is_known = state.now - state.remaining_at <= _STALE * state.interval
+    return is_known and (state.foreign > 0 or not state.proven)
+
+
+def measure_room(state: BudgetState, kept: int, *, bulk: bool) -> int:
+    """How many more leases may be out, by what remained when the server last said so; at most 0 if none.
+
+    Slots of ours that have come free since then do not count: a server may weigh them for longer. So of a burst,
+    one goes ahead, and what remains by its response goes next. `kept`: so many are left for interactive calls.
+    """
+    now, interval = state.now, state.interval
+    if not is_careful(state):
+        return state.max_requests
+    out = sum(lease.at > state.remaining_since for lease in state.leases.values())
+    remaining = state.remaining - kept
+    if state.foreign:
+        remaining = math.ceil(_AT_ONCE * (remaining - _MARGIN * state.foreign))
+    elif bulk:
+        remaining = min(remaining, _count_few(state.max_requests))
+    if remaining > out:
+        return remaining - out
+    if any(lease.at > now - state.hold for lease in state.leases.values()):
+        return 0
+    wait = 0.0 if not state.foreign else _SHORT_PROBE if state.remaining > 0 else _PROBE
+    return int(now >= state.remaining_at + wait * interval)
 
 
 def take_day(state: BudgetState, report: Report) -> None:
@@ -84,7 +156,7 @@ def spend_day(state: BudgetState, many: int) -> None:
     if not many:
         return
     if day.remaining <= 0 and day.reset_at is None:
-        day.probe_at = state.now + _PROBE
+        day.probe_at = state.now + _DAY_PROBE
     day.remaining -= many
     if day.reset_at is None and day.stated_at == -math.inf:
         day.reset_at = state.now + _DAY

@@ -116,7 +116,7 @@ def test_what_the_share_sent_during_an_exchange_is_taken_from_its_grant() -> Non
 
 
 def test_the_next_exchange_is_due_when_something_is_to_be_said() -> None:
-    """For calls that wait, when the grant says; for uses, a tenth of an interval or half of hold later."""
+    """For calls that wait, when the grant says; for uses, a quarter of an interval later, or at once."""
     assert hold().find_due(10.4) is None
     waiting = hold(next_in=3.0)
     assert waiting.find_due(10.4, bulk=1) == pytest.approx(ENDED + 3.0)
@@ -125,4 +125,8 @@ def test_the_next_exchange_is_due_when_something_is_to_be_said() -> None:
     leases.take(10.4, bulk=False)
     assert leases.find_due(10.4) == pytest.approx(BEGAN + 6.0)
     leases.finish(1, 10.6)
-    assert leases.find_due(10.7) == pytest.approx(10.6 + 1.0)
+    assert leases.find_due(10.7) == pytest.approx(10.6 + 2.5)
+    leases = hold(interactive=[1], probing=True)
+    leases.take(10.4, bulk=False)
+    leases.finish(1, 10.6)
+    assert leases.find_due(10.7) == pytest.approx(10.6 + 0.1)

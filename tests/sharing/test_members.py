@@ -35,14 +35,27 @@ def report(**told: object) -> Report:
 def test_a_share(others: list[int], need: int, share: int) -> None:
     """An even part of what is promised, as far as it is needed, and as others may not believe that it is theirs."""
     state = build(me=Member(NOW), **{f"m{index}": Member(NOW, one) for index, one in enumerate(others)})
-    assert promise(state, report(need=need)) == share
+    assert promise(state, report(need=need), Tally(), 5) == share
     assert state.members["me"].share == share
+
+
+@pytest.mark.parametrize(
+    ("bulk", "in_use", "mine", "interactive", "share"),
+    [(0, 70, 0, 70, 30), (9, 70, 0, 0, 10), (9, 70, 25, 0, 35), (9, 85, 5, 15, 15), (9, 110, 25, 0, 25)],
+)
+def test_a_share_is_what_the_member_has_and_what_is_free(
+    bulk: int, in_use: int, mine: int, interactive: int, share: int
+) -> None:
+    """Beside the shares of others; for a job that waits, beside what people leave of the reserve of 20 too."""
+    state = build(me=Member(NOW), other=Member(NOW, 10))
+    counts = Tally(in_use=in_use, bulk=in_use - interactive, by_member={"me": mine, "other": 10})
+    assert promise(state, report(need=100, bulk=bulk), counts, 20) == share
 
 
 def test_a_larger_share_counts_until_its_member_has_been_told() -> None:
     """It may be cut off now."""
     state = build(me=Member(NOW, 60))
-    assert promise(state, report(need=5)) == 5
+    assert promise(state, report(need=5), Tally(), 5) == 5
     assert state.members["me"].share == 60
 
 

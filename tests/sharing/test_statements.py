@@ -4,10 +4,12 @@ import pytest
 
 from leadconnector_async._sharing.exchange import exchange
 from leadconnector_async._sharing.slots import Tally
-from leadconnector_async._sharing.state import BudgetState, Lease, Limits, Member, Report, Stamp, Stated
+from leadconnector_async._sharing.state import BudgetState, Lease, Limits, Member, Remaining, Report, Stamp, Stated
 from leadconnector_async._sharing.statements import (
     compute_reserve,
     count_day,
+    is_careful,
+    measure_room,
     spend_day,
     take_day,
     take_limits,
@@ -51,21 +53,73 @@ def test_of_what_was_configured_the_strictest_counts(others: list[str], expected
     assert (state.max_requests, state.interval, state.hold) == expected
 
 
+def remain(count: int, sent_age: float, answered_age: float) -> Report:
+    return report(remaining=Remaining(count, sent_age, answered_age), age=answered_age)
+
+
 def test_the_use_of_others_is_what_no_member_used() -> None:
-    """100 less 60 that remain, less 3 that members may have used. An old response says nothing; it is forgotten."""
+    """100 less 60 that remain, less 4 that members may have used by then. An old response says nothing."""
     state = build()
-    state.leases = {1: Lease("me", True, NOW), 2: Lease("me", True, NOW)}
-    state.used = {3: Stamp("me", True, NOW - 10.4), 4: Stamp("me", True, NOW - 10.6)}
-    take_use(state, report(remaining=60, age=1.1))
+    state.leases = {
+        1: Lease("me", True, NOW - 0.6),
+        2: Lease("me", True, NOW, in_flight=True),
+        3: Lease("me", True, NOW - 0.4),  # after the response
+    }
+    state.used = {number: Stamp("me", True, NOW - age) for number, age in ((4, 10.4), (5, 10.6), (6, 10.8))}
+    take_use(state, remain(60, 3.1, 0.5))
     assert state.foreign == 0
-    take_use(state, report(remaining=60, age=0.5))
-    assert state.foreign == 37
+    take_use(state, remain(60, 0.7, 0.5))
+    assert state.foreign == 36
     state.now += 29.0
     take_use(state, report())
-    assert state.foreign == 37
+    assert state.foreign == 36
     state.now += 1.1
     take_use(state, report())
     assert state.foreign == 0
+
+
+def test_what_remains_is_not_compared_while_something_may_have_been_forgotten() -> None:
+    """What a state does not know of its own members is not the use of others."""
+    state = build()
+    state.closed_until = NOW + 1.0
+    take_use(state, remain(60, 0.7, 0.5))
+    assert (state.foreign, is_careful(state)) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("freed", "counted", "remaining", "proven"),
+    [(25, 0, 95, True), (24, 0, 95, False), (25, 0, 94, False), (25, 10, 85, True), (0, 95, 5, False)],
+)
+def test_a_server_that_forgets_as_we_do_is_trusted(freed: int, counted: int, remaining: int, proven: bool) -> None:
+    """If a quarter of the limit has come free and the server counts only what was answered since, and 5 % more."""
+    state = build()
+    ages = [11.0] * freed + [5.0] * counted
+    state.used = {number: Stamp("me", True, NOW - age) for number, age in enumerate(ages)}
+    state.leases = {1000 + number: Lease("me", True, NOW, in_flight=True) for number in range(9)}
+    take_use(state, remain(remaining, 0.2, 0.1))
+    assert (state.proven, is_careful(state)) == (proven, not proven)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "remaining", "out", "kept", "room"),
+    [
+        (0, 3, 1, 0, 2),
+        (0, 60, 1, 20, 4),  # 5 % of the limit
+        (0, 20, 0, 20, 1),  # a probe
+        (0, 20, 1, 20, 0),  # that is out
+        (50, 43, 3, 20, 7),  # half of what remains beside a margin of 3
+        (50, 0, 0, 0, 0),
+    ],
+)
+def test_no_more_leases_are_out_than_remain(foreign: int, remaining: int, out: int, kept: int, room: int) -> None:
+    """Of bulk calls, until the server is trusted, and beside others."""
+    state = build()
+    take_use(state, remain(remaining, 0.2, 0.1))
+    state.foreign = foreign
+    state.leases = {number: Lease("me", True, NOW) for number in range(out)}
+    assert measure_room(state, kept, bulk=True) == room
+    state.now += 20.1
+    assert measure_room(state, kept, bulk=True) == 100  # too long ago
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""Whose turn it is: how many slots a member may have, and when it asks again for those that it did not get.
+
+Each exchange costs two round trips, so a member should ask once for many slots, and not in vain. All members may
+have the same number of slots, so the slots that a member will get are mostly those that it has: it asks again when
+these are free. Only a member that has less than its part waits for slots of others.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .fair import Claim, divide
+from .members import measure_held
+from .slots import Tally, list_free_times
+from .state import BudgetState, Member
+
+_TOGETHER: Final = 0.015
+"""Slots that come free within this part of an interval are waited for, and asked for together."""
+_APART: Final = 0.005
+"""Seconds between the moments at which two members ask: of two exchanges at once, one is made again."""
+_SHORT_POLL: Final = 0.05
+"""The same for interactive calls, and if slots are kept for others that may not ask for them."""
+_CROWD: Final = 4
+"""With more members waiting, each asks less often."""
+
+
+def find_part(state: BudgetState, counts: Tally, member: str, wanted: int, pot: int, *, bulk: bool) -> int:
+    """How many more slots the member may have of a class, of those that are free or will be.
+
+    `pot`: slots that are free. They are divided together with those that are in use, which will be free.
+    """
+    mine = _claim(state.members[member], state.now, wanted, counts.count(member, bulk=bulk))
+    others = [
+        _claim(one, state.now, more, counts.count(name, bulk=bulk))
+        for name, one in state.members.items()
+        if name != member and (more := one.bulk if bulk else one.interactive)
+    ]
+    level = mine.wanted - wanted
+    total = pot + (counts.bulk if bulk else counts.interactive)
+    return divide(total, mine, others) - level
+
+
+def measure_pot(state: BudgetState, counts: Tally, member: str, reserve: int) -> int:
+    """Slots that are free for bulk calls of any member."""
+    free = state.max_requests - counts.in_use
+    unmet = sum(one.interactive for one in state.members.values())
+    kept = measure_held(state, counts, member, claiming=False)  # not even interactive calls get it
+    return min(free - unmet, state.max_requests - reserve - counts.bulk) - kept
+
+
+def _claim(one: Member, now: float, wanted: int, level: int) -> Claim:
+    return Claim(wanted + level, 0, one.waiting_since if one.waiting_since >= 0 else now)
+
+
+def find_turn(state: BudgetState, counts: Tally, member: str, reserve: int, *, limited: bool) -> float:
+    """When a member asks again that wants more than it was granted.
+
+    `limited`: by what the server said remains; a response that is on its way may say more.
+    """
+    now, interval, me = state.now, state.interval, state.members[member]
+    closed = max(state.closed_until, state.pause_until)
+    if now < closed:
+        return _stand_apart(state, member, closed)
+    waiting = sum(one.bulk + one.interactive > 0 for one in state.members.values())
+    short = _SHORT_POLL * interval * max(1.0, waiting / _CROWD)
+    if limited:
+        trip = state.remaining_at - state.remaining_since
+        return _stand_apart(state, member, now + min(max(2 * _TOGETHER * interval, trip), short))
+    times = _list_times(state, counts, member, reserve)
+    if not times:
+        return _stand_apart(state, member, now + short)
+    first = max(times[0], now)
+    if not me.interactive:
+        first = max(now, *(time for time in times if time <= times[0] + _TOGETHER * interval))
+        return _stand_apart(state, member, first)
+    return _stand_apart(state, member, min(first, now + short))
+
+
+def _list_times(state: BudgetState, counts: Tally, member: str, reserve: int) -> list[float]:
+    """When slots will be free that the member may get."""
+    me = state.members[member]
+    if me.interactive:
+        return list_free_times(state, only_bulk=False)
+    lacking = find_part(state, counts, member, me.bulk, measure_pot(state, counts, member, reserve), bulk=True)
+    if lacking <= 0 and (own := list_free_times(state, only_bulk=True, member=member)):
+        return own
+    fair, me_since = counts.bulk_by_member.get(member, 0) + lacking, me.waiting_since
+    before = surplus = 0
+    for name, one in state.members.items():
+        beyond = counts.bulk_by_member.get(name, 0) - fair
+        surplus += max(0, beyond)
+        if one.bulk and one.waiting_since < me_since and name != member:
+            before += min(one.bulk, max(0, -beyond))
+    times = list_free_times(state, only_bulk=True)
+    return times[max(0, min(before, surplus - 1)) :]
+
+
+def _stand_apart(state: BudgetState, member: str, moment: float) -> float:
+    """The first moment from this one on at which no other member asks."""
+    taken = sorted(
+        one.wanted_until - state.hold / 2
+        for name, one in state.members.items()
+        if name != member and one.bulk + one.interactive
+    )
+    for other in taken:
+        if other - _APART < moment < other + _APART:
+            moment = other + _APART
+    return moment
