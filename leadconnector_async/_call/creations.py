@@ -29,8 +29,15 @@ class Turn(Struct):
     ids: tuple[str, ...] = ()
     """What they have made."""
     late_until: float = float("-inf")
-    """Until then, one that ended without a known outcome may still be applied."""
+    """Until then, something can be added by one that has ended, or was added just now, and its id is not known."""
     ended_at: float = 0.0
+
+    def record(self, made: str | None, late_until: float) -> None:
+        """Remember what a creation has made; without an id, that it may have made something until then."""
+        if made:
+            self.ids += (made,)
+        else:
+            self.late_until = max(self.late_until, late_until)
 
     def is_remembered(self, now: float) -> bool:
         """Whether a creation that begins now could be taken for one of these."""

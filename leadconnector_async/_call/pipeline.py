@@ -109,10 +109,10 @@ class Pipeline:
                 created = await Pipeline.call(self, request, deadline)  # a gate is behind it already
             except BaseException as error:
                 if getattr(error, "outcome", "unknown") != "not_applied":
-                    turn.late_until = clock() + self.policy.apply_timeout
+                    turn.record(None, clock() + self.policy.apply_timeout)
                 raise
             else:
-                turn.ids += (getattr(created.value, "id", None) or "",)
+                turn.record(getattr(created.value, "id", None), clock() + self.policy.apply_timeout)
                 return created
             finally:
                 turn.lock.release()

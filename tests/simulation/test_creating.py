@@ -18,7 +18,7 @@ from leadconnector_async import (
 )
 from leadconnector_async._api.created import Ambiguous, NotFound
 from leadconnector_async._api.creations import build_create_appointment
-from leadconnector_async.sandbox import Limits
+from leadconnector_async.sandbox import Limits, Quirks
 
 from .creating import Campaign
 from .virtual import run
@@ -165,6 +165,21 @@ def test_what_a_call_has_left_unknown_is_not_claimed_by_the_next() -> None:
             await create(world, patient)
         assert list(unknown.value.candidates) == list_ids(world)
         assert len(world.sandbox.requests.of(CREATE)) == 2
+
+    run(main())
+
+
+def test_what_was_made_without_its_id_being_shown_is_not_claimed_by_the_next() -> None:
+    """A successful response can be empty: the next call cannot tell whose the one in the calendar is."""
+
+    async def main() -> None:
+        world = make_world("ok", "reset")
+        client = world.connect()
+        world.sandbox.quirks = Quirks(empty_response=True)
+        assert (await create(world, client)).value.id is None
+        with pytest.raises(OutcomeUnknownError) as unknown:
+            await create(world, client)
+        assert list(unknown.value.candidates) == list_ids(world)
 
     run(main())
 
