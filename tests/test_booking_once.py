@@ -1,22 +1,27 @@
 """Bookings under a key of the caller's."""
 
 import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from leadconnector_async import (
     Booking,
     BookingConflict,
     KeyReusedError,
     LeadConnector,
+    OutcomeUnknownError,
     PendingWrite,
+    Shared,
     SlotOffer,
     VerificationError,
 )
 from leadconnector_async.sandbox import Sandbox
 
-from .conftest import MakeClient
+from .conftest import QUICK, MakeClient
 from .test_booking import DAY, MONDAY, WEEK, fill, find_contact, list_booked, list_calendars, list_offers
 
 
@@ -45,6 +50,32 @@ async def test_the_same_key_returns_the_same_appointment(sandbox: Sandbox, clien
     assert isinstance(first, Booking)
     assert isinstance(other, Booking)
     assert other.appointment.id != first.appointment.id
+
+
+async def test_the_only_one_who_offered_it_has_it_already(sandbox: Sandbox, client: LeadConnector) -> None:
+    """Nobody offers the slot any more, and the call that took it is repeated."""
+    user_id = sandbox.store.calendars[list_calendars(sandbox)[0]].team[0]
+    offer = (await list_offers(client, sandbox, user_ids=[user_id]))[0]
+    first = await client.book(offer, find_contact(sandbox), once="turn 5")
+    assert isinstance(first, Booking)
+    assert await client.book(offer, find_contact(sandbox), once="turn 5") == first
+    assert isinstance(await client.book(offer, find_contact(sandbox), once="turn 6"), BookingConflict)
+
+
+async def test_a_key_whose_first_choice_was_lost_and_taken_books_the_second(
+    sandbox: Sandbox, make_client: MakeClient
+) -> None:
+    """It is not given to the second before the first is certainly not booked."""
+    client = make_client(retry=structs.replace(QUICK, on_ambiguous="raise", apply_timeout=0.1))
+    offer, contact = await find_shared_offer(client, sandbox), find_contact(sandbox)
+    sandbox.faults.plan("create_appointment", ["503"])
+    with pytest.raises(OutcomeUnknownError):
+        await client.book(offer, contact, once="turn 5")
+    await fill(client, sandbox, offer.owners[0])
+    booked = await client.book(offer, contact, once="turn 5")
+    assert isinstance(booked, Booking)
+    assert booked.appointment.calendar_id == offer.owners[1].calendar_id
+    assert list_own(sandbox, offer, contact) == [booked.appointment.id]
 
 
 async def test_a_key_finds_its_appointment_whoever_was_free_then(sandbox: Sandbox, client: LeadConnector) -> None:
@@ -110,6 +141,23 @@ async def test_sixteen_calls_with_one_key_make_one_appointment(sandbox: Sandbox,
         ids = {one.appointment.id if isinstance(one, Booking) else None for one in results}
         assert len(ids) == 1
         assert list_own(sandbox, offer, contact) == [one for one in ids if one is not None]
+
+
+async def test_a_key_is_known_to_all_who_share_a_store(
+    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """Side by side and afterwards, although each may choose another calendar."""
+    offer, contact = await find_shared_offer(make_client(), sandbox), find_contact(sandbox)
+    booked: set[str | None] = set()
+    async with AsyncExitStack() as stack:
+        url = f"sqlite:///{tmp_path / 'shared.db'}"
+        clients = [make_client(shared=await stack.enter_async_context(Shared(url))) for _ in range(4)]
+        for _ in range(2):
+            results = await asyncio.gather(*(client.book(offer, contact, once="turn 5") for client in clients))
+            booked |= {one.appointment.id for one in results if isinstance(one, Booking)}
+        for client in clients:
+            await client.aclose()
+    assert list_own(sandbox, offer, contact) == list(booked)
 
 
 async def test_what_was_booked_before_is_not_asked_about_again(sandbox: Sandbox, make_client: MakeClient) -> None:
