@@ -33,7 +33,7 @@ from ._api.request import Request
 from ._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
 from ._call.pipeline import find_pipeline
 from ._methods import CalendarMethods
-from ._validation.arguments import check_location, check_range, refuse
+from ._validation.arguments import check_location, check_long_range, refuse
 from .exceptions import (
     BadRequestError,
     ContactNotFoundError,
@@ -176,7 +176,7 @@ class FindingMethods(CalendarMethods):
         complete. Raises `DecodeError` also for a calendar or an event that cannot be read.
         """
         location = self._choose_location(location_id)
-        check_range(start, end, ("start", "end"))
+        check_long_range(start, end)
         calendars = await self._call_whole(build_list_calendars(location))
         if not all(calendar.id for calendar in calendars):
             text = "A calendar of the location has no id, so its events cannot be listed."
@@ -215,7 +215,7 @@ class FindingMethods(CalendarMethods):
             given = [*sought, *["contact_id"] * (contact_id is not None)]
             raise refuse("contact_id", given, "it does not identify a contact", hint)
         location = check_location(self._choose_location(location_id))
-        check_range(start, end, ("start", "end"))
+        check_long_range(start, end)
         contacts = [contact_id] if contact_id is not None else await self._find_contact_ids(sought, location)
         lists = [await self._call_whole(build_list_contact_appointments(one)) for one in contacts]
         known = group_by_calendar(chain.from_iterable(lists))

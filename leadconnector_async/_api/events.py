@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from .._validation.arguments import check_id, check_location, check_range, refuse
+from .._validation.arguments import check_id, check_location, check_long_range, check_range, refuse
 from ..models import Appointment
 from . import appointments
 from .appointments import read_created, read_deleted
@@ -157,6 +157,7 @@ def is_between(event: Appointment, start: datetime, end: datetime) -> bool:
 
 def split_range(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Parts of a range that one request lists, in UTC. An event that overlaps two of them is in both."""
+    check_long_range(start, end)
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     while start < end:
         until = end if end - start <= LONGEST_LIST else start + LONGEST_LIST

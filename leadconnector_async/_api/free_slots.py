@@ -10,7 +10,15 @@ from typing import Final, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import Raw, Struct
 
-from .._validation.arguments import check_choice, check_id, check_range, check_text, check_zone_name, refuse
+from .._validation.arguments import (
+    check_choice,
+    check_id,
+    check_long_range,
+    check_range,
+    check_text,
+    check_zone_name,
+    refuse,
+)
 from ..models import AwareDatetime
 from .decode import Read, begins, read_moment
 from .errors import UNREADABLE
@@ -143,7 +151,7 @@ def build_get_free_slots(
     enable_look_busy: bool | None = None,
 ) -> Iterator[Request[FreeSlots]]:
     """Check the range, and split it into parts that one request can cover."""
-    check_range(start, end, ("start", "end"))
+    check_long_range(start, end)
     timezone = None if timezone is None else check_text("timezone", timezone)
     operation = GET_FREE_SLOTS
     path = operation.path.format(encode_id(calendar_id, "calendar_id"))

@@ -86,10 +86,10 @@ def merge_free_slots(
 
 def _drop_overlaps(instants: list[timedelta], slot_length: timedelta) -> Iterator[timedelta]:
     """Earliest first, which keeps as many as possible."""
-    over = timedelta.min
+    last: timedelta | None = None
     for instant in instants:
-        if instant >= over:
-            over = instant + slot_length
+        if last is None or instant - last >= slot_length:
+            last = instant
             yield instant
 
 

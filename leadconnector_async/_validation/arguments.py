@@ -30,6 +30,8 @@ _BAD_IN_DECODED_PATH: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\\]|^//|(
 _MOST_DECODED: Final = 5
 _LONGEST_PATH: Final = 8000
 _LARGEST_NUMBER: Final = 10**18
+_LONGEST_RANGE: Final = timedelta(days=3660)
+"""Ten years: 119 requests for each calendar."""
 
 
 def refuse(field: str, value: object, reason: str, hint: str, ending: str = NOTHING_SENT) -> InvalidRequestError:
@@ -53,6 +55,14 @@ def check_range(
     if counts[1] <= counts[0]:
         raise refuse(names[1], end, f"it is not after {names[0]} ({first})", "choose a later time")
     return counts
+
+
+def check_long_range(start: datetime, end: datetime) -> None:
+    """Check a range that is listed in parts. Raises `InvalidRequestError`, also if there would be too many."""
+    check_range(start, end, ("start", "end"))
+    if end - start > _LONGEST_RANGE:
+        reason = f"it is {(end - start).days:,} days after start, which would take too many requests"
+        raise refuse("end", end, reason, f"list at most {_LONGEST_RANGE.days:,} days at once")
 
 
 def check_instant(

@@ -609,3 +609,27 @@ async def test_a_contact_shows_only_its_id(client: LeadConnector, sandbox: Sandb
             assert not [one for one in (known.phone, known.email, known.last_name) if one in text]
     assert isinstance(found[0], Contact)
     assert found[0].phone == known.phone
+
+
+@pytest.mark.parametrize("end", [datetime.max.replace(tzinfo=UTC), START + timedelta(days=3661)], ids=str)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client, end: client.list_location_events(START, end),
+        lambda client, end: client.find_appointments(START, end, contact_id="a"),
+        lambda client, end: client.get_free_slots("a", START, end),
+        lambda client, end: client.get_free_slots(["a"], START, end),
+    ],
+    ids=["list_location_events", "find_appointments", "get_free_slots", "merged"],
+)
+async def test_a_range_without_an_end_is_refused(
+    client: LeadConnector,
+    sandbox: Sandbox,
+    call: Callable[[LeadConnector, datetime], Awaitable[object]],
+    end: datetime,
+) -> None:
+    """As a request for each 31 days, it would take 96,000 for each calendar."""
+    with pytest.raises(InvalidRequestError, match="list at most 3,660 days at once") as caught:
+        await call(client, end)
+    assert caught.value.field == "end"
+    assert len(sandbox.requests) == 0

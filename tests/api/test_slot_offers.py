@@ -171,6 +171,13 @@ async def test_a_list_of_one_calendar_is_a_list_of_offers(client: LeadConnector,
     assert [offer.start_time.minute for offer in hourly] == [0] * 10
 
 
+def test_a_slot_length_may_be_as_long_as_a_timedelta_can_be() -> None:
+    """Then the first slot is the only one."""
+    days: FreeSlots = {START.date(): (START, START + timedelta(hours=1))}
+    (offer,) = merge_free_slots([(SlotSource("a", None), days)], timedelta.max)
+    assert offer.start_time == START
+
+
 @pytest.mark.parametrize(
     ("calendars", "options", "field"),
     [
