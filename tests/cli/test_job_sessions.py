@@ -30,7 +30,9 @@ async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterat
     """A sandbox that the commands work for, in an empty folder."""
     async with Sandbox(limits=FAST, appointments=12, locations=2) as sandbox:
 
-        def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadConnector:
+        def make_client(
+            account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None
+        ) -> LeadConnector:
             return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
 
         monkeypatch.setattr(cli_reschedule, "make_client", make_client)
@@ -342,7 +344,9 @@ async def test_every_command_that_sends_bulk_calls_takes_a_reserve(
     """And hands it to its client."""
     plan, seen = write_plan(*retitle(clinic, 2)), list[int | None]()
 
-    def make_client(account: Account = ACCOUNT, reserve: int | None = None) -> LeadConnector:
+    def make_client(
+        account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None
+    ) -> LeadConnector:
         seen.append(reserve)
         return LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id, retry=QUICK)
 
