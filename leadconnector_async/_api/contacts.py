@@ -40,7 +40,8 @@ _HINTS: Final[dict[Selector, str]] = {
     "phone": "pass it with its country code, such as '+442079460123'",
     "email": "pass an address such as 'ada@example.com'",
 }
-_SEPARATORS: Final = partial(re.compile, r"[\s().-]+")
+_SEPARATORS: Final = partial(re.compile, r"(?<=\d)\s*\(0\)|[\s().-]+")
+"""With `(0)`, which is written after a country code but not dialled: `+44 (0)20 7946 0123`."""
 
 
 def _build_reader(struct_type: type[S]) -> Callable[[bytes | Raw], Read[S]]:

@@ -180,6 +180,17 @@ async def test_what_is_searched_for_arrives_as_it_is_meant(client: LeadConnector
     assert "email=Ada%2Bnews%26x%3D1@Example.com" in second
 
 
+async def test_a_zero_that_is_not_dialled_abroad_is_not_searched_for(
+    client: LeadConnector, sandbox: Sandbox
+) -> None:
+    """Or the contact would not be found; without a country code, it belongs to the number."""
+    for phone in ("+44 (0)20 7946 0123", "+44(0) 20 7946-0123", "(020) 7946 0123", "(0)20 7946 0123"):
+        await client.find_contacts(phone=phone)
+    queries = [request.query for request in sandbox.requests.of("get_duplicate_contact")]
+    numbers = [query.partition("number=")[2].partition("&")[0] for query in queries]
+    assert numbers == ["%2B442079460123"] * 2 + ["02079460123"] * 2
+
+
 async def test_a_contact_is_found_by_number_or_address(client: LeadConnector, sandbox: Sandbox) -> None:
     """One who is known, in any case of the address; nobody is an empty list."""
     known = sandbox.contact(sandbox.appointment(sandbox.appointment_ids[3]).contact_id)
