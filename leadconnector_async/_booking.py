@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Final, TypedDict, Unpack
 
 from msgspec import UNSET, Struct
@@ -12,7 +12,7 @@ from ._api.created import compare_appointment
 from ._api.slot_offers import SlotOffer, SlotOwner, list_sources
 from ._api.validate import check_create
 from ._finding import FindingMethods
-from ._validation.arguments import check_instant, refuse
+from ._validation.arguments import check_ids, check_instant, check_long_range, check_once, refuse
 from .access import check_may_write
 from .exceptions import KeyReusedError, LeadConnectorError, SlotUnavailableError, VerificationError
 from .models import Appointment, AppointmentCreate, AppointmentStatus, MeetingLocationType
@@ -85,8 +85,11 @@ class BookingMethods(FindingMethods):
         appointment shows something else.
         """
         check_may_write(self._access, "book")
-        _check_search(most_offers, within)
+        calendar_ids, user_ids = check_ids("calendar_ids", calendar_ids), check_ids("user_ids", user_ids)
         owners = _list_owners(when, calendar_ids, user_ids)
+        _check_search(most_offers, owners[0].start_time, within)
+        if once is not None:
+            check_once(once)
         bookings = {owner: _build(owner, contact_id, details) for owner in owners}
         for booking in bookings.values():
             check_create(booking, self._version, location_id=self._location_id)
@@ -195,15 +198,16 @@ def _list_owners(
     """Whose slot it may be, the first choice first. Raises `InvalidRequestError`."""
     if isinstance(when, SlotOffer | SlotOwner):
         owners = when.owners if isinstance(when, SlotOffer) else (when,)
-        if not owners:
+        if not isinstance(owners, tuple) or not owners or not all(isinstance(one, SlotOwner) for one in owners):
             raise refuse("when", when, "nobody offers it", "pass an offer as get_free_slots returns it")
+        for owner in owners:
+            check_ids("when", [owner.calendar_id] if owner.user_id is None else [owner.calendar_id, owner.user_id])
+            check_instant("when", owner.start_time)
         if user_ids and any(owner.user_id is None for owner in owners):
             hint = "pass them to get_free_slots, so that its offers name users"
             raise refuse("user_ids", user_ids, "the offer names no users", hint)
         return owners
     start = check_instant("when", when)
-    if isinstance(calendar_ids, str):
-        raise refuse("calendar_ids", calendar_ids, "it is a str", "pass a list of ids, even for one: [calendar_id]")
     return tuple(SlotOwner(one.calendar_id, one.user_id, start) for one in list_sources(calendar_ids, user_ids))
 
 
@@ -217,8 +221,12 @@ def _build(owner: SlotOwner, contact_id: str, details: BookingDetails) -> Appoin
     )
 
 
-def _check_search(most_offers: int, within: timedelta) -> None:
+def _check_search(most_offers: int, start: datetime, within: timedelta) -> None:
     if not isinstance(most_offers, int) or not 0 <= most_offers <= _MOST_OFFERS:
         raise refuse("most_offers", most_offers, "it is not a number of offers", f"pass 0 to {_MOST_OFFERS}")
     if not isinstance(within, timedelta) or within <= timedelta(0):
         raise refuse("within", within, "it is not a positive timedelta", "pass one, such as timedelta(days=7)")
+    try:
+        check_long_range(start, start + within)
+    except OverflowError:
+        raise refuse("within", within, f"it ends after the year {MAXYEAR}", "pass a shorter one") from None

@@ -27,7 +27,7 @@ from ._call.pipeline import Pipeline, find_deadline
 from ._sharing.keys import KeyStore, MemoryKeys
 from ._sharing.once import RENEW_SECONDS, Busy, Clock, HeldKey, KeyLedger, KeyNames, Known, Reused
 from ._sharing.store import PRIVATE_APP
-from ._validation.arguments import check_text, refuse
+from ._validation.arguments import check_once
 from ._validation.text import show
 from .exceptions import (
     DeadlineExceededError,
@@ -41,7 +41,6 @@ from .response import Response, collected
 
 T = TypeVar("T")
 
-_LONGEST_KEY: Final = 200
 _FIRST_DELAY: Final = 0.01
 _LONGEST_DELAY: Final = 0.2
 _LOGGER: Final = logging.getLogger("leadconnector_async")
@@ -79,15 +78,6 @@ class KeyGuard(Struct):
         return None
 
 
-def check_key(once: object) -> str:
-    """A key of the caller's. Raises `InvalidRequestError`."""
-    text = check_text("once", once)
-    if not text.strip() or len(text) > _LONGEST_KEY:
-        hint = f"pass 1 to {_LONGEST_KEY} characters that name what is booked, such as the number of an order"
-        raise refuse("once", once, "it is not a valid key", hint)
-    return text
-
-
 def open_keyed_calls(keys: KeyStore | None, clock: Clock, app: str | None) -> KeyedCalls:
     """Keys in this store; without one, in the memory of this process. Without an `app`, that of private tokens."""
     ledger = KeyLedger(MemoryKeys(), clock, math.inf) if keys is None else KeyLedger(keys, clock)
@@ -117,7 +107,7 @@ class KeyedCalls:
 
         `recall` builds the request that reads it by its id; without one, it is looked for where it was created.
         """
-        key, search = check_key(once), request.search
+        key, search = check_once(once), request.search
         if search is None:
             raise AssertionError("only what can be found again is created under a key")
         scope = (self._app, location_id, request.operation.name)

@@ -12,12 +12,11 @@ from msgspec import Raw, Struct
 
 from .._validation.arguments import (
     check_choice,
-    check_id,
+    check_ids,
     check_long_range,
     check_range,
     check_text,
     check_zone_name,
-    refuse,
 )
 from ..models import AwareDatetime
 from .decode import Read, begins, read_moment
@@ -187,17 +186,10 @@ def _floor(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def check_users(user_ids: Sequence[str]) -> list[str]:
-    """A list of ids. Raises `InvalidRequestError`."""
-    if isinstance(user_ids, str | bytes | bytearray) or not isinstance(user_ids, Sequence):
-        raise refuse("user_ids", user_ids, "it is not a list of ids", "pass a list, even for one user: [user_id]")
-    return [check_id("user_ids", user_id) for user_id in user_ids]
-
-
 def _list_users(user_ids: Sequence[str], form: UserIdsForm) -> dict[str, str | int | Sequence[str]]:
     """A single user has a parameter of its own, whose form is documented [doc]."""
     check_choice("user_ids_form", form, get_args(UserIdsForm))
-    ids = check_users(user_ids)
+    ids = check_ids("user_ids", user_ids)
     match form if len(ids) > 1 else len(ids):
         case 0:
             return {}

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from .._validation.arguments import check_id, refuse
-from .free_slots import FreeSlots, check_users
+from .._validation.arguments import check_ids, refuse
+from .free_slots import FreeSlots
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,11 +57,11 @@ class SlotSource(Struct, frozen=True):
 
 def list_sources(calendar_ids: Sequence[str], user_ids: Sequence[str]) -> list[SlotSource]:
     """Each calendar with each user, without duplicates: a response does not say which user is free."""
-    calendars = dict.fromkeys(check_id("calendar_id", one) for one in calendar_ids)
+    calendars = dict.fromkeys(check_ids("calendar_id", calendar_ids))
     if not calendars:
         hint = "pass the id of a calendar, or a list of at least one"
         raise refuse("calendar_id", calendar_ids, "it names no calendar", hint)
-    users: list[str | None] = [*dict.fromkeys(check_users(user_ids))]
+    users: list[str | None] = [*dict.fromkeys(check_ids("user_ids", user_ids))]
     return [SlotSource(calendar_id, user_id) for calendar_id in calendars for user_id in users or [None]]
 
 

@@ -23,6 +23,7 @@ Parameter: TypeAlias = str | int | Sequence[str]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOTHING_SENT: Final = " Nothing was sent."
 _LONGEST_ID: Final = 1000
+_LONGEST_KEY: Final = 200
 _BAD_IN_PATH: Final = partial(re.compile, r"[\s?#]|%(?![0-9A-Fa-f]{2})")
 """Invalid in a path: whitespace, a query, and a percent sign that does not begin an escape."""
 _BAD_IN_DECODED_PATH: Final = partial(re.compile, r"[\x00-\x1f\x7f-\x9f\\]|^//|(?:^|/)\s*\.{1,2}\s*(?:[/;]|\Z)")
@@ -98,6 +99,22 @@ def check_id(field: str, value: object) -> str:
         raise refuse(field, value, fault, hint)
     if len(text) > _LONGEST_ID:
         raise refuse(field, value, f"it has {len(text)} characters, more than any valid id", hint)
+    return text
+
+
+def check_ids(field: str, value: object) -> list[str]:
+    """A list of ids. Raises `InvalidRequestError`."""
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Sequence):
+        raise refuse(field, value, "it is not a list of ids", "pass a list, even for a single one")
+    return [check_id(field, one) for one in cast("Sequence[object]", value)]
+
+
+def check_once(once: object) -> str:
+    """A key of the caller's for a creation. Raises `InvalidRequestError`."""
+    text = check_text("once", once)
+    if not text.strip() or len(text) > _LONGEST_KEY:
+        hint = f"pass 1 to {_LONGEST_KEY} characters that name what is booked, such as the number of an order"
+        raise refuse("once", once, "it is not a valid key", hint)
     return text
 
 

@@ -41,6 +41,8 @@ from leadconnector_async import (
     ReconnectRequiredError,
     RedisTokenStore,
     RetryPolicy,
+    SlotOffer,
+    SlotOwner,
     SQLTokenStore,
     StoredToken,
 )
@@ -186,6 +188,7 @@ GOOD: dict[str, Callable[[], object]] = {
     "start": lambda: START,
     "end": lambda: END,
     "after": lambda: START,
+    "when": lambda: SlotOffer(start_time=START, owners=(SlotOwner("c", None, START),)),
     "length": lambda: timedelta(minutes=30),
     "rrule": lambda: "RRULE:FREQ=DAILY;COUNT=3",
     "rule": lambda: "RRULE:FREQ=DAILY;COUNT=3",
