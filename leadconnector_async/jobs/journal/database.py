@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from ..._validation.settings import check_kind
 from ..._validation.text import escape
 from ...exceptions import JournalError
 from .migrate import OLD_FORMAT, VIEW, migrate
@@ -39,7 +40,8 @@ class SQLiteJournal:
         self.path = path
         self._connect = connect or _connect
         with self._explain("opened"):
-            self._connection = self._connect(path)
+            connection = self._connect(path)
+        self._connection = check_kind("what connect returns", connection, sqlite3.Connection)
 
     @classmethod
     def create(cls, path: str, connect: Connect | None = None) -> SQLiteJournal:
