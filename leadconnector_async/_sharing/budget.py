@@ -227,13 +227,13 @@ class SharedBudget(LocalBudget):
             stock = sum(self.leases.count_stock(moment, bulk=bulk) for bulk in (False, True))
             self.daily.adopt(grant.daily_limit, grant.daily_remaining + stock, grant.daily_reset, now)
 
-    def fail(self, moment: float) -> None:
-        """The store could not be reached."""
+    def fail(self, began: float, moment: float) -> None:
+        """An exchange that began then has failed."""
         contact = self.leases.contact
         if contact.failed_since is None and contact.grant is not None and contact.grant.foreign:
             foreign = math.ceil(contact.grant.foreign / contact.grant.members)  # until now the store left them room
             self.window.record_foreign(foreign, foreign, self._loop_clock(), self.limit.interval)
-        contact.fail(moment)
+        contact.fail(began, moment)
         self._urgent = self._own_pause > self._loop_clock()
 
     def _join_pause(self, now: float, seconds: float) -> None:

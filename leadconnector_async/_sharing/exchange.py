@@ -60,7 +60,7 @@ def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tup
         is_old = sighting is not None and sighting.epoch == state.epoch and sighting.clock > state.clock
         advance(state, reading, report)
         if is_old or reading.server != state.server:
-            _distrust(state, reading, state.now - last, is_old=is_old)
+            _distrust(state, reading, report, state.now - last, is_old=is_old)
         excuse_silence(state, min(report.away, state.now - last))
     _notice_forgetting(state, report)
     take_slots(state, report)
@@ -84,8 +84,12 @@ def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tup
 
 
 def _begin(reading: Reading, report: Report) -> BudgetState:
-    """A state that knows nothing, and grants nothing until `hold` + T after the server was started."""
+    """A state that knows nothing, and grants nothing until `hold` + T after the server was started.
+
+    If it was out of reach since then, others may still be using shares that it has forgotten, and return only now.
+    """
     limits = report.limits
+    known = 0.0 if report.away else reading.uptime
     seed = f"{reading.server}\n{reading.now}\n{report.member}\n{report.wall}".encode()
     epoch = blake2b(seed, digest_size=8)
     return BudgetState(
@@ -96,7 +100,7 @@ def _begin(reading: Reading, report: Report) -> BudgetState:
         raw=reading.now,
         wall=report.wall,
         began=0.0,
-        closed_until=limits.hold + limits.interval - reading.uptime,
+        closed_until=limits.hold + limits.interval - known,
         next_number=int.from_bytes(epoch.digest()[:5]) << 20,
         max_requests=limits.max_requests,
         interval=limits.interval,
@@ -106,14 +110,15 @@ def _begin(reading: Reading, report: Report) -> BudgetState:
     )
 
 
-def _distrust(state: BudgetState, reading: Reading, elapsed: float, *, is_old: bool) -> None:
+def _distrust(state: BudgetState, reading: Reading, report: Report, elapsed: float, *, is_old: bool) -> None:
     """Grant nothing for a while, because the last exchanges may be missing in this state.
 
-    A server that was restarted since the state was written has granted nothing since its start. One that ran before
-    is another one, that took over just now; or an old copy of the state was put back.
+    A server that was restarted since the state was written has granted nothing since its start; if it was out of
+    reach, others may still be using shares that are missing here. One that ran before is another one, that took
+    over just now; or an old copy of the state was put back.
     """
     wait, uptime = state.hold + state.interval, reading.uptime
-    if not is_old and uptime <= elapsed:
+    if not is_old and uptime <= elapsed and not report.away:
         wait -= uptime
     state.server = reading.server
     state.closed_until = max(state.closed_until, state.now + wait)

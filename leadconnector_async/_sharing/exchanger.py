@@ -156,11 +156,12 @@ class Exchanger:
             self.wake()
 
     async def _exchange(self, *, leaving: bool) -> None:
+        start = self._link.clock()
         try:
             report, grant, began, ended = await self._bound(self._make(leaving=leaving))
             self.budget.accept(report, grant, began, ended)
         except Exception as error:
-            self.budget.fail(self._link.clock())
+            self.budget.fail(start, self._link.clock())
             self._link.health.lose(self, error)
         else:
             self._link.health.find(self)

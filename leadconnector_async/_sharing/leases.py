@@ -76,13 +76,13 @@ class Contact:
         """For how long a lease is kept."""
         return self.limits.hold if self.grant is None else min(self.limits.hold, self.grant.hold)
 
-    def fail(self, now: float) -> None:
-        """The store could not be reached."""
+    def fail(self, began: float, now: float) -> None:
+        """An exchange that began then has failed. If the process was stopped since, that says nothing about now."""
         if self.failed_since is None:
             self.failed_since = now
         self.failures += 1
         wait = min(1.0, _FIRST_RETRY * 2.0**self.failures)
-        self.retry_at = now + wait * self._dice.uniform(0.5, 1.0)
+        self.retry_at = min(now, began + self.hold) + wait * self._dice.uniform(0.5, 1.0)
 
     def lower_share(self, need: int) -> int:
         """Give up the share beyond this, before it is reported: the response may be lost."""

@@ -26,7 +26,7 @@ def hold(**told: object) -> Leases:
 
 
 def lose_store(leases: Leases, at: float) -> Leases:
-    leases.contact.fail(at)
+    leases.contact.fail(at, at)
     return leases
 
 
@@ -100,7 +100,7 @@ def test_a_share_falls_with_the_limit_and_does_not_rise(share: int, promised: in
     leases.contact.retry_at = AWAY
     assert leases.contact.count_share(AWAY, bulk=False) == left
     leases.contact.succeed(grant(share=40, promised=90), AWAY, AWAY)
-    leases.contact.fail(AWAY)
+    leases.contact.fail(AWAY, AWAY)
     leases.contact.retry_at = AWAY + 12.0
     assert leases.contact.count_share(AWAY + 12.0, bulk=False) == 40
 
@@ -130,3 +130,17 @@ def test_the_next_exchange_is_due_when_something_is_to_be_said() -> None:
     leases.take(10.4, bulk=False)
     leases.finish(1, 10.6)
     assert leases.find_due(10.7) == pytest.approx(10.6 + 0.1)
+
+
+def test_an_exchange_that_failed_during_a_long_stop_says_nothing_about_now() -> None:
+    """Frozen during an exchange: the store may be back, and may have forgotten the share. It is tried first."""
+    leases = lose_store(hold(share=10), AWAY)
+    assert leases.take(AWAY, bulk=False) is not None
+    stopped, awake = AWAY + 1.0, AWAY + 12.0
+    leases.contact.fail(stopped, awake)
+    assert leases.take(awake, bulk=False) is None
+    due = leases.find_due(awake, interactive=1)
+    assert due is not None
+    assert due <= awake
+    leases.contact.fail(awake, awake + 0.5)
+    assert leases.take(awake + 0.5, bulk=False) is not None

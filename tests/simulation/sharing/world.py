@@ -262,7 +262,7 @@ class Member:
     def exchange(self) -> Task:
         """Read, compute, swap; again if somebody else was faster."""
         world, store, leases = self.world, self.world.store, self.leases
-        start, tries = world.now, 0
+        start, tries = self.now, 0
         while True:
             self.exchanges += 1
             tries += 1
@@ -283,9 +283,9 @@ class Member:
                 world.watch(report, grant, content)
                 return
             yield world.dice.uniform(0, (self.now - began) * 2 ** min(tries - 1, 5))
-            if world.now - start > world.network.timeout:
+            if self.now - start > world.network.timeout:
                 break
-        leases.contact.fail(self.now)
+        leases.contact.fail(start, self.now)
         self._exchanging = False
         self.pump()
 
