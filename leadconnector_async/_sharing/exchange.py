@@ -59,9 +59,12 @@ def exchange(state: BudgetState | None, reading: Reading, report: Report) -> tup
         sighting, last = report.sighting, state.now
         is_old = sighting is not None and sighting.epoch == state.epoch and sighting.clock > state.clock
         advance(state, reading, report)
+        silence = min(report.away, state.now - last)
+        if last < state.closed_until:
+            state.closed_until += silence  # nobody could return, and tell of what is missing here
         if is_old or reading.server != state.server:
             _distrust(state, reading, report, state.now - last, is_old=is_old)
-        excuse_silence(state, min(report.away, state.now - last))
+        excuse_silence(state, silence)
     _notice_forgetting(state, report)
     take_slots(state, report)
     take_limits(state, report)

@@ -85,3 +85,13 @@ def test_a_restarted_server_waits_if_it_was_out_of_reach() -> None:
     wait = LIMITS.hold + LIMITS.interval
     assert ask(encode(state), 99.9 + wait, "B", server="restarted")[1].interactive == []
     assert ask(encode(state), 100.1 + wait, "B", server="restarted")[1].interactive
+
+
+def test_time_out_of_reach_does_not_count_as_waiting_for_those_who_know_more() -> None:
+    """The server restarts with an old state, one member reaches it, and it is out of reach again for a while."""
+    state, _ = ask(None, 0.0, "A", 0)
+    state, _ = ask(encode(state), 100.0, "A", server="restarted", uptime=0.0)
+    state, grant = ask(encode(state), 150.0, "B", server="restarted", uptime=50.0, away=49.0)
+    assert grant.interactive == []
+    _, grant = ask(encode(state), 150.0 + LIMITS.hold + LIMITS.interval, "B", server="restarted", uptime=90.0)
+    assert grant.interactive
