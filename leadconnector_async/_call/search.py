@@ -7,6 +7,7 @@ calendar is listed again until then.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Container
 from datetime import UTC, datetime
 from typing import Final, TypeAlias, TypeVar
@@ -62,7 +63,9 @@ async def find_created(
             break
         offset = page.following
     date = listed.headers.get("Date")
-    verdict = identify(candidates, estimate_began(date, datetime.now(UTC), loop.time() - began), known)
+    verdict = identify(
+        candidates, estimate_began(date, datetime.fromtimestamp(time.time(), UTC), loop.time() - began), known
+    )
     if isinstance(verdict, NotFound) and not complete:
         return Ambiguous(())
     if not isinstance(verdict, Found):

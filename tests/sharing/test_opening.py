@@ -76,6 +76,7 @@ async def test_no_command_takes_a_password(sandbox: Sandbox) -> None:
         assert "LEADCONNECTOR_SHARED" in err
 
 
+@pytest.mark.sandbox(limits=Limits(max_requests=100, interval=10.0))
 async def test_copies_share_too(sandbox: Sandbox, make_client: MakeClient, shared: Shared) -> None:
     """`with_options` and `for_location`, each location by itself."""
     client = make_client(shared=shared)
