@@ -42,14 +42,14 @@ class Booking(Struct, frozen=True):
 
     appointment: Appointment
     verified: bool
-    """Reading it back has shown what was booked. `False` if it could not be read, or does not show all of that."""
+    """Reading it back has shown what was booked. `False` if it could not be read, or does not show every field."""
 
 
 class BookingConflict(Struct, frozen=True):
     """The slot is not free, and nothing was booked."""
 
     offers: tuple[SlotOffer, ...]
-    """The next free slots, earliest first; empty if there are none in the time that was searched."""
+    """The next free slots, earliest first; empty if there are none in the range that was searched."""
 
 
 class BookingMethods(FindingMethods):
@@ -76,10 +76,10 @@ class BookingMethods(FindingMethods):
         the appointment is assigned to one of them. `details` are fields of `AppointmentCreate`.
 
         If the slot is not free when it is checked, or when it is booked, returns a `BookingConflict` with at most
-        `most_offers` slots from that time on, `within` so long. `timezone` is the zone of their offsets.
+        `most_offers` slots that begin later, less than `within` after it. `timezone` is the zone of their offsets.
 
-        `once` is a key as of `create_appointment`: the same call with the same key returns the same appointment,
-        also if it would get another calendar or user by now. After a conflict the key is free again.
+        `once` is a key, as in `create_appointment`: the same call with the same key returns the same appointment,
+        even if another calendar or user would get it by now. After a conflict the key is free again.
 
         Raises what `create_appointment` and `get_free_slots` raise, and `VerificationError` if reading the
         appointment shows something else.
@@ -158,7 +158,7 @@ class BookingMethods(FindingMethods):
         verdict = compare_appointment(check_create(booking, self._version, location_id=self._location_id), shown)
         if verdict is False or shown.deleted or shown.appointment_status in _GONE:
             raise VerificationError(
-                f"The appointment {created.id} was booked, and reading it shows something else: it has been moved, "
+                f"The appointment {created.id} was booked, but reading it shows something else: it has been moved, "
                 "cancelled or deleted since.",
                 operation="book",
                 outcome="applied",
@@ -199,7 +199,7 @@ def _list_owners(
     if isinstance(when, SlotOffer | SlotOwner):
         owners = when.owners if isinstance(when, SlotOffer) else (when,)
         if not isinstance(owners, tuple) or not owners or not all(isinstance(one, SlotOwner) for one in owners):
-            raise refuse("when", when, "nobody offers it", "pass an offer as get_free_slots returns it")
+            raise refuse("when", when, "it has no owners", "pass an offer as get_free_slots returns it")
         for owner in owners:
             check_ids("when", [owner.calendar_id] if owner.user_id is None else [owner.calendar_id, owner.user_id])
             check_instant("when", owner.start_time)

@@ -50,8 +50,6 @@ T = TypeVar("T")
 
 _AT_ONCE: Final = 8
 """Requests of one call that are on their way, or wait for the rate limit, at the same time."""
-
-
 _LISTS: Final = ("events[", "calendars[")
 """How the name of an entry that could not be read begins, unlike that of one of its fields."""
 
@@ -133,8 +131,8 @@ class FindingMethods(CalendarMethods):
     async def get_contact(self, contact_id: str) -> Contact:
         """Read a contact: name, phone number, email address, time zone [doc: Get Contact].
 
-        This is personal data: read it only if you need it. Takes the scope `contacts.readonly`, and `Version`
-        2021-07-28, which is sent whatever the client's own is; likewise for the other operations on contacts.
+        This is personal data: read it only if you need it. Needs the scope `contacts.readonly`. `Version`
+        2021-07-28 is sent, whatever the client's own is; likewise for the other operations on contacts.
         """
         return (await self._call_in_version(build_get_contact(contact_id))).value
 
@@ -145,8 +143,8 @@ class FindingMethods(CalendarMethods):
 
         Pass exactly one of them, the phone number with its country code. Returns an empty list if nobody has it.
         The server returns one contact at most, even if the location allows duplicates [doc]; if a response ever
-        shows several, all of them are returned. `location_id` defaults to the client's own. What is searched for is
-        in no error, log record or event.
+        shows several, all of them are returned. `location_id` defaults to the client's own. What is searched for
+        appears in no error, log record or event.
         """
         sought = conceal_sought(phone, email)
         del phone, email  # an error shows the parameters of each function that it went through
@@ -195,7 +193,7 @@ class FindingMethods(CalendarMethods):
         email: str | None = None,
         location_id: str | None = None,
     ) -> list[Appointment]:
-        """Find the appointments of a contact between two aware times, by start, in whatever status.
+        """Find the appointments of a contact between two aware times, by start, whatever their status.
 
         Pass exactly one of `contact_id`, `phone` (with its country code) and `email`. The list of the contact's
         appointments says which calendars they are in. These are listed between the two times, because their lists

@@ -253,7 +253,7 @@ class _KeyedCall(Generic[T]):
                         Response(one.value, listed.status, listed.headers, listed.attempts, listed.body)
                     )
             offset = listed.value.following
-        text = f"{self._shown} created {created}, which is not listed any more: it was deleted or moved."
+        text = f"{self._shown} created {created}, which is no longer listed: it was deleted or moved."
         raise InvalidEventError(text, operation=self._request.operation.name, outcome="applied")
 
     async def _claim(self) -> HeldKey | Known:
@@ -339,7 +339,7 @@ class _KeyedCall(Generic[T]):
         request = self._request
         error = OutcomeUnknownError(
             f"It is unknown what an earlier call with {self._shown} created: it ended without a result, and the "
-            "calendar shows what may be its own or may have been created by somebody else; see candidates.",
+            "calendar shows what it or somebody else may have created. Read the candidates before you book again.",
             operation=request.operation.name,
         )
         error.candidates = verdict.ids if isinstance(verdict, Ambiguous) else (get_id(verdict),)

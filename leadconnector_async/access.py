@@ -20,13 +20,13 @@ class PendingWrite(Struct, frozen=True, kw_only=True):
     """A write that waits for approval. Contains no token."""
 
     operation: str
-    """Such as `update_appointment`; of `request`, method and path."""
+    """Such as `update_appointment`; for `request`, method and path."""
     method: str
     path: str
     """Percent-encoded."""
     query: Mapping[str, str | int | Sequence[str]] | None = None
     location_id: str | None = None
-    """That of the client."""
+    """The client's."""
     event_id: str | None = None
     """The appointment that it changes or deletes; `None` for anything else."""
     before: Appointment | None = None
@@ -55,6 +55,6 @@ def check_may_write(access: Access, operation: str) -> None:
     if access != "write":
         raise ReadOnlyError(
             f"{operation} writes, and this client may only read: nothing was sent. To allow writes, create it with "
-            "access='write', without LEADCONNECTOR_ACCESS=read and --read-only.",
+            "access='write', and without LEADCONNECTOR_ACCESS=read or --read-only.",
             operation=operation,
         )

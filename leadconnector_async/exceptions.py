@@ -274,7 +274,10 @@ class TokenStoreError(LeadConnectorError):
 
 
 class StoreUnavailableError(LeadConnectorError):
-    """The store that processes share could not be reached, or did not respond in time."""
+    """The store that processes share could not be reached, or did not respond in time.
+
+    Raised by `Shared.migrate`, `Shared.check` and calls with `once=`; other calls go on without the store.
+    """
 
 
 class ApiError(LeadConnectorError):

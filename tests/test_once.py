@@ -278,7 +278,7 @@ async def test_block_slots_and_notes_are_created_once_too(client: LeadConnector,
         assert await create() == await create()
     assert (count(sandbox, "create_note"), count(sandbox, "create_block_slot")) == (1, 1)
     await client.delete_note(event_id, str(await create_note()))
-    with pytest.raises(InvalidEventError, match="is not listed any more") as caught:
+    with pytest.raises(InvalidEventError, match="is no longer listed") as caught:
         await create_note()
     assert caught.value.outcome == "applied"
 

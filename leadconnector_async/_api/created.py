@@ -200,7 +200,7 @@ _EARLY: Final = 0.01
 def choose_wait(searched: float, within: float) -> float | None:
     """Seconds until the calendar is listed again after `searched` seconds in vain; `None` if that was the end.
 
-    The server may apply the creation `within` so many seconds. Each wait is twice as long as all before it.
+    The server may apply the creation `within` this many seconds. Each wait is twice as long as all before it.
     """
     if searched >= within - _EARLY:
         return None

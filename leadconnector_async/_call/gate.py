@@ -106,7 +106,7 @@ class GatedPipeline(Pipeline):
             if not (changes := list_changes(before, now)):
                 return
             if not remaining:
-                text = f"Changed by somebody else whenever it was being approved: {', '.join(map(str, changes))}"
+                text = f"Changed by somebody else each time it was being approved: {', '.join(map(str, changes))}"
                 raise PreconditionFailedError(text, operation=request.operation.name)
             before = now
 

@@ -34,9 +34,7 @@ from .steps import NotApplied, Unread
 
 T = TypeVar("T")
 
-_TOO_LATE: Final = (
-    "The calendar does not show it, and the deadline comes before the server is certainly done with it."
-)
+_TOO_LATE: Final = "The calendar does not show it, and the deadline comes before the server has certainly finished."
 
 ReadPage: TypeAlias = Callable[[Request[Page[T]]], Awaitable[Response[Page[T]] | Failure]]
 """Sends a request that lists a part of the calendar."""
@@ -117,6 +115,6 @@ def fail_reading(call: CallState[T], reason: str) -> Unread:
 
 def _explain(candidates: int) -> str:
     if not candidates:
-        return "A part of the calendar cannot be read, so it may be there."
+        return "Part of the calendar cannot be read, so it may be there."
     which = "One entry of the calendar" if candidates == 1 else f"Each of {candidates} entries of the calendar"
     return f"{which} may be what was created, or may have been there before: see candidates."

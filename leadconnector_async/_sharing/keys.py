@@ -29,7 +29,7 @@ class KeyRow(Struct, frozen=True, array_like=True):
     """Names this content and no other; `MISSING` if there is none."""
     content: bytes
     now: float
-    """The store's clock in seconds: it begins anywhere, and may jump."""
+    """The store's clock in seconds: it has no fixed origin, and may jump."""
     clock: str = ""
     """Names that clock: two readings of the same one tell how much time has passed."""
 

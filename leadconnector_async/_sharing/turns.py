@@ -19,7 +19,7 @@ _TOGETHER: Final = 0.015
 _APART: Final = 0.005
 """Seconds between the moments at which two members ask: of two exchanges at once, one is made again."""
 _SHORT_POLL: Final = 0.05
-"""The same for interactive calls, and if slots are kept for others that may not ask for them."""
+"""Interactive calls ask again after this part of an interval, and so do all if slots are kept for others."""
 _CROWD: Final = 4
 """With more members waiting, each asks less often."""
 
