@@ -151,7 +151,7 @@ class CalendarMethods:
         """Book an appointment [doc: Create Appointment].
 
         After a lost response or a 5xx, the calendar is searched for what this call has booked. If that is nothing,
-        and the server can no longer be working on it, it is sent again; if it cannot be told,
+        and the server can no longer be working on it, it is sent again. If the outcome is still unclear,
         `OutcomeUnknownError` is raised, with `candidates`. Two that look alike are booked one after the other.
         `location_id` defaults to the client's own.
 

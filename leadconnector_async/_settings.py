@@ -65,9 +65,13 @@ def check_settings(settings: Settings) -> Settings:
 def check_narrower(settings: Settings, options: Options) -> None:
     """Raise `ConfigurationError` if a copy could write what its original cannot."""
     if settings.access == "read" and check_access(options.get("access", "read")) == "write":
-        raise ConfigurationError("access='write': the client may only read, and a copy of it may do no more")
+        raise ConfigurationError(
+            "access='write': the client may only read, and so may its copies; create another client to write"
+        )
     if settings.approve is not None and options.get("approve", settings.approve) != settings.approve:
-        raise ConfigurationError("approve: the client has one already, which its copies keep")
+        raise ConfigurationError(
+            "approve: the client has one already, which its copies keep; create another client for a different one"
+        )
 
 
 def _check_header(name: str, value: object) -> str:

@@ -258,7 +258,7 @@ class Contact(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
 class ContactAppointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """An appointment as the list of a contact shows it. Any field can be missing.
 
-    Its times have no offset, and it is unknown in which zone they are [guess: the location's or the calendar's].
+    Its times have no offset, and their zone is unknown [guess: the location's or the calendar's].
     They are text here, which cannot be compared with a datetime. Wherever the instant matters, read the event by
     its `id`, or use `find_appointments`. Source: Get Appointments for Contact [doc].
     """

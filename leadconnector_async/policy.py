@@ -50,7 +50,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     `"retry"` sends again without reading: harmless to the calendar, but automations may run twice. A creation is
     searched for nevertheless, because a second one books twice. `"raise"`: `OutcomeUnknownError` at once."""
     apply_timeout: float = 30.0
-    """Seconds after a lost response for which the server may still be at work on the request [guess]. A creation
+    """Seconds after a lost response for which the server may still be working on the request [guess]. A creation
     that the calendar does not show is sent again only after that. Until then the calendar is read several times."""
 
     def __post_init__(self) -> None:
