@@ -291,7 +291,11 @@ class _KeyedCall(Generic[T]):
                 return response
 
     async def _may_be_of_another(self, response: Response[T]) -> bool:
-        rivals = await self._ledger.list_rivals(self._names)
+        try:
+            rivals = await self._ledger.list_rivals(self._names)
+        except StoreUnavailableError as error:
+            error.outcome = "unknown"  # it was sent, so the key must not be given back
+            raise
         return rivals.is_open or get_id(response) in rivals.results
 
     async def _find(self, held: HeldKey) -> Response[T] | None:

@@ -23,12 +23,22 @@ from leadconnector_async import (
     ReadOnlyError,
     RetryPolicy,
     SlotUnavailableError,
+    StoreUnavailableError,
     with_response,
 )
 from leadconnector_async._call.fence import FencedTransport
 from leadconnector_async._once import KeyedCalls
 from leadconnector_async._sharing.keys import MemoryKeys
-from leadconnector_async._sharing.once import LEASE_SECONDS, Busy, HeldKey, KeyLedger, KeyNames, Known, Reused
+from leadconnector_async._sharing.once import (
+    LEASE_SECONDS,
+    Busy,
+    HeldKey,
+    KeyLedger,
+    KeyNames,
+    Known,
+    Reused,
+    Rivals,
+)
 from leadconnector_async.events import Event, RequestFailed, RequestSent
 from leadconnector_async.sandbox import Sandbox
 
@@ -193,7 +203,7 @@ async def test_what_two_keys_have_left_open_is_not_told_apart(make_client: MakeC
     for key in ("one", "two"):
         with pytest.raises(OutcomeUnknownError):
             await client.create_appointment(booking, once=key)
-    with pytest.raises(OutcomeUnknownError, match="see candidates") as caught:
+    with pytest.raises(OutcomeUnknownError, match="Read the candidates") as caught:
         await client.create_appointment(booking, once="one")
     assert list(caught.value.candidates) == list_booked(sandbox)
     assert count(sandbox) == 2
@@ -342,3 +352,25 @@ def run_at_once(work: Coroutine[object, object, T]) -> T:
     except StopIteration as ended:
         return cast("T", ended.value)
     raise AssertionError("it waits")
+
+
+async def test_a_store_that_is_lost_while_a_found_booking_is_checked_gives_no_key_back(
+    client: LeadConnector, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The booking was sent and its response lost: the next call with the key finds it, and books nothing."""
+    list_rivals, failures = KeyLedger.list_rivals, [StoreUnavailableError("nobody listens")]
+
+    async def fail_once(self: KeyLedger, names: KeyNames) -> Rivals:
+        if failures:
+            raise failures.pop()
+        return await list_rivals(self, names)
+
+    monkeypatch.setattr(KeyLedger, "list_rivals", fail_once)
+    sandbox.faults.plan("create_appointment", ["lose-response"])
+    booking = make_booking(sandbox)
+    with pytest.raises(StoreUnavailableError) as caught:
+        await client.create_appointment(booking, once="order")
+    assert caught.value.outcome == "unknown"
+    again = await client.create_appointment(booking, once="order")
+    assert [again.id] == list_booked(sandbox)
+    assert count(sandbox) == 1
