@@ -14,6 +14,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from leadconnector_async.sandbox import Limits, Sandbox
+from leadconnector_async.sandbox.rate_limits import RateLimiter
 
 from ...simulation.windows import WINDOWS, Algorithm
 from .child import Child
@@ -94,19 +95,21 @@ class CountingServer:
         return self._child.read()
 
 
-class _Server:
+class CountingSandbox:
     """The process: answers questions on standard input, and requests on its port."""
 
     def __init__(self, locations: int, appointments: int) -> None:
-        self._sandbox = Sandbox(locations=locations, appointments=appointments, strict=False, log_size=1_000_000)
-        self._unused = iter(self._sandbox.location_ids)
-        _slow_down(self._sandbox)
+        self.sandbox = Sandbox(locations=locations, appointments=appointments, strict=False, log_size=1_000_000)
+        self._unused = iter(self.sandbox.location_ids)
+        _slow_down(self.sandbox)
 
     def take(self, algorithm: Algorithm, max_requests: int, interval: float) -> Place:
-        sandbox, location_id = self._sandbox, next(self._unused)
+        sandbox, location_id = self.sandbox, next(self._unused)
         sandbox.requests.clear()
         sandbox.set_limits(location_id, Limits(max_requests=max_requests, interval=interval))
-        sandbox._app.rate_limits.make_window = WINDOWS[algorithm]  # made at the first request of a location
+        now, _ = sandbox._app.clock.read(asyncio.get_running_loop().time())
+        limiter = RateLimiter(now, WINDOWS[algorithm]())  # of this location only: several are measured at once
+        sandbox._app.rate_limits._limiters[location_id, None] = limiter
         return Place(
             sandbox.url,
             sandbox.issue_token(location_id=location_id),
@@ -117,12 +120,12 @@ class _Server:
         )
 
     def count(self, location_id: str) -> Count:
-        seen = [one for one in self._sandbox.requests if one.location_id == location_id]
+        seen = [one for one in self.sandbox.requests if one.location_id == location_id]
         return Count(tuple(Arrival(one.at, one.status or 0, one.event_id) for one in seen))
 
     async def run(self) -> None:
         """Until standard input ends."""
-        async with self._sandbox:
+        async with self.sandbox:
             while line := await asyncio.to_thread(sys.stdin.readline):
                 name, *arguments = json.loads(line)
                 answer: Place | Count = getattr(self, name)(*arguments)
@@ -143,4 +146,4 @@ def _slow_down(sandbox: Sandbox) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_Server(*map(int, sys.argv[1:])).run())
+    asyncio.run(CountingSandbox(*map(int, sys.argv[1:])).run())
