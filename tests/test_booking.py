@@ -95,7 +95,13 @@ async def test_of_two_that_race_for_a_slot_one_gets_it_and_the_other_gets_offers
     sandbox: Sandbox, make_client: MakeClient
 ) -> None:
     """Both have seen it free: the server decides, and nobody gets an error."""
-    first, second = make_client(), make_client()
+    both = asyncio.Barrier(2)
+
+    async def wait_for_the_other(write: PendingWrite) -> bool:
+        await both.wait()
+        return True
+
+    first, second = (make_client(approve=wait_for_the_other) for _ in range(2))
     calendar_id = list_calendars(sandbox)[0]
     [user_id, *_] = sandbox.store.calendars[calendar_id].team
     for offer in (await list_offers(first, sandbox, user_ids=[user_id]))[:10]:
