@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -305,8 +306,9 @@ class CalendarMethods:
         calls = self._find_keyed_calls()
         return (await calls.call(self._pipeline, request, once, location or "", recall)).value
 
+    @abstractmethod
     def _find_keyed_calls(self) -> KeyedCalls:
-        raise NotImplementedError
+        """Where keys are kept: the client knows what it shares."""
 
 
 def guard_updates(client: CalendarMethods, precondition: UpdateGuard) -> Update:

@@ -294,7 +294,7 @@ class Pipeline:
 
 
 def find_deadline(policy: RetryPolicy) -> float | None:
-    """The moment by which a call that begins now must be over, by the clock of the loop."""
+    """When a call that begins now must have ended, in the event loop's time."""
     return None if policy.deadline is None else asyncio.get_running_loop().time() + policy.deadline
 
 

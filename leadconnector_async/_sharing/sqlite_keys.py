@@ -24,7 +24,7 @@ _SWEEP: Final = "DELETE FROM leadconnector_keys WHERE kept_until <= ?"
 
 
 class SQLiteKeys:
-    """`KeyStore` in a file. Leases follow the clock of the machine, and a day its wall clock."""
+    """`KeyStore` in a file. Leases follow the machine's monotonic clock, and a day its wall clock."""
 
     def __init__(self, path: str) -> None:
         self._path = path
