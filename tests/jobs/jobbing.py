@@ -27,11 +27,11 @@ def at(event: BookedAppointment, *, start: str | None = None, **cells: object) -
 
 
 async def run(
-    folder: Path, client: LeadConnector, plan: Iterable[PlanRow | RowFault], **options: object
+    place: Path | str, client: LeadConnector, plan: Iterable[PlanRow | RowFault], **options: object
 ) -> JobSummary:
     """A job from its beginning to its end."""
     chosen = JobOptions(**options)  # type: ignore[arg-type]
-    async with await BulkJob.create(folder, client, plan, options=chosen) as job:
+    async with await BulkJob.create(place, client, plan, options=chosen) as job:
         return await job.run()
 
 

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.sandbox(limits=FAST)
 
 
 async def test_a_day_moves_and_nothing_else_of_it_changes(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Status, assignee, calendar and length stay, though an update without them would reset the status."""
     before = picture(sandbox)
-    summary = await run(tmp_path / "job", client, rows(*week_later(sandbox)))
+    summary = await run(place, client, rows(*week_later(sandbox)))
     assert summary.counts == {"applied": 250}
     for event_id in sandbox.appointment_ids:
         was, now = before[event_id], sandbox.appointment(event_id)
@@ -32,21 +32,19 @@ async def test_a_day_moves_and_nothing_else_of_it_changes(
     assert "noshow" in {event.appointment_status for event in sandbox.store}
 
 
-async def test_the_calendar_is_read_by_ranges(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_the_calendar_is_read_by_ranges(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """250 rows in four calendars take a handful of requests, not one each."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox))) as job:
         await job.prepare()
     assert len(sandbox.requests) < 40
     assert not writes(sandbox)
 
 
-async def test_a_shift_by_days_keeps_the_time_of_day(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
-) -> None:
+async def test_a_shift_by_days_keeps_the_time_of_day(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """Across the change to daylight saving time on 14 March 2027 a week has 167 hours."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
     plan = rows(at(event, shift="+1w"), timezone="America/New_York")
-    assert (await run(tmp_path / "job", client, plan)).counts == {"applied": 1}
+    assert (await run(place, client, plan)).counts == {"applied": 1}
     assert sandbox.appointment(event.id).start_time - event.start_time == WEEK - timedelta(hours=1)
 
 
@@ -101,32 +99,32 @@ async def test_every_bad_row_is_named_before_anything_is_sent(
 
 
 async def test_good_rows_go_on_without_the_refused_ones_if_asked_to(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """`skip_refused`: the others are applied, the refused are counted."""
     plan = rows(*week_later(sandbox, 5), {"event_id": "unknown", "title": "x"})
-    summary = await run(tmp_path / "job", client, plan, skip_refused=True)
+    summary = await run(place, client, plan, skip_refused=True)
     assert summary.counts == {"applied": 5, "refused": 1}
 
 
 async def test_a_row_that_the_server_refuses_stops_nobody(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """An assignee who is not in the team: that row fails with the server's words, and keeps its old time."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
     bad = at(event, start="2027-03-17T08:00:00-04:00", assigned_user_id="nobody")
-    summary = await run(tmp_path / "job", client, rows(bad, *week_later(sandbox, 20)[1:]))
+    summary = await run(place, client, rows(bad, *week_later(sandbox, 20)[1:]))
     assert summary.counts == {"applied": 19, "failed": 1}
     assert sandbox.appointment(event.id) == event
 
 
-async def test_lost_answers_and_errors_leave_the_calendar_as_planned(client: LeadConnector, tmp_path: Path) -> None:
+async def test_lost_answers_and_errors_leave_the_calendar_as_planned(client: LeadConnector, place: str) -> None:
     """Half of the requests go wrong in every way there is; each change is applied once."""
     faults = ["503-after-apply", "ok", "lose-response", "ok", "503", "ok", "reset", "half-body", "ok", "html 502"]
     async with Sandbox(limits=FAST, faults={"update_appointment": faults * 8}) as sandbox:
         async with LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id) as one:
             before = picture(sandbox)
-            summary = await run(tmp_path / "job", one, rows(*week_later(sandbox)))
+            summary = await run(place, one, rows(*week_later(sandbox)))
         assert summary.counts == {"applied": 250}
         assert all(
             sandbox.appointment(i).start_time == before[i].start_time + WEEK for i in sandbox.appointment_ids
@@ -134,12 +132,10 @@ async def test_lost_answers_and_errors_leave_the_calendar_as_planned(client: Lea
         assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)
 
 
-async def test_a_stopped_job_goes_on_where_it_ended(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
-) -> None:
+async def test_a_stopped_job_goes_on_where_it_ended(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """What has left is finished, nothing more is started, and the next run does the rest, and nothing twice."""
     plan = rows(*week_later(sandbox))
-    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         outcomes: list[RowOutcome] = []
 
         def note(outcome: RowOutcome) -> None:
@@ -151,16 +147,16 @@ async def test_a_stopped_job_goes_on_where_it_ended(
     assert [one.kind for one in summary.stopped] == ["interrupted"]
     assert summary.counts["pending"] == 250 - summary.counts["applied"]
     assert 40 <= summary.counts["applied"] < 80
-    async with await BulkJob.open(tmp_path / "job", client) as job:
+    async with await BulkJob.open(place, client) as job:
         assert (await job.run()).counts == {"applied": 250}
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)
 
 
 async def test_a_cancelled_run_leaves_a_job_that_goes_on(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """At whatever moment its task is cancelled, three times in a row."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox))) as job:
         for seconds in (0.05, 0.15, 0.25):
             task = asyncio.create_task(job.run())
             await asyncio.sleep(seconds)
@@ -215,10 +211,10 @@ async def test_a_refused_token_stops_the_location_and_loses_no_row(
 
 
 async def test_a_spent_day_stops_the_job_and_says_when_to_go_on(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Nothing is sent in vain, and the rows stay open."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox))) as job:
         await job.prepare()
         sandbox.limits = Limits(max_requests=100_000, interval=1.0, daily=len(sandbox.requests) + 100)
         summary = await job.run()
@@ -228,13 +224,13 @@ async def test_a_spent_day_stops_the_job_and_says_when_to_go_on(
         assert summary.counts == {"applied": 100, "pending": 150}
         sandbox.limits = FAST
     async with LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id) as fresh:
-        async with await BulkJob.open(tmp_path / "job", fresh) as job:
+        async with await BulkJob.open(place, fresh) as job:
             assert (await job.run()).counts == {"applied": 250}
 
 
-async def test_a_dead_network_fails_no_row(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_a_dead_network_fails_no_row(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """The job stops as unreachable, and its rows stay open."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 30))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox, 30))) as job:
         await job.prepare()
         sandbox.faults.plan("update_appointment", ["reset"] * 1000)
         await sandbox.stop()
@@ -244,10 +240,10 @@ async def test_a_dead_network_fails_no_row(sandbox: Sandbox, client: LeadConnect
 
 
 async def test_what_somebody_has_changed_since_it_was_read_is_left_alone(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """A job that goes on much later reads again; what it finds moved by hand it does not move."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox, 20))) as job:
         await job.prepare()
         await job._journal.run(lambda journal: journal.write("UPDATE rows SET read_at = read_at - 3600"))
         sandbox.edit_appointment(sandbox.appointment_ids[0], title="By hand")
@@ -257,9 +253,9 @@ async def test_what_somebody_has_changed_since_it_was_read_is_left_alone(
     assert sandbox.appointment(sandbox.appointment_ids[0]).title == "By hand"
 
 
-async def test_a_long_job_reads_again_on_its_way(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_a_long_job_reads_again_on_its_way(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """Rows whose reading has grown old while others were sent are read once more before they go."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox))) as job:
         await job.prepare()
         await job.run(limit=10)
         age = "UPDATE rows SET read_at = read_at - 3600 WHERE number > 100"
@@ -283,21 +279,19 @@ async def test_a_long_job_reads_again_on_its_way(sandbox: Sandbox, client: LeadC
     assert sandbox.appointment(sandbox.appointment_ids[249]).title == "By hand"
 
 
-async def test_a_job_can_be_tried_on_its_first_rows(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
-) -> None:
+async def test_a_job_can_be_tried_on_its_first_rows(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """`limit` starts so many rows and no more; the next run does the rest."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox))) as job:
         assert (await job.run(limit=7)).counts == {"applied": 7, "pending": 243}
         assert (await job.run()).counts == {"applied": 250}
 
 
-async def test_failed_rows_can_be_tried_again(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_failed_rows_can_be_tried_again(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """After their reason is gone: here the person joins the team."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
     team = sandbox.store.calendars[event.calendar_id].team
     plan = rows(at(event, start="2027-03-17T08:00:00-04:00", assigned_user_id="new"), *week_later(sandbox, 5)[1:])
-    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         assert (await job.run()).counts == {"applied": 4, "failed": 1}
         calendar = sandbox.store.calendars[event.calendar_id]
         sandbox.store.calendars[event.calendar_id] = type(calendar)(
@@ -309,18 +303,18 @@ async def test_failed_rows_can_be_tried_again(sandbox: Sandbox, client: LeadConn
     assert sandbox.appointment(event.id).assigned_user_id == "new"
 
 
-async def test_a_rate_is_kept(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_a_rate_is_kept(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """`rate=50`: never more than that in a second, at the server."""
-    await run(tmp_path / "job", client, rows(*week_later(sandbox, 60)), rate=50.0)
+    await run(place, client, rows(*week_later(sandbox, 60)), rate=50.0)
     moments = [one.at for one in sandbox.requests.of("update_appointment")]
     assert all(later - earlier > 0.8 for earlier, later in zip(moments, moments[50:], strict=False))
 
 
-async def test_progress_tells_where_the_job_stands(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_progress_tells_where_the_job_stands(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """At the end all rows are done; until then a time is left."""
     sandbox.limits = Limits(max_requests=100, interval=0.5)
     seen: list[JobProgress] = []
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox))) as job:
         await job.run(on_progress=seen.append)
     assert seen[-1].done == seen[-1].total == seen[-1].applied == 250
     assert seen[-1].remaining_seconds is None
@@ -328,10 +322,10 @@ async def test_progress_tells_where_the_job_stands(sandbox: Sandbox, client: Lea
 
 
 async def test_verify_finds_what_the_calendar_shows_otherwise(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Edited, deleted, and put back by hand; everything else is as planned."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 30))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox, 30))) as job:
         was = sandbox.appointment(sandbox.appointment_ids[2])
         await job.run()
         assert (await job.verify()).differing == ()
@@ -362,7 +356,7 @@ async def test_undo_brings_back_all_but_what_was_edited_since(
     assert picture(sandbox) == before | edited
 
 
-async def test_a_job_of_several_locations_reaches_each_with_its_own_token(tmp_path: Path) -> None:
+async def test_a_job_of_several_locations_reaches_each_with_its_own_token(place: str) -> None:
     """Rows name their location; each has its own queue and token."""
     async with Sandbox(limits=FAST, locations=3, appointments=20) as sandbox:
 
@@ -387,4 +381,4 @@ async def test_a_job_of_several_locations_reaches_each_with_its_own_token(tmp_pa
         ]
         tokens = Tokens(sandbox.location_id)
         async with LeadConnector(tokens, base_url=sandbox.url, location_id=sandbox.location_id) as client:
-            assert (await run(tmp_path / "job", client, rows(*plan))).counts == {"applied": 60}
+            assert (await run(place, client, rows(*plan))).counts == {"applied": 60}
