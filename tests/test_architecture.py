@@ -110,6 +110,7 @@ LAYERS = {
     "jobs": """
         __init__
         job many
+        places
         report verify
         run
         prepare
