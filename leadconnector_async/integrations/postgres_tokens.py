@@ -27,14 +27,21 @@ _TAKE: Final = """
     FROM pg_stat_activity WHERE pid = pg_backend_pid()
     ON CONFLICT (name) DO UPDATE
     SET holder = excluded.holder, until = excluded.until, pid = excluded.pid, started = excluded.started
-    WHERE locks.holder = excluded.holder OR locks.until < clock_timestamp() OR locks.until > excluded.until
+    WHERE locks.holder = excluded.holder OR locks.until < clock_timestamp()
+       OR locks.until > clock_timestamp() + make_interval(secs => %s)
        OR NOT EXISTS (
-           SELECT FROM pg_stat_activity AS session
-           WHERE session.pid = locks.pid AND coalesce(session.backend_start, locks.started) = locks.started
+           SELECT FROM pg_stat_get_activity(
+               CASE WHEN pg_stat_clear_snapshot() IS NULL THEN NULL ELSE locks.pid END
+           ) AS session
+           WHERE coalesce(session.backend_start, locks.started) = locks.started
        )
     RETURNING 1
 """
 """Free if it has ended, or will end too late (the clock was set back), or if its holder's session has ended.
+
+The conditions are read after the statement may have waited for another one that wrote the row. So they compare with
+the time as it is then, not with `excluded.until`, and with the sessions as they are then: without a new snapshot of
+them, a holder that has connected in the meantime would seem to have ended.
 
 Of another role's session only the pid is visible. Through a pooler the session outlives the holder: then the end of
 the lease is waited for.
@@ -65,7 +72,7 @@ class PostgresTokenRows:
 
     async def take(self, name: str, holder: str) -> bool:
         """Take a lease, or renew the holder's own, by the server's clock."""
-        return bool(await self._fetch(_TAKE, name, holder, self.lease_seconds))
+        return bool(await self._fetch(_TAKE, name, holder, self.lease_seconds, self.lease_seconds))
 
     async def release(self, name: str, holder: str) -> None:
         """End a lease."""

@@ -5,6 +5,8 @@ import contextlib
 import logging
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -190,6 +192,59 @@ async def test_postgres_notices_that_the_session_of_a_holder_has_ended(postgres:
                 await asyncio.sleep(0.01)
         assert await store._rows.take(place.name_row("a"), "me")
         assert not await store._rows.take(place.name_row("a"), "you")
+
+
+async def test_postgres_does_not_take_a_lease_that_was_renewed_while_it_waited(postgres: Place) -> None:
+    """It ends later than what the statement would write; the clock was not set back: others were first."""
+    async with waiting_for_a_lease(postgres) as (holder, taking):
+        await write_lease(holder, postgres)
+        await holder.commit()
+        assert not await taking
+
+
+async def test_postgres_does_not_take_a_lease_of_a_session_that_began_while_it_waited(postgres: Place) -> None:
+    """A statement sees the sessions as they were when it first looked, unless it looks again."""
+    async with (
+        waiting_for_a_lease(postgres) as (other, taking),
+        await psycopg.AsyncConnection.connect(postgres.url, autocommit=True) as holder,
+    ):
+        await write_lease(other, postgres, holder.info.backend_pid)
+        await other.commit()
+        assert not await taking
+
+
+@asynccontextmanager
+async def waiting_for_a_lease(
+    place: Place,
+) -> AsyncIterator[tuple[psycopg.AsyncConnection, asyncio.Task[bool]]]:
+    """A lease that is not yet committed, its connection, and somebody who waits to see whether it will be."""
+    async with place.open() as store, await psycopg.AsyncConnection.connect(place.url) as connection:
+        await write_lease(connection, place)
+        taking = asyncio.create_task(store._rows.take(place.name_row("a"), "me"))
+        await until_somebody_waits_for(connection)
+        yield connection, taking
+
+
+async def write_lease(connection: psycopg.AsyncConnection, place: Place, pid: int = 0) -> None:
+    """A lease of `a` that begins now, of the session with this pid, or else of this one."""
+    await connection.execute("SELECT pg_stat_clear_snapshot()")
+    await connection.execute(
+        "INSERT INTO leadconnector_token_locks AS locks"
+        " SELECT %s, 'somebody', clock_timestamp() + interval '5 s', pid, backend_start"
+        " FROM pg_stat_activity WHERE pid = %s"
+        " ON CONFLICT (name) DO UPDATE SET until = excluded.until, pid = excluded.pid, started = excluded.started",
+        (place.name_row("a"), pid or connection.info.backend_pid),
+    )
+
+
+async def until_somebody_waits_for(holder: psycopg.AsyncConnection) -> None:
+    """Until a statement waits for the end of this connection's transaction."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+    async with asyncio.timeout(30), await psycopg.AsyncConnection.connect(holder.info.dsn) as observer:
+        while (found := await (await observer.execute(waiting, (holder.info.backend_pid,))).fetchone()) == (0,):
+            await observer.rollback()
+            await asyncio.sleep(0.01)
+        assert found is not None
 
 
 async def test_a_store_that_does_not_answer_is_an_error_in_bounded_time() -> None:
