@@ -1,8 +1,11 @@
-"""The last check of a lease, right before the socket write.
+"""The last check of leases, right before the socket write.
 
 A slot that processes share is leased until a certain moment; after it, another process may get the slot. Waiting
 for a connection, or being frozen, may take longer than that, so the moment is checked where nothing waits any more.
 It travels in a context variable, past the layers of aiohttp. Without shared slots, nothing here is used.
+
+Workers lease the locations of a job too. After such a lease another worker may be sending the same rows, so a write
+is not repeated, as it is with another slot: it fails. Reads do no harm.
 """
 
 from __future__ import annotations
@@ -27,11 +30,25 @@ T = TypeVar("T")
 Clock: TypeAlias = Callable[[], float]
 """A monotonic clock that is right even after the process was frozen."""
 
-_fence: Final[ContextVar[tuple[float, Clock] | None]] = ContextVar("leadconnector_async fence", default=None)
+Held: TypeAlias = Callable[[], float]
+"""Until when a worker may write to a location, by the same clock; it changes with each beat."""
+
+HELD: Final[ContextVar[Held | None]] = ContextVar("leadconnector_async held", default=None)
+"""Of the job that the running task works for; `None`: its location is not leased."""
+_fence: Final[ContextVar[tuple[float, Clock, Held | None] | None]] = ContextVar(
+    "leadconnector_async fence", default=None
+)
+
+
+class LostError(Exception):
+    """The location belongs to another worker, or soon will; nothing was sent."""
+
+    def __str__(self) -> str:
+        return "the lease of its location expired before it was sent"
 
 
 class FencedTransport(Transport):
-    """A transport that writes nothing once the lease of a request has expired, by this clock."""
+    """A transport that writes nothing once a lease of the request has expired, by this clock."""
 
     __slots__ = ("_clock",)
 
@@ -50,8 +67,8 @@ class FencedTransport(Transport):
         bounds: aiohttp.ClientTimeout,
         progress: Progress,
     ) -> RawResponse | NoResponse:
-        """Send one request, by the moment in `progress`."""
-        _fence.set((progress.send_by, self._clock))
+        """Send one request, by the moment in `progress`; a write, while its location is held."""
+        _fence.set((progress.send_by, self._clock, None if request.body is None else HELD.get()))
         return await super().send(session, request, headers, bounds, progress)
 
 
@@ -59,27 +76,36 @@ class FencedRequest(CarefulRequest):
     """A request that checks its lease and its connection."""
 
     def send(self, conn: Connection) -> Coroutine[object, object, aiohttp.ClientResponse]:
-        """Send it. Raises `LateError`, and keeps the connection: the next lease may not last for another one."""
+        """Send it. Raises `LateError` or `LostError`, and keeps the connection.
+
+        The next lease may not last for another one.
+        """
         try:
             _check()
-        except LateError:
+        except (LateError, LostError):
             conn.release()
             raise
         return super().send(conn)
 
 
 class FencedBody(TrackedBody):
-    """A body that checks the lease again: the loop turns before it is written."""
+    """A body that checks the leases again: the loop turns before it is written."""
 
     def write_with_length(
         self, writer: abc.AbstractStreamWriter, content_length: int | None
     ) -> Coroutine[object, object, None]:
-        """Write it. Raises `LateError`, and aiohttp closes the connection."""
+        """Write it. Raises `LateError` or `LostError`, and aiohttp closes the connection."""
         _check()
         return super().write_with_length(writer, content_length)
 
 
 def _check() -> None:
     fence = _fence.get()
-    if fence is not None and fence[1]() >= fence[0]:
+    if fence is None:
+        return
+    send_by, clock, held = fence
+    now = clock()
+    if held is not None and now >= held():
+        raise LostError
+    if now >= send_by:
         raise LateError

@@ -1,4 +1,4 @@
-"""A lease that expires before its request is written, on real sockets."""
+"""Leases that expire before their request is written, on real sockets."""
 
 import asyncio
 import ssl
@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from leadconnector_async import AppointmentUpdate, LeadConnector, RateLimit
-from leadconnector_async._call.fence import FencedTransport
+from leadconnector_async import AppointmentUpdate, LeadConnector, RateLimit, RetryPolicy, TransportError
+from leadconnector_async._call.fence import HELD, FencedTransport
 from leadconnector_async._call.transport import LateError
 from leadconnector_async._limiter.lane import Lane
 from leadconnector_async._limiter.slots import LocalBudget, Ticket
@@ -222,3 +222,84 @@ async def test_the_lease_is_checked_behind_a_tunnel(act: str) -> None:
         assert await call(client, act) == "ev1"
         assert (len(proxy.heads), [event.reason for event in failed]) == (1, [str(LateError())])
         assert count_methods(raw) == ["GET" if act == "read" else "PUT"]
+
+
+class Lease:
+    """Of a location: until a moment, by the clock of the process."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.asked = 0
+
+    def __call__(self) -> float:
+        self.asked += 1
+        return self.until
+
+
+def hold(until: float) -> Lease:
+    """Let this task work for a location that is held for so long."""
+    lease = Lease(until)
+    HELD.set(lease)
+    return lease
+
+
+@pytest.mark.parametrize("jumps", [[], [0.0, HOLD]], ids=["request", "body"])
+async def test_nothing_is_written_to_a_location_that_is_not_held_any_more(jumps: list[float]) -> None:
+    """Another worker may be sending the same row: the write fails, and is not repeated with another slot."""
+    clock, failed = Clock(), list[Event]()
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, RequestSent) and not jumps:
+            clock.now += HOLD
+        if isinstance(event, RequestFailed):
+            failed.append(event)
+
+    clock.jumps = list(jumps)
+    async with raw_server(UPDATED) as server, connect(server.url, clock, on_event=on_event) as client:
+        hold(clock.now + HOLD / 2)
+        once = client.with_options(retry=RetryPolicy(max_attempts=1))
+        with pytest.raises(TransportError, match=r"never sent.*LostError") as caught:
+            await call(once, "write")
+        assert caught.value.outcome == "not_applied"
+        assert server.requests == []
+        assert client.quota.in_flight == 0
+    assert [event.sent for event in failed] == [False]
+
+
+async def test_a_location_that_was_lost_is_not_written_to() -> None:
+    """Whoever learns that others have buried him sends nothing more, whatever the clock says."""
+    clock = Clock()
+    async with raw_server(UPDATED) as server, connect(server.url, clock) as client:
+        hold(float("-inf"))
+        with pytest.raises(TransportError):
+            await call(client.with_options(retry=RetryPolicy(max_attempts=1)), "write")
+        assert server.requests == []
+
+
+async def test_a_beat_while_a_write_waits_counts() -> None:
+    """The lease is looked up when the request is written, not when it began to wait for a connection."""
+    clock, lease = Clock(), hold(0.0)
+
+    def beat(event: Event) -> None:
+        if isinstance(event, RequestSent):
+            lease.until = clock.now + HOLD
+
+    async with raw_server(UPDATED) as server, connect(server.url, clock, on_event=beat) as client:
+        assert await call(client, "write") == "ev1"
+
+
+async def test_a_slot_that_expires_while_the_location_is_held_is_replaced() -> None:
+    """The two leases are checked by themselves: the location's is longer than a slot's."""
+    clock = Clock()
+    async with raw_server(UPDATED) as server, connect(server.url, clock, on_event=freeze(clock, [HOLD])) as client:
+        hold(clock.now + 10 * HOLD)
+        assert await call(client, "write") == "ev1"
+        assert count_methods(server) == ["PUT"]
+
+
+async def test_reads_of_a_location_that_is_not_held_are_sent() -> None:
+    """They do no harm."""
+    clock, lease = Clock(), hold(float("-inf"))
+    async with raw_server(FOUND) as server, connect(server.url, clock) as client:
+        assert await call(client, "read") == "ev1"
+        assert (count_methods(server), lease.asked) == (["GET"], 0)

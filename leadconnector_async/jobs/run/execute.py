@@ -34,6 +34,7 @@ from msgspec import Struct, structs
 from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, ReadingClock, StaleReadingError, UpdateGuard
 from ..._api.readback import compare_update
 from ..._api.validate import check_update
+from ..._call.fence import HELD, Held
 from ..._methods import guard_updates
 from ...client import LeadConnector
 from ...exceptions import (
@@ -228,8 +229,15 @@ class RowExecutor:
     """Carries out rows of one location."""
 
     def __init__(
-        self, client: LeadConnector, journal: JournalWriter, options: JobOptions, clock: ReadingClock
+        self,
+        client: LeadConnector,
+        journal: JournalWriter,
+        options: JobOptions,
+        clock: ReadingClock,
+        held: Held | None = None,
     ) -> None:
+        """`held`: until when its writes may be sent; `None` where nobody else can take the location."""
+        self._held = held
         self._client = client
         self._version = client.version
         self._journal = journal
@@ -259,6 +267,7 @@ class RowExecutor:
         if not parking:
             return result
         ROW_METRICS.set(metrics)
+        HELD.set(self._held)
         note = await self._move_back(row, parking[-1])
         await self._journal.write(rows.take_back(row.number, note))
         outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason} {note}")
@@ -273,6 +282,7 @@ class RowExecutor:
 
     async def _carry_out(self, one: Execution, step: Step | Ending) -> Ending:
         ROW_METRICS.set(one.metrics)
+        HELD.set(self._held)
         reads = False
         try:
             while isinstance(step, str):

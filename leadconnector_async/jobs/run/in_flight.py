@@ -27,6 +27,8 @@ class RowMetrics(Struct, gc=False):
     requests: int = 0
     sent: bool = False
     """A write was sent, or may have been."""
+    sent_before: bool = False
+    """The same before the last attempt."""
     doubtful: bool = False
     """A write was sent, and its outcome is not known."""
     repeated: bool = False
@@ -76,13 +78,14 @@ def _record(metrics: RowMetrics, event: RequestSent | ResponseReceived | Request
     if isinstance(event, RequestSent):
         metrics.requests += 1
         if writes:
-            metrics.sent = True
+            metrics.sent_before, metrics.sent = metrics.sent, True
             metrics.repeated |= metrics.doubtful
     elif isinstance(event, ResponseReceived):
         metrics.seconds = max(event.seconds, _SHORTEST)
         metrics.doubtful |= writes and find_traits(event.status).is_ambiguous
-    else:
-        metrics.doubtful |= writes and event.sent
+    elif writes:
+        metrics.doubtful |= event.sent
+        metrics.sent = event.sent or metrics.sent_before
 
 
 RowPhase: TypeAlias = Literal[

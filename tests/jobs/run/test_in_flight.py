@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async.events import ResponseReceived
+from leadconnector_async.events import RequestFailed, RequestSent, ResponseReceived
 from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowMetrics, listen
 
 
@@ -17,3 +17,21 @@ def test_an_answer_within_the_same_millisecond_is_an_answer(seconds: float) -> N
     finally:
         ROW_METRICS.reset(token)
     assert 0 < metrics.seconds == pytest.approx(seconds, abs=0.001)
+
+
+def test_a_request_that_was_not_sent_leaves_a_row_as_it_was() -> None:
+    """After a failed connection or an expired lease a stop need not wait for the row, unless it was sent before."""
+    metrics = RowMetrics()
+    handle = listen("loc1", lambda _: None, None)
+    token = ROW_METRICS.set(metrics)
+    try:
+        sent = []
+        for reached in (False, True, False):
+            handle(RequestSent("loc1", "update_appointment", 1))
+            sent.append(metrics.sent)
+            handle(RequestFailed("loc1", "update_appointment", 1, "no connection", reached))
+            sent.append(metrics.sent)
+    finally:
+        ROW_METRICS.reset(token)
+    assert sent == [True, False, True, True, True, True]
+    assert metrics.doubtful
