@@ -153,7 +153,7 @@ LAYERS = {
         location
         progress schedule
         execute
-        in_flight read_ahead
+        in_flight lease read_ahead
     """,
     "reschedule": """
         __init__
