@@ -1,21 +1,21 @@
 """The lease of a process that works on jobs, and those of the others: who may send, and who is dead.
 
-Every process increases a number in the database, its beat. Nobody compares clocks: a process counts its own lease
-from the moment before it sent a beat, and the leases of others from the moment after it saw their last beat, each by
-its own clock. Its own is shorter by a tenth, so clocks may drift apart by as much. Nothing here waits, or reads a
-clock or the database.
+Every process increases a number in the database, its beat. Clocks are never compared: a process counts its own
+lease from the moment before it sent a beat, and the leases of others from the moment after it saw their last beat,
+both by its own clock. Its own is shorter by a tenth, so clocks may drift apart by as much. Nothing here waits, or
+reads a clock or the database.
 
 `next_step`, for the process itself, whose location may be written to until `until()`:
 
 | state | event | what follows |
 | --- | --- | --- |
 | held | `Woke`, and its lease has expired | `lost` |
-| held | `Woke`, a quarter of the lease after the last beat was sent, and none is under way | `beat` |
+| held | `Woke`, a quarter of the lease after the last beat was sent, and none is in progress | `beat` |
 | held | `Woke`, otherwise | `wait` |
 | held | `Beaten`: the row was there | held until nine tenths of a lease after that beat was sent |
 | held | `Beaten`: the row was there, but its lease has expired, counted like this | `lost` |
 | held | `Beaten`: the row was not there: others have buried it | `lost` |
-| held | `Missed`: the database did not answer | the next `Woke` may beat again |
+| held | `Missed`: the beat failed | the next `Woke` may beat again |
 | lost | anything | `lost`: it registers anew, as another worker |
 
 `observe`, for the others, after each reading of their rows:
@@ -50,7 +50,7 @@ class Woke(Struct, frozen=True):
 
 
 class Beaten(Struct, frozen=True):
-    """The database has answered a beat."""
+    """The response to a beat."""
 
     found: bool
     """The row of the process was there."""
@@ -94,7 +94,7 @@ class Lease(Struct, kw_only=True):
     """Before its last beat was sent, or its row was written."""
     held_until: float = -math.inf
     beating: bool = False
-    """A beat is under way."""
+    """A beat is in progress."""
     lost: bool = False
     sightings: dict[int, Sighting] = field(default_factory=dict[int, Sighting])
 

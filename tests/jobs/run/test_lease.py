@@ -55,7 +55,7 @@ def test_each_transition(lease: Lease, event: LeaseEvent, action: LeaseAction, u
 
 
 def test_a_lease_counts_from_before_the_beat() -> None:
-    """The database may have counted the beat at once, so others may bury from then on, however late the answer is."""
+    """The database may have counted the beat at once, so others count from then on, however late the answer is."""
     lease = begin()
     assert next_step(lease, Woke(105.0)) == "beat"
     assert lease.sent_at == 105.0
