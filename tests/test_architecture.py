@@ -94,7 +94,7 @@ LAYERS = {
         __init__
         app
         jobs
-        calls demo plan reschedule sandbox shared
+        calls control demo plan reschedule sandbox shared
         errors session
         interrupt job_report
         exit_codes progress

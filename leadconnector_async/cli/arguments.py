@@ -51,7 +51,7 @@ class Account:
 
 ACCOUNT: Final = Account()
 """That of the environment."""
-JobFolder = Annotated[str, Parameter(help="Folder of the job.")]
+JobPlace = Annotated[str, Parameter(help="Folder of the job.")]
 EventId = Annotated[
     str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")
 ]

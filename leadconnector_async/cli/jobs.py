@@ -12,7 +12,7 @@ from cyclopts import App
 from msgspec import structs
 
 from ..jobs import BulkJob, Undo, Verification, read_status
-from .arguments import ACCOUNT, JOBS, Account, DryRun, JobFolder, Json, Reserve, Switch, Yes
+from .arguments import ACCOUNT, JOBS, Account, DryRun, JobPlace, Json, Reserve, Switch, Yes
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
@@ -23,7 +23,7 @@ from .terminal import make_consoles, print_json, print_line
 
 
 async def resume(
-    job: JobFolder,
+    job: JobPlace,
     *,
     skip_refused: Switch = False,
     reserve: Reserve = None,
@@ -45,7 +45,7 @@ async def resume(
 
 
 async def retry_failed(
-    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
+    job: JobPlace, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
 ) -> int:
     """Retry the rows that failed or were skipped.
 
@@ -54,7 +54,7 @@ async def retry_failed(
     return await _continue("retry-failed", job, account, reserve, json_output, BulkJob.retry_failed)
 
 
-async def status(job: JobFolder, *, json_output: Json = False) -> int:
+async def status(job: JobPlace, *, json_output: Json = False) -> int:
     """Show the state of a job, even while it runs. Sends nothing.
 
     Example: leadconnector status day.job
@@ -73,7 +73,7 @@ async def status(job: JobFolder, *, json_output: Json = False) -> int:
 
 
 async def verify(
-    job: JobFolder, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
+    job: JobPlace, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
 ) -> int:
     """Compare the calendar with the changes of a job. Changes nothing.
 
@@ -100,7 +100,7 @@ async def verify(
 
 
 async def undo(
-    job: JobFolder,
+    job: JobPlace,
     *,
     dry_run: DryRun = False,
     yes: Yes = False,

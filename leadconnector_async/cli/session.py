@@ -162,7 +162,7 @@ class JobSession:
         except PlanError:
             raise
         except Exception as error:
-            error.add_note(f"Resume with: {build_command('resume', self._job.folder)}")
+            error.add_note(f"Resume with: {build_command('resume', self._job.name)}")
             raise
         finally:
             self._screen.stop()
@@ -178,12 +178,12 @@ class JobSession:
         if self._as_json:
             print_json(self._describe(summary, {}))
         else:
-            print_summary(self._out, self._job.folder, summary, _now())
+            print_summary(self._out, self._job.name, summary, _now())
         return code_of(summary)
 
     def _describe(self, summary: JobSummary, more: dict[str, object]) -> dict[str, object]:
         kept = {"kept": [structs.asdict(outcome) for outcome in self._kept]} if self._kept else {}
-        return describe(self._job.folder, summary) | kept | more
+        return describe(self._job.name, summary) | kept | more
 
 
 def ask(question: str, *, yes: bool) -> bool:

@@ -17,7 +17,6 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from .._api.precondition import ReadingClock
-from .._files import close_lock
 from .._validation.settings import check_callback, check_count, check_kind, check_line, check_path
 from .._validation.text import escape
 from ..access import check_may_write
@@ -26,17 +25,17 @@ from ..exceptions import ConfigurationError
 from .eta import ReadingLog, forecast_location
 from .journal.counts import list_faults, summarize
 from .journal.database import Connect
-from .journal.folder import enter, fill_journal, remove_files, reopen_journal
 from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
 from .journal.rows import Position, count_open, retry_failed
-from .journal.tables import get_fact, set_fact
+from .journal.tables import set_fact
 from .journal.writer import JournalWriter, make_thread
+from .places import FolderPlace, OpenedJob, create_job, open_job, parse_place
 from .plan.files import build_plan_error
-from .plan.sources import RowSource, check_source, hand_over
+from .plan.sources import RowSource, check_source
 from .prepare.prepare import Preparation
 from .prepare.preview import Preview, read_preview
-from .report import write_files
+from .report import check_folder, write_files, write_html
 from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 from .verify import Undo, Verification, Verifier
@@ -55,17 +54,16 @@ class BulkJob:
             summary = await job.run()
 
     A job can be resumed after any interruption: `BulkJob.open(folder, client)`, then `run`. Only one process at a
-    time can open it. Rows that name no location use that of `client`; other locations use `client.for_location`.
+    time can open it so; any other can open it without a client, to look at it. Rows that name no location use that
+    of `client`; other locations use `client.for_location`.
     """
 
-    def __init__(
-        self, folder: str, client: LeadConnector, journal: JournalWriter, options: JobOptions, lock: int
-    ) -> None:
-        self.folder = folder
-        self.options = options
-        self._client = client
-        self._journal = journal
-        self._lock = lock
+    def __init__(self, opened: OpenedJob, client: LeadConnector | None, thread: Executor) -> None:
+        self.options = opened.options
+        self._place = opened.place
+        self._let_go = opened.let_go
+        self._given_client = client
+        self._journal = JournalWriter(opened.journal, thread)
         self._runner: Runner | None = None
         self._stopped: Stopped | None = None
         self._cancel_reading: Callable[[], object] | None = None
@@ -78,7 +76,7 @@ class BulkJob:
     @classmethod
     async def create(
         cls,
-        folder: str | os.PathLike[str],
+        place: str | os.PathLike[str],
         client: LeadConnector,
         rows: RowSource,
         *,
@@ -94,44 +92,48 @@ class BulkJob:
         folder already holds a job.
         """
         check_source(rows)
-        path = check_path("folder", folder)
+        found = parse_place(place)
         check_kind("client", client, LeadConnector)
         chosen = check_kind("options", JobOptions() if options is None else options, JobOptions)
         check_callback("connect", connect)
         thread = make_thread() if thread is None else check_kind("thread", thread, Executor, "an Executor")
-        lock = enter(path, new=True)
-        try:
-            fill = partial(fill_journal, path, timezone, client.location_id or "", chosen, connect)
-            journal = await hand_over(rows, fill, thread)
-        except BaseException:
-            remove_files(path)
-            close_lock(lock)
-            raise
-        return cls(path, client, JournalWriter(journal, thread), chosen, lock)
+        location = client.location_id or ""
+        opened = await create_job(
+            found, rows, location, timezone=timezone, options=chosen, connect=connect, thread=thread
+        )
+        return cls(opened, client, thread)
 
     @classmethod
     async def open(
         cls,
-        folder: str | os.PathLike[str],
-        client: LeadConnector,
+        place: str | os.PathLike[str],
+        client: LeadConnector | None = None,
         *,
         connect: Connect | None = None,
         thread: Executor | None = None,
     ) -> Self:
-        """Open an existing job. Raises `JournalError` if there is none, or if another process has it open."""
-        path = check_path("folder", folder)
-        check_kind("client", client, LeadConnector)
+        """Open an existing job. Raises `JournalError` if there is none, or if another process has it open.
+
+        Without a client, it can only be looked at, also while another process runs it: `summarize`, `watch`, `wait`
+        and `write_report`.
+        """
+        found = parse_place(place)
+        if client is not None:
+            check_kind("client", client, LeadConnector)
         check_callback("connect", connect)
         thread = make_thread() if thread is None else check_kind("thread", thread, Executor, "an Executor")
-        lock = enter(path, new=False)
-        try:
-            reopen = partial(reopen_journal, path, client.location_id or "", connect)
-            journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
-            options = msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)
-        except BaseException:
-            close_lock(lock)
-            raise
-        return cls(path, client, JournalWriter(journal, thread), options, lock)
+        location = None if client is None else client.location_id or ""
+        return cls(await open_job(found, location, connect=connect, thread=thread), client, thread)
+
+    @property
+    def name(self) -> str:
+        """What messages call the job: its folder."""
+        return self._place.name
+
+    @property
+    def folder(self) -> str | None:
+        """The folder of the job."""
+        return self._place.folder if isinstance(self._place, FolderPlace) else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,10 +160,10 @@ class BulkJob:
         self._closed = True
         try:
             await self._journal.close()
-            if discard:
-                remove_files(self.folder)
-        finally:
-            close_lock(self._lock)
+        except BaseException:
+            self._let_go(discard=False)
+            raise
+        self._let_go(discard=discard)
 
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         """Check every row against the calendar and decide the order. Reads only.
@@ -173,6 +175,7 @@ class BulkJob:
         something.
         """
         check_callback("on_read", on_read, optional=False)
+        self._check_is_own()
         await self._journal.run(forget_readings)
         return await self._read_unread(on_read)
 
@@ -183,6 +186,7 @@ class BulkJob:
         rows only after `leave_out_refused`.
         """
         check_callback("on_read", on_read, optional=False)
+        self._check_is_own()
         await self._journal.run(forget_readings)
         preparation = self._prepare(on_read)
         await preparation.run()
@@ -191,6 +195,7 @@ class BulkJob:
 
     async def leave_out_refused(self) -> None:
         """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
+        self._check_is_own()
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
         content = msgspec.json.encode(self.options).decode()
         await self._journal.run(partial(set_fact, "options", content))
@@ -229,7 +234,7 @@ class BulkJob:
         check_callback("on_outcome", on_outcome, optional=False)
         check_callback("on_progress", on_progress, optional=False)
         if self._running:
-            raise ConfigurationError(f"The job in {escape(self.folder)} is already running.")
+            raise ConfigurationError(f"The job in {escape(self.name)} is already running.")
         self._running, self._stopped = True, None
         try:
             return await self._run(limit, on_outcome, on_progress)
@@ -250,7 +255,8 @@ class BulkJob:
         stopped = self._add_stop((*(one for one in unread if one.location_id not in again), *stopped))
         await self._journal.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
-        await self._journal.run(partial(write_files, self.folder, summary))
+        if self.folder is not None:
+            await self._journal.run(partial(write_files, self.folder, self._place.title, summary))
         return summary
 
     async def _run_once(
@@ -305,16 +311,37 @@ class BulkJob:
         """The state of the job, from its journal."""
         return await self._journal.run(summarize)
 
+    async def write_report(
+        self, folder: str | os.PathLike[str] | None = None, *, html: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Write the outcome files and `report.html` again, also while the job runs.
+
+        They go into `folder`, by default that of the job; `html` writes the HTML report alone, as this file. Raises
+        `JournalError` if they cannot be written, and `ConfigurationError` if `folder` holds such files of others.
+        """
+        summary = await self.summarize()
+        if html is not None:
+            path = check_path("html", html)
+            await self._journal.run(partial(write_html, path, self._place.title, summary))
+            return
+        chosen = check_path("folder", self.folder if folder is None else folder)
+        if chosen != self.folder:
+            await self._journal.run(partial(check_folder, chosen))
+        await self._journal.run(partial(write_files, chosen, self._place.title, summary))
+
     async def retry_failed(self) -> int:
         """Re-queue the rows that failed or were skipped; returns how many. `run` sends them."""
+        self._check_is_own()
         return await self._journal.run(retry_failed)
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has changed. Reads only."""
+        self._check_is_own()
         return await Verifier(self._journal, self._find_client, self._clock).verify()
 
     async def plan_undo(self) -> Undo:
         """Plan how to undo the job: rows for another job, and appointments changed since. Reads only."""
+        self._check_is_own()
         return await Verifier(self._journal, self._find_client, self._clock).plan_undo()
 
     def _add_stop(self, stopped: tuple[Stopped, ...]) -> tuple[Stopped, ...]:
@@ -343,11 +370,22 @@ class BulkJob:
     async def _refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
         return await self._prepare(lambda count: None).refresh(location, after, most)
 
+    @property
+    def _client(self) -> LeadConnector:
+        if self._given_client is None:
+            raise ConfigurationError(f"{escape(self.name)} was opened without a client; pass one to BulkJob.open")
+        return self._given_client
+
+    def _check_is_own(self) -> None:
+        """Without a client, another process may be running the job."""
+        _ = self._client
+
     def _find_client(self, location: str) -> LeadConnector:
         client = self._clients.get(location)
         if client is None:
-            own = location in ("", self._client.location_id)
-            client = self._clients[location] = self._client if own else self._client.for_location(location)
+            given = self._client
+            own = location in ("", given.location_id)
+            client = self._clients[location] = given if own else given.for_location(location)
         return client
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+from concurrent.futures import Executor
+from functools import partial
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
+from .._files import close_lock
 from .._secret import Masked, Secret, conceal
 from .._sharing.url import StoreAddress, parse_address
 from .._validation.settings import check_path
 from .._validation.text import escape
 from ..exceptions import ConfigurationError
+from .journal.database import Connect
+from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
+from .journal.protocol import Journal
+from .journal.tables import get_fact
+from .plan.sources import RowSource, hand_over
+from .states import JobOptions
 
 UNDO: Final = "undo"
 """The folder of the undo inside a job's folder, and what its name ends with in a database."""
@@ -31,6 +42,11 @@ class FolderPlace(Struct, frozen=True):
         """What messages call the job."""
         return self.folder
 
+    @property
+    def title(self) -> str:
+        """What reports call the job."""
+        return os.path.basename(os.path.abspath(self.folder))
+
     def find_undo(self) -> FolderPlace:
         """The place of the job that undoes this one."""
         return FolderPlace(os.path.join(self.folder, UNDO))
@@ -46,6 +62,11 @@ class DatabasePlace(Masked, Struct, frozen=True):
     def name(self) -> str:
         """What messages call the job: the URL without user, password and options, and the name."""
         return f"{self.address.shown}#{self.job}"
+
+    @property
+    def title(self) -> str:
+        """What reports call the job."""
+        return self.job
 
     def find_undo(self) -> DatabasePlace:
         """The place of the job that undoes this one."""
@@ -108,3 +129,76 @@ def _split(given: object) -> tuple[object, bool, str]:
     if not mark or "@" in name:
         return given, False, ""
     return Secret(url), True, name
+
+
+class OpenedJob(Struct, frozen=True):
+    """The journal of a job, and what else this process holds of the job."""
+
+    place: Place
+    journal: Journal
+    options: JobOptions
+    lock: int | None = None
+    """That of a folder, which no other process can take meanwhile."""
+
+    def let_go(self, *, discard: bool) -> None:
+        """Once the journal is closed: let others open the job, or remove what there is of it."""
+        if self.lock is None:
+            return
+        try:
+            if discard:
+                remove_files(self.place.name)
+        finally:
+            close_lock(self.lock)
+
+
+async def create_job(
+    place: Place,
+    rows: RowSource,
+    location: str,
+    *,
+    timezone: str | None,
+    options: JobOptions,
+    connect: Connect | None,
+    thread: Executor,
+) -> OpenedJob:
+    """Load a plan into a new journal. Raises `PlanError`, and leaves nothing behind then."""
+    path = _find_folder(place)
+    lock = enter(path, new=True)
+    try:
+        fill = partial(fill_journal, path, timezone, location, options, connect)
+        journal = await hand_over(rows, fill, thread)
+    except BaseException:
+        remove_files(path)
+        close_lock(lock)
+        raise
+    return OpenedJob(place, journal, options, lock)
+
+
+async def open_job(place: Place, location: str | None, *, connect: Connect | None, thread: Executor) -> OpenedJob:
+    """Open the journal of an existing job, for a client of this location; with `None`, only to look at it."""
+    path = _find_folder(place)
+    if location is None:
+        return await asyncio.get_running_loop().run_in_executor(thread, _open_to_read, FolderPlace(path))
+    lock = enter(path, new=False)
+    try:
+        reopen = partial(reopen_journal, path, location, connect)
+        journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
+        return OpenedJob(place, journal, _read_options(journal), lock)
+    except BaseException:
+        close_lock(lock)
+        raise
+
+
+def _find_folder(place: Place) -> str:
+    if isinstance(place, DatabasePlace):
+        raise ConfigurationError(f"{place.name} cannot be used: this version keeps jobs in folders only")
+    return place.folder
+
+
+def _open_to_read(place: FolderPlace) -> OpenedJob:
+    journal = open_to_read(place.folder)
+    return OpenedJob(place, journal, _read_options(journal))
+
+
+def _read_options(journal: Journal) -> JobOptions:
+    return msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)

@@ -61,13 +61,13 @@ async def run_job(client: LeadConnector, folder: Path) -> float:
             summary = await opened.run()
             seconds = time.perf_counter() - began - REPORTS[-1]
         assert summary.total == ROWS
-    shutil.rmtree(opened.folder)
+    shutil.rmtree(opened.name)
     return seconds
 
 
-def time_report(folder: str, summary: JobSummary, journal: SQLiteJournal) -> None:
+def time_report(folder: str, title: str, summary: JobSummary, journal: SQLiteJournal) -> None:
     began = time.perf_counter()
-    write_files(folder, summary, journal)
+    write_files(folder, title, summary, journal)
     REPORTS.append(time.perf_counter() - began)
 
 

@@ -36,7 +36,7 @@ def write(folder: Path, *changes: str) -> str:
             journal.write(change)
         summary = summarize(journal)
         write_outcomes(journal, str(folder), summary)
-        write_report(journal, str(folder / "report.html"), summary)
+        write_report(journal, str(folder / "report.html"), folder.name, summary)
     return (folder / "report.html").read_text()
 
 

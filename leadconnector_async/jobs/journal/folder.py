@@ -26,7 +26,10 @@ _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the whole plan is in it."""
 _FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
-_OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", "summary.json", "report.html")
+SUMMARY: Final = "summary.json"
+REPORT: Final = "report.html"
+OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", SUMMARY, REPORT)
+"""All that a job writes for people."""
 
 
 def remove_files(path: str) -> None:
@@ -66,7 +69,7 @@ def _check_is_vacant(path: str) -> None:
             text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."
             raise ConfigurationError(text) from error
         raise ConfigurationError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
-    for name in _OUTCOMES:
+    for name in OUTCOMES:
         if os.path.exists(os.path.join(path, name)):
             text = f"{escape(path)} contains a file {name}, which the job would overwrite: choose another folder."
             raise ConfigurationError(text)
@@ -104,6 +107,13 @@ def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJ
             f"The job in {escape(path)} is for location {kept!r}, and the client for {location!r}."
         )
     return journal
+
+
+def open_to_read(path: str) -> SQLiteJournal:
+    """Open the journal of a job, and write nothing, also while another process runs it."""
+    if not os.path.exists(os.path.join(path, JOURNAL)):
+        raise JournalError(f"There is no job in {escape(path)}.")
+    return SQLiteJournal.open_to_read(os.path.join(path, JOURNAL))
 
 
 def fill_journal(

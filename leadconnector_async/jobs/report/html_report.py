@@ -7,7 +7,6 @@ is escaped.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -41,9 +40,8 @@ _PERSONAL: Final = re.compile(rf"\b({'|'.join(PERSONAL)}) was {_TEXT}, is {_TEXT
 """As `FieldChange` words it."""
 
 
-def write_report(journal: Journal, path: str, summary: JobSummary) -> None:
-    """Write or replace the file, whole or not at all. Raises `OSError`."""
-    name = os.path.basename(os.path.dirname(os.path.abspath(path)))
+def write_report(journal: Journal, path: str, name: str, summary: JobSummary) -> None:
+    """Write or replace the file, whole or not at all; `name` is that of the job. Raises `OSError`."""
     replace_file(path, _build_page(journal, name, summary))
 
 

@@ -40,6 +40,7 @@ import msgspec
 from ..._files import remove_file, replace_file
 from ..._validation.text import shorten
 from ..journal.counts import ListedRow, Listing, count_by_location, list_rows, read_totals
+from ..journal.folder import SUMMARY
 from ..journal.protocol import Journal
 from ..journal.tables import get_fact
 from ..plan.files import write_csv
@@ -66,7 +67,7 @@ def write_outcomes(journal: Journal, folder: str, summary: JobSummary) -> None:
         else:
             remove_file(path)
     figures = msgspec.json.format(msgspec.json.encode(build_summary(journal, summary)), indent=2)
-    replace_file(os.path.join(folder, "summary.json"), [figures.decode() + "\n"])
+    replace_file(os.path.join(folder, SUMMARY), [figures.decode() + "\n"])
 
 
 def build_summary(journal: Journal, summary: JobSummary) -> dict[str, object]:
