@@ -1,0 +1,111 @@
+"""Worker processes that a test starts, kills, stops, continues and replaces."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+TICK = 0.02
+
+
+class Member:
+    """One process. What it writes to standard error is kept in a file of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, errors: Path) -> None:
+        self._process = process
+        self._errors = errors
+        self._reached = asyncio.Event()
+        self._listening = asyncio.create_task(self._listen())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def code(self) -> int | None:
+        """How it ended; `None` as long as it runs."""
+        return self._process.returncode
+
+    def read_errors(self) -> str:
+        return self._errors.read_text()
+
+    def arm(self, point: str, times: int, act: str) -> None:
+        """Let it act when it reaches a point for the how-manyeth time."""
+        assert self._process.stdin is not None
+        self._reached.clear()
+        self._process.stdin.write(f"{point} {times} {act}\n".encode())
+
+    async def reach(self) -> bool:
+        """Wait for the armed point; `False` if the process ended without it."""
+        reached = asyncio.create_task(self._reached.wait())
+        await asyncio.wait([reached, self._listening], return_when=asyncio.FIRST_COMPLETED)
+        reached.cancel()
+        return self._reached.is_set()
+
+    def send(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        self.send(signal.SIGTERM)
+
+    async def wait(self) -> int:
+        """Until it has ended; returns its exit code."""
+        await self._listening
+        return await self._process.wait()
+
+    async def _listen(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            if line.startswith(b"reached"):
+                self._reached.set()
+
+
+class Crew:
+    """All processes that were started."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = dict(environment)
+        self.members: list[Member] = []
+
+    async def start(self, *arguments: str) -> Member:
+        """`python -m tests.cluster.worker ARGUMENTS`."""
+        pipe = asyncio.subprocess.PIPE
+        errors = self._folder / f"worker-{len(self.members)}.log"
+        with errors.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.cluster.worker", *arguments),
+                env=self._environment,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=log,
+            )
+        self.members.append(Member(process, errors))
+        return self.members[-1]
+
+    async def end(self) -> None:
+        """Nobody is left behind, whatever happened."""
+        for member in self.members:
+            member.kill()
+        await asyncio.gather(*(member.wait() for member in self.members))
+
+
+@asynccontextmanager
+async def gather(folder: Path, environment: Mapping[str, str]) -> AsyncIterator[Crew]:
+    crew = Crew(folder, environment)
+    try:
+        yield crew
+    finally:
+        await crew.end()
