@@ -89,15 +89,7 @@ async def test_without_a_client_a_job_is_only_looked_at(
     async with await BulkJob.open(tmp_path / "day.job") as job:
         assert (await job.summarize()).counts == {"applied": 2}
         assert job.name == job.folder == str(tmp_path / "day.job")
-        calls = (
-            job.prepare,
-            job.recheck,
-            job.run,
-            job.retry_failed,
-            job.leave_out_refused,
-            job.verify,
-            job.plan_undo,
-        )
+        changing = (job.prepare, job.recheck, job.run, job.retry_failed, job.leave_out_refused)
         for call in (*changing, job.verify, job.plan_undo):
             with pytest.raises(ConfigurationError, match=r"was opened without a client; pass one to BulkJob\.open"):
                 await call()
