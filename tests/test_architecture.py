@@ -121,7 +121,7 @@ LAYERS = {
     """,
     "jobs.journal": """
         folder status
-        counts load reviewing
+        counts leases load reviewing
         preparing
         rows
         columns writer

@@ -35,6 +35,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from ..journal.leases import Beat
+
 _BEATS: Final = 4
 """In one lease."""
 _SWEEPS: Final = 8
@@ -65,15 +67,6 @@ class Missed(Struct, frozen=True):
 
 LeaseEvent: TypeAlias = Woke | Beaten | Missed
 LeaseAction: TypeAlias = Literal["beat", "wait", "lost"]
-
-
-class Beat(Struct, frozen=True, array_like=True):
-    """What the row of a worker shows."""
-
-    worker: int
-    beats: int
-    lease: float
-    """Seconds."""
 
 
 class Sighting(Struct, frozen=True):

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from leadconnector_async.jobs.journal.leases import Beat
 from leadconnector_async.jobs.run.lease import (
-    Beat,
     Beaten,
     HeldLocation,
     Lease,

@@ -1,0 +1,225 @@
+"""Workers and the locations that they hold: who beats, who is dead, who works on what.
+
+`jobs/run/lease.py` decides; this is its SQL, the same for SQLite and Postgres. Whoever takes a location raises its
+epoch, and every commit of rows compares it: what a former owner writes fails. Statements for which a lock could be
+held by a worker that is frozen never wait for it, but leave the location for the next time (`SKIP_LOCKED`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from .protocol import Journal
+
+MOST_TRIES: Final = 10
+"""So many workers in a row may end without progress while they hold a location; then it is stopped."""
+SKIP_LOCKED: Final = "/* skip locked */"
+"""In a subquery: a journal that has locks leaves out the rows that are locked (`FOR UPDATE SKIP LOCKED`)."""
+
+_REGISTER: Final = """
+    INSERT INTO workers (lease, host, pid, version, state, slots) VALUES (?, ?, ?, ?, 'working', ?) RETURNING id
+"""
+_BEAT: Final = """
+    UPDATE workers SET beats = beats + 1, state = ?, busy = ?, seen_at = CURRENT_TIMESTAMP WHERE id = ?
+"""
+_BEATS: Final = "SELECT id, beats, lease FROM workers"
+_BURY: Final = "DELETE FROM workers WHERE id = ? AND beats = ?"
+_LEAVE: Final = "DELETE FROM workers WHERE id = ?"
+_DEAD_OWNERS: Final = """
+    SELECT DISTINCT worker FROM locations
+    WHERE worker IS NOT NULL AND NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = locations.worker)
+"""
+_FREE: Final = f"""
+    UPDATE locations SET worker = NULL, queued = 0
+    WHERE worker = ? AND (job, location) IN (
+        SELECT job, location FROM locations WHERE worker = ? {SKIP_LOCKED}
+    )
+"""
+_RETURN_ALL: Final = """
+    UPDATE locations SET worker = NULL, queued = 0, tries = CASE WHEN tries > 0 THEN tries - 1 ELSE 0 END
+    WHERE worker = ?
+"""
+_TO_DO: Final = """
+    ended = 0 AND EXISTS (
+        SELECT 1 FROM jobs WHERE jobs.id = locations.job AND jobs.phase IN ('preparing', 'running') AND (
+            jobs.wanted = 'cancel'
+            OR jobs.wanted = 'run'
+                AND locations.prepared = CASE WHEN jobs.phase = 'running' THEN 1 ELSE 0 END
+                AND (locations.stop_kind IS NULL OR locations.resume_at <= ?)
+        )
+    )
+"""
+"""What there is something to do for; of the moment, in seconds since the epoch."""
+_TAKE: Final = f"""
+    UPDATE locations
+    SET worker = ?, epoch = epoch + 1, tries = tries + 1, queued = 0,
+        stop_kind = NULL, stop_reason = NULL, resume_at = NULL
+    WHERE job = ? AND location = ? AND worker IS NULL AND {_TO_DO}
+        AND EXISTS (SELECT 1 FROM workers WHERE workers.id = ?)
+        AND (job, location) IN (SELECT job, location FROM locations WHERE job = ? AND location = ? {SKIP_LOCKED})
+    RETURNING epoch, tries
+"""
+_STOP_LOOPING: Final = f"""
+    UPDATE locations SET stop_kind = 'internal', resume_at = NULL,
+        stop_reason = 'it ended {MOST_TRIES} workers in a row without progress'
+    WHERE worker IS NULL AND ended = 0 AND tries >= {MOST_TRIES} AND stop_kind IS NULL
+"""
+_HAND_BACK: Final = """
+    UPDATE locations SET worker = NULL, queued = 0, tries = 0 WHERE job = ? AND location = ? AND epoch = ?
+"""
+_END: Final = """
+    UPDATE locations SET worker = NULL, queued = 0, tries = 0, ended = 1
+    WHERE job = ? AND location = ? AND epoch = ?
+"""
+_STOP: Final = """
+    UPDATE locations
+    SET worker = NULL, queued = 0, tries = 0, stop_kind = ?, stop_reason = ?, resume_at = ?
+    WHERE job = ? AND location = ? AND epoch = ?
+"""
+_UNTICKETED: Final = f"""
+    SELECT job, location, epoch FROM locations
+    WHERE worker IS NULL AND queued = 0 AND {_TO_DO} ORDER BY job, location LIMIT ?
+"""
+_TICKETED: Final = """
+    UPDATE locations SET queued = 1 WHERE job = ? AND location = ? AND epoch = ? AND worker IS NULL
+"""
+_USED: Final = "UPDATE locations SET queued = 0 WHERE job = ? AND location = ? AND worker IS NULL AND queued = 1"
+_FORGET_TICKETS: Final = "UPDATE locations SET queued = 0 WHERE worker IS NULL AND ended = 0 AND queued = 1"
+
+
+class WorkerEntry(Struct, frozen=True):
+    """What others can read of a worker."""
+
+    lease: float
+    """Seconds."""
+    host: str
+    pid: int
+    version: str
+    slots: int
+    """Locations at a time."""
+
+
+class Beat(Struct, frozen=True, array_like=True):
+    """What the row of a worker shows."""
+
+    worker: int
+    beats: int
+    lease: float
+    """Seconds."""
+
+
+class Place(Struct, frozen=True, array_like=True):
+    """A location of a job, as it was last taken."""
+
+    job: int
+    location: str
+    epoch: int = 0
+    """How often it has been taken."""
+
+
+class Taken(Struct, frozen=True, array_like=True):
+    """A location was taken."""
+
+    epoch: int
+    tries: int
+    """How many workers in a row have taken it, this one included, without progress so far."""
+
+
+class _Id(Struct, frozen=True, array_like=True):
+    id: int
+
+
+def register(entry: WorkerEntry, journal: Journal) -> int:
+    """Write the row of a worker; returns its id, which no other worker has or will have."""
+    with journal.commit():
+        values = (entry.lease, entry.host, entry.pid, entry.version, entry.slots)
+        [added] = journal.read(_Id, _REGISTER, values)
+    return added.id
+
+
+def beat(worker: int, state: str, busy: int, journal: Journal) -> bool:
+    """Show that a worker lives; returns whether its row was there. `busy`: how many locations it works on."""
+    return journal.write(_BEAT, (state, busy, worker)) == 1
+
+
+def list_beats(journal: Journal) -> list[Beat]:
+    """All workers, the dead included."""
+    return list(journal.read(Beat, _BEATS))
+
+
+def bury(dead: Beat, journal: Journal) -> bool:
+    """Remove the row of a worker, unless it has beaten since; returns whether it was removed."""
+    return journal.write(_BURY, (dead.worker, dead.beats)) == 1
+
+
+def free_locations(journal: Journal) -> int:
+    """Free the locations of workers whose rows are gone; returns how many.
+
+    The owner is named in the statement that frees: if the location has been taken since it was looked up, the
+    database compares it again, but would not look the worker up again.
+    """
+    owners = [one.id for one in journal.read(_Id, _DEAD_OWNERS)]
+    return sum(journal.write(_FREE, (owner, owner)) for owner in owners)
+
+
+def leave(worker: int, journal: Journal) -> None:
+    """A worker that ends in order, or that was cut off from the database and has ended all requests since.
+
+    Its locations are free at once, and it has not crashed on them.
+    """
+    with journal.commit():
+        journal.write(_RETURN_ALL, (worker,))
+        journal.write(_LEAVE, (worker,))
+
+
+def take(job: int, location: str, worker: int, now: float, journal: Journal) -> Taken | None:
+    """Take a location for a worker, if it is free and there is something to do. `now`: seconds since the epoch.
+
+    Its ticket is used up either way.
+    """
+    with journal.commit():
+        taken = list(journal.read(Taken, _TAKE, (worker, job, location, now, worker, job, location)))
+        if not taken:
+            journal.write(_USED, (job, location))
+    return taken[0] if taken else None
+
+
+def hand_back(place: Place, journal: Journal) -> bool:
+    """Free a location that is to be continued; returns whether it was still held."""
+    return journal.write(_HAND_BACK, (place.job, place.location, place.epoch)) == 1
+
+
+def end_location(place: Place, journal: Journal) -> bool:
+    """Free a location that has no open rows; returns whether it was still held."""
+    return journal.write(_END, (place.job, place.location, place.epoch)) == 1
+
+
+def stop_location(place: Place, kind: str, reason: str, resume_at: float | None, journal: Journal) -> bool:
+    """Free a location that could not be finished; returns whether it was still held.
+
+    `resume_at`: when it is continued, in seconds since the epoch; `None`: not before somebody wants it.
+    """
+    return journal.write(_STOP, (kind, reason, resume_at, place.job, place.location, place.epoch)) == 1
+
+
+def stop_looping(journal: Journal) -> int:
+    """Stop locations that have ended one worker after the other; returns how many."""
+    return journal.write(_STOP_LOOPING)
+
+
+def list_unticketed(now: float, most: int, journal: Journal) -> list[Place]:
+    """Free locations for which there is something to do, and no ticket. `now`: seconds since the epoch."""
+    return list(journal.read(Place, _UNTICKETED, (now, most)))
+
+
+def mark_ticketed(places: Iterable[Place], journal: Journal) -> None:
+    """Their tickets are written, and those of them that nobody has taken meanwhile are waiting."""
+    journal.write_all(_TICKETED, [(place.job, place.location, place.epoch) for place in places])
+
+
+def forget_tickets(journal: Journal) -> int:
+    """Have the tickets of all free locations written again, in case some were lost; returns how many."""
+    return journal.write(_FORGET_TICKETS)

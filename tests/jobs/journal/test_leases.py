@@ -1,0 +1,270 @@
+"""Workers and the locations that they hold, as rows."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from msgspec import Struct
+
+from leadconnector_async.jobs.journal import leases
+from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.leases import Beat, Place, WorkerEntry
+from leadconnector_async.jobs.journal.protocol import Journal, Value
+
+NOW = 1_000_000.0
+ENTRY = WorkerEntry(lease=6.0, host="web-3", pid=4711, version="1.0", slots=64)
+
+TABLES = """
+CREATE TABLE jobs (id integer PRIMARY KEY, name text, phase text NOT NULL, wanted text NOT NULL DEFAULT 'run');
+CREATE TABLE locations (
+        job integer NOT NULL, location text NOT NULL, rows integer NOT NULL,
+        epoch integer NOT NULL DEFAULT 0, tries integer NOT NULL DEFAULT 0, worker bigint,
+        prepared integer NOT NULL DEFAULT 0, ended integer NOT NULL DEFAULT 0, queued integer NOT NULL DEFAULT 0,
+        applied integer NOT NULL DEFAULT 0, unchanged integer NOT NULL DEFAULT 0,
+        unknown integer NOT NULL DEFAULT 0, not_changed integer NOT NULL DEFAULT 0,
+        stop_kind text, stop_reason text, resume_at real,
+        PRIMARY KEY (job, location));
+CREATE TABLE workers (
+        id integer PRIMARY KEY AUTOINCREMENT, beats integer NOT NULL DEFAULT 0, lease real NOT NULL,
+        host text NOT NULL, pid integer NOT NULL, version text NOT NULL,
+        started_at text NOT NULL DEFAULT CURRENT_TIMESTAMP,
+        seen_at text NOT NULL DEFAULT CURRENT_TIMESTAMP,
+        state text NOT NULL, slots integer NOT NULL, busy integer NOT NULL DEFAULT 0);
+"""
+
+
+class Standing(Struct, array_like=True):
+    """What the row of a location shows."""
+
+    epoch: int
+    tries: int
+    worker: int | None
+    queued: int
+    ended: int
+    stop_kind: str | None
+    resume_at: float | None
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    """Two jobs of two locations each: 1 is running, 2 is being prepared."""
+    opened = SQLiteJournal(":memory:")
+    opened.script(TABLES)
+    opened.write("INSERT INTO jobs (id, name, phase) VALUES (1, 'march', 'running'), (2, 'april', 'preparing')")
+    for job, prepared in ((1, 1), (2, 0)):
+        for location in ("loc1", "loc2"):
+            opened.write(
+                "INSERT INTO locations (job, location, rows, prepared) VALUES (?, ?, 10, ?)",
+                (job, location, prepared),
+            )
+    yield opened
+    opened.close()
+
+
+def look(journal: Journal, job: int = 1, location: str = "loc1") -> Standing:
+    shown = "epoch, tries, worker, queued, ended, stop_kind, resume_at"
+    query = f"SELECT {shown} FROM locations WHERE job = ? AND location = ?"  # noqa: S608 - columns
+    found = journal.read_one(Standing, query, (job, location))
+    assert found is not None
+    return found
+
+
+def change(journal: Journal, changes: str, *values: Value, job: int = 1) -> None:
+    statement = f"UPDATE locations SET {changes} WHERE job = ? AND location = 'loc1'"  # noqa: S608 - columns
+    journal.write(statement, (*values, job))
+
+
+def take(journal: Journal, worker: int, job: int = 1, location: str = "loc1") -> Place | None:
+    taken = leases.take(job, location, worker, NOW, journal)
+    return None if taken is None else Place(job, location, taken.epoch)
+
+
+def test_a_worker_appears_beats_and_leaves(journal: Journal) -> None:
+    """One row each, and ids that never come back: who was buried must not look alive because of another one."""
+    first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    assert leases.beat(second, "working", 3, journal)
+    assert leases.list_beats(journal) == [Beat(first, 0, 6.0), Beat(second, 1, 6.0)]
+    leases.leave(second, journal)
+    assert not leases.beat(second, "working", 3, journal)
+    assert leases.register(ENTRY, journal) > second
+
+
+def test_a_burial_and_a_beat_exclude_each_other(journal: Journal) -> None:
+    """Whichever comes first: a worker that has beaten is not buried, and one that is buried does not beat."""
+    worker = leases.register(ENTRY, journal)
+    [seen] = leases.list_beats(journal)
+    leases.beat(worker, "working", 0, journal)
+    assert not leases.bury(seen, journal)
+    [seen] = leases.list_beats(journal)
+    assert leases.bury(seen, journal)
+    assert not leases.beat(worker, "working", 0, journal)
+    assert not leases.bury(seen, journal)
+
+
+def test_one_worker_takes_a_location(journal: Journal) -> None:
+    """Each take raises the epoch, so that what a former owner writes can be told from what the new one writes."""
+    first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    held = take(journal, first)
+    assert held == Place(1, "loc1", 1)
+    assert take(journal, second) is None
+    assert leases.hand_back(held, journal)
+    assert take(journal, second) == Place(1, "loc1", 2)
+    assert look(journal, 2) == Standing(0, 0, None, 0, 0, None, None), "of another job"
+    assert look(journal, location="loc2").epoch == 0
+
+
+def test_only_who_holds_a_location_can_free_it(journal: Journal) -> None:
+    """A worker that was frozen and goes on has lost it: to end, stop or give it back changes nothing."""
+    first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    lost = take(journal, first)
+    assert lost is not None
+    leases.bury(Beat(first, 0, 6.0), journal)
+    leases.free_locations(journal)
+    held = take(journal, second)
+    for free in (
+        leases.hand_back,
+        leases.end_location,
+        lambda place, journal: leases.stop_location(place, "internal", "no", None, journal),
+    ):
+        assert not free(lost, journal)
+    assert held is not None
+    assert look(journal) == Standing(held.epoch, 2, second, 0, 0, None, None)
+
+
+def test_locations_of_the_dead_are_freed(journal: Journal) -> None:
+    """After a burial, and not before it; those of others stay held."""
+    first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    take(journal, first)
+    take(journal, second, location="loc2")
+    assert leases.free_locations(journal) == 0
+    leases.bury(Beat(first, 0, 6.0), journal)
+    assert take(journal, second) is None, "it is freed first"
+    assert leases.free_locations(journal) == 1
+    assert (look(journal).worker, look(journal, location="loc2").worker) == (None, second)
+
+
+def test_who_was_buried_takes_nothing(journal: Journal) -> None:
+    """It does not know yet, and would have to be buried again."""
+    worker = leases.register(ENTRY, journal)
+    leases.bury(Beat(worker, 0, 6.0), journal)
+    assert take(journal, worker) is None
+
+
+def test_a_worker_that_leaves_frees_all_at_once(journal: Journal) -> None:
+    """And has not failed on them: the counts of tries are as before it took them."""
+    worker = leases.register(ENTRY, journal)
+    change(journal, "tries = 3")
+    take(journal, worker)
+    take(journal, worker, location="loc2")
+    leases.leave(worker, journal)
+    assert [(one.worker, one.tries) for one in (look(journal), look(journal, location="loc2"))] == [
+        (None, 3),
+        (None, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "wanted", "changes", "taken"),
+    [
+        ("running", "run", "prepared = 1", True),
+        ("running", "run", "prepared = 0", False),
+        ("preparing", "run", "prepared = 0", True),
+        ("preparing", "run", "prepared = 1", False),
+        ("ready", "run", "prepared = 0", False),
+        ("refused", "run", "prepared = 1", False),
+        ("stopped", "run", "prepared = 1", False),
+        ("done", "run", "prepared = 1", False),
+        ("running", "pause", "prepared = 1", False),
+        ("preparing", "pause", "prepared = 0", False),
+        ("running", "cancel", "prepared = 0", True),
+        ("preparing", "cancel", "stop_kind = 'errors'", True),
+        ("done", "cancel", "prepared = 1", False),
+        ("running", "run", "prepared = 1, ended = 1", False),
+        ("running", "cancel", "ended = 1", False),
+        ("running", "run", "prepared = 1, stop_kind = 'authentication'", False),
+        ("running", "run", "prepared = 1, stop_kind = 'daily', resume_at = 1000000.5", False),
+        ("running", "run", "prepared = 1, stop_kind = 'daily', resume_at = 1000000.0", True),
+    ],
+)
+def test_what_there_is_to_do(journal: Journal, phase: str, wanted: str, changes: str, taken: bool) -> None:
+    """A location is prepared, then run, and neither before its job says so; tickets are written for just these."""
+    worker = leases.register(ENTRY, journal)
+    journal.write("UPDATE jobs SET phase = ?, wanted = ? WHERE id = 1", (phase, wanted))
+    change(journal, changes)
+    unticketed = leases.list_unticketed(NOW, 100, journal)
+    assert (Place(1, "loc1", 0) in unticketed) is taken
+    assert (take(journal, worker) is not None) is taken
+    if taken:
+        assert look(journal).stop_kind is None
+
+
+def test_a_ticket_is_written_once_until_it_is_used(journal: Journal) -> None:
+    """Using it is to take the location, or to find nothing to do there: then it is written again when there is."""
+    worker = leases.register(ENTRY, journal)
+    listed = leases.list_unticketed(NOW, 100, journal)
+    assert [(one.job, one.location) for one in listed] == [(1, "loc1"), (1, "loc2"), (2, "loc1"), (2, "loc2")]
+    leases.mark_ticketed(listed, journal)
+    assert leases.list_unticketed(NOW, 100, journal) == []
+    journal.write("UPDATE jobs SET wanted = 'pause' WHERE id = 1")
+    assert take(journal, worker) is None
+    assert leases.list_unticketed(NOW, 100, journal) == []
+    journal.write("UPDATE jobs SET wanted = 'run' WHERE id = 1")
+    assert leases.list_unticketed(NOW, 100, journal) == [Place(1, "loc1", 0)]
+
+
+def test_a_ticket_that_was_used_meanwhile_is_not_waiting(journal: Journal) -> None:
+    """If a location was taken and given back while its ticket was written, the next ticket is not held up."""
+    worker = leases.register(ENTRY, journal)
+    listed = leases.list_unticketed(NOW, 1, journal)
+    held = take(journal, worker)
+    assert held is not None
+    leases.hand_back(held, journal)
+    leases.mark_ticketed(listed, journal)
+    assert leases.list_unticketed(NOW, 1, journal) == [held]
+
+
+def test_lost_tickets_are_written_again(journal: Journal) -> None:
+    """All tickets can be lost without losing anything."""
+    leases.mark_ticketed(leases.list_unticketed(NOW, 100, journal), journal)
+    assert leases.forget_tickets(journal) == 4
+    assert len(leases.list_unticketed(NOW, 100, journal)) == 4
+
+
+def test_a_location_that_ends_one_worker_after_the_other_is_stopped(journal: Journal) -> None:
+    """After ten in a row without progress, else it would end all of them; it is named, and the others go on."""
+    for tries in range(leases.MOST_TRIES):
+        assert leases.stop_looping(journal) == 0
+        worker = leases.register(ENTRY, journal)
+        assert take(journal, worker) is not None
+        assert look(journal).tries == tries + 1
+        assert leases.stop_looping(journal) == 0, "while it is held"
+        leases.bury(Beat(worker, 0, 6.0), journal)
+        leases.free_locations(journal)
+    assert leases.stop_looping(journal) == 1
+    assert look(journal).stop_kind == "internal"
+    worker = leases.register(ENTRY, journal)
+    assert take(journal, worker) is None
+    assert take(journal, worker, location="loc2") is not None
+
+
+@pytest.mark.parametrize(
+    ("free", "shown"),
+    [
+        (leases.hand_back, Standing(1, 0, None, 0, 0, None, None)),
+        (leases.end_location, Standing(1, 0, None, 0, 1, None, None)),
+        (
+            lambda place, journal: leases.stop_location(place, "daily", "spent", NOW + 60, journal),
+            Standing(1, 0, None, 0, 0, "daily", NOW + 60),
+        ),
+    ],
+    ids=["hand back", "end", "stop"],
+)
+def test_giving_back_in_order_resets_the_tries(
+    journal: Journal, free: Callable[[Place, Journal], bool], shown: Standing
+) -> None:
+    """Only workers that die with a location count."""
+    worker = leases.register(ENTRY, journal)
+    change(journal, "tries = 5")
+    held = take(journal, worker)
+    assert held is not None
+    assert free(held, journal)
+    assert look(journal) == shown
