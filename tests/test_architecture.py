@@ -104,8 +104,9 @@ LAYERS = {
         streams
     """,
     "integrations": """
-        postgres_keys postgres_tokens redis_keys redis_tokens
+        postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres redis
+        engine_schema
     """,
     "jobs": """
         __init__
@@ -117,7 +118,7 @@ LAYERS = {
         eta
         journal
         plan
-        states
+        states tickets
     """,
     "jobs.journal": """
         folder status

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, LiteralString, TypeAlias, TypeVar
+from typing import Final, LiteralString, Self, TypeAlias, TypeVar
 
 import psycopg
 from msgspec import Struct, convert
@@ -20,8 +20,9 @@ from psycopg.conninfo import make_conninfo
 from .._secret import Secret, strip
 from .._sharing.connection import ConnectionKeeper
 from .._sharing.store import MISSING, Reading, find_version_fault, make_version
-from .._sharing.url import StoreAddress, redact
+from .._sharing.url import StoreAddress, explain_missing_driver, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
+from .engine_schema import has_engine, migrate_engine
 
 T = TypeVar("T")
 
@@ -109,7 +110,7 @@ class PostgresConnection:
         return f"<{type(self).__name__} of {self._address.shown}>"
 
     @classmethod
-    async def open(cls, address: StoreAddress) -> PostgresConnection:
+    async def open(cls, address: StoreAddress) -> Self:
         """Connect, and check nothing. Must be bounded by the caller."""
         settings = build_settings(address)
         fault: LeadConnectorError
@@ -137,18 +138,21 @@ class PostgresConnection:
             raise ConfigurationError(fault)
 
     async def migrate(self) -> None:
-        """Create or change the tables, in one transaction; another process that does the same waits."""
+        """Create or change the tables; another process that does the same waits until this session has ended."""
+        if not has_engine():
+            raise explain_missing_driver(self._address)
 
         async def work() -> None:
             execute = self._connection.execute
+            await execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             async with self._connection.transaction():
-                await execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
                 await execute("CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)")
                 rows = await (await execute(_GET_VERSION)).fetchall()
                 found = convert(rows[0][0], int | None) or 0
                 for version, statements in enumerate(_MIGRATIONS[found:], found + 1):
                     await execute(statements)
                     await execute("INSERT INTO leadconnector_schema VALUES (%s)", (version,))
+            await migrate_engine(self._connection)
 
         await self._do(work)
 

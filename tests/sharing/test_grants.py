@@ -21,8 +21,8 @@ def read_grants(names: dict[str, str]) -> tuple[bytes, bytes]:
     """The statements before and after the migration, with other names for the roles."""
     (block,) = re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
     for name, other in names.items():
-        block = re.sub(rf"\b{name}\b(?=[,;])", other, block)
-    before, _, after = block.partition("--")
+        block = re.sub(rf"\b{name}\b(?=[ ,;])", other, block)
+    before, _, after = block.partition("-- then")
     return before.encode(), after.partition("\n")[2].encode()
 
 
@@ -33,7 +33,7 @@ def roles(postgres_url: str) -> Iterator[dict[str, str]]:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         for name in names.values():
             connection.execute(f"CREATE ROLE {name} LOGIN".encode())
-        connection.execute(read_grants(names)[0])
+        connection.execute(read_grants({**names, "leads": urlsplit(postgres_url).path[1:]})[0])
         yield {name: build_url(postgres_url, role) for name, role in names.items()}
         for name in names.values():
             connection.execute(f"DROP OWNED BY {name}".encode())
