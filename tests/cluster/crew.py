@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ class Member:
         self._process = process
         self._errors = errors
         self._reached = asyncio.Event()
+        self._disarmed = asyncio.Event()
         self._listening = asyncio.create_task(self._listen())
 
     @property
@@ -31,18 +32,29 @@ class Member:
     def read_errors(self) -> str:
         return self._errors.read_text()
 
-    def arm(self, point: str, times: int, act: str) -> None:
-        """Let it act when it reaches a point for the how-manyeth time."""
-        assert self._process.stdin is not None
+    async def lead_to(self, point: str, times: int, act: str, seconds: float) -> bool:
+        """Let it act when it reaches a point for the how-manyeth time; `False` if it has not got there in time."""
         self._reached.clear()
-        self._process.stdin.write(f"{point} {times} {act}\n".encode())
-
-    async def reach(self) -> bool:
-        """Wait for the armed point; `False` if the process ended without it."""
-        reached = asyncio.create_task(self._reached.wait())
-        await asyncio.wait([reached, self._listening], return_when=asyncio.FIRST_COMPLETED)
-        reached.cancel()
+        self._arm(f"{point} {times} {act}")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._settle()
+        if not self._reached.is_set() and self.code is None:
+            self._disarmed.clear()
+            self._arm("nowhere 1 stop")
+            await self._settle(self._disarmed.wait())
         return self._reached.is_set()
+
+    def _arm(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
+    async def _settle(self, *others: Coroutine[object, object, object]) -> None:
+        """Until it has reached the point, or has ended, or something else."""
+        waiting = [asyncio.create_task(one) for one in (self._reached.wait(), *others)]
+        await asyncio.wait([*waiting, self._listening], return_when=asyncio.FIRST_COMPLETED)
+        for one in waiting:
+            one.cancel()
 
     def send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):  # it has just ended by itself
@@ -70,6 +82,8 @@ class Member:
         async for line in self._process.stdout:
             if line.startswith(b"reached"):
                 self._reached.set()
+            elif line == b"armed nowhere\n":
+                self._disarmed.set()
 
 
 class Crew:

@@ -18,6 +18,7 @@ from .worker import Tokens
 from .world import Calendar, Plan, plan_week, serve
 
 LOCATIONS, ROWS = 2, 30
+SOON = 60.0
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -69,8 +70,7 @@ async def test_a_worker_acts_at_each_point_and_nothing_is_lost(
     """It is announced; a killed one is replaced, a stopped one continues; the judge has no complaint."""
     plan = await begin(calendar, tmp_path)
     member = await start(crew, tmp_path)
-    member.arm(point, 3, act)
-    assert await member.reach(), member.read_errors()
+    assert await member.lead_to(point, 3, act, SOON), member.read_errors()
     if act == "kill":
         assert await member.wait() == -9
         member = await start(crew, tmp_path)
@@ -82,6 +82,15 @@ async def test_a_worker_acts_at_each_point_and_nothing_is_lost(
         member.thaw()
     assert await member.wait() == 0, member.read_errors()
     assert await plan.judge(calendar, read_states(tmp_path)) == Verdict(rows=LOCATIONS * ROWS)
+
+
+async def test_a_point_that_is_not_reached_in_time_is_left(calendar: Calendar, crew: Crew, tmp_path: Path) -> None:
+    """The worker then goes past it, as often as it likes."""
+    await begin(calendar, tmp_path)
+    member = await start(crew, tmp_path)
+    assert not await member.lead_to("before-send", 10_000, "kill", 0.5)
+    assert not await member.lead_to("before-send", 1, "kill", 0.0)
+    assert await member.wait() == 0, member.read_errors()
 
 
 async def test_a_write_behind_the_journals_back_is_seen(calendar: Calendar, crew: Crew, tmp_path: Path) -> None:

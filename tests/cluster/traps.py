@@ -24,6 +24,8 @@ from leadconnector_async._call import fence
 from leadconnector_async.jobs.journal import rows, writer
 
 POINTS = ("before-send", "on-the-way", "after-answer", "before-commit", "intent-committed")
+NOWHERE = "nowhere"
+"""Disarms it: no way leads there."""
 ACTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 SENT_WITHIN = 0.003
 """Seconds, from the socket write to the moment at which the request is on its way for certain."""
@@ -39,10 +41,11 @@ class Trap:
     def arm(self, line: str) -> None:
         """Take a line of standard input."""
         point, times, act = line.split()
-        if point not in POINTS or act not in ACTS:
+        if point not in (*POINTS, NOWHERE) or act not in ACTS:
             raise ValueError(line)
         with self._lock:
             self._point, self._left, self._act = point, int(times), act
+        os.write(1, f"armed {point}\n".encode())
 
     def reach(self, point: str) -> None:
         """Act, if it is the how-manyeth time."""

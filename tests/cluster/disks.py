@@ -1,0 +1,37 @@
+"""A Postgres whose disk is full for as long as a test wants: its processes may write no file beyond a size."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from ..servers import UNPRIVILEGED, PostgresServer
+
+NO_LIMIT = "unlimited"
+
+
+class SmallDisk(PostgresServer):
+    """Segments of its log have 1 MB, so that they stay below the limit: a log that cannot grow stops the server."""
+
+    initdb_options = (*PostgresServer.initdb_options, "--wal-segsize=1")
+
+    def limit_backends(self, size: int | str) -> int:
+        """Sessions that are open now can write no file beyond `size` bytes; returns how many these are."""
+        tool = shutil.which("prlimit")  # of util-linux
+        assert tool is not None
+        backends = [pid for pid in self._list_children() if self._is_session(pid)]
+        for pid in backends:
+            command = [tool, f"--pid={pid}", f"--fsize={size}:{NO_LIMIT}"]
+            # By their own user: in a container, root may not change the limits of others.
+            subprocess.run(command, check=True, user=UNPRIVILEGED if self.needs_user() else None)  # noqa: S603
+        return len(backends)
+
+    def _list_children(self) -> list[int]:
+        assert self._process is not None
+        parent = self._process.pid
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    def _is_session(self, pid: int) -> bool:
+        try:
+            return b"127.0.0.1" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
