@@ -111,11 +111,12 @@ LAYERS = {
     "jobs": """
         __init__
         job many
-        places
+        locations places
+        unit
         report verify
         run
         prepare
-        eta
+        control eta
         journal
         plan
         states tickets

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import msgspec
 
@@ -22,26 +22,27 @@ from .._validation.text import escape
 from ..access import check_may_write
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
+from .control import Control
 from .eta import ReadingLog, forecast_location
 from .journal.counts import list_faults, summarize
 from .journal.database import Connect
 from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
-from .journal.rows import Position, count_open, retry_failed
+from .journal.rows import retry_failed
 from .journal.tables import set_fact
 from .journal.writer import JournalWriter, make_thread
+from .locations import prepare_all, review_all, run_all
 from .places import FolderPlace, OpenedJob, create_job, open_job, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
-from .prepare.prepare import Preparation
 from .prepare.preview import Preview, read_preview
 from .report import check_folder, write_files, write_html
 from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
-from .verify import Undo, Verification, Verifier
+from .unit import NO_FENCE, OpenJob
+from .verify import Undo, Verification, plan_way_back, summarize_verdicts
 
 _TICK: Final = 0.2
-T = TypeVar("T")
 OnOutcome = Callable[[RowOutcome], None]
 OnProgress = Callable[[JobProgress], None]
 
@@ -59,19 +60,26 @@ class BulkJob:
     """
 
     def __init__(self, opened: OpenedJob, client: LeadConnector | None, thread: Executor) -> None:
-        self.options = opened.options
+        clock = ReadingClock(asyncio.get_running_loop())
         self._place = opened.place
         self._let_go = opened.let_go
         self._given_client = client
         self._journal = JournalWriter(opened.journal, thread)
+        self._control = Control(opened.options)
+        self._open = OpenJob(NO_FENCE.job, self._journal, clock, ReadingLog(clock), self._control)
         self._runner: Runner | None = None
-        self._stopped: Stopped | None = None
-        self._cancel_reading: Callable[[], object] | None = None
-        self._closed = self._running = False
-        self._clock = ReadingClock(asyncio.get_running_loop())
-        self._readings = ReadingLog(self._clock)
+        self._closed = False
         self._prepared_at: float | None = None
         self._clients: dict[str, LeadConnector] = {}
+
+    @property
+    def options(self) -> JobOptions:
+        """How the job runs."""
+        return self._control.options
+
+    @options.setter
+    def options(self, options: JobOptions) -> None:
+        self._control.update(self._control.wanted, options)
 
     @classmethod
     async def create(
@@ -188,10 +196,9 @@ class BulkJob:
         check_callback("on_read", on_read, optional=False)
         self._check_is_own()
         await self._journal.run(forget_readings)
-        preparation = self._prepare(on_read)
-        await preparation.run()
-        self._prepared_at = self._clock.now()
-        return tuple(await preparation.list_changed())
+        changed: list[RowOutcome] = []
+        await self._prepare_all(on_read, changed.append)
+        return tuple(changed)
 
     async def leave_out_refused(self) -> None:
         """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
@@ -201,8 +208,7 @@ class BulkJob:
         await self._journal.run(partial(set_fact, "options", content))
 
     async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
-        stopped = await self._prepare(on_read).run()
-        self._prepared_at = self._clock.now()
+        stopped = await self._prepare_all(on_read)
         faults, count = await self._journal.run(partial(list_faults, MOST_NAMED))
         if count and not self.options.skip_refused and not await self._journal.run(has_sent):
             raise build_plan_error(faults, count)
@@ -211,7 +217,7 @@ class BulkJob:
     async def _read_what_is_old(self) -> JobSummary:
         """Before a run: all open rows, unless they were read just now. What becomes stale is read in the run."""
         read_at, self._prepared_at = self._prepared_at, None
-        if read_at is None or not self._clock.is_fresh(read_at, self.options.max_reading_age):
+        if read_at is None or not self._open.clock.is_fresh(read_at, self.options.max_reading_age):
             return await self.prepare()
         return await self._read_unread()
 
@@ -233,64 +239,44 @@ class BulkJob:
             check_count("limit", limit, 0)
         check_callback("on_outcome", on_outcome, optional=False)
         check_callback("on_progress", on_progress, optional=False)
-        if self._running:
+        if self._runner is not None:
             raise ConfigurationError(f"The job in {escape(self.name)} is already running.")
-        self._running, self._stopped = True, None
+        runner = Runner(self._control, self._open.clock, self._open.readings, on_outcome=on_outcome, limit=limit)
+        self._runner = runner
         try:
-            return await self._run(limit, on_outcome, on_progress)
+            return await self._run(runner, on_progress)
         finally:
-            self._running = False
+            self._runner = None
 
-    async def _run(self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress) -> JobSummary:
+    async def _run(self, runner: Runner, on_progress: OnProgress) -> JobSummary:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        prepared = await self._unless_stopped(self._read_what_is_old())
+        prepared = await runner.read(self._read_what_is_old())
         unread = prepared.stopped if prepared is not None else ()
-        verifier = Verifier(self._journal, self._find_client, self._clock)
-        await self._unless_stopped(verifier.resolve_unknown())
-        stopped = await self._run_once(limit, on_outcome, on_progress)
-        if not stopped and limit is None and await self._unless_stopped(verifier.resolve_unknown()):
-            stopped = await self._run_once(limit, on_outcome, on_progress)
+        ticker = loop.create_task(_tick(runner, on_progress))
+        try:
+            stopped = await run_all(self._open, self._find_client, runner)
+        finally:
+            ticker.cancel()
+            on_progress(runner.describe())
         again = {one.location_id for one in stopped}
-        stopped = self._add_stop((*(one for one in unread if one.location_id not in again), *stopped))
+        stopped = (*(one for one in unread if one.location_id not in again), *stopped)
+        if runner.stopped is not None and runner.stopped not in stopped:
+            stopped = (*stopped, runner.stopped)
         await self._journal.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
         if self.folder is not None:
             await self._journal.run(partial(write_files, self.folder, self._place.title, summary))
         return summary
 
-    async def _run_once(
-        self, limit: int | None, on_outcome: OnOutcome, on_progress: OnProgress
-    ) -> tuple[Stopped, ...]:
-        loads = await self._journal.run(count_open)
-        if self._stopped is not None:
-            return (self._stopped,)
-        self._runner = runner = Runner(
-            self._journal,
-            self.options,
-            self._find_client,
-            self._clock,
-            self._readings,
-            loads,
-            refresh=self._refresh,
-            on_outcome=on_outcome,
-            limit=limit,
-        )
-        ticker = asyncio.get_running_loop().create_task(_tick(runner, on_progress))
-        try:
-            return await runner.run()
-        finally:
-            ticker.cancel()
-            self._runner = None
-            on_progress(runner.describe())
-
     async def preview(self, most: int = 10) -> Preview:
         """What `run` would do: the first `most` changes, and how long all will take. Call `prepare` first."""
         check_count("most", most, 0)
         preview = await self._journal.run(partial(read_preview, most))
+        build_load = self._open.readings.build_load
         seconds = {
             location: forecast_location(
-                self._readings.build_load(location, count, self._find_client(location).quota, 0.0, self.options),
+                build_load(location, count, self._find_client(location).quota, 0.0, self.options),
                 self.options.rate,
             )
             for location, count in preview.requests.items()
@@ -302,10 +288,8 @@ class BulkJob:
 
         Returns how many rows these are.
         """
-        self._stopped = Stopped("interrupted", check_line("reason", reason))
-        if self._cancel_reading is not None:
-            self._cancel_reading()
-        return self._runner.stop(self._stopped) if self._runner is not None else 0
+        stopped = Stopped("interrupted", check_line("reason", reason))
+        return self._runner.stop(stopped) if self._runner is not None else 0
 
     async def summarize(self) -> JobSummary:
         """The state of the job, from its journal."""
@@ -337,38 +321,21 @@ class BulkJob:
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has changed. Reads only."""
         self._check_is_own()
-        return await Verifier(self._journal, self._find_client, self._clock).verify()
+        await review_all(self._open, self._find_client, "sent")
+        return await summarize_verdicts(self._journal)
 
     async def plan_undo(self) -> Undo:
         """Plan how to undo the job: rows for another job, and appointments changed since. Reads only."""
         self._check_is_own()
-        return await Verifier(self._journal, self._find_client, self._clock).plan_undo()
+        await review_all(self._open, self._find_client, "sent")
+        return await plan_way_back(self._journal)
 
-    def _add_stop(self, stopped: tuple[Stopped, ...]) -> tuple[Stopped, ...]:
-        return stopped if self._stopped is None or self._stopped in stopped else (*stopped, self._stopped)
-
-    async def _unless_stopped(self, read: Coroutine[object, object, T]) -> T | None:
-        """Await something that only reads; `None` if the job is stopped before or meanwhile."""
-        if self._stopped is not None:
-            read.close()
-            return None
-        task = asyncio.ensure_future(read)
-        self._cancel_reading = task.cancel
-        try:
-            return await task
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            return None
-        finally:
-            self._cancel_reading = None
-
-    def _prepare(self, on_read: Callable[[int], None]) -> Preparation:
-        return Preparation(self._journal, self.options, self._find_client, self._clock, self._readings, on_read)
-
-    async def _refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
-        return await self._prepare(lambda count: None).refresh(location, after, most)
+    async def _prepare_all(
+        self, on_read: Callable[[int], None], on_changed: OnOutcome | None = None
+    ) -> tuple[Stopped, ...]:
+        stopped = await prepare_all(self._open, self._find_client, on_read, on_changed)
+        self._prepared_at = self._open.clock.now()
+        return stopped
 
     @property
     def _client(self) -> LeadConnector:

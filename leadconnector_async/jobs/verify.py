@@ -5,7 +5,7 @@ Reads only. An appointment that has been changed since is somebody else's work: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from msgspec import UNSET, Struct
@@ -15,7 +15,6 @@ from .._api.precondition import ReadingClock
 from .._api.readback import compare_update, list_changes
 from .._api.validate import check_update
 from ..client import LeadConnector
-from ..exceptions import LeadConnectorError
 from ..models import Appointment, AppointmentUpdate
 from .journal import reviewing
 from .journal.preparing import Selection
@@ -25,7 +24,7 @@ from .journal.writer import JournalWriter
 from .plan.rows import PlanRow, Precondition
 from .prepare.prepare import find_known_time
 from .prepare.reader import CalendarReader, EventReading
-from .states import RowOutcome, describe_stop
+from .states import RowOutcome
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -48,53 +47,36 @@ class Undo(Struct, frozen=True, kw_only=True):
     """Appointments that have been changed since, or may have been; they are left alone."""
 
 
-class Verifier:
-    """Reads again what a job has changed."""
+async def read_location(
+    journal: JournalWriter,
+    location: str,
+    client: LeadConnector,
+    clock: ReadingClock,
+    selection: Selection,
+) -> None:
+    """Read the selected rows of a location again, and write what the calendar shows of each."""
+    client = client.with_options(priority="bulk")
+    save = partial(_save, journal, client.version)
+    reader = CalendarReader(client, location, selection, journal.run, save, clock)
+    await reader.read_all(find_known_time)
 
-    def __init__(
-        self, journal: JournalWriter, find_client: Callable[[str], LeadConnector], clock: ReadingClock
-    ) -> None:
-        self._journal = journal
-        self._find_client = find_client
-        self._clock = clock
 
-    async def verify(self) -> Verification:
-        """Compare every row that was applied, or may have been, with the calendar."""
-        await self._read_all("sent")
-        checked = await self._journal.run(reviewing.count_reviewed)
-        differing = await self._journal.run(partial(reviewing.list_reviewed, ("as_before", "differs", "gone")))
-        unclear = await self._journal.run(partial(reviewing.list_reviewed, ("unclear",)))
-        return Verification(checked=checked, differing=tuple(differing), unclear=tuple(unclear))
+async def summarize_verdicts(journal: JournalWriter) -> Verification:
+    """What the readings have shown."""
+    checked = await journal.run(reviewing.count_reviewed)
+    differing = await journal.run(partial(reviewing.list_reviewed, ("as_before", "differs", "gone")))
+    unclear = await journal.run(partial(reviewing.list_reviewed, ("unclear",)))
+    return Verification(checked=checked, differing=tuple(differing), unclear=tuple(unclear))
 
-    async def plan_undo(self) -> Undo:
-        """Plan how to undo every change that is still as the job made it."""
-        await self._read_all("sent")
-        kept = await self._journal.run(partial(reviewing.list_reviewed, ("differs", "gone", "unclear")))
-        return Undo(rows=self._journal.lend(list_rows_back), kept=tuple(kept))
 
-    async def resolve_unknown(self) -> bool:
-        """Read back the rows whose outcome is unknown; returns whether some are to be sent again."""
-        if not await self._journal.run(reviewing.has_unknown):
-            return False
-        await self._read_all("unknown", leave_unread=True)
-        return await self._journal.run(reviewing.resolve_unknown)
+async def plan_way_back(journal: JournalWriter) -> Undo:
+    """How to undo every change that is still as the job made it, as the readings have shown."""
+    kept = await journal.run(partial(reviewing.list_reviewed, ("differs", "gone", "unclear")))
+    return Undo(rows=journal.lend(list_rows_back), kept=tuple(kept))
 
-    async def _read_all(self, selection: Selection, *, leave_unread: bool = False) -> None:
-        for location in await self._journal.run(partial(reviewing.begin_review, selection)):
-            await self._read_location(location, selection, leave_unread=leave_unread)
 
-    async def _read_location(self, location: str, selection: Selection, *, leave_unread: bool) -> None:
-        client = self._find_client(location).with_options(priority="bulk")
-        save = partial(self._save, client.version)
-        reader = CalendarReader(client, location, selection, self._journal.run, save, self._clock)
-        try:
-            await reader.read_all(find_known_time)
-        except LeadConnectorError as error:
-            if not leave_unread or describe_stop(error, location) is None:
-                raise
-
-    async def _save(self, version: str, readings: list[EventReading]) -> None:
-        await self._journal.run(partial(_save_verdicts, version, readings))
+async def _save(journal: JournalWriter, version: str, readings: list[EventReading]) -> None:
+    await journal.run(partial(_save_verdicts, version, readings))
 
 
 def list_rows_back(journal: Journal) -> Iterator[PlanRow]:

@@ -7,7 +7,6 @@ write of the job, skipped after it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +18,7 @@ from ..._api.precondition import ReadingClock
 from ..._api.readback import compare_update, list_changes
 from ..._api.validate import check_update
 from ...client import LeadConnector
-from ...exceptions import LeadConnectorError, RowFault
+from ...exceptions import RowFault
 from ...models import Appointment
 from ..eta import ReadingLog
 from ..journal import preparing
@@ -30,103 +29,70 @@ from ..journal.protocol import Journal
 from ..journal.rows import Position
 from ..journal.writer import JournalWriter
 from ..plan.wanted import read_wanted
-from ..states import JobOptions, RowOutcome, Stopped, describe_stop, wait_out
+from ..states import JobOptions, RowOutcome
 from .check import Rules, check_row, describe_changes, show_sent
 from .conflicts import resolve_conflicts
 from .reader import CalendarReader, EventReading, KnownTime
-
-_AT_ONCE: Final = 50
-"""Locations that are read at once."""
 
 PLAN_AGAIN: Final = "make a new plan, or leave the row out: skip_refused, --skip-refused"
 HasSent = Callable[[Journal], bool]
 
 
 class Preparation:
-    """Reads what was not read yet, and decides what each row changes and when."""
+    """Reads what was not read yet of one location, and decides what each row changes and when."""
 
     def __init__(
         self,
         journal: JournalWriter,
+        location: str,
+        client: LeadConnector,
         options: JobOptions,
-        find_client: Callable[[str], LeadConnector],
         clock: ReadingClock,
         log: ReadingLog,
         on_read: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._journal = journal
+        self._location = location
+        self._client = client.with_options(priority="bulk")
         self._options = options
-        self._find_client = find_client
         self._clock = clock
         self._log = log
         self._has_sent: bool | None = None
         self._on_read = on_read
-        self._read = 0
-        self.changed: list[int] = []
-        """Rows that were pending and no longer are."""
+        self._changed: list[int] = []
 
-    async def run(self) -> tuple[Stopped, ...]:
-        """Prepare all locations. Rows that cannot be carried out become `refused`, and their faults are saved.
+    async def run(self) -> None:
+        """Prepare all rows. Those that cannot be carried out become `refused`, and their faults are saved.
 
-        Returns why locations could not be read; their rows stay as they are.
+        Raises an error that concerns the location; its rows stay as they are. `on_read` gets the number of rows
+        that were just read.
         """
-        locations = await self._journal.run(preparing.list_locations)
-        slots = asyncio.Semaphore(_AT_ONCE)
+        await self._read()
+        if not await self._journal.run(partial(preparing.is_ordered, self._location)):
+            await resolve_conflicts(self._client, self._location, self._options.on_conflict, self._journal.run)
 
-        async def prepare(location: str) -> Stopped | None:
-            async with slots:
-                while (stopped := await self._try_to_prepare(location)) is not None:
-                    if not await wait_out(stopped):
-                        break
-            return stopped
-
-        tasks = [asyncio.ensure_future(prepare(location)) for location in locations]
-        try:
-            return tuple(stopped for stopped in await asyncio.gather(*tasks) if stopped is not None)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def refresh(self, location: str, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
-        """Read the next rows of a location again; returns the last of them, and those that will not be changed."""
+    async def refresh(self, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
+        """Read the next rows again; returns the last of them, and those that will not be changed."""
         self._has_sent = True  # or is about to
-        end = await self._journal.run(partial(preparing.forget_next, location, after, most))
-        await self._read_location(location)
+        end = await self._journal.run(partial(preparing.forget_next, self._location, after, most))
+        await self._read()
         return end, await self.list_changed()
 
     async def list_changed(self) -> list[RowOutcome]:
-        """The outcomes of the rows in `changed`."""
-        return await self._journal.run(partial(journal_rows.find_outcomes, self.changed))
+        """The outcomes of the rows that were pending and no longer are, because their appointment has changed."""
+        return await self._journal.run(partial(journal_rows.find_outcomes, self._changed))
 
-    async def _try_to_prepare(self, location: str) -> Stopped | None:
-        try:
-            await self._prepare(location)
-        except LeadConnectorError as error:
-            stopped = describe_stop(error, location)
-            if stopped is None:
-                raise
-            return stopped
-        return None
-
-    async def _prepare(self, location: str) -> None:
-        client = await self._read_location(location)
-        if not await self._journal.run(partial(preparing.is_ordered, location)):
-            await resolve_conflicts(client, location, self._options.on_conflict, self._journal.run)
-
-    async def _read_location(self, location: str) -> LeadConnector:
-        client = self._find_client(location).with_options(priority="bulk")
+    async def _read(self) -> None:
+        location, client = self._location, self._client
         rules = Rules(datetime.now(UTC), self._options.allow_past, client.version, location or client.location_id)
 
         async def save(readings: list[EventReading]) -> None:
-            self.changed += await self._journal.run(partial(self._save, readings, rules))
-            self._read += len(readings)
-            self._on_read(self._read)
+            self._changed += await self._journal.run(partial(self._save, readings, rules))
+            self._on_read(len(readings))
 
         reader = CalendarReader(client, location, "to prepare", self._journal.run, save, self._clock)
         await reader.read_all(find_known_time)
         self._log.record(location, len(reader.calendars))
-        return client
 
     def _save(self, readings: list[EventReading], rules: Rules, journal: Journal) -> list[int]:
         rows = [(reading, preparing.read_row(reading.number, journal)) for reading in readings]

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Final
 
 from msgspec import Struct
 
@@ -39,6 +40,9 @@ from .schedule import (
     grant_slots,
     next_step,
 )
+
+_LONGEST_NAP: Final = 0.25
+"""Seconds after which a row that waits for the rate looks whether that has changed."""
 
 
 class Callbacks(Struct, frozen=True):
@@ -125,9 +129,7 @@ class LocationRun:
                 state.phase = "finishing" if state.phase == "starting" else state.phase
                 return None
             if state.options.rate is not None:
-                now = self._loop.time()
-                state.next_start = max(now, state.next_start + 1 / state.options.rate)
-                await asyncio.sleep(state.next_start - now)
+                await _keep_rate(state)
             one = in_flight.by_number[row.number] = InFlightRow(row, RowMetrics())
             self._step(one, Started(time.time()))
         return None
@@ -253,3 +255,13 @@ class LocationRun:
         build = journal_rows.postpone if action.refused else journal_rows.put_behind
         await self._journal.write(build(one.row.number, rank, action.reason))
         return "requeued"
+
+
+async def _keep_rate(state: LocationState) -> None:
+    """Wait until the next row may start. The rate may change meanwhile, so waits are short."""
+    find_now = asyncio.get_running_loop().time
+    begin = now = due = find_now()
+    while (rate := state.options.rate) is not None and (due := state.last_start + 1 / rate) > now:
+        await asyncio.sleep(min(due - now, _LONGEST_NAP))
+        now = find_now()
+    state.last_start = max(begin, due)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
+from ..control import Control
 from ..eta import ReadingLog, forecast
-from ..states import NOT_APPLIED, NOT_CHANGED, JobOptions, JobProgress, RowOutcome, RowState, Stopped, count_rows
+from ..states import NOT_APPLIED, NOT_CHANGED, JobProgress, RowOutcome, RowState, Stopped, count_rows
 
 _LEAST_TRIED: Final = 20
 """Rows, before a percentage of errors stops a job."""
@@ -18,10 +20,10 @@ _RATE_SECONDS: Final = 30.0
 class Progress:
     """Counts rows. `now` is the loop's clock."""
 
-    def __init__(self, loads: dict[str, int], options: JobOptions, readings: ReadingLog, now: float) -> None:
+    def __init__(self, loads: Mapping[str, int], control: Control, readings: ReadingLog, now: float) -> None:
         self.clients: dict[str, LeadConnector] = {}
         """By location, for their quotas."""
-        self._options = options
+        self._control = control
         self._readings = readings
         self._remaining = dict(loads)
         self._counts: dict[RowState, int] = {}
@@ -39,7 +41,7 @@ class Progress:
         """A row of the plan has ended. Returns why the job must stop, if too many have failed."""
         self._remaining[location] = max(0, self._remaining.get(location, 0) - 1)
         self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
-        most, percent = self._options.max_errors, self._options.max_error_percent
+        most, percent = self._control.options.max_errors, self._control.options.max_error_percent
         if most is None and percent is None:
             return None
         errors = count_rows(self._counts, NOT_APPLIED)
@@ -71,12 +73,12 @@ class Progress:
     def _forecast(self) -> float | None:
         loads = [
             self._readings.build_load(
-                location, self._remaining[location], client.quota, self._latency, self._options
+                location, self._remaining[location], client.quota, self._latency, self._control.options
             )
             for location, client in self.clients.items()
             if self._remaining.get(location)
         ]
-        return forecast(loads, self._options.rate)
+        return forecast(loads, self._control.options.rate)
 
 
 def _explain_pause(quota: LocationQuota) -> str:

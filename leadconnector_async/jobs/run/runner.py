@@ -1,4 +1,4 @@
-"""All locations of a job at once, each by itself.
+"""The locations of a job that run in this process, each by itself.
 
 A location that is slow, exhausted or refused never holds up another. When the job is to stop, nothing more is
 started, what was not sent is withdrawn, and what was sent gets a while to end.
@@ -7,17 +7,19 @@ started, what was not sent is withdrawn, and what was sent gets a while to end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from ..._api.precondition import ReadingClock
+from ..._call.fence import Held
 from ...client import LeadConnector
+from ..control import Control
 from ..eta import ReadingLog
 from ..journal.rows import OpenRow, Position, record_moment
 from ..journal.writer import JournalWriter
-from ..states import JobOptions, JobProgress, RowOutcome, Stopped
+from ..states import JobProgress, RowOutcome, Stopped
 from .execute import RowExecutor
 from .in_flight import Moment, listen
 from .location import Callbacks, LocationRun
@@ -36,107 +38,144 @@ _BRISK: Final = 32
 _MOST_AHEAD: Final = 1000
 """Rows of all locations whose journal entries are being written while others are at the server."""
 
-Refresh = Callable[[str, Position, int], Awaitable[tuple[Position, list[RowOutcome]]]]
+Refresh = Callable[[Position, int], Awaitable[tuple[Position, list[RowOutcome]]]]
 """Reads so many rows of a location after one again; returns the last of them, and those that must be left out."""
+T = TypeVar("T")
 
 
 class Runner:
-    """Runs a job once."""
+    """What the locations of a job that run in this process have in common: when to stop, the limit, the progress.
+
+    They end early when the job is stopped, and when its `Control` no longer wants it to run.
+    """
 
     def __init__(
         self,
-        journal: JournalWriter,
-        options: JobOptions,
-        find_client: Callable[[str], LeadConnector],
+        control: Control,
         clock: ReadingClock,
         readings: ReadingLog,
-        loads: dict[str, int],
         *,
-        refresh: Refresh,
         on_outcome: Callable[[RowOutcome], None],
         limit: int | None = None,
+        at_once: int = 1,
     ) -> None:
-        """`loads`: how many open rows each location has."""
-        self._journal = journal
-        self._options = options
-        self._refresh = refresh
+        """`limit`: of rows, for all locations; `at_once`: how many locations run at the same time."""
+        self.stopped: Stopped | None = None
+        """Why all locations stop."""
+        self._control = control
+        self._clock = clock
+        self._readings = readings
         self._on_outcome = on_outcome
         self._limit = limit
+        self._at_once = at_once
         self._loop = asyncio.get_running_loop()
-        self._progress = Progress(loads, options, readings, self._loop.time())
-        self._runs = [self._build(location, find_client(location), clock, len(loads)) for location in loads]
-        self._stopped: Stopped | None = None
+        self._progress = Progress({}, control, readings, self._loop.time())
+        self._runs: set[LocationRun] = set()
 
-    async def run(self) -> tuple[Stopped, ...]:
-        """Carry out the open rows of all locations. Returns why it stopped early."""
-        count = max(1, len(self._runs))
-        fetched = max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // count))
-        tasks = [asyncio.create_task(run.run(fetched)) for run in self._runs]
+    @property
+    def is_open(self) -> bool:
+        """Whether rows may start."""
+        return self.stopped is None and self._control.wanted == "run"
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether only some of the rows may run."""
+        return self._limit is not None
+
+    def expect(self, loads: Mapping[str, int]) -> None:
+        """All locations, and how many rows of each are open, if that is known before they run."""
+        self._at_once = max(1, len(loads))
+        self._progress = Progress(loads, self._control, self._readings, self._loop.time())
+
+    async def run(
+        self,
+        location: str,
+        client: LeadConnector,
+        journal: JournalWriter,
+        refresh: Refresh,
+        held: Held | None = None,
+    ) -> Stopped | None:
+        """Carry out the open rows of a location. Returns why it stopped early, if that concerns only itself.
+
+        `held`: until when its writes may be sent; `None` where nobody else can take the location. Nothing is at
+        the server any more when this returns, or raises.
+        """
+        if not self.is_open:
+            return None
+        run = self._build(location, client, journal, refresh, held)
+        self._runs.add(run)
+        fetched = max(_LEAST_FETCHED, min(_FETCHED, _MOST_FETCHED // self._at_once))
         try:
-            try:
-                await asyncio.gather(*tasks)
-            finally:
-                for task in tasks:
-                    task.cancel()
+            with self._control.obeyed_by(partial(self._obey, run)):
+                await run.run(fetched)
         finally:
-            await self._end()
-        if self._stopped is not None:
-            return (self._stopped,)
-        return tuple(run.state.stopped for run in self._runs if run.state.stopped is not None)
+            try:
+                await _end(run)
+            finally:
+                self._runs.remove(run)
+        return run.state.stopped
+
+    async def read(self, reading: Coroutine[object, object, T]) -> T | None:
+        """Await something that only reads; `None` if the job is stopped before or meanwhile."""
+        if not self.is_open:
+            reading.close()
+            return None
+        task = self._loop.create_task(reading)
+        try:
+            with self._control.obeyed_by(lambda: None if self.is_open else _cancel(task)):
+                return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            return None
 
     def stop(self, stopped: Stopped) -> int:
         """Start no more rows, and end soon; returns how many rows have requests at the server."""
-        if self._stopped is None:
-            self._stopped = stopped
+        if self.stopped is None:
+            self.stopped = stopped
             self._loop.call_later(GRACE_SECONDS, self._abandon)
-            for run in self._runs:
-                run.close()
+            self._control.notify()
         return sum(run.in_flight.sent for run in self._runs)
 
     def describe(self) -> JobProgress:
         """What `on_progress` is given."""
         return self._progress.describe(self._loop.time())
 
-    async def _end(self) -> None:
-        """In any case: withdraw what was not sent, and wait for what was sent, for a while.
-
-        Nothing is at the server any more when this returns.
-        """
-        for run in self._runs:
+    def _obey(self, run: LocationRun) -> None:
+        """The rows that were sent get the time that they take: only a stop ends after a while."""
+        run.state.options = self._control.options
+        if not self.is_open:
             run.close()
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_SECONDS):
-                    await self._drain()
-        finally:
-            self._abandon()
-            await self._drain()
-
-    async def _drain(self) -> None:
-        for run in self._runs:
-            await run.in_flight.drain()
 
     def _abandon(self) -> None:
-        for run in self._runs:
+        for run in tuple(self._runs):
             run.in_flight.abandon()
 
-    def _build(self, location: str, client: LeadConnector, clock: ReadingClock, locations: int) -> LocationRun:
+    def _build(
+        self,
+        location: str,
+        client: LeadConnector,
+        journal: JournalWriter,
+        refresh: Refresh,
+        held: Held | None,
+    ) -> LocationRun:
         """With few locations, each starts rows far ahead; many keep the server busy without that."""
-        options = self._options
-        handler = listen(location, self._record_moment, client.on_event)
+        options = self._control.options
+        handler = listen(location, partial(_record_moment, journal), client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
         self._progress.clients[location] = client
         ahead = 3 * options.concurrency if options.concurrency >= _BRISK else 0
         state = LocationState(
             location=location,
             options=options,
-            most=options.concurrency + min(ahead, _MOST_AHEAD // locations),
-            ahead=ReadAhead(clock, options.max_reading_age),
+            most=options.concurrency + min(ahead, _MOST_AHEAD // self._at_once),
+            ahead=ReadAhead(self._clock, options.max_reading_age),
             free=options.concurrency,
         )
-        callbacks = Callbacks(self._admit, self._report, partial(self._read_again, location))
-        executor = RowExecutor(client, self._journal, options, clock)
-        return LocationRun(state, executor, self._journal, callbacks)
+        callbacks = Callbacks(self._admit, self._report, partial(self._read_again, location, refresh))
+        executor = RowExecutor(client, journal, options, self._clock, held)
+        return LocationRun(state, executor, journal, callbacks)
 
     def _admit(self) -> bool:
         if self._limit is None:
@@ -144,15 +183,11 @@ class Runner:
         self._limit -= 1
         return self._limit >= 0
 
-    async def _read_again(self, location: str, after: Position, most: int) -> Position:
-        end, changed = await self._refresh(location, after, most)
+    async def _read_again(self, location: str, refresh: Refresh, after: Position, most: int) -> Position:
+        end, changed = await refresh(after, most)
         for outcome in changed:
             self._count(location, outcome)
         return end
-
-    def _record_moment(self, moment: Moment) -> None:
-        if self._journal.failure is None:
-            self._journal.add(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
 
     def _report(self, row: OpenRow, outcome: RowOutcome, seconds: float) -> None:
         self._progress.record_request(self._loop.time(), seconds)
@@ -164,3 +199,24 @@ class Runner:
         self._on_outcome(outcome)
         if stopped is not None:
             self.stop(stopped)
+
+
+async def _end(run: LocationRun) -> None:
+    """In any case: withdraw what was not sent, and wait for what was sent, for a while."""
+    run.close()
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_SECONDS):
+                await run.in_flight.drain()
+    finally:
+        run.in_flight.abandon()
+        await run.in_flight.drain()
+
+
+def _cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+
+
+def _record_moment(journal: JournalWriter, moment: Moment) -> None:
+    if journal.failure is None:
+        journal.add(record_moment(moment.at, moment.location, moment.kind, moment.seconds))

@@ -66,8 +66,8 @@ class LocationState(Struct, kw_only=True):
     """Consecutive rows that could not reach the server."""
     tries: dict[int, int] = field(default_factory=dict[int, int])
     """By row: how often it could not."""
-    next_start: float = 0.0
-    """On the loop's clock, with a `rate`."""
+    last_start: float = 0.0
+    """When the last row started, on the loop's clock; with a `rate`, when it was to start."""
 
 
 class Blocked(Struct, frozen=True):
