@@ -25,6 +25,7 @@ IN_VIRTUAL_TIME = {
     "call/test_approval_time.py",
     "call/test_attempt.py",
     "call/test_timeouts.py",
+    "jobs/run/test_rates.py",
     "limiter/test_limiter.py",
     "sharing/test_budget.py",
     "sharing/test_long_outages.py",
