@@ -34,6 +34,7 @@ IN_VIRTUAL_TIME = {
     "simulation/test_cancellation.py",
     "simulation/test_creating.py",
     "simulation/test_delivery.py",
+    "simulation/test_fairness.py",
     "simulation/test_front_desk.py",
     "simulation/test_hostile_headers.py",
     "simulation/test_mistakes.py",

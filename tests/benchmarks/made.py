@@ -39,8 +39,18 @@ def write_plan(rows: int, locations: int = LOCATIONS, *, weeks: int = 1) -> Iter
     for row in range(rows):
         number, location = divmod(row, locations)
         start = (_find_start(number) + timedelta(weeks=weeks, hours=1)).replace(tzinfo=None).isoformat()
-        ids = f"{build_event_id(location, number)},{build_location_id(location)}"
-        yield f"{ids},{start},{_ZONE},confirmed,{_find_doctor(number)}\n"
+        yield _write_row(location, number, start, _ZONE)
+
+
+def write_rows(location: int, rows: int) -> Iterator[str]:
+    """Those of one location, a week later in UTC, without a heading: any number, over the change of the clocks."""
+    for number in range(rows):
+        yield _write_row(location, number, (_find_start(number) + timedelta(weeks=1)).isoformat(), "")
+
+
+def _write_row(location: int, number: int, start: str, zone: str) -> str:
+    ids = f"{build_event_id(location, number)},{build_location_id(location)}"
+    return f"{ids},{start},{zone},confirmed,{_find_doctor(number)}\n"
 
 
 def connect(location: int | None = 0, **options: object) -> LeadConnector:
