@@ -95,11 +95,11 @@ LAYERS = {
         app
         jobs
         calls control demo plan reschedule sandbox shared
-        errors session
+        demo_steps errors session
         interrupt job_report
         exit_codes progress
         connect output
-        arguments
+        arguments tokens
         terminal
         streams
     """,

@@ -31,7 +31,8 @@ from leadconnector_async import (
     Timeouts,
     TokenStoreError,
 )
-from leadconnector_async.cli.connect import CommandToken, LocationToken, make_client, read_secret
+from leadconnector_async.cli.connect import make_client
+from leadconnector_async.cli.tokens import CommandToken, LocationToken, read_secret
 from leadconnector_async.sandbox import Sandbox
 
 from .leaks import show_all

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import shlex
-import stat
-import subprocess
 from collections.abc import Mapping
 from typing import Final, Literal, overload
 
 from .._call.base_url import BASE_URL
-from .._secret import Secret, conceal, strip
-from .._sharing.url import has_password
+from .._secret import Secret
+from .._sharing.url import has_password, parse_address
 from ..access import Access, check_access, check_may_write
-from ..auth import TokenProvider, check_token
+from ..auth import TokenProvider
 from ..client import LeadConnector, own_shared
 from ..exceptions import ConfigurationError
+from ..jobs.places import is_url
 from ..oauth import OAuthApp
 from ..policy import RateLimit
 from ..shared import Shared
 from ..shared_tokens import open_token_store
 from ..token_stores import FileTokenStore, TokenStore
 from .arguments import ACCOUNT, Account
+from .tokens import CommandToken, LocationToken, read_secret, run_for_secret
 
 _PREFIX: Final = "LEADCONNECTOR_"
 _KINDS: Final = ("TOKEN", "TOKEN_FILE", "TOKEN_COMMAND", "CLIENT_ID")
@@ -96,21 +94,56 @@ def make_shared(
 
     Raises `ConfigurationError`, also for a password in an argument: all users of the machine can see it.
     """
-    settings = Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
+    settings = _find_settings(profile)
     given = None if url is None else Secret(url)
     del url
-    if given is not None and has_password(given):
-        raise ConfigurationError(
-            "the URL of the shared store has a password, and other users can see the arguments of a command: set "
-            f"{settings.name('SHARED')} instead, or {settings.name('SHARED_FILE')} to a file that contains the "
-            "URL; for Postgres, PGPASSFILE works too"
-        )
+    if given is not None:
+        _refuse_password("the URL of the shared store", given, settings)
     given = given if given is not None else settings.find_shared()
     if given is not None:
         return Shared(given, allow_plaintext=allow_plaintext)
     if required:
         raise settings.refuse("SHARED", "pass the URL of the store, or set it to that URL")
     return None
+
+
+def find_place(place: str, profile: str | None = None) -> str:
+    """What names a job, or all jobs of a database, in an argument: a folder as it is, a URL with its password.
+
+    User and password are those of the shared store, if it is in the same database. Raises `ConfigurationError` for
+    a password in the argument.
+    """
+    given = Secret(place)
+    del place
+    if not is_url(given):
+        return str.__str__(given)
+    settings = _find_settings(profile)
+    _refuse_password("the URL of the database", given, settings)
+    url, mark, name = (Secret(part) for part in given.partition("#"))
+    shared = settings.find_shared()
+    return given if shared is None or not _is_completed_by(shared, url) else Secret(f"{shared}{mark}{name}")
+
+
+def _is_completed_by(shared: Secret, url: Secret) -> bool:
+    """Whether a URL without user and options names the same database as another one."""
+    try:
+        given, known = (parse_address(one, allow_plaintext=True) for one in (url, shared))
+    except ConfigurationError:  # reported by whoever uses it
+        return False
+    return given.user is None and "?" not in url and given.shown == known.shown
+
+
+def _find_settings(profile: str | None) -> Settings:
+    return Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
+
+
+def _refuse_password(what: str, given: Secret, settings: Settings) -> None:
+    if has_password(given):
+        raise ConfigurationError(
+            f"{what} has a password, and other users can see the arguments of a command: set "
+            f"{settings.name('SHARED')} instead, or {settings.name('SHARED_FILE')} to a file that contains the "
+            "URL; for Postgres, PGPASSFILE works too"
+        )
 
 
 class Settings:
@@ -204,191 +237,3 @@ class Settings:
 
     def _describe_other(self) -> str:
         return f"for plans of several locations, set {self.name('TOKEN_COMMAND')} or use an OAuth app"
-
-
-LOCATION_VARIABLE: Final = "LEADCONNECTOR_LOCATION_ID"
-"""Tells a command the location whose token is requested."""
-_COMMAND_SECONDS: Final = 30.0
-_LAST_SECONDS: Final = 1.0
-
-
-def read_secret(name: str, path: str) -> Secret:
-    """The first line of a file that nobody else may read. `name` is the variable that holds its path."""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-                raise ConfigurationError(
-                    f"{name}: {path} is readable by other users; run: chmod 600 {shlex.quote(path)}"
-                )
-            secret = Secret(file.readline().strip())
-    except (OSError, UnicodeDecodeError) as error:
-        secret, reason = Secret(), error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-    else:
-        reason = "the first line is empty"
-    if not secret:  # outside of the `except`: what cannot be decoded is in the error
-        raise ConfigurationError(f"{name}: {path} cannot be read ({reason})")
-    return secret
-
-
-def run_for_secret(name: str, command: Secret) -> Secret:
-    """The first line that a command prints. `name` is the variable that holds the command."""
-    words = _split(name, command)
-    reason = "the first line of its output is empty"
-    try:
-        ended = subprocess.run(  # noqa: S603 - the user's own command
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=_COMMAND_SECONDS
-        )
-    except subprocess.CalledProcessError as error:
-        secret, reason = Secret(), f"exit code {error.returncode}"
-    except subprocess.TimeoutExpired:
-        secret, reason = Secret(), f"it did not finish within {_COMMAND_SECONDS:g} s"
-    except (OSError, ValueError) as error:
-        secret, reason = Secret(), getattr(error, "strerror", None) or "it cannot be run"
-    else:
-        secret = Secret(ended.stdout.decode("utf-8", "replace").partition("\n")[0].strip())
-        del ended
-    if not secret:  # outside of the `except`: the error holds the command
-        raise ConfigurationError(f"{name} returned nothing: {reason}")
-    return secret
-
-
-class LocationToken:
-    """A fixed token of one location."""
-
-    def __init__(self, token: str, location_id: str, hint: str) -> None:
-        given = conceal(token)
-        del token
-        self._token = check_token(given)
-        self._location_id = location_id
-        self._hint = hint
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
-
-    async def __call__(self) -> str:
-        """The token."""
-        return self._token
-
-    def for_location(self, location_id: str) -> LocationToken:
-        """Itself; raises `ConfigurationError` for another location."""
-        if location_id != self._location_id:
-            raise ConfigurationError(f"the token is valid for location {self._location_id} only; {self._hint}")
-        return self
-
-
-class CommandToken:
-    """A token that a command prints. It runs once per location, and again when the server rejects the token."""
-
-    def __init__(
-        self, name: str, command: str, location_id: str, others: dict[str, CommandToken] | None = None
-    ) -> None:
-        given = Secret(command)
-        del command  # it may hold a secret, and an error shows the parameters of each function
-        self._name = name
-        self._command = given
-        self._words = _split(name, given)
-        self._location_id = location_id
-        self._token: str | None = None
-        self._lock = asyncio.Lock()
-        self._all: dict[str, CommandToken] = {} if others is None else others
-        self._all[location_id] = self
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {vars(self).get('_location_id')!r}>"
-
-    async def __call__(self) -> str:
-        """The token to use now."""
-        async with self._lock:
-            if self._token is None:
-                self._token = await self._run()
-            return self._token
-
-    async def refresh(self, rejected: str) -> str:
-        """Run the command again, unless that was done since the token was rejected."""
-        rejected = Secret(rejected)
-        async with self._lock:
-            if self._token is None or self._token == rejected:
-                self._token = await self._run()
-            return self._token
-
-    def for_location(self, location_id: str) -> CommandToken:
-        """The same command for another location; one object per location."""
-        known = self._all.get(location_id)
-        return known or CommandToken(self._name, self._command, location_id, self._all)
-
-    async def _run(self) -> str:
-        """Run the command; its stderr is passed through."""
-        transport, listener = await self._start(asyncio.get_running_loop())
-        try:
-            async with asyncio.timeout(_COMMAND_SECONDS):
-                await listener.closed
-        except TimeoutError:
-            raise self._refuse(f"it did not finish within {_COMMAND_SECONDS:g} s") from None
-        finally:
-            transport.close()
-            await asyncio.wait([listener.ended], timeout=_LAST_SECONDS)
-        if code := transport.get_returncode():
-            raise self._refuse(f"exit code {code}")
-        token = Secret(listener.output.decode("utf-8", "replace").partition("\n")[0].strip())
-        if not token:
-            raise self._refuse("the first line of its output is empty")
-        return token
-
-    async def _start(self, loop: asyncio.AbstractEventLoop) -> tuple[asyncio.SubprocessTransport, _Listener]:
-        """Start the command. The frames of asyncio hold the whole environment: none of them may go further."""
-        try:
-            return await loop.subprocess_exec(
-                lambda: _Listener(loop),
-                *self._words,
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=None,
-                env={**os.environ, LOCATION_VARIABLE: self._location_id},
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it cannot be run"
-            ended: BaseException = self._refuse(reason or type(error).__name__)
-        except BaseException as error:
-            ended = error
-        try:
-            raise strip(ended)
-        finally:
-            del ended
-
-    def _refuse(self, reason: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._name} returned no token for location {self._location_id}: {reason}")
-
-
-class _Listener(asyncio.SubprocessProtocol):
-    """Collects what a command prints. Its children may keep its output open, so their end is not awaited."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.output = bytearray()
-        self.ended: asyncio.Future[None] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.output += data
-
-    def process_exited(self) -> None:
-        _complete(self.ended)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        _complete(self.closed)
-
-
-def _complete(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _split(name: str, command: Secret) -> list[str]:
-    reason = "it is empty"
-    try:
-        if words := shlex.split(command):
-            return [Secret(word) for word in words]
-    except ValueError as error:
-        reason = str(error)
-    raise ConfigurationError(
-        f"{name} is not a valid command: {reason}"
-    )  # outside of the `except`: shlex holds the text

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from leadconnector_async import DeadlineExceededError, LeadConnector, OAuthApp, RateLimitedError, RetryPolicy
-from leadconnector_async.cli.demo import DemoReport, Step
+from leadconnector_async.cli.demo import DemoReport
+from leadconnector_async.cli.demo_steps import Step
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import Sandbox
 

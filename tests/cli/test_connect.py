@@ -18,12 +18,14 @@ from leadconnector_async import (
     SQLTokenStore,
 )
 from leadconnector_async._sharing.crypto import make_key
-from leadconnector_async.cli import connect
+from leadconnector_async.cli import tokens
 from leadconnector_async.cli.arguments import Account
-from leadconnector_async.cli.connect import CommandToken, Settings, make_client, read_secret
+from leadconnector_async.cli.connect import Settings, find_place, make_client
+from leadconnector_async.cli.tokens import CommandToken, read_secret
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import WIDE
+from ..leaks import show_all
 from ..test_secrets import show
 from .commanding import name_account, run
 
@@ -125,8 +127,8 @@ async def test_a_command_that_gives_no_token_is_named_and_not_shown(
     code: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither its output nor its text; one that takes too long is ended, whatever it has started."""
-    monkeypatch.setattr(connect, "_COMMAND_SECONDS", 0.5)
-    monkeypatch.setattr(connect, "_LAST_SECONDS", 0.2)
+    monkeypatch.setattr(tokens, "_COMMAND_SECONDS", 0.5)
+    monkeypatch.setattr(tokens, "_LAST_SECONDS", 0.2)
     command = script(tmp_path / "t.py", "import sys; sys.stderr.write('said'); " + code.format(secret=SECRET))
     began = time.monotonic()
     async with LeadConnector(CommandToken("X_TOKEN_COMMAND", command, "loc1"), location_id="loc1") as client:
@@ -288,3 +290,50 @@ def test_a_reserve_that_cannot_be_is_refused_by_its_flag(
     """A job that may send nothing would never end."""
     with pytest.raises(ConfigurationError, match=f"--reserve {reserve}: it must be at least 0 and less than 100"):
         make_client(reserve=reserve)
+
+
+DATABASE = "postgresql://db.example.com/leads"
+
+
+@pytest.mark.parametrize(
+    ("shared", "place", "found"),
+    [
+        (None, "day.job", "day.job"),
+        (None, f"{DATABASE}#march", f"{DATABASE}#march"),
+        ("postgresql://me:secret-word@db.example.com/leads?sslmode=require", "day.job", "day.job"),
+        (
+            "postgresql://me:secret-word@db.example.com/leads?sslmode=require",
+            f"{DATABASE}#march",
+            "postgresql://me:secret-word@db.example.com/leads?sslmode=require#march",
+        ),
+        (
+            "postgres://me:secret-word@db.example.com/leads",
+            DATABASE,
+            "postgres://me:secret-word@db.example.com/leads",
+        ),
+        ("postgresql://me:secret-word@db.example.com/other", f"{DATABASE}#march", f"{DATABASE}#march"),
+        (
+            "postgresql://me:secret-word@db.example.com/leads",
+            "postgresql://you@db.example.com/leads#march",
+            "postgresql://you@db.example.com/leads#march",
+        ),
+        ("rediss://:secret-word@cache.example.com", f"{DATABASE}#march", f"{DATABASE}#march"),
+        ("not a URL", f"{DATABASE}#march", f"{DATABASE}#march"),
+    ],
+)
+def test_a_job_gets_the_password_of_the_shared_store(
+    shared: str | None, place: str, found: str, bare: pytest.MonkeyPatch
+) -> None:
+    """If that is the same database, and the argument names no user."""
+    if shared is not None:
+        bare.setenv("LEADCONNECTOR_SHARED", shared)
+    assert str.__str__(find_place(place)) == found
+
+
+def test_a_password_in_an_argument_is_refused(bare: pytest.MonkeyPatch) -> None:
+    """It is not shown, and what to set instead is."""
+    with pytest.raises(ConfigurationError) as caught:
+        find_place("postgresql://me:secret-word@db.example.com/leads#march", "clinic")
+    assert "the URL of the database has a password, and other users can see the arguments" in str(caught.value)
+    assert "set LEADCONNECTOR_CLINIC_SHARED instead" in str(caught.value)
+    assert "secret-word" not in show_all(caught.value)
