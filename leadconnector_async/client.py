@@ -211,6 +211,11 @@ class LeadConnector(BookingMethods):
         return self._location_id
 
     @property
+    def shared(self) -> Shared | None:
+        """The store through which processes share the limits of its locations; `None` if there is none."""
+        return self._sharing
+
+    @property
     def version(self) -> str:
         """The `Version` header of every request."""
         return self._version

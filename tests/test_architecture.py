@@ -111,7 +111,7 @@ LAYERS = {
     "jobs": """
         __init__
         job many
-        locations places
+        clients locations places
         unit
         report verify
         run
@@ -119,7 +119,7 @@ LAYERS = {
         control eta
         journal
         plan
-        states tickets
+        states tickets worker_events
     """,
     "jobs.journal": """
         folder status

@@ -10,9 +10,11 @@ import inspect
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from ..events import Event, EventHandler
+
+E = TypeVar("E")
 
 LOGGER: Final = logging.getLogger("leadconnector_async")
 is_logged: Final = partial(LOGGER.isEnabledFor, logging.DEBUG)
@@ -39,14 +41,16 @@ class EventEmitter:
         self._hand_over(event)
 
     def _hand_over(self, event: Event) -> None:
-        if self.handler is None:
-            return
-        try:
-            result = self.handler(event)
-            if result is not None and inspect.iscoroutine(result):
-                result.close()
-                LOGGER.error(
-                    "on_event returned a coroutine, which is never awaited: pass a function that is not async"
-                )
-        except (Exception, asyncio.CancelledError):  # a function that is not async cannot be cancelled
-            LOGGER.exception("on_event failed for %s", type(event).__name__)
+        if self.handler is not None:
+            call_handler(self.handler, event)
+
+
+def call_handler(handler: Callable[[E], object], event: E) -> None:
+    """Call a handler of the user's. An exception of it is logged and not raised."""
+    try:
+        result = handler(event)
+        if result is not None and inspect.iscoroutine(result):
+            result.close()
+            LOGGER.error("on_event returned a coroutine, which is never awaited: pass a function that is not async")
+    except (Exception, asyncio.CancelledError):  # a function that is not async cannot be cancelled
+        LOGGER.exception("on_event failed for %s", type(event).__name__)

@@ -130,11 +130,11 @@ class Runner:
                 raise
             return None
 
-    def stop(self, stopped: Stopped) -> int:
-        """Start no more rows, and end soon; returns how many rows have requests at the server."""
+    def stop(self, stopped: Stopped, grace: float = GRACE_SECONDS) -> int:
+        """Start no more rows, and end within `grace` seconds; returns how many rows have requests at the server."""
         if self.stopped is None:
             self.stopped = stopped
-            self._loop.call_later(GRACE_SECONDS, self._abandon)
+            self._loop.call_later(grace, self._abandon)
             self._control.notify()
         return sum(run.in_flight.sent for run in self._runs)
 
