@@ -101,13 +101,13 @@ def _wrap_sending(trap: Trap) -> None:
 def _wrap_commits(trap: Trap) -> None:
     commit = writer._commit
 
-    def wrapped(journal: Any, entries: list[writer.Entry]) -> None:
-        statements = {entry.statement for entry in entries}
-        if rows._FINISH in statements:
+    def wrapped(journal: Any, entries: Any) -> Any:
+        if any(entry.statement == rows._FINISH for entry in entries):
             trap.reach("before-commit")
-        commit(journal, entries)
-        if rows._INTEND in statements:
+        done = commit(journal, entries)
+        if any(entry.statement == rows._INTEND for entry in entries):
             trap.reach("intent-committed")
+        return done
 
     _set(writer, "_commit", wrapped)
 
