@@ -128,9 +128,10 @@ LAYERS = {
         rows
         columns writer
         database
-        migrate
-        tables
+        connection facts migrate
         protocol
+        groups
+        tables
     """,
     "jobs.plan": """
         build render

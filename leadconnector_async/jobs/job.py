@@ -24,12 +24,12 @@ from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from .control import Control
 from .eta import ReadingLog, forecast_location
+from .journal.connection import Connect
 from .journal.counts import list_faults, summarize
-from .journal.database import Connect
+from .journal.facts import set_fact
 from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
 from .journal.rows import retry_failed
-from .journal.tables import set_fact
 from .journal.writer import JournalWriter, make_thread
 from .locations import prepare_all, review_all, run_all
 from .places import FolderPlace, OpenedJob, create_job, open_job, parse_place

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
-from .journal.preparing import Selection, list_locations
+from .journal.preparing import Selection, begin, list_locations
 from .journal.reviewing import begin_review, has_unknown, resolve_unknown
 from .journal.rows import count_open
 from .run.runner import Runner
@@ -63,6 +64,7 @@ async def review_all(
 
 async def _run_once(job: OpenJob, client_for: ClientFor, runner: Runner) -> tuple[Stopped, ...]:
     loads = await job.writer.run(count_open)
+    await job.writer.run(partial(begin, time.time()))
     runner.expect(loads)
     ends = await _gather(run_location(job, location, NO_FENCE, client_for, runner) for location in loads)
     if runner.stopped is not None:

@@ -18,10 +18,10 @@ from .._sharing.url import StoreAddress, parse_address
 from .._validation.settings import check_path
 from .._validation.text import escape
 from ..exceptions import ConfigurationError
-from .journal.database import Connect
+from .journal.connection import Connect
+from .journal.facts import get_fact
 from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
 from .journal.protocol import Journal
-from .journal.tables import get_fact
 from .plan.sources import RowSource, hand_over
 from .states import JobOptions
 

@@ -18,6 +18,7 @@ from ..client import LeadConnector
 from ..exceptions import LeadConnectorError
 from .control import Control
 from .eta import ReadingLog
+from .journal.groups import Hold
 from .journal.preparing import Selection
 from .journal.writer import JournalWriter
 from .prepare.prepare import Preparation
@@ -98,12 +99,13 @@ async def prepare_location(
     `on_read` gets the number of rows that were just read; `on_changed` each row that was to be sent, and is not any
     more because its appointment has changed. Returns why the location could not be read; its rows stay as they are.
     """
+    writer = job.writer.at(Hold(job.key, location, fence.epoch))
     while True:
         stopped, preparation = None, None
         try:
             client = await find_client(client_for, location)
             preparation = Preparation(
-                job.writer, location, client, job.control.options, job.clock, job.readings, on_read
+                writer, location, client, job.control.options, job.clock, job.readings, on_read
             )
             await preparation.run()
         except LeadConnectorError as error:
@@ -131,9 +133,10 @@ async def run_location(
         if stopped is None:
             raise
     else:
-        refresh = Preparation(job.writer, location, client, job.control.options, job.clock, job.readings).refresh
+        writer = job.writer.at(Hold(job.key, location, fence.epoch))
+        refresh = Preparation(writer, location, client, job.control.options, job.clock, job.readings).refresh
         held = None if fence is NO_FENCE else fence.until
-        stopped = await runner.run(location, client, job.writer, refresh, held)
+        stopped = await runner.run(location, client, writer, refresh, held)
     return LocationEnd(stopped)
 
 
@@ -152,7 +155,8 @@ async def review_location(
     """
     try:
         client = await find_client(client_for, location)
-        await read_location(job.writer, location, client, job.clock, selection)
+        writer = job.writer.at(Hold(job.key, location, fence.epoch))
+        await read_location(writer, location, client, job.clock, selection)
     except LeadConnectorError as error:
         if not leave_unread or describe_stop(error, location) is None:
             raise

@@ -72,7 +72,7 @@ def time_report(folder: str, title: str, summary: JobSummary, journal: SQLiteJou
 
 
 async def run_hastily(client: LeadConnector, folder: Path) -> float:
-    with mock.patch.object(writer, "_commit"):
+    with mock.patch.object(writer, "_commit", return_value={}):
         return await run_job(client, folder)
 
 

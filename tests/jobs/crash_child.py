@@ -15,7 +15,7 @@ from typing import Any
 
 from leadconnector_async._call import transport as call_transport
 from leadconnector_async.cli import main
-from leadconnector_async.jobs.journal import rows, writer
+from leadconnector_async.jobs.journal import groups, protocol, rows, writer
 
 POINTS = (
     "before-intent",
@@ -58,16 +58,17 @@ def set_up(point: str, die: Countdown) -> None:
         _tear_files(die)
 
 
-def _wrap_commits(statement: str, before: bool, die: Countdown) -> None:
+def _wrap_commits(statement: groups.Group, before: bool, die: Countdown) -> None:
     commit = writer._commit
 
-    def wrapped(journal: Any, entries: list[writer.Entry]) -> None:
+    def wrapped(journal: Any, entries: list[groups.Entry]) -> dict[groups.Hold, protocol.FenceLostError]:
         concerned = any(entry.statement == statement for entry in entries)
         if concerned and before:
             die()
-        commit(journal, entries)
+        lost = commit(journal, entries)
         if concerned and not before:
             die()
+        return lost
 
     _set(writer, "_commit", wrapped)
 

@@ -40,7 +40,7 @@ async def select(job: BulkJob, query: str) -> list[tuple[object, ...]]:
 
     def read(journal: Journal) -> list[tuple[object, ...]]:
         assert isinstance(journal, SQLiteJournal)
-        return journal._connection.execute(query).fetchall()
+        return journal.sqlite.raw.execute(query).fetchall()
 
     return await job._journal.run(read)
 

@@ -213,7 +213,8 @@ class Calendar(RuleBasedStateMachine):
 
     async def list_outcomes(self, job: BulkJob) -> list[RowOutcome]:
         numbers = range(1, len(self.wanted) + 1)
-        found = await job._journal.run(partial(find_outcomes, numbers))
+        journal = job._journal.at(job._journal.hold.of(self.sandbox.location_id))
+        found = await journal.run(partial(find_outcomes, numbers))
         return [one for one in found if one.state not in OPEN]
 
     def teardown(self) -> None:

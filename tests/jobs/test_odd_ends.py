@@ -294,11 +294,11 @@ async def test_an_odd_value_breaks_the_journal_and_keeps_nobody_waiting(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
     """What SQLite cannot take is an error like any other."""
-    from leadconnector_async.jobs.journal.writer import Entry
+    from leadconnector_async.jobs.journal.groups import Entry
 
     job = await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 2)))
     with pytest.raises(JournalError):
-        await job._journal.write(Entry("UPDATE rows SET reason = ?", ("\udcff",)))
+        await job._journal.write(Entry("UPDATE rows SET reason = ? WHERE job = ? AND location = ?", ("\udcff",)))
     await job.aclose()
 
 

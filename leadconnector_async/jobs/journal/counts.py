@@ -7,6 +7,7 @@ that only move an appointment out of the way are not counted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import floor
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -16,8 +17,9 @@ from ...models import AppointmentUpdate
 from ..plan.wanted import Wanted, read_wanted
 from ..states import JobSummary, RowState
 from .columns import decode_differences, decode_updates
+from .facts import Count
 from .protocol import Journal
-from .tables import NOT_CHANGED, TO_SEND, Count
+from .tables import NOT_CHANGED, TO_SEND
 
 Listing: TypeAlias = Literal["not changed", "unknown", "repeated"]
 """The rows that outcome files and the report list."""
@@ -26,43 +28,44 @@ _LISTED: Final[dict[Listing, str]] = {
     "unknown": "state = 'unknown'",
     "repeated": "repeated = 1",
 }
-_STATES: Final = "SELECT state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY state"
+_STATES: Final = "SELECT state, COUNT(*) FROM rows WHERE job = ? AND parks IS NULL GROUP BY state"
 _STATES_BY_LOCATION: Final = """
-    SELECT location, state, COUNT(*) FROM rows WHERE parks IS NULL GROUP BY state, location
+    SELECT location, state, COUNT(*) FROM rows WHERE job = ? AND parks IS NULL GROUP BY state, location
 """
-_REPEATED: Final = "SELECT COUNT(*) FROM rows WHERE repeated = 1 AND parks IS NULL"
-_LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE state IN ('applied', 'unknown')"
-_TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows"
+_REPEATED: Final = "SELECT COUNT(*) FROM rows WHERE job = ? AND repeated = 1 AND parks IS NULL"
+_LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE job = ? AND state IN ('applied', 'unknown')"
+_TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows WHERE job = ?"
 _EXAMPLES: Final = """
     SELECT line, event_id, differences FROM rows
-    WHERE state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number LIMIT ?
+    WHERE job = ? AND state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number LIMIT ?
 """
 _REQUESTS: Final = f"""
     SELECT location, SUM(CASE WHEN requests > 1 THEN 2 ELSE 1 END) FROM rows
-    WHERE state IN {TO_SEND} GROUP BY location
+    WHERE job = ? AND state IN {TO_SEND} GROUP BY location
 """
-_FAULTS: Final = "SELECT line, column_name, reason, hint FROM faults ORDER BY line LIMIT ?"
-_COUNT_FAULTS: Final = "SELECT COUNT(*) FROM faults"
+_FAULTS: Final = "SELECT line, column_name, reason, hint FROM faults WHERE job = ? ORDER BY line LIMIT ?"
+_COUNT_FAULTS: Final = "SELECT COUNT(*) FROM faults WHERE job = ?"
 _LISTED_ROWS: Final = """
     SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates FROM rows
-    WHERE parks IS NULL AND {listed} ORDER BY number
+    WHERE job = ? AND parks IS NULL AND {listed} ORDER BY number
 """
-_SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE parks IS NULL"
+_SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE job = ? AND parks IS NULL"
 _SLOTS: Final = """
-    SELECT CAST((done_at - ?) / ? AS INTEGER) AS slot, COUNT(*) FROM rows
-    WHERE done_at IS NOT NULL AND parks IS NULL GROUP BY slot ORDER BY slot
+    SELECT (CAST(ROUND(done_at * 1000) AS BIGINT) - ?) / ? AS slot, COUNT(*) FROM rows
+    WHERE job = ? AND done_at IS NOT NULL AND parks IS NULL GROUP BY slot ORDER BY slot
 """
-_PAUSES: Final = "SELECT location, at, seconds FROM moments WHERE kind = 'paused' ORDER BY location, at"
+"""Rounded first: a cast alone truncates in SQLite, and rounds in Postgres."""
+_PAUSES: Final = "SELECT location, at, seconds FROM moments WHERE job = ? AND kind = 'paused' ORDER BY location, at"
 _LATENCIES: Final = """
-    SELECT CAST(seconds * 10000 AS INTEGER) AS tenth, COUNT(*) FROM rows
-    WHERE seconds > 0 AND parks IS NULL GROUP BY tenth ORDER BY tenth
+    SELECT CAST(ROUND(seconds * 10000) AS BIGINT) AS tenth, COUNT(*) FROM rows
+    WHERE job = ? AND seconds > 0 AND parks IS NULL GROUP BY tenth ORDER BY tenth
 """
-_COUNT_LOCATIONS: Final = "SELECT COUNT(DISTINCT location) FROM rows"
+_COUNT_LOCATIONS: Final = "SELECT COUNT(*) FROM locations WHERE job = ?"
 _DAYS: Final = """
     SELECT (start_before + zone) / 86400 AS day_before, (start_now + zone) / 86400 AS day_now, COUNT(*) FROM (
         SELECT start_before, CASE state WHEN 'applied' THEN start_after ELSE start_before END AS start_now,
             COALESCE(zone_offset, 0) AS zone
-        FROM rows WHERE parks IS NULL AND start_before IS NOT NULL AND start_after IS NOT NULL
+        FROM rows WHERE job = ? AND parks IS NULL AND start_before IS NOT NULL AND start_after IS NOT NULL
     ) AS moves
     GROUP BY day_before, day_now
 """
@@ -172,71 +175,76 @@ class _Fault(Struct, frozen=True, array_like=True):
 
 def summarize(journal: Journal) -> JobSummary:
     """The figures of a job."""
-    counts: dict[RowState, int] = {one.state: one.count for one in journal.read(_StateCount, _STATES)}
+    counts: dict[RowState, int] = {
+        one.state: one.count for one in journal.read(_StateCount, _STATES, (journal.hold.job,))
+    }
     return JobSummary(counts=counts, repeated=_read_count(_REPEATED, journal))
 
 
 def count_by_location(journal: Journal) -> dict[str, dict[RowState, int]]:
     """Rows in each state, by location."""
     found: dict[str, dict[RowState, int]] = {}
-    for one in sorted(journal.read(_LocationStateCount, _STATES_BY_LOCATION), key=lambda one: one.location):
+    rows = journal.read(_LocationStateCount, _STATES_BY_LOCATION, (journal.hold.job,))
+    for one in sorted(rows, key=lambda one: one.location):
         found.setdefault(one.location, {})[one.state] = one.count
     return found
 
 
 def find_last_change(journal: Journal) -> float | None:
     """When the last row got its outcome, in seconds since the epoch."""
-    found = journal.read_one(_Moment, _LAST_CHANGE)
+    found = journal.read_one(_Moment, _LAST_CHANGE, (journal.hold.job,))
     return None if found is None else found.at
 
 
 def read_totals(journal: Journal) -> Totals:
     """Requests of a job, and when it ran."""
-    return journal.read_one(Totals, _TOTALS) or Totals(None, None, None)
+    return journal.read_one(Totals, _TOTALS, (journal.hold.job,)) or Totals(None, None, None)
 
 
 def list_examples(most: int, journal: Journal) -> list[ExampleRow]:
     """The first pending rows."""
-    return list(journal.read(ExampleRow, _EXAMPLES, (most,)))
+    return list(journal.read(ExampleRow, _EXAMPLES, (journal.hold.job, most)))
 
 
 def count_requests(journal: Journal) -> dict[str, int]:
     """Changes to send, by location."""
-    return {one.location: one.count for one in journal.read(_LocationCount, _REQUESTS)}
+    return {one.location: one.count for one in journal.read(_LocationCount, _REQUESTS, (journal.hold.job,))}
 
 
 def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
     """Why rows were refused, by line: of very many the first ones; and how many there are."""
-    faults = [
-        RowFault(one.line, one.column, one.reason, one.hint) for one in journal.read(_Fault, _FAULTS, (most,))
-    ]
+    rows = journal.read(_Fault, _FAULTS, (journal.hold.job, most))
+    faults = [RowFault(one.line, one.column, one.reason, one.hint) for one in rows]
     return faults, _read_count(_COUNT_FAULTS, journal)
 
 
 def list_rows(listing: Listing, journal: Journal, most: int | None = None) -> Iterator[ListedRow]:
     """Rows of the plan that outcome files and the report list, by line."""
     query = _LISTED_ROWS.format(listed=_LISTED[listing])
-    return journal.read(ListedRow, query if most is None else f"{query} LIMIT {most}")
+    return journal.stream(ListedRow, query if most is None else f"{query} LIMIT {most}", (journal.hold.job,))
 
 
 def find_span(journal: Journal) -> Span:
     """When the first and the last row were finished."""
-    return journal.read_one(Span, _SPAN) or Span(None, None)
+    return journal.read_one(Span, _SPAN, (journal.hold.job,)) or Span(None, None)
 
 
 def count_finished(first: float, width: float, journal: Journal) -> list[SlotCount]:
-    """Rows finished in each slot of `width` seconds since `first`, in order; slots without any are missing."""
-    return list(journal.read(SlotCount, _SLOTS, (first, width)))
+    """Rows finished in each slot of `width` seconds since `first`, in order; slots without any are missing.
+
+    The width is rounded to milliseconds.
+    """
+    return list(journal.read(SlotCount, _SLOTS, (floor(first * 1000), round(width * 1000), journal.hold.job)))
 
 
 def count_latencies(journal: Journal) -> list[SlotCount]:
     """Rows by the tenths of a millisecond that their last response took, in order."""
-    return list(journal.read(SlotCount, _LATENCIES))
+    return list(journal.read(SlotCount, _LATENCIES, (journal.hold.job,)))
 
 
 def list_pauses(journal: Journal) -> Iterator[Pause]:
     """The pauses of all locations, by location and time."""
-    return journal.read(Pause, _PAUSES)
+    return journal.stream(Pause, _PAUSES, (journal.hold.job,))
 
 
 def count_locations(journal: Journal) -> int:
@@ -246,9 +254,9 @@ def count_locations(journal: Journal) -> int:
 
 def count_days(journal: Journal) -> Iterator[DayCount]:
     """Appointments whose change was planned, by day: where they were, and where they are now."""
-    return journal.read(DayCount, _DAYS)
+    return journal.stream(DayCount, _DAYS, (journal.hold.job,))
 
 
 def _read_count(query: str, journal: Journal) -> int:
-    found = journal.read_one(Count, query)
+    found = journal.read_one(Count, query, (journal.hold.job,))
     return 0 if found is None else found.number

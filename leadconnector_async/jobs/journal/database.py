@@ -10,154 +10,217 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Final, TypeAlias
+from copy import copy
+from functools import lru_cache
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Final, Self
 
-import msgspec
-
-from ..._validation.settings import check_kind
 from ..._validation.text import escape
 from ...exceptions import JournalError
-from .migrate import OLD_FORMAT, VIEW, migrate
-from .protocol import Record, RowT, Value
-from .tables import FORMAT, TABLES, get_fact, set_fact
-
-Connect: TypeAlias = Callable[[str], sqlite3.Connection]
+from .connection import Connect, SQLiteConnection, connect_to_read
+from .facts import Count, Text, set_fact
+from .groups import FOLDER, RESULTS, Entry, Group, Hold, Record, Value, count_results
+from .migrate import OLD_FORMATS, list_views, migrate
+from .protocol import FenceLostError, Journal, RowT
+from .tables import DEFINITIONS, FORMAT, INDEXES
 
 JOURNAL: Final = "journal.sqlite"
 """The file's name in the folder of a job."""
-_CACHE_KIB: Final = 8192
-_FETCHED: Final = 256
-"""Records converted at once."""
+_MOST_TOGETHER: Final = 64
+"""Records in one statement. SQLite releases the GIL at every statement, and has to wait until it gets it back."""
+_MOST_VALUES: Final = 999
+"""Of a statement: what every SQLite accepts."""
+_JOB: Final = "INSERT INTO jobs (id, name, phase, rows, made_at) VALUES (?, '', 'ready', 0, 0)"
+_LOAD: Final = "INSERT INTO rows (job, location, number, line, event_id, wanted) VALUES (?, ?, ?, ?, ?, ?)"
+_DUPLICATES: Final = "SELECT COUNT(*) FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1"
+_HOLD: Final = "UPDATE locations SET {} WHERE job = ? AND location = ? AND epoch = ?".format(
+    ", ".join(f"{name} = {name} + ?" for name in RESULTS)
+)
+_get_statement: Final = attrgetter("statement")
+_get_record: Final = attrgetter("record")
 
 
 class SQLiteJournal:
     """An open journal. `connect` opens the database; tests give one that fails."""
 
     def __init__(self, path: str, connect: Connect | None = None) -> None:
-        self.path = path
-        self._connect = connect or _connect
-        with self._explain("opened"):
-            connection = self._connect(path)
-        self._connection = check_kind("what connect returns", connection, sqlite3.Connection)
+        self.sqlite: Final = SQLiteConnection(path, connect)
+        self._hold = FOLDER
 
     @classmethod
-    def create(cls, path: str, connect: Connect | None = None) -> SQLiteJournal:
+    def create(cls, path: str, connect: Connect | None = None) -> Self:
         """Begin one, to be filled, for its owner's eyes only; what is written is not safe before `complete`."""
         _make_private(path)
         journal = cls(path, connect)
-        journal.script(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {TABLES}")
+        tables = "; ".join(DEFINITIONS.values())
+        journal.sqlite.script(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {tables}")
+        journal.write(_JOB, (FOLDER.job,))
         set_fact("format", FORMAT, journal)
         return journal
 
     @classmethod
-    def open(cls, path: str, connect: Connect | None = None) -> SQLiteJournal:
+    def open(cls, path: str, connect: Connect | None = None) -> Self:
         """Open one that is complete; an old format is migrated, and a copy kept. Raises `JournalError`."""
         journal = cls(_check_exists(path), connect)
         try:
-            found = journal._check()
-            journal.script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
-            if found == OLD_FORMAT:
-                journal._migrate()
+            found = _check_format(path, journal)
+            journal.sqlite.script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+            if found != FORMAT:
+                _migrate(journal.sqlite, found)
         except BaseException:
             journal.close()
             raise
         return journal
 
     @classmethod
-    def open_to_read(cls, path: str) -> SQLiteJournal:
+    def open_to_read(cls, path: str) -> Self:
         """Open a complete one of any format, and write nothing, also while another process works with it."""
-        journal = cls(_check_exists(path), _connect_to_read)
+        journal = cls(_check_exists(path), connect_to_read)
         try:
-            if journal._check() == OLD_FORMAT:
-                journal.write(VIEW)
+            for view in list_views(_check_format(path, journal)):
+                journal.write(view)
         except BaseException:
             journal.close()
             raise
         return journal
 
-    def complete(self) -> None:
-        """The whole plan is in it: all of it is on the disk when this returns."""
-        set_fact("complete", "yes", self)
-        with self._explain("written"), open(self.path, "rb+") as file:
-            os.fsync(file.fileno())
+    @property
+    def hold(self) -> Hold:
+        """What is worked on."""
+        return self._hold
 
-    def close(self) -> None:
-        """Close the file. What was not committed is gone."""
-        self._connection.close()
+    def at(self, hold: Hold) -> Self:
+        """A view of the same journal."""
+        view = copy(self)
+        view._hold = hold
+        return view
 
     @contextmanager
     def commit(self) -> Generator[None]:
         """A transaction: all that is written inside, or nothing of it."""
-        with self._explain("written"):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self.sqlite.transact():
+            if self._hold.epoch:
+                _count(self._hold, [0] * len(RESULTS), self)
+            yield
+
+    def commit_entries(self, entries: Sequence[Entry]) -> None:
+        """Write entries in one transaction, with what they add to the counts of their locations."""
+        with self.sqlite.transact():
+            for hold, counts in count_results(entries).items():
+                if hold.epoch or any(counts):
+                    _count(hold, counts, self)
+            for statement, group in groupby(entries, _get_statement):
+                if isinstance(statement, Group):
+                    self.write_group(statement, list(map(_get_record, group)))
+                else:
+                    records = [(*entry.record, entry.hold.job, entry.hold.location) for entry in group]
+                    self.write_all(statement, records)
 
     def write(self, statement: str, values: Iterable[Value] = ()) -> int:
         """Change rows; returns how many."""
-        with self._explain("written"):
-            return self._connection.execute(statement, tuple(values)).rowcount
+        return self.sqlite.execute(statement, values)
 
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         """Run the same statement for many records."""
-        with self._explain("written"):
-            self._connection.executemany(statement, records)
+        self.sqlite.execute_many(statement, records)
 
-    def script(self, statements: str) -> None:
-        """Statements without values."""
-        with self._explain("written"):
-            self._connection.executescript(statements)
+    def write_group(self, group: Group, records: Sequence[Record]) -> None:
+        """Change many rows, in powers of two: few distinct statements, so that prepared ones are reused."""
+        first, most = 0, min(_MOST_TOGETHER, _MOST_VALUES // len(group.columns))
+        while first < len(records):
+            size = 1 << min(most, len(records) - first).bit_length() - 1
+            together = records[first : first + size]
+            self.sqlite.execute(_render_group(group, size), chain.from_iterable(together))
+            first += size
 
     def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
-        """The rows of a query, as they come; each column is checked against the fields of `row`."""
-        with self._explain("read"):
-            cursor = self._connection.execute(query, tuple(values))
-            while records := cursor.fetchmany(_FETCHED):
-                yield from msgspec.convert(records, list[row])  # type: ignore[valid-type] # it is a type
+        """The rows of a query; each column is checked against the fields of `row`."""
+        return self.sqlite.read(row, query, values)
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
         """The first row of a query."""
-        with self._explain("read"):
-            record = self._connection.execute(query, tuple(values)).fetchone()
-            return None if record is None else msgspec.convert(record, row)
+        return self.sqlite.read_one(row, query, values)
 
-    def _check(self) -> str:
-        """Returns the format."""
-        found = get_fact("format", self)
-        if found not in (FORMAT, OLD_FORMAT):
-            raise JournalError(
-                f"{escape(self.path)} has journal format {escape(found or 'none')}, and this version of the library"
-                f" reads formats {OLD_FORMAT} and {FORMAT}: use the version that wrote it, or a newer one."
-            )
-        if get_fact("complete" if found == FORMAT else "settled", self) is None:
-            raise JournalError(f"{escape(self.path)} is incomplete: nothing was sent; start the job again.")
-        return found
+    def stream(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
+        """The rows of a query, as they come."""
+        return self.sqlite.stream(row, query, values)
 
-    def _migrate(self) -> None:
-        try:
-            migrate(self._connection, self.path)
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(
-                f"{escape(self.path)} has journal format {OLD_FORMAT} and could not be migrated to format {FORMAT}"
-                f" ({type(error).__name__}: {error}). It has not changed; a migration needs about three times its"
-                " size on the disk."
-            ) from error
+    def close(self) -> None:
+        """Close the file. What was not committed is gone."""
+        self.sqlite.close()
 
-    @contextmanager
-    def _explain(self, what: str) -> Generator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError, msgspec.ValidationError) as error:
-            text = f"{type(error).__name__}: {error}"
-            raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
+
+def load_rows(journal: SQLiteJournal, records: Iterable[Record]) -> bool:
+    """Add the rows of a new job, and then the indexes. Returns whether two are about the same event.
+
+    Each has job, location, number, line, event_id and wanted.
+    """
+    with journal.commit():
+        journal.write_all(_LOAD, records)
+    journal.sqlite.script("; ".join(INDEXES))
+    return journal.read_one(Count, _DUPLICATES) is not None
+
+
+def complete(journal: SQLiteJournal) -> None:
+    """The whole plan is in it: all of it is on the disk when this returns."""
+    set_fact("complete", "yes", journal)
+    with journal.sqlite.explain("written"), open(journal.sqlite.path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _count(hold: Hold, counts: Iterable[int], journal: SQLiteJournal) -> None:
+    """Add to the counts of a location, and check that nobody else has taken it."""
+    changed = journal.write(_HOLD, (*counts, hold.job, hold.location, hold.epoch))
+    if not changed and hold.epoch:
+        raise FenceLostError(f"The location {hold.location} was taken by another worker.")
+
+
+def _check_format(path: str, journal: Journal) -> str:
+    """Returns the format."""
+    found = _find_fact("format", journal)
+    if found not in (FORMAT, *OLD_FORMATS):
+        raise JournalError(
+            f"{escape(path)} has journal format {escape(found or 'none')}, and this version of the library reads"
+            f" formats {', '.join(OLD_FORMATS)} and {FORMAT}: use the version that wrote it, or a newer one."
+        )
+    if _find_fact("settled" if found == "1" else "complete", journal) is None:
+        raise JournalError(f"{escape(path)} is incomplete: nothing was sent; start the job again.")
+    return found
+
+
+def _find_fact(name: str, journal: Journal) -> str | None:
+    """Of any format."""
+    found = journal.read_one(Text, "SELECT value FROM facts WHERE name = ?", (name,))
+    return None if found is None else found.text
+
+
+def _migrate(opened: SQLiteConnection, found: str) -> None:
+    try:
+        migrate(opened.raw, opened.path, found)
+    except (sqlite3.Error, OSError) as error:
+        raise JournalError(
+            f"{escape(opened.path)} has journal format {found} and could not be migrated to format {FORMAT}"
+            f" ({type(error).__name__}: {error}). It has not changed; a migration needs about three times its"
+            " size on the disk."
+        ) from error
+
+
+@lru_cache(maxsize=64)
+def _render_group(group: Group, size: int) -> str:
+    """An upsert that never inserts: it is the one statement that changes many rows, each with its own values.
+
+    The columns behind those of the group are required of a row that would be added.
+    """
+    marks = f"({', '.join('?' * len(group.columns))}, 0, '', '', '')"
+    sets = group.sets.replace("new.", "excluded.")
+    where = f" WHERE {group.where}" if group.where else ""
+    return (
+        f"INSERT INTO rows ({', '.join(group.columns)}, line, location, event_id, wanted)"
+        f" VALUES {', '.join([marks] * size)} ON CONFLICT (number) DO UPDATE SET {sets}{where}"
+    )
 
 
 def _check_exists(path: str) -> str:
@@ -172,32 +235,3 @@ def _make_private(path: str) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     except OSError as error:
         raise JournalError(f"The journal {escape(path)} could not be created ({error.strerror}).") from error
-
-
-def _connect_to_read(path: str) -> sqlite3.Connection:
-    """Open it read-only; in a folder that cannot be written to as well, if no process has it open."""
-    uri = Path(os.path.abspath(path)).as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=10.0, uri=True)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except BaseException as error:
-        connection.close()
-        if not isinstance(error, sqlite3.OperationalError) or os.path.exists(f"{path}-wal"):
-            raise
-        # SQLite could not create the files that its readers share.
-        connection = sqlite3.connect(f"{uri}?immutable=1", isolation_level=None, uri=True)
-    return _set_up(connection)
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0))
-
-
-def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
-    try:
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        connection.execute("PRAGMA temp_store=FILE")
-    except BaseException:
-        connection.close()
-        raise
-    return connection

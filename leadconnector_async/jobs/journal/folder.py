@@ -6,21 +6,20 @@ One process at a time. What is removed is ours; anything else in the folder stay
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Final
-
-import msgspec
 
 from ..._files import close_lock, open_lock, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JournalError
 from ..plan.sources import AnyRow
 from ..states import JobOptions
-from .database import JOURNAL, Connect, SQLiteJournal
-from .load import load_plan
-from .tables import get_fact, set_fact
+from .connection import Connect
+from .database import JOURNAL, SQLiteJournal, complete, load_rows
+from .facts import get_fact
+from .load import load_job
 
 _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the whole plan is in it."""
@@ -128,11 +127,8 @@ def fill_journal(
     filling = os.path.join(path, _FILLING)
     journal = SQLiteJournal.create(filling, connect)
     try:
-        load_plan(journal, rows, location, timezone)
-        set_fact("options", msgspec.json.encode(options).decode(), journal)
-        set_fact("location", location, journal)
-        set_fact("made_at", str(time.time()), journal)
-        journal.complete()
+        load_job(journal, partial(load_rows, journal), rows, location, timezone, options)
+        complete(journal)
     finally:
         journal.close()
     try:

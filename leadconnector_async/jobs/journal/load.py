@@ -6,8 +6,10 @@ Every bad row is counted and, up to a bound, named; with a single one the job do
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Final
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -17,19 +19,22 @@ from ..plan.files import PlanRows, build_plan_error, describe_duplicate
 from ..plan.rows import PlanRow
 from ..plan.sources import AnyRow, read_any
 from ..plan.wanted import Wanted
-from .database import SQLiteJournal
-from .protocol import Journal, Record
-from .tables import INDEXES, set_fact
+from ..states import JobOptions
+from .facts import set_fact
+from .groups import Record
+from .protocol import Journal
 
 MOST_NAMED: Final = 1000
 """Bad rows that an error names; the others are counted."""
-_INSERT: Final = "INSERT INTO rows (number, line, location, event_id, wanted) VALUES (?, ?, ?, ?, ?)"
+_LOCATION: Final = "INSERT INTO locations (job, location, rows) VALUES (?, ?, ?)"
+_JOB: Final = "UPDATE jobs SET rows = ?, made_at = ?, rate = ? WHERE id = ?"
 _DUPLICATES: Final = """
     SELECT later.line, later.event_id, MIN(earlier.line)
     FROM rows AS later JOIN rows AS earlier
-    ON earlier.location = later.location AND earlier.event_id = later.event_id AND earlier.number < later.number
-    WHERE (later.location, later.event_id) IN (
-        SELECT location, event_id FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1
+    ON earlier.job = later.job AND earlier.location = later.location AND earlier.event_id = later.event_id
+        AND earlier.number < later.number
+    WHERE later.job = ? AND (later.location, later.event_id) IN (
+        SELECT location, event_id FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1
     )
     GROUP BY later.number, later.line, later.event_id ORDER BY later.line
 """
@@ -37,21 +42,41 @@ _MANY: Final = 2**128
 _encode: Final = msgspec.json.Encoder().encode
 
 
+Load: TypeAlias = Callable[[Iterable[Record]], bool]
+"""Adds rows to a journal, and makes them quick to find; returns whether two are about the same event of a location.
+
+Each record has job, location, number, line, event_id and wanted.
+"""
+
+
+def load_job(
+    journal: Journal, load: Load, rows: Iterable[AnyRow], location: str, timezone: str | None, options: JobOptions
+) -> None:
+    """Write a job: its plan, and what is known of it. `location`: of rows that name none. Raises `PlanError`."""
+    count = load_plan(journal, load, rows, location, timezone)
+    now = time.time()
+    set_fact("options", msgspec.json.encode(options).decode(), journal)
+    set_fact("location", location, journal)
+    set_fact("made_at", str(now), journal)
+    journal.write(_JOB, (count, now, options.rate, journal.hold.job))
+
+
 def load_plan(
-    journal: SQLiteJournal, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None
+    journal: Journal, load: Load, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None
 ) -> int:
     """Write all rows, and check for duplicate events. Returns the number of rows; raises `PlanError`."""
+    job = journal.hold.job
     faults = _Faults()
     counter = _Counter()
-    with journal.commit():
-        journal.write_all(_INSERT, _build_records(_check_all(rows, timezone), default_location, faults, counter))
-    journal.script(INDEXES)
-    for fault in _find_duplicates(journal):
-        faults.add(fault)
+    if load(_build_records(job, _check_all(rows, timezone), default_location, faults, counter)):
+        for fault in _find_duplicates(journal):
+            faults.add(fault)
     if faults.count:
         raise build_plan_error(sorted(faults.named, key=lambda fault: fault.line), faults.count)
     if not counter.number:
         raise build_plan_error([RowFault(1, "", "the plan has no rows", "add one below the heading")], 1)
+    with journal.commit():
+        journal.write_all(_LOCATION, [(job, location, count) for location, count in counter.locations.items()])
     set_fact("plan", f"{counter.digest:032x}", journal)
     return counter.number
 
@@ -79,10 +104,11 @@ class _Counter:
     def __init__(self) -> None:
         self.number = 0
         self.digest = 0
+        self.locations: Counter[str] = Counter()
 
 
 def _build_records(
-    rows: Iterable[PlanRow | RowFault], default_location: str, faults: _Faults, counter: _Counter
+    job: int, rows: Iterable[PlanRow | RowFault], default_location: str, faults: _Faults, counter: _Counter
 ) -> Iterator[Record]:
     for row in rows:
         if isinstance(row, RowFault):
@@ -92,8 +118,9 @@ def _build_records(
         wanted = _encode(Wanted(row.update, row.shift, row.timezone, row.before))
         key = hashlib.blake2b(f"{location}\0{row.event_id}\0".encode() + wanted, digest_size=16).digest()
         counter.number += 1
+        counter.locations[location] += 1
         counter.digest = (counter.digest + int.from_bytes(key)) % _MANY
-        yield counter.number, row.line, location, row.event_id, wanted
+        yield job, location, counter.number, row.line, row.event_id, wanted
 
 
 def _check_all(rows: Iterable[AnyRow], timezone: str | None) -> Iterator[PlanRow | RowFault]:
@@ -104,5 +131,6 @@ def _check_all(rows: Iterable[AnyRow], timezone: str | None) -> Iterator[PlanRow
 
 
 def _find_duplicates(journal: Journal) -> Iterator[RowFault]:
-    for found in journal.read(_Duplicate, _DUPLICATES):
+    job = journal.hold.job
+    for found in journal.stream(_Duplicate, _DUPLICATES, (job, job)):
         yield describe_duplicate(found.line, found.event_id, found.first)

@@ -12,9 +12,11 @@ from ...models import Appointment, AppointmentUpdate
 from ...reschedule.plan import Difference
 from ..states import RowState
 from .columns import decode_found, decode_updates, encode_differences, encode_found, encode_updates, find_offset
-from .protocol import Journal, Record, Value
+from .facts import Count, Text
+from .groups import Group, Record, Value
+from .protocol import Journal
 from .rows import Position
-from .tables import SENT, TO_READ, TO_SEND, Count, Text
+from .tables import SENT, TO_READ, TO_SEND
 
 Selection: TypeAlias = Literal["to prepare", "sent", "unknown"]
 """Which rows are read from the calendar: those to check before they are sent, those that were sent or may have
@@ -28,60 +30,82 @@ SELECTED: Final[dict[Selection, str]] = {
 _MOST_IN_QUERY: Final = 500
 _UNREAD: Final = """
     SELECT number, COALESCE(new_id, event_id), wanted, found FROM rows
-    WHERE location = ? AND read_at IS NULL AND {selected} ORDER BY number LIMIT ?
+    WHERE job = ? AND location = ? AND read_at IS NULL AND {selected} ORDER BY number LIMIT ?
 """
 _UNREAD_BY_ID: Final = """
     SELECT number, COALESCE(new_id, event_id), wanted, found FROM rows
-    WHERE location = ? AND {has_id} AND read_at IS NULL AND parks IS NULL AND {selected}
+    WHERE job = ? AND location = ? AND {has_id} AND read_at IS NULL AND parks IS NULL AND {selected}
 """
 _HAS_ID: Final = ("event_id IN ({marks}) AND new_id IS NULL", "new_id IN ({marks})")
 """Two queries, so that each uses an index: an event that got another id is known by that."""
-_ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE number = ?"
+_ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE job = ? AND location = ? AND number = ?"
 _LOCATIONS: Final = f"""
-    SELECT location FROM rows WHERE read_at IS NULL AND state IN {TO_READ}
-    UNION SELECT location FROM rows WHERE location NOT IN (SELECT location FROM ordered)
+    SELECT location FROM rows WHERE job = ? AND read_at IS NULL AND state IN {TO_READ}
+    UNION SELECT location FROM locations WHERE job = ? AND prepared = 0
 """
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE state = 'pending' AND parks IS NULL"
-_FORGET_ONE: Final = "UPDATE rows SET read_at = NULL WHERE number = ? AND state = 'pending' AND parks IS NULL"
+_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND state = 'pending' AND parks IS NULL"
+_FORGET_ONE: Final = """
+    UPDATE rows SET read_at = NULL
+    WHERE job = ? AND location = ? AND number = ? AND state = 'pending' AND parks IS NULL
+"""
 _NEXT: Final = f"""
     SELECT rank, number FROM rows
-    WHERE location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
+    WHERE job = ? AND location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
-_HAS_SENT: Final = "SELECT number FROM rows WHERE sent_at IS NOT NULL LIMIT 1"
-_FIND: Final = """
-    UPDATE rows SET state = ?, found = ?, zone_offset = ?, updates = ?, requests = ?, differences = ?,
-        reason = ?, read_at = ?,
-        owner_before = ?, start_before = ?, end_before = ?, owner_after = ?, start_after = ?, end_after = ?
-    WHERE number = ?
+_HAS_SENT: Final = """
+    SELECT number FROM jobs JOIN rows ON rows.job = jobs.id
+    WHERE jobs.id = ? AND began_at IS NOT NULL AND sent_at IS NOT NULL LIMIT 1
 """
-_READ_AGAIN: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
-_LEAVE_OUT: Final = "UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE number = ?"
-_LEAVE_OUT_PARKING: Final = "UPDATE rows SET state = 'skipped' WHERE parks = ? AND state = 'pending'"
-_FAULT: Final = "INSERT INTO faults (line, column_name, reason, hint) VALUES (?, ?, ?, ?)"
+_BEGIN: Final = "UPDATE jobs SET began_at = ? WHERE id = ? AND began_at IS NULL"
+_FOUND: Final = (
+    *("state", "found", "zone_offset", "updates", "requests", "differences", "reason", "read_at"),
+    *("owner_before", "start_before", "end_before", "owner_after", "start_after", "end_after"),
+)
+_FIND: Final = Group(("number", *_FOUND), ", ".join(f"{name} = new.{name}" for name in _FOUND))
+_READ_AGAIN: Final = Group(("number", "read_at"), "read_at = new.read_at")
+_LEAVE_OUT: Final = """
+    UPDATE rows SET state = ?, reason = ?, read_at = ? WHERE job = ? AND location = ? AND number = ?
+"""
+_LEAVE_OUT_PARKING: Final = """
+    UPDATE rows SET state = 'skipped' WHERE job = ? AND location = ? AND parks = ? AND state = 'pending'
+"""
+_LEFT_OUT: Final = """
+    UPDATE locations SET unchanged = unchanged + ?, not_changed = not_changed + ? WHERE job = ? AND location = ?
+"""
+_FAULT: Final = """
+    INSERT INTO faults (job, location, line, column_name, reason, hint) VALUES (?, ?, ?, ?, ?, ?)
+"""
 _MOVES: Final = """
     SELECT number, owner_before, start_before, end_before, owner_after, start_after, end_after FROM rows
-    WHERE location = ? AND state IN ('pending', 'unchanged')
+    WHERE job = ? AND location = ? AND state IN ('pending', 'unchanged')
         AND start_before IS NOT NULL AND start_after IS NOT NULL AND parks IS NULL
     ORDER BY number
 """
 _IS_WANTED: Final = """
     SELECT number FROM rows
-    WHERE location = ? AND owner_after = ? AND start_after < ? AND end_after > ? LIMIT 1
+    WHERE job = ? AND location = ? AND owner_after = ? AND start_after < ? AND end_after > ? LIMIT 1
 """
-_IS_ORDERED: Final = "SELECT location FROM ordered WHERE location = ?"
-_SET_ORDERED: Final = "INSERT INTO ordered (location) VALUES (?) ON CONFLICT (location) DO NOTHING"
-_ORDER: Final = "UPDATE rows SET rank = ?, waits_for = ? WHERE number = ?"
-_REFUSE: Final = "UPDATE rows SET state = 'refused', reason = ? WHERE number = ?"
-_SKIP: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE number = ? AND state = 'pending'"
-_SEND_FIRST: Final = "UPDATE rows SET updates = ?, rank = 0, waits_for = NULL WHERE number = ?"
-_HIGHEST: Final = "SELECT MAX(number) FROM rows"
+_IS_ORDERED: Final = "SELECT location FROM locations WHERE job = ? AND location = ? AND prepared = 1"
+_SET_ORDERED: Final = "UPDATE locations SET prepared = 1 WHERE job = ? AND location = ?"
+_ORDER: Final = Group(("number", "rank", "waits_for"), "rank = new.rank, waits_for = new.waits_for")
+_REFUSE: Final = "UPDATE rows SET state = 'refused', reason = ? WHERE job = ? AND location = ? AND number = ?"
+_SKIP: Final = """
+    UPDATE rows SET state = 'skipped', reason = ?
+    WHERE job = ? AND location = ? AND number = ? AND state = 'pending'
+"""
+_SEND_FIRST: Final = """
+    UPDATE rows SET updates = ?, rank = 0, waits_for = NULL WHERE job = ? AND location = ? AND number = ?
+"""
 _ADD_PARKING: Final = """
     INSERT INTO rows
-        (number, line, location, event_id, wanted, state, found, updates, requests, parks, read_at, rank)
-    SELECT ?, line, location, event_id, wanted, 'pending', found, ?, ?, number, read_at, -1 FROM rows
-    WHERE number = ?
+        (job, number, line, location, event_id, wanted, state, found, updates, requests, parks, read_at, rank)
+    SELECT job, -number, line, location, event_id, wanted, 'pending', found, ?, ?, number, read_at, -1 FROM rows
+    WHERE job = ? AND location = ? AND number = ?
 """
-_WAIT_FOR: Final = "UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?) WHERE number = ?"
+_WAIT_FOR: Final = """
+    UPDATE rows SET waits_for = TRIM(COALESCE(waits_for, '') || ' ' || ?)
+    WHERE job = ? AND location = ? AND number = ?
+"""
 
 
 class BusyTime(Struct, frozen=True):
@@ -159,15 +183,17 @@ class _Position(Struct, frozen=True, array_like=True):
 
 def list_locations(journal: Journal) -> list[str]:
     """Locations with rows to read, or whose order is not decided."""
-    return [one.text for one in journal.read(Text, _LOCATIONS)]
+    job = journal.hold.job
+    return [one.text for one in journal.read(Text, _LOCATIONS, (job, job))]
 
 
-def list_unread(location: str, selection: Selection, most: int, journal: Journal) -> list[Unread]:
-    """The next rows of a location whose appointments are to be read."""
-    return list(journal.read(Unread, _UNREAD.format(selected=SELECTED[selection]), (location, most)))
+def list_unread(selection: Selection, most: int, journal: Journal) -> list[Unread]:
+    """The next rows of the location whose appointments are to be read."""
+    query = _UNREAD.format(selected=SELECTED[selection])
+    return list(journal.read(Unread, query, (*_name_location(journal), most)))
 
 
-def match_unread(location: str, selection: Selection, event_ids: list[str], journal: Journal) -> list[Unread]:
+def match_unread(selection: Selection, event_ids: list[str], journal: Journal) -> list[Unread]:
     """The rows to read that are about some events."""
     rows: list[Unread] = []
     for first in range(0, len(event_ids), _MOST_IN_QUERY):
@@ -175,13 +201,13 @@ def match_unread(location: str, selection: Selection, event_ids: list[str], jour
         marks = ",".join("?" * len(some))
         for has_id in _HAS_ID:
             query = _UNREAD_BY_ID.format(has_id=has_id.format(marks=marks), selected=SELECTED[selection])
-            rows += journal.read(Unread, query, (location, *some))
+            rows += journal.read(Unread, query, (*_name_location(journal), *some))
     return rows
 
 
 def read_row(number: int, journal: Journal) -> PreparedRow:
-    """A row by its number."""
-    found = journal.read_one(PreparedRow, _ROW, (number,))
+    """A row of the location by its number."""
+    found = journal.read_one(PreparedRow, _ROW, _name_row(number, journal))
     if found is None:
         raise JournalError(f"The journal is damaged: it has no row {number}.")
     return found
@@ -189,95 +215,114 @@ def read_row(number: int, journal: Journal) -> PreparedRow:
 
 def forget_readings(journal: Journal) -> None:
     """Have all pending rows read again."""
-    journal.write(_FORGET)
+    journal.write(_FORGET, (journal.hold.job,))
 
 
-def forget_next(location: str, after: Position, most: int, journal: Journal) -> Position:
-    """Have the next rows of a location read again; returns the position of the last one."""
-    positions = list(journal.read(_Position, _NEXT, (location, *after, most)))
+def forget_next(after: Position, most: int, journal: Journal) -> Position:
+    """Have the next rows of the location read again; returns the position of the last one."""
+    positions = list(journal.read(_Position, _NEXT, (*_name_location(journal), *after, most)))
     with journal.commit():
-        journal.write_all(_FORGET_ONE, [(one.number,) for one in positions])
+        journal.write_all(_FORGET_ONE, [_name_row(one.number, journal) for one in positions])
     return (positions[-1].rank, positions[-1].number) if positions else after
+
+
+def begin(now: float, journal: Journal) -> None:
+    """The job is about to send its first row; does nothing if it was before."""
+    journal.write(_BEGIN, (now, journal.hold.job))
 
 
 def has_sent(journal: Journal) -> bool:
     """Whether the job has sent anything yet, or was about to."""
-    return journal.read_one(Count, _HAS_SENT) is not None
+    return journal.read_one(Count, _HAS_SENT, (journal.hold.job,)) is not None
 
 
 def write_findings(
     findings: Iterable[tuple[int, CheckResult, Appointment | None, float]], journal: Journal
 ) -> None:
     """Write what rows do: number, finding, appointment, and when it was read. Inside a commit."""
-    journal.write_all(_FIND, [_build_finding(*finding) for finding in findings])
+    journal.write_group(_FIND, [_build_finding(*finding) for finding in findings])
 
 
 def write_faults(faults: Iterable[RowFault], journal: Journal) -> None:
-    """Write why rows are refused. Inside a commit."""
-    journal.write_all(_FAULT, [(fault.line, fault.column, fault.reason, fault.hint) for fault in faults])
+    """Write why rows of the location are refused. Inside a commit."""
+    place = _name_location(journal)
+    journal.write_all(_FAULT, [(*place, fault.line, fault.column, fault.reason, fault.hint) for fault in faults])
 
 
-def write_reading(number: int, read_at: float, journal: Journal) -> None:
-    """The appointment of a row was read again, and nothing about it has changed. Inside a commit."""
-    journal.write(_READ_AGAIN, (read_at, number))
+def write_readings(readings: Sequence[tuple[int, float]], journal: Journal) -> None:
+    """Appointments were read again, and nothing about them has changed: number, and when. Inside a commit."""
+    journal.write_group(_READ_AGAIN, readings)
 
 
 def leave_out(number: int, state: RowState, reason: str, read_at: float, journal: Journal) -> None:
     """A row is not sent any more, so nothing has to move out of its way. Inside a commit."""
-    journal.write(_LEAVE_OUT, (state, reason, read_at, number))
-    journal.write(_LEAVE_OUT_PARKING, (number,))
+    journal.write(_LEAVE_OUT, (state, reason, read_at, *_name_row(number, journal)))
+    journal.write(_LEAVE_OUT_PARKING, _name_row(number, journal))
+    unchanged = int(state == "unchanged")
+    journal.write(_LEFT_OUT, (unchanged, 1 - unchanged, *_name_location(journal)))
 
 
-def list_moves(location: str, journal: Journal) -> Iterator[Move]:
-    """The rows of a location whose order matters."""
-    return journal.read(Move, _MOVES, (location,))
+def list_moves(journal: Journal) -> Iterator[Move]:
+    """The rows of the location whose order matters."""
+    return journal.stream(Move, _MOVES, _name_location(journal))
 
 
-def is_wanted(location: str, owner: str | None, start: int, end: int, journal: Journal) -> bool:
-    """Whether a row wants somebody's time in an interval of epoch seconds."""
-    return journal.read_one(Count, _IS_WANTED, (location, owner, end, start)) is not None
+def is_wanted(owner: str | None, start: int, end: int, journal: Journal) -> bool:
+    """Whether a row of the location wants somebody's time in an interval of epoch seconds."""
+    values = (*_name_location(journal), owner, end, start)
+    return journal.read_one(Count, _IS_WANTED, values) is not None
 
 
-def is_ordered(location: str, journal: Journal) -> bool:
-    """Whether the order of a location's rows is decided."""
-    return journal.read_one(Text, _IS_ORDERED, (location,)) is not None
+def is_ordered(journal: Journal) -> bool:
+    """Whether the order of the location's rows is decided."""
+    return journal.read_one(Text, _IS_ORDERED, _name_location(journal)) is not None
 
 
-def write_order(location: str, order: Iterable[tuple[int, int, Iterable[int]]], journal: Journal) -> None:
-    """Write the order of a location: number, rank and the rows to wait for, of each row. Inside a commit."""
-    journal.write(_SET_ORDERED, (location,))
-    records: list[Record] = [(rank, " ".join(map(str, blockers)), number) for number, rank, blockers in order]
-    journal.write_all(_ORDER, records)
+def write_order(order: Iterable[tuple[int, int, Iterable[int]]], journal: Journal) -> None:
+    """Write the order of the location: number, rank and the rows to wait for, of each row. Inside a commit."""
+    journal.write(_SET_ORDERED, _name_location(journal))
+    records: list[Record] = [(number, rank, " ".join(map(str, blockers))) for number, rank, blockers in order]
+    journal.write_group(_ORDER, records)
 
 
 def refuse(number: int, fault: RowFault, journal: Journal) -> None:
     """A row is refused. Inside a commit."""
     write_faults([fault], journal)
-    journal.write(_REFUSE, (fault.reason, number))
+    journal.write(_REFUSE, (fault.reason, *_name_row(number, journal)))
 
 
 def skip(numbers: Iterable[int], reason: str, journal: Journal) -> None:
     """Rows are left out if they are pending. Inside a commit."""
-    journal.write_all(_SKIP, [(reason, number) for number in numbers])
+    journal.write_all(_SKIP, [(reason, *_name_row(number, journal)) for number in numbers])
 
 
 def send_first(number: int, updates: Iterable[AppointmentUpdate], journal: Journal) -> None:
     """A row waits for no others, and sends other updates. Inside a commit."""
-    journal.write(_SEND_FIRST, (encode_updates(updates), number))
+    journal.write(_SEND_FIRST, (encode_updates(updates), *_name_row(number, journal)))
 
 
 def add_parking(
     number: int, updates: Sequence[AppointmentUpdate], waiting: Iterable[int], journal: Journal
 ) -> None:
-    """Add a row that moves the appointment of another one out of the way; others wait for it. Inside a commit."""
-    highest = journal.read_one(Count, _HIGHEST)
-    added = highest.number + 1 if highest is not None else 1
-    journal.write(_ADD_PARKING, (added, encode_updates(updates), len(updates), number))
-    journal.write_all(_WAIT_FOR, [(str(added), one) for one in waiting])
+    """Add a row that moves the appointment of another one out of the way; others wait for it. Inside a commit.
+
+    Its number is that of the other, negative: nobody else can have given the same to another.
+    """
+    journal.write(_ADD_PARKING, (encode_updates(updates), len(updates), *_name_row(number, journal)))
+    journal.write_all(_WAIT_FOR, [(str(-number), *_name_row(one, journal)) for one in waiting])
+
+
+def _name_location(journal: Journal) -> tuple[int, str]:
+    return journal.hold.job, journal.hold.location
+
+
+def _name_row(number: int, journal: Journal) -> tuple[int, str, int]:
+    return journal.hold.job, journal.hold.location, number
 
 
 def _build_finding(number: int, finding: CheckResult, found: Appointment | None, read_at: float) -> Record:
     return (
+        number,
         finding.state,
         None if found is None else encode_found(found),
         None if found is None else find_offset(found.start_time),
@@ -288,7 +333,6 @@ def _build_finding(number: int, finding: CheckResult, found: Appointment | None,
         read_at,
         *_flatten(finding.before),
         *_flatten(finding.after),
-        number,
     )
 
 

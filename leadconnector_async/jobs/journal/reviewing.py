@@ -10,48 +10,52 @@ from msgspec import Struct
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome
 from .columns import decode_differences, decode_found, decode_updates, encode_found
+from .facts import Count, Text
 from .preparing import SELECTED, Selection
 from .protocol import Journal
-from .tables import Count, Text
+from .rows import recount_all
 
 Verdict: TypeAlias = Literal["as_planned", "as_before", "unclear", "differs", "gone"]
 """What the calendar shows of a row. `as_before`: as it was before the job; `unclear`: not what was changed."""
 
-_FORGET_VERDICTS: Final = "DELETE FROM verdicts"
-_FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE {selected}"
-_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE {selected}"
-_ROW: Final = "SELECT found, updates, shown FROM rows WHERE number = ?"
+_FORGET_VERDICTS: Final = "DELETE FROM verdicts WHERE job = ?"
+_FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND {selected}"
+_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE job = ? AND {selected}"
+_ROW: Final = "SELECT found, updates, shown FROM rows WHERE job = ? AND location = ? AND number = ?"
 _VERDICT: Final = """
-    INSERT INTO verdicts (number, verdict, reason, seen) VALUES (?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET
+    INSERT INTO verdicts (job, location, number, verdict, reason, seen) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (job, location, number) DO UPDATE SET
         verdict = excluded.verdict, reason = excluded.reason, seen = excluded.seen
 """
-_READ: Final = "UPDATE rows SET read_at = ? WHERE number = ?"
-_COUNT: Final = "SELECT COUNT(*) FROM verdicts"
+_READ: Final = "UPDATE rows SET read_at = ? WHERE job = ? AND location = ? AND number = ?"
+_COUNT: Final = "SELECT COUNT(*) FROM verdicts WHERE job = ?"
 _OUTCOMES: Final = """
-    SELECT line, event_id, location, verdicts.reason FROM rows JOIN verdicts USING (number)
-    WHERE verdict IN ({marks}) ORDER BY number
+    SELECT line, event_id, location, verdicts.reason FROM rows JOIN verdicts USING (job, location, number)
+    WHERE job = ? AND verdict IN ({marks}) ORDER BY number
 """
 _WAY_BACK: Final = """
     SELECT line, COALESCE(new_id, event_id), location, found, differences, seen
-    FROM rows JOIN verdicts USING (number)
-    WHERE verdict = 'as_planned' ORDER BY number
+    FROM rows JOIN verdicts USING (job, location, number)
+    WHERE job = ? AND verdict = 'as_planned' ORDER BY number
 """
 _APPLIED_AFTER_ALL: Final = """
     UPDATE rows SET state = 'applied', reason = ''
-    WHERE state = 'unknown' AND number IN (SELECT number FROM verdicts WHERE verdict = 'as_planned')
+    WHERE job = ? AND state = 'unknown'
+        AND number IN (SELECT number FROM verdicts WHERE job = ? AND verdict = 'as_planned')
 """
 _SEND_AGAIN: Final = """
     UPDATE rows SET state = 'pending', reason = '', repeated = 1
-    WHERE state = 'unknown' AND number IN (SELECT number FROM verdicts WHERE verdict = 'as_before')
+    WHERE job = ? AND state = 'unknown'
+        AND number IN (SELECT number FROM verdicts WHERE job = ? AND verdict = 'as_before')
 """
 _SEND_UNBLOCKED: Final = """
-    UPDATE rows SET state = 'pending', reason = '' WHERE state = 'skipped' AND number IN (
-        SELECT parks FROM rows JOIN verdicts USING (number)
-        WHERE parks IS NOT NULL AND state IN ('applied', 'pending')
+    UPDATE rows SET state = 'pending', reason = '' WHERE job = ? AND state = 'skipped' AND number IN (
+        SELECT parks FROM rows JOIN verdicts USING (job, location, number)
+        WHERE job = ? AND parks IS NOT NULL AND state IN ('applied', 'pending')
     )
 """
-_HAS_PENDING: Final = "SELECT number FROM rows WHERE state = 'pending' LIMIT 1"
-_HAS_UNKNOWN: Final = "SELECT number FROM rows WHERE state = 'unknown' LIMIT 1"
+_HAS_PENDING: Final = "SELECT number FROM rows WHERE job = ? AND state = 'pending' LIMIT 1"
+_HAS_UNKNOWN: Final = "SELECT number FROM rows WHERE job = ? AND state = 'unknown' LIMIT 1"
 
 
 class SentRow(Struct, frozen=True, array_like=True):
@@ -112,28 +116,32 @@ class _OutcomeColumns(Struct, frozen=True, array_like=True):
 
 def begin_review(selection: Selection, journal: Journal) -> list[str]:
     """Discard all verdicts, and have the selected rows read again; returns their locations."""
+    values = (journal.hold.job,)
     with journal.commit():
-        journal.write(_FORGET_VERDICTS)
-        journal.write(_FORGET_READINGS.format(selected=SELECTED[selection]))
-    return [one.text for one in journal.read(Text, _LOCATIONS.format(selected=SELECTED[selection]))]
+        journal.write(_FORGET_VERDICTS, values)
+        journal.write(_FORGET_READINGS.format(selected=SELECTED[selection]), values)
+    return [one.text for one in journal.read(Text, _LOCATIONS.format(selected=SELECTED[selection]), values)]
 
 
 def read_sent(number: int, journal: Journal) -> SentRow:
-    """A row that was sent."""
-    return journal.read_one(SentRow, _ROW, (number,)) or SentRow(None, None, None)
+    """A row of the location that was sent."""
+    return journal.read_one(SentRow, _ROW, (journal.hold.job, journal.hold.location, number)) or SentRow(
+        None, None, None
+    )
 
 
 def write_verdict(
     number: int, verdict: Verdict, reason: str, seen: Appointment | None, read_at: float, journal: Journal
 ) -> None:
-    """Write what the calendar shows of a row. Inside a commit."""
-    journal.write(_VERDICT, (number, verdict, reason, None if seen is None else encode_found(seen)))
-    journal.write(_READ, (read_at, number))
+    """Write what the calendar shows of a row of the location. Inside a commit."""
+    row = (journal.hold.job, journal.hold.location, number)
+    journal.write(_VERDICT, (*row, verdict, reason, None if seen is None else encode_found(seen)))
+    journal.write(_READ, (read_at, *row))
 
 
 def count_reviewed(journal: Journal) -> int:
     """How many rows have a verdict."""
-    found = journal.read_one(Count, _COUNT)
+    found = journal.read_one(Count, _COUNT, (journal.hold.job,))
     return 0 if found is None else found.number
 
 
@@ -149,24 +157,26 @@ def list_reviewed(verdicts: Iterable[Verdict], journal: Journal) -> list[RowOutc
             state="skipped",
             reason=row.reason,
         )
-        for row in journal.read(_OutcomeColumns, query, wanted)
+        for row in journal.read(_OutcomeColumns, query, (journal.hold.job, *wanted))
     ]
 
 
 def list_ways_back(journal: Journal) -> Iterator[WayBack]:
     """The rows that can be undone, by line."""
-    return journal.read(WayBack, _WAY_BACK)
+    return journal.stream(WayBack, _WAY_BACK, (journal.hold.job,))
 
 
 def has_unknown(journal: Journal) -> bool:
     """Whether the outcome of any row is unknown."""
-    return journal.read_one(Count, _HAS_UNKNOWN) is not None
+    return journal.read_one(Count, _HAS_UNKNOWN, (journal.hold.job,)) is not None
 
 
 def resolve_unknown(journal: Journal) -> bool:
     """Change the state of unknown rows by their verdicts; returns whether any row is pending."""
+    values = (journal.hold.job, journal.hold.job)
     with journal.commit():
-        journal.write(_APPLIED_AFTER_ALL)
-        journal.write(_SEND_AGAIN)
-        journal.write(_SEND_UNBLOCKED)
-    return journal.read_one(Count, _HAS_PENDING) is not None
+        journal.write(_APPLIED_AFTER_ALL, values)
+        journal.write(_SEND_AGAIN, values)
+        journal.write(_SEND_UNBLOCKED, values)
+        recount_all(journal)
+    return journal.read_one(Count, _HAS_PENDING, values[:1]) is not None

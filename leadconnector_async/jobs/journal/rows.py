@@ -10,56 +10,72 @@ from msgspec import Struct
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome, RowState
 from .columns import decode_found, decode_updates, encode_found
-from .protocol import Journal, Record
-from .tables import SENT, TO_RETRY, TO_SEND
-from .writer import Entry
+from .groups import RESULTS, Entry, Group, Record
+from .protocol import Journal
+from .tables import COUNTED, SENT, TO_RETRY, TO_SEND, render_states
 
 _OPEN: Final = f"""
     SELECT number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
         CASE WHEN start_before IS NULL OR start_after <> start_before THEN start_after END
     FROM rows
-    WHERE location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
+    WHERE job = ? AND location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
-_INTEND: Final = """
-    INSERT INTO rows (number, sent_at, repeated, line, location, event_id, wanted) VALUES {values}
-    ON CONFLICT (number) DO UPDATE SET
-        state = 'sent', sent_at = excluded.sent_at, repeated = rows.repeated | excluded.repeated
-"""
-"""Never inserts: the rows exist. It is the one statement that changes many rows, each with its own values."""
-_INTENDED: Final = "(?, ?, ?, 0, '', '', '')"
-_FINISH: Final = """
-    INSERT INTO rows (number, state, done_at, seconds, attempts, repeated, reason, trace_id, shown, new_id,
-        line, location, event_id, wanted) VALUES {values}
-    ON CONFLICT (number) DO UPDATE SET
-        state = excluded.state, done_at = excluded.done_at, seconds = excluded.seconds,
-        attempts = rows.attempts + excluded.attempts, repeated = rows.repeated | excluded.repeated,
-        reason = excluded.reason, trace_id = NULLIF(excluded.trace_id, ''), shown = excluded.shown,
-        new_id = NULLIF(excluded.new_id, '')
-"""
+_INTEND: Final = Group(
+    ("number", "sent_at", "repeated"),
+    "state = 'sent', sent_at = new.sent_at, repeated = rows.repeated | new.repeated",
+)
+_FINISH: Final = Group(
+    ("number", "state", "done_at", "seconds", "attempts", "repeated", "reason", "trace_id", "shown", "new_id"),
+    "state = new.state, done_at = new.done_at, seconds = new.seconds, attempts = rows.attempts + new.attempts,"
+    " repeated = rows.repeated | new.repeated, reason = new.reason, trace_id = NULLIF(new.trace_id, ''),"
+    " shown = new.shown, new_id = NULLIF(new.new_id, '')",
+)
 """Strings are bound as they are; for `None` and bytes, Python's module looks for an adapter first, each time."""
-_FINISHED: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', '')"
-_GIVE_BACK: Final = "UPDATE rows SET state = 'pending' WHERE number = ? AND state = 'sent'"
-_PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ?"
-_POSTPONE: Final = "UPDATE rows SET state = 'pending', rank = ?, reason = ? WHERE number = ?"
-_TAKE_BACK: Final = "UPDATE rows SET state = 'skipped', reason = ? WHERE parks = ? AND state = 'applied'"
-_MOMENT: Final = "INSERT INTO moments (at, location, kind, seconds) VALUES (?, ?, ?, ?)"
-_PARKING: Final = f"SELECT updates FROM rows WHERE parks = ? AND state IN {SENT}"
+_GIVE_BACK: Final = (
+    "UPDATE rows SET state = 'pending' WHERE number = ? AND state = 'sent' AND job = ? AND location = ?"
+)
+_PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ? AND job = ? AND location = ?"
+_POSTPONE: Final = (
+    "UPDATE rows SET state = 'pending', rank = ?, reason = ? WHERE number = ? AND job = ? AND location = ?"
+)
+_TAKE_BACK: Final = """
+    UPDATE rows SET state = 'skipped', reason = ?
+    WHERE parks = ? AND state = 'applied' AND job = ? AND location = ?
+"""
+_MOMENT: Final = "INSERT INTO moments (at, kind, seconds, job, location) VALUES (?, ?, ?, ?, ?)"
+_PARKING: Final = f"""
+    SELECT updates FROM rows
+    WHERE job = ? AND location = ? AND parks = ? AND state IN {SENT}
+"""
 _OUTCOME: Final = """
-    SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows WHERE number = ?
+    SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows
+    WHERE job = ? AND location = ? AND number = ?
 """
 _COUNT_OPEN: Final = f"""
     SELECT location, SUM(CASE WHEN parks IS NULL THEN 1 ELSE 0 END) FROM rows
-    WHERE state IN {TO_SEND} AND location IN (SELECT location FROM ordered) GROUP BY location
+    WHERE job = ? AND state IN {TO_SEND}
+        AND location IN (SELECT location FROM locations WHERE job = ? AND prepared = 1) GROUP BY location
 """
 _RETRY_PARKING: Final = f"""
-    UPDATE rows SET state = 'pending' WHERE state IN {TO_RETRY} AND parks IN (
-        SELECT number FROM rows WHERE state IN {TO_RETRY} AND parks IS NULL
+    UPDATE rows SET state = 'pending' WHERE job = ? AND parks IS NOT NULL AND state IN {TO_RETRY} AND parks IN (
+        SELECT number FROM rows WHERE job = ? AND state IN {TO_RETRY} AND parks IS NULL
     )
 """
 _RETRY: Final = f"""
     UPDATE rows SET state = 'pending', rank = CASE WHEN rank < 1000000 THEN rank ELSE 999999 END,
         reason = '', read_at = NULL
-    WHERE state IN {TO_RETRY} AND updates IS NOT NULL AND parks IS NULL
+    WHERE job = ? AND state IN {TO_RETRY} AND updates IS NOT NULL AND parks IS NULL
+"""
+_STATES: Final = {
+    result: render_states(state for state, column in COUNTED.items() if column == result) for result in RESULTS
+}
+_COUNTS: Final = ", ".join(f"COUNT(CASE WHEN state IN {_STATES[result]} THEN 1 END)" for result in RESULTS)
+_RECOUNT: Final = f"""
+    UPDATE locations SET ({", ".join(RESULTS)}) = (
+        SELECT {_COUNTS}
+        FROM rows WHERE rows.job = locations.job AND rows.location = locations.location AND rows.parks IS NULL
+    )
+    WHERE job = ?
 """
 
 Position: TypeAlias = tuple[int, int]
@@ -136,46 +152,63 @@ class _LocationCount(Struct, frozen=True, array_like=True):
     count: int
 
 
-def fetch_open(location: str, after: Position, most: int, journal: Journal) -> list[OpenRow]:
-    """The next open rows of a location, in order."""
-    return [_build_open(location, row) for row in journal.read(_OpenColumns, _OPEN, (location, *after, most))]
+def fetch_open(after: Position, most: int, journal: Journal) -> list[OpenRow]:
+    """The next open rows of the location, in order."""
+    job, location = journal.hold.job, journal.hold.location
+    rows = journal.read(_OpenColumns, _OPEN, (job, location, *after, most))
+    return [_build_open(location, row) for row in rows]
 
 
 def count_open(journal: Journal) -> dict[str, int]:
     """Open rows by location; of the locations whose order is decided."""
-    return {one.location: one.count for one in journal.read(_LocationCount, _COUNT_OPEN)}
+    rows = journal.read(_LocationCount, _COUNT_OPEN, (journal.hold.job, journal.hold.job))
+    return {one.location: one.count for one in rows}
 
 
 def find_standings(numbers: Iterable[int], journal: Journal) -> list[Standing]:
-    """The states and positions of some rows."""
+    """The states and positions of some rows of the location."""
     wanted = tuple(numbers)
     marks = ",".join("?" * len(wanted))
-    query = f"SELECT number, line, rank, state FROM rows WHERE number IN ({marks})"
-    return list(journal.read(Standing, query, wanted))
+    query = f"SELECT number, line, rank, state FROM rows WHERE job = ? AND location = ? AND number IN ({marks})"
+    return list(journal.read(Standing, query, (journal.hold.job, journal.hold.location, *wanted)))
 
 
 def find_parking(number: int, journal: Journal) -> tuple[AppointmentUpdate, ...]:
     """What has moved the appointment of a row out of the way, or may have; empty if nothing has."""
-    found = journal.read_one(_Updates, _PARKING, (number,))
+    found = journal.read_one(_Updates, _PARKING, (journal.hold.job, journal.hold.location, number))
     return () if found is None else decode_updates(found.updates)
 
 
 def find_outcomes(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
-    """The outcomes of some rows."""
-    found = (journal.read_one(_OutcomeColumns, _OUTCOME, (number,)) for number in numbers)
+    """The outcomes of some rows of the location."""
+    job, location = journal.hold.job, journal.hold.location
+    found = (journal.read_one(_OutcomeColumns, _OUTCOME, (job, location, number)) for number in numbers)
     return [_build_outcome(row) for row in found if row is not None]
 
 
 def retry_failed(journal: Journal) -> int:
     """Re-queue the rows that failed or were skipped; returns how many."""
+    job = journal.hold.job
     with journal.commit():
-        journal.write(_RETRY_PARKING)
-        return journal.write(_RETRY)
+        journal.write(_RETRY_PARKING, (job, job))
+        count = journal.write(_RETRY, (job,))
+        recount_all(journal)
+    return count
+
+
+def recount(journal: Journal) -> None:
+    """Count anew how many rows of the location have which result. Inside a commit."""
+    journal.write(f"{_RECOUNT} AND location = ?", (journal.hold.job, journal.hold.location))
+
+
+def recount_all(journal: Journal) -> None:
+    """The same for all locations of the job. Inside a commit."""
+    journal.write(_RECOUNT, (journal.hold.job,))
 
 
 def intend(number: int, now: float, *, repeated: bool = False) -> Entry:
     """The request of a row is about to be sent."""
-    return Entry(_INTEND, (number, now, int(repeated)), _INTENDED)
+    return Entry(_INTEND, (number, now, int(repeated)))
 
 
 def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: Appointment | None) -> Entry:
@@ -192,7 +225,7 @@ def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: 
         None if shown is None else encode_found(shown),
         outcome.new_event_id or "",
     )
-    return Entry(_FINISH, record, _FINISHED)
+    return Entry(_FINISH, record, outcome.state if number > 0 else None)
 
 
 def give_back(number: int) -> Entry:
@@ -215,9 +248,9 @@ def take_back(number: int, reason: str) -> Entry:
     return Entry(_TAKE_BACK, (reason, number))
 
 
-def record_moment(at: float, location: str, kind: str, seconds: float) -> Entry:
-    """A location was paused, or resumed."""
-    return Entry(_MOMENT, (at, location, kind, seconds))
+def record_moment(at: float, kind: str, seconds: float) -> Entry:
+    """The location was paused, or resumed."""
+    return Entry(_MOMENT, (at, kind, seconds))
 
 
 def _build_open(location: str, row: _OpenColumns) -> OpenRow:

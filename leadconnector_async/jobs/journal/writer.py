@@ -1,7 +1,7 @@
 """Group commit: one thread writes the journal, and each commit takes all entries that have accumulated.
 
 An entry is reported as written only when it is on disk. After one failure nothing more is written, and every
-waiting or later caller gets the error.
+waiting or later caller gets the error; but if somebody else has taken a location, only its own entries fail.
 """
 
 from __future__ import annotations
@@ -9,23 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import lru_cache, partial
-from itertools import chain, groupby
-from operator import attrgetter
-from typing import Final, TypeVar
-
-from msgspec import Struct
+from copy import copy
+from functools import partial
+from typing import Final, Self, TypeVar
 
 from ...exceptions import ConfigurationError, JournalError
-from .protocol import Journal, Record
+from .groups import Entry, Hold
+from .protocol import FenceLostError, Journal
 
 T = TypeVar("T")
 Then = Callable[[JournalError | None], object]
 """Called once: with `None` when the entry is on disk, otherwise with the error. Must not raise."""
-
-_MOST_TOGETHER: Final = 64
-"""Records in one statement: SQLite accepts at least 999 values."""
-_get_statement: Final = attrgetter("statement", "values")
 
 
 def make_thread() -> Executor:
@@ -33,35 +27,43 @@ def make_thread() -> Executor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
 
 
-class Entry(Struct, frozen=True, gc=False):
-    """A statement and its values."""
+class _Queue:
+    """What the views of a writer share."""
 
-    statement: str
-    record: Record
-    values: str = ""
-    """Replaces `{values}` in the statement, once per record, so that many records take one statement.
-
-    SQLite releases the GIL at every statement, and has to wait until it gets it back.
-    """
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.waiting: list[Then | None] = []
+        """Of each entry, who waits for it."""
+        self.writing: asyncio.Task[None] | None = None
+        self.failure: JournalError | None = None
+        self.is_closed = False
 
 
 class JournalWriter:
     """Writes and reads a journal outside the event loop. `thread` must run one job at a time."""
 
     def __init__(self, journal: Journal, thread: Executor) -> None:
-        self._journal: Final = journal
-        self._thread = thread
-        self._entries: list[Entry] = []
-        self._waiting: list[Then] = []
-        self._writing: asyncio.Task[None] | None = None
-        self._loop = asyncio.get_running_loop()
-        self._failure: JournalError | None = None
-        self._is_closed = False
+        self._journal = journal
+        self._hold = journal.hold
+        self._thread: Final = thread
+        self._queue: Final = _Queue()
+        self._loop: Final = asyncio.get_running_loop()
+
+    @property
+    def hold(self) -> Hold:
+        """What is worked on."""
+        return self._hold
+
+    def at(self, hold: Hold) -> Self:
+        """The same writer, to work on something else: commits, failures and `close` are those of all."""
+        view = copy(self)
+        view._journal, view._hold = self._journal.at(hold), hold
+        return view
 
     @property
     def failure(self) -> JournalError | None:
         """The error that stopped the journal; `None` if there was none."""
-        return self._failure
+        return self._queue.failure
 
     async def run(self, work: Callable[[Journal], T]) -> T:
         """Run a function on the journal, in its thread."""
@@ -75,14 +77,15 @@ class JournalWriter:
 
     def add(self, entry: Entry, then: Then | None = None) -> None:
         """Write it with the next commit, without waiting."""
-        if self._failure is not None or self._is_closed:
+        queue = self._queue
+        if queue.failure is not None or queue.is_closed:
             self._check()
-        self._entries.append(entry)
-        if then is not None:
-            self._waiting.append(then)
-        if self._writing is None:
-            self._writing = self._loop.create_task(self._write_groups())
-            self._writing.add_done_callback(self._on_end)
+        entry.hold = self._hold
+        queue.entries.append(entry)
+        queue.waiting.append(then)
+        if queue.writing is None:
+            queue.writing = self._loop.create_task(self._write_groups())
+            queue.writing.add_done_callback(self._on_end)
 
     async def write(self, entry: Entry) -> None:
         """Write an entry; it is on disk when this returns."""
@@ -92,28 +95,29 @@ class JournalWriter:
 
     async def flush(self) -> None:
         """Wait until all entries are on disk."""
-        while self._writing is not None:
-            await asyncio.wait([self._writing])
+        while self._queue.writing is not None:
+            await asyncio.wait([self._queue.writing])
         self._check()
 
     async def close(self) -> None:
         """Write the remaining entries, and close the file."""
         try:
-            if self._failure is None:
+            if self._queue.failure is None:
                 await self.flush()
         finally:
-            self._is_closed = True
+            self._queue.is_closed = True
             await self._loop.run_in_executor(self._thread, self._journal.close)
             self._thread.shutdown(wait=False)
 
     async def _write_groups(self) -> None:
         """Commit all entries; those that arrive during a commit form the next one."""
+        queue = self._queue
         try:
-            while self._entries:
-                entries, waiting = self._entries, self._waiting
-                self._entries, self._waiting = [], []
+            while queue.entries:
+                entries, waiting = queue.entries, queue.waiting
+                queue.entries, queue.waiting = [], []
                 try:
-                    await self._loop.run_in_executor(self._thread, _commit, self._journal, entries)
+                    lost = await self._loop.run_in_executor(self._thread, _commit, self._journal, entries)
                 except Exception as error:
                     self._fail(error, waiting)
                     return
@@ -122,29 +126,32 @@ class JournalWriter:
                 ) as error:  # cancelling all tasks cancels this one, and every caller must learn of it
                     self._fail(error, waiting)
                     raise
-                for then in waiting:
-                    then(None)
+                for entry, then in zip(entries, waiting, strict=True):
+                    if then is not None:
+                        then(lost.get(entry.hold) if lost else None)
         finally:
-            self._writing = None
+            queue.writing = None
 
     def _on_end(self, writing: asyncio.Task[None]) -> None:
-        if self._writing is writing:  # it was cancelled before it began
-            self._writing = None
+        if self._queue.writing is writing:  # it was cancelled before it began
+            self._queue.writing = None
             self._fail(asyncio.CancelledError(), [])
 
-    def _fail(self, error: BaseException, waiting: list[Then]) -> None:
+    def _fail(self, error: BaseException, waiting: list[Then | None]) -> None:
+        queue = self._queue
         text = f"The journal could not be written ({type(error).__name__}: {error})."
-        self._failure = failure = error if isinstance(error, JournalError) else JournalError(text)
-        later, self._waiting = self._waiting, []
-        self._entries = []
+        queue.failure = failure = error if isinstance(error, JournalError) else JournalError(text)
+        later, queue.waiting = queue.waiting, []
+        queue.entries = []
         for then in (*waiting, *later):
-            then(JournalError(*failure.args))
+            if then is not None:
+                then(JournalError(*failure.args))
 
     def _check(self) -> None:
-        if self._is_closed:
+        if self._queue.is_closed:
             raise ConfigurationError("The job is closed: open it again with BulkJob.open.")
-        if self._failure is not None:
-            raise JournalError(*self._failure.args)
+        if self._queue.failure is not None:
+            raise JournalError(*self._queue.failure.args)
 
 
 def _resolve(written: asyncio.Future[None], failure: JournalError | None) -> None:
@@ -156,26 +163,16 @@ def _resolve(written: asyncio.Future[None], failure: JournalError | None) -> Non
         written.set_exception(failure)
 
 
-def _commit(journal: Journal, entries: list[Entry]) -> None:
-    with journal.commit():
-        for (statement, values), group in groupby(entries, _get_statement):
-            records = [entry.record for entry in group]
-            if values:
-                _write_together(journal, statement, values, records)
-            else:
-                journal.write_all(statement, records)
-
-
-def _write_together(journal: Journal, statement: str, values: str, records: list[Record]) -> None:
-    """Write in powers of two: few distinct statements, so that prepared ones are reused."""
-    first = 0
-    while first < len(records):
-        size = min(_MOST_TOGETHER, 1 << (len(records) - first).bit_length() - 1)
-        together = records[first : first + size]
-        journal.write(_repeat_values(statement, values, size), chain.from_iterable(together))
-        first += size
-
-
-@lru_cache(maxsize=64)
-def _repeat_values(statement: str, values: str, size: int) -> str:
-    return statement.format(values=", ".join([values] * size))
+def _commit(journal: Journal, entries: list[Entry]) -> dict[Hold, FenceLostError]:
+    """Returns what somebody else has taken since: entries of that were not written, all others were."""
+    try:
+        journal.commit_entries(entries)
+    except FenceLostError as error:
+        holds = {entry.hold for entry in entries}
+        if len(holds) == 1:
+            return dict.fromkeys(holds, error)
+        lost: dict[Hold, FenceLostError] = {}
+        for hold in holds:
+            lost |= _commit(journal, [entry for entry in entries if entry.hold == hold])
+        return lost
+    return {}

@@ -21,6 +21,7 @@ from ...reschedule.plan import plan_change
 from ..journal import preparing
 from ..journal.preparing import PreparedRow
 from ..journal.protocol import Journal
+from ..journal.rows import recount
 from ..states import OnConflict, describe_stop
 from .check import build_busy_time
 from .ordering import Cycle, Order, order_moves
@@ -43,8 +44,11 @@ class Parking(Struct, frozen=True):
 async def resolve_conflicts(
     client: LeadConnector, location: str, on_conflict: OnConflict, run: Run[object]
 ) -> None:
-    """Save the order of the rows, and which of them are refused: everything in one transaction."""
-    order = await _call(run, partial(_order_rows, location, on_conflict))
+    """Save the order of the rows, and which of them are refused: everything in one transaction.
+
+    `run` works on the location.
+    """
+    order = await _call(run, partial(_order_rows, on_conflict))
     if order is None:
         return
     parkings: dict[int, Parking] = {}
@@ -52,7 +56,7 @@ async def resolve_conflicts(
         parking = await _find_parking(client, location, cycle, run, list(parkings.values()))
         if parking is not None:
             parkings[cycle.first] = parking
-    await _call(run, partial(_save, location, order, on_conflict, parkings))
+    await _call(run, partial(_save, order, on_conflict, parkings))
 
 
 async def _call(run: Run[object], work: Callable[[Journal], T]) -> T:
@@ -61,12 +65,12 @@ async def _call(run: Run[object], work: Callable[[Journal], T]) -> T:
     return results[0]
 
 
-def _order_rows(location: str, on_conflict: OnConflict, journal: Journal) -> Order | None:
+def _order_rows(on_conflict: OnConflict, journal: Journal) -> Order | None:
     """Returns the order only if it cannot be saved before free slots are found: it may be large."""
-    order = order_moves(preparing.list_moves(location, journal))
+    order = order_moves(preparing.list_moves(journal))
     if order.cycles and on_conflict == "park":
         return order
-    _save(location, order, on_conflict, {}, journal)
+    _save(order, on_conflict, {}, journal)
     return None
 
 
@@ -111,7 +115,7 @@ async def _find_parking(
     for start in _list_long_enough(slots, length):
         begin_end = int(start.timestamp()), int((start + length).timestamp())
         is_taken = any(parking.start < start + length and start < parking.end for parking in taken)
-        if not is_taken and not await _call(run, partial(preparing.is_wanted, location, busy.owner, *begin_end)):
+        if not is_taken and not await _call(run, partial(preparing.is_wanted, busy.owner, *begin_end)):
             return Parking(cycle, event, start, start + length)
     return None
 
@@ -124,14 +128,12 @@ def _list_long_enough(slots: list[datetime], length: timedelta) -> Iterator[date
             yield start
 
 
-def _save(
-    location: str, order: Order, on_conflict: OnConflict, parkings: dict[int, Parking], journal: Journal
-) -> None:
+def _save(order: Order, on_conflict: OnConflict, parkings: dict[int, Parking], journal: Journal) -> None:
     with journal.commit():
         order_of_rows = [
             (number, order.ranks.get(number, 1), blockers) for number, blockers in order.waits_for.items()
         ]
-        preparing.write_order(location, order_of_rows, journal)
+        preparing.write_order(order_of_rows, journal)
         unmoved = _refuse_clashes(order, journal)
         for cycle in order.cycles:
             parking = parkings.get(cycle.first)
@@ -142,6 +144,7 @@ def _save(
             else:
                 _skip(cycle, journal)
                 unmoved.update(cycle.numbers)
+        recount(journal)
 
 
 def _force(cycle: Cycle, journal: Journal) -> None:

@@ -68,13 +68,13 @@ class Preparation:
         that were just read.
         """
         await self._read()
-        if not await self._journal.run(partial(preparing.is_ordered, self._location)):
+        if not await self._journal.run(preparing.is_ordered):
             await resolve_conflicts(self._client, self._location, self._options.on_conflict, self._journal.run)
 
     async def refresh(self, after: Position, most: int) -> tuple[Position, list[RowOutcome]]:
         """Read the next rows again; returns the last of them, and those that will not be changed."""
         self._has_sent = True  # or is about to
-        end = await self._journal.run(partial(preparing.forget_next, self._location, after, most))
+        end = await self._journal.run(partial(preparing.forget_next, after, most))
         await self._read()
         return end, await self.list_changed()
 
@@ -132,10 +132,11 @@ def _save_again(
 ) -> list[int]:
     """Leave out rows whose appointment has been changed since it was first read; returns those."""
     dropped: list[int] = []
+    kept: list[tuple[int, float]] = []
     for reading, row in readings:
         result = _check_again(reading, row, rules, journal)
         if result is None:
-            preparing.write_reading(reading.number, reading.read_at, journal)
+            kept.append((reading.number, reading.read_at))
             continue
         if result.state == "refused" and has_sent(journal):
             result = structs.replace(result, state="skipped")
@@ -143,6 +144,7 @@ def _save_again(
             preparing.write_faults([_build_fault(row, result)], journal)
         preparing.leave_out(reading.number, result.state, result.reason, reading.read_at, journal)
         dropped.append(reading.number)
+    preparing.write_readings(kept, journal)
     return dropped
 
 

@@ -222,6 +222,7 @@ class CalendarReader:
         save: Save,
         clock: ReadingClock,
     ) -> None:
+        """`run` works on the location."""
         self._client = client
         self._location = location
         self._selection: Selection = selection
@@ -234,7 +235,7 @@ class CalendarReader:
 
     async def read_all(self, find_known: Callable[[Unread], KnownTime | None]) -> None:
         """Read every row. `find_known` tells where a row's appointment was when it was last seen."""
-        while rows := await self._run(partial(list_unread, self._location, self._selection, _FETCHED)):
+        while rows := await self._run(partial(list_unread, self._selection, _FETCHED)):
             step = next_step(self._state, Fetched(rows, {row.event_id: find_known(row) for row in rows}))
             while step is not None:
                 event = await (self._read(step) if isinstance(step, ReadRows) else self._list(step))
@@ -267,7 +268,7 @@ class CalendarReader:
                 raise
             return RangeListed(step.calendar_id, step.span, None)
         shown = {event.id: event for event in events if event.id is not None}
-        rows = await self._run(partial(match_unread, self._location, self._selection, list(shown)))
+        rows = await self._run(partial(match_unread, self._selection, list(shown)))
         await self._save([EventReading(row.number, row.event_id, shown[row.event_id], "", read_at) for row in rows])
         return RangeListed(step.calendar_id, step.span, {row.event_id for row in rows})
 

@@ -10,9 +10,9 @@ import msgspec
 
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JournalError
+from ..journal.facts import get_fact
 from ..journal.folder import OUTCOMES, REPORT, SUMMARY
 from ..journal.protocol import Journal
-from ..journal.tables import get_fact
 from ..states import JobSummary
 from .html_report import write_report
 from .outcomes import write_outcomes

@@ -15,8 +15,8 @@ from typing import Final
 from ..._api.fields import PERSONAL
 from ..._files import replace_file
 from ..journal.counts import Listing, list_rows, read_totals
+from ..journal.facts import get_fact
 from ..journal.protocol import Journal
-from ..journal.tables import get_fact
 from ..plan.rows import defuse
 from ..states import NOT_CHANGED, ROW_STATES, JobSummary, RowResult, count_rows, list_states
 from .charts import CHART_STYLE, draw_charts, escape_html, render_seconds

@@ -40,9 +40,9 @@ import msgspec
 from ..._files import remove_file, replace_file
 from ..._validation.text import shorten
 from ..journal.counts import ListedRow, Listing, count_by_location, list_rows, read_totals
+from ..journal.facts import get_fact
 from ..journal.folder import SUMMARY
 from ..journal.protocol import Journal
-from ..journal.tables import get_fact
 from ..plan.files import write_csv
 from ..plan.render import COLUMNS, render_wanted
 from ..states import JobSummary, RowState

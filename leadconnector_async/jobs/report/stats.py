@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from math import isqrt
+from math import ceil, isqrt
 from typing import Final, get_args
 
 from msgspec import Struct
@@ -89,7 +89,7 @@ def count_throughput(journal: Journal) -> Throughput | None:
     first, last = span.first, span.last
     if first is None or last is None or last - first < 1:
         return None
-    width = max(0.05, (last - first) / _MOST_SLOTS)
+    width = max(50, ceil((last - first) * 1000 / _MOST_SLOTS)) / 1000
     slots = [(one.slot * width, one.count) for one in counts.count_finished(first, width, journal)]
     clock = _Clock(slots, width)
     most = min(_MOST_STEPS, max(8, sum(count for _, count in slots) // _ROWS_A_STEP))
@@ -104,7 +104,7 @@ def count_throughput(journal: Journal) -> Throughput | None:
 
 def count_latencies(journal: Journal) -> Latencies | None:
     """`None` if no request got a response."""
-    found = [((one.slot + 0.5) / 10000, one.count) for one in counts.count_latencies(journal)]
+    found = [(max(one.slot, 0.5) / 10000, one.count) for one in counts.count_latencies(journal)]
     if not found:
         return None
     lowest, slowest = found[0][0] / 1.1, found[-1][0] * 1.1

@@ -106,7 +106,7 @@ class LocationRun:
     async def _start_rows(self, fetched: int) -> None:
         state = self.state
         while state.phase == "starting":
-            fetch = partial(journal_rows.fetch_open, state.location, state.cursor, fetched)
+            fetch = partial(journal_rows.fetch_open, state.cursor, fetched)
             rows = await self._journal.run(fetch)
             if rows:
                 await self._start_batch(rows)

@@ -219,4 +219,4 @@ def _cancel(task: asyncio.Task[object]) -> None:
 
 def _record_moment(journal: JournalWriter, moment: Moment) -> None:
     if journal.failure is None:
-        journal.add(record_moment(moment.at, moment.location, moment.kind, moment.seconds))
+        journal.add(record_moment(moment.at, moment.kind, moment.seconds))

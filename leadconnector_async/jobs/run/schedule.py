@@ -56,7 +56,7 @@ class LocationState(Struct, kw_only=True):
     phase: Literal["starting", "finishing", "closing"] = "starting"
     """`finishing`: the run's limit is reached, no row starts any more. `closing`: unsent rows are withdrawn."""
     stopped: Stopped | None = None
-    cursor: Position = (-1, 0)
+    cursor: Position = (-2, 0)
     """The last row that was taken up."""
     free: int = 0
     """Slots: so many more rows may send requests at the same time."""

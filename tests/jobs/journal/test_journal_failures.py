@@ -14,7 +14,7 @@ import pytest
 
 from leadconnector_async import JournalError, LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
-from leadconnector_async.jobs.journal.database import Connect
+from leadconnector_async.jobs.journal.connection import Connect
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobbing import FAST, WEEK, at, rows, writes

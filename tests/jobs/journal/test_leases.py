@@ -7,29 +7,13 @@ from msgspec import Struct
 
 from leadconnector_async.jobs.journal import leases
 from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.groups import Value
 from leadconnector_async.jobs.journal.leases import Beat, Place, WorkerEntry
-from leadconnector_async.jobs.journal.protocol import Journal, Value
+from leadconnector_async.jobs.journal.protocol import Journal
+from leadconnector_async.jobs.journal.tables import DEFINITIONS
 
 NOW = 1_000_000.0
 ENTRY = WorkerEntry(lease=6.0, host="web-3", pid=4711, version="1.0", slots=64)
-
-TABLES = """
-CREATE TABLE jobs (id integer PRIMARY KEY, name text, phase text NOT NULL, wanted text NOT NULL DEFAULT 'run');
-CREATE TABLE locations (
-        job integer NOT NULL, location text NOT NULL, rows integer NOT NULL,
-        epoch integer NOT NULL DEFAULT 0, tries integer NOT NULL DEFAULT 0, worker bigint,
-        prepared integer NOT NULL DEFAULT 0, ended integer NOT NULL DEFAULT 0, queued integer NOT NULL DEFAULT 0,
-        applied integer NOT NULL DEFAULT 0, unchanged integer NOT NULL DEFAULT 0,
-        unknown integer NOT NULL DEFAULT 0, not_changed integer NOT NULL DEFAULT 0,
-        stop_kind text, stop_reason text, resume_at real,
-        PRIMARY KEY (job, location));
-CREATE TABLE workers (
-        id integer PRIMARY KEY AUTOINCREMENT, beats integer NOT NULL DEFAULT 0, lease real NOT NULL,
-        host text NOT NULL, pid integer NOT NULL, version text NOT NULL,
-        started_at text NOT NULL DEFAULT CURRENT_TIMESTAMP,
-        seen_at text NOT NULL DEFAULT CURRENT_TIMESTAMP,
-        state text NOT NULL, slots integer NOT NULL, busy integer NOT NULL DEFAULT 0);
-"""
 
 
 class Standing(Struct, array_like=True):
@@ -48,8 +32,11 @@ class Standing(Struct, array_like=True):
 def journal() -> Iterator[Journal]:
     """Two jobs of two locations each: 1 is running, 2 is being prepared."""
     opened = SQLiteJournal(":memory:")
-    opened.script(TABLES)
-    opened.write("INSERT INTO jobs (id, name, phase) VALUES (1, 'march', 'running'), (2, 'april', 'preparing')")
+    opened.sqlite.script("; ".join(DEFINITIONS.values()))
+    opened.write(
+        "INSERT INTO jobs (id, name, phase, rows, made_at)"
+        " VALUES (1, 'march', 'running', 20, 0), (2, 'april', 'preparing', 20, 0)"
+    )
     for job, prepared in ((1, 1), (2, 0)):
         for location in ("loc1", "loc2"):
             opened.write(

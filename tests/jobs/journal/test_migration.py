@@ -1,4 +1,4 @@
-"""Jobs of 0.1.0: their journals are migrated when they are opened, and read as they are by whoever only looks."""
+"""Jobs of older versions: migrated when they are opened, and read as they are by whoever only looks."""
 
 import json
 import os
@@ -26,10 +26,15 @@ from leadconnector_async.sandbox import Limits, Sandbox
 from ..jobbing import run, writes
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "jobs_of_0_1_0"
-FOLDERS = ("killed", "killed_later")
+FOLDERS = {"killed": "1", "killed_later": "1", "../jobs_of_format_2/killed": "2"}
+"""Of the samples, with their formats."""
 COUNTS = {"applied": 7, "failed": 1, "unchanged": 3, "pending": 17, "refused": 1, "sent": 3}
 """Of the rows of the plan; one more is sent that only moves an appointment out of the way."""
-OLD_COUNTS = {"applied": 7, "failed": 1, "in_place": 3, "ready": 17, "refused": 1, "sent": 4}
+OLD_COUNTS = {
+    "1": {"applied": 7, "failed": 1, "in_place": 3, "ready": 17, "refused": 1, "sent": 4},
+    "2": COUNTS | {"sent": 4},
+}
+"""By format."""
 
 pytestmark = pytest.mark.sandbox(seed=7, appointments=40, limits=Limits(max_requests=10_000, interval=1.0))
 
@@ -37,6 +42,18 @@ pytestmark = pytest.mark.sandbox(seed=7, appointments=40, limits=Limits(max_requ
 @pytest.fixture(params=FOLDERS)
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return shutil.copytree(SAMPLES / request.param, tmp_path / "job")
+
+
+@pytest.fixture
+def old_format(request: pytest.FixtureRequest, folder: Path) -> str:
+    """That of the folder's journal."""
+    return FOLDERS[request.node.callspec.params["folder"]]
+
+
+def find_copy(folder: Path) -> Path:
+    """What the migration has kept."""
+    (copy,) = folder.glob("journal.format-?.sqlite")
+    return copy
 
 
 @pytest.fixture
@@ -77,15 +94,15 @@ def find_wanted(sandbox: Sandbox, row: dict[str, Any], before: datetime) -> dict
     return {"title": row.get("title", there.title), "start_time": wanted}
 
 
-async def test_a_job_killed_under_0_1_0_is_finished(
-    folder: Path, clinic: Sandbox, client: LeadConnector, tmp_path: Path
+async def test_a_job_killed_under_an_older_version_is_finished(
+    folder: Path, old_format: str, clinic: Sandbox, client: LeadConnector
 ) -> None:
     """Every row ends as the plan says, what the server had applied is not written again, and a copy is kept."""
     applied = set(json.loads((SAMPLES / "server.json").read_text()))
     before = {one: clinic.appointment(one).start_time for one in clinic.appointment_ids}
     plan = list_plan()
-    copy = Path(name_copy(str(folder / "journal.sqlite")))
     async with await BulkJob.open(folder, client) as job:
+        copy = Path(name_copy(str(folder / "journal.sqlite"), old_format))
         assert (await job.summarize()).counts == COUNTS
         summary = await job.run()
         assert summary.counts == {"applied": 27, "failed": 1, "unchanged": 3, "refused": 1}
@@ -101,11 +118,41 @@ async def test_a_job_killed_under_0_1_0_is_finished(
     assert len(written) == len(set(written))
     (parked,) = {row["event_id"] for row in plan.values() if "end_time" in row} & applied
     assert set(written) & applied == {parked}  # it was out of the way, and is where the plan wants it now
-    assert count_states(copy) == OLD_COUNTS
-    assert query(folder / "journal.sqlite", "SELECT value FROM facts WHERE name = 'format'") == [("2",)]
+    assert count_states(copy) == OLD_COUNTS[old_format]
+    assert query(folder / "journal.sqlite", "SELECT value FROM facts WHERE name = 'format'") == [("3",)]
 
 
-def test_status_reads_format_1_and_writes_nothing(folder: Path) -> None:
+async def test_what_a_migration_adds(folder: Path, client: LeadConnector) -> None:
+    """One job, its location with counts of its rows, and numbers of rows that move others out of the way."""
+    await (await BulkJob.open(folder, client)).aclose()
+    path = folder / "journal.sqlite"
+    assert query(path, "SELECT id, name, phase, rows, began_at > 0, made_at > 0 FROM jobs") == [
+        (1, "", "ready", 32, 1, 1)
+    ]
+    counts = "rows, epoch, prepared, applied, unchanged, unknown, not_changed"
+    assert query(path, f"SELECT {counts} FROM locations") == [(32, 0, 1, 7, 3, 0, 2)]  # noqa: S608
+    assert query(path, "SELECT number, parks FROM rows WHERE parks IS NOT NULL") == [(-18, 18)]
+    assert query(path, "SELECT number, waits_for FROM rows WHERE waits_for IS NOT NULL ORDER BY number") == [
+        (18, "19 -18"),
+        (19, "-18"),
+    ]
+    faults = query(path, "SELECT job, line, column_name, reason FROM faults")
+    assert faults == [(1, 16, "event_id", "the event is deleted or unknown")]
+    assert query(path, "SELECT COUNT(*) FROM rows WHERE job = 1") == [(33,)]
+
+
+async def test_verdicts_survive_a_migration(tmp_path: Path, client: LeadConnector) -> None:
+    """Each with the location of its row."""
+    folder = shutil.copytree(SAMPLES / "../jobs_of_format_2/killed", tmp_path / "job")
+    await (await BulkJob.open(folder, client)).aclose()
+    verdicts = query(folder / "journal.sqlite", "SELECT job, location, number, verdict FROM verdicts")
+    assert [number for _, _, number, _ in verdicts] == [1, *range(3, 12)]
+    assert {(job, location, verdict) for job, location, _, verdict in verdicts} == {
+        (1, "CJWWgj0zCCtVKkPiN0yq", "as_planned")
+    }
+
+
+def test_status_reads_old_formats_and_writes_nothing(folder: Path) -> None:
     """With the names of today; the files are the same afterwards, to the byte, and no copy is made."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     status = read_status(folder)
@@ -116,8 +163,8 @@ def test_status_reads_format_1_and_writes_nothing(folder: Path) -> None:
     assert after == before
 
 
-async def test_status_reads_format_2_and_writes_nothing(folder: Path, client: LeadConnector) -> None:
-    """As it reads format 1."""
+async def test_status_reads_the_current_format_and_writes_nothing(folder: Path, client: LeadConnector) -> None:
+    """As it reads the old ones."""
     await (await BulkJob.open(folder, client)).aclose()
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert read_status(folder).summary.counts == COUNTS
@@ -160,14 +207,22 @@ async def test_a_journal_of_a_newer_format_is_refused(folder: Path, client: Lead
     """With exit code 7 and its format's number; the file is left alone."""
     await (await BulkJob.open(folder, client)).aclose()
     with closing(sqlite3.connect(folder / "journal.sqlite")) as connection, connection:
-        connection.execute("UPDATE facts SET value = '3' WHERE name = 'format'")
+        connection.execute("UPDATE facts SET value = '4' WHERE name = 'format'")
     content = (folder / "journal.sqlite").read_bytes()
-    with pytest.raises(JournalError, match=r"has journal format 3, .* reads formats 1 and 2") as caught:
+    with pytest.raises(JournalError, match=r"has journal format 4, .* reads formats 1, 2 and 3") as caught:
         await BulkJob.open(folder, client)
     assert code_for(caught.value) == 7
-    with pytest.raises(JournalError, match="journal format 3"):
+    with pytest.raises(JournalError, match="journal format 4"):
         read_status(folder)
     assert (folder / "journal.sqlite").read_bytes() == content
+
+
+def query_format(folder: Path) -> str:
+    """Of the journal in a folder; the folder does not change."""
+    with TemporaryDirectory() as place:
+        copy = shutil.copytree(folder, Path(place, "job"))
+        ((found,),) = query(copy / "journal.sqlite", "SELECT value FROM facts WHERE name = 'format'")
+    return str(found)
 
 
 def make_failing(at: int) -> type[sqlite3.Connection]:
@@ -185,8 +240,8 @@ def make_failing(at: int) -> type[sqlite3.Connection]:
     return Failing
 
 
-def test_a_migration_that_fails_leaves_the_old_journal(folder: Path) -> None:
-    """At every single statement: it is of format 1 and whole, and is migrated when the disk is well again."""
+def test_a_migration_that_fails_leaves_the_old_journal(folder: Path, old_format: str) -> None:
+    """At every single statement: it is of the old format and whole, and is migrated when the disk is well again."""
     path, failures = str(folder / "journal.sqlite"), 0
     for at in range(1, 100):
         factory = make_failing(at)
@@ -199,23 +254,26 @@ def test_a_migration_that_fails_leaves_the_old_journal(folder: Path) -> None:
         else:
             break
         failures += 1
-        assert count_states(Path(path)) == OLD_COUNTS
+        assert count_states(Path(path)) == OLD_COUNTS[old_format]
+        assert query_format(folder) == old_format
         assert not list(folder.glob("*.new"))
     assert failures > 20
     assert count_states(Path(path)) == COUNTS | {"sent": 4}
 
 
-def test_a_copy_that_does_not_fit_leaves_the_old_journal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_does_not_fit_leaves_the_old_journal(
+    folder: Path, old_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The error says that nothing has changed; nothing half written is left behind."""
 
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(JournalError, match=r"could not be migrated to format 2 .*No space left.* has not changed"):
+    with pytest.raises(JournalError, match=r"could not be migrated to format 3 .*No space left.* has not changed"):
         SQLiteJournal.open(str(folder / "journal.sqlite"))
     assert sorted(path.name for path in folder.glob("*format*")) == []
-    assert count_states(folder / "journal.sqlite") == OLD_COUNTS
+    assert count_states(folder / "journal.sqlite") == OLD_COUNTS[old_format]
 
 
 KILLED = """
@@ -242,22 +300,24 @@ SQLiteJournal.open(path, lambda name: sqlite3.connect(name, isolation_level=None
 """
 
 
-@pytest.mark.parametrize("at", [4, 5, 6, 7, 8, 9, 12, 20, 25, 30, 35])
-def test_a_migration_that_is_killed_leaves_a_journal_that_can_be_used(at: int, folder: Path) -> None:
+@pytest.mark.parametrize("at", [4, 5, 6, 7, 8, 9, 12, 16, 20, 25])
+def test_a_migration_that_is_killed_leaves_a_journal_that_can_be_used(
+    at: int, folder: Path, old_format: str
+) -> None:
     """Within the copy, after it, or in the transaction: the old journal is whole, and the next attempt succeeds."""
     path = folder / "journal.sqlite"
     command = [sys.executable, "-c", KILLED, str(path), str(at)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL  # noqa: S603 - ours
-    assert count_states(path) == OLD_COUNTS
+    assert count_states(path) == OLD_COUNTS[old_format]
     SQLiteJournal.open(str(path)).close()
     assert count_states(path) == COUNTS | {"sent": 4}
-    assert count_states(Path(name_copy(str(path)))) == OLD_COUNTS
+    assert count_states(find_copy(folder)) == OLD_COUNTS[old_format]
 
 
 async def test_the_copy_is_a_job_that_can_be_used(folder: Path, client: LeadConnector, tmp_path: Path) -> None:
     """It holds what was in the write-ahead log too, is for its owner's eyes only, and opens as the job did."""
     await (await BulkJob.open(folder, client)).aclose()
-    copy = Path(name_copy(str(folder / "journal.sqlite")))
+    copy = find_copy(folder)
     assert copy.stat().st_mode & 0o777 == 0o600
     (tmp_path / "again").mkdir()
     shutil.copy(copy, tmp_path / "again" / "journal.sqlite")

@@ -1,6 +1,8 @@
 """The seam: a job needs nothing of its journal but the protocol."""
 
-from collections.abc import Iterable, Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 from leadconnector_async import JournalError, LeadConnector
 from leadconnector_async.jobs import BulkJob
 from leadconnector_async.jobs.journal.database import SQLiteJournal
-from leadconnector_async.jobs.journal.protocol import Journal, Record, RowT, Value
-from leadconnector_async.jobs.journal.tables import Count
+from leadconnector_async.jobs.journal.facts import Count
+from leadconnector_async.jobs.journal.groups import Entry, Group, Hold, Record, Value
+from leadconnector_async.jobs.journal.protocol import Journal, RowT
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobbing import rows, week_later
@@ -22,8 +25,18 @@ class Bare:
     def __init__(self, journal: Journal) -> None:
         self._forwarded = journal
 
+    @property
+    def hold(self) -> Hold:
+        return self._forwarded.hold
+
+    def at(self, hold: Hold) -> Bare:
+        return Bare(self._forwarded.at(hold))
+
     def commit(self) -> AbstractContextManager[None]:
         return self._forwarded.commit()
+
+    def commit_entries(self, entries: Sequence[Entry]) -> None:
+        self._forwarded.commit_entries(entries)
 
     def write(self, statement: str, values: Iterable[Value] = ()) -> int:
         return self._forwarded.write(statement, values)
@@ -31,11 +44,17 @@ class Bare:
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         self._forwarded.write_all(statement, records)
 
+    def write_group(self, group: Group, records: Sequence[Record]) -> None:
+        self._forwarded.write_group(group, records)
+
     def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
         return self._forwarded.read(row, query, values)
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
         return self._forwarded.read_one(row, query, values)
+
+    def stream(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
+        return self._forwarded.stream(row, query, values)
 
     def close(self) -> None:
         self._forwarded.close()
@@ -46,7 +65,7 @@ async def test_a_job_runs_on_the_protocol_alone(sandbox: Sandbox, client: LeadCo
     plan = rows(*({**cells, "ignore_free_slot_validation": True} for cells in week_later(sandbox, 20)))
     async with await BulkJob.create(tmp_path / "job", client, plan) as job:
         bare: Journal = Bare(job._journal._journal)
-        job._journal._journal = bare  # type: ignore[misc] # in place of the one that it was made with
+        job._journal._journal = bare  # in place of the one that it was made with
         assert (await job.run()).counts == {"applied": 20}
         assert (await job.verify()).differing == ()
         assert len(list((await job.plan_undo()).rows)) == 20

@@ -167,7 +167,10 @@ async def test_time_in_which_nothing_ran_is_left_out(
     """A job that went on the next day has two stretches, and its pauses stand where they were."""
     await make(sandbox, client, tmp_path / "job", 40)
     change = "UPDATE rows SET done_at = 1000000 + number + CASE WHEN number > 20 THEN 86400 ELSE 0 END"
-    pause = "INSERT INTO moments VALUES (1086425, 'x', 'paused', 4), (1086426, 'x', 'paused', 3)"
+    pause = (
+        "INSERT INTO moments (at, location, kind, seconds)"
+        " VALUES (1086425, 'x', 'paused', 4), (1086426, 'x', 'paused', 3)"
+    )
     text = write(tmp_path / "job", change, pause)
     assert "resumed at 1970-01-13 13:47 UTC" in text
     with look(tmp_path / "job") as journal:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector, PlanError
 from leadconnector_async._files import replace_file
 from leadconnector_async.jobs import BulkJob, JobSummary, PlanRow, Shift, iterate_plan, parse_shift, read_plan
-from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
+from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal, load_rows
+from leadconnector_async.jobs.journal.facts import set_fact
 from leadconnector_async.jobs.journal.load import load_plan
-from leadconnector_async.jobs.journal.tables import set_fact
 from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox
 
@@ -66,7 +67,7 @@ def test_what_failed_comes_back_as_it_was(
         return
     folder = tmp_path_factory.mktemp("fed", numbered=True)
     journal = SQLiteJournal.create(str(folder / JOURNAL))
-    load_plan(journal, plan, "here")
+    load_plan(journal, partial(load_rows, journal), plan, "here")
     set_fact("location", "here", journal)
     journal.write("UPDATE rows SET state = 'failed', reason = '=cmd', trace_id = '+1'")
     write_outcomes(journal, str(folder), JobSummary(counts={"failed": len(plan)}))
@@ -198,7 +199,8 @@ def test_what_a_plan_cannot_say_is_not_dropped_silently(tmp_path: Path) -> None:
     """A row made in Python may set null: fed back, the file is refused until somebody has looked."""
     journal = SQLiteJournal.create(str(tmp_path / JOURNAL))
     update = AppointmentUpdate(title="Visit", address=None, description=" x ")
-    load_plan(journal, [PlanRow(1, "a", update), PlanRow(2, "b", AppointmentUpdate(title="y"))], "")
+    plan = [PlanRow(1, "a", update), PlanRow(2, "b", AppointmentUpdate(title="y"))]
+    load_plan(journal, partial(load_rows, journal), plan, "")
     journal.write("UPDATE rows SET state = 'failed'")
     write_outcomes(journal, str(tmp_path), JobSummary(counts={"failed": 2}))
     journal.close()

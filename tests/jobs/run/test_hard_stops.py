@@ -109,7 +109,7 @@ async def test_a_program_that_cancels_all_tasks_waits_for_nothing(
     async with await begin(sandbox, client, tmp_path / "job", concurrency) as job:
         running = asyncio.create_task(job.run())
         async with asyncio.timeout(HANG):
-            while not (count_requests(sandbox) and job._journal._writing):
+            while not (count_requests(sandbox) and job._journal._queue.writing):
                 await asyncio.sleep(0)
             for task in asyncio.all_tasks() - before:
                 if "leadconnector_async/jobs" in repr(task):
@@ -144,11 +144,11 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
     sent: list[int] = []
     fetch = journal_rows.fetch_open
 
-    def fail(location: str, after: tuple[int, int], most: int, journal: SQLiteJournal) -> list[OpenRow]:
+    def fail(after: tuple[int, int], most: int, journal: SQLiteJournal) -> list[OpenRow]:
         if after[1] > 0:
             sent.append(count_requests(sandbox))
             raise JournalError("cannot be read")
-        return fetch(location, after, most, journal)
+        return fetch(after, most, journal)
 
     monkeypatch.setattr(journal_rows, "fetch_open", fail)
     async with await begin(sandbox, client, tmp_path / "job", 40) as job:

@@ -21,7 +21,8 @@ from leadconnector_async.events import Event, RequestSent, ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import writer
 from leadconnector_async.jobs.journal.database import SQLiteJournal
-from leadconnector_async.jobs.journal.writer import Entry
+from leadconnector_async.jobs.journal.groups import Entry, Hold
+from leadconnector_async.jobs.journal.protocol import FenceLostError
 from leadconnector_async.jobs.run import execute
 from leadconnector_async.reschedule.apply import Operations, Planned, Update
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -186,9 +187,9 @@ async def test_the_last_row_that_is_put_off_is_tried_again_in_the_same_run(
     """However long the disk takes to note that it was put off."""
     commit = writer._commit
 
-    def commit_slowly(journal: SQLiteJournal, entries: list[Entry]) -> None:
+    def commit_slowly(journal: SQLiteJournal, entries: list[Entry]) -> dict[Hold, FenceLostError]:
         time.sleep(0.02)
-        commit(journal, entries)
+        return commit(journal, entries)
 
     monkeypatch.setattr(writer, "_commit", commit_slowly)
     first, second, *rest = of_one_doctor(sandbox, 3 + others)

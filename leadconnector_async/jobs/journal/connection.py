@@ -1,0 +1,143 @@
+"""A connection to one file of SQLite, used by one thread at a time. Whatever fails is a `JournalError`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import msgspec
+
+from ..._validation.settings import check_kind
+from ...exceptions import JournalError
+from .groups import Record, Value
+from .protocol import RowT
+
+Connect: TypeAlias = Callable[[str], sqlite3.Connection]
+
+_CACHE_KIB: Final = 8192
+_FETCHED: Final = 256
+"""Records converted at once."""
+
+
+class SQLiteConnection:
+    """Runs statements. `connect` opens the file."""
+
+    def __init__(self, path: str, connect: Connect | None = None) -> None:
+        self.path: Final = path
+        with self.explain("opened"):
+            opened = (connect or _connect)(path)
+        self.raw: Final = check_kind("what connect returns", opened, sqlite3.Connection)
+        self._is_streaming = False
+        """Whether the rows of a query are being read as they come."""
+
+    def close(self) -> None:
+        """Close the file. What was not committed is gone."""
+        self.raw.close()
+
+    @contextmanager
+    def transact(self) -> Generator[None]:
+        """A transaction: all that is written inside, or nothing of it."""
+        with self.explain("written"):
+            self._check_streams()
+            self.raw.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.raw.execute("COMMIT")
+            except BaseException:
+                if self.raw.in_transaction:
+                    self.raw.execute("ROLLBACK")
+                raise
+
+    def execute(self, statement: str, values: Iterable[Value] = ()) -> int:
+        """Change rows; returns how many."""
+        with self.explain("written"):
+            self._check_streams()
+            return self.raw.execute(statement, tuple(values)).rowcount
+
+    def execute_many(self, statement: str, records: Iterable[Record]) -> None:
+        """Run the same statement for many records."""
+        with self.explain("written"):
+            self._check_streams()
+            self.raw.executemany(statement, records)
+
+    def script(self, statements: str) -> None:
+        """Statements without values."""
+        with self.explain("written"):
+            self._check_streams()
+            self.raw.executescript(statements)
+
+    def read(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
+        """The rows of a query; each column is checked against the fields of `row`."""
+        with self.explain("read"):
+            self._check_streams()
+            yield from _fetch(row, self.raw.execute(query, tuple(values)))
+
+    def read_one(self, row: type[RowT], query: str, values: Iterable[Value]) -> RowT | None:
+        """The first row of a query."""
+        with self.explain("read"):
+            self._check_streams()
+            record = self.raw.execute(query, tuple(values)).fetchone()
+            return None if record is None else msgspec.convert(record, row)
+
+    def stream(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
+        """The rows of a query, as they come; until the last one, nothing else may be asked."""
+        with self.explain("read"):
+            self._check_streams()
+            cursor = self.raw.execute(query, tuple(values))
+            self._is_streaming = True
+            try:
+                yield from _fetch(row, cursor)
+            finally:
+                self._is_streaming = False
+
+    @contextmanager
+    def explain(self, what: str) -> Generator[None]:
+        """Turn the errors of what is done inside into one of the journal."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, msgspec.ValidationError) as error:
+            text = f"{type(error).__name__}: {error}"
+            raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
+
+    def _check_streams(self) -> None:
+        """As on Postgres, where a connection does one thing at a time."""
+        if self._is_streaming:
+            raise JournalError("The rows of another query are still being read.")
+
+
+def _fetch(row: type[RowT], cursor: sqlite3.Cursor) -> Iterator[RowT]:
+    while records := cursor.fetchmany(_FETCHED):
+        yield from msgspec.convert(records, list[row])  # type: ignore[valid-type] # it is a type
+
+
+def connect_to_read(path: str) -> sqlite3.Connection:
+    """Open it read-only; in a folder that cannot be written to as well, if no process has it open."""
+    uri = Path(os.path.abspath(path)).as_uri()
+    connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=10.0, uri=True)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException as error:
+        connection.close()
+        if not isinstance(error, sqlite3.OperationalError) or os.path.exists(f"{path}-wal"):
+            raise
+        # SQLite could not create the files that its readers share.
+        connection = sqlite3.connect(f"{uri}?immutable=1", isolation_level=None, uri=True)
+    return _set_up(connection)
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0))
+
+
+def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store=FILE")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

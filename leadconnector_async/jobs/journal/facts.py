@@ -1,0 +1,35 @@
+"""Facts about a job, and rows of one column."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from .protocol import Journal
+
+
+class Count(Struct, frozen=True, array_like=True):
+    """A number."""
+
+    number: int
+
+
+class Text(Struct, frozen=True, array_like=True):
+    """A text."""
+
+    text: str
+
+
+def set_fact(name: str, value: str, journal: Journal) -> None:
+    """Store a fact about the job."""
+    journal.write(
+        "INSERT INTO facts (job, name, value) VALUES (?, ?, ?)"
+        " ON CONFLICT (job, name) DO UPDATE SET value = excluded.value",
+        (journal.hold.job, name, value),
+    )
+
+
+def get_fact(name: str, journal: Journal) -> str | None:
+    """A fact about the job."""
+    query = "SELECT value FROM facts WHERE job = ? AND name = ?"
+    found = journal.read_one(Text, query, (journal.hold.job, name))
+    return None if found is None else found.text
