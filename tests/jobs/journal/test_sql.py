@@ -43,8 +43,10 @@ STORES = {
     "integrations/postgres.py",
     "integrations/postgres_keys.py",
     "integrations/postgres_tokens.py",
+    "integrations/engine_schema.py",
+    "integrations/procrastinate.py",
 }
-"""Limits, tokens and keys that processes share: not jobs, and each store with its own SQL."""
+"""Limits, tokens and keys that processes share, each store with its own SQL; and the engine's tables."""
 
 
 def list_texts(path: Path) -> Iterator[tuple[str, str]]:
