@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -66,7 +67,8 @@ class Proxy:
             writer.close()
             return
         self._writers |= {writer, there}
-        await asyncio.gather(self._pass_on(reader, there), self._pass_on(back, writer))
+        with suppress(asyncio.CancelledError):  # asyncio would report a handler that is cancelled
+            await asyncio.gather(self._pass_on(reader, there), self._pass_on(back, writer))
         self._writers -= {writer, there}
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,7 +76,7 @@ class Proxy:
             while content := await reader.read(65536):
                 await self._open.wait()
                 writer.write(content)
-        except (OSError, asyncio.CancelledError):  # asyncio would report a handler that is cancelled
+        except OSError:
             pass
         finally:
             writer.close()
