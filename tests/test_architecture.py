@@ -94,7 +94,7 @@ LAYERS = {
         __init__
         app
         jobs
-        calls control demo plan reschedule sandbox shared
+        calls control demo listing plan reschedule sandbox shared
         demo_steps errors session
         interrupt job_report
         exit_codes progress
@@ -111,7 +111,8 @@ LAYERS = {
     "jobs": """
         __init__
         job many
-        clients locations places
+        handle
+        clients following locations places
         unit
         report verify
         run
@@ -122,7 +123,7 @@ LAYERS = {
         states tickets worker_events
     """,
     "jobs.journal": """
-        folder status
+        folder progress status
         counts leases load reviewing
         preparing
         rows

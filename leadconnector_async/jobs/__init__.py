@@ -4,18 +4,21 @@ from ..exceptions import RowFault
 from .job import BulkJob
 from .journal.status import JobStatus, read_status
 from .many import update_many
+from .places import JobEntry, list_jobs
 from .plan.files import iterate_plan, read_plan
 from .plan.rows import PlanRow, Precondition
 from .plan.shift import Shift, parse_shift
 from .plan.sources import AnyRow
 from .prepare.preview import Preview
-from .states import JobOptions, JobProgress, JobSummary, RowOutcome, RowState, Stopped
+from .states import JobOptions, JobPhase, JobProgress, JobSummary, RowOutcome, RowState, Stopped
 from .verify import Undo, Verification
 
 __all__ = [
     "AnyRow",
     "BulkJob",
+    "JobEntry",
     "JobOptions",
+    "JobPhase",
     "JobProgress",
     "JobStatus",
     "JobSummary",
@@ -30,6 +33,7 @@ __all__ = [
     "Undo",
     "Verification",
     "iterate_plan",
+    "list_jobs",
     "parse_shift",
     "read_plan",
     "read_status",

@@ -11,32 +11,32 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
 from .._api.precondition import ReadingClock
-from .._validation.settings import check_callback, check_count, check_kind, check_line, check_path
+from .._validation.settings import check_callback, check_count, check_kind, check_line
 from .._validation.text import escape
 from ..access import check_may_write
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from .control import Control
 from .eta import ReadingLog, forecast_location
+from .handle import JobHandle
 from .journal.connection import Connect
-from .journal.counts import list_faults, summarize
+from .journal.counts import list_faults
 from .journal.facts import set_fact
 from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
 from .journal.rows import retry_failed
-from .journal.writer import JournalWriter, make_thread
+from .journal.writer import make_thread
 from .locations import prepare_all, review_all, run_all
-from .places import FolderPlace, OpenedJob, create_job, open_job, parse_place
+from .places import OpenedJob, create_job, open_job, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
 from .prepare.preview import Preview, read_preview
-from .report import check_folder, write_files, write_html
+from .report import write_files
 from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 from .unit import NO_FENCE, OpenJob
@@ -47,7 +47,7 @@ OnOutcome = Callable[[RowOutcome], None]
 OnProgress = Callable[[JobProgress], None]
 
 
-class BulkJob:
+class BulkJob(JobHandle):
     """Carries out a plan, with a journal in a folder.
 
         async with await BulkJob.create("day.job", client, iterate_plan(file)) as job:
@@ -60,15 +60,12 @@ class BulkJob:
     """
 
     def __init__(self, opened: OpenedJob, client: LeadConnector | None, thread: Executor) -> None:
+        super().__init__(opened, thread)
         clock = ReadingClock(asyncio.get_running_loop())
-        self._place = opened.place
-        self._let_go = opened.let_go
         self._given_client = client
-        self._journal = JournalWriter(opened.journal, thread)
         self._control = Control(opened.options)
         self._open = OpenJob(NO_FENCE.job, self._journal, clock, ReadingLog(clock), self._control)
         self._runner: Runner | None = None
-        self._closed = False
         self._prepared_at: float | None = None
         self._clients: dict[str, LeadConnector] = {}
 
@@ -133,45 +130,9 @@ class BulkJob:
         location = None if client is None else client.location_id or ""
         return cls(await open_job(found, location, connect=connect, thread=thread), client, thread)
 
-    @property
-    def name(self) -> str:
-        """What messages call the job: its folder."""
-        return self._place.name
-
-    @property
-    def folder(self) -> str | None:
-        """The folder of the job."""
-        return self._place.folder if isinstance(self._place, FolderPlace) else None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the journal. The job can be opened again."""
-        await self._close(discard=False)
-
     async def discard(self) -> None:
         """Close the job and remove its files: for one that has sent nothing."""
         await self._close(discard=True)
-
-    async def _close(self, *, discard: bool) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._journal.close()
-        except BaseException:
-            self._let_go(discard=False)
-            raise
-        self._let_go(discard=discard)
 
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         """Check every row against the calendar and decide the order. Reads only.
@@ -290,28 +251,6 @@ class BulkJob:
         """
         stopped = Stopped("interrupted", check_line("reason", reason))
         return self._runner.stop(stopped) if self._runner is not None else 0
-
-    async def summarize(self) -> JobSummary:
-        """The state of the job, from its journal."""
-        return await self._journal.run(summarize)
-
-    async def write_report(
-        self, folder: str | os.PathLike[str] | None = None, *, html: str | os.PathLike[str] | None = None
-    ) -> None:
-        """Write the outcome files and `report.html` again, also while the job runs.
-
-        They go into `folder`, by default that of the job; `html` writes the HTML report alone, as this file. Raises
-        `JournalError` if they cannot be written, and `ConfigurationError` if `folder` holds such files of others.
-        """
-        summary = await self.summarize()
-        if html is not None:
-            path = check_path("html", html)
-            await self._journal.run(partial(write_html, path, self._place.title, summary))
-            return
-        chosen = check_path("folder", self.folder if folder is None else folder)
-        if chosen != self.folder:
-            await self._journal.run(partial(check_folder, chosen))
-        await self._journal.run(partial(write_files, chosen, self._place.title, summary))
 
     async def retry_failed(self) -> int:
         """Re-queue the rows that failed or were skipped; returns how many. `run` sends them."""

@@ -17,13 +17,15 @@ from .._secret import Masked, Secret, conceal
 from .._sharing.url import StoreAddress, parse_address
 from .._validation.settings import check_path
 from .._validation.text import escape
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, JournalError
+from .journal import progress
 from .journal.connection import Connect
+from .journal.database import JOURNAL
 from .journal.facts import get_fact
-from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
+from .journal.folder import enter, fill_journal, is_in_use, open_to_read, remove_files, reopen_journal
 from .journal.protocol import Journal
 from .plan.sources import RowSource, hand_over
-from .states import JobOptions
+from .states import JobOptions, JobPhase
 
 UNDO: Final = "undo"
 """The folder of the undo inside a job's folder, and what its name ends with in a database."""
@@ -149,6 +151,65 @@ class OpenedJob(Struct, frozen=True):
                 remove_files(self.place.name)
         finally:
             close_lock(self.lock)
+
+
+class JobEntry(Struct, frozen=True, kw_only=True):
+    """A job in a list."""
+
+    name: str
+    """As commands and `BulkJob.open` take it."""
+    phase: JobPhase
+    rows: int
+    done: int
+    failed: int
+    """Rows that failed, were skipped or refused."""
+    unknown: int
+    rate: float | None
+    """Maximum rows per second and location, if there is one."""
+    workers: int
+    """Processes that work on it now."""
+    since: float
+    """When its first row was sent, or else when it was created, in seconds since the epoch."""
+
+
+def list_jobs(place: str | os.PathLike[str] = ".") -> list[JobEntry]:
+    """List the jobs in a folder and the undo jobs in these, by name; or the one whose folder it is.
+
+    Takes a moment per job, whatever its size, and disturbs none that is running. Raises `JournalError` if a journal
+    cannot be read.
+    """
+    path = check_path("place", place)
+    if os.path.exists(os.path.join(path, JOURNAL)):
+        return [_read_entry(path)]
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        raise JournalError(f"{escape(path)} cannot be read ({error.strerror}).") from error
+    above = "" if path == os.curdir else path
+    inside = [os.path.join(above, name) for name in names]
+    folders = [folder for one in inside for folder in (one, os.path.join(one, UNDO))]
+    return [_read_entry(folder) for folder in folders if os.path.exists(os.path.join(folder, JOURNAL))]
+
+
+def _read_entry(folder: str) -> JobEntry:
+    in_use = is_in_use(folder)
+    journal = open_to_read(folder)
+    try:
+        [job] = progress.list_jobs(journal)
+    finally:
+        journal.close()
+    done = job.as_planned + job.unknown + job.not_changed
+    return JobEntry(
+        name=folder,
+        phase=progress.find_folder_phase(job.phase, job.wanted, job.began, job.rows - done, in_use=in_use),
+        rows=job.rows,
+        done=done,
+        failed=job.not_changed,
+        unknown=job.unknown,
+        rate=job.rate,
+        workers=int(in_use),
+        since=job.since,
+    )
 
 
 async def create_job(

@@ -191,10 +191,13 @@ class RowOutcome(Struct, frozen=True, kw_only=True):
     """The new id of the event, if it has changed."""
 
 
+StopKind: TypeAlias = Literal["errors", "authentication", "daily", "unreachable", "interrupted"]
+
+
 class Stopped(Struct, frozen=True):
     """Why a location, or the whole job, stopped early."""
 
-    kind: Literal["errors", "authentication", "daily", "unreachable", "interrupted"]
+    kind: StopKind
     reason: str
     location_id: str | None = None
     resume_seconds: float | None = None
@@ -223,9 +226,17 @@ class JobSummary(Struct, frozen=True, kw_only=True):
         return count_rows(self.counts, OPEN)
 
 
+JobPhase: TypeAlias = Literal["ready", "preparing", "refused", "running", "paused", "stopped", "done"]
+"""What a job is doing.
+
+`refused`: some rows cannot be carried out, so nothing was sent. `stopped`: too many rows have failed.
+"""
+
+
 class JobProgress(Struct, frozen=True, kw_only=True):
     """The progress of a running job."""
 
+    phase: JobPhase = "running"
     done: int
     """Rows that are finished, whatever their outcome."""
     total: int
@@ -238,6 +249,12 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     """Predicted seconds until the end; `None` as long as nothing is known."""
     pauses: Mapping[str, str] = {}
     """The locations that are paused, with the reason."""
+    locations: int = 0
+    """Locations of the job, as far as that is known: of a run in this process, 0."""
+    prepared: int = 0
+    """Those of them that were read and ordered."""
+    workers: int = 1
+    """Processes that work on jobs there: of a database, all its workers."""
 
 
 def _check(name: str, value: object, good: bool, hint: str) -> None:

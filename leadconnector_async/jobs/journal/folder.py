@@ -6,12 +6,13 @@ One process at a time. What is removed is ours; anything else in the folder stay
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from ..._files import close_lock, open_lock, sync_folder, try_lock
+from ..._files import close_lock, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JournalError
 from ..plan.sources import AnyRow
@@ -25,6 +26,8 @@ _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the whole plan is in it."""
 _FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
+_TRIES: Final = 4
+_PAUSE: Final = 0.01
 SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
 OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", SUMMARY, REPORT)
@@ -74,7 +77,20 @@ def _check_is_vacant(path: str) -> None:
             raise ConfigurationError(text)
 
 
+def is_in_use(path: str) -> bool:
+    """Whether a process works on the job, perhaps this one."""
+    try:
+        lock = open_own(os.path.join(path, _LOCK), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not try_lock(lock)
+    finally:
+        close_lock(lock)
+
+
 def _take_lock(path: str) -> int:
+    tries = _TRIES
     while True:
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
@@ -83,7 +99,11 @@ def _take_lock(path: str) -> int:
             raise JournalError(f"The folder {escape(path)} cannot be used ({error.strerror}).") from error
         if not try_lock(lock):
             close_lock(lock)
-            raise JournalError(f"Another process is working on {escape(path)}.")
+            tries -= 1
+            if not tries:
+                raise JournalError(f"Another process is working on {escape(path)}.")
+            time.sleep(_PAUSE)  # somebody may just be looking: `is_in_use` has the lock for a moment
+            continue
         if _is_still_there(path, lock):
             return lock
         close_lock(lock)  # its former owner has just removed the folder

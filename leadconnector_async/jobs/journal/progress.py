@@ -1,0 +1,165 @@
+"""How far jobs are, from their rows in `jobs`, `locations` and `workers`: never from those of their plans.
+
+All of it is true for the whole job, whoever works on it, and is read in a moment, however many rows the job has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct, structs
+
+from ..states import JobPhase, JobSummary, StopKind, Stopped
+from .counts import summarize
+from .leases import Beat, list_beats
+from .protocol import Journal
+
+Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
+"""As a row of `jobs` says it; of a folder, what its lock and its rows say counts."""
+Wanted: TypeAlias = Literal["run", "pause", "cancel"]
+
+_LONGEST_PAUSE: Final = 600.0
+"""Seconds: a location that must wait for longer stops instead."""
+_JOB: Final = """
+    SELECT phase, wanted, submitted, rows, began_at IS NOT NULL, stop_kind, stop_reason FROM jobs WHERE id = ?
+"""
+_LOCATIONS: Final = """
+    SELECT location, rows, applied, unchanged, unknown, not_changed, prepared, worker IS NOT NULL
+    FROM locations WHERE job = ? ORDER BY location
+"""
+_PAUSES: Final = """
+    SELECT location, MAX(at + seconds) FROM moments
+    WHERE job = ? AND kind = 'paused' AND at > ? AND at + seconds > ?
+    GROUP BY location
+"""
+_STOPS: Final = """
+    SELECT stop_kind, stop_reason, NULL, NULL FROM jobs WHERE id = ? AND stop_kind IS NOT NULL
+    UNION ALL
+    SELECT stop_kind, stop_reason, location, resume_at FROM locations WHERE job = ? AND stop_kind IS NOT NULL
+"""
+_SECONDS: Final = "SELECT ended_at - began_at FROM jobs WHERE id = ?"
+_LIST: Final = """
+    SELECT jobs.name, jobs.phase, jobs.wanted, jobs.rows,
+        COALESCE(SUM(locations.applied + locations.unchanged), 0), COALESCE(SUM(locations.unknown), 0),
+        COALESCE(SUM(locations.not_changed), 0), jobs.rate, COUNT(DISTINCT locations.worker),
+        jobs.began_at IS NOT NULL, COALESCE(jobs.began_at, jobs.made_at)
+    FROM jobs LEFT JOIN locations ON locations.job = jobs.id
+    GROUP BY jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows, jobs.rate, jobs.began_at, jobs.made_at
+    ORDER BY jobs.id
+"""
+
+
+class JobRow(Struct, frozen=True, array_like=True):
+    """What a job is doing, and what it should do."""
+
+    phase: Phase
+    wanted: Wanted
+    submitted: int
+    rows: int
+    began: int
+    stop_kind: str | None
+    stop_reason: str | None
+
+
+class LocationRow(Struct, frozen=True, array_like=True):
+    """How far a location is: rows by their results."""
+
+    location: str
+    rows: int
+    applied: int
+    unchanged: int
+    unknown: int
+    not_changed: int
+    prepared: int
+    held: int
+
+    @property
+    def done(self) -> int:
+        """Rows that are finished."""
+        return self.applied + self.unchanged + self.unknown + self.not_changed
+
+
+class ListedJob(Struct, frozen=True, array_like=True):
+    """A job among others."""
+
+    name: str
+    phase: Phase
+    wanted: Wanted
+    rows: int
+    as_planned: int
+    unknown: int
+    not_changed: int
+    rate: float | None
+    workers: int
+    began: int
+    since: float
+
+
+class Standing(Struct, frozen=True):
+    """How far a job is."""
+
+    job: JobRow
+    locations: list[LocationRow]
+    paused: Mapping[str, float]
+    """Until when locations are paused, in seconds since the epoch."""
+    beats: list[Beat]
+    """All workers of the database, the dead included."""
+
+
+class _Stop(Struct, frozen=True, array_like=True):
+    kind: StopKind
+    reason: str
+    location: str | None
+    resume_at: float | None
+
+
+class _Seconds(Struct, frozen=True, array_like=True):
+    seconds: float | None
+
+
+class _Pause(Struct, frozen=True, array_like=True):
+    location: str
+    until: float
+
+
+def read_standing(now: float, journal: Journal) -> Standing:
+    """How far the job is. `now`: seconds since the epoch."""
+    key = journal.hold.job
+    [job] = journal.read(JobRow, _JOB, (key,))
+    return Standing(
+        job,
+        list(journal.read(LocationRow, _LOCATIONS, (key,))),
+        {one.location: one.until for one in journal.read(_Pause, _PAUSES, (key, now - _LONGEST_PAUSE, now))},
+        list_beats(journal),
+    )
+
+
+def find_phase(phase: Phase, wanted: Wanted) -> JobPhase:
+    """What a job of a database is doing."""
+    return "paused" if wanted == "pause" and phase in ("preparing", "running") else phase
+
+
+def find_folder_phase(phase: Phase, wanted: Wanted, began: int, remaining: int, *, in_use: bool) -> JobPhase:
+    """What a job in a folder is doing. `in_use`: a process has it open, so that its phase is what it says."""
+    if not in_use:
+        return "done" if not remaining else "stopped" if began else "ready"
+    if phase == "ready" and wanted != "pause":
+        return "running" if began else "preparing"
+    return find_phase(phase, wanted)
+
+
+def summarize_end(now: float, journal: Journal) -> JobSummary:
+    """How the job has ended, or where it stands: why it or its locations have stopped. `now`: of the epoch."""
+    key = journal.hold.job
+    stopped = [
+        Stopped(one.kind, one.reason, one.location or None, one.resume_at and max(0.0, one.resume_at - now))
+        for one in journal.read(_Stop, _STOPS, (key, key))
+    ]
+    [taken] = journal.read(_Seconds, _SECONDS, (key,))
+    return structs.replace(summarize(journal), stopped=tuple(stopped), seconds=taken.seconds or 0.0)
+
+
+def list_jobs(journal: Journal) -> list[ListedJob]:
+    """All jobs of a database, in the order in which they were created."""
+    return list(journal.read(ListedJob, _LIST))
