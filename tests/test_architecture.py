@@ -111,8 +111,9 @@ LAYERS = {
     "jobs": """
         __init__
         job many
-        handle
-        clients following locations places
+        handle supervisor
+        takes
+        clients following locations places shift visit
         unit
         report verify
         run
@@ -124,7 +125,7 @@ LAYERS = {
     """,
     "jobs.journal": """
         folder progress status
-        counts leases load reviewing
+        counts leases load phases reviewing visiting
         preparing
         rows
         columns writer

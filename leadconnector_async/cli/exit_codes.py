@@ -66,6 +66,7 @@ _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
 )
 _STOPS: Final = (
     ("interrupted", CAN_RESUME),
+    ("internal", CAN_RESUME),
     ("authentication", NO_ACCESS),
     ("errors", TOO_MANY),
     ("daily", DAY_SPENT),

@@ -191,7 +191,7 @@ class RowOutcome(Struct, frozen=True, kw_only=True):
     """The new id of the event, if it has changed."""
 
 
-StopKind: TypeAlias = Literal["errors", "authentication", "daily", "unreachable", "interrupted"]
+StopKind: TypeAlias = Literal["errors", "authentication", "daily", "unreachable", "interrupted", "internal"]
 
 
 class Stopped(Struct, frozen=True):

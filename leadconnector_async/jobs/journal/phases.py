@@ -1,0 +1,131 @@
+"""What a job should do, how far it is, and when it goes on: its row in `jobs`, and those of its locations.
+
+A phase follows from the last by compare-and-set, so any number of workers may look at once.
+
+| phase | what is done | it ends when |
+| --- | --- | --- |
+| ready | nothing: it was not submitted | it is submitted |
+| preparing | locations are read and ordered | each is, or had to stop |
+| refused | nothing: some rows cannot be carried out | they are left out, and it is submitted again |
+| running | changes are sent | each location has ended, or had to stop |
+| stopped | nothing: too many rows have failed | it is resumed |
+| done | nothing | |
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct, structs
+
+from ..states import JobOptions
+from .facts import Count, get_fact
+from .groups import Hold
+from .preparing import has_sent
+from .protocol import Journal
+
+Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
+
+_COLUMNS: Final = "id, name, phase, wanted, rate"
+_OPEN_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE phase IN ('preparing', 'running')"
+_JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id = ?"
+_IS_PREPARED: Final = """
+    NOT EXISTS (
+        SELECT 1 FROM locations
+        WHERE locations.job = jobs.id AND ended = 0 AND prepared = 0 AND (worker IS NOT NULL OR stop_kind IS NULL)
+    )
+"""
+_HAS_ENDED: Final = """
+    NOT EXISTS (
+        SELECT 1 FROM locations
+        WHERE locations.job = jobs.id AND ended = 0 AND (
+            jobs.wanted = 'cancel' OR worker IS NOT NULL OR stop_kind IS NULL
+            OR resume_at IS NOT NULL AND prepared = 1
+        )
+    )
+"""
+"""A location that could not be prepared is left out of the run; one that is to be cancelled is worked on first."""
+_TO_MOVE_ON: Final = f"""
+    SELECT {_COLUMNS} FROM jobs
+    WHERE phase = 'preparing' AND wanted <> 'cancel' AND {_IS_PREPARED}
+        OR phase IN ('preparing', 'running') AND {_HAS_ENDED}
+"""
+_RUN: Final = f"""
+    UPDATE jobs SET phase = 'running', began_at = COALESCE(began_at, ?)
+    WHERE id = ? AND phase = 'preparing' AND {_IS_PREPARED}
+"""
+_REFUSE: Final = f"UPDATE jobs SET phase = 'refused' WHERE id = ? AND phase = 'preparing' AND {_IS_PREPARED}"
+_END: Final = f"""
+    UPDATE jobs SET phase = 'done', ended_at = ?
+    WHERE id = ? AND phase IN ('preparing', 'running') AND {_HAS_ENDED}
+"""
+_STOP: Final = """
+    UPDATE jobs SET phase = 'stopped', stop_kind = ?, stop_reason = ?
+    WHERE id = ? AND phase IN ('preparing', 'running')
+"""
+_HAS_FAULTS: Final = "SELECT 1 FROM faults WHERE job = ? LIMIT 1"
+
+
+class JobState(Struct, frozen=True, array_like=True):
+    """The row of a job, as far as it decides what is done. Whoever may write to the table may write any text."""
+
+    job: int
+    name: str
+    phase: str
+    wanted: str
+    rate: float | None
+
+
+def list_open(journal: Journal) -> list[JobState]:
+    """The jobs that workers work on."""
+    return list(journal.read(JobState, _OPEN_JOBS))
+
+
+def read_state(job: int, journal: Journal) -> JobState | None:
+    """One job; `None` if it does not exist."""
+    return journal.read_one(JobState, _JOB, (job,))
+
+
+def read_options(journal: Journal) -> JobOptions:
+    """How the job runs. Raises `msgspec.MsgspecError` for what is not such options."""
+    return msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)
+
+
+def stop_job(job: int, kind: str, reason: str, journal: Journal) -> bool:
+    """Stop a whole job; returns whether it was not stopped before."""
+    return journal.write(_STOP, (kind, reason, job)) == 1
+
+
+def move_on(now: float, journal: Journal) -> list[JobState]:
+    """Bring jobs whose locations all allow it to their next phase; returns them. `now`: seconds since the epoch.
+
+    Several workers may do so at once: one of them moves each.
+    """
+    moved: list[JobState] = []
+    for state in list(journal.read(JobState, _TO_MOVE_ON)):
+        try:
+            phase = _move(state, now, journal.at(Hold(state.job)))
+        except msgspec.MsgspecError:
+            phase = "stopped" if stop_job(state.job, "internal", "its options cannot be read", journal) else None
+        if phase is not None:
+            moved.append(structs.replace(state, phase=phase))
+    return moved
+
+
+def _move(state: JobState, now: float, journal: Journal) -> Phase | None:
+    """Returns the next phase, if this worker has brought the job there."""
+    with journal.commit():
+        if journal.write(_END, (now, state.job)):
+            return "done"
+        if state.phase != "preparing" or state.wanted == "cancel":
+            return None
+        if _is_refused(journal):
+            return "refused" if journal.write(_REFUSE, (state.job,)) else None
+        return "running" if journal.write(_RUN, (now, state.job)) else None
+
+
+def _is_refused(journal: Journal) -> bool:
+    """Nothing is sent as long as some rows cannot be carried out, unless they are to be left out."""
+    has_faults = journal.read_one(Count, _HAS_FAULTS, (journal.hold.job,)) is not None
+    return has_faults and not read_options(journal).skip_refused and not has_sent(journal)

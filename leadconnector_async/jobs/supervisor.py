@@ -1,0 +1,196 @@
+"""One process on one database: registers, works a shift, and registers anew whenever it has lost one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from .._call.fence import Clock
+from .._version import __version__
+from ..exceptions import JournalError, LeadConnectorError
+from .clients import Clients
+from .journal import leases
+from .journal.leases import WorkerEntry
+from .journal.writer import JournalWriter
+from .run.lease import begin_lease
+from .shift import Shift, Sweeper
+from .takes import Takes
+from .tickets import Tickets
+from .worker_events import DatabaseBack, DatabaseLost, Emit, WorkerStarted, WorkerStopped
+
+Connect: TypeAlias = Callable[[], Awaitable[JournalWriter]]
+"""Opens a journal with a thread of its own. Raises `JournalError` if it cannot be reached, `ConfigurationError`."""
+
+_FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
+"""Seconds between two attempts to connect: never longer ones, so that an outage costs little more than it lasts."""
+_LEAVE_SECONDS: Final = 1.0
+"""For handing back what is left when the worker ends."""
+_CLOSE_SECONDS: Final = 1.0
+"""For closing connections then."""
+_ENGINE_SECONDS: Final = 9.0
+"""After which the engine is left behind, if it does not end."""
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True):
+    """How a worker works."""
+
+    slots: int
+    lease: float
+    clock: Clock
+    connect_within: float
+    """Seconds in which the database must be reached at the start."""
+
+
+class _Opened(Struct):
+    control: JournalWriter
+    writer: JournalWriter
+    shift: Shift
+
+
+class Supervisor:
+    """The worker of a process. `tickets` says what to work on; `writes_tickets`: it also writes those of others."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        connect: Connect,
+        tickets: Tickets,
+        clients: Clients,
+        emit: Emit,
+        *,
+        writes_tickets: bool = True,
+    ) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._tickets = tickets
+        self._clients = clients
+        self._emit = emit
+        self._writes_tickets = writes_tickets
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set. Raises `JournalError` if the database cannot be reached at the start.
+
+        Raises `ConfigurationError` for tables or clients that cannot be used.
+        """
+        last: Shift | None = None
+        try:
+            while not stopping.is_set():
+                opened = await self._begin(last, stopping)
+                if opened is None:
+                    break
+                last = opened.shift
+                await self._work(opened, stopping)
+        finally:
+            if last is not None:
+                self._emit(WorkerStopped(last.worker))
+            if self._closing:
+                await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
+
+    async def _begin(self, last: Shift | None, stopping: asyncio.Event) -> _Opened | None:
+        """Register, as soon as the database can be reached; `None` if the worker is to end before that."""
+        began, seconds = self._settings.clock(), _FIRST_WAIT
+        is_away = last is not None
+        if last is not None:
+            self._emit(DatabaseLost(last.worker, last.lost or ""))
+        while not stopping.is_set():
+            try:
+                opened = await self._open(last)
+            except JournalError as error:
+                if last is None and self._settings.clock() >= began + self._settings.connect_within:
+                    raise
+                if not is_away:
+                    self._emit(DatabaseLost(0, str(error)))
+                is_away = True
+            else:
+                if is_away:
+                    self._emit(DatabaseBack(opened.shift.worker, self._settings.clock() - began))
+                return opened
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), seconds)
+            seconds = _LATER_WAIT
+        return None
+
+    async def _open(self, last: Shift | None) -> _Opened:
+        """Connect, and register. Nothing of the last shift is at the server any more: its locations are free."""
+        settings, opened = self._settings, list[JournalWriter]()
+        try:
+            for _ in range(2):
+                opened.append(await self._connect())
+            control, writer = opened
+            if last is not None:
+                await control.run(partial(leases.leave, last.worker))
+            sent_at = settings.clock()
+            entry = WorkerEntry(
+                lease=settings.lease,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+                slots=settings.slots,
+            )
+            worker = await control.run(partial(leases.register, entry))
+        except BaseException:
+            self._close(*opened)
+            raise
+        sightings = None if last is None else last.lease.sightings
+        lease = begin_lease(worker, settings.lease, sent_at, sightings)
+        return _Opened(control, writer, Shift(lease, control, settings.clock))
+
+    async def _work(self, opened: _Opened, stopping: asyncio.Event) -> None:
+        shift, slots = opened.shift, self._settings.slots
+        takes = Takes(shift, opened.writer, self._clients, slots, self._emit)
+        sweeper = Sweeper(shift, self._tickets if self._writes_tickets else None, self._emit)
+        self._emit(WorkerStarted(shift.worker))
+        engine = asyncio.create_task(self._tickets.work(takes.work, slots, shift.over))
+        loops = [asyncio.create_task(one) for one in (shift.beat(lambda: takes.busy), takes.watch(), sweeper.run())]
+        waiting = [asyncio.create_task(one.wait()) for one in (stopping, shift.over)]
+        try:
+            await asyncio.wait([engine, *loops, *waiting], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            engine.cancel()
+            raise
+        finally:
+            shift.end()
+            await _end_within(_ENGINE_SECONDS, engine)
+            for task in (*loops, *waiting):
+                task.cancel()
+            await asyncio.wait([*loops, *waiting])
+            with suppress(JournalError, TimeoutError):
+                await asyncio.wait_for(opened.control.run(partial(leases.leave, shift.worker)), _LEAVE_SECONDS)
+            self._close(opened.control, opened.writer)
+        _raise_fault(shift.fault, engine, *loops)
+
+    def _close(self, *journals: JournalWriter) -> None:
+        """Close them without waiting: a server that does not respond keeps nobody."""
+        for journal in journals:
+            task = asyncio.create_task(_close(journal))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+
+async def _close(journal: JournalWriter) -> None:
+    with suppress(LeadConnectorError):
+        await journal.close()
+
+
+async def _end_within(seconds: float, engine: asyncio.Task[None]) -> None:
+    """Wait for the engine to end; then cancel it, and wait a little longer."""
+    await asyncio.wait([engine], timeout=seconds)
+    if not engine.done():
+        engine.cancel()
+        await asyncio.wait([engine], timeout=_LEAVE_SECONDS)
+
+
+def _raise_fault(fault: Exception | None, *tasks: asyncio.Task[None]) -> None:
+    """Raise why the worker must end, if so: a setting, or a fault of ours."""
+    errors = [one.exception() for one in tasks if one.done() and not one.cancelled()]
+    for error in (fault, *errors):
+        if error is not None:
+            raise error

@@ -1,0 +1,243 @@
+"""The locations that a worker works on: taken with a ticket, carried out, and given back, however they end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct, structs
+
+from .._api.precondition import ReadingClock
+from ..client import LeadConnector
+from ..exceptions import ConfigurationError, JournalError, LeadConnectorError
+from .clients import Clients, UnsharedClientError
+from .control import Control, Wanted
+from .eta import ReadingLog
+from .journal import leases
+from .journal.groups import Hold
+from .journal.leases import Place
+from .journal.phases import JobState, list_open, read_options, read_state, stop_job
+from .journal.protocol import FenceLostError, Journal
+from .journal.writer import JournalWriter
+from .run.lease import HeldLocation
+from .run.runner import Runner
+from .shift import Shift
+from .states import JobOptions, Stopped, describe_stop
+from .tickets import Ticket
+from .unit import OpenJob
+from .visit import VisitEnd, visit_location
+from .worker_events import Emit, LocationFinished, LocationHandedBack, LocationLost, LocationTaken
+
+_GRACE_SECONDS: Final = 8.0
+"""For requests at the server when the worker is to end: it has ten seconds for everything."""
+_CONTROL_SECONDS: Final = 0.5
+"""How soon a job obeys what somebody wants."""
+_RETRY_SECONDS: Final = 60.0
+"""After which a location that could not be reached is tried again."""
+_PACKAGE: Final = Path(__file__).parent.parent
+
+
+class _KnownJob(Struct):
+    """A job that the worker has worked on in this shift."""
+
+    name: str
+    phase: str
+    open: OpenJob
+    runner: Runner
+    read_at: dict[str, float]
+    """When locations were prepared here."""
+
+    def obey(self, state: JobState | None) -> None:
+        """Do what its row says; without one, it does not run any more."""
+        control = self.open.control
+        wanted: Wanted = "pause"
+        if state is not None:
+            self.phase = state.phase
+            wanted = "run" if state.wanted == "run" else "cancel" if state.wanted == "cancel" else "pause"
+        with suppress(ConfigurationError):  # of a rate that cannot be used
+            rate = control.options.rate if state is None else state.rate
+            control.update(wanted, structs.replace(control.options, rate=rate))
+
+
+class Takes:
+    """Those of one shift."""
+
+    def __init__(self, shift: Shift, writer: JournalWriter, clients: Clients, slots: int, emit: Emit) -> None:
+        """`writer`: the journal of all rows."""
+        self._shift = shift
+        self._writer = writer
+        self._clients = clients
+        self._slots = slots
+        self._emit = emit
+        self._jobs: dict[int, _KnownJob] = {}
+        self._held: set[HeldLocation] = set()
+        shift.closes(self._close)
+
+    @property
+    def busy(self) -> int:
+        """How many locations are worked on."""
+        return len(self._held)
+
+    async def work(self, ticket: Ticket) -> None:
+        """Take the location of a ticket and work on it, if it is free and there is something to do."""
+        shift = self._shift
+        if shift.over.is_set():
+            return
+        with suppress(JournalError):  # the shift is lost
+            taken = await shift.ask(partial(leases.take, ticket.job, ticket.location, shift.worker, time.time()))
+            if taken is not None:
+                held = HeldLocation(job=ticket.job, location=ticket.location, epoch=taken.epoch, lease=shift.lease)
+                self._held.add(held)
+                try:
+                    await self._hold(held)
+                finally:
+                    self._held.discard(held)
+
+    async def watch(self) -> None:
+        """Have jobs do what their rows say, until the shift is lost, or this is cancelled."""
+        with suppress(JournalError):
+            while True:
+                await asyncio.sleep(_CONTROL_SECONDS)
+                if not self._jobs:
+                    continue
+                states = {state.job: state for state in await self._shift.ask(list_open)}
+                for key, known in list(self._jobs.items()):
+                    known.obey(states.get(key))
+                    if key not in states and all(one.job != key for one in self._held):
+                        del self._jobs[key]
+
+    def _close(self) -> None:
+        for known in self._jobs.values():
+            known.runner.stop(Stopped("interrupted", "the worker is to end"), _GRACE_SECONDS)
+
+    async def _hold(self, held: HeldLocation) -> None:
+        known = await self._find_job(held.job)
+        worker, name = self._shift.worker, known.name
+        self._emit(LocationTaken(worker, name, held.location, held.epoch))
+        try:
+            end = await self._carry_out(known, held)
+            await self._give_back(known, held, end)
+        except JournalError as error:
+            held.lost = True
+            if not isinstance(error, FenceLostError):
+                self._shift.lose(str(error))
+            self._emit(LocationLost(worker, name, held.location, held.epoch))
+
+    async def _find_job(self, key: int) -> _KnownJob:
+        """With what its row says now, after a location was taken."""
+        state, options = await self._shift.ask(partial(_read_job, key))
+        known = self._jobs.get(key)
+        if known is None:
+            clock, control = ReadingClock(asyncio.get_running_loop()), Control(options)
+            readings = ReadingLog(clock)
+            runner = Runner(control, clock, readings, on_outcome=lambda outcome: None, at_once=self._slots)
+            known = self._jobs[key] = _KnownJob(
+                state.name, state.phase, OpenJob(key, self._writer, clock, readings, control), runner, {}
+            )
+            if self._shift.over.is_set():
+                self._close()
+        known.open.control.options = options
+        known.obey(state)
+        return known
+
+    async def _carry_out(self, known: _KnownJob, held: HeldLocation) -> VisitEnd:
+        try:
+            client = await self._clients.take(held.location)
+        except UnsharedClientError as error:
+            self._shift.end(error)
+            return "open"
+        except Exception as error:  # `client_for` belongs to the user
+            return _explain_no_client(error, held.location)
+        try:
+            return await self._visit(known, held, client)
+        finally:
+            await self._clients.give_back(held.location)
+
+    async def _visit(self, known: _KnownJob, held: HeldLocation, client: LeadConnector) -> VisitEnd:
+        location = held.location
+        job = structs.replace(known.open, writer=self._writer.at(Hold(held.job, location, held.epoch)))
+        read_at, age = known.read_at.pop(location, None), known.open.control.options.max_reading_age
+        is_read = read_at is not None and job.clock.is_fresh(read_at, age)
+        try:
+            end = await visit_location(
+                job, held, lambda location: client, known.runner, known.phase, is_read=is_read
+            )
+        except FenceLostError:
+            raise
+        except JournalError as error:
+            await self._writer.run(_check)  # if it is the database, the shift is lost
+            return _explain_internal(error, location)
+        except LeadConnectorError as error:
+            return describe_stop(error, location) or _explain_internal(error, location)
+        except Exception as error:  # ours: it must not end the worker, and nobody else
+            return _explain_internal(error, location)
+        if end == "open" and known.phase == "running" and known.runner.is_open:
+            return Stopped("internal", "it has ended with rows that are still to be sent", location)
+        if end == "open" and known.phase == "preparing":
+            known.read_at[location] = job.clock.now()
+        return end
+
+    async def _give_back(self, known: _KnownJob, held: HeldLocation, end: VisitEnd) -> None:
+        """Free it, with what the next worker must know. Raises `FenceLostError`."""
+        shift, place = self._shift, Place(held.job, held.location, held.epoch)
+        if (stopped := known.runner.stopped) is not None and stopped.kind == "errors":
+            await shift.ask(partial(stop_job, held.job, stopped.kind, stopped.reason))
+        if isinstance(end, Stopped):
+            resume_at = _find_resume(end)
+            give_back = partial(leases.stop_location, place, end.kind, end.reason, resume_at)
+        else:
+            give_back = partial(leases.end_location if end == "ended" else leases.hand_back, place)
+        if not await shift.ask(give_back):
+            raise FenceLostError(f"The location {held.location} was taken by another worker.")
+        where = (shift.worker, known.name, held.location, held.epoch)
+        if end == "open" and not known.runner.is_open:
+            self._emit(LocationHandedBack(*where))
+        else:
+            self._emit(LocationFinished(*where, end.reason if isinstance(end, Stopped) else None))
+
+
+def _read_job(key: int, journal: Journal) -> tuple[JobState, JobOptions]:
+    """Of a job whose location was just taken. Options that cannot be read stop it."""
+    state = read_state(key, journal)
+    if state is None:
+        return JobState(key, "", "done", "pause", None), JobOptions()
+    try:
+        return state, read_options(journal.at(Hold(key)))
+    except (msgspec.MsgspecError, ConfigurationError):
+        stop_job(key, "internal", "its options cannot be read", journal)
+        return structs.replace(state, wanted="pause"), JobOptions()
+
+
+def _check(journal: Journal) -> None:
+    """Whether the journal can still be used at all."""
+    list_open(journal)
+
+
+def _find_resume(stopped: Stopped) -> float | None:
+    """When a location goes on by itself, in seconds since the epoch."""
+    if stopped.kind == "daily" and stopped.resume_seconds is not None:
+        return time.time() + stopped.resume_seconds
+    return time.time() + _RETRY_SECONDS if stopped.kind == "unreachable" else None
+
+
+def _explain_no_client(error: Exception, location: str) -> Stopped:
+    """Of an error that is not ours only the type is shown: its text may hold anything."""
+    if isinstance(error, LeadConnectorError):
+        return describe_stop(error, location) or Stopped("authentication", str(error), location)
+    return Stopped("authentication", f"client_for has raised {type(error).__name__}", location)
+
+
+def _explain_internal(error: Exception, location: str) -> Stopped:
+    """Where it happened, and nothing of the values: the reason is shown to everybody who may look at the job."""
+    places = [
+        f"{Path(one.filename).name}:{one.lineno}"
+        for one in traceback.extract_tb(error.__traceback__)
+        if _PACKAGE in Path(one.filename).parents
+    ]
+    return Stopped("internal", f"{type(error).__name__} in {places[-1] if places else 'a library'}", location)

@@ -1,0 +1,400 @@
+"""The worker of a process: what it takes, gives back and survives. On SQLite, with an engine in memory."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from leadconnector_async import ConfigurationError, JournalError, LeadConnector, Shared
+from leadconnector_async._sharing.membership import find_clock
+from leadconnector_async.jobs import JobOptions, visit
+from leadconnector_async.jobs.clients import Clients
+from leadconnector_async.jobs.journal import leases
+from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
+from leadconnector_async.jobs.journal.folder import fill_journal
+from leadconnector_async.jobs.journal.groups import Entry
+from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
+from leadconnector_async.jobs.supervisor import Supervisor, WorkerSettings
+from leadconnector_async.jobs.unit import ClientFor, OpenJob
+from leadconnector_async.jobs.visit import CANCELLED
+from leadconnector_async.jobs.worker_events import (
+    DatabaseBack,
+    DatabaseLost,
+    JobChanged,
+    LocationFinished,
+    LocationHandedBack,
+    LocationTaken,
+    WorkerEvent,
+    WorkerStarted,
+    WorkerStopped,
+)
+from leadconnector_async.sandbox import BookedAppointment, Sandbox
+
+from ..conftest import MakeClient
+from ..jobs.jobbing import FAST, WEEK, at, rows, writes
+from .memory_tickets import MemoryTickets
+
+pytestmark = pytest.mark.sandbox(appointments=20, locations=3, limits=FAST)
+LEASE = 1.0
+
+
+class World:
+    """A job in one file, and the workers on it."""
+
+    def __init__(self, folder: Path, client_for: ClientFor) -> None:
+        self.folder = folder
+        self.client_for = client_for
+        self.tickets = MemoryTickets()
+        self.events: list[WorkerEvent] = []
+        self.is_away = False
+        self.seconds = 0.0
+        """By which the clock of the next worker has jumped."""
+
+    async def connect(self) -> JournalWriter:
+        if self.is_away:
+            raise JournalError("the database is away")
+        thread = make_thread()
+        path = str(self.folder / JOURNAL)
+        journal = await asyncio.get_running_loop().run_in_executor(thread, SQLiteJournal.open, path)
+        return JournalWriter(journal, thread)
+
+    def clock(self) -> float:
+        return find_clock()() + self.seconds
+
+    def execute(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.folder / JOURNAL, isolation_level=None, timeout=10)
+        try:
+            return connection.execute(statement, values).fetchall()
+        finally:
+            connection.close()
+
+    def find(self, kind: type[WorkerEvent]) -> list[WorkerEvent]:
+        return [one for one in self.events if type(one) is kind]
+
+    async def wait(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not reached():
+                await asyncio.sleep(0.02)
+
+    async def wait_for_phase(self, phase: str) -> None:
+        await self.wait(lambda: self.execute("SELECT phase FROM jobs") == [(phase,)])
+
+    @asynccontextmanager
+    async def working(self, slots: int = 4) -> AsyncIterator[asyncio.Task[None]]:
+        """A worker, until the end of the block."""
+        stopping = asyncio.Event()
+        clients = Clients(self.client_for)
+        settings = WorkerSettings(slots=slots, lease=LEASE, clock=self.clock, connect_within=0.6)
+        made = Supervisor(settings, self.connect, self.tickets, clients, self.events.append)
+        task = asyncio.create_task(made.run(stopping))
+        try:
+            yield task
+            stopping.set()
+            await asyncio.wait_for(task, 12)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await clients.aclose()
+
+
+@pytest.fixture
+async def world(sandbox: Sandbox, make_client: MakeClient, tmp_path: Path) -> AsyncIterator[World]:
+    """A submitted job that moves everybody of three locations by a week."""
+    plan = rows(
+        *(
+            at(event, start=(event.start_time + WEEK).isoformat(), location_id=event.location_id)
+            for event in list_single(sandbox)
+        )
+    )
+    fill_journal(str(tmp_path), None, "", JobOptions(concurrency=2), None, plan).close()
+    async with Shared(f"sqlite:///{tmp_path}/limits.db") as shared:
+
+        def client_for(location: str) -> LeadConnector:
+            token = sandbox.issue_token(location_id=location)
+            return make_client(token, location_id=location, shared=shared)
+
+        made = World(tmp_path, client_for)
+        made.execute("UPDATE jobs SET name = 'march', phase = 'preparing', submitted = 1")
+        yield made
+
+
+def list_single(sandbox: Sandbox) -> list[BookedAppointment]:
+    return [event for event in sandbox.store if not event.rrule]
+
+
+async def test_two_workers_carry_out_a_job(world: World, sandbox: Sandbox) -> None:
+    """First all of it is read and ordered, then all is sent, each row once; nothing of the workers is left."""
+    async with world.working(), world.working():
+        await world.wait_for_phase("done")
+    states = world.execute("SELECT state, COUNT(*) FROM rows GROUP BY state")
+    assert states == [("applied", len(list_single(sandbox)))]
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+    assert [(one.job, one.phase) for one in world.find(JobChanged)] == [("march", "running"), ("march", "done")]  # type: ignore[attr-defined]
+    taken = world.find(LocationTaken)
+    assert len(taken) == len(world.find(LocationFinished)) == 6
+    assert world.execute("SELECT DISTINCT worker, ended, tries, epoch FROM locations") == [(None, 1, 0, 2)]
+    assert world.execute("SELECT * FROM workers") == []
+    assert len(world.find(WorkerStarted)) == len(world.find(WorkerStopped)) == 2
+
+
+def list_owned(world: World) -> int:
+    return len(world.execute("SELECT location FROM locations WHERE worker IS NOT NULL"))
+
+
+def be_slow(world: World) -> None:
+    """A worker is met in the middle of its work."""
+    world.execute("UPDATE jobs SET rate = 8")
+
+
+async def test_a_worker_that_ends_hands_its_locations_back(world: World, sandbox: Sandbox) -> None:
+    """In the middle of a run; the next one goes on at once, and writes nothing twice."""
+    be_slow(world)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+    assert list_owned(world) == 0
+    assert len(writes(sandbox)) < len(list_single(sandbox))
+    assert world.find(LocationHandedBack)
+    assert world.execute("SELECT DISTINCT tries FROM locations") == [(0,)]
+    await finish(world, sandbox)
+
+
+async def finish(world: World, sandbox: Sandbox) -> None:
+    """Another worker carries the job out; nothing is written twice."""
+    world.execute("UPDATE jobs SET rate = NULL")
+    async with world.working():
+        await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+    assert world.execute("SELECT DISTINCT state FROM rows") == [("applied",)]
+
+
+async def test_a_worker_that_is_cancelled_leaves_nothing_taken(world: World, sandbox: Sandbox) -> None:
+    """Nobody has to wait until it is dead for long enough."""
+    be_slow(world)
+    with suppress(asyncio.CancelledError):
+        async with world.working() as task:
+            await world.wait(lambda: len(writes(sandbox)) >= 3)
+            task.cancel()
+            await asyncio.wait_for(asyncio.wait([task]), 12)
+    assert list_owned(world) == 0
+    assert world.execute("SELECT * FROM workers") == []
+    await finish(world, sandbox)
+
+
+async def test_an_outage_is_waited_out(world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent during it; afterwards the worker has another id, and goes on."""
+    be_slow(world)
+    commit = SQLiteJournal.commit_entries
+    beat = leases.beat
+
+    def fail(*given: object) -> None:
+        if world.is_away:
+            raise JournalError("the database is away")
+
+    def commit_or_fail(journal: SQLiteJournal, entries: list[Entry]) -> None:
+        fail()
+        commit(journal, entries)
+
+    def beat_or_fail(*given: object) -> bool:
+        fail()
+        return beat(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SQLiteJournal, "commit_entries", commit_or_fail)
+    monkeypatch.setattr(leases, "beat", beat_or_fail)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+        world.is_away = True
+        await world.wait(lambda: bool(world.find(DatabaseLost)))
+        sent = len(sandbox.requests)
+        await asyncio.sleep(LEASE)
+        assert len(sandbox.requests) == sent
+        assert len(world.find(DatabaseLost)) == 1
+        world.is_away = False
+        await world.wait(lambda: bool(world.find(DatabaseBack)))
+        world.execute("UPDATE jobs SET rate = NULL")
+        await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+    first, second = world.find(WorkerStarted)
+    assert first.worker != second.worker
+
+
+async def test_a_database_that_is_away_at_the_start_is_an_error(world: World) -> None:
+    """After a while: it may just be starting, too."""
+    world.is_away = True
+    with pytest.raises(JournalError, match="the database is away"):
+        async with world.working() as task:
+            await asyncio.wait([task])
+    assert len(world.find(DatabaseLost)) == 1
+
+
+async def test_a_lease_that_has_expired_is_not_used(world: World, sandbox: Sandbox) -> None:
+    """As after a freeze: it registers anew without asking, and takes its locations again."""
+    be_slow(world)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+        world.seconds = LEASE
+        await world.wait(lambda: len(world.find(WorkerStarted)) == 2)
+        assert [one.reason for one in world.find(DatabaseLost)] == ["its lease has expired"]  # type: ignore[attr-defined]
+        world.execute("UPDATE jobs SET rate = NULL")
+        await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+
+
+async def test_a_worker_that_others_have_buried_registers_anew(world: World, sandbox: Sandbox) -> None:
+    """Its row is gone when it beats."""
+    be_slow(world)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+        world.execute("DELETE FROM workers")
+        await world.wait(lambda: len(world.find(WorkerStarted)) == 2)
+        world.execute("UPDATE jobs SET rate = NULL")
+        await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+
+
+async def test_the_locations_of_a_dead_worker_are_taken_over(world: World, sandbox: Sandbox) -> None:
+    """Once its beat has not changed for a whole lease."""
+    (worker,) = world.execute(
+        "INSERT INTO workers (lease, host, pid, version, state, slots) VALUES (?, '', 1, '', '', 1) RETURNING id",
+        LEASE,
+    )
+    world.execute("UPDATE locations SET worker = ?, epoch = 1", *worker)
+    async with world.working():
+        await world.wait_for_phase("done")
+    assert world.execute("SELECT id FROM workers WHERE id = ?", *worker) == []
+    assert world.execute("SELECT DISTINCT epoch FROM locations") == [(3,)]
+
+
+async def test_a_location_without_a_client_stops_alone(world: World, sandbox: Sandbox) -> None:
+    """Its reason names the error, and nothing that the error says; the others are carried out."""
+    first = sandbox.location_ids[0]
+    find = world.client_for
+
+    def client_for(location: str) -> object:
+        if location == first:
+            raise LookupError("no token for hunter2")
+        return find(location)
+
+    world.client_for = client_for  # type: ignore[assignment]
+    async with world.working():
+        await world.wait_for_phase("done")
+    query = "SELECT stop_kind, stop_reason, resume_at, ended FROM locations WHERE location = ?"
+    assert world.execute(query, first) == [("authentication", "client_for has raised LookupError", None, 0)]
+    assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
+    assert world.execute("SELECT DISTINCT state FROM rows WHERE location = ?", first) == [("loaded",)]
+
+
+async def test_a_fault_of_ours_stops_one_location(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never the worker. The reason says where it happened, and shows no value."""
+    first = sandbox.location_ids[0]
+    prepare = visit.prepare_location
+
+    async def fail(job: OpenJob, location: str, *given: object) -> object:
+        if location == first:
+            return {}[f"hunter2 {location}"]
+        return await prepare(job, location, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(visit, "prepare_location", fail)
+    async with world.working():
+        await world.wait_for_phase("done")
+    ((kind, reason),) = world.execute("SELECT stop_kind, stop_reason FROM locations WHERE location = ?", first)
+    assert kind == "internal"
+    assert str(reason).startswith("KeyError in ")
+    assert "hunter2" not in str(reason)
+    assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
+
+
+async def test_a_client_without_a_shared_store_ends_the_worker(world: World, make_client: MakeClient) -> None:
+    """It is a setting: nothing was sent, and what was taken is free."""
+    world.client_for = lambda location: make_client(location_id=location)
+    with pytest.raises(ConfigurationError, match="returned a client without a shared store"):
+        async with world.working() as task:
+            await asyncio.wait([task])
+    assert list_owned(world) == 0
+    assert world.execute("SELECT DISTINCT tries, stop_kind FROM locations") == [(0, None)]
+
+
+async def test_a_location_that_ends_workers_is_stopped(world: World, sandbox: Sandbox) -> None:
+    """The others are carried out."""
+    first = sandbox.location_ids[0]
+    world.execute("UPDATE locations SET tries = 10 WHERE location = ?", first)
+    async with world.working():
+        await world.wait_for_phase("done")
+    query = "SELECT stop_kind, stop_reason, epoch FROM locations WHERE location = ?"
+    assert world.execute(query, first) == [("internal", "it ended 10 workers in a row without progress", 0)]
+
+
+async def test_a_pause_hands_all_locations_back(world: World, sandbox: Sandbox) -> None:
+    """Nobody takes them until the job is to run again."""
+    be_slow(world)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+        world.execute("UPDATE jobs SET wanted = 'pause'")
+        await world.wait(lambda: list_owned(world) == 0)
+        sent = len(sandbox.requests)
+        await asyncio.sleep(LEASE)
+        assert len(sandbox.requests) == sent
+        assert world.execute("SELECT phase FROM jobs") == [("running",)]
+        world.execute("UPDATE jobs SET wanted = 'run', rate = NULL")
+        await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+
+
+async def test_a_new_rate_is_obeyed_while_it_runs(world: World, sandbox: Sandbox) -> None:
+    """Without it, the job would take an hour."""
+    world.execute("UPDATE jobs SET rate = 0.001")
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 1)
+        world.execute("UPDATE jobs SET rate = NULL")
+        await world.wait_for_phase("done")
+
+
+async def test_a_cancelled_job_leaves_out_what_was_not_sent(world: World, sandbox: Sandbox) -> None:
+    """What was sent is applied; no row stays open."""
+    be_slow(world)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+        world.execute("UPDATE jobs SET wanted = 'cancel'")
+        await world.wait_for_phase("done")
+    applied = {str(one) for (one,) in world.execute("SELECT event_id FROM rows WHERE state = 'applied'")}
+    assert applied == set(writes(sandbox))
+    assert world.execute("SELECT DISTINCT reason FROM rows WHERE state <> 'applied'") == [(CANCELLED,)]
+    assert world.execute("SELECT DISTINCT ended FROM locations") == [(1,)]
+
+
+async def test_a_job_is_cancelled_before_it_runs(world: World, sandbox: Sandbox) -> None:
+    """Nothing was read, and nothing is."""
+    world.execute("UPDATE jobs SET wanted = 'cancel'")
+    async with world.working():
+        await world.wait_for_phase("done")
+    assert len(sandbox.requests) == 0
+    assert world.execute("SELECT DISTINCT state, reason FROM rows") == [("skipped", CANCELLED)]
+
+
+async def test_refused_rows_keep_the_job_from_running(world: World, sandbox: Sandbox) -> None:
+    """All of it is read; then nothing is sent, unless they are to be left out."""
+    event = list_single(sandbox)[0]
+    sandbox.delete_appointment(event.id)
+    async with world.working():
+        await world.wait_for_phase("refused")
+        assert writes(sandbox) == []
+        assert world.execute("SELECT COUNT(*) FROM faults") == [(1,)]
+        options = msgspec.json.encode(JobOptions(skip_refused=True)).decode()
+        world.execute("UPDATE facts SET value = ? WHERE name = 'options'", options)
+        world.execute("UPDATE jobs SET phase = 'preparing'")
+        await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(one.id for one in list_single(sandbox) if one.id != event.id)
+
+
+async def test_options_that_cannot_be_read_stop_the_job(world: World, sandbox: Sandbox) -> None:
+    """Whoever may write to the table may write anything."""
+    world.execute("UPDATE facts SET value = ? WHERE name = 'options'", '{"concurrency": "os.system"}')
+    async with world.working():
+        await world.wait_for_phase("stopped")
+    assert world.execute("SELECT stop_kind, stop_reason FROM jobs") == [("internal", "its options cannot be read")]
+    assert len(sandbox.requests) == 0
