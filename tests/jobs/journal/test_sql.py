@@ -36,6 +36,8 @@ NAMES_JOB = re.compile(
 )
 SQLITES_OWN = ("tables.py", "connection.py", "database.py", "migrate.py")
 """Definitions of tables, settings of a connection, and the way from a format that only SQLite has known."""
+OF_ALL_JOBS = ("leases.py", "phases.py", "progress.py")
+"""What workers do and lists show for every job of a database."""
 STORES = {
     "_sharing/sqlite.py",
     "_sharing/sqlite_keys.py",
@@ -131,7 +133,7 @@ def test_statements_name_the_job() -> None:
     found = 0
     for path in sorted(JOURNAL.glob("*.py")):
         for name, text in list_texts(path):
-            if SQL.search(text) and path.name not in (*SQLITES_OWN, "leases.py", "phases.py"):
+            if SQL.search(text) and path.name not in (*SQLITES_OWN, *OF_ALL_JOBS):
                 found += 1
                 parts = re.split(r"\bUNION\b", text)
                 assert all(NAMES_JOB.search(part) for part in parts), (path.name, name)
