@@ -105,8 +105,10 @@ LAYERS = {
     """,
     "integrations": """
         postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
+        postgres_journal
+        postgres_session
         postgres redis
-        engine_schema
+        engine_schema postgres_schema
     """,
     "jobs": """
         __init__

@@ -23,6 +23,7 @@ from .._sharing.store import MISSING, Reading, find_version_fault, make_version
 from .._sharing.url import StoreAddress, explain_missing_driver, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
 from .engine_schema import has_engine, migrate_engine
+from .postgres_schema import JOBS
 
 T = TypeVar("T")
 
@@ -56,8 +57,10 @@ _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
         key text PRIMARY KEY, version text NOT NULL, content bytea NOT NULL, kept_until timestamptz NOT NULL
     );
     """,
+    JOBS,
 )
-_GET_VERSION: Final = "SELECT max(version) FROM leadconnector_schema"
+VERSION: Final = len(_MIGRATIONS)
+GET_VERSION: Final = "SELECT max(version) FROM leadconnector_schema"
 _READ: Final = """
     SELECT coalesce(state.version, ''), state.content, extract(epoch FROM clock_timestamp())::float8,
            greatest(extract(epoch FROM pg_postmaster_start_time())::float8, encode(mark.content, 'escape')::float8),
@@ -83,9 +86,9 @@ _REPLACE: Final = """
 """
 _SWEEP: Final = "DELETE FROM leadconnector_states WHERE kept_until < clock_timestamp()"
 _MISSING_TABLE: Final = ("42P01", "42703", "3F000")
-_SETTINGS: Final = ("28000", "28P01", "3D000", "42501")
+SETTING_CODES: Final = ("28000", "28P01", "3D000", "42501")
 """Codes for a password, a database or a privilege that only the user can correct."""
-_SETTING_TEXTS: Final = (
+SETTING_TEXTS: Final = (
     "password authentication failed",
     "no password supplied",
     "no pg_hba.conf entry",
@@ -133,7 +136,7 @@ class PostgresConnection:
 
     async def check(self) -> None:
         """Raise `ConfigurationError` unless the tables are those of this version of the library."""
-        fault = find_version_fault(self._address.shown, await self._get_version(), len(_MIGRATIONS))
+        fault = find_version_fault(self._address.shown, await self._get_version(), VERSION)
         if fault is not None:
             raise ConfigurationError(fault)
 
@@ -147,7 +150,7 @@ class PostgresConnection:
             await execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             async with self._connection.transaction():
                 await execute("CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)")
-                rows = await (await execute(_GET_VERSION)).fetchall()
+                rows = await (await execute(GET_VERSION)).fetchall()
                 found = convert(rows[0][0], int | None) or 0
                 for version, statements in enumerate(_MIGRATIONS[found:], found + 1):
                     await execute(statements)
@@ -171,7 +174,7 @@ class PostgresConnection:
         self.abandon()
 
     async def _get_version(self) -> int | None:
-        return convert((await self.fetch(_GET_VERSION))[0][0], int | None)
+        return convert((await self.fetch(GET_VERSION))[0][0], int | None)
 
     async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
         fault: LeadConnectorError
@@ -290,7 +293,7 @@ def _explain_failure(address: StoreAddress, error: BaseException) -> LeadConnect
     text, code = redact(address, error), getattr(error, "sqlstate", None)
     strip(error)
     if code in _MISSING_TABLE:
-        return ConfigurationError(find_version_fault(address.shown, None, len(_MIGRATIONS)) or "")
-    if code in _SETTINGS or (code is None and any(one in text for one in _SETTING_TEXTS)):
+        return ConfigurationError(find_version_fault(address.shown, None, VERSION) or "")
+    if code in SETTING_CODES or (code is None and any(one in text for one in SETTING_TEXTS)):
         return ConfigurationError(f"{address.shown} cannot be used: {text}")
     return StoreUnavailableError(f"{address.shown} could not be reached: {text}")

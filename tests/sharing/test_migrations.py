@@ -56,7 +56,7 @@ async def test_many_migrate_at_once(postgres_url: str) -> None:
     async with Shared(postgres_url) as shared:
         await add(shared.store, 1)
     with psycopg.connect(postgres_url) as connection:
-        assert connection.execute("SELECT version FROM leadconnector_schema").fetchall() == [(1,), (2,)]
+        assert connection.execute("SELECT version FROM leadconnector_schema").fetchall() == [(1,), (2,), (3,)]
 
 
 async def test_a_migration_waits_for_another_one(postgres_url: str) -> None:
@@ -96,12 +96,12 @@ async def test_a_migration_that_is_cancelled_leaves_nothing_half_done(postgres_u
     ("change", "message"),
     [
         (
-            "INSERT INTO leadconnector_schema VALUES (3)",
-            "version 3, and this version of the library uses version 2",
+            "INSERT INTO leadconnector_schema VALUES (4)",
+            "version 4, and this version of the library uses version 3",
         ),
         (
-            "DELETE FROM leadconnector_schema WHERE version = 2",
-            "version 1, older than version 2; run: leadconnector shared",
+            "DELETE FROM leadconnector_schema WHERE version = 3",
+            "version 2, older than version 3; run: leadconnector shared",
         ),
         ("DELETE FROM leadconnector_schema", "has no tables yet; run: leadconnector shared migrate URL"),
         ("DROP TABLE leadconnector_schema", "has no tables yet; run: leadconnector shared migrate URL"),
@@ -119,7 +119,7 @@ async def test_tables_of_another_version_are_refused(postgres_url: str, change: 
 async def test_a_newer_version_is_not_migrated_back(postgres_url: str) -> None:
     """By a process that was not updated yet."""
     await migrate(postgres_url)
-    execute(postgres_url, "INSERT INTO leadconnector_schema VALUES (3)")
+    execute(postgres_url, "INSERT INTO leadconnector_schema VALUES (4)")
     with pytest.raises(ConfigurationError, match="install the version that migrated it, or a newer one"):
         await migrate(postgres_url)
 

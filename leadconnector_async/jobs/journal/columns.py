@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from operator import attrgetter
@@ -23,6 +24,7 @@ class _StoredUpdate(AppointmentUpdate, frozen=True, kw_only=True, gc=False):
     end_time: datetime | None | UnsetType = UNSET
 
 
+_REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 _KEPT: Final = ("id", *SHOWN, "is_recurring", "master_event_id", "deleted")
 _get_kept: Final = attrgetter(*_KEPT)
 _Found: Final = msgspec.defstruct(
@@ -34,6 +36,11 @@ _encode: Final = _encoder.encode
 _decode_found: Final = msgspec.json.Decoder(Appointment).decode
 _decode_updates: Final = msgspec.json.Decoder(tuple[_StoredUpdate, ...]).decode
 _decode_differences: Final = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+
+
+def clean(text: str) -> str:
+    """Text that comes from elsewhere, without what a database refuses: NUL and lone surrogates."""
+    return _REFUSED.sub("\ufffd", text) if text else text
 
 
 def encode_found(event: Appointment) -> bytearray:

@@ -14,7 +14,7 @@ import msgspec
 from ..._validation.settings import check_kind
 from ...exceptions import JournalError
 from .groups import Record, Value
-from .protocol import RowT
+from .protocol import RowT, ValueRefusedError
 
 Connect: TypeAlias = Callable[[str], sqlite3.Connection]
 
@@ -99,6 +99,8 @@ class SQLiteConnection:
         """Turn the errors of what is done inside into one of the journal."""
         try:
             yield
+        except UnicodeError as error:
+            raise ValueRefusedError(f"The journal {self.path} does not accept a value ({error}).") from error
         except (sqlite3.Error, OSError, msgspec.ValidationError) as error:
             text = f"{type(error).__name__}: {error}"
             raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error

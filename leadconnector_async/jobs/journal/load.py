@@ -75,8 +75,7 @@ def load_plan(
         raise build_plan_error(sorted(faults.named, key=lambda fault: fault.line), faults.count)
     if not counter.number:
         raise build_plan_error([RowFault(1, "", "the plan has no rows", "add one below the heading")], 1)
-    with journal.commit():
-        journal.write_all(_LOCATION, [(job, location, count) for location, count in counter.locations.items()])
+    journal.write_all(_LOCATION, [(job, location, count) for location, count in counter.locations.items()])
     set_fact("plan", f"{counter.digest:032x}", journal)
     return counter.number
 

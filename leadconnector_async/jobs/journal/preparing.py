@@ -11,7 +11,15 @@ from ...exceptions import JournalError, RowFault
 from ...models import Appointment, AppointmentUpdate
 from ...reschedule.plan import Difference
 from ..states import RowState
-from .columns import decode_found, decode_updates, encode_differences, encode_found, encode_updates, find_offset
+from .columns import (
+    clean,
+    decode_found,
+    decode_updates,
+    encode_differences,
+    encode_found,
+    encode_updates,
+    find_offset,
+)
 from .facts import Count, Text
 from .groups import Group, Record, Value
 from .protocol import Journal
@@ -41,7 +49,7 @@ _HAS_ID: Final = ("event_id IN ({marks}) AND new_id IS NULL", "new_id IN ({marks
 _ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE job = ? AND location = ? AND number = ?"
 _LOCATIONS: Final = f"""
     SELECT location FROM rows WHERE job = ? AND read_at IS NULL AND state IN {TO_READ}
-    UNION SELECT location FROM locations WHERE job = ? AND prepared = 0
+    UNION SELECT location FROM locations WHERE job = ? AND prepared = 0 ORDER BY location
 """
 _FORGET: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND state = 'pending' AND parks IS NULL"
 _FORGET_ONE: Final = """
@@ -246,7 +254,9 @@ def write_findings(
 def write_faults(faults: Iterable[RowFault], journal: Journal) -> None:
     """Write why rows of the location are refused. Inside a commit."""
     place = _name_location(journal)
-    journal.write_all(_FAULT, [(*place, fault.line, fault.column, fault.reason, fault.hint) for fault in faults])
+    journal.write_all(
+        _FAULT, [(*place, fault.line, fault.column, clean(fault.reason), clean(fault.hint)) for fault in faults]
+    )
 
 
 def write_readings(readings: Sequence[tuple[int, float]], journal: Journal) -> None:
@@ -256,7 +266,7 @@ def write_readings(readings: Sequence[tuple[int, float]], journal: Journal) -> N
 
 def leave_out(number: int, state: RowState, reason: str, read_at: float, journal: Journal) -> None:
     """A row is not sent any more, so nothing has to move out of its way. Inside a commit."""
-    journal.write(_LEAVE_OUT, (state, reason, read_at, *_name_row(number, journal)))
+    journal.write(_LEAVE_OUT, (state, clean(reason), read_at, *_name_row(number, journal)))
     journal.write(_LEAVE_OUT_PARKING, _name_row(number, journal))
     unchanged = int(state == "unchanged")
     journal.write(_LEFT_OUT, (unchanged, 1 - unchanged, *_name_location(journal)))
@@ -269,7 +279,7 @@ def list_moves(journal: Journal) -> Iterator[Move]:
 
 def is_wanted(owner: str | None, start: int, end: int, journal: Journal) -> bool:
     """Whether a row of the location wants somebody's time in an interval of epoch seconds."""
-    values = (*_name_location(journal), owner, end, start)
+    values = (*_name_location(journal), None if owner is None else clean(owner), end, start)
     return journal.read_one(Count, _IS_WANTED, values) is not None
 
 
@@ -288,12 +298,12 @@ def write_order(order: Iterable[tuple[int, int, Iterable[int]]], journal: Journa
 def refuse(number: int, fault: RowFault, journal: Journal) -> None:
     """A row is refused. Inside a commit."""
     write_faults([fault], journal)
-    journal.write(_REFUSE, (fault.reason, *_name_row(number, journal)))
+    journal.write(_REFUSE, (clean(fault.reason), *_name_row(number, journal)))
 
 
 def skip(numbers: Iterable[int], reason: str, journal: Journal) -> None:
     """Rows are left out if they are pending. Inside a commit."""
-    journal.write_all(_SKIP, [(reason, *_name_row(number, journal)) for number in numbers])
+    journal.write_all(_SKIP, [(clean(reason), *_name_row(number, journal)) for number in numbers])
 
 
 def send_first(number: int, updates: Iterable[AppointmentUpdate], journal: Journal) -> None:
@@ -329,7 +339,7 @@ def _build_finding(number: int, finding: CheckResult, found: Appointment | None,
         encode_updates(finding.updates) if finding.updates else None,
         len(finding.updates),
         encode_differences(finding.differences) if finding.differences else None,
-        finding.reason,
+        clean(finding.reason),
         read_at,
         *_flatten(finding.before),
         *_flatten(finding.after),
@@ -337,4 +347,6 @@ def _build_finding(number: int, finding: CheckResult, found: Appointment | None,
 
 
 def _flatten(stay: BusyTime | None) -> tuple[Value, Value, Value]:
-    return (None, None, None) if stay is None else (stay.owner, stay.start, stay.end)
+    if stay is None:
+        return None, None, None
+    return None if stay.owner is None else clean(stay.owner), stay.start, stay.end

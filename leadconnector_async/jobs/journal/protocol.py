@@ -19,8 +19,16 @@ from .groups import Entry, Group, Hold, Record, Value
 RowT = TypeVar("RowT", bound=Struct)
 
 
-class FenceLostError(JournalError):
-    """Somebody else has taken a location since; nothing was written."""
+class EntryError(JournalError):
+    """Nothing was written, because of the entries of one location: the others, written again, may succeed."""
+
+
+class FenceLostError(EntryError):
+    """Somebody else has taken a location since."""
+
+
+class ValueRefusedError(EntryError):
+    """The database cannot hold a value."""
 
 
 class Journal(Protocol):

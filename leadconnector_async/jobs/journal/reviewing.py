@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome
-from .columns import decode_differences, decode_found, decode_updates, encode_found
+from .columns import clean, decode_differences, decode_found, decode_updates, encode_found
 from .facts import Count, Text
 from .preparing import SELECTED, Selection
 from .protocol import Journal
@@ -20,7 +20,7 @@ Verdict: TypeAlias = Literal["as_planned", "as_before", "unclear", "differs", "g
 
 _FORGET_VERDICTS: Final = "DELETE FROM verdicts WHERE job = ?"
 _FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND {selected}"
-_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE job = ? AND {selected}"
+_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE job = ? AND {selected} ORDER BY location"
 _ROW: Final = "SELECT found, updates, shown FROM rows WHERE job = ? AND location = ? AND number = ?"
 _VERDICT: Final = """
     INSERT INTO verdicts (job, location, number, verdict, reason, seen) VALUES (?, ?, ?, ?, ?, ?)
@@ -135,7 +135,7 @@ def write_verdict(
 ) -> None:
     """Write what the calendar shows of a row of the location. Inside a commit."""
     row = (journal.hold.job, journal.hold.location, number)
-    journal.write(_VERDICT, (*row, verdict, reason, None if seen is None else encode_found(seen)))
+    journal.write(_VERDICT, (*row, verdict, clean(reason), None if seen is None else encode_found(seen)))
     journal.write(_READ, (read_at, *row))
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome, RowState
-from .columns import decode_found, decode_updates, encode_found
+from .columns import clean, decode_found, decode_updates, encode_found
 from .groups import RESULTS, Entry, Group, Record
 from .protocol import Journal
 from .tables import COUNTED, SENT, TO_RETRY, TO_SEND, render_states
@@ -220,10 +220,10 @@ def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: 
         seconds,
         outcome.attempts,
         int(outcome.repeated),
-        outcome.reason,
-        outcome.trace_id or "",
+        clean(outcome.reason),
+        clean(outcome.trace_id or ""),
         None if shown is None else encode_found(shown),
-        outcome.new_event_id or "",
+        clean(outcome.new_event_id or ""),
     )
     return Entry(_FINISH, record, outcome.state if number > 0 else None)
 
@@ -235,17 +235,17 @@ def give_back(number: int) -> Entry:
 
 def put_behind(number: int, rank: int, reason: str) -> Entry:
     """A row comes later; its state stays, sent or not."""
-    return Entry(_PUT_BEHIND, (rank, reason, number))
+    return Entry(_PUT_BEHIND, (rank, clean(reason), number))
 
 
 def postpone(number: int, rank: int, reason: str) -> Entry:
     """A row that was rejected is tried again after all others."""
-    return Entry(_POSTPONE, (rank, reason, number))
+    return Entry(_POSTPONE, (rank, clean(reason), number))
 
 
 def take_back(number: int, reason: str) -> Entry:
     """The appointment of a row is no longer out of the way."""
-    return Entry(_TAKE_BACK, (reason, number))
+    return Entry(_TAKE_BACK, (clean(reason), number))
 
 
 def record_moment(at: float, kind: str, seconds: float) -> Entry:

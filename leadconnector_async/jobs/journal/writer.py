@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 
 from ...exceptions import ConfigurationError, JournalError
 from .groups import Entry, Hold
-from .protocol import FenceLostError, Journal
+from .protocol import EntryError, Journal
 
 T = TypeVar("T")
 Then = Callable[[JournalError | None], object]
@@ -163,15 +163,15 @@ def _resolve(written: asyncio.Future[None], failure: JournalError | None) -> Non
         written.set_exception(failure)
 
 
-def _commit(journal: Journal, entries: list[Entry]) -> dict[Hold, FenceLostError]:
-    """Returns what somebody else has taken since: entries of that were not written, all others were."""
+def _commit(journal: Journal, entries: list[Entry]) -> dict[Hold, EntryError]:
+    """Returns the errors of what cannot be written, such as what somebody else has taken; all else was written."""
     try:
         journal.commit_entries(entries)
-    except FenceLostError as error:
+    except EntryError as error:
         holds = {entry.hold for entry in entries}
         if len(holds) == 1:
             return dict.fromkeys(holds, error)
-        lost: dict[Hold, FenceLostError] = {}
+        lost: dict[Hold, EntryError] = {}
         for hold in holds:
             lost |= _commit(journal, [entry for entry in entries if entry.hold == hold])
         return lost

@@ -46,6 +46,8 @@ STORES = {
     "integrations/postgres_keys.py",
     "integrations/postgres_tokens.py",
     "integrations/engine_schema.py",
+    "integrations/postgres_journal.py",
+    "integrations/postgres_schema.py",
     "integrations/procrastinate.py",
 }
 """Limits, tokens and keys that processes share, each store with its own SQL; and the engine's tables."""

@@ -1,0 +1,222 @@
+"""The journal of a job in Postgres, where workers on many machines share it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import lru_cache, partial
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, Self
+
+import psycopg
+from msgspec import Struct
+
+from .._sharing.url import StoreAddress
+from .._validation.text import escape
+from ..exceptions import ConfigurationError, JournalError
+from ..jobs.journal.facts import Count
+from ..jobs.journal.groups import RESULTS, Entry, Group, Hold, Record, Value, count_results
+from ..jobs.journal.load import load_job
+from ..jobs.journal.protocol import RowT
+from ..jobs.journal.tables import Kind
+from ..jobs.plan.sources import AnyRow
+from ..jobs.states import JobOptions
+from .postgres_session import AlreadyExistsError, Parameter, PostgresSession, Row, translate
+
+_ARRAYS: Final[dict[Kind, str]] = {
+    "integer": "integer[]",
+    "bigint": "bigint[]",
+    "real": "double precision[]",
+    "text": "text[]",
+    "blob": "bytea[]",
+}
+_HOLD: Final = "SELECT leadconnector_hold({})".format(", ".join(["?"] * (3 + len(RESULTS))))
+_JOB: Final = "SELECT id FROM jobs WHERE name = ?"
+_ADD_JOB: Final = "INSERT INTO jobs (name, phase, rows, made_at) VALUES (?, 'ready', 0, 0) RETURNING id"
+_COPY: Final = b"COPY rows (job, location, number, line, event_id, wanted) FROM STDIN (FORMAT BINARY)"
+_COPIED: Final = ("int4", "text", "int8", "int4", "text", "bytea")
+_ANALYZE: Final = "ANALYZE rows"
+_DUPLICATES: Final = """
+    SELECT COUNT(*) FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1
+"""
+_get_statement: Final = attrgetter("statement")
+
+
+class _Id(Struct, frozen=True, array_like=True):
+    id: int
+
+
+class PostgresJournal:
+    """An open journal; all its views share one session."""
+
+    def __init__(self, session: PostgresSession, hold: Hold) -> None:
+        self.session: Final = session
+        self._hold = hold
+
+    @classmethod
+    def open(cls, address: StoreAddress, name: str, lease: float | None = None) -> Self:
+        """Open the journal of a job. With a lease, in seconds, no statement takes longer.
+
+        Raises `JournalError` if there is no such job, and `ConfigurationError` if the database cannot be used.
+        """
+        session = PostgresSession.open(address, lease)
+        try:
+            return cls(session, Hold(_find_job(session, name)))
+        except BaseException:
+            session.close()
+            raise
+
+    @property
+    def hold(self) -> Hold:
+        """What is worked on."""
+        return self._hold
+
+    def at(self, hold: Hold) -> Self:
+        """A view of the same journal."""
+        view = copy(self)
+        view._hold = hold
+        return view
+
+    @contextmanager
+    def commit(self) -> Generator[None]:
+        """A transaction: all that is written inside, or nothing of it."""
+        with self.session.transact():
+            if self._hold.epoch:
+                counts = {self._hold: [0] * len(RESULTS)}
+                self.session.connection.execute(translate(_HOLD), _build_fence(counts))
+            yield
+
+    def commit_entries(self, entries: Sequence[Entry]) -> None:
+        """Write entries in one round trip, with what they add to the counts of their locations."""
+        counts = {hold: counts for hold, counts in count_results(entries).items() if hold.epoch or any(counts)}
+        with self.session.pipeline() as cursor:
+            if counts:
+                cursor.execute(translate(_HOLD), _build_fence(counts))
+            for statement, group in groupby(entries, _get_statement):
+                if isinstance(statement, Group):
+                    _write_group(cursor, statement, [(entry.hold, entry.record) for entry in group])
+                else:
+                    records = [(*entry.record, entry.hold.job, entry.hold.location) for entry in group]
+                    cursor.executemany(translate(statement), records)
+
+    def write(self, statement: str, values: Iterable[Value] = ()) -> int:
+        """Change rows; returns how many."""
+        return self.session.execute(statement, values)
+
+    def write_all(self, statement: str, records: Iterable[Record]) -> None:
+        """Run the same statement for many records."""
+        self.session.execute_many(statement, records)
+
+    def write_group(self, group: Group, records: Sequence[Record]) -> None:
+        """Change many rows of the location."""
+        if records:
+            with self.session.explain("written"), self.session.connection.cursor() as cursor:
+                _write_group(cursor, group, [(self._hold, record) for record in records])
+
+    def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
+        """The rows of a query; each column is checked against the fields of `row`."""
+        return iter(self.session.read(row, query, values))
+
+    def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
+        """The first row of a query."""
+        return next(iter(self.session.read(row, query, values)), None)
+
+    def stream(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
+        """The rows of a query, as they come."""
+        return self.session.stream(row, query, values)
+
+    def close(self) -> None:
+        """Close the session. What was not committed is gone."""
+        self.session.close()
+
+
+def _find_job(session: PostgresSession, name: str) -> int:
+    for found in session.read(_Id, _JOB, (name,)):
+        return found.id
+    shown = session.address.shown
+    raise JournalError(f"There is no job {escape(name)} in {shown}. leadconnector jobs {shown} lists them.")
+
+
+def fill_journal(
+    address: StoreAddress,
+    name: str,
+    timezone: str | None,
+    location: str,
+    options: JobOptions,
+    lease: float,
+    rows: Iterable[AnyRow],
+) -> PostgresJournal:
+    """Load a plan into a new journal, in one transaction: whatever fails, nothing of it remains.
+
+    Raises `PlanError`, and `ConfigurationError` if there is a job of this name.
+    """
+    session = PostgresSession.open(address, None)
+    try:
+        with session.transact():
+            [added] = session.read(_Id, _ADD_JOB, (name,))
+            journal = PostgresJournal(session, Hold(added.id))
+            load_job(journal, partial(copy_rows, journal), rows, location, timezone, options)
+    except AlreadyExistsError:
+        text = f"{address.shown}#{name} already exists: resume it, or choose another name"
+        raise ConfigurationError(text) from None
+    finally:
+        session.close()
+    return PostgresJournal.open(address, name, lease)
+
+
+def copy_rows(journal: PostgresJournal, records: Iterable[Record]) -> bool:
+    """Add the rows of a new job. Returns whether two are about the same event.
+
+    Each has job, location, number, line, event_id and wanted. The tables are analyzed: the plans for rows that were
+    just added would be bad without.
+    """
+    session = journal.session
+    with session.explain("written"), session.connection.cursor() as cursor:
+        with cursor.copy(_COPY) as copying:
+            copying.set_types(_COPIED)
+            for record in records:
+                copying.write_row(record)
+        cursor.execute(_ANALYZE)
+    return journal.read_one(Count, _DUPLICATES, (journal.hold.job,)) is not None
+
+
+def _build_fence(counts: dict[Hold, list[int]]) -> tuple[Parameter, ...]:
+    """The values of `leadconnector_hold`: an array for each."""
+    holds = list(counts)
+    results = [list(column) for column in zip(*counts.values(), strict=True)]
+    return (
+        [hold.job for hold in holds],
+        [hold.location for hold in holds],
+        [hold.epoch for hold in holds],
+        *results,
+    )
+
+
+def _write_group(cursor: psycopg.Cursor[Row], group: Group, held: list[tuple[Hold, Record]]) -> None:
+    """One statement for any number of records: an array for each column."""
+    columns: list[list[Value]] = [list(column) for column in zip(*(record for _, record in held), strict=True)]
+    for place in _find_reals(group):
+        columns[place] = [None if value is None else float(value) for value in columns[place]]
+    jobs = [hold.job for hold, _ in held]
+    locations = [hold.location for hold, _ in held]
+    cursor.execute(_render_group(group), (jobs, locations, *columns))
+
+
+@lru_cache(maxsize=64)
+def _find_reals(group: Group) -> tuple[int, ...]:
+    """Places of the columns whose values psycopg refuses to mix: as in `[1, 2.5]`."""
+    return tuple(place for place, kind in enumerate(group.kinds) if kind == "real")
+
+
+@lru_cache(maxsize=64)
+def _render_group(group: Group) -> bytes:
+    """An update, which adds nothing: a row that was purged meanwhile does not come back."""
+    arrays = ", ".join(f"%s::{_ARRAYS[kind]}" for kind in ("integer", "text", *group.kinds))
+    where = f" AND {group.where}" if group.where else ""
+    return (
+        f"UPDATE rows SET {group.sets}"  # noqa: S608 - our own statements
+        f" FROM unnest({arrays}) AS new (job, location, {', '.join(group.columns)})"
+        f" WHERE rows.job = new.job AND rows.location = new.location AND rows.number = new.number{where}"
+    ).encode()

@@ -1,0 +1,231 @@
+"""A session of a job's journal in Postgres: bounded, so that no frozen process holds anything for long.
+
+Used by one thread at a time; it waits without the GIL. Whatever fails is a `JournalError`, without secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from typing import Final, TypeAlias, cast
+
+import msgspec
+import psycopg
+from msgspec import structs
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+
+from .._secret import Secret, strip
+from .._sharing.store import find_version_fault
+from .._sharing.url import StoreAddress, redact
+from ..exceptions import ConfigurationError, JournalError, LeadConnectorError
+from ..jobs.journal.groups import Value
+from ..jobs.journal.leases import SKIP_LOCKED
+from ..jobs.journal.protocol import FenceLostError, RowT, ValueRefusedError
+from .postgres import GET_VERSION, SETTING_CODES, SETTING_TEXTS, VERSION, build_settings
+from .postgres_schema import SCHEMA
+
+Row: TypeAlias = tuple[object, ...]
+Parameter: TypeAlias = Value | list[Value] | list[int] | list[str]
+
+_FETCHED: Final = 256
+"""Rows of a stream that arrive at once."""
+_CONNECT_SECONDS: Final = 3
+_KEEPALIVE: Final = {"keepalives_idle": "2", "keepalives_interval": "1", "keepalives_count": "2"}
+_PREPARED_AFTER: Final = 2
+"""Statements of a journal are few, and all of them come back."""
+_LOST: Final = "LC001"
+"""What `leadconnector_hold` raises."""
+_EXISTS: Final = "23505"
+_BAD_TABLES: Final = ("42P01", "3F000")
+_SET_UP: Final = f"""
+    SELECT set_config('search_path', '{SCHEMA}, ' || current_setting('search_path'), false),
+        set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false)
+"""
+
+
+class AlreadyExistsError(JournalError):
+    """A row with the same key already exists."""
+
+
+class PostgresSession:
+    """Runs statements with `?` for values."""
+
+    def __init__(self, address: StoreAddress, connection: psycopg.Connection[Row]) -> None:
+        self.address: Final = address
+        self.connection: Final = connection
+        self._is_streaming = False
+        """Whether the rows of a query are being read as they come."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.address.shown}>"
+
+    @classmethod
+    def open(cls, address: StoreAddress, lease: float | None) -> PostgresSession:
+        """Connect, and check the tables. With a lease, in seconds, no statement takes longer.
+
+        Raises `ConfigurationError` if the database cannot be used, and `JournalError` if it cannot be reached.
+        """
+        fault: LeadConnectorError
+        try:
+            given = Secret(make_conninfo("", **build_settings(_bound(address, lease)), **_bound_socket(lease)))
+            connection = psycopg.connect(given, autocommit=True, prepare_threshold=_PREPARED_AFTER)
+            try:
+                _check_version(address, connection)
+                connection.execute(_SET_UP.encode())
+            except BaseException:
+                connection.close()
+                raise
+        except (psycopg.Error, OSError, UnicodeError) as error:
+            fault = _explain_opening(address, error)
+        else:
+            return cls(address, connection)
+        raise fault
+
+    def close(self) -> None:
+        """Close it. What was not committed is lost."""
+        self.connection.close()
+
+    @contextmanager
+    def transact(self) -> Generator[None]:
+        """A transaction, statement by statement."""
+        with self.explain("written"):
+            self._check_streams()
+            self.connection.execute("BEGIN")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    @contextmanager
+    def pipeline(self) -> Generator[psycopg.Cursor[Row]]:
+        """A transaction in one round trip: a process that is frozen within it rarely leaves it open.
+
+        What was executed has happened when the block has ended. After an error the server skips the rest.
+        """
+        with self.explain("written"):
+            self._check_streams()
+            try:
+                with self.connection.pipeline(), self.connection.cursor() as cursor:
+                    cursor.execute("BEGIN")
+                    yield cursor
+                    cursor.execute("COMMIT")
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def execute(self, statement: str, values: Iterable[Parameter] = ()) -> int:
+        """Change rows; returns how many."""
+        with self.explain("written"):
+            self._check_streams()
+            return self.connection.execute(translate(statement), tuple(values)).rowcount
+
+    def execute_many(self, statement: str, records: Iterable[Iterable[Parameter]]) -> None:
+        """Run the same statement for many records."""
+        with self.explain("written"), self.connection.cursor() as cursor:
+            self._check_streams()
+            cursor.executemany(translate(statement), [tuple(record) for record in records])
+
+    def read(self, row: type[RowT], query: str, values: Iterable[Parameter]) -> list[RowT]:
+        """The rows of a query; each column is checked against the fields of `row`."""
+        with self.explain("read"):
+            self._check_streams()
+            cursor = self.connection.execute(translate(query), tuple(values), binary=True)
+            return msgspec.convert(cursor.fetchall(), list[row])  # type: ignore[valid-type] # it is a type
+
+    def stream(self, row: type[RowT], query: str, values: Iterable[Parameter]) -> Iterator[RowT]:
+        """The rows of a query, as they come; until the last one, nothing else may be asked."""
+        with self.explain("read"):
+            self._check_streams()
+            with self.connection.cursor() as cursor:
+                found = cursor.stream(translate(query), tuple(values), binary=True, size=_FETCHED)
+                self._is_streaming = True
+                try:
+                    with closing(cast("Generator[Row]", found)) as rows:
+                        for one in rows:
+                            yield msgspec.convert(one, row)
+                finally:
+                    self._is_streaming = False
+
+    @contextmanager
+    def explain(self, what: str) -> Generator[None]:
+        """Turn the errors of what is done inside into one of the journal."""
+        try:
+            yield
+        except (psycopg.Error, OSError, UnicodeError, msgspec.ValidationError) as error:
+            fault = _explain_failure(self.address, what, error)
+        else:
+            return
+        raise fault from None
+
+    def _roll_back(self) -> None:
+        status = self.connection.info.transaction_status
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            self.connection.execute("ROLLBACK")
+
+    def _check_streams(self) -> None:
+        if self._is_streaming:
+            raise JournalError("The rows of another query are still being read.")
+
+
+@lru_cache(maxsize=512)
+def translate(statement: str) -> bytes:
+    """A statement as psycopg takes it."""
+    locked = statement.replace(SKIP_LOCKED, "FOR UPDATE SKIP LOCKED")
+    return locked.replace("%", "%%").replace("?", "%s").encode()
+
+
+def _check_version(address: StoreAddress, connection: psycopg.Connection[Row]) -> None:
+    [(found,)] = connection.execute(GET_VERSION).fetchall()
+    fault = find_version_fault(address.shown, msgspec.convert(found, int | None), VERSION)
+    if fault is not None:
+        raise ConfigurationError(fault)
+
+
+def _bound(address: StoreAddress, lease: float | None) -> StoreAddress:
+    """Generic plans, as every statement is about one location of the job; reports join in whatever way is quick."""
+    settings: dict[str, object] = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+    if lease is not None:
+        milliseconds = round(lease * 1000)
+        settings |= {
+            "statement_timeout": milliseconds,
+            "lock_timeout": milliseconds // 2,
+            "idle_in_transaction_session_timeout": milliseconds // 2,
+            "tcp_user_timeout": milliseconds // 2,
+            "client_connection_check_interval": 1000,
+        }
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    given = dict(address.options)
+    given["options"] = f"{given['options']} {options}" if "options" in given else options
+    return structs.replace(address, options=given)
+
+
+def _bound_socket(lease: float | None) -> dict[str, str]:
+    bounds = {"connect_timeout": str(_CONNECT_SECONDS), **_KEEPALIVE}
+    return bounds if lease is None else {**bounds, "tcp_user_timeout": str(round(lease * 500))}
+
+
+def _explain_opening(address: StoreAddress, error: BaseException) -> LeadConnectorError:
+    """Nothing of the driver's error is kept but its text: its frames hold the password."""
+    text, code = redact(address, error), getattr(error, "sqlstate", None)
+    strip(error)
+    if code in _BAD_TABLES:
+        return ConfigurationError(find_version_fault(address.shown, None, VERSION) or "")
+    if code in SETTING_CODES or (code is None and any(one in text for one in SETTING_TEXTS)):
+        return ConfigurationError(f"{address.shown} cannot be used: {text}")
+    return JournalError(f"{address.shown} could not be reached: {text}")
+
+
+def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> JournalError:
+    text, code = redact(address, error), getattr(error, "sqlstate", None)
+    is_refused = isinstance(error, UnicodeError | psycopg.DataError)
+    strip(error)
+    if code == _LOST:
+        return FenceLostError("Another worker has taken the location.")
+    if is_refused:
+        return ValueRefusedError(f"{address.shown} does not accept a value: {text}")
+    text = f"The journal in {address.shown} could not be {what}: {text}"
+    return AlreadyExistsError(text) if code == _EXISTS else JournalError(text)
