@@ -30,11 +30,11 @@ Connect: TypeAlias = Callable[[], Awaitable[JournalWriter]]
 
 _FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
 """Seconds between two attempts to connect: never longer ones, so that an outage costs little more than it lasts."""
-_LEAVE_SECONDS: Final = 1.0
+_LEAVE_SECONDS: Final = 0.5
 """For handing back what is left when the worker ends."""
-_CLOSE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 """For closing connections then."""
-_ENGINE_SECONDS: Final = 9.0
+_ENGINE_SECONDS: Final = 8.5
 """After which the engine is left behind, if it does not end."""
 
 

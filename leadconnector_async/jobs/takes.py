@@ -14,30 +14,42 @@ import msgspec
 from msgspec import Struct, structs
 
 from .._api.precondition import ReadingClock
+from .._validation.text import clean_line
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError, JournalError, LeadConnectorError
 from .clients import Clients, UnsharedClientError
-from .control import Control, Wanted
+from .control import Control
 from .eta import ReadingLog
 from .journal import leases
 from .journal.groups import Hold
 from .journal.leases import Place
-from .journal.phases import JobState, list_open, read_options, read_state, stop_job
+from .journal.phases import (
+    JobState,
+    Results,
+    list_open,
+    read_options,
+    read_results,
+    read_state,
+    stop_job,
+)
 from .journal.protocol import FenceLostError, Journal
 from .journal.writer import JournalWriter
 from .run.lease import HeldLocation
+from .run.progress import explain_errors
 from .run.runner import Runner
 from .shift import Shift
-from .states import JobOptions, Stopped, describe_stop
+from .states import NOT_APPLIED, JobOptions, RowOutcome, Stopped, describe_stop
 from .tickets import Ticket
 from .unit import OpenJob
 from .visit import VisitEnd, visit_location
-from .worker_events import Emit, LocationFinished, LocationHandedBack, LocationLost, LocationTaken
+from .worker_events import Emit, JobChanged, LocationFinished, LocationHandedBack, LocationLost, LocationTaken
 
-_GRACE_SECONDS: Final = 8.0
+_GRACE_SECONDS: Final = 7.5
 """For requests at the server when the worker is to end: it has ten seconds for everything."""
 _CONTROL_SECONDS: Final = 0.5
 """How soon a job obeys what somebody wants."""
+_COUNT_SECONDS: Final = 0.05
+"""How long failures are collected before they are counted."""
 _RETRY_SECONDS: Final = 60.0
 """After which a location that could not be reached is tried again."""
 _PACKAGE: Final = Path(__file__).parent.parent
@@ -53,16 +65,22 @@ class _KnownJob(Struct):
     read_at: dict[str, float]
     """When locations were prepared here."""
 
-    def obey(self, state: JobState | None) -> None:
-        """Do what its row says; without one, it does not run any more."""
-        control = self.open.control
-        wanted: Wanted = "pause"
+    @property
+    def is_limited(self) -> bool:
+        """Whether failed rows may stop it."""
+        options = self.open.control.options
+        return options.max_errors is not None or options.max_error_percent is not None
+
+    def obey(self, state: JobState | None, options: JobOptions | None = None) -> None:
+        """Do what its row says, with these options or as before; without a row, it does not run any more."""
+        control, wanted = self.open.control, "pause"
+        options = options or control.options
         if state is not None:
             self.phase = state.phase
-            wanted = "run" if state.wanted == "run" else "cancel" if state.wanted == "cancel" else "pause"
-        with suppress(ConfigurationError):  # of a rate that cannot be used
-            rate = control.options.rate if state is None else state.rate
-            control.update(wanted, structs.replace(control.options, rate=rate))
+            wanted = state.wanted
+            with suppress(ConfigurationError):  # of a rate that cannot be used
+                options = structs.replace(options, rate=state.rate)
+        control.update("run" if wanted == "run" else "cancel" if wanted == "cancel" else "pause", options)
 
 
 class Takes:
@@ -77,6 +95,8 @@ class Takes:
         self._emit = emit
         self._jobs: dict[int, _KnownJob] = {}
         self._held: set[HeldLocation] = set()
+        self._failed = asyncio.Event()
+        """A row has not been applied."""
         shift.closes(self._close)
 
     @property
@@ -100,17 +120,41 @@ class Takes:
                     self._held.discard(held)
 
     async def watch(self) -> None:
-        """Have jobs do what their rows say, until the shift is lost, or this is cancelled."""
+        """Have jobs do what their rows say, until the shift is lost, or this is cancelled.
+
+        Rows that fail are counted for all workers together, as soon as one has failed here.
+        """
         with suppress(JournalError):
             while True:
-                await asyncio.sleep(_CONTROL_SECONDS)
-                if not self._jobs:
-                    continue
-                states = {state.job: state for state in await self._shift.ask(list_open)}
-                for key, known in list(self._jobs.items()):
-                    known.obey(states.get(key))
-                    if key not in states and all(one.job != key for one in self._held):
-                        del self._jobs[key]
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._failed.wait(), _CONTROL_SECONDS)
+                    await asyncio.sleep(_COUNT_SECONDS)
+                self._failed.clear()
+                if self._jobs:
+                    await self._look()
+
+    async def _look(self) -> None:
+        states = {state.job: state for state in await self._shift.ask(list_open)}
+        for key, known in list(self._jobs.items()):
+            known.obey(states.get(key))
+            if key not in states and all(one.job != key for one in self._held):
+                del self._jobs[key]
+            elif known.is_limited:
+                results = await self._shift.ask(partial(_read_results, key))
+                tried = results.errors + results.as_planned
+                stopped = explain_errors(results.errors, tried, known.open.control.options)
+                if stopped is not None:
+                    await self._stop(known, stopped)
+
+    async def _stop(self, known: _KnownJob, stopped: Stopped) -> None:
+        """The whole job, here and, by its row, everywhere."""
+        known.runner.stop(stopped)
+        if await self._shift.ask(partial(stop_job, known.open.key, stopped.kind, stopped.reason)):
+            self._emit(JobChanged(self._shift.worker, known.name, "stopped"))
+
+    def _note(self, outcome: RowOutcome) -> None:
+        if outcome.state in NOT_APPLIED:
+            self._failed.set()
 
     def _close(self) -> None:
         for known in self._jobs.values():
@@ -133,17 +177,16 @@ class Takes:
         """With what its row says now, after a location was taken."""
         state, options = await self._shift.ask(partial(_read_job, key))
         known = self._jobs.get(key)
-        if known is None:
+        if known is None or (known.runner.stopped is not None and not self._shift.over.is_set()):
             clock, control = ReadingClock(asyncio.get_running_loop()), Control(options)
             readings = ReadingLog(clock)
-            runner = Runner(control, clock, readings, on_outcome=lambda outcome: None, at_once=self._slots)
+            runner = Runner(control, clock, readings, on_outcome=self._note, at_once=self._slots)
             known = self._jobs[key] = _KnownJob(
                 state.name, state.phase, OpenJob(key, self._writer, clock, readings, control), runner, {}
             )
             if self._shift.over.is_set():
                 self._close()
-        known.open.control.options = options
-        known.obey(state)
+        known.obey(state, options)
         return known
 
     async def _carry_out(self, known: _KnownJob, held: HeldLocation) -> VisitEnd:
@@ -171,14 +214,12 @@ class Takes:
         except FenceLostError:
             raise
         except JournalError as error:
-            await self._writer.run(_check)  # if it is the database, the shift is lost
+            await self._writer.run(list_open)  # if the database is away, this fails too
             return _explain_internal(error, location)
         except LeadConnectorError as error:
             return describe_stop(error, location) or _explain_internal(error, location)
         except Exception as error:  # ours: it must not end the worker, and nobody else
             return _explain_internal(error, location)
-        if end == "open" and known.phase == "running" and known.runner.is_open:
-            return Stopped("internal", "it has ended with rows that are still to be sent", location)
         if end == "open" and known.phase == "preparing":
             known.read_at[location] = job.clock.now()
         return end
@@ -187,10 +228,10 @@ class Takes:
         """Free it, with what the next worker must know. Raises `FenceLostError`."""
         shift, place = self._shift, Place(held.job, held.location, held.epoch)
         if (stopped := known.runner.stopped) is not None and stopped.kind == "errors":
-            await shift.ask(partial(stop_job, held.job, stopped.kind, stopped.reason))
+            await self._stop(known, stopped)
         if isinstance(end, Stopped):
             resume_at = _find_resume(end)
-            give_back = partial(leases.stop_location, place, end.kind, end.reason, resume_at)
+            give_back = partial(leases.stop_location, place, end.kind, clean_line(end.reason), resume_at)
         else:
             give_back = partial(leases.end_location if end == "ended" else leases.hand_back, place)
         if not await shift.ask(give_back):
@@ -214,9 +255,11 @@ def _read_job(key: int, journal: Journal) -> tuple[JobState, JobOptions]:
         return structs.replace(state, wanted="pause"), JobOptions()
 
 
-def _check(journal: Journal) -> None:
-    """Whether the journal can still be used at all."""
-    list_open(journal)
+def _read_results(key: int, journal: Journal) -> Results:
+    try:
+        return read_results(journal.at(Hold(key)))
+    except msgspec.MsgspecError:  # whoever may write to the table may write anything
+        return Results()
 
 
 def _find_resume(stopped: Stopped) -> float | None:

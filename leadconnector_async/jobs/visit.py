@@ -24,14 +24,23 @@ async def visit_location(
     `is_read`: this process has prepared it just now. Otherwise its rows are read again: the clocks of two machines
     cannot be compared. Raises `JournalError`, and `FenceLostError` if somebody else has taken the location.
     """
+    interrupted = not runner.is_open
+
+    def note() -> None:
+        nonlocal interrupted
+        interrupted = interrupted or not runner.is_open
+
     end: VisitEnd = "open"
-    if job.control.wanted == "run":
-        if phase == "running" and not is_read:
-            await job.writer.run(visiting.forget_readings)
-        end = await _visit(job, fence, client_for, runner, phase)
-    if job.control.wanted == "cancel" and runner.stopped is None:
-        end = await _cancel(job, fence, client_for)
+    with job.control.obeyed_by(note):
+        if job.control.wanted == "run":
+            if phase == "running" and not is_read:
+                await job.writer.run(visiting.forget_readings)
+            end = await _visit(job, fence, client_for, runner, phase)
+        if job.control.wanted == "cancel" and runner.stopped is None:
+            end = await _cancel(job, fence, client_for)
     await job.writer.flush()
+    if end == "open" and phase == "running" and not interrupted:
+        return Stopped("internal", "it has ended with rows that are still to be sent", fence.location)
     return end
 
 

@@ -13,7 +13,7 @@ from leadconnector_async import ConfigurationError, JournalError, LeadConnector,
 from leadconnector_async._sharing.membership import find_clock
 from leadconnector_async.jobs import JobOptions, visit
 from leadconnector_async.jobs.clients import Clients
-from leadconnector_async.jobs.journal import leases
+from leadconnector_async.jobs.journal import leases, phases
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.folder import fill_journal
 from leadconnector_async.jobs.journal.groups import Entry
@@ -398,3 +398,39 @@ async def test_options_that_cannot_be_read_stop_the_job(world: World, sandbox: S
         await world.wait_for_phase("stopped")
     assert world.execute("SELECT stop_kind, stop_reason FROM jobs") == [("internal", "its options cannot be read")]
     assert len(sandbox.requests) == 0
+
+
+@pytest.mark.sandbox(appointments=20, locations=3, limits=FAST, faults={"update_appointment": ["422"] * 200})
+async def test_errors_are_counted_for_all_workers_together(world: World, sandbox: Sandbox) -> None:
+    """Neither of the two has as many as the job may have."""
+    options = msgspec.json.encode(JobOptions(concurrency=1, rate=10, max_errors=6)).decode()
+    world.execute("UPDATE facts SET value = ? WHERE name = 'options'", options)
+    world.execute("UPDATE jobs SET rate = 10")
+    async with world.working(slots=2), world.working(slots=1):
+        await world.wait_for_phase("stopped")
+        await world.wait(lambda: list_owned(world) == 0)
+    ((kind, reason),) = world.execute("SELECT stop_kind, stop_reason FROM jobs")
+    assert (kind, str(reason).partition(" ")[2]) == ("errors", "rows have failed; max_errors is 6")
+    ((failed,),) = world.execute("SELECT COUNT(*) FROM rows WHERE state = 'failed'")
+    assert 6 <= int(str(failed)) <= 6 + 3 * 2
+    assert JobChanged(1, "march", "stopped") in world.events or JobChanged(2, "march", "stopped") in world.events
+
+
+@pytest.mark.sandbox(appointments=20, locations=3, limits=FAST, faults={"update_appointment": ["422"] * 5})
+async def test_a_job_that_was_resumed_counts_anew(world: World, sandbox: Sandbox) -> None:
+    """What has failed before stops it no more."""
+    options = msgspec.json.encode(JobOptions(concurrency=1, max_errors=3)).decode()
+    world.execute("UPDATE facts SET value = ? WHERE name = 'options'", options)
+    async with world.working():
+        await world.wait_for_phase("stopped")
+        await world.wait(lambda: list_owned(world) == 0)
+        sandbox.faults.clear()
+        journal = SQLiteJournal.open(str(world.folder / JOURNAL))
+        with journal.commit():
+            phases.count_anew(journal)
+            journal.write("UPDATE jobs SET phase = 'running', stop_kind = NULL, stop_reason = NULL")
+        journal.close()
+        await world.wait_for_phase("done")
+    ((failed, others),) = world.execute("SELECT SUM(state = 'failed'), SUM(state <> 'applied') FROM rows")
+    assert int(str(failed)) >= 3
+    assert failed == others

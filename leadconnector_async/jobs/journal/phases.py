@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..states import JobOptions
-from .facts import Count, get_fact
+from .facts import Count, Text, get_fact, set_fact
 from .groups import Hold
 from .preparing import has_sent
 from .protocol import Journal
@@ -64,6 +64,21 @@ _STOP: Final = """
     UPDATE jobs SET phase = 'stopped', stop_kind = ?, stop_reason = ?
     WHERE id = ? AND phase IN ('preparing', 'running')
 """
+_UNFINISHED: Final = """
+    SELECT location FROM locations JOIN jobs ON jobs.id = locations.job
+    WHERE jobs.id = ? AND phase IN ('preparing', 'running') AND ended = 0 AND (
+        wanted = 'cancel'
+        OR prepared = CASE WHEN phase = 'running' THEN 1 ELSE 0 END
+            AND (locations.stop_kind IS NULL OR resume_at IS NOT NULL)
+    )
+    ORDER BY location
+"""
+_RESULTS: Final = """
+    SELECT COALESCE(SUM(unknown + not_changed), 0), COALESCE(SUM(applied + unchanged), 0)
+    FROM locations WHERE job = ?
+"""
+_COUNTED: Final = "counted"
+"""A fact: the results of a job when it was last resumed, as `Results` in JSON."""
 _HAS_FAULTS: Final = "SELECT 1 FROM faults WHERE job = ? LIMIT 1"
 
 
@@ -75,6 +90,13 @@ class JobState(Struct, frozen=True, array_like=True):
     phase: str
     wanted: str
     rate: float | None
+
+
+class Results(Struct, frozen=True, array_like=True):
+    """How many rows of a job, of all its locations, have ended how."""
+
+    errors: int = 0
+    as_planned: int = 0
 
 
 def list_open(journal: Journal) -> list[JobState]:
@@ -90,6 +112,19 @@ def read_state(job: int, journal: Journal) -> JobState | None:
 def read_options(journal: Journal) -> JobOptions:
     """How the job runs. Raises `msgspec.MsgspecError` for what is not such options."""
     return msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)
+
+
+def read_results(journal: Journal) -> Results:
+    """Of the job, since it was last resumed."""
+    now = journal.read_one(Results, _RESULTS, (journal.hold.job,)) or Results()
+    before = msgspec.json.decode(get_fact(_COUNTED, journal) or "[0, 0]", type=Results)
+    return Results(now.errors - before.errors, now.as_planned - before.as_planned)
+
+
+def count_anew(journal: Journal) -> None:
+    """The job is resumed: what has failed so far stops it no more. Inside a commit."""
+    now = journal.read_one(Results, _RESULTS, (journal.hold.job,)) or Results()
+    set_fact(_COUNTED, msgspec.json.encode(now).decode(), journal)
 
 
 def stop_job(job: int, kind: str, reason: str, journal: Journal) -> bool:
@@ -129,3 +164,12 @@ def _is_refused(journal: Journal) -> bool:
     """Nothing is sent as long as some rows cannot be carried out, unless they are to be left out."""
     has_faults = journal.read_one(Count, _HAS_FAULTS, (journal.hold.job,)) is not None
     return has_faults and not read_options(journal).skip_refused and not has_sent(journal)
+
+
+def list_unfinished(now: float, journal: Journal) -> list[str]:
+    """The locations that the job still has to work on in its phase, those that others work on included.
+
+    If there are none, it is brought to the next phase first. `now`: seconds since the epoch.
+    """
+    move_on(now, journal)
+    return [one.text for one in journal.read(Text, _UNFINISHED, (journal.hold.job,))]

@@ -10,7 +10,7 @@ from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
 from ..control import Control
 from ..eta import ReadingLog, forecast
-from ..states import NOT_APPLIED, NOT_CHANGED, JobProgress, RowOutcome, RowState, Stopped, count_rows
+from ..states import NOT_APPLIED, NOT_CHANGED, JobOptions, JobProgress, RowOutcome, RowState, Stopped, count_rows
 
 _LEAST_TRIED: Final = 20
 """Rows, before a percentage of errors stops a job."""
@@ -41,16 +41,10 @@ class Progress:
         """A row of the plan has ended. Returns why the job must stop, if too many have failed."""
         self._remaining[location] = max(0, self._remaining.get(location, 0) - 1)
         self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
-        most, percent = self._control.options.max_errors, self._control.options.max_error_percent
-        if most is None and percent is None:
+        options = self._control.options
+        if options.max_errors is None and options.max_error_percent is None:
             return None
-        errors = count_rows(self._counts, NOT_APPLIED)
-        tried = sum(self._counts.values())
-        if most is not None and errors >= most:
-            return Stopped("errors", f"{errors} rows have failed; max_errors is {most}")
-        if percent is not None and tried >= _LEAST_TRIED and errors * 100 > percent * tried:
-            return Stopped("errors", f"{errors} of {tried} rows have failed; max_error_percent is {percent:g}")
-        return None
+        return explain_errors(count_rows(self._counts, NOT_APPLIED), sum(self._counts.values()), options)
 
     def describe(self, now: float) -> JobProgress:
         """What `on_progress` is given."""
@@ -88,3 +82,13 @@ def _explain_pause(quota: LocationQuota) -> str:
         kept = f" but for a reserve of {quota.reserve}" if quota.reserve else ""
         return f"the limit of {quota.limit} requests in {quota.interval:g} s is used up{kept}"
     return ""
+
+
+def explain_errors(errors: int, tried: int, options: JobOptions) -> Stopped | None:
+    """Why a job must stop of which so many rows have failed, or may have, of those that were tried."""
+    most, percent = options.max_errors, options.max_error_percent
+    if most is not None and errors >= most:
+        return Stopped("errors", f"{errors} rows have failed; max_errors is {most}")
+    if percent is not None and tried >= _LEAST_TRIED and errors * 100 > percent * tried:
+        return Stopped("errors", f"{errors} of {tried} rows have failed; max_error_percent is {percent:g}")
+    return None
