@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,13 @@ PLACES = ("folder",)
 @pytest.fixture(scope="session")
 def jobs_database(postgres_server: str) -> Iterator[str]:
     """The URL of a database with all tables: one for all tests of this process, which use names of their own."""
+    with make_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def make_database(postgres_server: str) -> Iterator[str]:
+    """The URL of a database with all tables."""
     import psycopg  # only these tests need it
 
     name = f"jobs_{uuid.uuid4().hex}"

@@ -22,10 +22,12 @@ Wanted: TypeAlias = Literal["run", "pause", "cancel"]
 _LONGEST_PAUSE: Final = 600.0
 """Seconds: a location that must wait for longer stops instead."""
 _JOB: Final = """
-    SELECT phase, wanted, submitted, rows, began_at IS NOT NULL, stop_kind, stop_reason FROM jobs WHERE id = ?
+    SELECT phase, wanted, submitted, rows, CASE WHEN began_at IS NULL THEN 0 ELSE 1 END, stop_kind, stop_reason
+    FROM jobs WHERE id = ?
 """
 _LOCATIONS: Final = """
-    SELECT location, rows, applied, unchanged, unknown, not_changed, prepared, worker IS NOT NULL
+    SELECT location, rows, applied, unchanged, unknown, not_changed, prepared,
+        CASE WHEN worker IS NULL THEN 0 ELSE 1 END
     FROM locations WHERE job = ? ORDER BY location
 """
 _PAUSES: Final = """
@@ -43,7 +45,7 @@ _LIST: Final = """
     SELECT jobs.name, jobs.phase, jobs.wanted, jobs.rows,
         COALESCE(SUM(locations.applied + locations.unchanged), 0), COALESCE(SUM(locations.unknown), 0),
         COALESCE(SUM(locations.not_changed), 0), jobs.rate, COUNT(DISTINCT locations.worker),
-        jobs.began_at IS NOT NULL, COALESCE(jobs.began_at, jobs.made_at)
+        CASE WHEN jobs.began_at IS NULL THEN 0 ELSE 1 END, COALESCE(jobs.began_at, jobs.made_at)
     FROM jobs LEFT JOIN locations ON locations.job = jobs.id
     GROUP BY jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows, jobs.rate, jobs.began_at, jobs.made_at
     ORDER BY jobs.id

@@ -1,16 +1,14 @@
 """Workers and the locations that they hold, as rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from msgspec import Struct
 
 from leadconnector_async.jobs.journal import leases
-from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.groups import Value
 from leadconnector_async.jobs.journal.leases import Beat, Place, WorkerEntry
 from leadconnector_async.jobs.journal.protocol import Journal
-from leadconnector_async.jobs.journal.tables import DEFINITIONS
 
 NOW = 1_000_000.0
 ENTRY = WorkerEntry(lease=6.0, host="web-3", pid=4711, version="1.0", slots=64)
@@ -29,13 +27,12 @@ class Standing(Struct, array_like=True):
 
 
 @pytest.fixture
-def journal() -> Iterator[Journal]:
+def journal(empty_journal: Journal) -> Journal:
     """Two jobs of two locations each: 1 is running, 2 is being prepared."""
-    opened = SQLiteJournal(":memory:")
-    opened.sqlite.script("; ".join(DEFINITIONS.values()))
+    opened = empty_journal
     opened.write(
-        "INSERT INTO jobs (id, name, phase, rows, made_at)"
-        " VALUES (1, 'march', 'running', 20, 0), (2, 'april', 'preparing', 20, 0)"
+        "INSERT INTO jobs (name, phase, rows, made_at)"
+        " VALUES ('march', 'running', 20, 0), ('april', 'preparing', 20, 0)"
     )
     for job, prepared in ((1, 1), (2, 0)):
         for location in ("loc1", "loc2"):
@@ -43,8 +40,7 @@ def journal() -> Iterator[Journal]:
                 "INSERT INTO locations (job, location, rows, prepared) VALUES (?, ?, 10, ?)",
                 (job, location, prepared),
             )
-    yield opened
-    opened.close()
+    return opened
 
 
 def look(journal: Journal, job: int = 1, location: str = "loc1") -> Standing:

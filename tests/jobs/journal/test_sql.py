@@ -25,6 +25,7 @@ SQLITE_ONLY = {
     "SUM of a condition": r"\bSUM\s*\((?!\s*CASE\b)[^()]*(\b(IS|IN|AND|OR)\b|[<>=])",
     "json functions": r"\bjson_",
     "functions of SQLite": r"\b(strftime|instr|ifnull|iif|typeof|total|printf|group_concat)\s*\(",
+    "a condition that is a number": r"\bSELECT\b((?!\b(FROM|WHEN)\b).)*\bIS\b",
     "LIMIT -1": r"LIMIT\s+-1",
     "a cast that truncates": r"\bCAST\((?!ROUND\b)",
     "SUM of what Postgres sums to a numeric": r"\bSUM\s*\((number|parks|start_\w+|end_\w+|zone)\b",
@@ -123,6 +124,7 @@ def test_statements_are_standard() -> None:
         "SELECT json_array_length(updates) FROM rows",
         "SELECT CAST(done_at AS INTEGER) FROM rows",
         "SELECT SUM(start_after) FROM rows",
+        "SELECT name, began_at IS NOT NULL FROM jobs",
     ],
 )
 def test_what_sqlite_alone_understands_is_found(statement: str) -> None:
