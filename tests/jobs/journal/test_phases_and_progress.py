@@ -101,9 +101,7 @@ def test_who_works_and_what_has_stopped(journal: Journal) -> None:
     ]
     assert standing.paused == {"loc1": NOW + 4}
     assert [one.worker for one in standing.beats] == [worker]
-    leases.stop_location(
-        leases.Place(1, "loc1", here.hold.epoch), "daily", "the daily budget is used up", NOW + 60, here
-    )
+    leases.stop_location(leases.Place(1, "loc1", here.hold.epoch), "daily", "used up", NOW + 60, here)
     assert phases.stop_job(1, "errors", "3 rows have failed", journal)
     assert not phases.stop_job(1, "errors", "again", journal)
     assert progress.summarize_end(NOW, journal).stopped == (
