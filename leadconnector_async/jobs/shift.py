@@ -44,6 +44,7 @@ class Shift:
         """Why it may not write any more, if so."""
         self.fault: Exception | None = None
         """Why the worker must end, if so."""
+        self._began = clock()
         self._control = control
         self._close: Callable[[], None] | None = None
 
@@ -51,6 +52,11 @@ class Shift:
     def worker(self) -> int:
         """The id of its row."""
         return self.lease.worker
+
+    @property
+    def lasted(self) -> float:
+        """Seconds since it began."""
+        return self.clock() - self._began
 
     def closes(self, close: Callable[[], None]) -> None:
         """Call this when it is over."""

@@ -30,6 +30,8 @@ Connect: TypeAlias = Callable[[], Awaitable[JournalWriter]]
 
 _FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
 """Seconds between two attempts to connect: never longer ones, so that an outage costs little more than it lasts."""
+_FAILING_SECONDS: Final = 2.0
+"""Before it registers anew if the last shift was short: a full disk lets it connect, and fails the first commit."""
 _LEAVE_SECONDS: Final = 0.5
 """For handing back what is left when the worker ends."""
 _CLOSE_SECONDS: Final = 0.5
@@ -100,6 +102,8 @@ class Supervisor:
         is_away = last is not None
         if last is not None:
             self._emit(DatabaseLost(last.worker, last.lost or ""))
+            if last.lasted < self._settings.lease:
+                await _wait(stopping, min(_FAILING_SECONDS, self._settings.lease / 2))
         while not stopping.is_set():
             try:
                 opened = await self._open(last)
@@ -113,8 +117,7 @@ class Supervisor:
                 if is_away:
                     self._emit(DatabaseBack(opened.shift.worker, self._settings.clock() - began))
                 return opened
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), seconds)
+            await _wait(stopping, seconds)
             seconds = _LATER_WAIT
         return None
 
@@ -173,6 +176,11 @@ class Supervisor:
             task = asyncio.create_task(_close(journal))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+
+
+async def _wait(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
 
 
 async def _close(journal: JournalWriter) -> None:

@@ -32,7 +32,7 @@ from .journal.phases import (
     read_state,
     stop_job,
 )
-from .journal.protocol import FenceLostError, Journal
+from .journal.protocol import FenceLostError, Journal, ValueRefusedError
 from .journal.writer import JournalWriter
 from .run.lease import HeldLocation
 from .run.progress import explain_errors
@@ -211,11 +211,10 @@ class Takes:
             end = await visit_location(
                 job, held, lambda location: client, known.runner, known.phase, is_read=is_read
             )
-        except FenceLostError:
-            raise
-        except JournalError as error:
-            await self._writer.run(list_open)  # if the database is away, this fails too
+        except ValueRefusedError as error:
             return _explain_internal(error, location)
+        except JournalError:  # the database is away or full, or the location is lost
+            raise
         except LeadConnectorError as error:
             return describe_stop(error, location) or _explain_internal(error, location)
         except Exception as error:  # ours: it must not end the worker, and nobody else

@@ -14,10 +14,10 @@ def test_a_session_cannot_write_until_there_is_room_again() -> None:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("CREATE TABLE big (content text)")
             connection.execute(FILL)
-            assert server.limit_backends(3 << 20) == 1
+            assert server.limit_sessions(3 << 20) == 1
             with pytest.raises(psycopg.Error, match="File too large"):
                 connection.execute(FILL)
             assert connection.execute("SELECT count(*) FROM big").fetchone() == (3000,)
-            server.limit_backends(NO_LIMIT)
+            server.limit_sessions(NO_LIMIT)
             connection.execute(FILL)
             assert connection.execute("SELECT count(*) FROM big").fetchone() == (6000,)

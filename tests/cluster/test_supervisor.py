@@ -221,6 +221,30 @@ async def test_an_outage_is_waited_out(world: World, sandbox: Sandbox, monkeypat
     assert first.worker != second.worker
 
 
+async def test_a_full_database_is_not_tried_again_at_once(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything works but commits of rows: nothing is sent, no location is stopped, and the job ends afterwards."""
+    commit = SQLiteJournal.commit_entries
+    is_full = True
+
+    def commit_or_fail(journal: SQLiteJournal, entries: list[Entry]) -> None:
+        if is_full:
+            raise JournalError("could not extend file: no space left on device")
+        commit(journal, entries)
+
+    monkeypatch.setattr(SQLiteJournal, "commit_entries", commit_or_fail)
+    async with world.working():
+        await world.wait(lambda: len(world.find(DatabaseLost)) == 2)
+        began = asyncio.get_running_loop().time()
+        await world.wait(lambda: len(world.find(DatabaseLost)) == 5)
+        assert asyncio.get_running_loop().time() - began >= 3 * LEASE / 2
+        assert not writes(sandbox)
+        is_full = False
+        await world.wait_for_phase("done")
+    assert world.execute("SELECT DISTINCT state FROM rows") == [("applied",)]
+
+
 async def test_a_database_that_is_away_at_the_start_is_an_error(world: World) -> None:
     """After a while: it may just be starting, too."""
     world.is_away = True
