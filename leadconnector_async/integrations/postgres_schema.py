@@ -110,7 +110,7 @@ BEGIN
     IF held <> cardinality(jobs) THEN
         RAISE EXCEPTION 'fence lost' USING ERRCODE = 'LC001';
     END IF;
-    UPDATE locations AS l SET applied = l.applied + w.a, unchanged = l.unchanged + w.s,
+    UPDATE locations AS l SET tries = 0, applied = l.applied + w.a, unchanged = l.unchanged + w.s,
         not_changed = l.not_changed + w.n, unknown = l.unknown + w.u
     FROM unnest(jobs, places, more_applied, more_unchanged, more_not_changed, more_unknown)
         AS w (job, location, a, s, n, u)

@@ -36,7 +36,8 @@ _MOST_VALUES: Final = 999
 _JOB: Final = "INSERT INTO jobs (id, name, phase, rows, made_at) VALUES (?, '', 'ready', 0, 0)"
 _LOAD: Final = "INSERT INTO rows (job, location, number, line, event_id, wanted) VALUES (?, ?, ?, ?, ?, ?)"
 _DUPLICATES: Final = "SELECT COUNT(*) FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1"
-_HOLD: Final = "UPDATE locations SET {} WHERE job = ? AND location = ? AND epoch = ?".format(
+_HOLD: Final = "UPDATE locations SET epoch = epoch WHERE job = ? AND location = ? AND epoch = ?"
+_COUNT: Final = "UPDATE locations SET tries = 0, {} WHERE job = ? AND location = ? AND epoch = ?".format(
     ", ".join(f"{name} = {name} + ?" for name in RESULTS)
 )
 _get_statement: Final = attrgetter("statement")
@@ -103,7 +104,7 @@ class SQLiteJournal:
         """A transaction: all that is written inside, or nothing of it."""
         with self.sqlite.transact():
             if self._hold.epoch:
-                _count(self._hold, [0] * len(RESULTS), self)
+                _check_hold(self._hold, (), self)
             yield
 
     def commit_entries(self, entries: Sequence[Entry]) -> None:
@@ -111,7 +112,7 @@ class SQLiteJournal:
         with self.sqlite.transact():
             for hold, counts in count_results(entries).items():
                 if hold.epoch or any(counts):
-                    _count(hold, counts, self)
+                    _check_hold(hold, counts if any(counts) else (), self)
             for statement, group in groupby(entries, _get_statement):
                 if isinstance(statement, Group):
                     self.write_group(statement, list(map(_get_record, group)))
@@ -171,9 +172,9 @@ def complete(journal: SQLiteJournal) -> None:
         os.fsync(file.fileno())
 
 
-def _count(hold: Hold, counts: Iterable[int], journal: SQLiteJournal) -> None:
-    """Add to the counts of a location, and check that nobody else has taken it."""
-    changed = journal.write(_HOLD, (*counts, hold.job, hold.location, hold.epoch))
+def _check_hold(hold: Hold, counts: Sequence[int], journal: SQLiteJournal) -> None:
+    """Check that nobody else has taken a location, and add to its counts: that is progress."""
+    changed = journal.write(_COUNT if counts else _HOLD, (*counts, hold.job, hold.location, hold.epoch))
     if not changed and hold.epoch:
         raise FenceLostError(f"The location {hold.location} was taken by another worker.")
 

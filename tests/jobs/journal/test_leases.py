@@ -6,9 +6,10 @@ import pytest
 from msgspec import Struct
 
 from leadconnector_async.jobs.journal import leases
-from leadconnector_async.jobs.journal.groups import Value
+from leadconnector_async.jobs.journal.facts import Count
+from leadconnector_async.jobs.journal.groups import Entry, Hold, Value
 from leadconnector_async.jobs.journal.leases import Beat, Place, WorkerEntry
-from leadconnector_async.jobs.journal.protocol import Journal
+from leadconnector_async.jobs.journal.protocol import FenceLostError, Journal
 
 NOW = 1_000_000.0
 ENTRY = WorkerEntry(lease=6.0, host="web-3", pid=4711, version="1.0", slots=64)
@@ -251,3 +252,54 @@ def test_giving_back_in_order_resets_the_tries(
     assert held is not None
     assert free(held, journal)
     assert look(journal) == shown
+
+
+def test_an_outcome_is_progress(journal: Journal) -> None:
+    """A location whose workers die again and again, but each after some rows, is not stopped; an intent is none."""
+    worker = leases.register(ENTRY, journal)
+    change(journal, "tries = 5")
+    held = take(journal, worker)
+    assert held is not None
+    hold = Hold(held.job, held.location, held.epoch)
+    statement = "UPDATE rows SET rank = rank WHERE job = ? AND location = ?"
+    journal.commit_entries([Entry(statement, (), hold=hold)])
+    assert look(journal).tries == 6
+    journal.commit_entries([Entry(statement, (), "applied", hold)])
+    assert look(journal).tries == 0
+
+
+def test_a_former_owner_commits_nothing(journal: Journal) -> None:
+    """Its epoch is not the one of the location any more, in either way of committing."""
+    first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    lost = take(journal, first)
+    assert lost is not None
+    leases.leave(first, journal)
+    take(journal, second)
+    hold = Hold(lost.job, lost.location, lost.epoch)
+    entry = Entry("UPDATE locations SET rows = 99 WHERE job = ? AND location = ?", (), hold=hold)
+    with pytest.raises(FenceLostError, match="taken"):
+        journal.commit_entries([entry])
+    with pytest.raises(FenceLostError), journal.at(hold).commit():
+        journal.write("UPDATE locations SET rows = 99")
+    assert journal.read_one(Count, "SELECT COUNT(*) FROM locations WHERE rows = 99") == Count(0)
+
+
+@pytest.mark.parametrize("empty_journal", ["postgres"], indirect=True)
+def test_locks_of_a_frozen_worker_are_not_waited_for(journal: Journal) -> None:
+    """The location whose rows it was changing then is left for the next time; others are taken at once."""
+    from leadconnector_async.integrations.postgres_journal import PostgresJournal  # only this needs psycopg
+    from leadconnector_async.integrations.postgres_session import PostgresSession
+
+    assert isinstance(journal, PostgresJournal)
+    dead, worker = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    held = take(journal, dead)
+    assert held is not None
+    leases.bury(Beat(dead, 0, 6.0), journal)
+    frozen = PostgresJournal(PostgresSession.open(journal.session.address, 6.0), Hold(1, "loc1", held.epoch))
+    with frozen.commit():
+        assert leases.free_locations(journal) == 0
+        assert take(journal, worker) is None
+        assert take(journal, worker, location="loc2") is not None
+    frozen.close()
+    assert leases.free_locations(journal) == 1
+    assert take(journal, worker) is not None
