@@ -68,6 +68,11 @@ class PostgresJournal:
             session.close()
             raise
 
+    @classmethod
+    def open_all(cls, address: StoreAddress, lease: float | None = None) -> Self:
+        """Open the journal of all jobs of a database, to work on those that `at` names. Raises as `open` does."""
+        return cls(PostgresSession.open(address, lease), Hold(0))
+
     @property
     def hold(self) -> Hold:
         """What is worked on."""
