@@ -101,9 +101,7 @@ class Supervisor:
         began, seconds = self._settings.clock(), _FIRST_WAIT
         is_away = last is not None
         if last is not None:
-            self._emit(DatabaseLost(last.worker, last.lost or ""))
-            if last.lasted < self._settings.lease:
-                await _wait(stopping, min(_FAILING_SECONDS, self._settings.lease / 2))
+            await self._note_loss(last, stopping)
         while not stopping.is_set():
             try:
                 opened = await self._open(last)
@@ -120,6 +118,11 @@ class Supervisor:
             await _wait(stopping, seconds)
             seconds = _LATER_WAIT
         return None
+
+    async def _note_loss(self, last: Shift, stopping: asyncio.Event) -> None:
+        self._emit(DatabaseLost(last.worker, last.lost or ""))
+        if last.lasted < self._settings.lease:
+            await _wait(stopping, min(_FAILING_SECONDS, self._settings.lease / 2))
 
     async def _open(self, last: Shift | None) -> _Opened:
         """Connect, and register. Nothing of the last shift is at the server any more: its locations are free."""

@@ -224,7 +224,7 @@ async def test_an_outage_is_waited_out(world: World, sandbox: Sandbox, monkeypat
 async def test_a_full_database_is_not_tried_again_at_once(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything works but commits of rows: nothing is sent, no location is stopped, and the job ends afterwards."""
+    """Everything works but commits of rows: nothing is sent, no location is stopped, and the job ends later."""
     commit = SQLiteJournal.commit_entries
     is_full = True
 
