@@ -23,6 +23,8 @@ MAX_READING_AGE: Final = 60.0
 """Maximum age of a reading, in seconds, when the write that relies on it is sent."""
 BACK_TO_BACK: Final = 1.0
 """Maximum age, in seconds, where every write has its own GET right before it."""
+_ROUNDING: Final = 0.00001
+"""Seconds by which a moment may be rounded up in a journal."""
 MOST_READINGS: Final = 5
 """How often an appointment is read for one write: after each reading, the write may have to wait too long."""
 
@@ -57,7 +59,7 @@ class ReadingClock:
 
     def is_fresh(self, read_at: float, max_age: float) -> bool:
         """Whether a reading is fresh enough. One from the future is not: another clock stamped it."""
-        return 0.0 <= self.now() - read_at <= max_age
+        return -_ROUNDING <= self.now() - read_at <= max_age
 
 
 class UpdateGuard(Struct):

@@ -120,8 +120,10 @@ class PostgresJournal:
             with self.session.explain("written"), self.session.connection.cursor() as cursor:
                 _write_group(cursor, group, [(self._hold, record) for record in records])
 
-    def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
-        """The rows of a query; each column is checked against the fields of `row`."""
+    def read(
+        self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
+    ) -> Iterator[RowT]:
+        """The rows of a query, always at once; each column is checked against the fields of `row`."""
         return iter(self.session.read(row, query, values))
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:

@@ -208,3 +208,11 @@ async def test_plain_updates_hold_no_precondition(sandbox: Sandbox, make_client:
     client = make_client(on_event=lambda one: seen.append(one.operation) if isinstance(one, RequestSent) else None)
     await client.reschedule_appointment(sandbox.appointment_ids[0], title="New")
     assert seen == [GET, UPDATE]
+
+
+async def test_a_reading_whose_moment_was_rounded_up_is_fresh() -> None:
+    """By the 15 digits that SQLite shows in JSON; one that another clock stamped is not."""
+    clock = ReadingClock(asyncio.get_running_loop())
+    now = clock.now()
+    assert clock.is_fresh(now + 0.000_005, 60.0)
+    assert not clock.is_fresh(clock.now() + 1.0, 60.0)

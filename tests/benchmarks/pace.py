@@ -55,7 +55,7 @@ async def stream(client: LeadConnector, folder: Path) -> float:
 async def run_job(client: LeadConnector, folder: Path) -> float:
     """Less the report at its end, which is drawn once, whatever the rows: `REPORTS` has its seconds."""
     async with await BulkJob.open(shutil.copytree(folder, folder.with_name("round")), client) as opened:
-        opened._prepared_at = opened._clock.now()  # the server of the rounds knows nothing to read again
+        opened._prepared_at = opened._open.clock.now()  # the server of the rounds knows nothing to read again
         with mock.patch.object(job, "write_files", time_report):
             began = time.perf_counter()
             summary = await opened.run()

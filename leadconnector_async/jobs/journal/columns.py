@@ -50,7 +50,7 @@ def encode_found(event: Appointment) -> bytearray:
     return content
 
 
-def decode_found(content: bytes | None) -> Appointment:
+def decode_found(content: bytes | str | None) -> Appointment:
     """An appointment as it was stored; an empty one for `None`."""
     return Appointment() if content is None else _decode_found(content)
 
@@ -66,7 +66,7 @@ def encode_updates(updates: Iterable[AppointmentUpdate]) -> bytes:
     return _encode(list(updates))
 
 
-def decode_updates(content: bytes | None) -> tuple[AppointmentUpdate, ...]:
+def decode_updates(content: bytes | str | None) -> tuple[AppointmentUpdate, ...]:
     """The updates planned for a row; none for `None`."""
     return () if content is None else _decode_updates(content)
 

@@ -137,9 +137,12 @@ class SQLiteJournal:
             self.sqlite.execute(_render_group(group, size), chain.from_iterable(together))
             first += size
 
-    def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
+    def read(
+        self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
+    ) -> Iterator[RowT]:
         """The rows of a query; each column is checked against the fields of `row`."""
-        return self.sqlite.read(row, query, values)
+        read = self.sqlite.read_at_once if at_once else self.sqlite.read
+        return read(row, query, values)
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
         """The first row of a query."""

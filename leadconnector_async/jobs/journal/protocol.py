@@ -63,8 +63,13 @@ class Journal(Protocol):
         """Change many rows of the location. Inside a commit."""
         ...
 
-    def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
-        """The rows of a query that has few. `row` is a Struct with a field for each column, in their order."""
+    def read(
+        self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
+    ) -> Iterator[RowT]:
+        """The rows of a query that has few. `row` is a Struct with a field for each column, in their order.
+
+        `at_once`: for what is read while the event loop is busy; `bytes` may come as `str` then.
+        """
         ...
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:

@@ -91,7 +91,7 @@ class OpenRow(Struct, frozen=True, gc=False):
     location: str
     state: RowState
     rank: int
-    found: bytes | None
+    found: bytes | str | None
     """The appointment as it was first read, encoded: few rows ever need it."""
     updates: tuple[AppointmentUpdate, ...]
     waits_for: tuple[int, ...]
@@ -155,7 +155,7 @@ class _LocationCount(Struct, frozen=True, array_like=True):
 def fetch_open(after: Position, most: int, journal: Journal) -> list[OpenRow]:
     """The next open rows of the location, in order."""
     job, location = journal.hold.job, journal.hold.location
-    rows = journal.read(_OpenColumns, _OPEN, (job, location, *after, most))
+    rows = journal.read(_OpenColumns, _OPEN, (job, location, *after, most), at_once=True)
     return [_build_open(location, row) for row in rows]
 
 

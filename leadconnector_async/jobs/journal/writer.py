@@ -114,9 +114,11 @@ class JournalWriter:
         queue = self._queue
         try:
             while queue.entries:
-                entries, waiting = queue.entries, queue.waiting
-                queue.entries, queue.waiting = [], []
+                waiting: list[Then | None] = []
                 try:
+                    await asyncio.sleep(0)  # rows that start because the last commit has ended others come along
+                    entries, waiting = queue.entries, queue.waiting
+                    queue.entries, queue.waiting = [], []
                     lost = await self._loop.run_in_executor(self._thread, _commit, self._journal, entries)
                 except Exception as error:
                     self._fail(error, waiting)

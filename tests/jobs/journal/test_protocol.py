@@ -47,8 +47,10 @@ class Bare:
     def write_group(self, group: Group, records: Sequence[Record]) -> None:
         self._forwarded.write_group(group, records)
 
-    def read(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
-        return self._forwarded.read(row, query, values)
+    def read(
+        self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
+    ) -> Iterator[RowT]:
+        return self._forwarded.read(row, query, values, at_once=at_once)
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
         return self._forwarded.read_one(row, query, values)
