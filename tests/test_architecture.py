@@ -112,7 +112,7 @@ LAYERS = {
     """,
     "jobs": """
         __init__
-        job many
+        job many worker
         handle supervisor
         takes
         clients following locations places shift visit
@@ -188,6 +188,8 @@ OPENED_LAZILY = {
     ("shared", "integrations.redis_keys"),
     ("shared_tokens", "integrations.postgres_tokens"),
     ("shared_tokens", "integrations.redis_tokens"),
+    ("jobs.worker", "integrations.postgres_journal"),
+    ("jobs.worker", "integrations.procrastinate"),
 }
 """The only upward imports: each driver is an extra, so its store is imported inside the function that opens it."""
 SANDBOX_MAY_USE = {"recurrence", "exceptions", "_validation"}

@@ -1,6 +1,7 @@
-"""A process that works on a job: `python -m tests.cluster.worker PLACE SHARED`.
+"""A process that works on jobs: `python -m tests.cluster.worker FOLDER SHARED`, or `… DATABASE SHARED LEASE SLOTS`.
 
-It runs the job of a folder, for the account that its environment names. Its standard input arms its traps.
+It runs the job of a folder, or is a worker of a database, for the account that its environment names. Its standard
+input arms its traps. A worker writes its events to standard error.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 
 from leadconnector_async import LeadConnector, RateLimit, Shared
 from leadconnector_async.jobs import BulkJob
+from leadconnector_async.jobs.worker import run_worker
 
 from .traps import Trap, set_up
 
@@ -50,8 +52,24 @@ async def run_folder(folder: str, shared_url: str) -> None:
         await job.run()
 
 
+async def work(url: str, shared_url: str, lease: str, slots: str) -> None:
+    """Until it is told to end."""
+    async with Shared(shared_url) as shared, make_client(shared) as client:
+        await run_worker(
+            url,
+            client_for=client.for_location,
+            lease=float(lease),
+            slots=int(slots),
+            on_event=lambda event: sys.stderr.write(f"{event}\n"),
+        )
+
+
+def is_database(place: str) -> bool:
+    return place.startswith("postgresql://")
+
+
 if __name__ == "__main__":
     trap = Trap()
     set_up(trap)
     trap.listen()
-    asyncio.run(run_folder(*sys.argv[1:]))
+    asyncio.run((work if is_database(sys.argv[1]) else run_folder)(*sys.argv[1:]))

@@ -1,0 +1,234 @@
+"""A worker: a process that takes locations of all jobs in a database, and works on them until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from .._call.emit import LOGGER, call_handler
+from .._sharing.membership import find_clock
+from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver
+from .._validation.settings import check_callback, check_count, check_kind, check_line, check_seconds
+from .._validation.text import escape
+from ..exceptions import ConfigurationError
+from .clients import Clients
+from .journal.phases import list_unfinished
+from .journal.protocol import Journal
+from .journal.writer import JournalWriter, make_thread
+from .places import DatabasePlace, parse_database, parse_place
+from .supervisor import Connect, Supervisor, WorkerSettings
+from .tickets import Ticket, Tickets, Work
+from .unit import ClientFor
+from .worker_events import WorkerEvent, WorkerEventHandler
+
+if TYPE_CHECKING:
+    from ..integrations.procrastinate import ProcrastinateTickets
+
+T = TypeVar("T")
+
+_SLOTS: Final = 64
+_MOST_SLOTS: Final = 1_000
+_LEASE: Final = 6.0
+_LEAST_LEASE: Final = 1.0
+_START_SECONDS: Final = 30.0
+
+
+async def run_worker(
+    url: str,
+    *,
+    client_for: ClientFor,
+    slots: int = _SLOTS,
+    lease: float = _LEASE,
+    on_event: WorkerEventHandler | None = None,
+    stop: asyncio.Event | None = None,
+    allow_plaintext: bool = False,
+) -> None:
+    """Work on the jobs that were submitted to a database, `postgresql://HOST/DATABASE`, until told to end.
+
+    `client_for` returns the client of a location, or awaits it; the client must have a shared store, so that all
+    workers keep the limit of the location together. It is kept while it may be needed again, and closed by the
+    worker. At most `slots` locations are worked on at a time. If the process dies or is cut off, others take its
+    locations after `lease` seconds. `on_event` is called with every `WorkerEvent`.
+
+    Returns once `stop` is set, or after SIGTERM or SIGINT if there is no `stop`: within ten seconds, and all
+    locations are handed back. During an outage of the database it sends nothing, and waits. Raises `JournalError`
+    if the database cannot be reached for 30 seconds at the start, and `ConfigurationError` for tables or clients
+    that cannot be used.
+    """
+    address = parse_database(url, allow_plaintext=allow_plaintext)
+    del url
+    check_callback("client_for", client_for, optional=False)
+    check_callback("on_event", on_event)
+    if stop is not None:
+        check_kind("stop", stop, asyncio.Event, "an asyncio.Event")
+    settings = _build_settings(slots, lease)
+    tickets = _open_tickets(address, lease)
+    stopping = asyncio.Event() if stop is None else stop
+    try:
+        with _catch_signals(stopping, stop is None):
+            await _work(settings, partial(_connect, address, lease), tickets, client_for, on_event, stopping)
+    finally:
+        await tickets.aclose()
+
+
+async def work_location(
+    place: str, location: str, *, client_for: ClientFor, lease: float = _LEASE, allow_plaintext: bool = False
+) -> None:
+    """Work once on a location of a submitted job, `postgresql://HOST/DATABASE#NAME`, for an engine of your own.
+
+    Call it for each of `list_open_locations`, until that lists none. It returns at once if somebody else works on
+    the location, and early if the location has to stop. If it is cancelled, the location is handed back. Raises
+    what `run_worker` raises.
+    """
+    found = _parse_job(place, allow_plaintext=allow_plaintext)
+    check_line("location", location)
+    check_callback("client_for", client_for, optional=False)
+    settings = _build_settings(1, lease)
+    job = await _ask(found, lambda journal: journal.hold.job)
+    stopping = asyncio.Event()
+    tickets = _OneTicket(Ticket(job, location), stopping)
+    connect = partial(_connect, found.address, lease)
+    await _work(settings, connect, tickets, client_for, None, stopping, writes_tickets=False)
+
+
+async def list_open_locations(place: str, *, allow_plaintext: bool = False) -> list[str]:
+    """The locations that a submitted job still has to work on, for an engine of your own: see `work_location`.
+
+    First those that are to be prepared; once all are, those with rows to be sent. None if the job has ended, had to
+    stop, or has refused rows. Raises `JournalError` if there is no such job, or the database cannot be reached.
+    """
+    return await _ask(_parse_job(place, allow_plaintext=allow_plaintext), partial(list_unfinished, time.time()))
+
+
+async def _work(
+    settings: WorkerSettings,
+    connect: Connect,
+    tickets: Tickets,
+    client_for: ClientFor,
+    on_event: WorkerEventHandler | None,
+    stopping: asyncio.Event,
+    *,
+    writes_tickets: bool = True,
+) -> None:
+    def emit(event: WorkerEvent) -> None:
+        LOGGER.debug("%s", event)
+        if on_event is not None:
+            call_handler(on_event, event)
+
+    clients = Clients(client_for)
+    try:
+        await Supervisor(settings, connect, tickets, clients, emit, writes_tickets=writes_tickets).run(stopping)
+    finally:
+        await clients.aclose()
+
+
+def _build_settings(slots: int, lease: float) -> WorkerSettings:
+    check_count("slots", slots, 1, _MOST_SLOTS)
+    check_seconds("lease", lease)
+    if lease < _LEAST_LEASE:
+        raise ConfigurationError(f"lease is {lease:g}; it must be at least {_LEAST_LEASE:g} second")
+    return WorkerSettings(slots=slots, lease=lease, clock=find_clock(), connect_within=_START_SECONDS)
+
+
+def _parse_job(place: str, *, allow_plaintext: bool) -> DatabasePlace:
+    found = parse_place(place, allow_plaintext=allow_plaintext)
+    if not isinstance(found, DatabasePlace):
+        raise ConfigurationError(f"{escape(found.name)} is a folder, which one process runs: use BulkJob.run")
+    return found
+
+
+def _open_tickets(address: StoreAddress, lease: float) -> ProcrastinateTickets:
+    try:
+        from ..integrations.procrastinate import ProcrastinateTickets  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name not in DRIVERS:
+            raise
+    else:
+        return ProcrastinateTickets(address, lease)
+    raise explain_missing_driver(address)
+
+
+async def _connect(address: StoreAddress, lease: float, name: str | None = None) -> JournalWriter:
+    """Open a journal of all jobs, or that of one."""
+    open_journal = partial(_open_journal, address, lease, name)
+    thread = make_thread()
+    try:
+        journal = await asyncio.get_running_loop().run_in_executor(thread, open_journal)
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+    return JournalWriter(journal, thread)
+
+
+def _open_journal(address: StoreAddress, lease: float, name: str | None) -> Journal:
+    try:
+        from ..integrations.postgres_journal import PostgresJournal  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name not in DRIVERS:
+            raise
+    else:
+        if name is None:
+            return PostgresJournal.open_all(address, lease)
+        return PostgresJournal.open(address, name, lease)
+    raise explain_missing_driver(address)
+
+
+async def _ask(place: DatabasePlace, work: Callable[[Journal], T]) -> T:
+    journal = await _connect(place.address, _LEASE, place.job)
+    try:
+        return await journal.run(work)
+    finally:
+        await journal.close()
+
+
+class _OneTicket:
+    """Of an engine that has its own: the worker ends with its one location."""
+
+    def __init__(self, ticket: Ticket, stopping: asyncio.Event) -> None:
+        self._ticket = ticket
+        self._stopping = stopping
+
+    async def defer(self, tickets: Sequence[Ticket]) -> None:
+        """Nobody reads them."""
+
+    async def work(self, run: Work, slots: int, stopping: asyncio.Event) -> None:
+        """Hand out the one."""
+        await run(self._ticket)
+        if not stopping.is_set():  # otherwise the shift was lost, and there is another one
+            self._stopping.set()
+
+    async def clean(self) -> None:
+        """There is nothing to clean."""
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
+@contextmanager
+def _catch_signals(stopping: asyncio.Event, wanted: bool) -> Generator[None]:
+    """Have SIGTERM and SIGINT set the event, where a program can have that: in its first thread."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            loop.add_signal_handler(number, stopping.set)
+    except NotImplementedError:  # Windows has no such handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            if handler is not None:
+                signal.signal(number, handler)
