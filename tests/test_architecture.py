@@ -115,7 +115,7 @@ LAYERS = {
         job many worker
         handle supervisor
         takes
-        clients following locations places shift visit
+        clients following locations places shift visit wishing
         unit
         report verify
         run
@@ -127,7 +127,8 @@ LAYERS = {
     """,
     "jobs.journal": """
         folder progress status
-        counts leases load phases reviewing visiting
+        wishes
+        counts leases load phases reviewing
         preparing
         rows
         columns writer

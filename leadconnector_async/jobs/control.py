@@ -1,14 +1,25 @@
-"""What a job should do: the runs of it in this process obey one `Control`, whoever has changed it."""
+"""What a job should do: its runs in this process obey one `Control`, which follows the row of the job.
+
+`pause`, `cancel` and a new rate may come from any process: they are written to that row, and `follow` sees them
+within half a second.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import Literal, TypeAlias
+from contextlib import contextmanager, suppress
+from typing import Final
 
+from msgspec import structs
+
+from ..exceptions import JournalError
+from .journal.wishes import Wanted, Wishes, read_wishes
+from .journal.writer import JournalWriter
 from .states import JobOptions
 
-Wanted: TypeAlias = Literal["run", "pause", "cancel"]
+TICK: Final = 0.5
+"""Seconds between two looks at the row of a job."""
 
 
 class Control:
@@ -18,6 +29,8 @@ class Control:
         self.options = options
         """As they are now: the rate may change while the job runs."""
         self.wanted: Wanted = "run"
+        self._rate = options.rate
+        """As the journal says."""
         self._obey: dict[object, Callable[[], None]] = {}
 
     def update(self, wanted: Wanted, options: JobOptions) -> bool:
@@ -27,6 +40,14 @@ class Control:
         self.wanted, self.options = wanted, options
         self.notify()
         return True
+
+    def obey(self, wishes: Wishes) -> bool:
+        """Have the job do what its row says; returns whether anything has changed."""
+        options = self.options
+        if wishes.rate != self._rate:
+            self._rate = wishes.rate
+            options = structs.replace(options, rate=wishes.rate)
+        return self.update(wishes.wanted, options)
 
     def notify(self) -> None:
         """Have everybody look again."""
@@ -42,3 +63,23 @@ class Control:
             yield
         finally:
             del self._obey[key]
+
+    async def wait_for_change(self) -> None:
+        """Return after the next change."""
+        changed = asyncio.Event()
+        with self.obeyed_by(changed.set):
+            await changed.wait()
+
+
+async def follow(control: Control, journal: JournalWriter) -> None:
+    """Have the runs of this process obey what the row of the job says. Does not end by itself."""
+    while True:
+        await asyncio.sleep(TICK)
+        with suppress(JournalError):  # if it is more than a busy database, the run fails as well
+            control.obey(await journal.run(read_wishes))
+
+
+async def wait_while_paused(control: Control, is_stopped: Callable[[], bool]) -> None:
+    """Return when the job is no longer to pause, or is stopped."""
+    while control.wanted == "pause" and not is_stopped():
+        await control.wait_for_change()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -20,18 +21,18 @@ from .._validation.settings import check_callback, check_count, check_kind, chec
 from .._validation.text import escape
 from ..access import check_may_write
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError
-from .control import Control
-from .eta import ReadingLog, forecast_location
+from ..exceptions import ConfigurationError, PlanError
+from .control import Control, follow
+from .eta import ReadingLog
 from .handle import JobHandle
 from .journal.connection import Connect
 from .journal.counts import list_faults
-from .journal.facts import set_fact
 from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
 from .journal.rows import retry_failed
+from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate
 from .journal.writer import make_thread
-from .locations import prepare_all, review_all, run_all
+from .locations import cancel_all, forecast_all, prepare_all, review_all, run_all
 from .places import OpenedJob, create_job, open_job, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
@@ -41,6 +42,7 @@ from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
 from .unit import NO_FENCE, OpenJob
 from .verify import Undo, Verification, plan_way_back, summarize_verdicts
+from .wishing import describe_idle, write_rate, write_wish
 
 _TICK: Final = 0.2
 OnOutcome = Callable[[RowOutcome], None]
@@ -165,8 +167,7 @@ class BulkJob(JobHandle):
         """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
         self._check_is_own()
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
-        content = msgspec.json.encode(self.options).decode()
-        await self._journal.run(partial(set_fact, "options", content))
+        await self._journal.run(leave_out_refused)
 
     async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
         stopped = await self._prepare_all(on_read)
@@ -175,12 +176,11 @@ class BulkJob(JobHandle):
             raise build_plan_error(faults, count)
         return msgspec.structs.replace(await self.summarize(), stopped=stopped)
 
-    async def _read_what_is_old(self) -> JobSummary:
+    async def _read_what_is_old(self) -> tuple[Stopped, ...]:
         """Before a run: all open rows, unless they were read just now. What becomes stale is read in the run."""
         read_at, self._prepared_at = self._prepared_at, None
-        if read_at is None or not self._open.clock.is_fresh(read_at, self.options.max_reading_age):
-            return await self.prepare()
-        return await self._read_unread()
+        is_fresh = read_at is not None and self._open.clock.is_fresh(read_at, self.options.max_reading_age)
+        return (await (self._read_unread() if is_fresh else self.prepare())).stopped
 
     async def run(
         self,
@@ -211,21 +211,26 @@ class BulkJob(JobHandle):
 
     async def _run(self, runner: Runner, on_progress: OnProgress) -> JobSummary:
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        prepared = await runner.read(self._read_what_is_old())
-        unread = prepared.stopped if prepared is not None else ()
-        ticker = loop.create_task(_tick(runner, on_progress))
+        began, is_refused = loop.time(), False
+        self._control.obey(await self._journal.run(begin_run))
+        tasks = (
+            loop.create_task(_tick(runner, on_progress)),
+            loop.create_task(follow(self._control, self._journal)),
+        )
         try:
-            stopped = await run_all(self._open, self._find_client, runner)
+            stopped = await run_all(self._open, self._find_client, runner, self._read_what_is_old)
+        except PlanError:
+            is_refused = True
+            await self._journal.run(refuse_run)
+            raise
         finally:
-            ticker.cancel()
-            on_progress(runner.describe())
-        again = {one.location_id for one in stopped}
-        stopped = (*(one for one in unread if one.location_id not in again), *stopped)
-        if runner.stopped is not None and runner.stopped not in stopped:
-            stopped = (*stopped, runner.stopped)
+            for task in tasks:
+                task.cancel()
+            if not is_refused:
+                on_progress(runner.describe())
         await self._journal.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
+        await self._journal.run(partial(end_run, stopped, summary.remaining, time.time()))
         if self.folder is not None:
             await self._journal.run(partial(write_files, self.folder, self._place.title, summary))
         return summary
@@ -234,14 +239,7 @@ class BulkJob(JobHandle):
         """What `run` would do: the first `most` changes, and how long all will take. Call `prepare` first."""
         check_count("most", most, 0)
         preview = await self._journal.run(partial(read_preview, most))
-        build_load = self._open.readings.build_load
-        seconds = {
-            location: forecast_location(
-                build_load(location, count, self._find_client(location).quota, 0.0, self.options),
-                self.options.rate,
-            )
-            for location, count in preview.requests.items()
-        }
+        seconds = forecast_all(self._open, self._find_client, preview.requests)
         return msgspec.structs.replace(preview, seconds=seconds)
 
     def stop(self, reason: str = "it was interrupted") -> int:
@@ -251,6 +249,47 @@ class BulkJob(JobHandle):
         """
         stopped = Stopped("interrupted", check_line("reason", reason))
         return self._runner.stop(stopped) if self._runner is not None else 0
+
+    async def pause(self) -> bool:
+        """Start no more rows until `resume`, within a second; returns whether it was not paused before.
+
+        The process that runs the job waits. Raises `ConfigurationError` if none does.
+        """
+        return await self._wish("pause")
+
+    async def resume(self) -> bool:
+        """Let a paused job go on; returns whether it was paused. Raises `ConfigurationError` if nobody runs it."""
+        return await self._wish("run")
+
+    async def cancel(self) -> bool:
+        """Leave out all open rows: they become `skipped`; returns whether the job was not cancelled before.
+
+        Those in flight end. If no process runs the job, it is done here; rows that may have been sent become
+        `unknown` then, unless the job was opened with a client. `retry_failed` re-queues them all.
+        """
+        if self._given_client is not None and self._runner is None:
+            is_open = (await self.summarize()).remaining > 0
+            await cancel_all(self._open, self._find_client)
+            return is_open
+        return await self._wish("cancel")
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Keep another rate from now on: rows per second and location; `None`: as fast as the rate limit allows."""
+        options = msgspec.structs.replace(self.options, rate=rate)
+        if self._given_client is not None:
+            await self._journal.run(partial(set_rate, rate))
+            self.options = options
+        else:
+            await asyncio.to_thread(write_rate, self.name, rate)
+
+    async def _wish(self, wanted: Wanted) -> bool:
+        if self._given_client is None:
+            return await asyncio.to_thread(write_wish, self.name, wanted)
+        if self._runner is None:
+            raise describe_idle(self.name)
+        is_new = await self._journal.run(partial(change_wanted, wanted, self.name))
+        self._control.update(wanted, self.options)
+        return is_new
 
     async def retry_failed(self) -> int:
         """Re-queue the rows that failed or were skipped; returns how many. `run` sends them."""
@@ -296,6 +335,8 @@ class BulkJob(JobHandle):
 
 
 async def _tick(runner: Runner, on_progress: OnProgress) -> None:
+    """Nothing is known before all locations are read."""
     while True:
         await asyncio.sleep(_TICK)
-        on_progress(runner.describe())
+        if (progress := runner.describe()).total:
+            on_progress(progress)

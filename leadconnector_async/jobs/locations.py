@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import Final, TypeVar
 
-from .journal.preparing import Selection, begin, list_locations
-from .journal.reviewing import begin_review, has_unknown, resolve_unknown
+from ..client import LeadConnector
+from .control import wait_while_paused
+from .eta import forecast_location
+from .journal.preparing import Selection, list_all_locations, list_locations
+from .journal.reviewing import list_unknown
 from .journal.rows import count_open
+from .journal.wishes import list_open, start_sending, want
 from .run.runner import Runner
 from .states import RowOutcome, Stopped
-from .unit import NO_FENCE, ClientFor, OpenJob, prepare_location, review_location, run_location
+from .unit import (
+    NO_FENCE,
+    ClientFor,
+    LocationEnd,
+    OpenJob,
+    cancel_location,
+    prepare_location,
+    review_location,
+    run_location,
+)
 
 _AT_ONCE: Final = 50
 """Locations that are read at once."""
 T = TypeVar("T")
+Prepare = Callable[[], Coroutine[object, object, tuple[Stopped, ...]]]
 
 
 async def prepare_all(
@@ -27,62 +41,103 @@ async def prepare_all(
     on_changed: Callable[[RowOutcome], None] | None = None,
 ) -> tuple[Stopped, ...]:
     """Prepare all locations; returns why some could not be read. `on_read` gets the number of rows read so far."""
-    slots, read = asyncio.Semaphore(_AT_ONCE), 0
+    read = 0
 
     def count(rows: int) -> None:
         nonlocal read
         read += rows
         on_read(read)
 
-    async def prepare(location: str) -> Stopped | None:
-        async with slots:
-            return await prepare_location(job, location, NO_FENCE, client_for, on_read=count, on_changed=on_changed)
+    def prepare(location: str) -> Coroutine[object, object, Stopped | None]:
+        return prepare_location(job, location, NO_FENCE, client_for, on_read=count, on_changed=on_changed)
 
-    ends = await _gather(prepare(location) for location in await job.writer.run(list_locations))
+    ends = await _gather(prepare, await job.writer.run(list_locations))
     return tuple(stopped for stopped in ends if stopped is not None)
 
 
-async def run_all(job: OpenJob, client_for: ClientFor, runner: Runner) -> tuple[Stopped, ...]:
-    """Carry out the open rows of all locations; returns why the job, or some of them, stopped early.
+async def run_all(job: OpenJob, client_for: ClientFor, runner: Runner, prepare: Prepare) -> tuple[Stopped, ...]:
+    """Prepare and carry out all open rows; returns why the job, or some of its locations, stopped early.
 
-    Rows whose outcome is unknown are read back first, and once more in the end.
+    While the job is to pause, nothing is read or sent; `prepare` comes first again when it goes on. If it is to be
+    cancelled, its open rows are left out.
     """
-    await runner.read(_resolve_unknown(job, client_for))
-    stopped = await _run_once(job, client_for, runner)
-    if not stopped and not runner.is_limited and await runner.read(_resolve_unknown(job, client_for)):
-        stopped = await _run_once(job, client_for, runner)
-    return stopped
+    control = job.control
+    while True:
+        interrupted = not runner.is_open
+
+        def note() -> None:
+            nonlocal interrupted
+            interrupted = interrupted or not runner.is_open
+
+        with control.obeyed_by(note):
+            unread = await runner.read(prepare()) or ()
+            stopped = await _run_prepared(job, client_for, runner)
+        if runner.stopped is None:
+            await wait_while_paused(control, lambda: runner.stopped is not None)
+        if control.wanted == "cancel" and await runner.read(cancel_all(job, client_for), "cancel"):
+            return ()
+        if runner.stopped is not None:
+            return (*unread, runner.stopped)
+        if not interrupted:
+            again = {one.location_id for one in stopped}
+            return (*(one for one in unread if one.location_id not in again), *stopped)
 
 
-async def review_all(
-    job: OpenJob, client_for: ClientFor, selection: Selection, *, leave_unread: bool = False
-) -> None:
+async def cancel_all(job: OpenJob, client_for: ClientFor | None) -> bool:
+    """Leave out the open rows of all locations. Without clients, none that may have been sent is read back."""
+
+    def cancel(location: str) -> Coroutine[object, object, bool]:
+        return cancel_location(job, location, NO_FENCE, client_for)
+
+    await _gather(cancel, await job.writer.run(list_open))
+    await job.writer.run(partial(want, "run"))
+    job.control.update("run", job.control.options)
+    return True
+
+
+async def review_all(job: OpenJob, client_for: ClientFor, selection: Selection) -> None:
     """Compare the selected rows of all locations with the calendar."""
-    for location in await job.writer.run(partial(begin_review, selection)):
-        await review_location(job, location, NO_FENCE, client_for, selection, leave_unread=leave_unread)
+    for location in await job.writer.run(list_all_locations):
+        await review_location(job, location, NO_FENCE, client_for, selection)
 
 
-async def _run_once(job: OpenJob, client_for: ClientFor, runner: Runner) -> tuple[Stopped, ...]:
-    loads = await job.writer.run(count_open)
-    await job.writer.run(partial(begin, time.time()))
+def forecast_all(
+    job: OpenJob, find_client: Callable[[str], LeadConnector], requests: Mapping[str, int]
+) -> dict[str, float | None]:
+    """Seconds that each location will take for so many requests."""
+    options, build_load = job.control.options, job.readings.build_load
+    return {
+        location: forecast_location(
+            build_load(location, count, find_client(location).quota, 0.0, options), options.rate
+        )
+        for location, count in requests.items()
+    }
+
+
+async def _run_prepared(job: OpenJob, client_for: ClientFor, runner: Runner) -> tuple[Stopped, ...]:
+    loads = dict.fromkeys(await job.writer.run(list_unknown), 0) | await job.writer.run(count_open)
     runner.expect(loads)
-    ends = await _gather(run_location(job, location, NO_FENCE, client_for, runner) for location in loads)
-    if runner.stopped is not None:
-        return (runner.stopped,)
+    if loads and runner.is_open:
+        await job.writer.run(partial(start_sending, time.time()))
+
+    def run(location: str) -> Coroutine[object, object, LocationEnd]:
+        return run_location(job, location, NO_FENCE, client_for, runner)
+
+    ends = await _gather(run, loads, at_once=max(1, len(loads)))
     return tuple(end.stopped for end in ends if end.stopped is not None)
 
 
-async def _resolve_unknown(job: OpenJob, client_for: ClientFor) -> bool:
-    """Returns whether some rows are to be sent again."""
-    if not await job.writer.run(has_unknown):
-        return False
-    await review_all(job, client_for, "unknown", leave_unread=True)
-    return await job.writer.run(resolve_unknown)
+async def _gather(
+    work: Callable[[str], Coroutine[object, object, T]], locations: Collection[str], at_once: int = _AT_ONCE
+) -> list[T]:
+    """Work on many locations. If one fails, or this is cancelled, the others end before it returns."""
+    slots = asyncio.Semaphore(at_once)
 
+    async def take_turn(location: str) -> T:
+        async with slots:
+            return await work(location)
 
-async def _gather(units: Iterable[Coroutine[object, object, T]]) -> list[T]:
-    """Work on many locations at once. If one fails, or this is cancelled, the others end before it returns."""
-    tasks = [asyncio.ensure_future(unit) for unit in units]
+    tasks = [asyncio.ensure_future(take_turn(location)) for location in locations]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -9,7 +9,6 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Final, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from .._files import close_lock
@@ -21,9 +20,10 @@ from ..exceptions import ConfigurationError, JournalError
 from .journal import progress
 from .journal.connection import Connect
 from .journal.database import JOURNAL
-from .journal.facts import get_fact
 from .journal.folder import enter, fill_journal, is_in_use, open_to_read, remove_files, reopen_journal
+from .journal.phases import read_options
 from .journal.protocol import Journal
+from .journal.wishes import forget_pause
 from .plan.sources import RowSource, hand_over
 from .states import JobOptions, JobPhase
 
@@ -244,7 +244,8 @@ async def open_job(place: Place, location: str | None, *, connect: Connect | Non
     try:
         reopen = partial(reopen_journal, path, location, connect)
         journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
-        return OpenedJob(place, journal, _read_options(journal), lock)
+        await asyncio.get_running_loop().run_in_executor(thread, forget_pause, journal)
+        return OpenedJob(place, journal, read_options(journal), lock)
     except BaseException:
         close_lock(lock)
         raise
@@ -258,8 +259,4 @@ def _find_folder(place: Place) -> str:
 
 def _open_to_read(place: FolderPlace) -> OpenedJob:
     journal = open_to_read(place.folder)
-    return OpenedJob(place, journal, _read_options(journal))
-
-
-def _read_options(journal: Journal) -> JobOptions:
-    return msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)
+    return OpenedJob(place, journal, read_options(journal))

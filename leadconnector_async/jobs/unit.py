@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from .._api.precondition import ReadingClock
 from ..client import LeadConnector
@@ -19,9 +22,14 @@ from ..exceptions import LeadConnectorError
 from .control import Control
 from .eta import ReadingLog
 from .journal.groups import Hold
-from .journal.preparing import Selection
+from .journal.preparing import Selection, forget_location
+from .journal.reviewing import Resolved, begin_review, has_unknown, resolve_unknown
+from .journal.rows import fetch_parked, finish
+from .journal.wishes import CANCELLED, doubt_sent, has_open, skip_open
 from .journal.writer import JournalWriter
 from .prepare.prepare import Preparation
+from .run.execute import RowExecutor, build_result
+from .run.in_flight import RowMetrics
 from .run.runner import Runner
 from .states import RowOutcome, Stopped, describe_stop, wait_out
 from .verify import read_location
@@ -76,6 +84,12 @@ class OpenJob(Struct):
     clock: ReadingClock
     readings: ReadingLog
     control: Control
+    prepared: dict[str, float] = field(default_factory=dict[str, float])
+    """The locations that this process has prepared, with their epochs: only its own clock tells how old that is."""
+
+    def hold(self, location: str, fence: Fence) -> JournalWriter:
+        """The journal, to work on a location: every commit is fenced."""
+        return self.writer.at(Hold(self.key, location, fence.epoch))
 
 
 class LocationEnd(Struct, frozen=True):
@@ -83,6 +97,8 @@ class LocationEnd(Struct, frozen=True):
 
     stopped: Stopped | None
     """Why it stopped early; `None` as well if the whole job did."""
+    finished: bool
+    """No row is to be sent any more."""
 
 
 async def prepare_location(
@@ -99,15 +115,13 @@ async def prepare_location(
     `on_read` gets the number of rows that were just read; `on_changed` each row that was to be sent, and is not any
     more because its appointment has changed. Returns why the location could not be read; its rows stay as they are.
     """
-    writer = job.writer.at(Hold(job.key, location, fence.epoch))
     while True:
         stopped, preparation = None, None
         try:
             client = await find_client(client_for, location)
-            preparation = Preparation(
-                writer, location, client, job.control.options, job.clock, job.readings, on_read
-            )
+            preparation = _prepare(job, location, fence, client, on_read)
             await preparation.run()
+            job.prepared[location] = fence.epoch
         except LeadConnectorError as error:
             stopped = describe_stop(error, location)
             if stopped is None:
@@ -124,8 +138,10 @@ async def run_location(
 ) -> LocationEnd:
     """Carry out the open rows of a location that was prepared, until they have ended or the location must stop.
 
-    `runner` is what the locations of this job in this process share: when it stops, this returns early.
+    `runner` is what the locations of this job in this process share: when it stops, or the job is to pause, this
+    returns early. If the job is to be cancelled, the open rows are left out.
     """
+    stopped = None
     try:
         client = await find_client(client_for, location)
     except LeadConnectorError as error:
@@ -133,36 +149,95 @@ async def run_location(
         if stopped is None:
             raise
     else:
-        writer = job.writer.at(Hold(job.key, location, fence.epoch))
-        refresh = Preparation(writer, location, client, job.control.options, job.clock, job.readings).refresh
-        held = None if fence is NO_FENCE else fence.until
-        stopped = await runner.run(location, client, writer, refresh, held)
-    return LocationEnd(stopped)
+        stopped = await _run(job, location, fence, client, runner)
+    if job.control.wanted == "cancel" and fence is not NO_FENCE:
+        cancelled = await runner.read(cancel_location(job, location, fence, client_for), "cancel")
+        return LocationEnd(None, cancelled is not None)
+    return LocationEnd(stopped, not await job.hold(location, fence).run(has_open))
+
+
+async def cancel_location(job: OpenJob, location: str, fence: Fence, client_for: ClientFor | None) -> bool:
+    """Leave out the open rows of a location that is not running; returns `True`.
+
+    Rows that may have been sent are read back, and appointments that were only moved out of the way are moved back;
+    without a client, such rows are `unknown`, or say that it was not moved back.
+    """
+    journal = job.hold(location, fence)
+    await journal.run(doubt_sent)
+    client = None
+    if client_for is not None:
+        with suppress(LeadConnectorError):
+            client = await find_client(client_for, location)
+    if client is not None:
+        await _resolve_unknown(job, location, fence, client)
+        await _restore_parked(job, journal, client, fence)
+    await journal.run(partial(skip_open, time.time()))
+    return True
 
 
 async def review_location(
-    job: OpenJob,
-    location: str,
-    fence: Fence,
-    client_for: ClientFor,
-    selection: Selection,
-    *,
-    leave_unread: bool = False,
+    job: OpenJob, location: str, fence: Fence, client_for: ClientFor, selection: Selection
 ) -> None:
-    """Read the selected rows of a location again, and write what the calendar shows of each.
-
-    Raises an error of the client, unless rows that cannot be read now are left as they are.
-    """
-    try:
-        client = await find_client(client_for, location)
-        writer = job.writer.at(Hold(job.key, location, fence.epoch))
-        await read_location(writer, location, client, job.clock, selection)
-    except LeadConnectorError as error:
-        if not leave_unread or describe_stop(error, location) is None:
-            raise
+    """Read the selected rows of a location again, and write what the calendar shows of each."""
+    journal = job.hold(location, fence)
+    if await journal.run(partial(begin_review, selection)):
+        await read_location(journal, location, await find_client(client_for, location), job.clock, selection)
 
 
 async def find_client(client_for: ClientFor, location: str) -> LeadConnector:
     """The client of a location, awaited if need be."""
     found = client_for(location)
     return await found if inspect.isawaitable(found) else found
+
+
+async def _run(job: OpenJob, location: str, fence: Fence, client: LeadConnector, runner: Runner) -> Stopped | None:
+    """Rows whose outcome is unknown are read back first, and once more in the end."""
+    journal = job.hold(location, fence)
+    prepared = job.prepared.pop(location, -math.inf)
+    if fence is not NO_FENCE and fence.epoch > prepared + 1:  # else its readings are by the clock of this process
+        await journal.run(forget_location)
+    await runner.read(_resolve_unknown(job, location, fence, client))
+    refresh = _prepare(job, location, fence, client).refresh
+    held = None if fence is NO_FENCE else fence.until
+    stopped = await runner.run(location, client, journal, refresh, held)
+    if stopped is None and runner.limit is None:
+        resolved = await runner.read(_resolve_unknown(job, location, fence, client))
+        if resolved is not None and resolved.again:
+            runner.reopen(location, resolved.applied, resolved.again)
+            stopped = await runner.run(location, client, journal, refresh, held)
+    return stopped
+
+
+def _prepare(
+    job: OpenJob,
+    location: str,
+    fence: Fence,
+    client: LeadConnector,
+    on_read: Callable[[int], None] = lambda count: None,
+) -> Preparation:
+    journal = job.hold(location, fence)
+    return Preparation(journal, location, client, job.control.options, job.clock, job.readings, on_read)
+
+
+async def _resolve_unknown(job: OpenJob, location: str, fence: Fence, client: LeadConnector) -> Resolved:
+    """Read back the rows whose outcome is unknown. Those that cannot be read now stay as they are."""
+    journal = job.hold(location, fence)
+    if not await journal.run(has_unknown):
+        return Resolved()
+    await journal.run(partial(begin_review, "unknown"))
+    try:
+        await read_location(journal, location, client, job.clock, "unknown")
+    except LeadConnectorError as error:
+        if describe_stop(error, location) is None:
+            raise
+    return await journal.run(resolve_unknown)
+
+
+async def _restore_parked(job: OpenJob, journal: JournalWriter, client: LeadConnector, fence: Fence) -> None:
+    """Move appointments back that were moved out of the way for rows that are left out."""
+    held = None if fence is NO_FENCE else fence.until
+    executor = RowExecutor(client.with_options(priority="bulk"), journal, job.control.options, job.clock, held)
+    for row in await journal.run(fetch_parked):
+        metrics = RowMetrics()
+        result = await executor.restore(row, metrics, build_result(row, metrics, "skipped", f"{CANCELLED}."))
+        await journal.write(finish(row.number, result.outcome, time.time(), 0.0, None))

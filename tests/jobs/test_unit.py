@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from leadconnector_async.jobs.control import Control
 from leadconnector_async.jobs.eta import ReadingLog
 from leadconnector_async.jobs.journal.counts import count_by_location
 from leadconnector_async.jobs.journal.folder import fill_journal
-from leadconnector_async.jobs.journal.reviewing import begin_review, count_reviewed
+from leadconnector_async.jobs.journal.reviewing import count_reviewed
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 from leadconnector_async.jobs.run.runner import Runner
 from leadconnector_async.jobs.unit import (
@@ -77,7 +76,6 @@ async def test_a_unit_works_on_its_location_alone(sandbox: Sandbox, job: OpenJob
     assert await job.writer.run(count_by_location) == {one: {"applied": 20}, other: {"loaded": 20}}
     assert {outcome.location_id for outcome in outcomes} == {one}
     assert sorted(writes(sandbox)) == sorted(sandbox.find_appointment_ids(one))
-    assert await job.writer.run(partial(begin_review, "sent")) == [one]
     await review_location(job, one, NO_FENCE, client_for, "sent")
     assert await job.writer.run(count_reviewed) == 20
 

@@ -10,7 +10,7 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import LeadConnector
-from leadconnector_async.jobs import BulkJob, JobOptions, job
+from leadconnector_async.jobs import BulkJob, JobOptions, control, job
 from leadconnector_async.jobs.journal.writer import JournalWriter
 from leadconnector_async.jobs.run.execute import Ending, RowExecutor
 from leadconnector_async.jobs.run.in_flight import InFlightRow
@@ -22,7 +22,7 @@ from .jobbing import FAST, rows, week_later
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
 ROOT = f"{Path(leadconnector_async.__file__).parent}/"
-BETWEEN = (LocationRun._start_rows, LocationRun._on_done, JournalWriter._on_end, job._tick)
+BETWEEN = (LocationRun._start_rows, LocationRun._on_done, JournalWriter._on_end, job._tick, control.follow)
 OF_OTHERS = {one.__qualname__ for one in BETWEEN}
 """What runs between a row's steps: the loop that takes up the next row, the end of a task that has sent rows, the
 end of a commit, the progress."""

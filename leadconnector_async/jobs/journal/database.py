@@ -157,6 +157,18 @@ class SQLiteJournal:
         self.sqlite.close()
 
 
+def open_beside(path: str) -> SQLiteJournal:
+    """Open a journal that another process has open, to write a little."""
+    journal = SQLiteJournal(_check_exists(path))
+    try:
+        _check_format(path, journal, (FORMAT,))
+        journal.sqlite.script("PRAGMA synchronous=FULL")
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
 def load_rows(journal: SQLiteJournal, records: Iterable[Record]) -> bool:
     """Add the rows of a new job, and then the indexes. Returns whether two are about the same event.
 
@@ -182,10 +194,10 @@ def _check_hold(hold: Hold, counts: Sequence[int], journal: SQLiteJournal) -> No
         raise FenceLostError(f"The location {hold.location} was taken by another worker.")
 
 
-def _check_format(path: str, journal: Journal) -> str:
+def _check_format(path: str, journal: Journal, formats: tuple[str, ...] = (*OLD_FORMATS, FORMAT)) -> str:
     """Returns the format."""
     found = _find_fact("format", journal)
-    if found not in (FORMAT, *OLD_FORMATS):
+    if found not in formats:
         raise JournalError(
             f"{escape(path)} has journal format {escape(found or 'none')}, and this version of the library reads"
             f" formats {', '.join(OLD_FORMATS)} and {FORMAT}: use the version that wrote it, or a newer one."

@@ -64,7 +64,6 @@ _HAS_SENT: Final = """
     SELECT number FROM jobs JOIN rows ON rows.job = jobs.id
     WHERE jobs.id = ? AND began_at IS NOT NULL AND sent_at IS NOT NULL LIMIT 1
 """
-_BEGIN: Final = "UPDATE jobs SET began_at = ? WHERE id = ? AND began_at IS NULL"
 _FOUND: Final = (
     *("state", "found", "zone_offset", "updates", "requests", "differences", "reason", "read_at"),
     *("owner_before", "start_before", "end_before", "owner_after", "start_after", "end_after"),
@@ -226,17 +225,23 @@ def forget_readings(journal: Journal) -> None:
     journal.write(_FORGET, (journal.hold.job,))
 
 
+def forget_location(journal: Journal) -> None:
+    """Have the pending rows of the location read again."""
+    journal.write(f"{_FORGET} AND location = ?", _name_location(journal))
+
+
+def list_all_locations(journal: Journal) -> list[str]:
+    """All locations of the job."""
+    query = "SELECT location FROM locations WHERE job = ? ORDER BY location"
+    return [one.text for one in journal.read(Text, query, (journal.hold.job,))]
+
+
 def forget_next(after: Position, most: int, journal: Journal) -> Position:
     """Have the next rows of the location read again; returns the position of the last one."""
     positions = list(journal.read(_Position, _NEXT, (*_name_location(journal), *after, most)))
     with journal.commit():
         journal.write_all(_FORGET_ONE, [_name_row(one.number, journal) for one in positions])
     return (positions[-1].rank, positions[-1].number) if positions else after
-
-
-def begin(now: float, journal: Journal) -> None:
-    """The job is about to send its first row; does nothing if it was before."""
-    journal.write(_BEGIN, (now, journal.hold.job))
 
 
 def has_sent(journal: Journal) -> bool:

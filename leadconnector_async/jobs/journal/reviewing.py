@@ -13,14 +13,13 @@ from .columns import clean, decode_differences, decode_found, decode_updates, en
 from .facts import Count, Text
 from .preparing import SELECTED, Selection
 from .protocol import Journal
-from .rows import recount_all
+from .rows import recount
 
 Verdict: TypeAlias = Literal["as_planned", "as_before", "unclear", "differs", "gone"]
 """What the calendar shows of a row. `as_before`: as it was before the job; `unclear`: not what was changed."""
 
-_FORGET_VERDICTS: Final = "DELETE FROM verdicts WHERE job = ?"
-_FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND {selected}"
-_LOCATIONS: Final = "SELECT DISTINCT location FROM rows WHERE job = ? AND {selected} ORDER BY location"
+_FORGET_VERDICTS: Final = "DELETE FROM verdicts WHERE job = ? AND location = ?"
+_FORGET_READINGS: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND location = ? AND {selected}"
 _ROW: Final = "SELECT found, updates, shown FROM rows WHERE job = ? AND location = ? AND number = ?"
 _VERDICT: Final = """
     INSERT INTO verdicts (job, location, number, verdict, reason, seen) VALUES (?, ?, ?, ?, ?, ?)
@@ -40,22 +39,39 @@ _WAY_BACK: Final = """
 """
 _APPLIED_AFTER_ALL: Final = """
     UPDATE rows SET state = 'applied', reason = ''
-    WHERE job = ? AND state = 'unknown'
-        AND number IN (SELECT number FROM verdicts WHERE job = ? AND verdict = 'as_planned')
+    WHERE job = ? AND location = ? AND state = 'unknown'
+        AND number IN (SELECT number FROM verdicts WHERE job = ? AND location = ? AND verdict = 'as_planned')
 """
 _SEND_AGAIN: Final = """
     UPDATE rows SET state = 'pending', reason = '', repeated = 1
-    WHERE job = ? AND state = 'unknown'
-        AND number IN (SELECT number FROM verdicts WHERE job = ? AND verdict = 'as_before')
+    WHERE job = ? AND location = ? AND state = 'unknown'
+        AND number IN (SELECT number FROM verdicts WHERE job = ? AND location = ? AND verdict = 'as_before')
 """
 _SEND_UNBLOCKED: Final = """
-    UPDATE rows SET state = 'pending', reason = '' WHERE job = ? AND state = 'skipped' AND number IN (
+    UPDATE rows SET state = 'pending', reason = ''
+    WHERE job = ? AND location = ? AND state = 'skipped' AND number IN (
         SELECT parks FROM rows JOIN verdicts USING (job, location, number)
-        WHERE job = ? AND parks IS NOT NULL AND state IN ('applied', 'pending')
+        WHERE job = ? AND location = ? AND parks IS NOT NULL AND state IN ('applied', 'pending')
     )
 """
-_HAS_PENDING: Final = "SELECT number FROM rows WHERE job = ? AND state = 'pending' LIMIT 1"
-_HAS_UNKNOWN: Final = "SELECT number FROM rows WHERE job = ? AND state = 'unknown' LIMIT 1"
+_UNKNOWN: Final = """
+    SELECT location FROM locations WHERE job = ? AND unknown > 0
+    UNION SELECT location FROM rows WHERE job = ? AND parks IS NOT NULL AND state = 'unknown'
+"""
+_HAS_UNKNOWN: Final = """
+    SELECT location FROM locations WHERE job = ? AND location = ? AND unknown > 0
+    UNION SELECT location FROM rows WHERE job = ? AND location = ? AND parks IS NOT NULL AND state = 'unknown'
+"""
+"""Rows that only move an appointment out of the way are not counted in `locations`."""
+_COUNTS: Final = "SELECT applied, unknown, not_changed FROM locations WHERE job = ? AND location = ?"
+
+
+class Resolved(Struct, frozen=True):
+    """What became of rows whose outcome was unknown."""
+
+    applied: int = 0
+    again: int = 0
+    """To be sent again."""
 
 
 class SentRow(Struct, frozen=True, array_like=True):
@@ -114,13 +130,18 @@ class _OutcomeColumns(Struct, frozen=True, array_like=True):
     reason: str
 
 
-def begin_review(selection: Selection, journal: Journal) -> list[str]:
-    """Discard all verdicts, and have the selected rows read again; returns their locations."""
-    values = (journal.hold.job,)
+class _Counts(Struct, frozen=True, array_like=True):
+    applied: int
+    unknown: int
+    not_changed: int
+
+
+def begin_review(selection: Selection, journal: Journal) -> bool:
+    """Discard the verdicts of the location, and have the selected rows read again, if there are any."""
+    place = _name_location(journal)
     with journal.commit():
-        journal.write(_FORGET_VERDICTS, values)
-        journal.write(_FORGET_READINGS.format(selected=SELECTED[selection]), values)
-    return [one.text for one in journal.read(Text, _LOCATIONS.format(selected=SELECTED[selection]), values)]
+        journal.write(_FORGET_VERDICTS, place)
+        return journal.write(_FORGET_READINGS.format(selected=SELECTED[selection]), place) > 0
 
 
 def read_sent(number: int, journal: Journal) -> SentRow:
@@ -166,17 +187,33 @@ def list_ways_back(journal: Journal) -> Iterator[WayBack]:
     return journal.stream(WayBack, _WAY_BACK, (journal.hold.job,))
 
 
+def list_unknown(journal: Journal) -> list[str]:
+    """The locations with rows whose outcome is unknown."""
+    return [one.text for one in journal.read(Text, _UNKNOWN, (journal.hold.job, journal.hold.job))]
+
+
 def has_unknown(journal: Journal) -> bool:
-    """Whether the outcome of any row is unknown."""
-    return journal.read_one(Count, _HAS_UNKNOWN, (journal.hold.job,)) is not None
+    """Whether the outcome of any row of the location is unknown."""
+    return journal.read_one(Text, _HAS_UNKNOWN, _name_location(journal) * 2) is not None
 
 
-def resolve_unknown(journal: Journal) -> bool:
-    """Change the state of unknown rows by their verdicts; returns whether any row is pending."""
-    values = (journal.hold.job, journal.hold.job)
+def resolve_unknown(journal: Journal) -> Resolved:
+    """Change the state of unknown rows of the location by their verdicts."""
+    twice = _name_location(journal) * 2
+    before = _read_counts(journal)
     with journal.commit():
-        journal.write(_APPLIED_AFTER_ALL, values)
-        journal.write(_SEND_AGAIN, values)
-        journal.write(_SEND_UNBLOCKED, values)
-        recount_all(journal)
-    return journal.read_one(Count, _HAS_PENDING, values[:1]) is not None
+        journal.write(_APPLIED_AFTER_ALL, twice)
+        journal.write(_SEND_AGAIN, twice)
+        journal.write(_SEND_UNBLOCKED, twice)
+        recount(journal)
+    after = _read_counts(journal)
+    applied = after.applied - before.applied
+    return Resolved(applied, before.unknown - after.unknown + before.not_changed - after.not_changed - applied)
+
+
+def _read_counts(journal: Journal) -> _Counts:
+    return journal.read_one(_Counts, _COUNTS, _name_location(journal)) or _Counts(0, 0, 0)
+
+
+def _name_location(journal: Journal) -> tuple[int, str]:
+    return journal.hold.job, journal.hold.location

@@ -20,6 +20,14 @@ _OPEN: Final = f"""
     FROM rows
     WHERE job = ? AND location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
+_PARKED: Final = f"""
+    SELECT number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
+        CASE WHEN start_before IS NULL OR start_after <> start_before THEN start_after END
+    FROM rows
+    WHERE job = ? AND location = ? AND parks IS NULL AND state = 'pending' AND number IN (
+        SELECT parks FROM rows WHERE job = ? AND location = ? AND parks IS NOT NULL AND state IN {SENT}
+    )
+"""
 _INTEND: Final = Group(
     ("number", "sent_at", "repeated"),
     "state = 'sent', sent_at = new.sent_at, repeated = rows.repeated | new.repeated",
@@ -157,6 +165,12 @@ def fetch_open(after: Position, most: int, journal: Journal) -> list[OpenRow]:
     job, location = journal.hold.job, journal.hold.location
     rows = journal.read(_OpenColumns, _OPEN, (job, location, *after, most), at_once=True)
     return [_build_open(location, row) for row in rows]
+
+
+def fetch_parked(journal: Journal) -> list[OpenRow]:
+    """The open rows of the location whose appointment was moved out of the way, or may have been."""
+    job, location = journal.hold.job, journal.hold.location
+    return [_build_open(location, row) for row in journal.read(_OpenColumns, _PARKED, (job, location) * 2)]
 
 
 def count_open(journal: Journal) -> dict[str, int]:

@@ -46,6 +46,12 @@ class Progress:
             return None
         return explain_errors(count_rows(self._counts, NOT_APPLIED), sum(self._counts.values()), options)
 
+    def reopen(self, location: str, applied: int, again: int) -> None:
+        """Unknown rows of this run have been read back: so many were applied, or are to be sent again."""
+        self._counts["unknown"] = max(0, self._counts.get("unknown", 0) - applied - again)
+        self._counts["applied"] = self._counts.get("applied", 0) + applied
+        self._remaining[location] = self._remaining.get(location, 0) + again
+
     def describe(self, now: float) -> JobProgress:
         """What `on_progress` is given."""
         while self._recent and self._recent[0] < now - _RATE_SECONDS:

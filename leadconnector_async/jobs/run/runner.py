@@ -18,6 +18,7 @@ from ...client import LeadConnector
 from ..control import Control
 from ..eta import ReadingLog
 from ..journal.rows import OpenRow, Position, record_moment
+from ..journal.wishes import Wanted
 from ..journal.writer import JournalWriter
 from ..states import JobProgress, RowOutcome, Stopped
 from .execute import RowExecutor
@@ -66,7 +67,8 @@ class Runner:
         self._clock = clock
         self._readings = readings
         self._on_outcome = on_outcome
-        self._limit = limit
+        self.limit = limit
+        """So many more rows may start; `None`: all."""
         self._at_once = at_once
         self._loop = asyncio.get_running_loop()
         self._progress = Progress({}, control, readings, self._loop.time())
@@ -77,15 +79,14 @@ class Runner:
         """Whether rows may start."""
         return self.stopped is None and self._control.wanted == "run"
 
-    @property
-    def is_limited(self) -> bool:
-        """Whether only some of the rows may run."""
-        return self._limit is not None
-
     def expect(self, loads: Mapping[str, int]) -> None:
         """All locations, and how many rows of each are open, if that is known before they run."""
         self._at_once = max(1, len(loads))
         self._progress = Progress(loads, self._control, self._readings, self._loop.time())
+
+    def reopen(self, location: str, applied: int, again: int) -> None:
+        """Rows whose outcome was unknown have been read back: so many were applied, or are to be sent again."""
+        self._progress.reopen(location, applied, again)
 
     async def run(
         self,
@@ -115,14 +116,18 @@ class Runner:
                 self._runs.remove(run)
         return run.state.stopped
 
-    async def read(self, reading: Coroutine[object, object, T]) -> T | None:
-        """Await something that only reads; `None` if the job is stopped before or meanwhile."""
-        if not self.is_open:
+    async def read(self, reading: Coroutine[object, object, T], wanted: Wanted = "run") -> T | None:
+        """Await something that sends no rows; `None` if the job is stopped or to do something else meanwhile."""
+
+        def is_open() -> bool:
+            return self.stopped is None and self._control.wanted == wanted
+
+        if not is_open():
             reading.close()
             return None
         task = self._loop.create_task(reading)
         try:
-            with self._control.obeyed_by(lambda: None if self.is_open else _cancel(task)):
+            with self._control.obeyed_by(lambda: None if is_open() else _cancel(task)):
                 return await task
         except asyncio.CancelledError:
             current = asyncio.current_task()
@@ -178,10 +183,10 @@ class Runner:
         return LocationRun(state, executor, journal, callbacks)
 
     def _admit(self) -> bool:
-        if self._limit is None:
+        if self.limit is None:
             return True
-        self._limit -= 1
-        return self._limit >= 0
+        self.limit -= 1
+        return self.limit >= 0
 
     async def _read_again(self, location: str, refresh: Refresh, after: Position, most: int) -> Position:
         end, changed = await refresh(after, most)
