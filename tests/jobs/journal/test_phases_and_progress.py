@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async.jobs.journal import leases, phases, preparing, progress, rows, visiting
+from leadconnector_async.jobs.journal import leases, phases, preparing, progress, reviewing, rows, wishes
 from leadconnector_async.jobs.journal.facts import set_fact
 from leadconnector_async.jobs.journal.groups import Hold
 from leadconnector_async.jobs.journal.leases import WorkerEntry
@@ -57,12 +57,12 @@ def test_a_job_from_its_submission_to_its_end(journal: Journal) -> None:
     assert [one.phase for one in phases.move_on(NOW, journal)] == ["running"]
     for location in ("loc1", "loc2"):
         _, here = take(journal, location)
-        assert visiting.has_open(here)
+        assert wishes.has_open(here)
         for row in rows.fetch_open((-2, 0), 9, here):
             entry = rows.finish(row.number, RowOutcome(line=1, event_id="e", state="applied"), NOW, 0.5, None)
             entry.hold = here.hold
             here.commit_entries([entry])
-        assert not visiting.has_open(here)
+        assert not wishes.has_open(here)
         leases.end_location(leases.Place(1, location, here.hold.epoch), here)
     assert [one.phase for one in phases.move_on(NOW + 9, journal)] == ["done"]
     standing = progress.read_standing(NOW, journal)
@@ -122,10 +122,12 @@ def test_a_location_is_cancelled_and_reviewed(journal: Journal) -> None:
     sent = rows.intend(3, NOW)
     sent.hold = here.hold
     here.commit_entries([sent])
-    visiting.forget_readings(here)
+    preparing.forget_location(here)
     assert [row.number for row in preparing.list_unread("to prepare", 9, here)] == [4]
-    visiting.cancel_open("cancelled", here)
+    wishes.doubt_sent(here)
+    wishes.skip_open(NOW, here)
     assert [one.state for one in rows.find_outcomes([3, 4], here)] == ["unknown", "skipped"]
-    assert visiting.begin_review("unknown", here)
-    assert not visiting.resolve_unknown(here)
+    assert reviewing.has_unknown(here)
+    assert reviewing.begin_review("unknown", here)
+    assert reviewing.resolve_unknown(here) == reviewing.Resolved()
     assert [one.state for one in rows.find_outcomes([1, 2], journal.at(Hold(1, "loc1")))] == ["pending", "pending"]
