@@ -33,14 +33,12 @@ class EventEmitter:
         """Log the event and call the handler. An exception of the handler is logged and not raised."""
         if is_logged():
             LOGGER.debug("%s", event)
-        self._hand_over(event)
+        if self.handler is not None:
+            call_handler(self.handler, event)
 
     def warn(self, event: Event) -> None:
         """As `emit`, as a warning."""
         LOGGER.warning("%s", event)
-        self._hand_over(event)
-
-    def _hand_over(self, event: Event) -> None:
         if self.handler is not None:
             call_handler(self.handler, event)
 

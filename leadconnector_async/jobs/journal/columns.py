@@ -40,7 +40,7 @@ _decode_differences: Final = msgspec.json.Decoder(list[tuple[str, str, str]]).de
 
 def clean(text: str) -> str:
     """Text that comes from elsewhere, without what a database refuses: NUL and lone surrogates."""
-    return _REFUSED.sub("\ufffd", text) if text else text
+    return _REFUSED.sub("\ufffd", text)
 
 
 def encode_found(event: Appointment) -> bytearray:

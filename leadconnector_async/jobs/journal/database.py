@@ -115,10 +115,10 @@ class SQLiteJournal:
                     _check_hold(hold, counts if any(counts) else (), self)
             for statement, group in groupby(entries, _get_statement):
                 if isinstance(statement, Group):
-                    self.write_group(statement, list(map(_get_record, group)))
+                    _write_group(self.sqlite.raw, statement, list(map(_get_record, group)))
                 else:
                     records = [(*entry.record, entry.hold.job, entry.hold.location) for entry in group]
-                    self.write_all(statement, records)
+                    self.sqlite.raw.executemany(statement, records)
 
     def write(self, statement: str, values: Iterable[Value] = ()) -> int:
         """Change rows; returns how many."""
@@ -129,13 +129,9 @@ class SQLiteJournal:
         self.sqlite.execute_many(statement, records)
 
     def write_group(self, group: Group, records: Sequence[Record]) -> None:
-        """Change many rows, in powers of two: few distinct statements, so that prepared ones are reused."""
-        first, most = 0, min(_MOST_TOGETHER, _MOST_VALUES // len(group.columns))
-        while first < len(records):
-            size = 1 << min(most, len(records) - first).bit_length() - 1
-            together = records[first : first + size]
-            self.sqlite.execute(_render_group(group, size), chain.from_iterable(together))
-            first += size
+        """Change many rows of the location."""
+        with self.sqlite.explain("written"):
+            _write_group(self.sqlite.raw, group, records)
 
     def read(
         self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
@@ -188,10 +184,21 @@ def complete(journal: SQLiteJournal) -> None:
 
 
 def _check_hold(hold: Hold, counts: Sequence[int], journal: SQLiteJournal) -> None:
-    """Check that nobody else has taken a location, and add to its counts: that is progress."""
-    changed = journal.write(_COUNT if counts else _HOLD, (*counts, hold.job, hold.location, hold.epoch))
+    """In a transaction: check that nobody else has taken a location, and add to its counts: that is progress."""
+    values = (*counts, hold.job, hold.location, hold.epoch)
+    changed = journal.sqlite.raw.execute(_COUNT if counts else _HOLD, values).rowcount
     if not changed and hold.epoch:
         raise FenceLostError(f"The location {hold.location} was taken by another worker.")
+
+
+def _write_group(connection: sqlite3.Connection, group: Group, records: Sequence[Record]) -> None:
+    """In powers of two: few distinct statements, so that prepared ones are reused."""
+    first, most = 0, min(_MOST_TOGETHER, _MOST_VALUES // len(group.columns))
+    while first < len(records):
+        size = 1 << min(most, len(records) - first).bit_length() - 1
+        together = records[first : first + size]
+        connection.execute(_render_group(group, size), tuple(chain.from_iterable(together)))
+        first += size
 
 
 def _check_format(path: str, journal: Journal, formats: tuple[str, ...] = (*OLD_FORMATS, FORMAT)) -> str:

@@ -234,10 +234,10 @@ def finish(number: int, outcome: RowOutcome, now: float, seconds: float, shown: 
         seconds,
         outcome.attempts,
         int(outcome.repeated),
-        clean(outcome.reason),
-        clean(outcome.trace_id or ""),
+        outcome.reason and clean(outcome.reason),
+        clean(outcome.trace_id) if outcome.trace_id else "",
         None if shown is None else encode_found(shown),
-        clean(outcome.new_event_id or ""),
+        clean(outcome.new_event_id) if outcome.new_event_id else "",
     )
     return Entry(_FINISH, record, outcome.state if number > 0 else None)
 
