@@ -56,7 +56,7 @@ _SEND_UNBLOCKED: Final = """
 """
 _UNKNOWN: Final = """
     SELECT location FROM locations WHERE job = ? AND unknown > 0
-    UNION SELECT location FROM rows WHERE job = ? AND parks IS NOT NULL AND state = 'unknown'
+    UNION SELECT location FROM rows WHERE job = ? AND parks IS NOT NULL AND state = 'unknown' ORDER BY location
 """
 _HAS_UNKNOWN: Final = """
     SELECT location FROM locations WHERE job = ? AND location = ? AND unknown > 0

@@ -251,8 +251,10 @@ def test_verdicts(journal: Journal) -> None:
     """Written again, listed, and what follows for rows whose outcome is unknown."""
     here = prepare(journal)
     write(here, end(1, "unknown"), end(3, "unknown"), end(5, "applied"))
-    assert reviewing.has_unknown(journal)
-    assert reviewing.begin_review("sent", journal) == ["loc0"]
+    assert reviewing.list_unknown(journal) == ["loc0"]
+    assert reviewing.has_unknown(here)
+    assert reviewing.begin_review("sent", here)
+    assert not reviewing.begin_review("sent", at(journal, "loc1"))
     for verdict in ("differs", "as_planned"):
         with here.commit():
             reviewing.write_verdict(1, verdict, "one", EVENT, 3.0, here)  # type: ignore[arg-type]
@@ -263,7 +265,8 @@ def test_verdicts(journal: Journal) -> None:
     [back] = reviewing.list_ways_back(journal)
     assert (back.event_id, back.fields, back.seen.title) == ("event0", ["title"], "Before")
     assert reviewing.read_sent(5, here).planned.title == "Visit"
-    assert reviewing.resolve_unknown(journal)
+    assert reviewing.resolve_unknown(here) == reviewing.Resolved(applied=1, again=1)
+    assert not reviewing.has_unknown(here)
     assert [one.state for one in rows.find_outcomes([1, 3], here)] == ["applied", "pending"]
     assert read_counts(journal, "loc0") == Counts(2, 0, 0, 0)
 
