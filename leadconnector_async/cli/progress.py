@@ -92,7 +92,9 @@ def describe_problems(progress: JobProgress) -> str:
     """Failures, and why the job waits."""
     counts = (("failed", progress.failed), ("unknown", progress.unknown))
     facts = [f"{count} {name}" for name, count in counts if count]
-    if progress.pauses:
+    if progress.phase == "paused":
+        facts.append("paused")
+    elif progress.pauses:
         location, reason = next(iter(progress.pauses.items()))
         more = len(progress.pauses) - 1
         where = f" in {location} and {more} more" if more else ""

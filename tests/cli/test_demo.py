@@ -11,6 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from leadconnector_async.cli.app import app
@@ -232,6 +233,14 @@ def test_without_a_terminal_progress_is_a_line_every_few_seconds() -> None:
         ", 118 failed, 2 unknown, waiting: 9 s more, the server refused a request for its rate (429)"
     )
     assert "\x1b" not in file.getvalue()
+
+
+def test_a_job_that_somebody_has_paused_says_so() -> None:
+    """Whatever it would wait for otherwise."""
+    console, file = make_console(80, terminal=False)
+    screen = JobScreen(console)
+    screen.show(structs.replace(WAITING, phase="paused"), 0.0)
+    assert file.getvalue().endswith(", 118 failed, 2 unknown, paused\n")
 
 
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import ConfigurationError, JournalError, LeadConnector
-from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary
+from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobSummary
 from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.sandbox import Sandbox
 
@@ -34,16 +34,20 @@ def count_requests(sandbox: Sandbox) -> int:
 
 @asynccontextmanager
 async def run_beside(
-    sandbox: Sandbox, client: LeadConnector, folder: Path, count: int = 100, **options: object
+    sandbox: Sandbox,
+    client: LeadConnector,
+    folder: Path,
+    on_progress: Callable[[JobProgress], None] = lambda progress: None,
+    count: int = 100,
 ) -> AsyncIterator[tuple[BulkJob, "asyncio.Task[JobSummary]"]]:
     """A job that runs, and a second opening of it that can only look and wish, as another process has it."""
-    chosen = JobOptions(**{"concurrency": 4, "rate": 100, **options})  # type: ignore[arg-type]
+    chosen = JobOptions(concurrency=4, rate=100)
     plan = rows(*week_later(sandbox, count))
     async with (
         await BulkJob.create(folder, client, plan, options=chosen) as job,
         await BulkJob.open(folder) as other,
     ):
-        running = asyncio.create_task(job.run())
+        running = asyncio.create_task(job.run(on_progress=on_progress))
         await wait_until(lambda: len(writes(sandbox)) >= 10)
         yield other, running
         if not running.done():
@@ -53,11 +57,18 @@ async def run_beside(
 
 async def test_a_job_pauses_and_goes_on(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """Within a second, from another opening; what was sent has ended, and nothing is done twice."""
-    async with run_beside(sandbox, client, tmp_path / "job") as (other, running):
+    phases: list[str] = []
+
+    def note(progress: JobProgress) -> None:
+        if [progress.phase] != phases[-1:]:
+            phases.append(progress.phase)
+
+    async with run_beside(sandbox, client, tmp_path / "job", note) as (other, running):
         assert await other.pause()
         await asyncio.sleep(SECONDS)
         requests = count_requests(sandbox)
         assert set((await other.summarize()).counts) == {"applied", "pending"}
+        assert phases == ["running", "paused"]
         assert not await other.pause()
         await asyncio.sleep(SECONDS)
         assert count_requests(sandbox) == requests

@@ -60,6 +60,7 @@ class Progress:
         span = min(_RATE_SECONDS, now - self._began)
         quotas = [(location, client.quota) for location, client in self.clients.items()]
         return JobProgress(
+            phase="paused" if self._control.wanted == "pause" else "running",
             done=done,
             total=done + sum(self._remaining.values()),
             applied=self._counts.get("applied", 0),

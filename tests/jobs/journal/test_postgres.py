@@ -21,7 +21,7 @@ from leadconnector_async.integrations.postgres_journal import PostgresJournal, f
 from leadconnector_async.integrations.postgres_schema import SCHEMA
 from leadconnector_async.integrations.postgres_session import PostgresSession, translate
 from leadconnector_async.jobs import JobOptions, PlanRow
-from leadconnector_async.jobs.journal import preparing, rows, visiting
+from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
 from leadconnector_async.jobs.journal.groups import Group, Hold
 from leadconnector_async.jobs.journal.protocol import FenceLostError, Journal
 from leadconnector_async.jobs.journal.tables import INDEXES, KINDS
@@ -139,7 +139,10 @@ HOT: dict[str, tuple[str, str]] = {
     "row": (preparing._ROW, "rows_pkey"),
     "outcome": (rows._OUTCOME, "rows_pkey"),
     "give back": (rows._GIVE_BACK, "rows_pkey"),
-    "has open": (visiting._HAS_OPEN, "rows_"),
+    "has open": (wishes._HAS_OPEN, "rows_"),
+    "has unknown": (reviewing._HAS_UNKNOWN, "rows_parking"),
+    "parked": (rows._PARKED, "rows_"),
+    "forget location": (f"{preparing._FORGET} AND location = ?", "rows_"),
     "moves": (preparing._MOVES, "rows_"),
     "recount": (f"{rows._RECOUNT} AND location = ?", "rows_"),
 }
