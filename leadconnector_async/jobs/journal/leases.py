@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from .columns import clean
 from .protocol import Journal
 
 MOST_TRIES: Final = 10
@@ -202,7 +203,7 @@ def stop_location(place: Place, kind: str, reason: str, resume_at: float | None,
 
     `resume_at`: when it is continued, in seconds since the epoch; `None`: not before somebody wants it.
     """
-    return journal.write(_STOP, (kind, reason, resume_at, place.job, place.location, place.epoch)) == 1
+    return journal.write(_STOP, (kind, clean(reason), resume_at, place.job, place.location, place.epoch)) == 1
 
 
 def stop_looping(journal: Journal) -> int:

@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..states import JobOptions
+from .columns import clean
 from .facts import Count, Text, get_fact, set_fact
 from .groups import Hold
 from .preparing import has_sent
@@ -129,7 +130,7 @@ def count_anew(journal: Journal) -> None:
 
 def stop_job(job: int, kind: str, reason: str, journal: Journal) -> bool:
     """Stop a whole job; returns whether it was not stopped before."""
-    return journal.write(_STOP, (kind, reason, job)) == 1
+    return journal.write(_STOP, (kind, clean(reason), job)) == 1
 
 
 def move_on(now: float, journal: Journal) -> list[JobState]:

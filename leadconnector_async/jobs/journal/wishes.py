@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError
 from ..states import OPEN, JobOptions, Stopped
+from .columns import clean
 from .facts import Count, Text, set_fact
 from .phases import read_options
 from .protocol import Journal
@@ -140,10 +141,10 @@ def end_run(stopped: Iterable[Stopped], remaining: int, now: float, journal: Jou
     with journal.commit():
         for one in stopped:
             if one.location_id is None:
-                whole = (one.kind, one.reason)
+                whole = (one.kind, clean(one.reason))
                 continue
             resume_at = None if one.resume_seconds is None else now + one.resume_seconds
-            journal.write(_STOP, (one.kind, one.reason, resume_at, job, one.location_id))
+            journal.write(_STOP, (one.kind, clean(one.reason), resume_at, job, one.location_id))
         journal.write(_END, ("stopped" if remaining else "done", *whole, now, job))
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from leadconnector_async import JournalError, PlanError
 from leadconnector_async.exceptions import RowFault
 from leadconnector_async.jobs import PlanRow, RowOutcome
-from leadconnector_async.jobs.journal import counts, facts, preparing, reviewing, rows
+from leadconnector_async.jobs.journal import counts, facts, preparing, reviewing, rows, wishes
 from leadconnector_async.jobs.journal.facts import Count, Text
 from leadconnector_async.jobs.journal.groups import Entry, Hold
 from leadconnector_async.jobs.journal.preparing import BusyTime, CheckResult
@@ -125,7 +125,7 @@ def test_a_row_is_prepared_sent_and_finished(journal: Journal) -> None:
     assert first.before.start_time == START
     assert [update.title for update in first.updates] == ["Visit"]
     assert not preparing.has_sent(journal)
-    preparing.begin(10.0, journal)
+    wishes.start_sending(10.0, journal)
     write(here, rows.intend(1, 20.0), rows.intend(3, 20.0, repeated=True), rows.intend(5, 20.0))
     assert preparing.has_sent(journal)
     write(

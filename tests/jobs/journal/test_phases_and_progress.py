@@ -131,3 +131,15 @@ def test_a_location_is_cancelled_and_reviewed(journal: Journal) -> None:
     assert reviewing.begin_review("unknown", here)
     assert reviewing.resolve_unknown(here) == reviewing.Resolved()
     assert [one.state for one in rows.find_outcomes([1, 2], journal.at(Hold(1, "loc1")))] == ["pending", "pending"]
+
+
+def test_reasons_of_stops_are_stored_whatever_they_hold(journal: Journal) -> None:
+    """Of a location and of the whole job, by workers and by a folder's process."""
+    hostile, shown = "a\0b\udcff", "a\ufffdb\ufffd"
+    _, here = take(journal, "loc1")
+    leases.stop_location(leases.Place(1, "loc1", here.hold.epoch), "errors", hostile, None, here)
+    phases.stop_job(1, "errors", hostile, journal)
+    assert {one.reason for one in progress.summarize_end(NOW, journal).stopped} == {shown}
+    stops = [Stopped("errors", hostile), Stopped("daily", hostile, "loc2", 5.0)]
+    wishes.end_run(stops, 4, NOW, journal)
+    assert {one.reason for one in progress.summarize_end(NOW, journal).stopped} == {shown}
