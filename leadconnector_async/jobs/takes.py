@@ -62,8 +62,6 @@ class _KnownJob(Struct):
     phase: str
     open: OpenJob
     runner: Runner
-    read_at: dict[str, float]
-    """When locations were prepared here."""
 
     @property
     def is_limited(self) -> bool:
@@ -182,7 +180,7 @@ class Takes:
             readings = ReadingLog(clock)
             runner = Runner(control, clock, readings, on_outcome=self._note, at_once=self._slots)
             known = self._jobs[key] = _KnownJob(
-                state.name, state.phase, OpenJob(key, self._writer, clock, readings, control), runner, {}
+                state.name, state.phase, OpenJob(key, self._writer, clock, readings, control), runner
             )
             if self._shift.over.is_set():
                 self._close()
@@ -204,13 +202,8 @@ class Takes:
 
     async def _visit(self, known: _KnownJob, held: HeldLocation, client: LeadConnector) -> VisitEnd:
         location = held.location
-        job = structs.replace(known.open, writer=self._writer.at(Hold(held.job, location, held.epoch)))
-        read_at, age = known.read_at.pop(location, None), known.open.control.options.max_reading_age
-        is_read = read_at is not None and job.clock.is_fresh(read_at, age)
         try:
-            end = await visit_location(
-                job, held, lambda location: client, known.runner, known.phase, is_read=is_read
-            )
+            return await visit_location(known.open, held, lambda location: client, known.runner, known.phase)
         except ValueRefusedError as error:
             return _explain_internal(error, location)
         except JournalError:  # the database is away or full, or the location is lost
@@ -219,9 +212,6 @@ class Takes:
             return describe_stop(error, location) or _explain_internal(error, location)
         except Exception as error:  # ours: it must not end the worker, and nobody else
             return _explain_internal(error, location)
-        if end == "open" and known.phase == "preparing":
-            known.read_at[location] = job.clock.now()
-        return end
 
     async def _give_back(self, known: _KnownJob, held: HeldLocation, end: VisitEnd) -> None:
         """Free it, with what the next worker must know. Raises `FenceLostError`."""
