@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -302,20 +302,14 @@ class RowExecutor:
 
     async def _request(self, one: Execution) -> Reading | Appointment | LeadConnectorError:
         try:
-            if one.step == "send":
-                return await self._send(one, one.row)
-            if one.step == "force":
-                *others, last = one.row.updates
-                forced = structs.replace(last, ignore_free_slot_validation=True)
-                return await self._send(one, structs.replace(one.row, updates=(*others, forced)))
+            if one.step in ("send", "force"):
+                row = one.row if one.step == "send" else _force(one.row)
+                send = guard_updates(self._client, one.guard)
+                return await carry_out(self._client, row, verify=self._options.verify, send=send)
             read_at = self._clock.now()
             return Reading(await self._client.get_appointment(one.row.event_id), read_at, time.time())
         except LeadConnectorError as error:
             return error
-
-    def _send(self, one: Execution, row: OpenRow) -> Coroutine[object, object, Appointment]:
-        send = guard_updates(self._client, one.guard)
-        return carry_out(self._client, row, verify=self._options.verify, send=send)
 
     async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
         """Unless somebody else has moved it since. Returns a sentence for the row's reason."""
@@ -339,6 +333,12 @@ class RowExecutor:
         except LeadConnectorError as error:
             return f"Its appointment was moved out of the way first, and could not be moved back: {error.args[0]}"
         return "Its appointment was moved out of the way first, and then back."
+
+
+def _force(row: OpenRow) -> OpenRow:
+    """The row without the slot check."""
+    *others, last = row.updates
+    return structs.replace(row, updates=(*others, structs.replace(last, ignore_free_slot_validation=True)))
 
 
 def _list_looks(row: OpenRow, parking: tuple[AppointmentUpdate, ...]) -> list[Appointment]:
