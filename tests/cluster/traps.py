@@ -10,6 +10,7 @@ point by a line on standard output, and acts. The product has no hooks: its func
 | `after-answer` | when the response was read, and nothing of it is on disk |
 | `before-commit` | with outcomes in hand, before the transaction that writes them |
 | `intent-committed` | when intents are on disk, and nothing was sent |
+| `in-transaction` | in Postgres, when a commit was executed except for its last statement |
 """
 
 import asyncio
@@ -17,13 +18,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from leadconnector_async._call import fence
+from leadconnector_async.integrations.postgres_session import PostgresSession
 from leadconnector_async.jobs.journal import rows, writer
 
 POINTS = ("before-send", "on-the-way", "after-answer", "before-commit", "intent-committed")
+IN_TRANSACTION = "in-transaction"
 NOWHERE = "nowhere"
 """Disarms it: no way leads there."""
 ACTS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
@@ -41,7 +45,7 @@ class Trap:
     def arm(self, line: str) -> None:
         """Take a line of standard input."""
         point, times, act = line.split()
-        if point not in (*POINTS, NOWHERE) or act not in ACTS:
+        if point not in (*POINTS, IN_TRANSACTION, NOWHERE) or act not in ACTS:
             raise ValueError(line)
         with self._lock:
             self._point, self._left, self._act = point, int(times), act
@@ -59,6 +63,10 @@ class Trap:
         os.write(1, f"reached {point}\n".encode())
         os.kill(os.getpid(), ACTS[self._act])
 
+    def leads_to(self, point: str) -> bool:
+        """Whether this one is armed."""
+        return self._point == point
+
     def listen(self) -> None:
         """Take lines in a thread of its own, until the input ends."""
         threading.Thread(target=self._take_all, daemon=True).start()
@@ -73,6 +81,7 @@ def set_up(trap: Trap) -> None:
     _wrap_body(trap)
     _wrap_sending(trap)
     _wrap_commits(trap)
+    _wrap_transactions(trap)
 
 
 def _wrap_body(trap: Trap) -> None:
@@ -110,6 +119,22 @@ def _wrap_commits(trap: Trap) -> None:
         return done
 
     _set(writer, "_commit", wrapped)
+
+
+def _wrap_transactions(trap: Trap) -> None:
+    """What was sent is executed, and not committed. A journal in SQLite has no such sessions."""
+    begin = PostgresSession.pipeline
+
+    @contextmanager
+    def wrapped(session: PostgresSession) -> Generator[Any]:
+        with begin(session) as cursor:
+            yield cursor
+            if trap.leads_to(IN_TRANSACTION):
+                with session.connection.pipeline():
+                    pass
+                trap.reach(IN_TRANSACTION)
+
+    _set(PostgresSession, "pipeline", wrapped)
 
 
 def _set(owner: Any, name: str, value: Callable[..., Any]) -> None:
