@@ -6,6 +6,7 @@ Nothing that is known in it is needed afterwards: whoever comes next reads it fr
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -127,7 +128,8 @@ class Sweeper:
         self._shift = shift
         self._tickets = tickets
         self._emit = emit
-        self._looked_at = self._cleaned_at = shift.clock()
+        self._looked_at = shift.clock()
+        self._cleaned_at = -math.inf
 
     async def run(self) -> None:
         """Until the shift is lost, or this is cancelled."""
@@ -136,6 +138,8 @@ class Sweeper:
             while True:
                 await asyncio.sleep(self._shift.lease.sweep_seconds)
                 has_died = await self._bury()
+                if has_died:  # perhaps with a ticket that it had not used yet
+                    self._cleaned_at = -math.inf
                 if has_died or self._shift.clock() >= self._looked_at + _LOOK_SECONDS:
                     await self._look()
 

@@ -88,7 +88,12 @@ _TICKETED: Final = """
     UPDATE locations SET queued = 1 WHERE job = ? AND location = ? AND epoch = ? AND worker IS NULL
 """
 _USED: Final = "UPDATE locations SET queued = 0 WHERE job = ? AND location = ? AND worker IS NULL AND queued = 1"
-_FORGET_TICKETS: Final = "UPDATE locations SET queued = 0 WHERE worker IS NULL AND ended = 0 AND queued = 1"
+_FORGET_TICKETS: Final = f"""
+    UPDATE locations SET queued = 0
+    WHERE worker IS NULL AND ended = 0 AND queued = 1 AND (job, location) IN (
+        SELECT job, location FROM locations WHERE worker IS NULL AND ended = 0 AND queued = 1 {SKIP_LOCKED}
+    )
+"""
 
 
 class WorkerEntry(Struct, frozen=True):
@@ -169,11 +174,12 @@ def free_locations(journal: Journal) -> int:
 def leave(worker: int, journal: Journal) -> None:
     """A worker that ends in order, or that was cut off from the database and has ended all requests since.
 
-    Its locations are free at once, and it has not crashed on them.
+    Its locations are free at once, and it has not crashed on them. It may have got tickets that it did not use.
     """
     with journal.commit():
         journal.write(_RETURN_ALL, (worker,))
         journal.write(_LEAVE, (worker,))
+    forget_tickets(journal)
 
 
 def take(job: int, location: str, worker: int, now: float, journal: Journal) -> Taken | None:

@@ -206,6 +206,14 @@ def test_a_ticket_that_was_used_meanwhile_is_not_waiting(journal: Journal) -> No
     assert leases.list_unticketed(NOW, 1, journal) == [held]
 
 
+def test_a_worker_that_leaves_may_have_had_tickets(journal: Journal) -> None:
+    """What it was given at the last moment is not taken: the tickets of all that is free are written again."""
+    worker = leases.register(ENTRY, journal)
+    leases.mark_ticketed(leases.list_unticketed(NOW, 100, journal), journal)
+    leases.leave(worker, journal)
+    assert len(leases.list_unticketed(NOW, 100, journal)) == 4
+
+
 def test_lost_tickets_are_written_again(journal: Journal) -> None:
     """All tickets can be lost without losing anything."""
     leases.mark_ticketed(leases.list_unticketed(NOW, 100, journal), journal)
