@@ -59,6 +59,7 @@ from .exceptions import (
     VerificationError,
     WebhookError,
     WebhookSignatureError,
+    WorkersMissingError,
 )
 from .models import (
     Appointment,
@@ -162,6 +163,7 @@ __all__ = [
     "VerificationError",
     "WebhookError",
     "WebhookSignatureError",
+    "WorkersMissingError",
     "__version__",
     "with_response",
 ]

@@ -8,6 +8,7 @@
     ├── ReadOnlyError              a write with access="read"; nothing was sent
     ├── NotApprovedError           a write that approve refused; nothing was sent
     ├── JournalError               the journal of a job could not be read or written
+    ├── WorkersMissingError        no worker was seen for a job that was submitted
     ├── TransportError             no response: a network or connection failure
     ├── OutcomeUnknownError        a write may or may not have been applied
     ├── DecodeError                a response that cannot be read
@@ -185,6 +186,10 @@ class NotApprovedError(LeadConnectorError):
 
 class JournalError(LeadConnectorError):
     """The journal of a job could not be read or written. Nothing more is sent, and the job can be resumed."""
+
+
+class WorkersMissingError(LeadConnectorError):
+    """No worker was seen that could go on with a submitted job. The job stays submitted."""
 
 
 class TransportError(LeadConnectorError):

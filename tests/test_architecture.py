@@ -94,8 +94,9 @@ LAYERS = {
         __init__
         app
         jobs
-        calls control demo listing plan reschedule sandbox shared
-        demo_steps errors session
+        calls demo listing plan reschedule sandbox shared
+        control demo_steps session
+        errors
         interrupt job_report
         exit_codes progress
         connect output
@@ -113,9 +114,10 @@ LAYERS = {
     "jobs": """
         __init__
         job many worker
-        handle supervisor
-        takes
-        clients following locations places shift visit wishing
+        handle listing supervisor
+        opening takes wishing
+        claim
+        clients following locations places shift visit
         unit
         report verify
         run
@@ -126,7 +128,8 @@ LAYERS = {
         states tickets worker_events
     """,
     "jobs.journal": """
-        folder progress status
+        folder status
+        progress purge
         wishes
         counts leases load phases reviewing
         preparing
@@ -188,6 +191,7 @@ OPENED_LAZILY = {
     ("shared", "integrations.postgres_keys"),
     ("shared", "integrations.redis_keys"),
     ("shared_tokens", "integrations.postgres_tokens"),
+    ("jobs.opening", "integrations.postgres_journal"),
     ("shared_tokens", "integrations.redis_tokens"),
     ("jobs.worker", "integrations.postgres_journal"),
     ("jobs.worker", "integrations.procrastinate"),

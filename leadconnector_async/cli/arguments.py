@@ -18,6 +18,7 @@ from ..models import Appointment, AppointmentUpdate
 
 JOBS: Final = Group("Jobs", sort_key=1)
 SINGLE: Final = Group("Single calls", sort_key=2)
+WORKERS: Final = Group("Jobs on several machines", sort_key=1)
 SHARED: Final = Group("Shared between processes", sort_key=3)
 SANDBOX: Final = Group("Sandbox", sort_key=4)
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -51,7 +52,7 @@ class Account:
 
 ACCOUNT: Final = Account()
 """That of the environment."""
-JobPlace = Annotated[str, Parameter(help="Folder of the job.")]
+JobPlace = Annotated[str, Parameter(help="Folder of the job, or postgresql://HOST/DATABASE#NAME.")]
 EventId = Annotated[
     str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")
 ]

@@ -29,12 +29,13 @@ _PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def make_client(
-    account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None
+    account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None, place: str = ""
 ) -> LeadConnector:
     """The client of an account. Raises `ConfigurationError` naming the variable to set.
 
     `reserve`: the requests of each window that bulk calls leave to others; `None` follows demand. `to_write`: the
-    command, if it writes; raises `ReadOnlyError` if nothing may be changed.
+    command, if it writes; raises `ReadOnlyError` if nothing may be changed. `place`: a job; if it is in a database,
+    limits are shared there, unless another store is named.
     """
     access = _choose_access(account)
     if to_write is not None:
@@ -46,6 +47,8 @@ def make_client(
     if location_id is None:
         raise settings.refuse("LOCATION_ID", "set it to the id of the location (Sub-Account)")
     shared = make_shared(account.shared, profile, allow_plaintext=account.allow_plaintext)
+    if shared is None and is_url(place):
+        shared = Shared(Secret(place.partition("#")[0]), allow_plaintext=account.allow_plaintext)
     token = settings.make_token(location_id, shared, allow_plaintext=account.allow_plaintext)
     base_url = Secret(settings.find("BASE_URL") or BASE_URL)
     client = LeadConnector(

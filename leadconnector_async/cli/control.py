@@ -1,26 +1,76 @@
-"""Commands for any job, whoever runs it: report."""
+"""Commands for any job, whoever runs it: pause, cancel, rate, report."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from ..exceptions import ConfigurationError
 from ..jobs import BulkJob
-from .arguments import JOBS, JobPlace, Json, Switch
+from .arguments import JOBS, AllowPlaintext, JobPlace, Json, Switch
+from .connect import find_place
 from .errors import run_command
 from .exit_codes import DONE
 from .output import check_target
 from .terminal import make_consoles, print_json, print_line
 
 
+async def pause(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:
+    """Pause a running job: no row starts, and those in flight end. `leadconnector resume` continues it.
+
+    Example: leadconnector pause day.job
+    """
+    given = (job, allow_plaintext)
+    return await _control(given, BulkJob.pause, "is paused", "is already paused", as_json=json_output)
+
+
+async def continue_paused(job: str, *, as_json: bool) -> int:
+    """Let a folder's job go on that somebody runs."""
+    return await _control((job, False), BulkJob.resume, "continues", "is running", as_json=as_json)
+
+
+async def cancel(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:
+    """Cancel a job: its open rows are skipped, and those in flight end. `retry-failed` takes them up again.
+
+    Example: leadconnector cancel day.job
+    """
+    given = (job, allow_plaintext)
+    return await _control(given, BulkJob.cancel, "is cancelled", "is already cancelled", as_json=json_output)
+
+
+async def rate(
+    job: JobPlace,
+    rows: Annotated[str, Parameter(help="Maximum rows per second and location; `off` for no maximum.")],
+    /,
+    *,
+    allow_plaintext: AllowPlaintext = False,
+    json_output: Json = False,
+) -> int:
+    """Change the rate of a job, also while it runs.
+
+    Example: leadconnector rate day.job 5
+    """
+
+    async def change(opened: BulkJob) -> bool:
+        await opened.set_rate(_read_rate(rows))
+        return True
+
+    words = "has no maximum rate" if rows == "off" else f"changes at most {rows} rows per second and location"
+    return await _control((job, allow_plaintext), change, words, words, as_json=json_output)
+
+
 async def report(
     job: JobPlace,
     *,
     html: Annotated[str | None, Parameter(help="Write the HTML report alone, as this file.")] = None,
-    folder: Annotated[str | None, Parameter(help="Where the files go; if omitted, into the job's folder.")] = None,
+    folder: Annotated[
+        str | None,
+        Parameter(help="Where the files go; if omitted, into the job's folder, or `NAME.report` for a job NAME."),
+    ] = None,
     force: Annotated[Switch, Parameter(help="Overwrite the file of `--html`.")] = False,
+    allow_plaintext: AllowPlaintext = False,
     json_output: Json = False,
 ) -> int:
     """Write the outcome files and the HTML report of a job again, even while it runs. Sends nothing.
@@ -32,11 +82,11 @@ async def report(
         if html is not None and folder is not None:
             raise ConfigurationError("--html and --folder are both given; keep only one of them")
         check_target(html, force=force)
-        async with await BulkJob.open(job) as opened:
-            await opened.write_report(folder, html=html)
-            written = html or folder or opened.name
+        async with await BulkJob.open(find_place(job), allow_plaintext=allow_plaintext) as opened:
+            written = html or folder or opened.folder or f"{opened.name.partition('#')[2]}.report"
+            await opened.write_report(written, html=html)
         if json_output:
-            print_json({"job": job, "exit_code": DONE, "written": written})
+            print_json({"job": opened.name, "exit_code": DONE, "written": written})
         else:
             print_line(make_consoles()[0], f"Files: {written}" if html is None else f"File: {written}")
         return DONE
@@ -46,4 +96,33 @@ async def report(
 
 def register(app: App) -> None:
     """Add the commands."""
-    app.command(report, group=JOBS)
+    for command in (pause, cancel, rate, report):
+        app.command(command, group=JOBS)
+
+
+async def _control(
+    given: tuple[str, bool], act: Callable[[BulkJob], Awaitable[bool]], done: str, nothing: str, *, as_json: bool
+) -> int:
+    """Have whoever runs a job do something else."""
+
+    async def work() -> int:
+        job, allow_plaintext = given
+        async with await BulkJob.open(find_place(job), allow_plaintext=allow_plaintext) as opened:
+            changed = await act(opened)
+            if as_json:
+                print_json({"job": opened.name, "exit_code": DONE, "changed": changed})
+            else:
+                print_line(make_consoles()[0], f"{opened.name} {done if changed else nothing}.")
+        return DONE
+
+    return await run_command(work, as_json=as_json)
+
+
+def _read_rate(text: str) -> float | None:
+    """A number of rows, or `off`. Raises `ConfigurationError`."""
+    if text == "off":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is not a valid rate; write a number such as 5 or 0.5, or off") from None

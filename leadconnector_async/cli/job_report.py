@@ -47,11 +47,16 @@ def print_refused(console: Console, preview: Preview) -> None:
         _list_faults(console, preview.faults, preview.counts.get("refused", 0))
 
 
-def print_summary(console: Console, folder: str, summary: JobSummary, now: datetime) -> None:
+def print_summary(
+    console: Console, folder: str, summary: JobSummary, now: datetime, *, has_files: bool = True
+) -> None:
     """How a job ended."""
     _print_counts(console, summary)
     print_stops(console, summary, now)
-    print_line(console, f"Files: {folder}")
+    if has_files:
+        print_line(console, f"Files: {folder}")
+    else:
+        console.print(Text(f"Write its files with: {build_command('report', folder)}"), soft_wrap=True)
     if summary.remaining:
         console.print(Text(f"Resume with: {build_command('resume', folder)}"), soft_wrap=True)
     elif count_rows(summary.counts, TO_RETRY):
@@ -68,6 +73,18 @@ def print_status(console: Console, folder: str, status: JobStatus, now: datetime
             print_line(console, f"{location or 'own location'}: {_join(counts)}", 2)
         if len(status.by_location) > _MOST_LOCATIONS:
             print_line(console, f"… and {len(status.by_location) - _MOST_LOCATIONS} more locations", 2)
+    _print_last_change(console, status, now)
+    if "#" not in folder or "://" not in folder:
+        print_line(console, f"Files: {folder}")
+    elif status.phase != "done":
+        print_line(console, f"State: {status.phase}, {_count(status.workers, 'worker')}")
+    print_stops(console, status.summary, now)
+    if status.summary.remaining:
+        command = build_command("resume", folder)
+        console.print(Text(f"If no process is running it, resume with: {command}"), soft_wrap=True)
+
+
+def _print_last_change(console: Console, status: JobStatus, now: datetime) -> None:
     if sent := status.summary.counts.get("sent", 0):
         print_line(console, f"{_count(sent, 'row')} without a response yet: the change may have been applied.")
     if status.last_change is None:
@@ -77,10 +94,6 @@ def print_status(console: Console, folder: str, status: JobStatus, now: datetime
         last = datetime.fromtimestamp(status.last_change, now.tzinfo)
         ago = format_seconds((now - last).total_seconds())
         print_line(console, f"Last change: {last:%Y-%m-%d %H:%M:%S}, {ago} ago")
-    print_line(console, f"Files: {folder}")
-    if status.summary.remaining:
-        command = build_command("resume", folder)
-        console.print(Text(f"If no process is running it, resume with: {command}"), soft_wrap=True)
 
 
 def print_stops(console: Console, summary: JobSummary, now: datetime) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import chain
 
 from cyclopts import App
 from msgspec import structs
 
+from ..client import LeadConnector
 from ..jobs import BulkJob, Undo, Verification, read_status
-from .arguments import ACCOUNT, JOBS, Account, DryRun, JobPlace, Json, Reserve, Switch, Yes
-from .connect import make_client
+from ..jobs.journal.folder import is_in_use
+from ..jobs.places import is_url, name_undo
+from .arguments import ACCOUNT, JOBS, Account, AllowPlaintext, DryRun, JobPlace, Json, Reserve, Switch, Yes
+from .connect import find_place, make_client
+from .control import continue_paused
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
 from .job_report import print_outcomes, print_status
@@ -30,7 +34,7 @@ async def resume(
     json_output: Json = False,
     account: Account = ACCOUNT,
 ) -> int:
-    """Resume a job after any interruption.
+    """Resume a job after any interruption, or continue one that was paused.
 
     Example: leadconnector resume day.job
 
@@ -40,6 +44,10 @@ async def resume(
         Continue without rows that are refused, or whose appointments were changed before the job sent anything.
 
     """
+    if is_url(job):
+        return await _resume_workers(job, account, skip_refused=skip_refused, as_json=json_output)
+    if is_in_use(job):
+        return await continue_paused(job, as_json=json_output)
     before = BulkJob.leave_out_refused if skip_refused else None
     return await _continue("resume", job, account, reserve, json_output, before)
 
@@ -54,20 +62,22 @@ async def retry_failed(
     return await _continue("retry-failed", job, account, reserve, json_output, BulkJob.retry_failed)
 
 
-async def status(job: JobPlace, *, json_output: Json = False) -> int:
+async def status(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:
     """Show the state of a job, even while it runs. Sends nothing.
 
     Example: leadconnector status day.job
     """
 
     async def work() -> int:
-        found = await asyncio.to_thread(read_status, job)
+        found = await asyncio.to_thread(read_status, find_place(job), allow_plaintext=allow_plaintext)
+        code = code_of(structs.replace(found.summary, stopped=()))
         if json_output:
-            last = {"last_change": found.last_change, "by_location": found.by_location}
-            print_json(describe(job, found.summary) | last)
+            more = {"phase": found.phase, "workers": found.workers, "last_change": found.last_change}
+            shown = describe(job, found.summary) | more | {"by_location": found.by_location}
+            print_json(shown | {"exit_code": code})
         else:
             print_status(make_consoles()[0], job, found, datetime.now().astimezone())
-        return code_of(found.summary)
+        return code
 
     return await run_command(work, as_json=json_output, reads=True)
 
@@ -82,7 +92,7 @@ async def verify(
 
     async def work() -> int:
         out, _ = make_consoles()
-        async with make_client(account, reserve) as client, await BulkJob.open(job, client) as opened:
+        async with _open(job, account, reserve, None) as (opened, _):
             found = await opened.verify()
         code = FAILED if found.differing else DONE
         if json_output:
@@ -110,14 +120,14 @@ async def undo(
 ) -> int:
     """Revert the changes of a job. Appointments that somebody has changed since are kept.
 
-    The undo is a job of its own, in the folder `undo` of the job, and can be resumed like any other.
+    The undo is a job of its own, in the folder `undo` of the job, or with the name `NAME.undo` beside it. It can be
+    resumed like any other.
 
     Example: leadconnector undo day.job --dry-run
     """
 
     async def work() -> int:
-        client = make_client(account, reserve, to_write=None if dry_run else "undo")
-        async with client, await BulkJob.open(job, client) as opened:
+        async with _open(job, account, reserve, None if dry_run else "undo") as (opened, client):
             plan = await opened.plan_undo()
             print_outcomes(make_consoles()[1], "Changed by somebody else since, and kept:", plan.kept)
             rows = iter(plan.rows)
@@ -125,9 +135,12 @@ async def undo(
             if first is None:
                 return _report_nothing(job, plan, json_output)
             options = structs.replace(opened.options, allow_past=True, skip_refused=True)
-            made = await BulkJob.create(os.path.join(job, "undo"), client, chain([first], rows), options=options)
+            place, plaintext = name_undo(find_place(job, account.profile)), account.allow_plaintext
+            made = await BulkJob.create(
+                place, client, chain([first], rows), options=options, allow_plaintext=plaintext
+            )
             async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=plan.kept)
+                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=plan.kept, here=True)
                 return await session.begin("Revert {count} appointments?", begin)
 
     return await run_command(work, as_json=json_output)
@@ -148,11 +161,35 @@ async def _continue(
     before: Callable[[BulkJob], Awaitable[object]] | None,
 ) -> int:
     async def work() -> int:
-        client = make_client(account, reserve, to_write=command)
-        async with client, await BulkJob.open(job, client) as opened:
+        async with _open(job, account, reserve, command) as (opened, _):
             if before is not None:
                 await before(opened)
-            return await JobSession(opened, yes=True, as_json=as_json).resume()
+            return await JobSession(opened, yes=True, as_json=as_json, here=True).resume()
+
+    return await run_command(work, as_json=as_json)
+
+
+@asynccontextmanager
+async def _open(
+    job: str, account: Account, reserve: int | None, to_write: str | None
+) -> AsyncGenerator[tuple[BulkJob, LeadConnector]]:
+    place = find_place(job, account.profile)
+    client = make_client(account, reserve, to_write=to_write, place=place)
+    opening = BulkJob.open(place, client, allow_plaintext=account.allow_plaintext)
+    async with client, await opening as opened:
+        yield opened, client
+
+
+async def _resume_workers(job: str, account: Account, *, skip_refused: bool, as_json: bool) -> int:
+    """Have workers continue a job, and follow it."""
+
+    async def work() -> int:
+        place = find_place(job, account.profile)
+        async with await BulkJob.open(place, allow_plaintext=account.allow_plaintext) as opened:
+            if skip_refused:
+                await opened.leave_out_refused()
+            await opened.resume()
+            return await JobSession(opened, yes=True, as_json=as_json).follow()
 
     return await run_command(work, as_json=as_json)
 

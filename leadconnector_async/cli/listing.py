@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
@@ -12,26 +13,34 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..jobs import JobEntry, list_jobs
-from .arguments import JOBS, Json
+from ..exceptions import ConfigurationError
+from ..jobs import JobEntry, list_jobs, purge_jobs
+from .arguments import JOBS, AllowPlaintext, Json, Yes
+from .connect import find_place
 from .errors import run_command
-from .exit_codes import DONE
+from .exit_codes import DONE, USAGE
 from .output import clean
+from .session import ask
 from .terminal import make_consoles, print_json, print_line
 
 _HEADINGS: Final = ("job", "state", "rows", "done", "failed", "unknown", "rate", "workers", "since")
 _WIDE: Final = 10_000
-Where = Annotated[str, Parameter(help="A folder of jobs; the current one if omitted.")]
+_AGE: Final = re.compile(r"(\d{1,5})([dh])", re.ASCII)
+Where = Annotated[
+    str, Parameter(help="A folder of jobs, by default the current one, or postgresql://HOST/DATABASE.")
+]
 
 
-async def jobs(where: Where = ".", /, *, json_output: Json = False) -> int:
+async def list_all(
+    where: Where = ".", /, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False
+) -> int:
     """List jobs, and how far they are. Sends nothing.
 
     Example: leadconnector jobs
     """
 
     async def work() -> int:
-        found = await asyncio.to_thread(list_jobs, where)
+        found = await asyncio.to_thread(list_jobs, find_place(where), allow_plaintext=allow_plaintext)
         if json_output:
             print_json({"exit_code": DONE, "jobs": [structs.asdict(entry) for entry in found]})
         elif found:
@@ -45,9 +54,51 @@ async def jobs(where: Where = ".", /, *, json_output: Json = False) -> int:
     return await run_command(work, as_json=json_output, reads=True)
 
 
+async def purge(
+    url: Annotated[str, Parameter(help="postgresql://HOST/DATABASE.")],
+    /,
+    *,
+    older_than: Annotated[str, Parameter(help="How long ago a job must have ended, such as 90d or 12h.")],
+    yes: Yes = False,
+    allow_plaintext: AllowPlaintext = False,
+    json_output: Json = False,
+) -> int:
+    """Remove the jobs of a database that ended long ago, with all that was read for them and became of them.
+
+    Example: leadconnector jobs purge postgresql://db.example.com/leads --older-than 90d
+    """
+
+    async def work() -> int:
+        age, place = _read_age(older_than), find_place(url)
+        if not ask(f"Remove the jobs that ended more than {older_than} ago?", yes=yes):
+            return USAGE
+        removed = await asyncio.to_thread(purge_jobs, place, age, allow_plaintext=allow_plaintext)
+        if json_output:
+            print_json({"exit_code": DONE, "removed": removed})
+        else:
+            console = make_consoles()[0]
+            print_line(console, f"{len(removed)} job{'s' * (len(removed) != 1)} removed.")
+            for name in removed:
+                print_line(console, name, 2)
+        return DONE
+
+    return await run_command(work, as_json=json_output)
+
+
 def register(app: App) -> None:
-    """Add the command."""
-    app.command(jobs, group=JOBS)
+    """Add the commands."""
+    group = App(name="jobs", group=JOBS)
+    group.default(list_all)
+    group.command(purge)
+    app.command(group)
+
+
+def _read_age(text: str) -> timedelta:
+    """`90d` or `12h`. Raises `ConfigurationError`."""
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise ConfigurationError(f"--older-than {text!r}: write days or hours, such as 90d or 12h")
+    return timedelta(days=int(match[1])) if match[2] == "d" else timedelta(hours=int(match[1]))
 
 
 def _print_jobs(console: Console, found: list[JobEntry]) -> None:

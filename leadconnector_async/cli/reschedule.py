@@ -19,10 +19,11 @@ from ..client import LeadConnector
 from ..exceptions import ConfigurationError
 from ..jobs import BulkJob, JobOptions, iterate_plan
 from ..jobs.journal.folder import remove_files
+from ..jobs.places import is_url
 from ..jobs.plan.files import PlanFormat
 from ..jobs.states import OnConflict
 from .arguments import ACCOUNT, Account, DryRun, Json, Reserve, Switch, Yes, check_timezone
-from .connect import make_client
+from .connect import find_place, make_client
 from .errors import run_command
 from .exit_codes import CAN_RESUME
 from .interrupt import catch_interrupts, leave
@@ -43,6 +44,7 @@ async def reschedule(
     job: str | None = None,
     dry_run: DryRun = False,
     yes: Yes = False,
+    detach: Switch = False,
     canary: int | None = None,
     max_errors: str | None = None,
     rate: float | None = None,
@@ -67,7 +69,10 @@ async def reschedule(
     plan
         A file in CSV or JSON, or `-` for stdin.
     job
-        Folder for the journal and the files of the job; next to the plan if omitted.
+        Folder for the journal and the files of the job, next to the plan if omitted; or postgresql://HOST/DATABASE#NAME
+        to have workers change it.
+    detach
+        Do not wait for the workers.
     canary
         Change this many rows first, read them again, and continue only if all succeeded.
     max_errors
@@ -100,8 +105,8 @@ async def reschedule(
             on_conflict, concurrency, rate, *errors, verify, allow_past, skip_refused, max_reading_age
         )
 
-    folder, chosen = job or choose_folder(plan), format or guess_format(plan)
-    request = NewJob(plan, folder, chosen, timezone, dry_run, canary, yes, json_output, account, reserve)
+    place, chosen = job or choose_folder(plan), format or guess_format(plan)
+    request = NewJob(plan, place, chosen, timezone, dry_run, canary, yes, detach, json_output, account, reserve)
     return await run_command(partial(begin, request, build_options), as_json=json_output)
 
 
@@ -109,12 +114,13 @@ class NewJob(Struct, frozen=True):
     """The flags that are not options of the job itself."""
 
     plan: str
-    folder: str
+    job: str
     format: PlanFormat | None
     timezone: str | None
     dry_run: bool
     canary: int | None
     yes: bool
+    detach: bool
     as_json: bool
     account: Account
     reserve: int | None
@@ -125,24 +131,31 @@ async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int
     options = build_options()
     if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
         raise ConfigurationError(_CANNOT_ASK)
+    if request.detach and not is_url(request.job):
+        raise ConfigurationError("--detach needs a job that workers run: --job postgresql://HOST/DATABASE#NAME")
     to_write = None if request.dry_run else "reschedule"
-    async with make_client(request.account, request.reserve, to_write=to_write) as client:
-        made = await create_job(request, client, options)
+    place = find_place(request.job, request.account.profile)
+    async with make_client(request.account, request.reserve, to_write=to_write, place=place) as client:
+        made = await create_job(request, place, client, options)
         async with discard_unless_begun(made) as begun:
-            session = JobSession(made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run)
+            session = JobSession(
+                made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run, detach=request.detach
+            )
             return await session.begin("Change {count} appointments?", begun, request.canary)
 
 
-async def create_job(request: NewJob, client: LeadConnector, options: JobOptions) -> BulkJob:
+async def create_job(request: NewJob, place: str, client: LeadConnector, options: JobOptions) -> BulkJob:
     """Make a job of the plan. Ctrl-C ends it at once: a plan on stdin may never arrive."""
 
     def give_up() -> str:
-        remove_files(request.folder)
+        if not is_url(place):
+            remove_files(place)
         leave(CAN_RESUME, "Interrupted before anything was changed.")
 
     with open_plan(request.plan) as file, catch_interrupts(give_up):
         rows = iterate_plan(file, format=request.format, timezone=request.timezone)
-        return await BulkJob.create(request.folder, client, rows, options=options)
+        plaintext = request.account.allow_plaintext
+        return await BulkJob.create(place, client, rows, options=options, allow_plaintext=plaintext)
 
 
 def check_flags(canary: int | None, timezone: str | None) -> None:

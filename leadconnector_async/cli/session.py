@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -37,12 +38,16 @@ class JobSession:
         yes: bool,
         as_json: bool,
         dry_run: bool = False,
+        detach: bool = False,
+        here: bool = False,
         kept: tuple[RowOutcome, ...] = (),
     ) -> None:
         self._job = job
         self._yes = yes
         self._as_json = as_json
         self._dry_run = dry_run
+        self._detach = detach
+        self._here = here or job.folder is not None
         self._kept = kept
         self._out, self._err = make_consoles()
         self._screen = JobScreen(self._err)
@@ -133,7 +138,44 @@ class JobSession:
             except Interrupted:
                 stopped = Stopped("interrupted", "it was interrupted")
                 return self._report(structs.replace(summary, stopped=(stopped,)))
-        return self._report(await self._run())
+        return self._report(await self._run()) if self._here else await self._hand_over()
+
+    async def _hand_over(self) -> int:
+        """A job of a database: leave it to workers, and follow it."""
+        await self._job.submit()
+        if self._detach:
+            return self._report_submitted()
+        return await self.follow()
+
+    async def follow(self) -> int:
+        """A job that workers run: show its progress until it has ended. Ctrl-C leaves it to them."""
+        began = time.monotonic()
+        self._screen.start()
+        try:
+            waiting = asyncio.ensure_future(self._watch(began))
+            with catch_interrupts(partial(self._leave, waiting), self._screen.stop):
+                return self._report(await waiting)
+        except asyncio.CancelledError:
+            stopped = Stopped("interrupted", "this command was interrupted, and the job goes on")
+            return self._report(msgspec.structs.replace(await self._job.summarize(), stopped=(stopped,)))
+        finally:
+            self._screen.stop()
+
+    async def _watch(self, began: float) -> JobSummary:
+        async for progress in self._job.watch():
+            self._screen.show(progress, time.monotonic() - began)
+        return await self._job.wait()
+
+    def _leave(self, waiting: asyncio.Future[JobSummary]) -> str:
+        waiting.cancel()
+        return "The job goes on."
+
+    def _report_submitted(self) -> int:
+        if self._as_json:
+            print_json({"job": self._job.name, "exit_code": DONE, "submitted": True})
+        else:
+            print_line(self._out, f"Submitted. Follow it with: {build_command('resume', self._job.name)}")
+        return DONE
 
     async def _try_some(self, count: int) -> JobSummary:
         """Change the first rows, read them again, and show them; stopped unless all of them succeeded."""
@@ -178,7 +220,7 @@ class JobSession:
         if self._as_json:
             print_json(self._describe(summary, {}))
         else:
-            print_summary(self._out, self._job.name, summary, _now())
+            print_summary(self._out, self._job.name, summary, _now(), has_files=self._job.folder is not None)
         return code_of(summary)
 
     def _describe(self, summary: JobSummary, more: dict[str, object]) -> dict[str, object]:

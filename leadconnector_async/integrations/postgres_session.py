@@ -155,7 +155,7 @@ class PostgresSession:
         """Turn the errors of what is done inside into one of the journal."""
         try:
             yield
-        except (psycopg.Error, OSError, UnicodeError, msgspec.ValidationError) as error:
+        except (psycopg.Error, OSError, UnicodeEncodeError, msgspec.ValidationError) as error:
             fault = _explain_failure(self.address, what, error)
         else:
             return
@@ -221,7 +221,7 @@ def _explain_opening(address: StoreAddress, error: BaseException) -> LeadConnect
 
 def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> JournalError:
     text, code = redact(address, error), getattr(error, "sqlstate", None)
-    is_refused = isinstance(error, UnicodeError | psycopg.DataError)
+    is_refused = isinstance(error, UnicodeEncodeError | psycopg.DataError)
     strip(error)
     if code == _LOST:
         return FenceLostError("Another worker has taken the location.")

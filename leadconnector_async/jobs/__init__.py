@@ -2,9 +2,9 @@
 
 from ..exceptions import RowFault
 from .job import BulkJob
-from .journal.status import JobStatus, read_status
+from .journal.status import JobStatus
+from .listing import JobEntry, list_jobs, purge_jobs, read_status
 from .many import update_many
-from .places import JobEntry, list_jobs
 from .plan.files import iterate_plan, read_plan
 from .plan.rows import PlanRow, Precondition
 from .plan.shift import Shift, parse_shift
@@ -35,6 +35,7 @@ __all__ = [
     "iterate_plan",
     "list_jobs",
     "parse_shift",
+    "purge_jobs",
     "read_plan",
     "read_status",
     "update_many",

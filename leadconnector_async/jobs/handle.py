@@ -1,21 +1,36 @@
-"""A job as any process sees it, whoever runs it."""
+"""A job as any process sees it, whoever runs it: followed, controlled and reported by its rows."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from functools import partial
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from .._validation.settings import check_path
-from .journal.counts import summarize
-from .journal.progress import summarize_end
+from .._validation.text import escape
+from ..exceptions import ConfigurationError, WorkersMissingError
+from .claim import hold_free
+from .following import EVERY, PATIENCE, Follower
+from .journal.counts import list_faults, summarize
+from .journal.folder import is_in_use
+from .journal.load import MOST_NAMED
+from .journal.phases import submit
+from .journal.progress import Standing, find_folder_phase, read_standing, summarize_end
+from .journal.wishes import Wanted, change_wanted, set_rate
 from .journal.writer import JournalWriter
-from .places import FolderPlace, OpenedJob
+from .opening import OpenedJob, connect_again
+from .places import DatabasePlace, FolderPlace
+from .plan.files import build_plan_error
 from .report import check_folder, write_files, write_html
-from .states import JobSummary
+from .states import JobOptions, JobProgress, JobSummary, count_rows, list_states
+from .wishing import cancel_held, write_rate, write_wish
 
 
 class JobHandle:
@@ -23,6 +38,7 @@ class JobHandle:
 
     def __init__(self, opened: OpenedJob, thread: Executor) -> None:
         self._place = opened.place
+        self._key = opened.journal.hold.job
         self._let_go = opened.let_go
         self._journal = JournalWriter(opened.journal, thread)
         self._closed = False
@@ -56,6 +72,93 @@ class JobHandle:
         """The state of the job, from its journal."""
         return await self._journal.run(summarize)
 
+    async def watch(self) -> AsyncGenerator[JobProgress]:
+        """Yield the progress of the whole job each second, whoever works on it, until it has ended.
+
+        Ends as well while nobody runs a folder's job, or has submitted that of a database. Raises `PlanError` if
+        workers found rows that cannot be carried out, and `WorkersMissingError` after 30 seconds without a worker.
+        """
+        follower, loop, idle = Follower(), asyncio.get_running_loop(), 0
+        while True:
+            standing = await self._journal.run(partial(read_standing, time.time()))
+            now = loop.time()
+            progress = follower.describe(standing, now, time.time())
+            if isinstance(self._place, FolderPlace):
+                progress = _describe_folder(self._place, standing, progress)
+            yield progress
+            has_ended = progress.phase in ("ready", "stopped", "done")
+            idle = idle + 1 if has_ended or (self.folder and not progress.workers) else 0
+            # A run may be about to begin: in this process, or in one that has just opened the folder.
+            if idle > (0 if has_ended and self.folder is None else 1):
+                return
+            if progress.phase == "refused":
+                raise build_plan_error(*await self._journal.run(partial(list_faults, MOST_NAMED)))
+            if self.folder is None and progress.phase in ("preparing", "running") and follower.is_alone(now):
+                raise WorkersMissingError(
+                    f"No worker has been seen for {PATIENCE:g} s: start one with leadconnector worker "
+                    f"{self.name.partition('#')[0]}. The job stays submitted."
+                )
+            await asyncio.sleep(EVERY)
+
+    async def wait(self) -> JobSummary:
+        """Wait until the job has ended, as `watch` does, and raise what it raises."""
+        async for _ in self.watch():
+            pass
+        return await self._journal.run(partial(summarize_end, time.time()))
+
+    async def submit(self) -> None:
+        """Hand the job to the workers of its database, which prepare what was not prepared, and run it.
+
+        Once more, it is submitted again if it has ended with open rows; otherwise nothing changes. Raises
+        `ConfigurationError` for a folder.
+        """
+        if self.folder is not None:
+            raise ConfigurationError(
+                f"{escape(self.folder)} is a folder, which one process runs: call run(), or create the job in"
+                " Postgres"
+            )
+        await self._journal.run(submit)
+
+    async def pause(self) -> bool:
+        """Start no more rows until `resume`, within a second; returns whether it was not paused before.
+
+        The rows in flight end. Raises `ConfigurationError` if the job has ended, or if nobody runs a folder.
+        """
+        return await self._wish("pause")
+
+    async def resume(self) -> bool:
+        """Let a paused job go on; returns whether it was paused. A job of a database is submitted again if need be.
+
+        Raises `ConfigurationError` if the job has ended, or if nobody runs a folder.
+        """
+        changed = await self._wish("run")
+        return (self.folder is None and await self._journal.run(submit)) or changed
+
+    async def cancel(self) -> bool:
+        """Leave out all open rows: they become `skipped`; returns whether the job was not cancelled before.
+
+        Those in flight end. If nobody runs the job, it is done here; rows that may have been sent become `unknown`
+        then, unless the job was opened with a client. `retry_failed` re-queues them all.
+        """
+        if not isinstance(self._place, DatabasePlace):
+            return await self._wish("cancel")
+        changed = await self._wish("cancel")
+        control = await connect_again(self._place)
+        try:
+            async with hold_free(self._key, control) as (held, _):
+                await self._journal.run(partial(cancel_held, held, time.time()))
+        finally:
+            await control.close()
+        return changed
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Keep another rate from now on: rows per second and location; `None`: as fast as the rate limit allows."""
+        checked = JobOptions(rate=rate).rate
+        if isinstance(self._place, FolderPlace):
+            await asyncio.to_thread(write_rate, self._place.folder, checked)
+        else:
+            await self._journal.run(partial(set_rate, checked))
+
     async def write_report(
         self, folder: str | os.PathLike[str] | None = None, *, html: str | os.PathLike[str] | None = None
     ) -> None:
@@ -74,6 +177,28 @@ class JobHandle:
             await self._journal.run(partial(check_folder, chosen))
         await self._journal.run(partial(write_files, chosen, self._place.title, summary))
 
+    async def _wish(self, wanted: Wanted) -> bool:
+        """Have whoever runs the job do something else; returns whether that is new."""
+        await self._check_is_open(wanted)
+        if isinstance(self._place, FolderPlace):
+            return await asyncio.to_thread(write_wish, self._place.folder, wanted)
+        return await self._journal.run(partial(change_wanted, wanted, self.name))
+
+    async def _check_is_open(self, wanted: Wanted) -> None:
+        summary = await self.summarize()
+        is_finished = not (summary.remaining or (wanted == "run" and summary.counts.get("unknown")))
+        if is_finished and not (self.folder is not None and is_in_use(self.folder)):
+            applied = count_rows(summary.counts, list_states("as planned"))
+            failed = summary.total - applied
+            raise ConfigurationError(f"{escape(self.name)} has ended ({applied:,} applied, {failed:,} failed)")
+
+    async def _is_submitted(self) -> bool:
+        """Whether workers have the job, and may be working on it."""
+        if self.folder is not None:
+            return False
+        job = (await self._journal.run(partial(read_standing, time.time()))).job
+        return bool(job.submitted) and job.phase in ("preparing", "running")
+
     async def _close(self, *, discard: bool) -> None:
         if self._closed:
             return
@@ -84,3 +209,11 @@ class JobHandle:
             self._let_go(discard=False)
             raise
         self._let_go(discard=discard)
+
+
+def _describe_folder(place: FolderPlace, standing: Standing, progress: JobProgress) -> JobProgress:
+    """One process works on a folder, which its lock shows."""
+    in_use = is_in_use(place.folder)
+    job, remaining = standing.job, progress.total - progress.done
+    phase = find_folder_phase(job.phase, job.wanted, job.began, remaining, in_use=in_use)
+    return msgspec.structs.replace(progress, phase=phase, workers=int(in_use))

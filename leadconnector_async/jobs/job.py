@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, Self
 
@@ -22,6 +23,7 @@ from .._validation.text import escape
 from ..access import check_may_write
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError, PlanError
+from .claim import hold_all
 from .control import Control, follow
 from .eta import ReadingLog
 from .handle import JobHandle
@@ -29,20 +31,22 @@ from .journal.connection import Connect
 from .journal.counts import list_faults
 from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
+from .journal.purge import remove_job
 from .journal.rows import retry_failed
-from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate
+from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate, want
 from .journal.writer import make_thread
 from .locations import cancel_all, forecast_all, prepare_all, review_all, run_all
-from .places import OpenedJob, create_job, open_job, parse_place
+from .opening import OpenedJob, connect_again, create_job, open_job
+from .places import DatabasePlace, conceal_place, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
 from .prepare.preview import Preview, read_preview
 from .report import write_files
 from .run.runner import Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
-from .unit import NO_FENCE, OpenJob
+from .unit import OpenJob, find_no_fence
 from .verify import Undo, Verification, plan_way_back, summarize_verdicts
-from .wishing import describe_idle, write_rate, write_wish
+from .wishing import describe_idle
 
 _TICK: Final = 0.2
 OnOutcome = Callable[[RowOutcome], None]
@@ -66,7 +70,7 @@ class BulkJob(JobHandle):
         clock = ReadingClock(asyncio.get_running_loop())
         self._given_client = client
         self._control = Control(opened.options)
-        self._open = OpenJob(NO_FENCE.job, self._journal, clock, ReadingLog(clock), self._control)
+        self._open = OpenJob(opened.journal.hold.job, self._journal, clock, ReadingLog(clock), self._control)
         self._runner: Runner | None = None
         self._prepared_at: float | None = None
         self._clients: dict[str, LeadConnector] = {}
@@ -91,15 +95,19 @@ class BulkJob(JobHandle):
         options: JobOptions | None = None,
         connect: Connect | None = None,
         thread: Executor | None = None,
+        allow_plaintext: bool = False,
     ) -> Self:
-        """Create a job in a new folder, and check each row by itself. Sends no requests.
+        """Create a job in a new folder or a Postgres database, and check each row by itself. Sends no requests.
 
-        `rows` are those of `iterate_plan`, or whatever `update_many` accepts; `timezone` is for wall-clock times in
-        mappings. Raises `PlanError` with every bad row, and removes the folder; raises `ConfigurationError` if the
-        folder already holds a job.
+        `place` is a folder, or `postgresql://HOST/DATABASE#NAME` for a job that workers on many machines can run;
+        `allow_plaintext` permits an unencrypted connection. `rows` are those of `iterate_plan`, or whatever
+        `update_many` accepts; `timezone` is for wall-clock times in mappings. Raises `PlanError` with every bad
+        row, and leaves nothing behind then; raises `ConfigurationError` if the job already exists.
         """
         check_source(rows)
-        found = parse_place(place)
+        given = conceal_place(place)
+        del place
+        found = parse_place(given, allow_plaintext=allow_plaintext)
         check_kind("client", client, LeadConnector)
         chosen = check_kind("options", JobOptions() if options is None else options, JobOptions)
         check_callback("connect", connect)
@@ -118,13 +126,16 @@ class BulkJob(JobHandle):
         *,
         connect: Connect | None = None,
         thread: Executor | None = None,
+        allow_plaintext: bool = False,
     ) -> Self:
-        """Open an existing job. Raises `JournalError` if there is none, or if another process has it open.
+        """Open an existing job. Raises `JournalError` if there is none, or if another process has its folder open.
 
-        Without a client, it can only be looked at, also while another process runs it: `summarize`, `watch`, `wait`
-        and `write_report`.
+        Without a client, nothing of it can be prepared, run, verified or undone; everything else can be done also
+        while others run it: `watch`, `wait`, `pause`, `resume`, `cancel`, `set_rate`, `submit` and `write_report`.
         """
-        found = parse_place(place)
+        given = conceal_place(place)
+        del place
+        found = parse_place(given, allow_plaintext=allow_plaintext)
         if client is not None:
             check_kind("client", client, LeadConnector)
         check_callback("connect", connect)
@@ -133,7 +144,9 @@ class BulkJob(JobHandle):
         return cls(await open_job(found, location, connect=connect, thread=thread), client, thread)
 
     async def discard(self) -> None:
-        """Close the job and remove its files: for one that has sent nothing."""
+        """Close the job and remove it: for one that has sent nothing."""
+        if self.folder is None and not self._closed:
+            await self._journal.run(partial(remove_job, self._open.key))
         await self._close(discard=True)
 
     async def prepare(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
@@ -147,8 +160,11 @@ class BulkJob(JobHandle):
         """
         check_callback("on_read", on_read, optional=False)
         self._check_is_own()
-        await self._journal.run(forget_readings)
-        return await self._read_unread(on_read)
+        if await self._is_submitted():
+            return await self._wait_until_prepared()
+        async with self._holding():
+            await self._journal.run(forget_readings)
+            return await self._read_unread(on_read)
 
     async def recheck(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[RowOutcome, ...]:
         """Read all open rows again, such as after a prompt; returns those that will no longer be changed.
@@ -158,9 +174,10 @@ class BulkJob(JobHandle):
         """
         check_callback("on_read", on_read, optional=False)
         self._check_is_own()
-        await self._journal.run(forget_readings)
         changed: list[RowOutcome] = []
-        await self._prepare_all(on_read, changed.append)
+        async with self._holding():
+            await self._journal.run(forget_readings)
+            await self._prepare_all(on_read, changed.append)
         return tuple(changed)
 
     async def leave_out_refused(self) -> None:
@@ -202,10 +219,12 @@ class BulkJob(JobHandle):
         check_callback("on_progress", on_progress, optional=False)
         if self._runner is not None:
             raise ConfigurationError(f"The job in {escape(self.name)} is already running.")
+        await self._check_may_run()
         runner = Runner(self._control, self._open.clock, self._open.readings, on_outcome=on_outcome, limit=limit)
         self._runner = runner
         try:
-            return await self._run(runner, on_progress)
+            async with self._holding():
+                return await self._run(runner, on_progress)
         finally:
             self._runner = None
 
@@ -250,62 +269,55 @@ class BulkJob(JobHandle):
         stopped = Stopped("interrupted", check_line("reason", reason))
         return self._runner.stop(stopped) if self._runner is not None else 0
 
-    async def pause(self) -> bool:
-        """Start no more rows until `resume`, within a second; returns whether it was not paused before.
-
-        The process that runs the job waits. Raises `ConfigurationError` if none does.
-        """
-        return await self._wish("pause")
-
-    async def resume(self) -> bool:
-        """Let a paused job go on; returns whether it was paused. Raises `ConfigurationError` if nobody runs it."""
-        return await self._wish("run")
-
-    async def cancel(self) -> bool:
-        """Leave out all open rows: they become `skipped`; returns whether the job was not cancelled before.
-
-        Those in flight end. If no process runs the job, it is done here; rows that may have been sent become
-        `unknown` then, unless the job was opened with a client. `retry_failed` re-queues them all.
-        """
-        if self._given_client is not None and self._runner is None:
-            is_open = (await self.summarize()).remaining > 0
-            await cancel_all(self._open, self._find_client)
-            return is_open
-        return await self._wish("cancel")
-
-    async def set_rate(self, rate: float | None) -> None:
-        """Keep another rate from now on: rows per second and location; `None`: as fast as the rate limit allows."""
-        options = msgspec.structs.replace(self.options, rate=rate)
-        if self._given_client is not None:
-            await self._journal.run(partial(set_rate, rate))
-            self.options = options
-        else:
-            await asyncio.to_thread(write_rate, self.name, rate)
-
     async def _wish(self, wanted: Wanted) -> bool:
-        if self._given_client is None:
-            return await asyncio.to_thread(write_wish, self.name, wanted)
+        if self._given_client is None or self.folder is None:
+            return await super()._wish(wanted)
         if self._runner is None:
             raise describe_idle(self.name)
         is_new = await self._journal.run(partial(change_wanted, wanted, self.name))
         self._control.update(wanted, self.options)
         return is_new
 
+    async def cancel(self) -> bool:
+        """Leave out all open rows: they become `skipped`; returns whether the job was not cancelled before.
+
+        Those in flight end. If nobody runs the job, it is done here; rows that may have been sent become `unknown`
+        then, unless the job was opened with a client. `retry_failed` re-queues them all.
+        """
+        if self._given_client is None or self._runner is not None or self.folder is None:
+            return await super().cancel()
+        is_open = (await self.summarize()).remaining > 0
+        await cancel_all(self._open, self._find_client)
+        return is_open
+
+    async def set_rate(self, rate: float | None) -> None:
+        """Keep another rate from now on: rows per second and location; `None`: as fast as the rate limit allows."""
+        options = msgspec.structs.replace(self.options, rate=rate)
+        if self._given_client is None or self.folder is None:
+            await super().set_rate(rate)
+        else:
+            await self._journal.run(partial(set_rate, rate))
+        self.options = options
+
     async def retry_failed(self) -> int:
         """Re-queue the rows that failed or were skipped; returns how many. `run` sends them."""
         self._check_is_own()
-        return await self._journal.run(retry_failed)
+        async with self._holding():
+            await self._journal.run(partial(want, "run"))  # a cancelled job goes on
+            return await self._journal.run(retry_failed)
 
     async def verify(self) -> Verification:
         """Compare the calendar with what the job has changed. Reads only."""
         self._check_is_own()
-        await review_all(self._open, self._find_client, "sent")
+        async with self._holding():
+            await review_all(self._open, self._find_client, "sent")
         return await summarize_verdicts(self._journal)
 
     async def plan_undo(self) -> Undo:
         """Plan how to undo the job: rows for another job, and appointments changed since. Reads only."""
         self._check_is_own()
-        await review_all(self._open, self._find_client, "sent")
+        async with self._holding():
+            await review_all(self._open, self._find_client, "sent")
         return await plan_way_back(self._journal)
 
     async def _prepare_all(
@@ -320,6 +332,39 @@ class BulkJob(JobHandle):
         if self._given_client is None:
             raise ConfigurationError(f"{escape(self.name)} was opened without a client; pass one to BulkJob.open")
         return self._given_client
+
+    async def _wait_until_prepared(self) -> JobSummary:
+        async for progress in self.watch():
+            if progress.phase != "preparing":
+                break
+        return await self.summarize()
+
+    async def _check_may_run(self) -> None:
+        """A job of a database is run here only if no worker has it."""
+        if self.folder is not None:
+            return
+        if await self._is_submitted():
+            raise ConfigurationError(f"{self.name} was submitted to workers: use wait() or watch()")
+        if self._client.shared is None:
+            raise ConfigurationError(
+                f"{self.name} is in a database, so others may take over: create the client with a shared store, "
+                'shared=Shared("postgresql://db/leads")'
+            )
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncGenerator[None]:
+        """Hold all locations, where others could work on them as well; a block inside another one holds no more."""
+        if not isinstance(self._place, DatabasePlace) or self._open.fence_for is not find_no_fence:
+            yield
+            return
+        control = await connect_again(self._place)
+        try:
+            async with hold_all(self.name, self._open.key, control) as held:
+                self._open.fence_for = held.__getitem__
+                yield
+        finally:
+            self._open.fence_for = find_no_fence
+            await control.close()
 
     def _check_is_own(self) -> None:
         """Without a client, another process may be running the job."""

@@ -18,7 +18,6 @@ from .journal.wishes import list_open, start_sending, want
 from .run.runner import Runner
 from .states import RowOutcome, Stopped
 from .unit import (
-    NO_FENCE,
     ClientFor,
     LocationEnd,
     OpenJob,
@@ -49,7 +48,9 @@ async def prepare_all(
         on_read(read)
 
     def prepare(location: str) -> Coroutine[object, object, Stopped | None]:
-        return prepare_location(job, location, NO_FENCE, client_for, on_read=count, on_changed=on_changed)
+        return prepare_location(
+            job, location, job.fence_for(location), client_for, on_read=count, on_changed=on_changed
+        )
 
     ends = await _gather(prepare, await job.writer.run(list_locations))
     return tuple(stopped for stopped in ends if stopped is not None)
@@ -87,7 +88,7 @@ async def cancel_all(job: OpenJob, client_for: ClientFor | None) -> bool:
     """Leave out the open rows of all locations. Without clients, none that may have been sent is read back."""
 
     def cancel(location: str) -> Coroutine[object, object, bool]:
-        return cancel_location(job, location, NO_FENCE, client_for)
+        return cancel_location(job, location, job.fence_for(location), client_for)
 
     await _gather(cancel, await job.writer.run(list_open))
     await job.writer.run(partial(want, "run"))
@@ -98,7 +99,7 @@ async def cancel_all(job: OpenJob, client_for: ClientFor | None) -> bool:
 async def review_all(job: OpenJob, client_for: ClientFor, selection: Selection) -> None:
     """Compare the selected rows of all locations with the calendar."""
     for location in await job.writer.run(list_all_locations):
-        await review_location(job, location, NO_FENCE, client_for, selection)
+        await review_location(job, location, job.fence_for(location), client_for, selection)
 
 
 def forecast_all(
@@ -121,7 +122,7 @@ async def _run_prepared(job: OpenJob, client_for: ClientFor, runner: Runner) -> 
         await job.writer.run(partial(start_sending, time.time()))
 
     def run(location: str) -> Coroutine[object, object, LocationEnd]:
-        return run_location(job, location, NO_FENCE, client_for, runner)
+        return run_location(job, location, job.fence_for(location), client_for, runner)
 
     ends = await _gather(run, loads, at_once=max(1, len(loads)))
     return tuple(end.stopped for end in ends if end.stopped is not None)

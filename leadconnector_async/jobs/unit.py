@@ -76,6 +76,11 @@ class NoFence(Struct, frozen=True):
 NO_FENCE: Final[Fence] = NoFence()
 
 
+def find_no_fence(location: str) -> Fence:
+    """The right to work on a location of a folder."""
+    return NO_FENCE
+
+
 class OpenJob(Struct):
     """What a process knows of a job that it works on."""
 
@@ -86,6 +91,8 @@ class OpenJob(Struct):
     control: Control
     prepared: dict[str, float] = field(default_factory=dict[str, float])
     """The locations that this process has prepared, with their epochs: only its own clock tells how old that is."""
+    fence_for: Callable[[str], Fence] = find_no_fence
+    """Of locations that this process holds all at once."""
 
     def hold(self, location: str, fence: Fence) -> JournalWriter:
         """The journal, to work on a location: every commit is fenced."""

@@ -14,8 +14,13 @@ from typing import TypeVar
 from .._files import close_lock
 from .._validation.text import escape
 from ..exceptions import ConfigurationError
+from .claim import Held
+from .journal import leases
 from .journal.database import JOURNAL, SQLiteJournal, open_beside
 from .journal.folder import enter, is_in_use
+from .journal.groups import Hold
+from .journal.leases import Place
+from .journal.phases import end_cancelled
 from .journal.protocol import Journal
 from .journal.wishes import Wanted, change_wanted, doubt_sent, list_open, set_rate, skip_open, want
 
@@ -47,6 +52,16 @@ def describe_idle(name: str) -> ConfigurationError:
     """Why a job cannot pause or go on."""
     shown = escape(name)
     return ConfigurationError(f"Nobody runs {shown}; leadconnector resume {shown} runs it here")
+
+
+def cancel_held(held: Held, now: float, journal: Journal) -> None:
+    """Leave out the open rows of locations of a database's job that this process holds. `now`: of the epoch."""
+    for location, one in held.items():
+        view = journal.at(Hold(one.job, location, one.epoch))
+        doubt_sent(view)
+        skip_open(now, view)
+        leases.end_location(Place(one.job, location, one.epoch), journal)
+    end_cancelled(now, journal)
 
 
 def _write(open_journal: Callable[[str], Journal], folder: str, work: Callable[[Journal], T]) -> T:

@@ -31,7 +31,7 @@ async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterat
     async with Sandbox(limits=FAST, appointments=12, locations=2) as sandbox:
 
         def make_client(
-            account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None
+            account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None, place: str = ""
         ) -> LeadConnector:
             return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
 
@@ -345,7 +345,7 @@ async def test_every_command_that_sends_bulk_calls_takes_a_reserve(
     plan, seen = write_plan(*retitle(clinic, 2)), list[int | None]()
 
     def make_client(
-        account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None
+        account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None, place: str = ""
     ) -> LeadConnector:
         seen.append(reserve)
         return LeadConnector(clinic.token, base_url=clinic.url, location_id=clinic.location_id, retry=QUICK)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import LeadConnector
-from leadconnector_async.cli.listing import jobs
+from leadconnector_async.cli.listing import list_all as jobs
 from leadconnector_async.jobs import BulkJob, JobOptions
 from leadconnector_async.sandbox import Sandbox
 

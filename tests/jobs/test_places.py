@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async.jobs.places import DatabasePlace, FolderPlace, parse_database, parse_place
+from leadconnector_async.jobs.places import DatabasePlace, FolderPlace, name_undo, parse_database, parse_place
 
 from ..leaks import show_all
 
@@ -19,7 +19,7 @@ def test_what_is_not_a_url_is_a_folder(folder: str) -> None:
     """Whatever characters its name has, as text or as a path."""
     assert parse_place(folder) == FolderPlace(folder)
     assert parse_place(Path(folder)) == FolderPlace(str(Path(folder)))
-    assert FolderPlace("day.job").find_undo() == FolderPlace(os.path.join("day.job", "undo"))
+    assert name_undo("day.job") == os.path.join("day.job", "undo")
 
 
 NAMES = {
@@ -40,8 +40,9 @@ def test_a_url_names_a_job_in_a_database(url: str, shown: str) -> None:
     assert isinstance(place, DatabasePlace)
     assert place.name == shown
     assert repr(place) == "<DatabasePlace>"
-    assert place.find_undo().name == f"{shown}.undo"
-    assert parse_place(place.find_undo().name, allow_plaintext=True).name == f"{shown}.undo"
+    assert parse_place(name_undo(url)).name == f"{shown}.undo"
+    assert parse_place(name_undo(name_undo(name_undo(url)))).name == f"{shown}.undo.undo.undo"
+    assert PASSWORD not in repr(name_undo(url))
 
 
 REFUSED = {

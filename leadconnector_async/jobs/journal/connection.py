@@ -110,7 +110,7 @@ class SQLiteConnection:
         """Turn the errors of what is done inside into one of the journal."""
         try:
             yield
-        except UnicodeError as error:
+        except UnicodeEncodeError as error:
             raise ValueRefusedError(f"The journal {self.path} does not accept a value ({error}).") from error
         except (sqlite3.Error, OSError, msgspec.ValidationError) as error:
             text = f"{type(error).__name__}: {error}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ..._validation.text import escape
+from ...exceptions import ConfigurationError
 from .protocol import Journal
 
 
@@ -33,3 +35,12 @@ def get_fact(name: str, journal: Journal) -> str | None:
     query = "SELECT value FROM facts WHERE job = ? AND name = ?"
     found = journal.read_one(Text, query, (journal.hold.job, name))
     return None if found is None else found.text
+
+
+def check_location(name: str, location: str, journal: Journal) -> None:
+    """Raise `ConfigurationError` if the job is for a client of another location."""
+    kept = get_fact("location", journal)
+    if kept != location:
+        raise ConfigurationError(
+            f"The job in {escape(name)} is for location {kept!r}, and the client for {location!r}."
+        )

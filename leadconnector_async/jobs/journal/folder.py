@@ -19,7 +19,7 @@ from ..plan.sources import AnyRow
 from ..states import JobOptions
 from .connection import Connect
 from .database import JOURNAL, SQLiteJournal, complete, load_rows
-from .facts import get_fact
+from .facts import check_location
 from .load import load_job
 
 _FILLING: Final = f"{JOURNAL}.new"
@@ -119,12 +119,11 @@ def _is_still_there(path: str, lock: int) -> bool:
 def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJournal:
     """Open the journal of an existing job. Raises `ConfigurationError` if it is for another location."""
     journal = SQLiteJournal.open(os.path.join(path, JOURNAL), connect)
-    kept = get_fact("location", journal)
-    if kept != location:
+    try:
+        check_location(path, location, journal)
+    except BaseException:
         journal.close()
-        raise ConfigurationError(
-            f"The job in {escape(path)} is for location {kept!r}, and the client for {location!r}."
-        )
+        raise
     return journal
 
 

@@ -63,6 +63,18 @@ _TAKE: Final = f"""
         AND (job, location) IN (SELECT job, location FROM locations WHERE job = ? AND location = ? {SKIP_LOCKED})
     RETURNING epoch, tries
 """
+_TAKE_ALL: Final = f"""
+    UPDATE locations SET worker = ?, epoch = epoch + 1, tries = tries + 1, queued = 0
+    WHERE job = ? AND worker IS NULL AND (job, location) IN (
+        SELECT job, location FROM locations WHERE job = ? AND worker IS NULL {SKIP_LOCKED}
+    )
+    RETURNING job, location, epoch
+"""
+_HOLDERS: Final = """
+    SELECT locations.location, workers.id, workers.host, workers.pid
+    FROM locations JOIN workers ON workers.id = locations.worker
+    WHERE locations.job = ? AND workers.id <> ? ORDER BY locations.location
+"""
 _STOP_LOOPING: Final = f"""
     UPDATE locations SET stop_kind = 'internal', resume_at = NULL,
         stop_reason = 'it ended {MOST_TRIES} workers in a row without progress'
@@ -134,6 +146,15 @@ class Taken(Struct, frozen=True, array_like=True):
     """How many workers in a row have taken it, this one included, without progress so far."""
 
 
+class Holder(Struct, frozen=True, array_like=True):
+    """Who holds a location."""
+
+    location: str
+    worker: int
+    host: str
+    pid: int
+
+
 class _Id(Struct, frozen=True, array_like=True):
     id: int
 
@@ -192,6 +213,17 @@ def take(job: int, location: str, worker: int, now: float, journal: Journal) -> 
         if not taken:
             journal.write(_USED, (job, location))
     return taken[0] if taken else None
+
+
+def take_all(job: int, worker: int, journal: Journal) -> list[Place]:
+    """Take all free locations of a job, whatever there is to do."""
+    with journal.commit():
+        return list(journal.read(Place, _TAKE_ALL, (worker, job, job)))
+
+
+def list_holders(job: int, worker: int, journal: Journal) -> list[Holder]:
+    """Which locations of a job others hold, and who they are."""
+    return list(journal.read(Holder, _HOLDERS, (job, worker)))
 
 
 def hand_back(place: Place, journal: Journal) -> bool:

@@ -80,6 +80,22 @@ _RESULTS: Final = """
 """
 _COUNTED: Final = "counted"
 """A fact: the results of a job when it was last resumed, as `Results` in JSON."""
+_SUBMIT: Final = """
+    UPDATE jobs SET submitted = 1, phase = 'preparing', wanted = 'run', stop_kind = NULL, stop_reason = NULL,
+        ended_at = NULL
+    WHERE id = ? AND NOT (submitted = 1 AND phase IN ('preparing', 'running'))
+"""
+_REOPEN: Final = """
+    UPDATE locations SET stop_kind = NULL, stop_reason = NULL, resume_at = NULL, tries = 0, queued = 0,
+        ended = CASE WHEN rows > applied + unchanged + not_changed THEN 0 ELSE 1 END
+    WHERE job = ? AND worker IS NULL
+"""
+"""Rows whose outcome is unknown are read back once more; a location whose rows are all finished has ended."""
+_END_CANCELLED: Final = """
+    UPDATE jobs SET phase = 'done', ended_at = ?, stop_kind = NULL, stop_reason = NULL
+    WHERE id = ? AND wanted = 'cancel' AND phase IN ('ready', 'refused', 'stopped')
+        AND NOT EXISTS (SELECT 1 FROM locations WHERE locations.job = jobs.id AND ended = 0)
+"""
 _HAS_FAULTS: Final = "SELECT 1 FROM faults WHERE job = ? LIMIT 1"
 
 
@@ -108,6 +124,26 @@ def list_open(journal: Journal) -> list[JobState]:
 def read_state(job: int, journal: Journal) -> JobState | None:
     """One job; `None` if it does not exist."""
     return journal.read_one(JobState, _JOB, (job,))
+
+
+def submit(journal: Journal) -> bool:
+    """Hand a job to workers, also once more after it has ended; returns whether they do not have it already.
+
+    What was prepared stays so: a job whose locations all are goes on at once.
+    """
+    job = journal.hold.job
+    with journal.commit():
+        if not journal.write(_SUBMIT, (job,)):
+            return False
+        journal.write(_REOPEN, (job,))
+        count_anew(journal)
+    return True
+
+
+def end_cancelled(now: float, journal: Journal) -> None:
+    """End a job whose rows were left out, if no worker does. `now`: seconds since the epoch."""
+    if not journal.write(_END_CANCELLED, (now, journal.hold.job)):
+        move_on(now, journal)
 
 
 def read_options(journal: Journal) -> JobOptions:

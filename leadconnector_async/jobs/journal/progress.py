@@ -42,7 +42,7 @@ _STOPS: Final = """
 """
 _SECONDS: Final = "SELECT ended_at - began_at FROM jobs WHERE id = ?"
 _LIST: Final = """
-    SELECT jobs.name, jobs.phase, jobs.wanted, jobs.rows,
+    SELECT jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows,
         COALESCE(SUM(locations.applied + locations.unchanged), 0), COALESCE(SUM(locations.unknown), 0),
         COALESCE(SUM(locations.not_changed), 0), jobs.rate, COUNT(DISTINCT locations.worker),
         CASE WHEN jobs.began_at IS NULL THEN 0 ELSE 1 END, COALESCE(jobs.began_at, jobs.made_at)
@@ -85,6 +85,7 @@ class LocationRow(Struct, frozen=True, array_like=True):
 class ListedJob(Struct, frozen=True, array_like=True):
     """A job among others."""
 
+    key: int
     name: str
     phase: Phase
     wanted: Wanted
@@ -96,6 +97,11 @@ class ListedJob(Struct, frozen=True, array_like=True):
     workers: int
     began: int
     since: float
+
+    @property
+    def done(self) -> int:
+        """Rows that are finished."""
+        return self.as_planned + self.unknown + self.not_changed
 
 
 class Standing(Struct, frozen=True):

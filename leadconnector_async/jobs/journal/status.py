@@ -1,16 +1,15 @@
-"""The state of a job, read from its journal without writing or locking: also while another process runs it."""
+"""The state of a job, read from its journal without writing or locking: also while others run it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from msgspec import Struct
 
-from ..._validation.settings import check_path
-from ..states import JobSummary, RowState
-from .counts import count_by_location, find_last_change, summarize
-from .database import JOURNAL, SQLiteJournal
+from ..states import JobPhase, JobSummary, RowState
+from .counts import count_by_location, find_last_change
+from .progress import ListedJob, list_jobs, summarize_end
+from .protocol import Journal
 
 
 class JobStatus(Struct, frozen=True, kw_only=True):
@@ -23,16 +22,22 @@ class JobStatus(Struct, frozen=True, kw_only=True):
 
     Rows in state `sent` have no response yet, and may have been applied.
     """
+    phase: JobPhase = "ready"
+    workers: int = 0
+    """Processes that work on it now."""
 
 
-def read_status(folder: str | os.PathLike[str]) -> JobStatus:
-    """Read the state of the job in a folder. Raises `JournalError` if there is none."""
-    journal = SQLiteJournal.open_to_read(os.path.join(check_path("folder", folder), JOURNAL))
-    try:
-        return JobStatus(
-            summary=summarize(journal),
-            by_location=count_by_location(journal),
-            last_change=find_last_change(journal),
-        )
-    finally:
-        journal.close()
+def build_status(phase: JobPhase, workers: int, now: float, journal: Journal) -> JobStatus:
+    """The state of a job. `now`: seconds since the epoch."""
+    return JobStatus(
+        summary=summarize_end(now, journal),
+        by_location=count_by_location(journal),
+        last_change=find_last_change(journal),
+        phase=phase,
+        workers=workers,
+    )
+
+
+def find_listed(journal: Journal) -> ListedJob:
+    """The job of a journal, as in a list."""
+    return next(one for one in list_jobs(journal) if one.key == journal.hold.job)

@@ -37,6 +37,8 @@ from msgspec import Struct, field
 
 from ..journal.leases import Beat
 
+LEASE: Final = 6.0
+"""Seconds, unless the user chooses others."""
 _BEATS: Final = 4
 """In one lease."""
 _SWEEPS: Final = 8

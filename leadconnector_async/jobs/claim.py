@@ -1,0 +1,85 @@
+"""Locations of a database's job, held by the process that calls: one user at a time, as workers take them.
+
+The process registers as a worker for that time, so others see who holds what, and free it if the process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TypeAlias
+
+from .._sharing.membership import find_clock
+from .._validation.text import escape
+from .._version import __version__
+from ..exceptions import ConfigurationError, JournalError
+from .journal import leases
+from .journal.leases import Holder, WorkerEntry
+from .journal.writer import JournalWriter
+from .run.lease import LEASE, HeldLocation, begin_lease, observe
+from .shift import Shift
+
+Held: TypeAlias = Mapping[str, HeldLocation]
+"""Locations, and how this process holds them."""
+
+
+@asynccontextmanager
+async def hold_all(name: str, job: int, control: JournalWriter, lease: float = LEASE) -> AsyncGenerator[Held]:
+    """Hold all locations of a job. Raises `ConfigurationError` if somebody who lives has one of them.
+
+    `control`: a journal that nothing else uses meanwhile, so that no beat waits for a commit.
+    """
+    async with hold_free(job, control, lease) as (held, others):
+        if others:
+            raise ConfigurationError(
+                f"location {escape(others[0].location)} of {name} is being worked on by {escape(others[0].host)}"
+                f" (pid {others[0].pid}); pause the job, or wait until it has ended"
+            )
+        yield held
+
+
+@asynccontextmanager
+async def hold_free(
+    job: int, control: JournalWriter, lease: float = LEASE
+) -> AsyncGenerator[tuple[Held, list[Holder]]]:
+    """Hold those locations that nobody has who lives; with the others, and who has them."""
+    clock = find_clock()
+    sent_at = clock()
+    entry = WorkerEntry(lease=lease, host=socket.gethostname(), pid=os.getpid(), version=__version__, slots=0)
+    worker = await control.run(partial(leases.register, entry))
+    shift = Shift(begin_lease(worker, lease, sent_at), control, clock)
+    held: dict[str, HeldLocation] = {}
+    beating = asyncio.create_task(shift.beat(lambda: len(held)))
+    try:
+        others = await _take(job, shift, held)
+        yield held, others
+    finally:
+        beating.cancel()
+        await asyncio.wait([beating])
+        with suppress(JournalError):
+            await control.run(partial(leases.leave, worker))
+
+
+async def _take(job: int, shift: Shift, held: dict[str, HeldLocation]) -> list[Holder]:
+    """Take all that is free. What others hold is waited for as long as they may be dead."""
+    while True:
+        await shift.ask(leases.free_locations)
+        for place in await shift.ask(partial(leases.take_all, job, shift.worker)):
+            held[place.location] = HeldLocation(
+                job=job, location=place.location, epoch=place.epoch, lease=shift.lease
+            )
+        others = await shift.ask(partial(leases.list_holders, job, shift.worker))
+        if not others:
+            return []
+        before = {worker: seen.beats for worker, seen in shift.lease.sightings.items()}
+        beats = await shift.ask(leases.list_beats)
+        for dead in observe(shift.lease, beats, shift.clock()):
+            await shift.ask(partial(leases.bury, dead))
+        alive = {one.worker for one in beats if before.get(one.worker, one.beats) != one.beats}
+        if any(one.worker in alive for one in others):
+            return others
+        await asyncio.sleep(shift.lease.sweep_seconds)

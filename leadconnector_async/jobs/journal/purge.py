@@ -1,0 +1,62 @@
+"""Removing jobs of a database: one after the other, in transactions of bounded size, and never one that is used.
+
+Everything about a job goes: its plan, what was read for it, and what became of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from .facts import Count, Text
+from .protocol import Journal
+
+_MOST_TOGETHER: Final = 10_000
+"""Rows that are removed in one transaction."""
+_ENDED: Final = """
+    SELECT id, name FROM jobs
+    WHERE phase IN ('refused', 'stopped', 'done') AND COALESCE(ended_at, began_at, made_at) < ?
+        AND NOT EXISTS (SELECT 1 FROM locations WHERE locations.job = jobs.id AND worker IS NOT NULL)
+    ORDER BY id
+"""
+_FENCE: Final = "UPDATE locations SET epoch = epoch + 1, queued = 0 WHERE job = ? AND worker IS NULL"
+_IS_USED: Final = "SELECT 1 FROM locations WHERE job = ? AND worker IS NOT NULL LIMIT 1"
+_LOCATIONS: Final = "SELECT location FROM locations WHERE job = ?"
+_ROWS: Final = f"""
+    DELETE FROM rows WHERE job = ? AND location = ? AND number IN (
+        SELECT number FROM rows WHERE job = ? AND location = ? LIMIT {_MOST_TOGETHER}
+    )
+"""
+_OTHERS: Final = tuple(
+    f"DELETE FROM {table} WHERE job = ?" for table in ("verdicts", "faults", "moments", "facts", "locations")
+)
+_JOB: Final = "DELETE FROM jobs WHERE id = ?"
+
+
+class EndedJob(Struct, frozen=True, array_like=True):
+    """A job that may be removed."""
+
+    key: int
+    name: str
+
+
+def list_ended(before: float, journal: Journal) -> list[EndedJob]:
+    """Jobs that ended before a moment, in seconds since the epoch, and that nobody works on."""
+    return list(journal.read(EndedJob, _ENDED, (before,)))
+
+
+def remove_job(key: int, journal: Journal) -> bool:
+    """Remove a job; `False` if somebody works on it. Whoever takes it meanwhile loses it with the next commit."""
+    with journal.commit():
+        journal.write(_FENCE, (key,))
+    if journal.read_one(Count, _IS_USED, (key,)) is not None:
+        return False
+    for location in [one.text for one in journal.read(Text, _LOCATIONS, (key,))]:
+        while journal.write(_ROWS, (key, location, key, location)) == _MOST_TOGETHER:
+            pass
+    with journal.commit():
+        for statement in _OTHERS:
+            journal.write(statement, (key,))
+        journal.write(_JOB, (key,))
+    return True

@@ -1,0 +1,142 @@
+"""Jobs looked at without opening them: in a list, one by one, and removed when they have ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+
+from msgspec import Struct
+
+from .._secret import conceal
+from .._sharing.url import StoreAddress
+from .._validation.settings import check_kind, check_path
+from .._validation.text import escape
+from ..exceptions import JournalError
+from .journal import progress, purge
+from .journal.database import JOURNAL
+from .journal.folder import is_in_use, open_to_read
+from .journal.progress import ListedJob, find_folder_phase, find_phase
+from .journal.protocol import Journal
+from .journal.status import JobStatus, build_status, find_listed
+from .opening import load_driver
+from .places import UNDO, FolderPlace, conceal_place, is_url, parse_database, parse_place
+from .states import JobPhase
+
+
+class JobEntry(Struct, frozen=True, kw_only=True):
+    """A job in a list."""
+
+    name: str
+    """As commands and `BulkJob.open` take it."""
+    phase: JobPhase
+    rows: int
+    done: int
+    failed: int
+    """Rows that failed, were skipped or refused."""
+    unknown: int
+    rate: float | None
+    """Maximum rows per second and location, if there is one."""
+    workers: int
+    """Processes that work on it now."""
+    since: float
+    """When its first row was sent, or else when it was created, in seconds since the epoch."""
+
+
+def list_jobs(place: str | os.PathLike[str] = ".", *, allow_plaintext: bool = False) -> list[JobEntry]:
+    """List the jobs of a database, in the order in which they were created; or those in a folder, by name.
+
+    Of a folder, the undo jobs in its jobs as well, or only the one whose folder it is. Takes a moment per job,
+    whatever its size, and disturbs none that is running. Raises `JournalError` if a journal cannot be read.
+    """
+    if is_url(place):
+        return _list_database(parse_database(str(place), allow_plaintext=allow_plaintext))
+    path = check_path("place", place)
+    if os.path.exists(os.path.join(path, JOURNAL)):
+        return [_read_entry(path)]
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        raise JournalError(f"{escape(path)} cannot be read ({error.strerror}).") from error
+    above = "" if path == os.curdir else path
+    inside = [os.path.join(above, name) for name in names]
+    folders = [folder for one in inside for folder in (one, os.path.join(one, UNDO))]
+    return [_read_entry(folder) for folder in folders if os.path.exists(os.path.join(folder, JOURNAL))]
+
+
+def read_status(place: str | os.PathLike[str], *, allow_plaintext: bool = False) -> JobStatus:
+    """Read the state of a job, also while others run it. Raises `JournalError` if there is none."""
+    given = conceal_place(place)
+    del place
+    found = parse_place(given, allow_plaintext=allow_plaintext)
+    if isinstance(found, FolderPlace):
+        in_use, journal = is_in_use(found.folder), _open_folder(found.folder)
+    else:
+        in_use, journal = False, load_driver(found.address).open(found.address, found.job, None)
+    try:
+        job = find_listed(journal)
+        if isinstance(found, FolderPlace):
+            phase = find_folder_phase(job.phase, job.wanted, job.began, job.rows - job.done, in_use=in_use)
+        else:
+            phase = find_phase(job.phase, job.wanted)
+        return build_status(phase, job.workers or int(in_use), time.time(), journal)
+    finally:
+        journal.close()
+
+
+def _open_folder(folder: str) -> Journal:
+    return open_to_read(folder)
+
+
+def purge_jobs(url: str, older_than: timedelta, *, allow_plaintext: bool = False) -> list[str]:
+    """Remove the jobs of a database that ended so long ago, with everything about them; returns their names.
+
+    Jobs that workers have not finished stay, whatever their age. Raises `JournalError` if the database fails.
+    """
+    given = conceal(url)
+    del url
+    address = parse_database(given, allow_plaintext=allow_plaintext)
+    check_kind("older_than", older_than, timedelta)
+    journal = load_driver(address).open_all(address, None)
+    try:
+        ended = purge.list_ended(time.time() - older_than.total_seconds(), journal)
+        return [f"{address.shown}#{one.name}" for one in ended if purge.remove_job(one.key, journal)]
+    finally:
+        journal.close()
+
+
+def _list_database(address: StoreAddress) -> list[JobEntry]:
+    journal = load_driver(address).open_all(address, None)
+    try:
+        found = progress.list_jobs(journal)
+    finally:
+        journal.close()
+    return [
+        _build_entry(f"{address.shown}#{job.name}", find_phase(job.phase, job.wanted), job, job.workers)
+        for job in found
+    ]
+
+
+def _build_entry(name: str, phase: JobPhase, job: ListedJob, workers: int) -> JobEntry:
+    return JobEntry(
+        name=name,
+        phase=phase,
+        rows=job.rows,
+        done=job.done,
+        failed=job.not_changed,
+        unknown=job.unknown,
+        rate=job.rate,
+        workers=workers,
+        since=job.since,
+    )
+
+
+def _read_entry(folder: str) -> JobEntry:
+    in_use = is_in_use(folder)
+    journal = open_to_read(folder)
+    try:
+        [job] = progress.list_jobs(journal)
+    finally:
+        journal.close()
+    phase = find_folder_phase(job.phase, job.wanted, job.began, job.rows - job.done, in_use=in_use)
+    return _build_entry(folder, phase, job, int(in_use))

@@ -1,0 +1,139 @@
+"""Creating and opening jobs: in a folder, whose lock keeps other processes out, or in a database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from functools import partial
+
+from msgspec import Struct
+
+from .._files import close_lock
+from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver
+from .journal.connection import Connect
+from .journal.facts import check_location
+from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
+from .journal.phases import read_options
+from .journal.protocol import Journal
+from .journal.wishes import forget_pause
+from .journal.writer import JournalWriter, make_thread
+from .places import DatabasePlace, FolderPlace, Place
+from .plan.sources import AnyRow, RowSource, hand_over
+from .run.lease import LEASE
+from .states import JobOptions
+
+
+class OpenedJob(Struct, frozen=True):
+    """The journal of a job, and what else this process holds of the job."""
+
+    place: Place
+    journal: Journal
+    options: JobOptions
+    lock: int | None = None
+    """That of a folder, which no other process can take meanwhile."""
+
+    def let_go(self, *, discard: bool) -> None:
+        """Once the journal is closed: let others open the job, or remove the files of a folder."""
+        if self.lock is None:
+            return
+        try:
+            if discard:
+                remove_files(self.place.name)
+        finally:
+            close_lock(self.lock)
+
+
+async def create_job(
+    place: Place,
+    rows: RowSource,
+    location: str,
+    *,
+    timezone: str | None,
+    options: JobOptions,
+    connect: Connect | None,
+    thread: Executor,
+) -> OpenedJob:
+    """Load a plan into a new journal. Raises `PlanError`, and leaves nothing behind then."""
+    if isinstance(place, DatabasePlace):
+        load = load_driver(place.address).fill
+        work = partial(load, place.address, place.job, timezone, location, options, LEASE)
+        return OpenedJob(place, await hand_over(rows, work, thread), options)
+    path = place.folder
+    lock = enter(path, new=True)
+    try:
+        fill = partial(fill_journal, path, timezone, location, options, connect)
+        journal = await hand_over(rows, fill, thread)
+    except BaseException:
+        remove_files(path)
+        close_lock(lock)
+        raise
+    return OpenedJob(place, journal, options, lock)
+
+
+async def open_job(place: Place, location: str | None, *, connect: Connect | None, thread: Executor) -> OpenedJob:
+    """Open the journal of an existing job, for a client of this location; with `None`, only to look at it."""
+    loop = asyncio.get_running_loop()
+    if isinstance(place, DatabasePlace):
+        return await loop.run_in_executor(thread, _open_database, place, location)
+    path = place.folder
+    if location is None:
+        return await loop.run_in_executor(thread, _open_to_read, place)
+    lock = enter(path, new=False)
+    try:
+        reopen = partial(reopen_journal, path, location, connect)
+        journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
+        await asyncio.get_running_loop().run_in_executor(thread, forget_pause, journal)
+        return OpenedJob(place, journal, read_options(journal), lock)
+    except BaseException:
+        close_lock(lock)
+        raise
+
+
+async def connect_again(place: DatabasePlace) -> JournalWriter:
+    """Another connection to the journal of a job, with a thread of its own."""
+    thread = make_thread()
+    connect = partial(load_driver(place.address).open, place.address, place.job, LEASE)
+    try:
+        return JournalWriter(await asyncio.get_running_loop().run_in_executor(thread, connect), thread)
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+
+
+def _open_database(place: DatabasePlace, location: str | None) -> OpenedJob:
+    """Whoever only looks at it may take longer: a report of a long job does."""
+    lease = None if location is None else LEASE
+    journal = load_driver(place.address).open(place.address, place.job, lease)
+    try:
+        if location is not None:
+            check_location(place.name, location, journal)
+        return OpenedJob(place, journal, read_options(journal))
+    except BaseException:
+        journal.close()
+        raise
+
+
+class Driver(Struct, frozen=True):
+    """The journal on Postgres."""
+
+    open: Callable[[StoreAddress, str, float | None], Journal]
+    open_all: Callable[[StoreAddress, float | None], Journal]
+    fill: Callable[[StoreAddress, str, str | None, str, JobOptions, float, Iterable[AnyRow]], Journal]
+
+
+def load_driver(address: StoreAddress) -> Driver:
+    """Raises `ConfigurationError` if the extra is not installed."""
+    try:
+        from ..integrations.postgres_journal import PostgresJournal, fill_journal  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        if error.name not in DRIVERS:
+            raise
+    else:
+        return Driver(PostgresJournal.open, PostgresJournal.open_all, fill_journal)
+    raise explain_missing_driver(address)
+
+
+def _open_to_read(place: FolderPlace) -> OpenedJob:
+    journal = open_to_read(place.folder)
+    return OpenedJob(place, journal, read_options(journal))
