@@ -13,6 +13,7 @@ from leadconnector_async import LeadConnector, RateLimit, Shared
 from leadconnector_async.jobs import BulkJob
 from leadconnector_async.jobs.worker import run_worker
 
+from .audit import listen
 from .traps import Trap, set_up
 
 
@@ -72,4 +73,5 @@ if __name__ == "__main__":
     trap = Trap()
     set_up(trap)
     trap.listen()
+    listen()
     asyncio.run((work if is_database(sys.argv[1]) else run_folder)(*sys.argv[1:]))
