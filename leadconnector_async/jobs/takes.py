@@ -40,7 +40,7 @@ from .run.runner import Runner
 from .shift import Shift
 from .states import NOT_APPLIED, JobOptions, RowOutcome, Stopped, describe_stop
 from .tickets import Ticket
-from .unit import OpenJob
+from .unit import OpenJob, cancel_location
 from .visit import VisitEnd, visit_location
 from .worker_events import Emit, JobChanged, LocationFinished, LocationHandedBack, LocationLost, LocationTaken
 
@@ -107,7 +107,7 @@ class Takes:
         shift = self._shift
         if shift.over.is_set():
             return
-        with suppress(JournalError):  # the shift is lost
+        try:
             taken = await shift.ask(partial(leases.take, ticket.job, ticket.location, shift.worker, time.time()))
             if taken is not None:
                 held = HeldLocation(job=ticket.job, location=ticket.location, epoch=taken.epoch, lease=shift.lease)
@@ -116,6 +116,12 @@ class Takes:
                     await self._hold(held)
                 finally:
                     self._held.discard(held)
+        except JournalError:
+            pass  # the shift is lost
+        except BaseException as error:
+            # Cancelled by the engine, or a fault of ours. The worker would hold the location until it ends.
+            shift.lose(f"a location was given up ({type(error).__name__})")
+            raise
 
     async def watch(self) -> None:
         """Have jobs do what their rows say, until the shift is lost, or this is cancelled.
@@ -137,7 +143,8 @@ class Takes:
             known.obey(states.get(key))
             if key not in states and all(one.job != key for one in self._held):
                 del self._jobs[key]
-            elif known.is_limited:
+        for key, known in list(self._jobs.items()):  # whose states may be old by the next line
+            if key in states and known.is_limited:
                 results = await self._shift.ask(partial(_read_results, key))
                 tried = results.errors + results.as_planned
                 stopped = explain_errors(results.errors, tried, known.open.control.options)
@@ -188,6 +195,14 @@ class Takes:
         return known
 
     async def _carry_out(self, known: _KnownJob, held: HeldLocation) -> VisitEnd:
+        end = await self._try(known, held)
+        if isinstance(end, Stopped) and known.open.control.wanted == "cancel":
+            # It would be taken again at once, and the job would never end.
+            await cancel_location(known.open, held.location, held, None)
+            return "ended"
+        return end
+
+    async def _try(self, known: _KnownJob, held: HeldLocation) -> VisitEnd:
         try:
             client = await self._clients.take(held.location)
         except UnsharedClientError as error:

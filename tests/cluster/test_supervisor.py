@@ -20,6 +20,8 @@ from leadconnector_async.jobs.journal.groups import Entry
 from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 from leadconnector_async.jobs.supervisor import Supervisor, WorkerSettings
+from leadconnector_async.jobs.takes import Takes
+from leadconnector_async.jobs.tickets import Ticket
 from leadconnector_async.jobs.unit import ClientFor, OpenJob
 from leadconnector_async.jobs.worker_events import (
     DatabaseBack,
@@ -461,3 +463,62 @@ async def test_a_job_that_was_resumed_counts_anew(world: World, sandbox: Sandbox
     ((failed, others),) = world.execute("SELECT SUM(state = 'failed'), SUM(state <> 'applied') FROM rows")
     assert int(str(failed)) >= 3
     assert failed == others
+
+
+async def test_a_ticket_that_is_cancelled_leaves_its_location_to_others(world: World, sandbox: Sandbox) -> None:
+    """The engine may cancel it, such as one that has forgotten the worker: the worker lives on, and goes on."""
+    running: list[asyncio.Task[object]] = []
+    work = Takes.work
+
+    async def note(takes: Takes, ticket: Ticket) -> None:
+        running.append(asyncio.current_task())  # type: ignore[arg-type]
+        await work(takes, ticket)
+
+    be_slow(world)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Takes, "work", note)
+        async with world.working():
+            await world.wait(lambda: len(writes(sandbox)) >= 3)
+            for one in running:
+                one.cancel()
+            world.execute("UPDATE jobs SET rate = NULL")
+            await world.wait_for_phase("done")
+    assert sorted(writes(sandbox)) == sorted(event.id for event in list_single(sandbox))
+
+
+async def test_a_job_is_cancelled_although_a_location_has_no_client(world: World, sandbox: Sandbox) -> None:
+    """Its rows are left out as well, once: nobody takes it again and again."""
+    find, first, is_away = world.client_for, sandbox.location_ids[0], False
+
+    def client_for(location: str) -> object:
+        if is_away and location == first:
+            raise LookupError("its token was revoked")
+        return find(location)
+
+    world.client_for = client_for  # type: ignore[assignment]
+    be_slow(world)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+    is_away = True
+    world.execute("UPDATE jobs SET wanted = 'cancel'")
+    world.execute(
+        "UPDATE rows SET state = 'sent' WHERE number = (SELECT MAX(number) FROM rows WHERE location = ?)", first
+    )
+    async with world.working():
+        await world.wait_for_phase("done")
+    assert set(world.execute("SELECT DISTINCT state FROM rows WHERE location = ?", first)) >= {
+        ("skipped",),
+        ("unknown",),
+    }
+    assert world.execute("SELECT DISTINCT ended FROM locations") == [(1,)]
+
+
+@pytest.mark.parametrize("phase", ["preparing", "running"])
+async def test_options_that_are_nested_too_deeply_stop_the_job(world: World, sandbox: Sandbox, phase: str) -> None:
+    """And no worker, whether it takes a location or moves the job on."""
+    world.execute("UPDATE facts SET value = ? WHERE name = 'options'", '{"unknown": ' + "[" * 100_000)
+    world.execute("INSERT INTO faults (line, column_name, reason, hint) VALUES (2, '', '', '')")
+    world.execute("UPDATE locations SET prepared = ?", int(phase == "preparing"))
+    async with world.working():
+        await world.wait_for_phase("stopped")
+    assert len(sandbox.requests) == 0

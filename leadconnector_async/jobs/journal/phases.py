@@ -14,7 +14,7 @@ A phase follows from the last by compare-and-set, so any number of workers may l
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -26,6 +26,7 @@ from .groups import Hold
 from .preparing import has_sent
 from .protocol import Journal
 
+StructT = TypeVar("StructT", bound=Struct)
 Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
 
 _COLUMNS: Final = "id, name, phase, wanted, rate"
@@ -148,13 +149,13 @@ def end_cancelled(now: float, journal: Journal) -> None:
 
 def read_options(journal: Journal) -> JobOptions:
     """How the job runs. Raises `msgspec.MsgspecError` for what is not such options."""
-    return msgspec.json.decode(get_fact("options", journal) or "{}", type=JobOptions)
+    return _decode(get_fact("options", journal) or "{}", JobOptions)
 
 
 def read_results(journal: Journal) -> Results:
     """Of the job, since it was last resumed."""
     now = journal.read_one(Results, _RESULTS, (journal.hold.job,)) or Results()
-    before = msgspec.json.decode(get_fact(_COUNTED, journal) or "[0, 0]", type=Results)
+    before = _decode(get_fact(_COUNTED, journal) or "[0, 0]", Results)
     return Results(now.errors - before.errors, now.as_planned - before.as_planned)
 
 
@@ -210,3 +211,11 @@ def list_unfinished(now: float, journal: Journal) -> list[str]:
     """
     move_on(now, journal)
     return [one.text for one in journal.read(Text, _UNFINISHED, (journal.hold.job,))]
+
+
+def _decode(content: str, kind: type[StructT]) -> StructT:
+    """Whoever may write to the table may write anything."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except RecursionError as error:
+        raise msgspec.DecodeError("it is nested too deeply") from error
