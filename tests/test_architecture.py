@@ -109,7 +109,7 @@ LAYERS = {
         postgres_journal
         postgres_session
         postgres redis
-        engine_schema postgres_schema
+        engine_schema postgres_pipeline postgres_schema
     """,
     "jobs": """
         __init__

@@ -10,7 +10,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final, Self
 
-import psycopg
 from msgspec import Struct
 
 from .._sharing.url import StoreAddress
@@ -23,7 +22,8 @@ from ..jobs.journal.protocol import RowT
 from ..jobs.journal.tables import Kind
 from ..jobs.plan.sources import AnyRow
 from ..jobs.states import JobOptions
-from .postgres_session import AlreadyExistsError, Parameter, PostgresSession, Row, translate
+from .postgres_pipeline import Command, encode_array, encode_value, number_marks
+from .postgres_session import AlreadyExistsError, PostgresSession
 
 _ARRAYS: Final[dict[Kind, str]] = {
     "integer": "integer[]",
@@ -32,7 +32,11 @@ _ARRAYS: Final[dict[Kind, str]] = {
     "text": "text[]",
     "blob": "bytea[]",
 }
-_HOLD: Final = "SELECT leadconnector_hold({})".format(", ".join(["?"] * (3 + len(RESULTS))))
+_HOLD: Final = (
+    b"SELECT leadconnector_hold($1::integer[], $2::text[], $3::integer[],"
+    b" $4::integer[], $5::integer[], $6::integer[], $7::integer[])"
+)
+"""The last four are those of `RESULTS`."""
 _JOB: Final = "SELECT id FROM jobs WHERE name = ?"
 _ADD_JOB: Final = "INSERT INTO jobs (name, phase, rows, made_at) VALUES (?, 'ready', 0, 0) RETURNING id"
 _COPY: Final = b"COPY rows (job, location, number, line, event_id, wanted) FROM STDIN (FORMAT BINARY)"
@@ -41,6 +45,8 @@ _ANALYZE: Final = "ANALYZE rows"
 _DUPLICATES: Final = """
     SELECT COUNT(*) FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1
 """
+_MOST_TOGETHER: Final = 1000
+"""Records in one statement."""
 _get_statement: Final = attrgetter("statement")
 
 
@@ -89,22 +95,20 @@ class PostgresJournal:
         """A transaction: all that is written inside, or nothing of it."""
         with self.session.transact():
             if self._hold.epoch:
-                counts = {self._hold: [0] * len(RESULTS)}
-                self.session.connection.execute(translate(_HOLD), _build_fence(counts))
+                self.session.run([_build_fence({self._hold: [0] * len(RESULTS)})])
             yield
 
     def commit_entries(self, entries: Sequence[Entry]) -> None:
         """Write entries in one round trip, with what they add to the counts of their locations."""
         counts = {hold: counts for hold, counts in count_results(entries).items() if hold.epoch or any(counts)}
-        with self.session.pipeline() as cursor:
-            if counts:
-                cursor.execute(translate(_HOLD), _build_fence(counts))
+        with self.session.explain("written"):
+            commands = [_build_fence(counts)] if counts else []
             for statement, group in groupby(entries, _get_statement):
                 if isinstance(statement, Group):
-                    _write_group(cursor, statement, [(entry.hold, entry.record) for entry in group])
+                    commands.append(_build_group(statement, [(entry.hold, entry.record) for entry in group]))
                 else:
-                    records = [(*entry.record, entry.hold.job, entry.hold.location) for entry in group]
-                    cursor.executemany(translate(statement), records)
+                    commands += [_build_command(statement, entry) for entry in group]
+            self.session.run(commands)
 
     def write(self, statement: str, values: Iterable[Value] = ()) -> int:
         """Change rows; returns how many."""
@@ -115,10 +119,11 @@ class PostgresJournal:
         self.session.execute_many(statement, records)
 
     def write_group(self, group: Group, records: Sequence[Record]) -> None:
-        """Change many rows of the location."""
-        if records:
-            with self.session.explain("written"), self.session.connection.cursor() as cursor:
-                _write_group(cursor, group, [(self._hold, record) for record in records])
+        """Change many rows of the location, some at a time: no statement may take long."""
+        with self.session.explain("written"):
+            for first in range(0, len(records), _MOST_TOGETHER):
+                held = [(self._hold, record) for record in records[first : first + _MOST_TOGETHER]]
+                self.session.run([_build_group(group, held)])
 
     def read(
         self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
@@ -189,38 +194,39 @@ def copy_rows(journal: PostgresJournal, records: Iterable[Record]) -> bool:
     return journal.read_one(Count, _DUPLICATES, (journal.hold.job,)) is not None
 
 
-def _build_fence(counts: dict[Hold, list[int]]) -> tuple[Parameter, ...]:
-    """The values of `leadconnector_hold`: an array for each."""
-    holds = list(counts)
-    results = [list(column) for column in zip(*counts.values(), strict=True)]
-    return (
-        [hold.job for hold in holds],
-        [hold.location for hold in holds],
-        [hold.epoch for hold in holds],
-        *results,
-    )
+def _build_fence(counts: dict[Hold, list[int]]) -> Command:
+    """Check that everything is still held, and count."""
+    jobs = encode_array([hold.job for hold in counts], "integer")
+    places = encode_array([hold.location for hold in counts], "text")
+    epochs = encode_array([hold.epoch for hold in counts], "integer")
+    results = [encode_array(column, "integer") for column in zip(*counts.values(), strict=True)]
+    return _HOLD, (jobs, places, epochs, *results)
 
 
-def _write_group(cursor: psycopg.Cursor[Row], group: Group, held: list[tuple[Hold, Record]]) -> None:
+def _build_command(statement: str, entry: Entry) -> Command:
+    values = (*entry.record, entry.hold.job, entry.hold.location)
+    return number_marks(statement), [encode_value(value) for value in values]
+
+
+def _build_group(group: Group, held: list[tuple[Hold, Record]]) -> Command:
     """One statement for any number of records: an array for each column."""
-    columns: list[list[Value]] = [list(column) for column in zip(*(record for _, record in held), strict=True)]
-    for place in _find_reals(group):
-        columns[place] = [None if value is None else float(value) for value in columns[place]]
-    jobs = [hold.job for hold, _ in held]
-    locations = [hold.location for hold, _ in held]
-    cursor.execute(_render_group(group), (jobs, locations, *columns))
+    kinds, columns = _list_kinds(group), zip(*[record for _, record in held], strict=True)
+    jobs = encode_array([hold.job for hold, _ in held], "integer")
+    places = encode_array([hold.location for hold, _ in held], "text")
+    arrays = [encode_array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    return _render_group(group), (jobs, places, *arrays)
 
 
 @lru_cache(maxsize=64)
-def _find_reals(group: Group) -> tuple[int, ...]:
-    """Places of the columns whose values psycopg refuses to mix: as in `[1, 2.5]`."""
-    return tuple(place for place, kind in enumerate(group.kinds) if kind == "real")
+def _list_kinds(group: Group) -> tuple[Kind, ...]:
+    return group.kinds
 
 
 @lru_cache(maxsize=64)
 def _render_group(group: Group) -> bytes:
     """An update, which adds nothing: a row that was purged meanwhile does not come back."""
-    arrays = ", ".join(f"%s::{_ARRAYS[kind]}" for kind in ("integer", "text", *group.kinds))
+    kinds: tuple[Kind, ...] = ("integer", "text", *group.kinds)
+    arrays = ", ".join(f"${place}::{_ARRAYS[kind]}" for place, kind in enumerate(kinds, 1))
     where = f" AND {group.where}" if group.where else ""
     return (
         f"UPDATE rows SET {group.sets}"  # noqa: S608 - our own statements

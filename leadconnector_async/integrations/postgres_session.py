@@ -5,7 +5,7 @@ Used by one thread at a time; it waits without the GIL. Whatever fails is a `Jou
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from typing import Final, TypeAlias, cast
@@ -24,10 +24,10 @@ from ..jobs.journal.groups import Value
 from ..jobs.journal.leases import SKIP_LOCKED
 from ..jobs.journal.protocol import FenceLostError, RowT, ValueRefusedError
 from .postgres import GET_VERSION, SETTING_CODES, SETTING_TEXTS, VERSION, build_settings
+from .postgres_pipeline import Command, Pipeline
 from .postgres_schema import SCHEMA
 
 Row: TypeAlias = tuple[object, ...]
-Parameter: TypeAlias = Value | list[Value] | list[int] | list[str]
 
 _FETCHED: Final = 256
 """Rows of a stream that arrive at once."""
@@ -55,6 +55,7 @@ class PostgresSession:
     def __init__(self, address: StoreAddress, connection: psycopg.Connection[Row]) -> None:
         self.address: Final = address
         self.connection: Final = connection
+        self._pipeline: Final = Pipeline(connection)
         self._is_streaming = False
         """Whether the rows of a query are being read as they come."""
 
@@ -85,6 +86,7 @@ class PostgresSession:
 
     def close(self) -> None:
         """Close it. What was not committed is lost."""
+        self._pipeline.close()
         self.connection.close()
 
     @contextmanager
@@ -100,43 +102,31 @@ class PostgresSession:
                 self._roll_back()
                 raise
 
-    @contextmanager
-    def pipeline(self) -> Generator[psycopg.Cursor[Row]]:
-        """A transaction in one round trip: a process that is frozen within it rarely leaves it open.
+    def run(self, commands: Sequence[Command]) -> None:
+        """Run commands, which reach the server in one piece: one transaction, unless one is open already."""
+        self._check_streams()
+        self._pipeline.run(commands)
 
-        What was executed has happened when the block has ended. After an error the server skips the rest.
-        """
-        with self.explain("written"):
-            self._check_streams()
-            try:
-                with self.connection.pipeline(), self.connection.cursor() as cursor:
-                    cursor.execute("BEGIN")
-                    yield cursor
-                    cursor.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def execute(self, statement: str, values: Iterable[Parameter] = ()) -> int:
+    def execute(self, statement: str, values: Iterable[Value] = ()) -> int:
         """Change rows; returns how many."""
         with self.explain("written"):
             self._check_streams()
             return self.connection.execute(translate(statement), tuple(values)).rowcount
 
-    def execute_many(self, statement: str, records: Iterable[Iterable[Parameter]]) -> None:
+    def execute_many(self, statement: str, records: Iterable[Iterable[Value]]) -> None:
         """Run the same statement for many records."""
         with self.explain("written"), self.connection.cursor() as cursor:
             self._check_streams()
             cursor.executemany(translate(statement), [tuple(record) for record in records])
 
-    def read(self, row: type[RowT], query: str, values: Iterable[Parameter]) -> list[RowT]:
+    def read(self, row: type[RowT], query: str, values: Iterable[Value]) -> list[RowT]:
         """The rows of a query; each column is checked against the fields of `row`."""
         with self.explain("read"):
             self._check_streams()
             cursor = self.connection.execute(translate(query), tuple(values), binary=True)
             return msgspec.convert(cursor.fetchall(), list[row])  # type: ignore[valid-type] # it is a type
 
-    def stream(self, row: type[RowT], query: str, values: Iterable[Parameter]) -> Iterator[RowT]:
+    def stream(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
         """The rows of a query, as they come; until the last one, nothing else may be asked."""
         with self.explain("read"):
             self._check_streams()
@@ -204,7 +194,7 @@ def _bound(address: StoreAddress, lease: float | None) -> StoreAddress:
 
 
 def _bound_socket(lease: float | None) -> dict[str, str]:
-    bounds = {"connect_timeout": str(_CONNECT_SECONDS), **_KEEPALIVE}
+    bounds = {"connect_timeout": str(_CONNECT_SECONDS), "client_encoding": "UTF8", **_KEEPALIVE}
     return bounds if lease is None else {**bounds, "tcp_user_timeout": str(round(lease * 500))}
 
 

@@ -5,12 +5,13 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from leadconnector_async import ConfigurationError, JournalError, PlanError
@@ -22,6 +23,7 @@ from leadconnector_async.integrations.postgres_schema import SCHEMA
 from leadconnector_async.integrations.postgres_session import PostgresSession, translate
 from leadconnector_async.jobs import JobOptions, PlanRow
 from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
+from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.groups import Group, Hold
 from leadconnector_async.jobs.journal.protocol import FenceLostError, Journal
 from leadconnector_async.jobs.journal.tables import INDEXES, KINDS
@@ -112,7 +114,8 @@ def explain(look: psycopg.Connection[TupleRow], statement: bytes | str) -> str:
     """The plan for any values, as it is prepared once and used for all locations."""
     text = translate(statement).decode() if isinstance(statement, str) else statement.decode()
     numbers = iter(range(1, 100))
-    text, count = re.subn("%s", lambda _: f"${next(numbers)}", text)
+    text = re.sub("%s", lambda _: f"${next(numbers)}", text)
+    count = len(set(re.findall(r"\$\d+", text)))
     look.execute(f"PREPARE one AS {text}".encode())
     try:
         plan = look.execute(f"EXPLAIN EXECUTE one({', '.join(['NULL'] * count)})".encode()).fetchall()
@@ -308,6 +311,53 @@ def test_a_commit_is_one_round_trip(journal: PostgresJournal, tmp_path: Path) ->
     write(mine, end(1, "failed"), rows.record_moment(1.0, "paused", 2.0))
     assert next(counted) - first == 2
     counted.close()  # type: ignore[attr-defined] # a generator
+
+
+class Frozen:
+    """A connection of libpq whose process is frozen, for as long as `look` takes, before the end of a pipeline."""
+
+    def __init__(self, pgconn: PGconn, look: Callable[[], None]) -> None:
+        self._pgconn = pgconn
+        self._look = look
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._pgconn, name)
+
+    def pipeline_sync(self) -> None:
+        self._look()
+        self._pgconn.pipeline_sync()
+
+
+def test_a_commit_reaches_the_server_in_one_piece(journal: PostgresJournal, address: StoreAddress) -> None:
+    """Whoever is frozen while it is made has locked nothing: the location can be taken at once."""
+    prepare(journal)
+    mine = take(journal, "loc0")
+    other = PostgresJournal.open_all(address)
+    query = "SELECT epoch FROM locations WHERE job = ? AND location = 'loc0' FOR UPDATE NOWAIT"
+    frozen: list[Count] = []
+
+    def look() -> None:
+        frozen.extend(other.read(Count, query, (journal.hold.job,)))
+        [(state,)] = other.session.connection.execute(
+            "SELECT state FROM pg_stat_activity WHERE pid = %s", (journal.session.connection.info.backend_pid,)
+        ).fetchall()
+        assert state == "idle"
+
+    pipeline = journal.session._pipeline
+    pipeline._pgconn = Frozen(pipeline._pgconn, look)  # type: ignore[misc, assignment] # forwards all else
+    write(mine, rows.intend(1, 1.0), end(3, "applied"), rows.put_behind(5, 3, "later"))
+    assert frozen == [Count(1)]
+    assert read_counts(journal, "loc0") == Counts(1, 0, 0, 0)
+    other.close()
+
+
+def test_prepared_statements_may_be_forgotten(journal: PostgresJournal) -> None:
+    """By psycopg, which does so after a rollback, or by anything else."""
+    mine = prepare(journal)
+    write(mine, rows.intend(1, 1.0))
+    journal.session.connection.execute("DEALLOCATE ALL")
+    write(mine, rows.intend(3, 1.0), end(1, "applied"))
+    assert [one.state for one in rows.find_outcomes([1, 3], mine)] == ["applied", "sent"]
 
 
 def test_a_commit_that_waited_for_a_take_is_refused(journal: PostgresJournal, address: StoreAddress) -> None:
