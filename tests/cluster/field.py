@@ -1,25 +1,22 @@
 """A sandbox, a Postgres, and workers between them: what a test of many machines begins with."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from leadconnector_async import Shared
-from leadconnector_async._sharing.url import parse_address
-from leadconnector_async.integrations.postgres_journal import fill_journal
-from leadconnector_async.jobs import JobOptions, iterate_plan
+from leadconnector_async import LeadConnector, Shared
+from leadconnector_async.jobs import BulkJob, JobOptions
 
 from ..servers import PostgresServer
 from .crew import Crew, Member, gather
 from .judge import Verdict
 from .watch import Watcher
+from .worker import Tokens
 from .world import Calendar, Plan, plan_week, serve
 
 LEASE = 2.0
 SLOTS = 16
-SUBMIT = "UPDATE jobs SET phase = 'preparing', submitted = 1 WHERE name = %s RETURNING id"
 LONGEST = 60.0
 """Seconds that anything may take before a test gives up on it."""
 
@@ -40,13 +37,21 @@ class Field:
     async def submit(self, name: str, **options: object) -> Plan:
         """A job that moves everybody by a week; workers prepare and run it."""
         plan = await plan_week(self.calendar)
-        chosen = JobOptions(**options)  # type: ignore[arg-type]
-        rows = iterate_plan([json.dumps(row) for row in plan.rows], format="jsonl")
-        address = parse_address(self.server.url)
-        journal = await asyncio.to_thread(fill_journal, address, name, None, "", chosen, self.lease, rows)
-        journal.close()
-        await self.watcher.fetch(SUBMIT, name)
+        await self.submit_rows(name, plan.rows, **options)
         return plan
+
+    async def submit_rows(self, name: str, rows: list[dict[str, object]], **options: object) -> None:
+        """A job of any rows."""
+        chosen = JobOptions(**options)  # type: ignore[arg-type]
+        async with (
+            make_client(self.calendar) as client,
+            await BulkJob.create(self.find_place(name), client, rows, options=chosen) as job,
+        ):
+            await job.submit()
+
+    def find_place(self, name: str) -> str:
+        """As `BulkJob.open` takes it."""
+        return f"{self.server.url}#{name}"
 
     async def finish(self, name: str, plan: Plan) -> Verdict:
         """Wait for the end of a job; what arrives soon after it counts as well."""
@@ -61,6 +66,13 @@ class Field:
             return await self.calendar.count_writes() >= count
 
         await self.watcher.until(is_reached, LONGEST)
+
+
+def make_client(calendar: Calendar) -> LeadConnector:
+    """A client for all locations of the sandbox, as a program has that submits jobs."""
+    account = calendar.account
+    tokens = Tokens(account.tokens, account.location_id)
+    return LeadConnector(tokens, location_id=account.location_id, base_url=account.url)
 
 
 @asynccontextmanager
