@@ -22,7 +22,7 @@ from .._sharing.url import StoreAddress, redact
 from ..exceptions import ConfigurationError, JournalError, LeadConnectorError
 from ..jobs.journal.groups import Value
 from ..jobs.journal.leases import SKIP_LOCKED
-from ..jobs.journal.protocol import FenceLostError, RowT, ValueRefusedError
+from ..jobs.journal.protocol import DamagedError, FenceLostError, RowT, ValueRefusedError
 from .postgres import GET_VERSION, SETTING_CODES, SETTING_TEXTS, VERSION, build_settings
 from .postgres_pipeline import Command, Pipeline
 from .postgres_schema import SCHEMA
@@ -212,10 +212,13 @@ def _explain_opening(address: StoreAddress, error: BaseException) -> LeadConnect
 def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> JournalError:
     text, code = redact(address, error), getattr(error, "sqlstate", None)
     is_refused = isinstance(error, UnicodeEncodeError | psycopg.DataError)
+    is_damaged = isinstance(error, UnicodeDecodeError | msgspec.ValidationError)
     strip(error)
     if code == _LOST:
         return FenceLostError("Another worker has taken the location.")
     if is_refused:
         return ValueRefusedError(f"{address.shown} does not accept a value: {text}")
+    if is_damaged:
+        return DamagedError(f"{address.shown} holds a value that is not valid: {text}")
     text = f"The journal in {address.shown} could not be {what}: {text}"
     return AlreadyExistsError(text) if code == _EXISTS else JournalError(text)

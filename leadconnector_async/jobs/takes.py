@@ -32,7 +32,7 @@ from .journal.phases import (
     read_state,
     stop_job,
 )
-from .journal.protocol import FenceLostError, Journal, ValueRefusedError
+from .journal.protocol import DamagedError, FenceLostError, Journal, ValueRefusedError
 from .journal.writer import JournalWriter
 from .run.lease import HeldLocation
 from .run.progress import explain_errors
@@ -219,7 +219,7 @@ class Takes:
         location = held.location
         try:
             return await visit_location(known.open, held, lambda location: client, known.runner, known.phase)
-        except ValueRefusedError as error:
+        except (ValueRefusedError, DamagedError) as error:
             return _explain_internal(error, location)
         except JournalError:  # the database is away or full, or the location is lost
             raise

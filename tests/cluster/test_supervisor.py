@@ -522,3 +522,32 @@ async def test_options_that_are_nested_too_deeply_stop_the_job(world: World, san
     async with world.working():
         await world.wait_for_phase("stopped")
     assert len(sandbox.requests) == 0
+
+
+HOSTILE = "os.system('id')"
+
+
+def plant(world: World, location: str) -> None:
+    """Write the same into every column of a location's rows that can be changed, whatever it is for."""
+    for row in world.execute("PRAGMA table_info(rows)"):
+        name = str(row[1])
+        if name not in ("job", "location", "number", "state", "read_at"):
+            world.execute(f"UPDATE rows SET {name} = ? WHERE location = ?", HOSTILE, location)  # noqa: S608
+
+
+@pytest.mark.parametrize("phase", ["preparing", "running"])
+async def test_values_that_nobody_has_written_stop_one_location(world: World, sandbox: Sandbox, phase: str) -> None:
+    """The worker goes on without another registration, and carries the other locations out."""
+    first = sandbox.location_ids[0]
+    be_slow(world)
+    if phase == "preparing":
+        plant(world, first)
+    async with world.working():
+        await world.wait(lambda: len(writes(sandbox)) >= 3)
+        if phase == "running":
+            plant(world, first)
+        world.execute("UPDATE jobs SET rate = NULL")
+        await world.wait_for_phase("done")
+    assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
+    assert world.execute("SELECT stop_kind FROM locations WHERE location = ?", first) == [("internal",)]
+    assert len(world.find(WorkerStarted)) == 1

@@ -15,7 +15,7 @@ import msgspec
 from ..._validation.settings import check_kind
 from ...exceptions import JournalError
 from .groups import Record, Value
-from .protocol import RowT, ValueRefusedError
+from .protocol import DamagedError, RowT, ValueRefusedError
 
 Connect: TypeAlias = Callable[[str], sqlite3.Connection]
 
@@ -112,7 +112,9 @@ class SQLiteConnection:
             yield
         except UnicodeEncodeError as error:
             raise ValueRefusedError(f"The journal {self.path} does not accept a value ({error}).") from error
-        except (sqlite3.Error, OSError, msgspec.ValidationError) as error:
+        except msgspec.ValidationError as error:
+            raise DamagedError(f"The journal {self.path} holds a value that is not valid ({error}).") from error
+        except (sqlite3.Error, OSError) as error:
             text = f"{type(error).__name__}: {error}"
             raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
 

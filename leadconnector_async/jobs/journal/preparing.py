@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from ...exceptions import JournalError, RowFault
+from ...exceptions import RowFault
 from ...models import Appointment, AppointmentUpdate
 from ...reschedule.plan import Difference
 from ..states import RowState
@@ -22,7 +22,7 @@ from .columns import (
 )
 from .facts import Count, Text
 from .groups import Group, Record, Value
-from .protocol import Journal
+from .protocol import DamagedError, Journal
 from .rows import Position
 from .tables import SENT, TO_READ, TO_SEND
 
@@ -216,7 +216,7 @@ def read_row(number: int, journal: Journal) -> PreparedRow:
     """A row of the location by its number."""
     found = journal.read_one(PreparedRow, _ROW, _name_row(number, journal))
     if found is None:
-        raise JournalError(f"The journal is damaged: it has no row {number}.")
+        raise DamagedError(f"The journal is damaged: it has no row {number}.")
     return found
 
 

@@ -31,6 +31,10 @@ class ValueRefusedError(EntryError):
     """The database cannot hold a value."""
 
 
+class DamagedError(EntryError):
+    """The database holds a value that nobody has written, or lacks one."""
+
+
 class Journal(Protocol):
     """An open journal. Every method raises `JournalError` if the database fails."""
 
