@@ -219,6 +219,7 @@ def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> 
     if is_refused:
         return ValueRefusedError(f"{address.shown} does not accept a value: {text}")
     if is_damaged:
-        return DamagedError(f"{address.shown} holds a value that is not valid: {text}")
+        text = f"it holds a value that is not valid: {text}"
+        return DamagedError(f"The journal in {address.shown} could not be {what}: {text}")
     text = f"The journal in {address.shown} could not be {what}: {text}"
     return AlreadyExistsError(text) if code == _EXISTS else JournalError(text)

@@ -112,8 +112,9 @@ class SQLiteConnection:
             yield
         except UnicodeEncodeError as error:
             raise ValueRefusedError(f"The journal {self.path} does not accept a value ({error}).") from error
-        except msgspec.ValidationError as error:
-            raise DamagedError(f"The journal {self.path} holds a value that is not valid ({error}).") from error
+        except (UnicodeDecodeError, msgspec.ValidationError) as error:
+            text = f"it holds a value that is not valid ({type(error).__name__}: {error})"
+            raise DamagedError(f"The journal {self.path} could not be {what}: {text}.") from error
         except (sqlite3.Error, OSError) as error:
             text = f"{type(error).__name__}: {error}"
             raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
