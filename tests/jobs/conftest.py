@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,8 +12,10 @@ import pytest
 
 from leadconnector_async import Shared
 
-PLACES = ("folder",)
-"""What `place` stands for in each test. `postgres` joins them with the journal that can be opened there."""
+from ..conftest import MakeClient
+
+PLACES = ("folder", "postgres")
+"""What `place` is in each test."""
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +54,18 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "day.job")
     return f"{request.getfixturevalue('jobs_database')}#{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shared | None]:
+    """What clients share for a job in a database: two processes could work on it one after the other."""
+    if getattr(request.node, "callspec", None) is None or request.node.callspec.params.get("place") != "postgres":
+        yield None
+        return
+    async with Shared(f"sqlite:///{tmp_path}/shared.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_client(make_client: MakeClient, shared: Shared | None) -> MakeClient:
+    return partial(make_client, shared=shared)

@@ -9,6 +9,7 @@ from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, PlanRow, RowFault, iterate_plan
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.protocol import Journal
+from leadconnector_async.jobs.journal.tables import KINDS
 from leadconnector_async.sandbox import BookedAppointment, Limits, Sandbox
 
 FAST = Limits(max_requests=100_000, interval=1.0)
@@ -36,13 +37,29 @@ async def run(
 
 
 async def select(job: BulkJob, query: str) -> list[tuple[object, ...]]:
-    """What the journal of a job holds."""
+    """What the journal of a job holds, and in a database no other."""
 
     def read(journal: Journal) -> list[tuple[object, ...]]:
-        assert isinstance(journal, SQLiteJournal)
-        return journal.sqlite.raw.execute(query).fetchall()
+        if isinstance(journal, SQLiteJournal):
+            return journal.sqlite.raw.execute(query).fetchall()
+        return select_of_one(journal, query)
 
     return await job._journal.run(read)
+
+
+def select_of_one(journal: Journal, query: str) -> list[tuple[object, ...]]:
+    """By a session of its own, whose tables are those of one job."""
+    import psycopg  # only these tests need it
+
+    from leadconnector_async.integrations.postgres_journal import PostgresJournal
+
+    assert isinstance(journal, PostgresJournal)
+    with psycopg.connect(journal.session.connection.info.dsn) as connection:
+        for table in KINDS:
+            key = {"jobs": "id", "workers": "NULL"}.get(table, "job")
+            view = f"SELECT * FROM leadconnector_jobs.{table} WHERE {key} = {journal.hold.job}"  # noqa: S608 - a number
+            connection.execute(f"CREATE TEMP VIEW {table} AS {view}".encode())
+        return connection.execute(query.encode()).fetchall()
 
 
 def writes(sandbox: Sandbox) -> list[str]:

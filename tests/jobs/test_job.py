@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import ConfigurationError, JournalError, LeadConnector, PlanError
+from leadconnector_async import ConfigurationError, JournalError, LeadConnector, PlanError, Shared
 from leadconnector_async.jobs import BulkJob, JobProgress, RowOutcome
 from leadconnector_async.sandbox import Limits, Sandbox
 
@@ -118,11 +118,13 @@ async def test_a_row_that_the_server_refuses_stops_nobody(
     assert sandbox.appointment(event.id) == event
 
 
-async def test_lost_answers_and_errors_leave_the_calendar_as_planned(client: LeadConnector, place: str) -> None:
+async def test_lost_answers_and_errors_leave_the_calendar_as_planned(place: str, shared: Shared | None) -> None:
     """Half of the requests go wrong in every way there is; each change is applied once."""
     faults = ["503-after-apply", "ok", "lose-response", "ok", "503", "ok", "reset", "half-body", "ok", "html 502"]
     async with Sandbox(limits=FAST, faults={"update_appointment": faults * 8}) as sandbox:
-        async with LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id) as one:
+        async with LeadConnector(
+            sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, shared=shared
+        ) as one:
             before = picture(sandbox)
             summary = await run(place, one, rows(*week_later(sandbox)))
         assert summary.counts == {"applied": 250}
@@ -210,6 +212,7 @@ async def test_a_refused_token_stops_the_location_and_loses_no_row(
         assert (await job.run()).counts == {"applied": 250}
 
 
+@pytest.mark.parametrize("place", ["folder"], indirect=True)  # a shared store knows that the day is spent
 async def test_a_spent_day_stops_the_job_and_says_when_to_go_on(
     sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
@@ -356,7 +359,9 @@ async def test_undo_brings_back_all_but_what_was_edited_since(
     assert picture(sandbox) == before | edited
 
 
-async def test_a_job_of_several_locations_reaches_each_with_its_own_token(place: str) -> None:
+async def test_a_job_of_several_locations_reaches_each_with_its_own_token(
+    place: str, shared: Shared | None
+) -> None:
     """Rows name their location; each has its own queue and token."""
     async with Sandbox(limits=FAST, locations=3, appointments=20) as sandbox:
 
@@ -380,5 +385,7 @@ async def test_a_job_of_several_locations_reaches_each_with_its_own_token(place:
             for one in sandbox.find_appointment_ids(location_id)
         ]
         tokens = Tokens(sandbox.location_id)
-        async with LeadConnector(tokens, base_url=sandbox.url, location_id=sandbox.location_id) as client:
+        async with LeadConnector(
+            tokens, base_url=sandbox.url, location_id=sandbox.location_id, shared=shared
+        ) as client:
             assert (await run(place, client, rows(*plan))).counts == {"applied": 60}
