@@ -10,7 +10,7 @@ point by a line on standard output, and acts. The product has no hooks: its func
 | `after-answer` | when the response was read, and nothing of it is on disk |
 | `before-commit` | with outcomes in hand, before the transaction that writes them |
 | `intent-committed` | when intents are on disk, and nothing was sent |
-| `in-transaction` | in Postgres, when a commit was executed except for its last statement |
+| `in-transaction` | in Postgres, when a transaction was executed except for its last statement |
 """
 
 import asyncio
@@ -62,10 +62,6 @@ class Trap:
             self._point = ""
         os.write(1, f"reached {point}\n".encode())
         os.kill(os.getpid(), ACTS[self._act])
-
-    def leads_to(self, point: str) -> bool:
-        """Whether this one is armed."""
-        return self._point == point
 
     def listen(self) -> None:
         """Take lines in a thread of its own, until the input ends."""
@@ -122,19 +118,16 @@ def _wrap_commits(trap: Trap) -> None:
 
 
 def _wrap_transactions(trap: Trap) -> None:
-    """What was sent is executed, and not committed. A journal in SQLite has no such sessions."""
-    begin = PostgresSession.pipeline
+    """Of the transactions that take more than one piece, as a location is taken or prepared."""
+    transact = PostgresSession.transact
 
     @contextmanager
-    def wrapped(session: PostgresSession) -> Generator[Any]:
-        with begin(session) as cursor:
-            yield cursor
-            if trap.leads_to(IN_TRANSACTION):
-                with session.connection.pipeline():
-                    pass
-                trap.reach(IN_TRANSACTION)
+    def wrapped(session: PostgresSession) -> Generator[None]:
+        with transact(session):
+            yield
+            trap.reach(IN_TRANSACTION)
 
-    _set(PostgresSession, "pipeline", wrapped)
+    _set(PostgresSession, "transact", wrapped)
 
 
 def _set(owner: Any, name: str, value: Callable[..., Any]) -> None:
