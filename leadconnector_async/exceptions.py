@@ -189,7 +189,7 @@ class JournalError(LeadConnectorError):
 
 
 class WorkersMissingError(LeadConnectorError):
-    """No worker was seen that could go on with a submitted job. The job stays submitted."""
+    """No worker was seen that could continue a submitted job. The job stays submitted."""
 
 
 class TransportError(LeadConnectorError):

@@ -94,13 +94,14 @@ LAYERS = {
         __init__
         app
         jobs
-        calls demo listing plan reschedule sandbox shared
+        calls demo listing plan reschedule sandbox shared worker
+        demo_cluster
         control demo_steps session
         errors
         interrupt job_report
         exit_codes progress
         connect output
-        arguments tokens
+        arguments demo_postgres tokens
         terminal
         streams
     """,

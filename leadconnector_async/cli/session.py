@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -143,39 +142,21 @@ class JobSession:
     async def _hand_over(self) -> int:
         """A job of a database: leave it to workers, and follow it."""
         await self._job.submit()
-        if self._detach:
-            return self._report_submitted()
-        return await self.follow()
-
-    async def follow(self) -> int:
-        """A job that workers run: show its progress until it has ended. Ctrl-C leaves it to them."""
-        began = time.monotonic()
-        self._screen.start()
-        try:
-            waiting = asyncio.ensure_future(self._watch(began))
-            with catch_interrupts(partial(self._leave, waiting), self._screen.stop):
-                return self._report(await waiting)
-        except asyncio.CancelledError:
-            stopped = Stopped("interrupted", "this command was interrupted, and the job goes on")
-            return self._report(msgspec.structs.replace(await self._job.summarize(), stopped=(stopped,)))
-        finally:
-            self._screen.stop()
-
-    async def _watch(self, began: float) -> JobSummary:
-        async for progress in self._job.watch():
-            self._screen.show(progress, time.monotonic() - began)
-        return await self._job.wait()
-
-    def _leave(self, waiting: asyncio.Future[JobSummary]) -> str:
-        waiting.cancel()
-        return "The job goes on."
-
-    def _report_submitted(self) -> int:
+        if not self._detach:
+            return await self.follow()
         if self._as_json:
             print_json({"job": self._job.name, "exit_code": DONE, "submitted": True})
         else:
             print_line(self._out, f"Submitted. Follow it with: {build_command('resume', self._job.name)}")
         return DONE
+
+    async def follow(self) -> int:
+        """A job that workers run: show its progress until it has ended. Ctrl-C leaves it to them."""
+        summary = await follow_job(self._job, self._screen)
+        if summary is None:
+            stopped = Stopped("interrupted", "this command was interrupted, and the job goes on")
+            summary = structs.replace(await self._job.summarize(), stopped=(stopped,))
+        return self._report(summary)
 
     async def _try_some(self, count: int) -> JobSummary:
         """Change the first rows, read them again, and show them; stopped unless all of them succeeded."""
@@ -226,6 +207,30 @@ class JobSession:
     def _describe(self, summary: JobSummary, more: dict[str, object]) -> dict[str, object]:
         kept = {"kept": [structs.asdict(outcome) for outcome in self._kept]} if self._kept else {}
         return describe(self._job.name, summary) | kept | more
+
+
+async def follow_job(job: BulkJob, screen: JobScreen) -> JobSummary | None:
+    """Show the progress of a job until it has ended; `None` after Ctrl-C, which leaves it to the workers."""
+    began = time.monotonic()
+
+    async def watch() -> JobSummary:
+        async for progress in job.watch():
+            screen.show(progress, time.monotonic() - began)
+        return await job.wait()
+
+    def leave() -> str:
+        waiting.cancel()
+        return "The job goes on."
+
+    waiting = asyncio.ensure_future(watch())
+    screen.start()
+    try:
+        with catch_interrupts(leave, screen.stop):
+            return await waiting
+    except asyncio.CancelledError:
+        return None
+    finally:
+        screen.stop()
 
 
 def ask(question: str, *, yes: bool) -> bool:

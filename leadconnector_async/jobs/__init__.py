@@ -11,17 +11,40 @@ from .plan.shift import Shift, parse_shift
 from .plan.sources import AnyRow
 from .prepare.preview import Preview
 from .states import JobOptions, JobPhase, JobProgress, JobSummary, RowOutcome, RowState, Stopped
+from .unit import ClientFor
 from .verify import Undo, Verification
+from .worker import list_open_locations, run_worker, work_location
+from .worker_events import (
+    DatabaseBack,
+    DatabaseLost,
+    JobChanged,
+    LocationFinished,
+    LocationHandedBack,
+    LocationLost,
+    LocationTaken,
+    WorkerEvent,
+    WorkerEventHandler,
+    WorkerStarted,
+    WorkerStopped,
+)
 
 __all__ = [
     "AnyRow",
     "BulkJob",
+    "ClientFor",
+    "DatabaseBack",
+    "DatabaseLost",
+    "JobChanged",
     "JobEntry",
     "JobOptions",
     "JobPhase",
     "JobProgress",
     "JobStatus",
     "JobSummary",
+    "LocationFinished",
+    "LocationHandedBack",
+    "LocationLost",
+    "LocationTaken",
     "PlanRow",
     "Precondition",
     "Preview",
@@ -32,11 +55,18 @@ __all__ = [
     "Stopped",
     "Undo",
     "Verification",
+    "WorkerEvent",
+    "WorkerEventHandler",
+    "WorkerStarted",
+    "WorkerStopped",
     "iterate_plan",
     "list_jobs",
+    "list_open_locations",
     "parse_shift",
     "purge_jobs",
     "read_plan",
     "read_status",
+    "run_worker",
     "update_many",
+    "work_location",
 ]

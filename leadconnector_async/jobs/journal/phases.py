@@ -130,7 +130,7 @@ def read_state(job: int, journal: Journal) -> JobState | None:
 def submit(journal: Journal) -> bool:
     """Hand a job to workers, also once more after it has ended; returns whether they do not have it already.
 
-    What was prepared stays so: a job whose locations all are goes on at once.
+    What was prepared stays so: a job whose locations are all prepared continues at once.
     """
     job = journal.hold.job
     with journal.commit():

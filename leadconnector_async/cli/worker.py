@@ -1,0 +1,127 @@
+"""`leadconnector worker`: works on the jobs of a database, together with all other workers, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+from msgspec import structs
+
+from ..client import LeadConnector
+from ..exceptions import ConfigurationError
+from ..jobs import DatabaseLost, WorkerEvent, WorkerStarted, WorkerStopped, run_worker
+from .arguments import ACCOUNT, JOBS, Account, Json, Reserve
+from .connect import find_place, make_client
+from .errors import run_command
+from .exit_codes import DONE
+from .interrupt import catch_interrupts
+from .terminal import make_consoles, print_json, print_line
+
+_TOUCHES: Final = 4
+"""Of the health file in one lease."""
+
+
+async def worker(
+    url: Annotated[str, Parameter(help="Database with the jobs: postgresql://HOST/DATABASE.")],
+    /,
+    *,
+    slots: Annotated[int, Parameter(help="Locations to work on at the same time.")] = 64,
+    lease: Annotated[float, Parameter(help="Seconds without a sign of life, after which others take over.")] = 6.0,
+    health: Annotated[str | None, Parameter(help="File that is touched as long as the worker works.")] = None,
+    reserve: Reserve = None,
+    json_output: Json = False,
+    account: Account = ACCOUNT,
+) -> int:
+    """Work on the jobs of a database, until Ctrl-C or SIGTERM hand its locations to other workers.
+
+    Start as many as you like, on any machines. Limits are shared in the same database, unless `--shared` names
+    another store. Events are printed on stderr, one per line; with `--json`, as JSON objects.
+
+    Example: leadconnector worker postgresql://db.example.com/leads
+    """
+
+    async def work() -> int:
+        place, stop, pulse = find_place(url, account.profile), asyncio.Event(), _Pulse(health)
+
+        def report(event: WorkerEvent) -> None:
+            pulse.note(event)
+            _print_event(event, as_json=json_output)
+
+        async with make_client(account, reserve, to_write="worker", place=place) as client:
+            touching = asyncio.create_task(pulse.touch_every(lease / _TOUCHES))
+            try:
+                with catch_interrupts(partial(_stop, stop)):
+                    await run_worker(
+                        place,
+                        client_for=partial(_find_client, client),
+                        slots=slots,
+                        lease=lease,
+                        on_event=report,
+                        stop=stop,
+                        allow_plaintext=account.allow_plaintext,
+                    )
+            finally:
+                touching.cancel()
+        if json_output:
+            print_json({"exit_code": DONE})
+        return DONE
+
+    return await run_command(work, as_json=json_output)
+
+
+def register(app: App) -> None:
+    """Add the command."""
+    app.command(worker, group=JOBS)
+
+
+def _find_client(client: LeadConnector, location: str) -> LeadConnector:
+    """That of the account, or one for another location of its token."""
+    return client if location in ("", client.location_id) else client.for_location(location)
+
+
+def _stop(stop: asyncio.Event) -> str:
+    stop.set()
+    return "Stopping: waiting up to 10 s for requests in flight. Ctrl-C again stops at once."
+
+
+def _print_event(event: WorkerEvent, *, as_json: bool) -> None:
+    """One line on stderr. A log that nobody reads any more does not end the worker."""
+    facts = {"event": type(event).__name__, **structs.asdict(event)}
+    with suppress(OSError):
+        if as_json:
+            print(json.dumps(facts), file=sys.stderr, flush=True)
+            return
+        words = " ".join(str(value) for value in facts.values() if value is not None)
+        print_line(make_consoles()[1], f"{datetime.now():%Y-%m-%d %H:%M:%S} {words}")
+
+
+class _Pulse:
+    """Touches a file as long as the worker is registered and its event loop turns, for a supervisor's probes."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = None if path is None else Path(path)
+        self._works = False
+        if self._path is not None and not self._path.parent.is_dir():
+            raise ConfigurationError(f"--health {path}: the folder {self._path.parent} does not exist")
+
+    def note(self, event: WorkerEvent) -> None:
+        """Whether it works follows from what happens."""
+        if isinstance(event, WorkerStarted):
+            self._works = True
+        elif isinstance(event, WorkerStopped | DatabaseLost):
+            self._works = False
+
+    async def touch_every(self, seconds: float) -> None:
+        """Until this is cancelled. A file that cannot be written is as old as a worker that hangs."""
+        while self._path is not None:
+            if self._works:
+                with suppress(OSError):
+                    self._path.touch()
+            await asyncio.sleep(seconds)

@@ -1,0 +1,192 @@
+"""Jobs of a database from the shell: handed to workers, followed, controlled; and the worker itself."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import LeadConnector, Shared
+from leadconnector_async.cli.control import cancel, pause, rate, report
+from leadconnector_async.cli.jobs import resume, retry_failed, status, undo, verify
+from leadconnector_async.cli.listing import list_all, purge
+from leadconnector_async.cli.reschedule import reschedule
+from leadconnector_async.jobs import run_worker
+from leadconnector_async.sandbox import Sandbox
+
+from ..jobs.jobbing import WEEK, picture, writes
+from .shell import build_environment, start
+
+Output = pytest.CaptureFixture[str]
+pytestmark = [pytest.mark.sandbox(appointments=12), pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+async def database(account: Sandbox, postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """An empty database with tables; the environment has the account of the sandbox, the folder a plan."""
+    shared = Shared(postgres_url)
+    await shared.migrate()
+    await shared.aclose()
+    monkeypatch.chdir(tmp_path)
+    lines = ["event_id,start_time"]
+    for event in map(account.appointment, account.appointment_ids):
+        lines.append(f"{event.id},{(event.start_time + WEEK).isoformat()}")
+    Path("day.csv").write_text("\n".join(lines) + "\n")
+    return postgres_url
+
+
+@asynccontextmanager
+async def working(sandbox: Sandbox, url: str) -> AsyncIterator[None]:
+    """A worker in this process."""
+    stop = asyncio.Event()
+    async with (
+        Shared(url) as shared,
+        LeadConnector(
+            sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, shared=shared
+        ) as client,
+    ):
+        task = asyncio.create_task(run_worker(url, client_for=lambda location: client, lease=2.0, stop=stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+
+async def test_a_plan_is_moved_by_workers_and_back(account: Sandbox, database: str, capsys: Output) -> None:
+    """Checked here, run there, followed to the end; then looked at, verified, reported and undone."""
+    before = picture(account)
+    job = f"{database}#day"
+    shown = f"postgresql://{job.partition('@')[2]}"
+    async with working(account, database):
+        assert await reschedule("day.csv", job=job, yes=True) == 0
+    said = capsys.readouterr()
+    assert "12 to change" in said.err
+    assert said.out.splitlines()[0].split() == ["applied", "12"]
+    assert f"Write its files with: leadconnector report '{shown}'" in said.out
+    assert sorted(writes(account)) == sorted(account.appointment_ids)
+    assert os.listdir() == ["day.csv"]
+    assert await status(job, json_output=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["counts"] == {"applied": 12}
+    assert (document["phase"], document["exit_code"]) == ("done", 0)
+    assert await list_all(database, json_output=True) == 0
+    [entry] = json.loads(capsys.readouterr().out)["jobs"]
+    assert (entry["name"], entry["phase"], entry["done"]) == (shown, "done", 12)
+    assert await verify(job) == 0
+    assert capsys.readouterr().out == "12 of 12 changes are as planned.\n"
+    assert await report(job) == 0
+    assert capsys.readouterr().out == "Files: day.report\n"
+    assert sorted(os.listdir("day.report")) == ["report.html", "summary.json"]
+    assert await undo(job, yes=True) == 0
+    assert picture(account) == before
+    capsys.readouterr()
+    assert await purge(database, older_than="0h", yes=True, json_output=True) == 0
+    assert json.loads(capsys.readouterr().out) == {"exit_code": 0, "removed": [shown, f"{shown}.undo"]}
+
+
+async def test_a_job_is_left_to_workers_that_come_later(account: Sandbox, database: str, capsys: Output) -> None:
+    """Detached; paused, with another rate and resumed before there is any worker; cancelled in the end."""
+    job = f"{database}#day"
+    assert await reschedule("day.csv", job=job, yes=True, detach=True) == 0
+    assert "Submitted. Follow it with: leadconnector resume 'postgresql://" in capsys.readouterr().out
+    assert await pause(job) == 0
+    assert await rate(job, "20") == 0
+    assert await status(job) == 5
+    assert "State: paused, 0 workers" in capsys.readouterr().out
+    assert not writes(account)
+    async with working(account, database):
+        assert await resume(job) == 0
+    assert len(writes(account)) == 12
+    capsys.readouterr()
+    for command in (pause, cancel):
+        assert await command(job) == 2
+        assert "#day has ended (12 applied, 0 failed)" in capsys.readouterr().err
+
+
+async def test_a_job_that_nobody_runs_is_cancelled_and_taken_up_again(
+    account: Sandbox, database: str, capsys: Output
+) -> None:
+    """Exit code 1 as for any row that was left out; `retry-failed` runs it in its own process."""
+    job = f"{database}#day"
+    assert await reschedule("day.csv", job=job, yes=True, detach=True) == 0
+    assert await cancel(job) == 0
+    assert await status(job) == 1
+    assert "12" in capsys.readouterr().out
+    assert await retry_failed(job) == 0
+    assert len(writes(account)) == 12
+
+
+async def test_a_declined_job_leaves_nothing(account: Sandbox, database: str, capsys: Output) -> None:
+    """Nor does a dry run; the name can be used again."""
+    job = f"{database}#day"
+    assert await reschedule("day.csv", job=job) == 2
+    assert await reschedule("day.csv", job=job, dry_run=True) == 0
+    assert await list_all(database, json_output=True) == 0
+    assert json.loads(capsys.readouterr().out)["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        ("{url}", "names no job; write postgresql://"),
+        ("{url}#March plan", "'March plan' is not a valid job name: 1 to 64 letters"),
+        ("sqlite:///x.db#march", "jobs of several machines need Postgres; on one machine, pass a folder"),
+        ("postgresql://me:secret@127.0.0.1/x#march", "has a password, and other users can see the arguments"),
+    ],
+)
+async def test_what_names_no_job_is_a_usage_error(
+    job: str, words: str, account: Sandbox, database: str, capsys: Output
+) -> None:
+    """With exit code 2, whichever command it is; no password is shown."""
+    place = job.format(url=database)
+    for command in (status, pause, cancel, report, verify, resume):
+        assert await command(place) == 2
+        said = capsys.readouterr()
+        assert words in said.err
+        assert "secret" not in said.out + said.err
+    assert await reschedule("day.csv", job=place, yes=True) == 2
+    assert await status(f"{database}#missing") == 7
+    assert "There is no job missing in postgresql://" in capsys.readouterr().err
+    assert await reschedule("day.csv", detach=True) == 2
+
+
+async def test_the_worker_command_ends_in_order(account: Sandbox, database: str, tmp_path: Path) -> None:
+    """It says what happens as JSON lines, touches its file, and ends with 0 after SIGTERM."""
+    environment = build_environment(account)
+    process = await start(
+        tmp_path, environment, "worker", database, "--json", "--lease", "2", "--health", "alive", "--slots", "3"
+    )
+    assert process.stderr is not None
+    assert json.loads(await process.stderr.readline())["event"] == "WorkerStarted"
+    while not (tmp_path / "alive").exists():
+        await asyncio.sleep(0.05)
+    assert await reschedule("day.csv", job=f"{database}#day", yes=True) == 0
+    process.send_signal(signal.SIGTERM)
+    out, err = await process.communicate()
+    assert (process.returncode, json.loads(out)) == (0, {"exit_code": 0})
+    events = {json.loads(line)["event"] for line in err.decode().splitlines() if line.startswith("{")}
+    assert {"LocationTaken", "LocationFinished", "WorkerStopped"} <= events
+    assert len(writes(account)) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--slots", "0"), "slots is 0; it must be a whole number of at least 1"),
+        (("--lease", "0.5"), "lease is 0.5; it must be at least 1 second"),
+        (("--health", "none/alive"), "--health none/alive: the folder none does not exist"),
+    ],
+)
+async def test_settings_of_a_worker_that_cannot_be_used_end_with_2(
+    arguments: tuple[str, str], words: str, account: Sandbox, database: str, tmp_path: Path
+) -> None:
+    """Before it registers."""
+    process = await start(tmp_path, build_environment(account), "worker", database, *arguments)
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert words in err.decode()
