@@ -66,7 +66,10 @@ ROW_STATES: Final[Mapping[RowState, StateKind]] = {
         to_retry=True,
     ),
     "skipped": StateKind(
-        meaning="left out: a conflict, somebody else has changed the appointment, or it was not approved",
+        meaning=(
+            "left out: a conflict, somebody else has changed the appointment, it was not approved, or the job was"
+            " cancelled"
+        ),
         words="skipped",
         result="not changed",
         to_retry=True,

@@ -1,14 +1,14 @@
 """How soon a process sees what somebody wants of its job, in virtual time."""
 
 import asyncio
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
 from leadconnector_async import JournalError
 from leadconnector_async.jobs import JobOptions
 from leadconnector_async.jobs.control import TICK, Control, follow, wait_while_paused
-from leadconnector_async.jobs.journal.wishes import Wishes
+from leadconnector_async.jobs.journal.wishes import Wanted, Wishes
 from leadconnector_async.jobs.journal.writer import JournalWriter
 
 pytestmark = pytest.mark.looptime
@@ -54,7 +54,7 @@ async def test_a_busy_database_delays_a_wish_and_loses_none() -> None:
 
 
 @pytest.mark.parametrize("then", ["run", "cancel", "stopped"])
-async def test_a_paused_job_waits_until_something_else_is_wanted(then: str) -> None:
+async def test_a_paused_job_waits_until_something_else_is_wanted(then: Wanted | Literal["stopped"]) -> None:
     """However long; a new rate does not end it."""
     control, loop, stopped = Control(JobOptions()), asyncio.get_running_loop(), asyncio.Event()
     control.update("pause", JobOptions())
