@@ -219,10 +219,10 @@ class BulkJob(JobHandle):
         check_callback("on_progress", on_progress, optional=False)
         if self._runner is not None:
             raise ConfigurationError(f"The job in {escape(self.name)} is already running.")
-        await self._check_may_run()
         runner = Runner(self._control, self._open.clock, self._open.readings, on_outcome=on_outcome, limit=limit)
         self._runner = runner
         try:
+            await self._check_may_run()
             async with self._holding():
                 return await self._run(runner, on_progress)
         finally:

@@ -27,15 +27,17 @@ UPDATE, GET = "update_appointment", "get_appointment"
 pytestmark = pytest.mark.sandbox(appointments=250, limits=FAST)
 
 
-async def begin(folder: Path, client: LeadConnector, sandbox: Sandbox, most: int, **options: object) -> BulkJob:
+async def begin(
+    place: Path | str, client: LeadConnector, sandbox: Sandbox, most: int, **options: object
+) -> BulkJob:
     """A job that moves the first appointments by a week."""
     chosen = JobOptions(**options)  # type: ignore[arg-type]
-    return await BulkJob.create(folder, client, rows(*week_later(sandbox, most)), options=chosen)
+    return await BulkJob.create(place, client, rows(*week_later(sandbox, most)), options=chosen)
 
 
-async def resume(folder: Path, client: LeadConnector, **settings: object) -> tuple[JobSummary, list[RowOutcome]]:
+async def resume(place: Path | str, client: LeadConnector) -> tuple[JobSummary, list[RowOutcome]]:
     outcomes: list[RowOutcome] = []
-    async with await BulkJob.open(folder, client) as job:
+    async with await BulkJob.open(place, client) as job:
         return await job.run(on_outcome=outcomes.append), outcomes
 
 
@@ -75,10 +77,10 @@ async def test_what_was_edited_while_the_job_was_stopped_is_left_alone_and_liste
 
 
 async def test_what_was_edited_before_the_first_write_refuses_the_job(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """As any row that cannot be carried out: nothing is sent, unless the job is to go on without."""
-    folder, ids = tmp_path / "job", sandbox.appointment_ids
+    folder, ids = place, sandbox.appointment_ids
     async with await begin(folder, client, sandbox, 3) as job:
         await job.prepare()
     sandbox.edit_appointment(ids[0], title="By hand")
@@ -94,16 +96,16 @@ async def test_what_was_edited_before_the_first_write_refuses_the_job(
 
 
 async def test_a_prepared_job_that_waits_too_long_reads_again(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, client: LeadConnector, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that runs right after `prepare` reads nothing twice; one that runs an hour later does."""
     wall = Wall(monkeypatch)
-    async with await begin(tmp_path / "one", client, sandbox, 3) as job:
+    async with await begin(place, client, sandbox, 3) as job:
         await job.prepare()
         count = len(sandbox.requests)
         await job.run()
         assert len(sandbox.requests) == count + 3
-    async with await begin(tmp_path / "other", client, sandbox, 3) as job:
+    async with await begin(f"{place}.other", client, sandbox, 3) as job:
         await job.prepare()
         wall.advance(3600)
         sandbox.edit_appointment(sandbox.appointment_ids[0], title="By hand")
@@ -131,10 +133,10 @@ async def test_a_copied_folder_writes_nothing_that_the_original_has_written(
 
 @pytest.mark.parametrize("ahead", [86_400.0, -86_400.0])
 async def test_it_does_not_matter_what_the_clock_of_another_machine_said(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+    sandbox: Sandbox, client: LeadConnector, place: str, monkeypatch: pytest.MonkeyPatch, ahead: float
 ) -> None:
     """A journal that was begun by a clock ahead of time, or behind, is no younger or older for it."""
-    wall, folder = Wall(monkeypatch), tmp_path / "job"
+    wall, folder = Wall(monkeypatch), place
     wall.advance(ahead)
     async with await begin(folder, client, sandbox, 6, allow_past=True) as job:
         await job.prepare()
@@ -150,7 +152,7 @@ async def test_it_does_not_matter_what_the_clock_of_another_machine_said(
 async def test_an_edit_in_the_middle_of_a_run_is_seen_once_the_reading_is_old(
     sandbox: Sandbox,
     make_client: MakeClient,
-    tmp_path: Path,
+    place: str,
     monkeypatch: pytest.MonkeyPatch,
     seconds: float,
 ) -> None:
@@ -162,7 +164,7 @@ async def test_an_edit_in_the_middle_of_a_run_is_seen_once_the_reading_is_old(
         wall.advance(seconds)
 
     client = make_client(on_event=once(ResponseReceived, UPDATE, let_time_pass))
-    async with await begin(tmp_path / "job", client, sandbox, 200, concurrency=4) as job:
+    async with await begin(place, client, sandbox, 200, concurrency=4) as job:
         summary = await job.run()
     assert summary.counts == {"applied": 199, "skipped": 1}
     assert sandbox.appointment(ids[199]).title == "By hand"
@@ -170,7 +172,7 @@ async def test_an_edit_in_the_middle_of_a_run_is_seen_once_the_reading_is_old(
 
 
 async def test_an_age_of_zero_reads_right_before_every_write(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+    sandbox: Sandbox, make_client: MakeClient, place: str
 ) -> None:
     """Each write follows a GET of its own event, and an edit that came before that GET survives."""
     ids, sent = sandbox.appointment_ids, list[str]()
@@ -183,7 +185,7 @@ async def test_an_age_of_zero_reads_right_before_every_write(
                     sandbox.edit_appointment(event_id, description="Bring X-rays")
 
     client = make_client(on_event=edit_next)
-    async with await begin(tmp_path / "job", client, sandbox, 40, max_reading_age=0, concurrency=2) as job:
+    async with await begin(place, client, sandbox, 40, max_reading_age=0, concurrency=2) as job:
         summary = await job.run()
     assert summary.counts["applied"] + summary.counts["skipped"] == 40
     assert summary.counts["skipped"] >= 16
@@ -196,10 +198,10 @@ async def test_an_age_of_zero_reads_right_before_every_write(
 
 @pytest.mark.sandbox(appointments=40, limits=Limits(max_requests=1, interval=0.3))
 async def test_an_age_of_zero_ends_where_the_limit_leaves_no_room_for_two_requests(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """One request a window: the reading is as old as that window is long, and no row waits for ever."""
-    async with await begin(tmp_path / "job", client, sandbox, 2, max_reading_age=0) as job:
+    async with await begin(place, client, sandbox, 2, max_reading_age=0) as job:
         assert (await job.run()).counts == {"applied": 2}
 
 
@@ -207,6 +209,7 @@ async def test_a_row_whose_turn_always_comes_too_late_fails_and_says_so(
     sandbox: Sandbox, make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not sent on a reading that is older than was asked for."""
+    folder = tmp_path / "job"
     wall = Wall(monkeypatch)
 
     def wait(event: Event) -> None:
@@ -214,27 +217,27 @@ async def test_a_row_whose_turn_always_comes_too_late_fails_and_says_so(
             wall.advance(5)
 
     client = make_client(on_event=wait)
-    async with await begin(tmp_path / "job", client, sandbox, 1, max_reading_age=2) as job:
+    async with await begin(folder, client, sandbox, 1, max_reading_age=2) as job:
         await job.prepare()
         wall.advance(1)
         summary = await job.run()
     assert summary.counts == {"failed": 1}
-    assert "at most 2 s are allowed" in read_failed(tmp_path / "job")[sandbox.appointment_ids[0]]
+    assert "at most 2 s are allowed" in read_failed(folder)[sandbox.appointment_ids[0]]
     assert not writes(sandbox)
 
 
 async def test_a_cycle_is_held_against_where_the_job_itself_has_put_it(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """An appointment that the job has put out of the way is not somebody else's work, at any age."""
     ring = of_one_doctor(sandbox, 3)
     options = JobOptions(max_reading_age=0)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(ring)), options=options) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(ring)), options=options) as job:
         assert (await job.run()).counts == {"applied": 3}
 
 
 async def test_what_somebody_has_edited_while_an_answer_was_lost_is_not_sent_again(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+    sandbox: Sandbox, make_client: MakeClient, place: str
 ) -> None:
     """The job reads back what became of the row, finds the edit, and leaves it."""
     event_id = sandbox.appointment_ids[0]
@@ -242,7 +245,7 @@ async def test_what_somebody_has_edited_while_an_answer_was_lost_is_not_sent_aga
     handler = once(
         ResponseReceived, UPDATE, lambda: sandbox.edit_appointment(event_id, appointment_status="cancelled")
     )
-    async with await begin(tmp_path / "job", make_client(on_event=handler), sandbox, 1) as job:
+    async with await begin(place, make_client(on_event=handler), sandbox, 1) as job:
         summary = await job.run()
     assert summary.counts == {"skipped": 1}
     assert sandbox.appointment(event_id).appointment_status == "cancelled"
@@ -265,11 +268,11 @@ async def test_rows_that_are_refused_late_do_not_hold_up_a_job_that_has_begun(
 
 
 async def test_what_is_changed_at_the_prompt_is_shown_by_recheck(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Only what has changed since; the rows that somebody else has moved there already among it."""
     ids = sandbox.appointment_ids
-    async with await begin(tmp_path / "job", client, sandbox, 5) as job:
+    async with await begin(place, client, sandbox, 5) as job:
         await job.prepare()
         assert await job.recheck() == ()
         sandbox.edit_appointment(ids[1], title="By hand")
@@ -327,13 +330,11 @@ async def test_rows_are_read_ahead_as_far_as_they_get_their_turn(monkeypatch: py
 
 @pytest.mark.parametrize("act", ["run", "prepare"])
 async def test_an_own_reading_by_list_and_by_id_are_the_same(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, act: str
+    sandbox: Sandbox, client: LeadConnector, place: str, act: str
 ) -> None:
     """Nothing that nobody has touched is taken for changed, whichever way it is read: all are sent."""
     moved = [at(sandbox.appointment(one), title=f"New {one}") for one in sandbox.appointment_ids[:30]]
-    async with await BulkJob.create(
-        tmp_path / "job", client, rows(*moved), options=JobOptions(max_reading_age=0)
-    ) as job:
+    async with await BulkJob.create(place, client, rows(*moved), options=JobOptions(max_reading_age=0)) as job:
         if act == "prepare":
             await job.prepare()
         assert (await job.run()).counts == {"applied": 30}

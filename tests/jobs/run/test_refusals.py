@@ -1,7 +1,5 @@
 """Refusals that are not about any row: a job of any size lives through a stray one, and stops at a real one."""
 
-from pathlib import Path
-
 import pytest
 
 from leadconnector_async import (
@@ -35,34 +33,34 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ("operation", "times"), [(UPDATE, 1), (UPDATE, 16), ("get_appointment", 1), ("list_events", 1)]
 )
 async def test_a_stray_refusal_stops_no_job(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path, fault: str, operation: str, times: int
+    sandbox: Sandbox, make_client: MakeClient, place: str, fault: str, operation: str, times: int
 ) -> None:
     """Of one row, of all that are under way at once, or of a reading before the first row."""
     before = ["ok"] * 9 if operation == UPDATE and times == 1 else []
     sandbox.faults.plan(operation, [*before, *[fault] * times])
-    summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)), concurrency=times)
+    summary = await run(place, make_client(), rows(*week_later(sandbox, 60)), concurrency=times)
     assert (summary.counts, summary.stopped) == ({"applied": 60}, ())
     assert sandbox.faults.unused() == {}
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:60])
 
 
 async def test_a_token_that_is_refused_again_stops_the_job(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+    sandbox: Sandbox, make_client: MakeClient, place: str
 ) -> None:
     """Two requests for the row at which it happened, and none for those behind it."""
     sandbox.faults.plan(UPDATE, [*["ok"] * 9, *["401"] * 3])
-    summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)), concurrency=1)
+    summary = await run(place, make_client(), rows(*week_later(sandbox, 60)), concurrency=1)
     assert [stopped.kind for stopped in summary.stopped] == ["authentication"]
     assert summary.counts == {"applied": 9, "pending": 51}
     assert len(sandbox.requests.of(UPDATE)) == 11
 
 
 async def test_an_edge_that_keeps_refusing_is_not_the_token(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+    sandbox: Sandbox, make_client: MakeClient, place: str
 ) -> None:
     """The job stops as over a network that is down, and no row has failed."""
     sandbox.faults.plan(UPDATE, ["html 403"] * 1000)
-    summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)))
+    summary = await run(place, make_client(), rows(*week_later(sandbox, 60)))
     assert [stopped.kind for stopped in summary.stopped] == ["unreachable"]
     assert summary.counts == {"pending": 60}
 
@@ -104,7 +102,7 @@ async def test_a_job_waits_for_a_budget_that_is_back_soon(seconds: float | None,
 async def test_one_header_that_calls_the_day_spent_stops_no_job(
     sandbox: Sandbox,
     make_client: MakeClient,
-    tmp_path: Path,
+    place: str,
     monkeypatch: pytest.MonkeyPatch,
     operation: str,
     concurrency: int,
@@ -121,6 +119,6 @@ async def test_one_header_that_calls_the_day_spent_stops_no_job(
         return reply
 
     monkeypatch.setattr(sandbox._app, "receive", answer)
-    summary = await run(tmp_path / "job", make_client(), rows(*week_later(sandbox, 60)), concurrency=concurrency)
+    summary = await run(place, make_client(), rows(*week_later(sandbox, 60)), concurrency=concurrency)
     assert (summary.counts, summary.stopped) == ({"applied": 60}, ())
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:60])

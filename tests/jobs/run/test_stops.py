@@ -49,12 +49,12 @@ async def check(job: BulkJob, sandbox: Sandbox) -> Counter[object]:
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 async def test_a_stop_calls_back_what_has_not_left(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, place: str, concurrency: int
 ) -> None:
     """Ten times, at random moments; each run goes on where the last one was stopped."""
     chooser = random.Random(concurrency)
     options = JobOptions(concurrency=concurrency)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox)), options=options) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox)), options=options) as job:
         await job.prepare()
         done = 0
         for _ in range(10):
@@ -76,11 +76,11 @@ async def test_a_stop_calls_back_what_has_not_left(
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 async def test_a_program_that_fails_at_an_outcome_ends_the_run(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, place: str, concurrency: int
 ) -> None:
     """It gets its own error back; the journal has the outcome, and the job goes on."""
     options = JobOptions(concurrency=concurrency)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox)), options=options) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox)), options=options) as job:
 
         def fail(outcome: RowOutcome) -> None:
             raise ZeroDivisionError(outcome.event_id)
@@ -95,7 +95,7 @@ async def test_a_program_that_fails_at_an_outcome_ends_the_run(
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 async def test_no_more_rows_are_at_the_server_than_were_asked_for(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, place: str, concurrency: int
 ) -> None:
     """While others are on their way to the disk and back."""
     at_server: list[int] = [0]
@@ -107,16 +107,14 @@ async def test_no_more_rows_are_at_the_server_than_were_asked_for(
     options = JobOptions(concurrency=concurrency)
     watched = client.with_options(on_event=count)
     sandbox.faults.plan("update_appointment", ["stall 0.05"] * 60)
-    async with await BulkJob.create(
-        tmp_path / "job", watched, rows(*week_later(sandbox, 60)), options=options
-    ) as job:
+    async with await BulkJob.create(place, watched, rows(*week_later(sandbox, 60)), options=options) as job:
         await job.run()
     assert 0 < max(at_server) <= concurrency
     assert at_server[-1] == 0
 
 
 async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, client: LeadConnector, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one that was put out of the way for rows that come to nothing, while others go on."""
     carry_out, at_server = execute.carry_out, [0]
@@ -134,9 +132,7 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
     monkeypatch.setattr(execute, "carry_out", fail_last)
     options = JobOptions(concurrency=32)
     plan = rows(*exchange(ring), *others)
-    async with await BulkJob.create(
-        tmp_path / "job", client.with_options(on_event=count), plan, options=options
-    ) as job:
+    async with await BulkJob.create(place, client.with_options(on_event=count), plan, options=options) as job:
         await job.prepare()
         at_server.clear()
         at_server.append(0)
@@ -149,11 +145,11 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 async def test_a_limit_is_kept_exactly(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, place: str, concurrency: int
 ) -> None:
     """Not a row more, and what was started is finished."""
     options = JobOptions(concurrency=concurrency)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox)), options=options) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox)), options=options) as job:
         for done in (1, 8, 105):
             await job.run(limit={1: 1, 8: 7, 105: 97}[done])
             assert await check(job, sandbox) == {"applied": done, "pending": 250 - done}
@@ -161,7 +157,7 @@ async def test_a_limit_is_kept_exactly(
 
 @pytest.mark.parametrize("concurrency", CONCURRENCIES)
 async def test_a_row_that_is_put_off_leaves_its_place_to_the_next(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, place: str, concurrency: int
 ) -> None:
     """Those that want a time that is taken are tried again after all others, and have failed then."""
     first, second, *others = of_one_doctor(sandbox, 5)
@@ -170,7 +166,7 @@ async def test_a_row_that_is_put_off_leaves_its_place_to_the_next(
         *(at(event, start=(event.start_time + timedelta(weeks=1)).isoformat()) for event in others),
     )
     async with asyncio.timeout(20):
-        summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
+        summary = await run(place, client, plan, concurrency=concurrency)
     assert summary.counts == {"failed": 1, "applied": 3}
 
 
@@ -179,7 +175,7 @@ async def test_a_row_that_is_put_off_leaves_its_place_to_the_next(
 async def test_the_last_row_that_is_put_off_is_tried_again_in_the_same_run(
     sandbox: Sandbox,
     client: LeadConnector,
-    tmp_path: Path,
+    place: str,
     monkeypatch: pytest.MonkeyPatch,
     concurrency: int,
     others: int,
@@ -197,7 +193,7 @@ async def test_the_last_row_that_is_put_off_is_tried_again_in_the_same_run(
         *(at(event, start=(event.start_time + timedelta(weeks=1)).isoformat()) for event in rest),
         at(first, start=second.start_time.isoformat()),
     )
-    summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
+    summary = await run(place, client, plan, concurrency=concurrency)
     assert summary.counts == {"failed": 1, "applied": 1 + others}
 
 
@@ -226,7 +222,7 @@ async def test_rows_that_wait_for_the_limit_are_called_back_at_once(tmp_path: Pa
 
 
 async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, client: LeadConnector, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its refusal comes while the other one's turn has come already, and it stands before that in the plan."""
     carry_out = execute.carry_out
@@ -240,13 +236,13 @@ async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
         raise SlotUnavailableError("The slot is taken.", operation="update_appointment", outcome="not_applied")
 
     monkeypatch.setattr(execute, "carry_out", refuse_once)
-    summary = await run(tmp_path / "job", client, rows(*week_later(sandbox, 2)), concurrency=2)
+    summary = await run(place, client, rows(*week_later(sandbox, 2)), concurrency=2)
     assert summary.counts == {"applied": 2}
 
 
 @pytest.mark.parametrize("concurrency", [4, 16, 50])
 async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, concurrency: int
+    sandbox: Sandbox, client: LeadConnector, place: str, monkeypatch: pytest.MonkeyPatch, concurrency: int
 ) -> None:
     """Every row waits for the next one; all are put off behind each other, and all are sent in this run."""
     carry_out = execute.carry_out
@@ -261,5 +257,5 @@ async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
 
     monkeypatch.setattr(execute, "carry_out", fail_twice)
     plan = rows(*(at(one, start=(one.start_time + timedelta(minutes=15)).isoformat()) for one in reversed(events)))
-    summary = await run(tmp_path / "job", client, plan, concurrency=concurrency)
+    summary = await run(place, client, plan, concurrency=concurrency)
     assert (len(tries), summary.counts) == (2, {"applied": len(events)})
