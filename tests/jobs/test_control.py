@@ -9,17 +9,34 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import ConfigurationError, JournalError, LeadConnector
+from leadconnector_async import ConfigurationError, JournalError, LeadConnector, Shared
 from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobSummary
+from leadconnector_async.jobs.journal.counts import ListedRow, list_rows
+from leadconnector_async.jobs.journal.protocol import Journal
 from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.sandbox import Sandbox
 
+from ..conftest import MakeClient
 from .jobbing import FAST, exchange, of_one_doctor, rows, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
 SECONDS = 1.0
 """Within which a wish is fulfilled."""
+
+
+BOTH = pytest.mark.parametrize("place", ["folder", "postgres"], indirect=True)
+
+
+@pytest.fixture
+async def sharing(make_client: MakeClient, jobs_database: str) -> AsyncIterator[LeadConnector]:
+    """A client that may run the jobs of a database."""
+    async with Shared(jobs_database) as shared:
+        yield make_client(shared=shared)
+
+
+def list_skipped(journal: Journal) -> list[ListedRow]:
+    return list(list_rows("not changed", journal))
 
 
 async def wait_until(is_true: Callable[[], object]) -> None:
@@ -36,7 +53,7 @@ def count_requests(sandbox: Sandbox) -> int:
 async def run_beside(
     sandbox: Sandbox,
     client: LeadConnector,
-    folder: Path,
+    place: str | Path,
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     count: int = 100,
 ) -> AsyncIterator[tuple[BulkJob, "asyncio.Task[JobSummary]"]]:
@@ -44,8 +61,8 @@ async def run_beside(
     chosen = JobOptions(concurrency=4, rate=100)
     plan = rows(*week_later(sandbox, count))
     async with (
-        await BulkJob.create(folder, client, plan, options=chosen) as job,
-        await BulkJob.open(folder) as other,
+        await BulkJob.create(place, client, plan, options=chosen) as job,
+        await BulkJob.open(place) as other,
     ):
         running = asyncio.create_task(job.run(on_progress=on_progress))
         await wait_until(lambda: len(writes(sandbox)) >= 10)
@@ -55,7 +72,8 @@ async def run_beside(
             await running
 
 
-async def test_a_job_pauses_and_goes_on(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+@BOTH
+async def test_a_job_pauses_and_goes_on(sandbox: Sandbox, sharing: LeadConnector, place: str) -> None:
     """Within a second, from another opening; what was sent has ended, and nothing is done twice."""
     phases: list[str] = []
 
@@ -63,7 +81,7 @@ async def test_a_job_pauses_and_goes_on(sandbox: Sandbox, client: LeadConnector,
         if [progress.phase] != phases[-1:]:
             phases.append(progress.phase)
 
-    async with run_beside(sandbox, client, tmp_path / "job", note) as (other, running):
+    async with run_beside(sandbox, sharing, place, note) as (other, running):
         assert await other.pause()
         await asyncio.sleep(SECONDS)
         requests = count_requests(sandbox)
@@ -79,25 +97,26 @@ async def test_a_job_pauses_and_goes_on(sandbox: Sandbox, client: LeadConnector,
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:100])
 
 
-async def test_a_job_is_cancelled(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+@BOTH
+async def test_a_job_is_cancelled(sandbox: Sandbox, sharing: LeadConnector, place: str) -> None:
     """What was sent has ended, the rest is skipped with that reason; it can be re-queued, and is done once then."""
-    async with run_beside(sandbox, client, tmp_path / "job") as (other, running):
+    async with run_beside(sandbox, sharing, place) as (other, running):
         assert await other.cancel()
         async with asyncio.timeout(2 * SECONDS):
             summary = await running
         assert not summary.stopped
         assert summary.counts == {"applied": len(writes(sandbox)), "skipped": 100 - len(writes(sandbox))}
-        assert "cancelled" in (tmp_path / "job" / "failed.csv").read_text()
-    async with await BulkJob.open(tmp_path / "job", client) as job:
-        assert await select(job, "SELECT DISTINCT reason FROM rows WHERE state = 'skipped'") == [(CANCELLED,)]
+    async with await BulkJob.open(place, sharing) as job:
+        assert {row.reason for row in await job._journal.run(list_skipped)} == {CANCELLED}
         assert await job.retry_failed() == summary.counts["skipped"]
         assert (await job.run()).counts == {"applied": 100}
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:100])
 
 
-async def test_a_paused_job_is_cancelled(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+@BOTH
+async def test_a_paused_job_is_cancelled(sandbox: Sandbox, sharing: LeadConnector, place: str) -> None:
     """It need not go on for that."""
-    async with run_beside(sandbox, client, tmp_path / "job") as (other, running):
+    async with run_beside(sandbox, sharing, place) as (other, running):
         await other.pause()
         await asyncio.sleep(SECONDS)
         assert await other.cancel()
@@ -105,9 +124,10 @@ async def test_a_paused_job_is_cancelled(sandbox: Sandbox, client: LeadConnector
             assert set((await running).counts) == {"applied", "skipped"}
 
 
-async def test_the_rate_of_a_running_job_changes(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+@BOTH
+async def test_the_rate_of_a_running_job_changes(sandbox: Sandbox, sharing: LeadConnector, place: str) -> None:
     """Down and up, within a second; and the job keeps it when it is opened again."""
-    async with run_beside(sandbox, client, tmp_path / "job", count=250) as (other, running):
+    async with run_beside(sandbox, sharing, place, count=250) as (other, running):
         await other.set_rate(2.0)
         await asyncio.sleep(SECONDS)
         before = len(writes(sandbox))
@@ -117,7 +137,7 @@ async def test_the_rate_of_a_running_job_changes(sandbox: Sandbox, client: LeadC
         async with asyncio.timeout(10):
             assert (await running).counts == {"applied": 250}
         await other.set_rate(3.0)
-    async with await BulkJob.open(tmp_path / "job", client) as job:
+    async with await BulkJob.open(place, sharing) as job:
         assert job.options == JobOptions(concurrency=4, rate=3.0)
 
 
