@@ -33,6 +33,7 @@ IN_VIRTUAL_TIME = {
     "sharing/test_remaining.py",
     "simulation/test_bulk.py",
     "simulation/test_cancellation.py",
+    "simulation/test_cluster.py",
     "simulation/test_creating.py",
     "simulation/test_delivery.py",
     "simulation/test_fairness.py",
