@@ -20,6 +20,7 @@ from ..exceptions import (
     StoreUnavailableError,
     TokenStoreError,
     TransportError,
+    WorkersMissingError,
 )
 from ..jobs import JobSummary
 from ..jobs.states import NOT_CHANGED, count_rows, list_states
@@ -62,6 +63,7 @@ _ERRORS: Final[tuple[tuple[type[LeadConnectorError], int], ...]] = (
     (ServerError, CAN_RESUME),
     (TransportError, CAN_RESUME),
     (StoreUnavailableError, CAN_RESUME),
+    (WorkersMissingError, CAN_RESUME),
     (DeadlineExceededError, CAN_RESUME),
 )
 _STOPS: Final = (

@@ -70,13 +70,25 @@ class JobScreen:
         rate = describe_rate(progress, datetime.now().astimezone())
         problems = describe_problems(progress)
         self._bar.note = problems
-        self._bar.update(
-            self._task, description="changing", total=progress.total, completed=progress.done, rate=rate
-        )
+        words, done, total = describe_phase(progress)
+        self._bar.update(self._task, description=words, total=total, completed=done, rate=rate)
         if not self._console.is_terminal and progress.total and elapsed >= self._next_line:
             self._next_line = elapsed + SECONDS_BETWEEN_LINES
-            facts = [f"{progress.done}/{progress.total} done", rate, problems]
+            facts = [f"{done}/{total} done", rate, problems]
+            if words != "changing":
+                facts = [f"{words}: {done}/{total} done", problems]
             self.print_line(", ".join(fact for fact in facts if fact))
+
+
+def describe_phase(progress: JobProgress) -> tuple[str, int, int]:
+    """What a job is doing, and how many of how many rows are done; while it is prepared, locations."""
+    match progress.phase:
+        case "preparing" if progress.locations:
+            return "reading locations", progress.prepared, progress.locations
+        case "paused":
+            return "paused", progress.done, progress.total
+        case _:
+            return "changing", progress.done, progress.total
 
 
 def describe_rate(progress: JobProgress, now: datetime) -> str:

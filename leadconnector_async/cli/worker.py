@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, JournalError, StoreUnavailableError
 from ..jobs import DatabaseLost, WorkerEvent, WorkerStarted, WorkerStopped, run_worker
 from .arguments import ACCOUNT, JOBS, Account, Json, Reserve
 from .connect import find_place, make_client
@@ -46,39 +47,62 @@ async def worker(
 
     Example: leadconnector worker postgresql://db.example.com/leads
     """
+    settings = WorkerFlags(slots, lease, health, reserve, json_output, account)
+    return await run_command(partial(run, url, settings), as_json=json_output)
 
-    async def work() -> int:
-        place, stop, pulse = find_place(url, account.profile), asyncio.Event(), _Pulse(health)
 
-        def report(event: WorkerEvent) -> None:
-            pulse.note(event)
-            _print_event(event, as_json=json_output)
+class WorkerFlags(Struct, frozen=True):
+    """The flags of a worker."""
 
-        async with make_client(account, reserve, to_write="worker", place=place) as client:
-            touching = asyncio.create_task(pulse.touch_every(lease / _TOUCHES))
-            try:
-                with catch_interrupts(partial(_stop, stop)):
-                    await run_worker(
-                        place,
-                        client_for=partial(_find_client, client),
-                        slots=slots,
-                        lease=lease,
-                        on_event=report,
-                        stop=stop,
-                        allow_plaintext=account.allow_plaintext,
-                    )
-            finally:
-                touching.cancel()
-        if json_output:
-            print_json({"exit_code": DONE})
-        return DONE
+    slots: int
+    lease: float
+    health: str | None
+    reserve: int | None
+    as_json: bool
+    account: Account
 
-    return await run_command(work, as_json=json_output)
+
+async def run(url: str, flags: WorkerFlags) -> int:
+    """Work until a signal."""
+    account, stop, pulse = flags.account, asyncio.Event(), _Pulse(flags.health)
+    place = find_place(url, account.profile)
+
+    def report(event: WorkerEvent) -> None:
+        pulse.note(event)
+        _print_event(event, as_json=flags.as_json)
+
+    async with make_client(account, flags.reserve, to_write="worker", place=place) as client:
+        touching = asyncio.create_task(pulse.touch_every(flags.lease / _TOUCHES))
+        try:
+            with catch_interrupts(partial(_stop, stop)), _explain_outage():
+                await run_worker(
+                    place,
+                    client_for=partial(_find_client, client),
+                    slots=flags.slots,
+                    lease=flags.lease,
+                    on_event=report,
+                    stop=stop,
+                    allow_plaintext=account.allow_plaintext,
+                )
+        finally:
+            touching.cancel()
+    if flags.as_json:
+        print_json({"exit_code": DONE})
+    return DONE
 
 
 def register(app: App) -> None:
     """Add the command."""
     app.command(worker, group=JOBS)
+
+
+@contextmanager
+def _explain_outage() -> Generator[None]:
+    """A database that was not reached at the start is an outage, and no journal is torn."""
+    try:
+        yield
+    except JournalError as error:
+        raise StoreUnavailableError(str(error)) from None
 
 
 def _find_client(client: LeadConnector, location: str) -> LeadConnector:

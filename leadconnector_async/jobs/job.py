@@ -54,15 +54,16 @@ OnProgress = Callable[[JobProgress], None]
 
 
 class BulkJob(JobHandle):
-    """Carries out a plan, with a journal in a folder.
+    """Carries out a plan, with a journal in a folder or in a Postgres database.
 
         async with await BulkJob.create("day.job", client, iterate_plan(file)) as job:
             await job.prepare()
             summary = await job.run()
 
-    A job can be resumed after any interruption: `BulkJob.open(folder, client)`, then `run`. Only one process at a
-    time can open it so; any other can open it without a client, to look at it. Rows that name no location use that
-    of `client`; other locations use `client.for_location`.
+    A job can be resumed after any interruption: `BulkJob.open(place, client)`, then `run`. Only one process at a
+    time can open a folder so; any other can open it without a client, to follow and control it. A job of a database
+    can be handed to workers instead: `submit`, then `watch` or `wait`. Rows that name no location use that of
+    `client`; other locations use `client.for_location`.
     """
 
     def __init__(self, opened: OpenedJob, client: LeadConnector | None, thread: Executor) -> None:
@@ -181,8 +182,9 @@ class BulkJob(JobHandle):
         return tuple(changed)
 
     async def leave_out_refused(self) -> None:
-        """Let `run` continue without the refused rows, also after the job is reopened: sets `skip_refused`."""
-        self._check_is_own()
+        """Let `run` or `submit` continue without the refused rows, also after a reopening: sets `skip_refused`."""
+        if self.folder is not None:
+            self._check_is_own()
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
         await self._journal.run(leave_out_refused)
 

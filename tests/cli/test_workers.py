@@ -15,10 +15,10 @@ from leadconnector_async.cli.control import cancel, pause, rate, report
 from leadconnector_async.cli.jobs import resume, retry_failed, status, undo, verify
 from leadconnector_async.cli.listing import list_all, purge
 from leadconnector_async.cli.reschedule import reschedule
-from leadconnector_async.jobs import run_worker
+from leadconnector_async.jobs import BulkJob, following, handle, run_worker
 from leadconnector_async.sandbox import Sandbox
 
-from ..jobs.jobbing import WEEK, picture, writes
+from ..jobs.jobbing import WEEK, picture, rows, writes
 from .shell import build_environment, start
 
 Output = pytest.CaptureFixture[str]
@@ -119,6 +119,42 @@ async def test_a_job_that_nobody_runs_is_cancelled_and_taken_up_again(
     assert "12" in capsys.readouterr().out
     assert await retry_failed(job) == 0
     assert len(writes(account)) == 12
+
+
+async def test_rows_that_workers_refuse_are_named_and_left_out_on_request(
+    account: Sandbox, database: str, capsys: Output
+) -> None:
+    """A job that was submitted without being checked: nothing is sent, exit code 2; then all but those rows."""
+    job = f"{database}#day"
+    event = account.appointment(account.appointment_ids[0])
+    plan = [
+        {"event_id": event.id, "start_time": (event.start_time + WEEK).isoformat()},
+        {"event_id": "unknown", "title": "x"},
+    ]
+    client = LeadConnector(account.token, base_url=account.url, location_id=account.location_id)
+    async with client, await BulkJob.create(job, client, rows(*plan)) as made:
+        await made.submit()
+    async with working(account, database):
+        assert await resume(job, json_output=True) == 2
+        said = capsys.readouterr()
+        assert "the event is deleted or unknown; remove the row, or correct the id" in said.err
+        assert json.loads(said.out)["error"]["type"] == "PlanError"
+        assert not writes(account)
+        assert await resume(job, skip_refused=True) == 1
+    assert writes(account) == [event.id]
+
+
+async def test_workers_that_are_missing_end_the_following_with_5(
+    account: Sandbox, database: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command that starts one; the job stays submitted."""
+    for module in (following, handle):
+        monkeypatch.setattr(module, "PATIENCE", 1.0)
+    assert await reschedule("day.csv", job=f"{database}#day", yes=True) == 5
+    said = capsys.readouterr().err
+    assert "No worker has been seen for 1 s: start one with leadconnector worker postgresql://" in said
+    async with working(account, database):
+        assert await resume(f"{database}#day") == 0
 
 
 async def test_a_declined_job_leaves_nothing(account: Sandbox, database: str, capsys: Output) -> None:

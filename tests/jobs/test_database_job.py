@@ -6,8 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from leadconnector_async import ConfigurationError, JournalError, LeadConnector, PlanError, Shared
-from leadconnector_async.jobs import BulkJob, JobOptions, list_jobs, purge_jobs
+from leadconnector_async import (
+    ConfigurationError,
+    JournalError,
+    LeadConnector,
+    PlanError,
+    Shared,
+    WorkersMissingError,
+)
+from leadconnector_async.jobs import BulkJob, JobOptions, following, handle, list_jobs, purge_jobs
 from leadconnector_async.jobs.places import parse_place
 from leadconnector_async.sandbox import Sandbox
 
@@ -156,3 +163,27 @@ async def test_ended_jobs_are_purged(sandbox: Sandbox, client: LeadConnector, na
     names = {one.name for one in list_jobs(url)}
     assert job.name not in names
     assert f"{parse_place(name).name}.2" in names
+
+
+async def test_a_job_without_workers_says_so(
+    sandbox: Sandbox, client: LeadConnector, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while, with the command that starts one; a paused job needs none. It stays submitted."""
+    monkeypatch.setattr(following, "PATIENCE", 1.0)
+    monkeypatch.setattr(handle, "PATIENCE", 1.0)
+    async with await BulkJob.create(name, client, rows(*week_later(sandbox, 3))) as job:
+        await job.submit()
+        with pytest.raises(WorkersMissingError) as caught:
+            await job.wait()
+        assert str(caught.value) == (
+            "No worker has been seen for 1 s: start one with leadconnector worker "
+            f"{job.name.partition('#')[0]}. The job stays submitted."
+        )
+        await job.pause()
+        seen = 0
+        async for progress in job.watch():
+            seen += 1
+            assert progress.phase == "paused"
+            if seen == 4:
+                break
+        assert (await job.summarize()).counts == {"loaded": 3}

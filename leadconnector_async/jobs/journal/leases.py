@@ -45,7 +45,8 @@ _RETURN_ALL: Final = """
 """
 _TO_DO: Final = """
     ended = 0 AND EXISTS (
-        SELECT 1 FROM jobs WHERE jobs.id = locations.job AND jobs.phase IN ('preparing', 'running') AND (
+        SELECT 1 FROM jobs
+        WHERE jobs.id = locations.job AND jobs.submitted = 1 AND jobs.phase IN ('preparing', 'running') AND (
             jobs.wanted = 'cancel'
             OR jobs.wanted = 'run'
                 AND locations.prepared = CASE WHEN jobs.phase = 'running' THEN 1 ELSE 0 END

@@ -32,8 +32,8 @@ def journal(empty_journal: Journal) -> Journal:
     """Two jobs of two locations each: 1 is running, 2 is being prepared."""
     opened = empty_journal
     opened.write(
-        "INSERT INTO jobs (name, phase, rows, made_at)"
-        " VALUES ('march', 'running', 20, 0), ('april', 'preparing', 20, 0)"
+        "INSERT INTO jobs (name, phase, submitted, rows, made_at)"
+        " VALUES ('march', 'running', 1, 20, 0), ('april', 'preparing', 1, 20, 0)"
     )
     for job, prepared in ((1, 1), (2, 0)):
         for location in ("loc1", "loc2"):
@@ -179,6 +179,16 @@ def test_what_there_is_to_do(journal: Journal, phase: str, wanted: str, changes:
     assert (take(journal, worker) is not None) is taken
     if taken:
         assert look(journal).stop_kind is None
+
+
+@pytest.mark.parametrize("phase", ["preparing", "running"])
+def test_a_job_that_was_not_submitted_is_nothing_to_do(journal: Journal, phase: str) -> None:
+    """The process that runs it may die: whoever created it decides what follows."""
+    worker = leases.register(ENTRY, journal)
+    journal.write("UPDATE jobs SET phase = ?, submitted = 0 WHERE id = 1", (phase,))
+    change(journal, f"prepared = {int(phase == 'running')}")
+    assert {one.job for one in leases.list_unticketed(NOW, 100, journal)} == {2}
+    assert take(journal, worker) is None
 
 
 def test_a_ticket_is_written_once_until_it_is_used(journal: Journal) -> None:
