@@ -92,7 +92,7 @@ CREATE TABLE leadconnector_jobs.moments (
     location text COLLATE "C" NOT NULL, at double precision NOT NULL,
     kind text COLLATE "C" NOT NULL, seconds double precision NOT NULL
 );
-CREATE INDEX moments_of_job ON leadconnector_jobs.moments (job);
+CREATE INDEX moments_of_job ON leadconnector_jobs.moments (job, at);
 
 -- Not FOR SHARE, which deadlocks with the update; nor FOR KEY SHARE, beside which a location can be taken.
 CREATE FUNCTION leadconnector_jobs.leadconnector_hold(

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from msgspec import Struct
 
-from .._secret import conceal
+from .._secret import Secret, conceal
 from .._sharing.url import StoreAddress
 from .._validation.settings import check_kind, check_path
 from .._validation.text import escape
@@ -20,7 +20,7 @@ from .journal.progress import ListedJob, find_folder_phase, find_phase
 from .journal.protocol import Journal
 from .journal.status import JobStatus, build_status, find_listed
 from .opening import load_driver
-from .places import UNDO, FolderPlace, conceal_place, is_url, parse_database, parse_place
+from .places import UNDO, FolderPlace, conceal_place, parse_database, parse_place
 from .states import JobPhase
 
 
@@ -49,9 +49,11 @@ def list_jobs(place: str | os.PathLike[str] = ".", *, allow_plaintext: bool = Fa
     Of a folder, the undo jobs in its jobs as well, or only the one whose folder it is. Takes a moment per job,
     whatever its size, and disturbs none that is running. Raises `JournalError` if a journal cannot be read.
     """
-    if is_url(place):
-        return _list_database(parse_database(str(place), allow_plaintext=allow_plaintext))
-    path = check_path("place", place)
+    given = conceal_place(place)
+    del place
+    if isinstance(given, Secret):
+        return _list_database(parse_database(given, allow_plaintext=allow_plaintext))
+    path = check_path("place", given)
     if os.path.exists(os.path.join(path, JOURNAL)):
         return [_read_entry(path)]
     try:

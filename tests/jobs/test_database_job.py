@@ -1,7 +1,7 @@
 """A job in a Postgres database, from the process that creates it: everything short of workers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
@@ -14,13 +14,16 @@ from leadconnector_async import (
     Shared,
     WorkersMissingError,
 )
-from leadconnector_async.jobs import BulkJob, JobOptions, following, handle, list_jobs, purge_jobs
+from leadconnector_async.jobs import BulkJob, JobOptions, following, handle, list_jobs, purge_jobs, read_status
 from leadconnector_async.jobs.places import parse_place
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
+from ..leaks import show_all
+from ..servers import take_port
 from .jobbing import FAST, at, picture, rows, week_later, writes
 
+PASSWORD = "pass-w0rd-zzzz"
 pytestmark = pytest.mark.sandbox(appointments=20, limits=FAST)
 
 
@@ -187,3 +190,24 @@ async def test_a_job_without_workers_says_so(
             if seen == 4:
                 break
         assert (await job.summarize()).counts == {"loaded": 3}
+
+
+async def call(work: Callable[[], object]) -> object:
+    return work()
+
+
+async def test_no_password_is_shown_if_a_database_cannot_be_reached(client: LeadConnector) -> None:
+    """Neither in the error nor in any frame, whatever was to be done with the job."""
+    url = f"postgresql://me:{PASSWORD}@127.0.0.1:{take_port()}/leads"
+    plan = rows({"event_id": "x", "title": "x"})
+    for act in (
+        lambda: BulkJob.create(f"{url}#march", client, plan),
+        lambda: BulkJob.open(f"{url}#march", client),
+        lambda: BulkJob.open(f"{url}#march"),
+        lambda: call(lambda: list_jobs(url)),
+        lambda: call(lambda: read_status(f"{url}#march")),
+        lambda: call(lambda: purge_jobs(url, timedelta(days=1))),
+    ):
+        with pytest.raises(JournalError, match="could not be reached") as caught:
+            await act()
+        assert PASSWORD not in show_all(caught.value)
