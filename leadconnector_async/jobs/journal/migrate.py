@@ -28,6 +28,8 @@ _OFFSET: Final = (
     f"strftime('%s', substr(CAST(found AS TEXT), instr(CAST(found AS TEXT), '{_START}') + {len(_START)}, 19))"
     " - start_before"
 )
+_REQUESTS: Final = "COALESCE(json_array_length(CAST(updates AS TEXT)), 0)"
+_MADE_AT: Final = "COALESCE((SELECT CAST(value AS REAL) FROM facts WHERE name = 'made_at'), 0.0)"
 _HINT: Final = "mend"
 """A column's name in format 1."""
 _OLD_INDEXES: Final = ("rows_by_event", "rows_by_new_id", "rows_parking", "rows_unread", "rows_open")
@@ -41,7 +43,7 @@ _FROM_1: Final = (
     DEFINITIONS["rows"],
     f"""
     INSERT INTO rows ({_AS_IS}, state, requests, zone_offset)
-    SELECT {_AS_IS}, {_STATE}, COALESCE(json_array_length(CAST(updates AS TEXT)), 0), {_OFFSET} FROM old_rows
+    SELECT {_AS_IS}, {_STATE}, {_REQUESTS}, {_OFFSET} FROM old_rows
     """,
     "DROP TABLE old_rows",
     *INDEXES,
@@ -73,10 +75,9 @@ _TO_3: Final = (
     INSERT INTO locations (job, location, rows, applied, unchanged, unknown, not_changed, prepared)
     SELECT 1, {_COUNTED}, location IN (SELECT location FROM ordered) FROM rows WHERE parks IS NULL GROUP BY location
     """,
-    """
+    f"""
     INSERT INTO jobs (id, name, phase, rows, made_at, began_at)
-    SELECT 1, '', 'ready', SUM(parks IS NULL), COALESCE((SELECT value FROM facts WHERE name = 'made_at'), 0),
-        MIN(sent_at)
+    SELECT 1, '', 'ready', SUM(parks IS NULL), {_MADE_AT}, MIN(sent_at)
     FROM rows
     """,
     "UPDATE rows SET waits_for = renumber(waits_for) WHERE waits_for IS NOT NULL",
@@ -92,7 +93,9 @@ def list_views(found: str) -> Iterator[str]:
     """What hides an old format from whoever only reads; the file is not changed."""
     if found == FORMAT:
         return
-    rows = f"{_AS_IS}, {_STATE} AS state" if found == "1" else "*"
+    rows = (
+        f"{_AS_IS}, {_STATE} AS state, {_REQUESTS} AS requests, {_OFFSET} AS zone_offset" if found == "1" else "*"
+    )
     hint = f"{_HINT} AS hint" if found == "1" else "hint"
     ordered = "settled" if found == "1" else "ordered"
     yield f"CREATE TEMP VIEW rows AS SELECT 1 AS job, {rows} FROM main.rows"
@@ -104,13 +107,16 @@ def list_views(found: str) -> Iterator[str]:
     yield "CREATE TEMP VIEW moments AS SELECT 1 AS job, location, at, kind, seconds FROM main.moments"
     yield (
         f"CREATE TEMP VIEW locations AS SELECT 1 AS job, {_COUNTED},"
-        f" location IN (SELECT location FROM main.{ordered}) AS prepared, 0 AS epoch, NULL AS worker, 0 AS ended"
+        f" location IN (SELECT location FROM main.{ordered}) AS prepared, 0 AS epoch, 0 AS tries, 0 AS ended,"
+        " 0 AS queued, NULL AS worker, NULL AS stop_kind, NULL AS stop_reason, NULL AS resume_at"
         " FROM rows WHERE parks IS NULL GROUP BY location"
     )
     yield (
         "CREATE TEMP VIEW jobs AS SELECT 1 AS id, '' AS name, 'ready' AS phase, 'run' AS wanted, 0 AS submitted,"
-        " NULL AS rate, SUM(parks IS NULL) AS rows, MIN(sent_at) AS began_at, NULL AS ended_at FROM rows"
+        " NULL AS rate, SUM(parks IS NULL) AS rows, NULL AS stop_kind, NULL AS stop_reason,"
+        f" {_MADE_AT} AS made_at, MIN(sent_at) AS began_at, NULL AS ended_at FROM rows"
     )
+    yield "CREATE TEMP VIEW workers AS SELECT 0 AS id, 0 AS beats, 0.0 AS lease WHERE 0"
 
 
 def name_copy(path: str, found: str) -> str:

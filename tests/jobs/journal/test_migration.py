@@ -18,7 +18,7 @@ import pytest
 
 from leadconnector_async import JournalError, LeadConnector
 from leadconnector_async.cli.exit_codes import code_for
-from leadconnector_async.jobs import BulkJob, read_plan, read_status
+from leadconnector_async.jobs import BulkJob, list_jobs, read_plan, read_status
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.migrate import name_copy
 from leadconnector_async.sandbox import Limits, Sandbox
@@ -161,6 +161,20 @@ def test_status_reads_old_formats_and_writes_nothing(folder: Path) -> None:
     assert status.last_change is not None
     after = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
     assert after == before
+
+
+async def test_a_report_of_an_old_job_can_be_written(folder: Path, client: LeadConnector, tmp_path: Path) -> None:
+    """From a journal that is only read: the same as after a migration, and the job is listed."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert [(one.rows, one.done) for one in list_jobs(folder)] == [(32, 12)]
+    async with await BulkJob.open(folder) as job:
+        await job.write_report(tmp_path / "read")
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith("-shm")}
+    assert after == before
+    async with await BulkJob.open(folder, client) as job:
+        await job.write_report(tmp_path / "migrated")
+    for name in ("failed.csv", "report.html"):
+        assert (tmp_path / "read" / name).read_text() == (tmp_path / "migrated" / name).read_text()
 
 
 async def test_status_reads_the_current_format_and_writes_nothing(folder: Path, client: LeadConnector) -> None:

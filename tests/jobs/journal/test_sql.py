@@ -37,7 +37,7 @@ NAMES_JOB = re.compile(
 )
 SQLITES_OWN = ("tables.py", "connection.py", "database.py", "migrate.py")
 """Definitions of tables, settings of a connection, and the way from a format that only SQLite has known."""
-OF_ALL_JOBS = ("leases.py", "phases.py", "progress.py")
+OF_ALL_JOBS = ("leases.py", "phases.py", "progress.py", "purge.py")
 """What workers do and lists show for every job of a database."""
 STORES = {
     "_sharing/sqlite.py",
