@@ -46,7 +46,14 @@ _DUPLICATES: Final = """
     SELECT COUNT(*) FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1
 """
 _MOST_TOGETHER: Final = 1000
-"""Records in one statement."""
+"""Rows in one statement, which must end within a lease on any server."""
+_FIRST: Final = -(2**63)
+_STEP: Final = """
+    SELECT MAX(number) FROM (
+        SELECT number FROM rows WHERE job = ? AND location = ? AND number > ? ORDER BY number LIMIT ?
+    ) AS step HAVING COUNT(*) > 0
+"""
+"""The last of the next rows of a location."""
 _get_statement: Final = attrgetter("statement")
 
 
@@ -113,6 +120,13 @@ class PostgresJournal:
     def write(self, statement: str, values: Iterable[Value] = ()) -> int:
         """Change rows; returns how many."""
         return self.session.execute(statement, values)
+
+    def write_location(self, statement: str, values: Iterable[Value]) -> None:
+        """Change rows of the location, some at a time: no statement may take longer than a lease."""
+        here, last, given = (self._hold.job, self._hold.location), _FIRST, tuple(values)
+        while found := self.session.read(Count, _STEP, (*here, last, _MOST_TOGETHER)):
+            after, last = last, found[0].number
+            self.session.execute(f"{statement} AND number > ? AND number <= ?", (*given, after, last))
 
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         """Run the same statement for many records."""

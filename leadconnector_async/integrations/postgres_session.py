@@ -164,7 +164,7 @@ class PostgresSession:
 @lru_cache(maxsize=512)
 def translate(statement: str) -> bytes:
     """A statement as psycopg takes it."""
-    locked = statement.replace(SKIP_LOCKED, "FOR UPDATE SKIP LOCKED")
+    locked = statement.replace(SKIP_LOCKED, "FOR NO KEY UPDATE SKIP LOCKED")
     return locked.replace("%", "%%").replace("?", "%s").encode()
 
 

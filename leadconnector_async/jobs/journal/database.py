@@ -124,6 +124,10 @@ class SQLiteJournal:
         """Change rows; returns how many."""
         return self.sqlite.execute(statement, values)
 
+    def write_location(self, statement: str, values: Iterable[Value]) -> None:
+        """Change rows of the location, however many."""
+        self.sqlite.execute(statement, values)
+
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         """Run the same statement for many records."""
         self.sqlite.execute_many(statement, records)

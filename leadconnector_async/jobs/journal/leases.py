@@ -18,7 +18,7 @@ from .protocol import Journal
 MOST_TRIES: Final = 10
 """So many workers in a row may end without progress while they hold a location; then it is stopped."""
 SKIP_LOCKED: Final = "/* skip locked */"
-"""In a subquery: a journal that has locks leaves out the rows that are locked (`FOR UPDATE SKIP LOCKED`)."""
+"""In a subquery: a journal that has locks leaves out the rows that are locked (`FOR NO KEY UPDATE SKIP LOCKED`)."""
 
 _REGISTER: Final = """
     INSERT INTO workers (lease, host, pid, version, state, slots) VALUES (?, ?, ?, ?, 'working', ?) RETURNING id
@@ -39,10 +39,11 @@ _FREE: Final = f"""
         SELECT job, location FROM locations WHERE worker = ? {SKIP_LOCKED}
     )
 """
-_RETURN_ALL: Final = """
+_RETURN_ALL: Final = f"""
     UPDATE locations SET worker = NULL, queued = 0, tries = CASE WHEN tries > 0 THEN tries - 1 ELSE 0 END
-    WHERE worker = ?
+    WHERE worker = ? AND (job, location) IN (SELECT job, location FROM locations WHERE worker = ? {SKIP_LOCKED})
 """
+"""What is left out is freed later: its worker is gone."""
 _TO_DO: Final = """
     ended = 0 AND EXISTS (
         SELECT 1 FROM jobs
@@ -79,7 +80,10 @@ _HOLDERS: Final = """
 _STOP_LOOPING: Final = f"""
     UPDATE locations SET stop_kind = 'internal', resume_at = NULL,
         stop_reason = 'it ended {MOST_TRIES} workers in a row without progress'
-    WHERE worker IS NULL AND ended = 0 AND tries >= {MOST_TRIES} AND stop_kind IS NULL
+    WHERE worker IS NULL AND ended = 0 AND tries >= {MOST_TRIES} AND stop_kind IS NULL AND (job, location) IN (
+        SELECT job, location FROM locations
+        WHERE worker IS NULL AND ended = 0 AND tries >= {MOST_TRIES} {SKIP_LOCKED}
+    )
 """
 _HAND_BACK: Final = """
     UPDATE locations SET worker = NULL, queued = 0, tries = 0 WHERE job = ? AND location = ? AND epoch = ?
@@ -97,10 +101,15 @@ _UNTICKETED: Final = f"""
     SELECT job, location, epoch FROM locations
     WHERE worker IS NULL AND queued = 0 AND {_TO_DO} ORDER BY job, location LIMIT ?
 """
-_TICKETED: Final = """
-    UPDATE locations SET queued = 1 WHERE job = ? AND location = ? AND epoch = ? AND worker IS NULL
+_TICKETED: Final = f"""
+    UPDATE locations SET queued = 1
+    WHERE job = ? AND location = ? AND epoch = ? AND worker IS NULL AND queued = 0
+        AND (job, location) IN (SELECT job, location FROM locations WHERE job = ? AND location = ? {SKIP_LOCKED})
 """
-_USED: Final = "UPDATE locations SET queued = 0 WHERE job = ? AND location = ? AND worker IS NULL AND queued = 1"
+_USED: Final = f"""
+    UPDATE locations SET queued = 0 WHERE job = ? AND location = ? AND worker IS NULL AND queued = 1
+        AND (job, location) IN (SELECT job, location FROM locations WHERE job = ? AND location = ? {SKIP_LOCKED})
+"""
 _FORGET_TICKETS: Final = f"""
     UPDATE locations SET queued = 0
     WHERE worker IS NULL AND ended = 0 AND queued = 1 AND (job, location) IN (
@@ -199,7 +208,7 @@ def leave(worker: int, journal: Journal) -> None:
     Its locations are free at once, and it has not crashed on them. It may have got tickets that it did not use.
     """
     with journal.commit():
-        journal.write(_RETURN_ALL, (worker,))
+        journal.write(_RETURN_ALL, (worker, worker))
         journal.write(_LEAVE, (worker,))
     forget_tickets(journal)
 
@@ -212,7 +221,7 @@ def take(job: int, location: str, worker: int, now: float, journal: Journal) -> 
     with journal.commit():
         taken = list(journal.read(Taken, _TAKE, (worker, job, location, now, worker, job, location)))
         if not taken:
-            journal.write(_USED, (job, location))
+            journal.write(_USED, (job, location, job, location))
     return taken[0] if taken else None
 
 
@@ -257,7 +266,7 @@ def list_unticketed(now: float, most: int, journal: Journal) -> list[Place]:
 
 def mark_ticketed(places: Iterable[Place], journal: Journal) -> None:
     """Their tickets are written, and those of them that nobody has taken meanwhile are waiting."""
-    journal.write_all(_TICKETED, [(place.job, place.location, place.epoch) for place in places])
+    journal.write_all(_TICKETED, [(one.job, one.location, one.epoch, one.job, one.location) for one in places])
 
 
 def forget_tickets(journal: Journal) -> int:

@@ -23,6 +23,7 @@ from ..states import JobOptions
 from .columns import clean
 from .facts import Count, Text, get_fact, set_fact
 from .groups import Hold
+from .leases import SKIP_LOCKED
 from .preparing import has_sent
 from .protocol import Journal
 
@@ -53,18 +54,20 @@ _TO_MOVE_ON: Final = f"""
     WHERE phase = 'preparing' AND wanted <> 'cancel' AND {_IS_PREPARED}
         OR phase IN ('preparing', 'running') AND {_HAS_ENDED}
 """
+_FREE: Final = f"id IN (SELECT id FROM jobs WHERE id = ? {SKIP_LOCKED})"
+"""A row that somebody has locked is left for the next time: no worker waits for it."""
 _RUN: Final = f"""
     UPDATE jobs SET phase = 'running', began_at = COALESCE(began_at, ?)
-    WHERE id = ? AND phase = 'preparing' AND {_IS_PREPARED}
+    WHERE {_FREE} AND phase = 'preparing' AND {_IS_PREPARED}
 """
-_REFUSE: Final = f"UPDATE jobs SET phase = 'refused' WHERE id = ? AND phase = 'preparing' AND {_IS_PREPARED}"
+_REFUSE: Final = f"UPDATE jobs SET phase = 'refused' WHERE {_FREE} AND phase = 'preparing' AND {_IS_PREPARED}"
 _END: Final = f"""
     UPDATE jobs SET phase = 'done', ended_at = ?
-    WHERE id = ? AND phase IN ('preparing', 'running') AND {_HAS_ENDED}
+    WHERE {_FREE} AND phase IN ('preparing', 'running') AND {_HAS_ENDED}
 """
-_STOP: Final = """
+_STOP: Final = f"""
     UPDATE jobs SET phase = 'stopped', stop_kind = ?, stop_reason = ?
-    WHERE id = ? AND phase IN ('preparing', 'running')
+    WHERE {_FREE} AND phase IN ('preparing', 'running')
 """
 _UNFINISHED: Final = """
     SELECT location FROM locations JOIN jobs ON jobs.id = locations.job

@@ -51,7 +51,10 @@ _LOCATIONS: Final = f"""
     SELECT location FROM rows WHERE job = ? AND read_at IS NULL AND state IN {TO_READ}
     UNION SELECT location FROM locations WHERE job = ? AND prepared = 0 ORDER BY location
 """
-_FORGET: Final = "UPDATE rows SET read_at = NULL WHERE job = ? AND state = 'pending' AND parks IS NULL"
+_FORGET: Final = """
+    UPDATE rows SET read_at = NULL
+    WHERE job = ? AND state = 'pending' AND parks IS NULL AND read_at IS NOT NULL
+"""
 _FORGET_ONE: Final = """
     UPDATE rows SET read_at = NULL
     WHERE job = ? AND location = ? AND number = ? AND state = 'pending' AND parks IS NULL
@@ -227,7 +230,8 @@ def forget_readings(journal: Journal) -> None:
 
 def forget_location(journal: Journal) -> None:
     """Have the pending rows of the location read again."""
-    journal.write(f"{_FORGET} AND location = ?", _name_location(journal))
+    with journal.commit():
+        journal.write_location(f"{_FORGET} AND location = ?", _name_location(journal))
 
 
 def list_all_locations(journal: Journal) -> list[str]:

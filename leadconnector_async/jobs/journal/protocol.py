@@ -59,6 +59,13 @@ class Journal(Protocol):
         """Change rows; returns how many."""
         ...
 
+    def write_location(self, statement: str, values: Iterable[Value]) -> None:
+        """Change rows of the location, however many. Inside a commit.
+
+        More conditions may be added to the end of the statement: a session that is bounded does it in steps.
+        """
+        ...
+
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         """Run the same statement for many records."""
         ...

@@ -321,3 +321,30 @@ def test_locks_of_a_frozen_worker_are_not_waited_for(journal: Journal) -> None:
     frozen.close()
     assert leases.free_locations(journal) == 1
     assert take(journal, worker) is not None
+
+
+@pytest.mark.parametrize("empty_journal", ["postgres"], indirect=True)
+def test_a_lock_on_a_location_stops_no_worker(journal: Journal) -> None:
+    """Somebody looks at it in an open transaction, or froze as it took it: nothing else waits for that."""
+    from leadconnector_async.integrations.postgres_journal import PostgresJournal  # only this needs psycopg
+    from leadconnector_async.integrations.postgres_session import PostgresSession
+
+    assert isinstance(journal, PostgresJournal)
+    worker, other = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
+    held = take(journal, worker)
+    assert held is not None
+    places = [Place(1, "loc1", held.epoch), Place(1, "loc2")]
+    leases.mark_ticketed(places[1:], journal)
+    change(journal, "tries = 10", job=2)
+    person = PostgresSession.open(journal.session.address, None)
+    with person.transact():
+        person.execute("UPDATE locations SET rows = rows")
+        assert take(journal, other, location="loc2") is None
+        leases.mark_ticketed(places, journal)
+        assert leases.forget_tickets(journal) == leases.stop_looping(journal) == leases.free_locations(journal) == 0
+        leases.leave(worker, journal)
+    person.close()
+    assert look(journal).worker == worker
+    assert leases.free_locations(journal) == 1
+    assert leases.stop_looping(journal) == 1
+    assert take(journal, other) is not None

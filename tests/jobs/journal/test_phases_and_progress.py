@@ -143,3 +143,22 @@ def test_reasons_of_stops_are_stored_whatever_they_hold(journal: Journal) -> Non
     stops = [Stopped("errors", hostile), Stopped("daily", hostile, "loc2", 5.0)]
     wishes.end_run(stops, 4, NOW, journal)
     assert {one.reason for one in progress.summarize_end(NOW, journal).stopped} == {shown}
+
+
+@pytest.mark.parametrize("empty_journal", ["postgres"], indirect=True)
+def test_a_lock_on_a_job_stops_no_worker(journal: Journal) -> None:
+    """Somebody changes its row in an open transaction: it is moved on, or stopped, the next time."""
+    from leadconnector_async.integrations.postgres_journal import PostgresJournal  # only this needs psycopg
+    from leadconnector_async.integrations.postgres_session import PostgresSession
+
+    assert isinstance(journal, PostgresJournal)
+    prepare(journal, "loc1")
+    prepare(journal, "loc2")
+    person = PostgresSession.open(journal.session.address, None)
+    with person.transact():
+        person.execute("UPDATE jobs SET rate = 5")
+        assert phases.move_on(NOW, journal) == []
+        assert not phases.stop_job(1, "errors", "too many", journal)
+    person.close()
+    assert [one.phase for one in phases.move_on(NOW, journal)] == ["running"]
+    assert phases.stop_job(1, "errors", "too many", journal)

@@ -178,7 +178,7 @@ def test_many_rows_are_found_by_their_key(large: psycopg.Connection[TupleRow], n
 def test_a_statement_is_translated_once() -> None:
     """Marks, percent signs, and what leaves out rows that are locked."""
     assert translate("SELECT '%' FROM a WHERE b = ? /* skip locked */") == (
-        b"SELECT '%%' FROM a WHERE b = %s FOR UPDATE SKIP LOCKED"
+        b"SELECT '%%' FROM a WHERE b = %s FOR NO KEY UPDATE SKIP LOCKED"
     )
 
 
@@ -493,3 +493,28 @@ def test_a_journal_shows_no_secrets(jobs_database: str) -> None:
     journal.close()
     assert "s3cret" not in report
     assert "s3cret" not in f"{journal!r} {journal.session!r}"
+
+
+def test_no_statement_changes_a_whole_location(address: StoreAddress, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 100,000 rows it would take longer than a lease, again and again."""
+    changed: list[int] = []
+
+    class Noting(psycopg.Cursor[TupleRow]):
+        def execute(self, *given: object, **options: object) -> "Noting":
+            super().execute(*given, **options)  # type: ignore[arg-type]
+            if (self.statusmessage or "").startswith("UPDATE"):
+                changed.append(self.rowcount)
+            return self
+
+    monkeypatch.setattr(postgres_journal, "_MOST_TOGETHER", 4)
+    journal = fill_journal(address, uuid.uuid4().hex, None, "home", JobOptions(), 6.0, make_plan(10, 1))
+    journal.session.connection.cursor_factory = Noting
+    mine = prepare(journal)
+    preparing.forget_location(mine)
+    assert len(preparing.list_unread("to prepare", 100, mine)) == 10
+    preparing.add_parking(7, (), [8], mine)
+    wishes.skip_open(5.0, mine)
+    assert not wishes.has_open(mine)
+    assert sum(changed) >= 20
+    assert max(changed) == 4
+    journal.close()
