@@ -117,16 +117,15 @@ class PostgresJournal:
                     commands += [_build_command(statement, entry) for entry in group]
             self.session.run(commands)
 
-    def write(self, statement: str, values: Iterable[Value] = ()) -> int:
-        """Change rows; returns how many."""
-        return self.session.execute(statement, values)
-
-    def write_location(self, statement: str, values: Iterable[Value]) -> None:
-        """Change rows of the location, some at a time: no statement may take longer than a lease."""
-        here, last, given = (self._hold.job, self._hold.location), _FIRST, tuple(values)
-        while found := self.session.read(Count, _STEP, (*here, last, _MOST_TOGETHER)):
+    def write(self, statement: str, values: Iterable[Value] = (), *, in_steps: bool = False) -> int:
+        """Change rows; returns how many. `in_steps`: no statement takes long, however many there are."""
+        if not in_steps:
+            return self.session.execute(statement, values)
+        changed, last, given = 0, _FIRST, tuple(values)
+        while found := self.session.read(Count, _STEP, (self._hold.job, self._hold.location, last, _MOST_TOGETHER)):
             after, last = last, found[0].number
-            self.session.execute(f"{statement} AND number > ? AND number <= ?", (*given, after, last))
+            changed += self.session.execute(f"{statement} AND number > ? AND number <= ?", (*given, after, last))
+        return changed
 
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         """Run the same statement for many records."""

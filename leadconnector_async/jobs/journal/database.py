@@ -120,13 +120,9 @@ class SQLiteJournal:
                     records = [(*entry.record, entry.hold.job, entry.hold.location) for entry in group]
                     self.sqlite.raw.executemany(statement, records)
 
-    def write(self, statement: str, values: Iterable[Value] = ()) -> int:
-        """Change rows; returns how many."""
+    def write(self, statement: str, values: Iterable[Value] = (), *, in_steps: bool = False) -> int:
+        """Change rows; returns how many. One step is enough here."""
         return self.sqlite.execute(statement, values)
-
-    def write_location(self, statement: str, values: Iterable[Value]) -> None:
-        """Change rows of the location, however many."""
-        self.sqlite.execute(statement, values)
 
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         """Run the same statement for many records."""

@@ -231,7 +231,7 @@ def forget_readings(journal: Journal) -> None:
 def forget_location(journal: Journal) -> None:
     """Have the pending rows of the location read again."""
     with journal.commit():
-        journal.write_location(f"{_FORGET} AND location = ?", _name_location(journal))
+        journal.write(f"{_FORGET} AND location = ?", _name_location(journal), in_steps=True)
 
 
 def list_all_locations(journal: Journal) -> list[str]:

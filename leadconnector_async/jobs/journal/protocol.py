@@ -55,14 +55,11 @@ class Journal(Protocol):
         """Write entries in one transaction, whatever they hold. Raises `FenceLostError` if any of that is lost."""
         ...
 
-    def write(self, statement: str, values: Iterable[Value] = ()) -> int:
-        """Change rows; returns how many."""
-        ...
+    def write(self, statement: str, values: Iterable[Value] = (), *, in_steps: bool = False) -> int:
+        """Change rows; returns how many.
 
-    def write_location(self, statement: str, values: Iterable[Value]) -> None:
-        """Change rows of the location, however many. Inside a commit.
-
-        More conditions may be added to the end of the statement: a session that is bounded does it in steps.
+        `in_steps`: for rows of the location that may be very many. Inside a commit; the statement ends with a
+        condition, to which others may be added.
         """
         ...
 

@@ -168,8 +168,8 @@ def has_open(journal: Journal) -> bool:
 def skip_open(now: float, journal: Journal) -> None:
     """Leave out the rows of the location that were not sent. `now`: seconds since the epoch."""
     with journal.commit():
-        journal.write_location(_STRAND, (now, *_name_location(journal), *_name_location(journal)))
-        journal.write_location(_SKIP, (now, *_name_location(journal)))
+        journal.write(_STRAND, (now, *_name_location(journal), *_name_location(journal)), in_steps=True)
+        journal.write(_SKIP, (now, *_name_location(journal)), in_steps=True)
         recount(journal)
 
 
