@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, cast
 
 import psycopg
 from psycopg.errors import InvalidSqlStatementName, error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn
 
 from ..jobs.journal.groups import Value
@@ -78,7 +78,9 @@ class Pipeline:
             while pgconn.is_busy():
                 self._wait()
             result = pgconn.get_result()
-            if result is None:  # the results of one statement are complete
+            if result is None:  # the results of one statement are complete, or there will be no more
+                if pgconn.status == ConnStatus.BAD:
+                    raise error or psycopg.OperationalError("the connection is lost")
                 continue
             if result.status == ExecStatus.PIPELINE_SYNC:
                 return error

@@ -390,6 +390,35 @@ def test_a_commit_that_waited_for_a_take_is_refused(journal: PostgresJournal, ad
     write(at(mine, "loc1"), rows.intend(2, 1.0))
 
 
+@pytest.mark.parametrize("when", ["before it", "while it waits"])
+def test_a_session_that_is_ended_fails_the_commit(
+    journal: PostgresJournal, look: psycopg.Connection[TupleRow], when: str
+) -> None:
+    """Whoever waits for it gets an error of the journal, at once."""
+    mine = prepare(journal)
+    pid = mine.session.connection.info.backend_pid
+    errors: list[BaseException] = []
+
+    def commit() -> None:
+        try:
+            write(mine, end(1, "applied"))
+        except BaseException as error:
+            errors.append(error)
+
+    with look.transaction():
+        look.execute("SELECT 1 FROM locations WHERE job = %s FOR UPDATE", (journal.hold.job,))
+        thread = threading.Thread(target=commit)
+        if when != "before it":
+            thread.start()
+            while not look.execute("SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", (pid,)).fetchall():
+                time.sleep(0.01)
+        look.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        if when == "before it":
+            thread.start()
+        thread.join()
+    assert [type(one) for one in errors] == [JournalError]
+
+
 def test_commits_of_the_same_locations_do_not_deadlock(journal: PostgresJournal, address: StoreAddress) -> None:
     """In whatever order they name them: two workers that both believe to hold them."""
     for location in ("loc0", "loc1"):
