@@ -16,6 +16,8 @@ from ..client import LeadConnector
 from ..exceptions import ConfigurationError, LeadConnectorError
 from .unit import ClientFor
 
+_CLOSE_SECONDS: Final = 0.5
+"""For all of them: a store that is away would be waited for by each."""
 _MOST_IDLE: Final = 200
 """Clients that are kept although their locations are not worked on."""
 
@@ -60,11 +62,14 @@ class Clients:
                 await _close(client)
 
     async def aclose(self) -> None:
-        """Close all of them. Copies close nothing."""
+        """Close all of them, at once and not for long: the worker is to end. Copies close nothing."""
         kept, self._kept = {id(client): client for client in self._kept.values()}, {}
         self._returned.clear()
-        for client in kept.values():
-            await _close(client)
+        closing = [asyncio.ensure_future(_close(client)) for client in kept.values()]
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+            for one in late:
+                one.cancel()
 
     def _release(self, location: str) -> None:
         self._used[location] -= 1

@@ -126,3 +126,23 @@ async def test_a_failure_is_not_kept(shared: Shared) -> None:
     assert await clients.take("a") is maker.made["a"]
     await clients.give_back("a")
     await clients.aclose()
+
+
+async def test_a_client_that_cannot_close_keeps_nobody(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its store is away: the others are closed, and the worker ends."""
+    maker, closing = Maker(shared), LeadConnector.aclose
+
+    async def close(client: LeadConnector) -> None:
+        if client is maker.made["a"]:
+            await asyncio.Event().wait()
+        await closing(client)
+
+    monkeypatch.setattr(LeadConnector, "aclose", close)
+    clients = Clients(maker)
+    for location in ("a", "b"):
+        await clients.take(location)
+    async with asyncio.timeout(30):
+        await clients.aclose()
+    assert maker.made["b"].is_closed
+    monkeypatch.undo()
+    await maker.made["a"].aclose()
