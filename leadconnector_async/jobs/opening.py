@@ -17,7 +17,7 @@ from .journal.folder import enter, fill_journal, open_to_read, remove_files, reo
 from .journal.phases import read_options
 from .journal.protocol import Journal
 from .journal.wishes import forget_pause
-from .journal.writer import JournalWriter, make_thread
+from .journal.writer import JournalWriter, make_thread, open_in
 from .places import DatabasePlace, FolderPlace, Place
 from .plan.sources import AnyRow, RowSource, hand_over
 from .run.lease import LEASE
@@ -95,7 +95,7 @@ async def connect_again(place: DatabasePlace) -> JournalWriter:
     thread = make_thread()
     connect = partial(load_driver(place.address).open, place.address, place.job, LEASE)
     try:
-        return JournalWriter(await asyncio.get_running_loop().run_in_executor(thread, connect), thread)
+        return JournalWriter(await open_in(thread, connect, lambda journal: journal.close()), thread)
     except BaseException:
         thread.shutdown(wait=False)
         raise

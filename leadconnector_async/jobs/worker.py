@@ -20,7 +20,7 @@ from ..exceptions import ConfigurationError
 from .clients import Clients
 from .journal.phases import list_unfinished
 from .journal.protocol import Journal
-from .journal.writer import JournalWriter, make_thread
+from .journal.writer import JournalWriter, make_thread, open_in
 from .places import DatabasePlace, parse_database, parse_place
 from .supervisor import Connect, Supervisor, WorkerSettings
 from .tickets import Ticket, Tickets, Work
@@ -159,7 +159,7 @@ async def _connect(address: StoreAddress, lease: float, name: str | None = None)
     open_journal = partial(_open_journal, address, lease, name)
     thread = make_thread()
     try:
-        journal = await asyncio.get_running_loop().run_in_executor(thread, open_journal)
+        journal = await open_in(thread, open_journal, lambda opened: opened.close())
     except BaseException:
         thread.shutdown(wait=False)
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from copy import copy
 from functools import partial
 from typing import Final, Self, TypeVar
@@ -25,6 +25,21 @@ Then = Callable[[JournalError | None], object]
 def make_thread() -> Executor:
     """One thread for one journal."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
+
+
+async def open_in(thread: Executor, open_one: Callable[[], T], close: Callable[[T], object]) -> T:
+    """Open something in a thread; if this is cancelled meanwhile, it is closed there as soon as it is open."""
+    opening = thread.submit(open_one)
+
+    def close_unused(opened: Future[T]) -> None:
+        if not opened.cancelled() and opened.exception() is None:
+            close(opened.result())
+
+    try:
+        return await asyncio.wrap_future(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(close_unused)
+        raise
 
 
 class _Queue:
