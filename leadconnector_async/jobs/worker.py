@@ -51,8 +51,8 @@ async def run_worker(
 ) -> None:
     """Work on the jobs that were submitted to a database, `postgresql://HOST/DATABASE`, until told to end.
 
-    `client_for` returns the client of a location, or awaits it; the client must have a shared store, so that all
-    workers keep the limit of the location together. It is kept while it may be needed again, and closed by the
+    `client_for` returns the client of a location, and may be async; the client must have a shared store, so that
+    all workers keep the limit of the location together. It is kept while it may be needed again, and closed by the
     worker. At most `slots` locations are worked on at a time. If the process dies or is cut off, others take its
     locations after `lease` seconds. `on_event` is called with every `WorkerEvent`.
 
@@ -63,7 +63,7 @@ async def run_worker(
     """
     address = parse_database(url, allow_plaintext=allow_plaintext)
     del url
-    check_callback("client_for", client_for, optional=False)
+    check_kind("client_for", client_for, Callable, "a function that returns the client of a location")  # type: ignore[arg-type]
     check_callback("on_event", on_event)
     if stop is not None:
         check_kind("stop", stop, asyncio.Event, "an asyncio.Event")
@@ -88,7 +88,7 @@ async def work_location(
     """
     found = _parse_job(place, allow_plaintext=allow_plaintext)
     check_line("location", location)
-    check_callback("client_for", client_for, optional=False)
+    check_kind("client_for", client_for, Callable, "a function that returns the client of a location")  # type: ignore[arg-type]
     settings = _build_settings(1, lease)
     job = await _ask(found, lambda journal: journal.hold.job)
     stopping = asyncio.Event()

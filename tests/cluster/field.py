@@ -68,11 +68,11 @@ class Field:
         await self.watcher.until(is_reached, LONGEST)
 
 
-def make_client(calendar: Calendar) -> LeadConnector:
+def make_client(calendar: Calendar, shared: Shared | None = None) -> LeadConnector:
     """A client for all locations of the sandbox, as a program has that submits jobs."""
     account = calendar.account
     tokens = Tokens(account.tokens, account.location_id)
-    return LeadConnector(tokens, location_id=account.location_id, base_url=account.url)
+    return LeadConnector(tokens, location_id=account.location_id, base_url=account.url, shared=shared)
 
 
 @asynccontextmanager
