@@ -37,7 +37,7 @@ def make_client(
     command, if it writes; raises `ReadOnlyError` if nothing may be changed. `place`: a job; if it is in a database,
     limits are shared there, unless another store is named.
     """
-    access = _choose_access(account)
+    access = choose_access(account)
     if to_write is not None:
         check_may_write(access, to_write)
     limit = _make_limit(reserve)
@@ -63,7 +63,7 @@ def make_client(
     return own_shared(client)
 
 
-def _choose_access(account: Account) -> Access:
+def choose_access(account: Account) -> Access:
     """`read` if the flag says so, or the variable of the profile or of all profiles."""
     profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
     names = (f"{_PREFIX}ACCESS", Settings(os.environ, profile).name("ACCESS"))

@@ -11,12 +11,13 @@ from itertools import chain
 from cyclopts import App
 from msgspec import structs
 
+from ..access import check_may_write
 from ..client import LeadConnector
 from ..jobs import BulkJob, Undo, Verification, read_status
 from ..jobs.journal.folder import is_in_use
 from ..jobs.places import is_url, name_undo
 from .arguments import ACCOUNT, JOBS, Account, AllowPlaintext, DryRun, JobPlace, Json, Reserve, Switch, Yes
-from .connect import find_place, make_client
+from .connect import choose_access, find_place, make_client
 from .control import continue_paused
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
@@ -184,6 +185,7 @@ async def _resume_workers(job: str, account: Account, *, skip_refused: bool, as_
     """Have workers continue a job, and follow it."""
 
     async def work() -> int:
+        check_may_write(choose_access(account), "resume")
         place = find_place(job, account.profile)
         async with await BulkJob.open(place, allow_plaintext=account.allow_plaintext) as opened:
             if skip_refused:

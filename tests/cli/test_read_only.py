@@ -24,6 +24,7 @@ WRITING = {
     "undo": ("day.job", "--yes"),
     "update": ("EVENT", "--set", "title=x"),
     "delete": ("EVENT", "--yes"),
+    "worker": ("postgresql://127.0.0.1/leads",),
 }
 """And how each is called."""
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import LeadConnector, Shared
+from leadconnector_async.cli.arguments import Account
 from leadconnector_async.cli.control import cancel, pause, rate, report
 from leadconnector_async.cli.jobs import resume, retry_failed, status, undo, verify
 from leadconnector_async.cli.listing import list_all, purge
+from leadconnector_async.cli.progress import describe_phase
 from leadconnector_async.cli.reschedule import reschedule
-from leadconnector_async.jobs import BulkJob, following, handle, run_worker
+from leadconnector_async.jobs import BulkJob, JobProgress, following, handle, list_jobs, run_worker
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobs.jobbing import WEEK, picture, rows, writes
@@ -155,6 +157,57 @@ async def test_workers_that_are_missing_end_the_following_with_5(
     assert "No worker has been seen for 1 s: start one with leadconnector worker postgresql://" in said
     async with working(account, database):
         assert await resume(f"{database}#day") == 0
+
+
+async def test_ctrl_c_leaves_the_job_to_the_workers(account: Sandbox, database: str, tmp_path: Path) -> None:
+    """It ends with 5 and says so; the job is as it was, and goes on without anybody who follows it."""
+    job = f"{database}#day"
+    environment = build_environment(account)
+    process = await start(tmp_path, environment, "reschedule", "day.csv", "--job", job, "--yes")
+    while [one.phase for one in await asyncio.to_thread(list_jobs, database)] != ["preparing"]:
+        await asyncio.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert process.returncode == 5
+    assert "The job goes on." in err.decode()
+    assert "Resume with: leadconnector resume 'postgresql://" in out.decode()
+    async with working(account, database):
+        while [one.phase for one in await asyncio.to_thread(list_jobs, database)] != ["done"]:
+            await asyncio.sleep(0.05)
+    assert len(writes(account)) == 12
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        ({"phase": "preparing", "locations": 12, "prepared": 3}, ("reading locations", 3, 12)),
+        ({"phase": "preparing"}, ("changing", 5, 9)),
+        ({"phase": "paused"}, ("paused", 5, 9)),
+        ({"phase": "running", "locations": 12, "prepared": 12}, ("changing", 5, 9)),
+        ({}, ("changing", 5, 9)),
+    ],
+)
+def test_progress_says_what_the_job_is_doing(progress: dict[str, object], words: tuple[str, int, int]) -> None:
+    """While it is prepared, locations are counted; otherwise rows."""
+    known = {"done": 5, "total": 9, "applied": 5, "failed": 0, "unknown": 0, "rate": 1.0}
+    assert describe_phase(JobProgress(**known, **progress)) == words  # type: ignore[arg-type]
+
+
+async def test_a_read_only_account_hands_nothing_to_workers(
+    account: Sandbox, database: str, capsys: Output, tmp_path: Path
+) -> None:
+    """Neither a new job nor one that is to be continued, and it is no worker itself: exit code 2."""
+    job, readers = f"{database}#day", Account(read_only=True)
+    assert await reschedule("day.csv", job=job, yes=True, account=readers) == 2
+    assert await reschedule("day.csv", job=job, yes=True, detach=True) == 0
+    assert await pause(job) == 0
+    assert await resume(job, account=readers) == 2
+    assert "read" in capsys.readouterr().err
+    process = await start(tmp_path, build_environment(account), "worker", database, "--read-only")
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert "read" in err.decode()
+    assert [one.phase for one in await asyncio.to_thread(list_jobs, database)] == ["paused"]
 
 
 async def test_a_declined_job_leaves_nothing(account: Sandbox, database: str, capsys: Output) -> None:
