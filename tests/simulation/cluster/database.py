@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from msgspec import Struct
 
 from leadconnector_async import JournalError
+from leadconnector_async.jobs.journal import leases
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.groups import Entry, Group, Hold, Record, Value
 from leadconnector_async.jobs.journal.leases import Taken
@@ -18,6 +19,12 @@ from .processes import Process, SimulatedThread, outside
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", bound=Struct)
+
+
+class Owner(Struct, array_like=True):
+    """Who holds a location."""
+
+    worker: int | None
 
 
 class Database:
@@ -34,8 +41,12 @@ class Database:
         """Seconds of a usual way to it, or back."""
         self.on_commit: Callable[[Process, Hold], None] = lambda process, hold: None
         """Is told of each commit of rows right after it."""
-        self.on_take: Callable[[Process, str, int], None] = lambda process, location, epoch: None
-        """Is told who has taken which location, and with which epoch."""
+        self.on_take: Callable[[Process, str, int, object], None] = lambda process, location, epoch, former: None
+        """Is told who has taken which location, with which epoch, and from which worker, if from any."""
+        self.on_burial: Callable[[object], None] = lambda worker: None
+        """Is told which worker was buried."""
+        self.on_change: Callable[[Process, str], None] = lambda process, statement: None
+        """Is told of each statement that has changed something, before its process learns of that."""
 
 
 class Connection:
@@ -162,6 +173,7 @@ class RemoteJournal:
     def commit_entries(self, entries: Sequence[Entry]) -> None:
         def work() -> None:
             self._journal.commit_entries(entries)
+            self._change("commit")
             for hold in {entry.hold for entry in entries}:
                 self._tell(hold)
 
@@ -173,7 +185,19 @@ class RemoteJournal:
 
     def write(self, statement: str, values: Iterable[Value] = ()) -> int:
         given = tuple(values)
-        return self.connection.call(lambda: self._journal.write(statement, given))
+
+        def work() -> int:
+            changed = self._journal.write(statement, given)
+            if changed:
+                self._change(statement)
+            if changed and statement is leases._BURY:
+                self.connection.database.on_burial(given[0])
+            return changed
+
+        return self.connection.call(work)
+
+    def _change(self, statement: str) -> None:
+        self.connection.database.on_change(self.connection.process, statement)
 
     def write_all(self, statement: str, records: Iterable[Record]) -> None:
         given = list(records)
@@ -186,11 +210,18 @@ class RemoteJournal:
         self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
     ) -> Iterator[RowT]:
         given = tuple(values)
+        former = self._find_owner(str(given[2])) if query is leases._TAKE else None
         found = self.connection.call(lambda: list(self._journal.read(row, query, given, at_once=at_once)))
         for one in found:
             if isinstance(one, Taken):
-                self.connection.database.on_take(self.connection.process, str(given[2]), one.epoch)
+                self._change(query)
+                self.connection.database.on_take(self.connection.process, str(given[2]), one.epoch, former)
         return iter(found)
+
+    def _find_owner(self, location: str) -> int | None:
+        """Inside the transaction that takes it."""
+        found = self._journal.read_one(Owner, "SELECT worker FROM locations WHERE location = ?", (location,))
+        return None if found is None else found.worker
 
     stream = read
 

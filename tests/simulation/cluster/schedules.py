@@ -3,8 +3,12 @@
 import asyncio
 import random
 from collections.abc import Callable
+from unittest import mock
 
 from msgspec import Struct
+
+from leadconnector_async.jobs import supervisor
+from leadconnector_async.jobs.journal import leases
 
 from .processes import Process, ProcessLoop
 from .world import World, wall_clock
@@ -36,6 +40,8 @@ class Schedule:
         self.world = world
         self.faults: list[str] = []
         self.ends_at = float("inf")
+        self._ambushes: dict[tuple[Process, str], float] = {}
+        world.database.on_change = self.notice
         self.tasks: list[asyncio.Task[None]] = []
         self._alive: dict[Process, asyncio.Event] = {}
         """Each with what tells it to end."""
@@ -72,12 +78,15 @@ class Schedule:
 
     def kill(self) -> str:
         process = self._choose()
+        self._kill(process)
+        return f"{process} is killed"
+
+    def _kill(self, process: Process) -> None:
         process.kill()
         del self._alive[process]
         self._later(self.world.dice.uniform(0.1, self.world.lease), self.start_worker)
         if not self._alive:
             self.start_worker()
-        return f"{process} is killed"
 
     def stop(self) -> str:
         """As by SIGTERM."""
@@ -94,6 +103,28 @@ class Schedule:
         journal.write("UPDATE jobs SET wanted = 'pause'")
         self._later(seconds, lambda: journal.write("UPDATE jobs SET wanted = 'run'"))
         return f"the job is paused for {seconds:.3f} s"
+
+    def ambush(self) -> str:
+        """A process is frozen or killed right after a statement of its, before it learns what that has done."""
+        process, dice = self._choose(), self.world.dice
+        name = dice.choice(list(POINTS))
+        seconds = 0.0 if dice.random() < 0.3 else self.world.lease * dice.uniform(0.4, 2)
+        self._ambushes[process, POINTS[name]] = seconds
+        return f"{process} is {f'frozen for {seconds:.3f} s' if seconds else 'killed'} after its next {name}"
+
+    def notice(self, process: Process, statement: str) -> None:
+        """A statement of a process has changed something."""
+        seconds = self._ambushes.pop((process, statement), None)
+        if seconds is None or process not in self._alive:
+            return
+        if seconds:
+            process.freeze()
+            self._later(seconds, process.thaw)
+            cut = self.world.loop.time() + seconds + self.world.lease * self.world.dice.uniform(0, 0.4)
+            for one in [one for one in self.world.connections if one.process is process][-2:-1]:
+                one.cut_until = cut
+        else:
+            self._kill(process)
 
     def freeze(self) -> str:
         process = self._choose()
@@ -153,8 +184,18 @@ class Schedule:
         return f"tickets are lost ({engine.lose:.0%}) or doubled ({engine.double:.0%}) for {seconds:.3f} s"
 
 
+POINTS = {
+    "beat": leases._BEAT,
+    "take": leases._TAKE,
+    "commit": "commit",
+    "burial": leases._BURY,
+    "release of what the dead held": leases._FREE,
+}
+"""After which statements a process can be met."""
 FAULTS: tuple[Callable[[Schedule], str], ...] = (
     Schedule.kill,
+    Schedule.ambush,
+    Schedule.ambush,
     Schedule.stop,
     Schedule.pause,
     Schedule.freeze,
@@ -175,6 +216,8 @@ async def _play(seed: int) -> Played:
         world = World(dice, sizes, lease=dice.choice((2.0, 6.0)), concurrency=dice.choice((1, 2, 4)))
         world.calendar.delay = 0.05 * world.lease
         schedule = Schedule(world)
+        seen = mock.patch.object(supervisor, "begin_lease", world.begin_lease)
+        seen.start()
         try:
             world.fill()
             faults = asyncio.ensure_future(schedule.play())
@@ -190,6 +233,7 @@ async def _play(seed: int) -> Played:
             story = tuple(world.events)
             return Played(seed, loop.time(), tuple(schedule.faults), world.takes, story, tuple(world.broken))
         finally:
+            seen.stop()
             await world.end()
 
 

@@ -18,12 +18,13 @@ from leadconnector_async.jobs.journal.groups import Hold
 from leadconnector_async.jobs.journal.load import load_job
 from leadconnector_async.jobs.journal.tables import DEFINITIONS
 from leadconnector_async.jobs.journal.writer import JournalWriter
+from leadconnector_async.jobs.run.lease import Lease, begin_lease
 from leadconnector_async.jobs.supervisor import Supervisor, WorkerSettings
 from leadconnector_async.jobs.worker_events import WorkerEvent
 
 from .calendar import Calendar, Put
 from .database import Connection, Database, RemoteJournal
-from .processes import Process, ProcessLoop, SimulatedThread
+from .processes import PROCESS, Process, ProcessLoop, SimulatedThread
 from .tickets import Engine, SimulatedTickets
 
 BEGAN = 1_800_000_000.0
@@ -90,10 +91,13 @@ class World:
         self.events: list[str] = []
         """What workers have reported, to find out how it came."""
         self._threads: list[SimulatedThread] = []
+        self._leases: dict[object, tuple[Process, Lease]] = {}
+        """By the ids of workers."""
         self._takers: dict[tuple[str, int], Process] = {}
         self.calendar.on_put = self._check_put
         self.database.on_commit = self._check_commit
         self.database.on_take = self._note_take
+        self.database.on_burial = self._check_burial
 
     def fill(self) -> None:
         """Submit the job."""
@@ -181,8 +185,26 @@ class World:
         assert found is not None
         return found
 
-    def _note_take(self, process: Process, location: str, epoch: int) -> None:
+    def _note_take(self, process: Process, location: str, epoch: int, former: object) -> None:
+        if former is not None and self._can_write(former):
+            self._break(f"{process} took {location} from {self._leases[former][0]}, which could still write")
         self._takers[location, epoch] = process
+
+    def begin_lease(self, worker: int, *settings: object) -> Lease:
+        """That of a worker, seen by its process and by the judge."""
+        begun = begin_lease(worker, *settings)  # type: ignore[arg-type]
+        self._leases[worker] = cast("Process", PROCESS.get()), begun
+        return begun
+
+    def _check_burial(self, worker: object) -> None:
+        if self._can_write(worker):
+            self._break(f"{self._leases[worker][0]} was buried while it could still write")
+
+    def _can_write(self, worker: object) -> bool:
+        if worker not in self._leases:
+            return False  # its process has never learnt that it was registered
+        process, lease = self._leases[worker]
+        return not process.is_dead and lease.until() > self.loop.time() * process.rate
 
     def _check_put(self, put: Put) -> None:
         owner = self._find_owner(put.location)
