@@ -132,7 +132,8 @@ LAYERS = {
         folder status
         progress purge
         wishes
-        counts leases load phases reviewing
+        counts load phases reviewing
+        leases
         preparing
         rows
         columns writer
