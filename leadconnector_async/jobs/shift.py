@@ -17,7 +17,7 @@ from .._call.fence import Clock
 from ..exceptions import JournalError, StoreUnavailableError
 from .journal import leases
 from .journal.phases import move_on
-from .journal.protocol import Journal
+from .journal.protocol import EntryError, Journal
 from .journal.writer import JournalWriter
 from .run.lease import Beaten, Lease, Missed, Woke, next_step, observe
 from .tickets import Ticket, Tickets
@@ -64,9 +64,11 @@ class Shift:
         self._close = close
 
     async def ask(self, work: Callable[[Journal], T]) -> T:
-        """Run a function on the journal of control. If that fails, the shift is lost."""
+        """Run a function on the journal of control. If the database fails, the shift is lost."""
         try:
             return await self._control.run(work)
+        except EntryError:  # of a single value
+            raise
         except JournalError as error:
             self.lose(str(error))
             raise
@@ -128,20 +130,21 @@ class Sweeper:
         self._shift = shift
         self._tickets = tickets
         self._emit = emit
-        self._looked_at = shift.clock()
-        self._cleaned_at = -math.inf
+        self._looked_at = self._cleaned_at = -math.inf
 
     async def run(self) -> None:
         """Until the shift is lost, or this is cancelled."""
-        with suppress(JournalError):  # it is lost then
+        while not self._shift.lost:
+            with suppress(JournalError):  # it is lost then, unless it is about a value that nobody has written
+                await self._sweep()
+            await asyncio.sleep(self._shift.lease.sweep_seconds)
+
+    async def _sweep(self) -> None:
+        has_died = await self._bury()
+        if has_died:  # perhaps with a ticket that it had not used yet
+            self._cleaned_at = -math.inf
+        if has_died or self._shift.clock() >= self._looked_at + _LOOK_SECONDS:
             await self._look()
-            while True:
-                await asyncio.sleep(self._shift.lease.sweep_seconds)
-                has_died = await self._bury()
-                if has_died:  # perhaps with a ticket that it had not used yet
-                    self._cleaned_at = -math.inf
-                if has_died or self._shift.clock() >= self._looked_at + _LOOK_SECONDS:
-                    await self._look()
 
     async def _bury(self) -> bool:
         shift = self._shift

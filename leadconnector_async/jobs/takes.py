@@ -107,6 +107,7 @@ class Takes:
         shift = self._shift
         if shift.over.is_set():
             return
+        taken = None
         try:
             taken = await shift.ask(partial(leases.take, ticket.job, ticket.location, shift.worker, time.time()))
             if taken is not None:
@@ -116,8 +117,9 @@ class Takes:
                     await self._hold(held)
                 finally:
                     self._held.discard(held)
-        except JournalError:
-            pass  # the shift is lost
+        except JournalError as error:  # the shift is lost, or the location cannot be taken
+            if taken is not None:
+                shift.lose(str(error))
         except BaseException as error:
             # Cancelled by the engine, or a fault of ours. The worker would hold the location until it ends.
             shift.lose(f"a location was given up ({type(error).__name__})")
@@ -128,13 +130,13 @@ class Takes:
 
         Rows that fail are counted for all workers together, as soon as one has failed here.
         """
-        with suppress(JournalError):
-            while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._failed.wait(), _CONTROL_SECONDS)
-                    await asyncio.sleep(_COUNT_SECONDS)
-                self._failed.clear()
-                if self._jobs:
+        while not self._shift.lost:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._failed.wait(), _CONTROL_SECONDS)
+                await asyncio.sleep(_COUNT_SECONDS)
+            self._failed.clear()
+            if self._jobs:
+                with suppress(JournalError):  # it is lost then, unless it is about a value that nobody has written
                     await self._look()
 
     async def _look(self) -> None:

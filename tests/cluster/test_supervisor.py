@@ -551,3 +551,15 @@ async def test_values_that_nobody_has_written_stop_one_location(world: World, sa
     assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
     assert world.execute("SELECT stop_kind FROM locations WHERE location = ?", first) == [("internal",)]
     assert len(world.find(WorkerStarted)) == 1
+
+
+async def test_a_location_that_cannot_be_taken_keeps_nobody_from_the_others(world: World, sandbox: Sandbox) -> None:
+    """Its epoch has no successor: whoever gets its ticket goes on with the next one."""
+    first = sandbox.location_ids[0]
+    world.execute("UPDATE locations SET epoch = ? WHERE location = ?", 2**63 - 1, first)
+    async with world.working():
+        query = "SELECT COUNT(*) FROM locations WHERE prepared = 1"
+        await world.wait(lambda: world.execute(query) == [(2,)])
+        world.execute("DELETE FROM locations WHERE location = ?", first)
+        await world.wait_for_phase("done")
+    assert len(world.find(WorkerStarted)) == 1
