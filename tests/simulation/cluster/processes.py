@@ -61,6 +61,8 @@ class Process:
 
     def thaw(self) -> None:
         """Whatever has become due meanwhile runs now: what came in first, then timers, as in a real loop."""
+        if self.is_dead:
+            return
         self.is_frozen = False
         loop = asyncio.get_running_loop()
         held, self._held = self._held, deque()
@@ -73,14 +75,12 @@ class Process:
         self.is_dead = True
 
     def bury(self) -> None:
-        """After the schedule: let its tasks be cancelled."""
-        self.is_dead = self.is_frozen = False
-        self._held.clear()
+        """After the schedule: let its tasks be cancelled, those included that it was not allowed to wake."""
+        self.is_dead = False
+        self.thaw()
 
     def step(self, step: _Step) -> None:
-        if self.is_dead:
-            return
-        if self.is_frozen:
+        if self.is_dead or self.is_frozen:
             self._held.append((step, copy_context()))
         else:
             step.call(*step.args)
