@@ -183,11 +183,11 @@ class RemoteJournal:
         if hold.epoch:
             self.connection.database.on_commit(self.connection.process, hold)
 
-    def write(self, statement: str, values: Iterable[Value] = ()) -> int:
+    def write(self, statement: str, values: Iterable[Value] = (), *, in_steps: bool = False) -> int:
         given = tuple(values)
 
         def work() -> int:
-            changed = self._journal.write(statement, given)
+            changed = self._journal.write(statement, given, in_steps=in_steps)
             if changed:
                 self._change(statement)
             if changed and statement is leases._BURY:
