@@ -3,10 +3,14 @@
 import asyncio
 import sys
 
-KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing", "people")
+KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing", "people", "cluster")
 
 if __name__ == "__main__":
-    kind = sys.argv[1] if len(sys.argv) == 2 or sys.argv[1:2] in (["against"], ["sharing"], ["people"]) else ""
+    kind = (
+        sys.argv[1]
+        if len(sys.argv) == 2 or sys.argv[1:2] in (["against"], ["sharing"], ["people"], ["cluster"])
+        else ""
+    )
     match kind:
         case "responses":
             from . import responses
@@ -24,6 +28,10 @@ if __name__ == "__main__":
             from .people import command as people
 
             people.run(sys.argv[2:])
+        case "cluster":
+            from .cluster import command as cluster
+
+            cluster.run(sys.argv[2:])
         case "call":
             from . import call
 

@@ -1,0 +1,1 @@
+"""Jobs in Postgres: taking a plan in, what the engine costs, fairness."""
