@@ -44,7 +44,7 @@ class EventEmitter:
 
 
 def call_handler(handler: Callable[[E], object], event: E) -> None:
-    """Call a handler of the user's. An exception of it is logged and not raised."""
+    """Call a handler of the user. An exception that it raises is logged, not raised."""
     try:
         result = handler(event)
         if result is not None and inspect.iscoroutine(result):

@@ -4,8 +4,8 @@ A slot that processes share is leased until a certain moment; after it, another 
 for a connection, or being frozen, may take longer than that, so the moment is checked where nothing waits any more.
 It travels in a context variable, past the layers of aiohttp. Without shared slots, nothing here is used.
 
-Workers lease the locations of a job too. After such a lease another worker may be sending the same rows, so a write
-is not repeated, as it is with another slot: it fails. Reads do no harm.
+Workers lease the locations of a job, too. Once such a lease has expired, another worker may be sending the same
+rows: a write is then not retried with a new slot, it fails. Reads are harmless.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Clock: TypeAlias = Callable[[], float]
 """A monotonic clock that is right even after the process was frozen."""
 
 Held: TypeAlias = Callable[[], float]
-"""Until when a worker may write to a location, by the same clock; it changes with each beat."""
+"""Returns until when a worker may write to a location, by the same clock; each heartbeat extends it."""
 
 HELD: Final[ContextVar[Held | None]] = ContextVar("leadconnector_async held", default=None)
-"""Of the job that the running task works for; `None`: its location is not leased."""
+"""Set in tasks that send the rows of a leased location; `None`: the location is not leased."""
 _fence: Final[ContextVar[tuple[float, Clock, Held | None] | None]] = ContextVar(
     "leadconnector_async fence", default=None
 )
 
 
 class LostError(Exception):
-    """The location belongs to another worker, or soon will; nothing was sent."""
+    """The location belongs to another worker, or soon will. Nothing was sent."""
 
     def __str__(self) -> str:
         return "the lease of its location expired before it was sent"

@@ -1,7 +1,7 @@
-"""The tables of procrastinate, in a schema of their own: created with those of jobs, and upgraded with them.
+"""The tables of procrastinate, in a schema of their own: created and upgraded together with those of jobs.
 
-procrastinate does not note which of its migrations a database has had, and applying one twice fails. So their names
-are noted here.
+procrastinate does not record which of its migrations were applied, and applying one twice fails. So their names are
+recorded here.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def has_engine() -> bool:
 
 
 async def migrate_engine(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
-    """Create or change the engine's tables. The caller holds the lock of migrations, and no transaction is open.
+    """Create or upgrade the engine's tables. The caller holds the migration lock, and no transaction is open.
 
-    Migrations that a newer version has applied are left alone.
+    Migrations that a newer version applied are left alone.
     """
     known = list_migrations()
     await connection.execute(_CREATE)
@@ -48,7 +48,7 @@ async def migrate_engine(connection: psycopg.AsyncConnection[tuple[object, ...]]
 
 
 def list_migrations() -> list[str]:
-    """The names of the migrations that this version of procrastinate consists of, in order."""
+    """List the migrations of the installed version of procrastinate, in order."""
     folder = files("procrastinate.sql") / "migrations"
     return sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
 
@@ -71,7 +71,7 @@ def find_engine_fault(shown: str, applied: Collection[str]) -> str | None:
 async def _apply(
     connection: psycopg.AsyncConnection[tuple[object, ...]], statements: LiteralString, names: list[str]
 ) -> None:
-    """In one transaction: a migration that is interrupted has not happened."""
+    """Apply statements in one transaction, so that an interrupted migration leaves nothing behind."""
     async with connection.transaction():
         await connection.execute(_SET_PATH)
         await connection.execute(statements)
@@ -79,6 +79,6 @@ async def _apply(
 
 
 def _read(*path: str) -> LiteralString:
-    """A file of procrastinate's own statements."""
+    """Read an SQL file of procrastinate."""
     statements = files("procrastinate.sql").joinpath(*path)
     return statements.read_text(encoding="utf-8")  # pyright: ignore[reportReturnType]

@@ -83,30 +83,30 @@ class PostgresJournal:
 
     @classmethod
     def open_all(cls, address: StoreAddress, lease: float | None = None) -> Self:
-        """Open the journal of all jobs of a database, to work on those that `at` names. Raises as `open` does."""
+        """Open the journal of all jobs of a database; `at` selects one. Raises what `open` raises."""
         return cls(PostgresSession.open(address, lease), Hold(0))
 
     @property
     def hold(self) -> Hold:
-        """What is worked on."""
+        """The job, location and epoch that this view works on."""
         return self._hold
 
     def at(self, hold: Hold) -> Self:
-        """A view of the same journal."""
+        """Return a view of the same journal for another job or location."""
         view = copy(self)
         view._hold = hold
         return view
 
     @contextmanager
     def commit(self) -> Generator[None]:
-        """A transaction: all that is written inside, or nothing of it."""
+        """A transaction: everything written inside it, or nothing."""
         with self.session.transact():
             if self._hold.epoch:
                 self.session.run([_build_fence({self._hold: [0] * len(RESULTS)})])
             yield
 
     def commit_entries(self, entries: Sequence[Entry]) -> None:
-        """Write entries in one round trip, with what they add to the counts of their locations."""
+        """Write entries in one round trip, and add them to the counts of their locations."""
         counts = {hold: counts for hold, counts in count_results(entries).items() if hold.epoch or any(counts)}
         with self.session.explain("written"):
             commands = [_build_fence(counts)] if counts else []
@@ -132,7 +132,7 @@ class PostgresJournal:
         self.session.execute_many(statement, records)
 
     def write_group(self, group: Group, records: Sequence[Record]) -> None:
-        """Change many rows of the location, some at a time: no statement may take long."""
+        """Change many rows of the location, in batches, so that no statement takes long."""
         with self.session.explain("written"):
             for first in range(0, len(records), _MOST_TOGETHER):
                 held = [(self._hold, record) for record in records[first : first + _MOST_TOGETHER]]
@@ -141,19 +141,19 @@ class PostgresJournal:
     def read(
         self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
     ) -> Iterator[RowT]:
-        """The rows of a query, always at once; each column is checked against the fields of `row`."""
+        """Return the rows of a query; each column is checked against the fields of `row`."""
         return iter(self.session.read(row, query, values))
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
-        """The first row of a query."""
+        """Return the first row of a query; `None` if there is none."""
         return next(iter(self.session.read(row, query, values)), None)
 
     def stream(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
-        """The rows of a query, as they come."""
+        """Yield the rows of a query as they arrive."""
         return self.session.stream(row, query, values)
 
     def close(self) -> None:
-        """Close the session. What was not committed is gone."""
+        """Close the session. Uncommitted changes are lost."""
         self.session.close()
 
 
@@ -173,9 +173,9 @@ def fill_journal(
     lease: float,
     rows: Iterable[AnyRow],
 ) -> PostgresJournal:
-    """Load a plan into a new journal, in one transaction: whatever fails, nothing of it remains.
+    """Load a plan into a new journal, in one transaction: if anything fails, nothing is left behind.
 
-    Raises `PlanError`, and `ConfigurationError` if there is a job of this name.
+    Raises `PlanError`, and `ConfigurationError` if a job of this name already exists.
     """
     session = PostgresSession.open(address, None)
     try:
@@ -208,7 +208,7 @@ def copy_rows(journal: PostgresJournal, records: Iterable[Record]) -> bool:
 
 
 def _build_fence(counts: dict[Hold, list[int]]) -> Command:
-    """Check that everything is still held, and count."""
+    """Check the fences of all locations, and update their counts."""
     jobs = encode_array([hold.job for hold in counts], "integer")
     places = encode_array([hold.location for hold in counts], "text")
     epochs = encode_array([hold.epoch for hold in counts], "integer")
@@ -222,7 +222,7 @@ def _build_command(statement: str, entry: Entry) -> Command:
 
 
 def _build_group(group: Group, held: list[tuple[Hold, Record]]) -> Command:
-    """One statement for any number of records: an array for each column."""
+    """Build one statement for any number of records, with an array for each column."""
     kinds, columns = _list_kinds(group), zip(*[record for _, record in held], strict=True)
     jobs = encode_array([hold.job for hold, _ in held], "integer")
     places = encode_array([hold.location for hold, _ in held], "text")
@@ -237,7 +237,7 @@ def _list_kinds(group: Group) -> tuple[Kind, ...]:
 
 @lru_cache(maxsize=64)
 def _render_group(group: Group) -> bytes:
-    """An update, which adds nothing: a row that was purged meanwhile does not come back."""
+    """Render an update, which inserts nothing: rows that were purged meanwhile do not come back."""
     kinds: tuple[Kind, ...] = ("integer", "text", *group.kinds)
     arrays = ", ".join(f"${place}::{_ARRAYS[kind]}" for place, kind in enumerate(kinds, 1))
     where = f" AND {group.where}" if group.where else ""

@@ -38,11 +38,11 @@ class Pipeline:
         self._selector: Final = DefaultSelector()
         self._selector.register(self._pgconn.socket, EVENT_READ)
         self._names: dict[bytes, bytes] = {}
-        """Of the statements that the server has prepared."""
+        """The names of the statements that the server has prepared."""
         self._last = 0
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Release the socket."""
         self._selector.close()
 
     def run(self, commands: Sequence[Command]) -> None:
@@ -114,7 +114,7 @@ def encode_array(values: Iterable[Value], kind: Kind) -> bytes:
 
 def _encode_text(value: Value) -> bytes:
     text = str(value)
-    if "\0" in text:  # libpq would take it for the end
+    if "\0" in text:  # libpq would end the text there
         raise psycopg.DataError("text cannot contain NUL characters")
     return text.encode()
 

@@ -1,4 +1,4 @@
-"""A session of a job's journal in Postgres: bounded, so that no frozen process holds anything for long.
+"""A session of a job's journal in Postgres, with timeouts, so that no frozen process holds a lock for long.
 
 Used by one thread at a time; it waits without the GIL. Whatever fails is a `JournalError`, without secrets.
 """
@@ -30,13 +30,13 @@ from .postgres_schema import SCHEMA
 Row: TypeAlias = tuple[object, ...]
 
 _FETCHED: Final = 256
-"""Rows of a stream that arrive at once."""
+"""How many rows of a stream are fetched at a time."""
 _CONNECT_SECONDS: Final = 3
 _KEEPALIVE: Final = {"keepalives_idle": "2", "keepalives_interval": "1", "keepalives_count": "2"}
 _PREPARED_AFTER: Final = 2
 """Statements of a journal are few, and all of them come back."""
 _LOST: Final = "LC001"
-"""What `leadconnector_hold` raises."""
+"""The error code that `leadconnector_hold` raises."""
 _EXISTS: Final = "23505"
 _BAD_TABLES: Final = ("42P01", "3F000")
 _SET_UP: Final = f"""
@@ -57,7 +57,7 @@ class PostgresSession:
         self.connection: Final = connection
         self._pipeline: Final = Pipeline(connection)
         self._is_streaming = False
-        """Whether the rows of a query are being read as they come."""
+        """Whether rows of a query are being streamed."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.address.shown}>"
@@ -85,13 +85,13 @@ class PostgresSession:
         raise fault
 
     def close(self) -> None:
-        """Close it. What was not committed is lost."""
+        """Close the session. Uncommitted changes are lost."""
         self._pipeline.close()
         self.connection.close()
 
     @contextmanager
     def transact(self) -> Generator[None]:
-        """A transaction, statement by statement."""
+        """A transaction that sends its statements one by one."""
         with self.explain("written"):
             self._check_streams()
             self.connection.execute("BEGIN")
@@ -103,7 +103,7 @@ class PostgresSession:
                 raise
 
     def run(self, commands: Sequence[Command]) -> None:
-        """Run commands, which reach the server in one piece: one transaction, unless one is open already."""
+        """Run commands in one round trip, as one transaction unless one is already open."""
         self._check_streams()
         self._pipeline.run(commands)
 
@@ -120,14 +120,14 @@ class PostgresSession:
             cursor.executemany(translate(statement), [tuple(record) for record in records])
 
     def read(self, row: type[RowT], query: str, values: Iterable[Value]) -> list[RowT]:
-        """The rows of a query; each column is checked against the fields of `row`."""
+        """Return the rows of a query; each column is checked against the fields of `row`."""
         with self.explain("read"):
             self._check_streams()
             cursor = self.connection.execute(translate(query), tuple(values), binary=True)
             return msgspec.convert(cursor.fetchall(), list[row])  # type: ignore[valid-type] # it is a type
 
     def stream(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
-        """The rows of a query, as they come; until the last one, nothing else may be asked."""
+        """Yield the rows of a query as they arrive. Until the last one, no other statement may run."""
         with self.explain("read"):
             self._check_streams()
             with self.connection.cursor() as cursor:
@@ -142,7 +142,7 @@ class PostgresSession:
 
     @contextmanager
     def explain(self, what: str) -> Generator[None]:
-        """Turn the errors of what is done inside into one of the journal."""
+        """Turn database errors inside this context into a `JournalError`."""
         try:
             yield
         except (psycopg.Error, OSError, UnicodeEncodeError, msgspec.ValidationError) as error:
@@ -163,7 +163,7 @@ class PostgresSession:
 
 @lru_cache(maxsize=512)
 def translate(statement: str) -> bytes:
-    """A statement as psycopg takes it."""
+    """Translate the placeholders of a statement for psycopg."""
     locked = statement.replace(SKIP_LOCKED, "FOR NO KEY UPDATE SKIP LOCKED")
     return locked.replace("%", "%%").replace("?", "%s").encode()
 
@@ -176,7 +176,7 @@ def _check_version(address: StoreAddress, connection: psycopg.Connection[Row]) -
 
 
 def _bound(address: StoreAddress, lease: float | None) -> StoreAddress:
-    """Generic plans, as every statement is about one location of the job; reports join in whatever way is quick."""
+    """Use generic plans for workers, whose statements all concern one location; let reports be planned freely."""
     settings: dict[str, object] = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
     if lease is not None:
         milliseconds = round(lease * 1000)
@@ -199,7 +199,7 @@ def _bound_socket(lease: float | None) -> dict[str, str]:
 
 
 def _explain_opening(address: StoreAddress, error: BaseException) -> LeadConnectorError:
-    """Nothing of the driver's error is kept but its text: its frames hold the password."""
+    """Explain why connecting failed. Only the text of the driver's error is kept: its frames hold the password."""
     text, code = redact(address, error), getattr(error, "sqlstate", None)
     strip(error)
     if code in _BAD_TABLES:

@@ -1,10 +1,10 @@
-"""procrastinate as the engine that hands out tickets. Needs the extra `cluster`.
+"""procrastinate as the task queue of workers. Needs the extra `cluster`.
 
-It runs one task, with a job and a location; a row of its tables that says anything else is removed. What its rows
-say is believed nowhere: whoever has a ticket asks the journal. Therefore a ticket may be lost, be handed out twice,
-or stay behind, and no query is ever retried for its sake: an outage is a poll that found nothing.
+It runs one task, whose arguments are a job and a location; rows with anything else are removed. Its rows are never
+trusted: a worker with a ticket asks the journal. So a ticket may be lost, handed out twice, or left behind, and no
+query needs a retry: during an outage a poll simply finds nothing.
 
-Its own connection pool is not used: it waits for minutes after an outage, and costs twice the CPU.
+The connection pool of procrastinate is not used: after an outage it waits for minutes, and it takes twice the CPU.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from .postgres import PostgresConnection
 _QUEUE: Final = "leadconnector"
 _TASK: Final = "leadconnector:location"
 _MOST_TOGETHER: Final = 5_000
-"""Tickets in one statement."""
+"""Maximum of tickets in one statement."""
 _MANY: Final = 500
-"""Tickets after which the table has other statistics: without them, fetching one takes five times as long."""
+"""After so many new tickets the table is analyzed: with outdated statistics a fetch takes five times as long."""
 _POLL_SECONDS: Final = 0.5
 _NEVER: Final = 86_400.0
 _GRACE_SECONDS: Final = 9.0
-"""For tickets that run when the engine ends: the worker closes them itself, and sooner."""
+"""Grace period for running tickets at shutdown: longer than that of the worker, which ends them itself."""
 _LARGEST_JOB: Final = 2**31 - 1
 _LONGEST_LOCATION: Final = 1_000
 _FETCH: Final = sql.queries["fetch_job"]
-# Arguments that Python cannot hold, or that are not a dictionary, end procrastinate's worker.
+# procrastinate's worker crashes on arguments that are not a dictionary, or that Python cannot parse.
 _FETCH_READABLE: Final = f"""
     SELECT id, status, task_name, priority, lock, queueing_lock, queue_name, attempts, worker_id,
            NULL AS scheduled_at, CASE WHEN jsonb_typeof(args) = 'object' AND length(args::text) < 2000
                                       THEN args ELSE '{{}}' END AS args
     FROM ({_FETCH.rstrip(";")}) AS fetched
 """  # noqa: S608 - their own statement
-# procrastinate's own way of deferring raises for the whole batch if one is waiting already.
+# procrastinate's own batch defer fails as a whole if one of the tickets is already waiting.
 _DEFER: Final = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, args)
     SELECT %(queue)s, %(task)s, job || '/' || location, jsonb_build_object('job', job, 'location', location)
@@ -72,10 +72,10 @@ logging.getLogger("procrastinate").addHandler(logging.NullHandler())
 
 
 class EngineConnection(PostgresConnection):
-    """A session in the engine's schema, with rows as dictionaries."""
+    """A session in the engine's schema that returns rows as dictionaries."""
 
     async def query(self, statement: LiteralString, arguments: Mapping[str, object]) -> list[dict[str, object]]:
-        """Run a statement. Raises `_ForgottenError` as well."""
+        """Run a statement. Raises `StoreUnavailableError`, and `_ForgottenError` if the worker was removed."""
 
         async def work() -> list[dict[str, object]]:
             async with self._connection.cursor(row_factory=dict_row) as cursor:
@@ -85,7 +85,7 @@ class EngineConnection(PostgresConnection):
                 except psycopg.errors.ForeignKeyViolation:
                     raise _ForgottenError from None
                 except (psycopg.errors.RaiseException, psycopg.DataError, ValueError, RecursionError):
-                    return []  # it ends a ticket that somebody has removed, or got one that Python cannot hold
+                    return []  # it finished a ticket that was removed, or fetched one that Python cannot parse
 
         return await self._do(work)
 
@@ -97,7 +97,7 @@ class EngineConnection(PostgresConnection):
 
 
 class ProcrastinateTickets:
-    """Tickets in a Postgres database. `lease` is that of the worker, in seconds."""
+    """A queue of tickets in a Postgres database. `lease`: the lease of the worker, in seconds."""
 
     def __init__(self, address: StoreAddress, lease: float) -> None:
         self._lease = lease
@@ -109,7 +109,7 @@ class ProcrastinateTickets:
         return f"<{type(self).__name__} in {self._keeper!r}>"
 
     async def defer(self, tickets: Sequence[Ticket]) -> None:
-        """Write tickets, to be handed out in this order, except those that are waiting already."""
+        """Queue tickets, in this order, except those that are already waiting."""
         for first in range(0, len(tickets), _MOST_TOGETHER):
             some = tickets[first : first + _MOST_TOGETHER]
             given = {"jobs": [one.job for one in some], "locations": [one.location for one in some]}
@@ -118,7 +118,7 @@ class ProcrastinateTickets:
             await self._query(_ANALYZE)
 
     async def work(self, run: Work, slots: int, stopping: asyncio.Event) -> None:
-        """Hand tickets to `run` until `stopping` is set. procrastinate ends by itself only if it was forgotten."""
+        """Pass tickets to `run` until `stopping` is set. procrastinate is restarted if its worker was removed."""
         stop = asyncio.ensure_future(stopping.wait())
         running = _Running(run)
         try:
@@ -137,7 +137,7 @@ class ProcrastinateTickets:
             stop.cancel()
 
     async def clean(self) -> None:
-        """Remove the tickets of workers that are dead: they own nothing, and are written again if need be."""
+        """Remove the tickets of dead workers; those that are still needed are written again."""
         await self._query(_REMOVE_STALLED, {"seconds": self._lease})
         await self._query(_REMOVE_WORKERS, {"seconds": 10 * self._lease})
 
@@ -163,7 +163,7 @@ class ProcrastinateTickets:
                 concurrency=slots,
                 delete_jobs="always",
                 install_signal_handlers=False,
-                listen_notify=False,  # NOTIFY holds a lock of the whole server, LISTEN a connection
+                listen_notify=False,  # NOTIFY takes a lock on the whole server, LISTEN occupies a connection
                 fetch_job_polling_interval=self._poll,
                 abort_job_polling_interval=_NEVER,
                 update_heartbeat_interval=self._lease / 4,
@@ -173,7 +173,7 @@ class ProcrastinateTickets:
 
 
 def make_app(connector: BaseAsyncConnector, run: Work) -> procrastinate.App:
-    """An app with one task, and no other: each comes with one that removes rows, which a row could run."""
+    """Build an app with one task. The built-in one, which deletes rows, is removed: any row could call it."""
     app = procrastinate.App(connector=connector)
     app.tasks.clear()  # pyright: ignore[reportUnknownMemberType]
 
@@ -186,7 +186,7 @@ def make_app(connector: BaseAsyncConnector, run: Work) -> procrastinate.App:
 
 
 class _Running:
-    """The tickets that run, so that they can be cancelled at once: procrastinate would wait for them first."""
+    """The running tickets, so that they can be cancelled at once: procrastinate would wait for them first."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
@@ -204,11 +204,11 @@ class _Running:
 
 
 class _ForgottenError(Exception):
-    """The engine's row for this worker is gone: another one took it for dead."""
+    """The engine's row for this worker is gone: another worker declared it dead."""
 
 
 class _Connector(BaseAsyncConnector):
-    """One connection for all queries of procrastinate. Once the worker stops, none of them waits for an outage."""
+    """One connection for all queries of procrastinate. Once the worker stops, none waits for an outage to end."""
 
     def __init__(self, keeper: ConnectionKeeper[EngineConnection], seconds: float, stopping: asyncio.Event) -> None:
         self._keeper = keeper
@@ -217,12 +217,12 @@ class _Connector(BaseAsyncConnector):
         self._is_away = False
 
     async def execute_query_async(self, query: LiteralString, **arguments: object) -> None:
-        """Beats, and ends of tickets: what an outage swallows is beaten again, or cleaned."""
+        """Send heartbeats and finish tickets. What fails during an outage is sent again, or cleaned up later."""
         with suppress(StoreUnavailableError):
             await self._run(query, arguments)
 
     async def execute_query_one_async(self, query: LiteralString, **arguments: object) -> dict[str, object]:
-        """Registering, which fails, and fetching, which finds nothing during an outage."""
+        """Register the worker, which an outage lets fail, or fetch a ticket, which then finds none."""
         if query != _FETCH:
             return (await self._run(query, arguments))[0]
         with suppress(StoreUnavailableError):
@@ -230,7 +230,7 @@ class _Connector(BaseAsyncConnector):
         return {"id": None}
 
     async def execute_query_all_async(self, query: LiteralString, **arguments: object) -> list[dict[str, object]]:
-        """Removing workers that were not seen for long."""
+        """Remove workers without a recent heartbeat."""
         return await self._run(query, arguments)
 
     async def _run(self, query: LiteralString, arguments: Mapping[str, object]) -> list[dict[str, object]]:
@@ -248,7 +248,7 @@ class _Connector(BaseAsyncConnector):
 
 
 def _read_ticket(given: Mapping[str, object]) -> Ticket | None:
-    """The ticket that a row is; `None` if it is not one."""
+    """Parse the arguments of a row; `None` if they are not a ticket."""
     job, location = given.get("job"), given.get("location")
     is_ticket = len(given) == 2 and type(job) is int and type(location) is str
     if (
@@ -261,7 +261,7 @@ def _read_ticket(given: Mapping[str, object]) -> Ticket | None:
 
 
 def _complete(address: StoreAddress, lease: float) -> StoreAddress:
-    """The address of a session in the engine's schema that no frozen process can hold open."""
+    """Add the engine's schema and timeouts, so that a frozen process cannot keep a transaction open."""
     milliseconds = round(lease * 500)
     options = (
         f"-c search_path={SCHEMA} -c statement_timeout={2 * milliseconds} -c lock_timeout={milliseconds}"
@@ -273,7 +273,7 @@ def _complete(address: StoreAddress, lease: float) -> StoreAddress:
 
 
 async def _end(engine: asyncio.Future[None]) -> None:
-    """Let procrastinate stop: it waits for the tickets that run."""
+    """Stop procrastinate: it waits for running tickets."""
     engine.cancel()
     await asyncio.wait([engine])
     if not engine.cancelled() and (error := engine.exception()) is not None:

@@ -1,6 +1,6 @@
-"""Locations of a database's job, held by the process that calls: one user at a time, as workers take them.
+"""Claims the locations of a database job for the calling process, as workers do: one owner at a time.
 
-The process registers as a worker for that time, so others see who holds what, and free it if the process dies.
+The process registers as a worker meanwhile, so that others see who holds what and can take over if it dies.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .run.lease import LEASE, HeldLocation, begin_lease, observe
 from .shift import Shift
 
 Held: TypeAlias = Mapping[str, HeldLocation]
-"""Locations, and how this process holds them."""
+"""The fence of each location that this process holds."""
 
 
 @asynccontextmanager
 async def hold_all(name: str, job: int, control: JournalWriter, lease: float = LEASE) -> AsyncGenerator[Held]:
-    """Hold all locations of a job. Raises `ConfigurationError` if somebody who lives has one of them.
+    """Hold all locations of a job. Raises `ConfigurationError` if a live process holds one of them.
 
-    `control`: a journal that nothing else uses meanwhile, so that no beat waits for a commit.
+    `control`: a journal that nothing else uses meanwhile, so that no heartbeat waits for a commit.
     """
     async with hold_free(job, control, lease) as (held, others):
         if others:
@@ -46,7 +46,7 @@ async def hold_all(name: str, job: int, control: JournalWriter, lease: float = L
 async def hold_free(
     job: int, control: JournalWriter, lease: float = LEASE
 ) -> AsyncGenerator[tuple[Held, list[Holder]]]:
-    """Hold those locations that nobody has who lives; with the others, and who has them."""
+    """Hold the locations that no live process holds; yields them, and who holds each of the others."""
     clock = find_clock()
     sent_at = clock()
     entry = WorkerEntry(lease=lease, host=socket.gethostname(), pid=os.getpid(), version=__version__, slots=0)
@@ -65,7 +65,7 @@ async def hold_free(
 
 
 async def _take(job: int, shift: Shift, held: dict[str, HeldLocation]) -> list[Holder]:
-    """Take all that is free. What others hold is waited for as long as they may be dead."""
+    """Take all free locations; returns those of live processes. Waits for holders that may be dead."""
     while True:
         await shift.ask(leases.free_locations)
         for place in await shift.ask(partial(leases.take_all, job, shift.worker)):

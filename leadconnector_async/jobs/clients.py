@@ -1,4 +1,4 @@
-"""The clients of a worker: one for each location, made when it is first needed, and kept while it may be again.
+"""A cache of the clients of a worker: one per location, created on first use.
 
 `client_for` belongs to the user: it may read a token from somewhere, wait, fail, or return copies of one client.
 """
@@ -17,30 +17,33 @@ from ..exceptions import ConfigurationError, LeadConnectorError
 from .unit import ClientFor
 
 _CLOSE_SECONDS: Final = 0.5
-"""For all of them: a store that is away would be waited for by each."""
+"""For closing all clients: each would wait for a store that is unreachable."""
 _MOST_IDLE: Final = 200
-"""Clients that are kept although their locations are not worked on."""
+"""How many clients of idle locations are cached."""
 
 
 class UnsharedClientError(ConfigurationError):
-    """`client_for` has returned a client whose limits other workers do not know."""
+    """`client_for` returned a client that does not share its rate limit with other workers."""
 
 
 class Clients:
-    """Those of one worker."""
+    """The clients of one worker."""
 
     def __init__(self, client_for: ClientFor, most_idle: int = _MOST_IDLE) -> None:
         self._client_for = client_for
         self._most_idle = most_idle
         self._kept: dict[str, LeadConnector] = {}
-        """The one that was used last is the last one."""
+        """In order of use, the most recent last."""
         self._used: Counter[str] = Counter()
         self._returned: dict[int, set[str]] = {}
-        """For which locations each of them was returned, by identity."""
+        """The locations that each client was returned for, by its identity."""
         self._making: dict[str, asyncio.Lock] = {}
 
     async def take(self, location: str) -> LeadConnector:
-        """The client of a location, until `give_back`. Raises what `client_for` raises, or `ConfigurationError`."""
+        """Borrow the client of a location until `give_back`.
+
+        Raises what `client_for` raises, and `ConfigurationError` for a client that cannot be used.
+        """
         self._used[location] += 1
         try:
             async with self._making.setdefault(location, asyncio.Lock()):
@@ -52,7 +55,7 @@ class Clients:
         return client
 
     async def give_back(self, location: str) -> None:
-        """It is not used any more; closes those that were not used for longest, if there are too many."""
+        """End a use of the client; closes the least recently used clients if too many are idle."""
         self._release(location)
         idle = [one for one in self._kept if one not in self._used]
         for one in idle[: max(0, len(idle) - self._most_idle)]:
@@ -62,7 +65,7 @@ class Clients:
                 await _close(client)
 
     async def aclose(self) -> None:
-        """Close all of them, at once and not for long: the worker is to end. Copies close nothing."""
+        """Close all clients at once, within half a second. Copies close no connections."""
         kept, self._kept = {id(client): client for client in self._kept.values()}, {}
         self._returned.clear()
         closing = [asyncio.ensure_future(_close(client)) for client in kept.values()]
@@ -91,7 +94,7 @@ class Clients:
 
 
 def _check_client(given: object, location: str) -> LeadConnector:
-    """What is not a client may be its token, so only its type is shown."""
+    """Check the return value; only its type is shown, as it may be a token."""
     if not isinstance(given, LeadConnector):
         raise ConfigurationError(
             f"client_for('{escape(location)}') returned a {type(given).__name__}; it must be a LeadConnector"

@@ -1,7 +1,7 @@
-"""What a job should do: its runs in this process obey one `Control`, which follows the row of the job.
+"""What a job should do: its runs in this process obey one `Control`, which is kept in step with the row of the job.
 
-`pause`, `cancel` and a new rate may come from any process: they are written to that row, and `follow` sees them
-within half a second.
+Any process may pause or cancel the job or change its rate by writing to that row; `follow` notices within half a
+second.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .journal.writer import JournalWriter
 from .states import JobOptions
 
 TICK: Final = 0.5
-"""Seconds between two looks at the row of a job."""
+"""Seconds between two reads of the row of a job."""
 
 
 class Control:
@@ -27,14 +27,14 @@ class Control:
 
     def __init__(self, options: JobOptions) -> None:
         self.options = options
-        """As they are now: the rate may change while the job runs."""
+        """The current options: the rate may change while the job runs."""
         self.wanted: Wanted = "run"
         self._rate = options.rate
-        """As the journal says."""
+        """The rate last read from the journal."""
         self._obey: dict[object, Callable[[], None]] = {}
 
     def update(self, wanted: Wanted, options: JobOptions) -> bool:
-        """Have the job do something else, at once; returns whether anything has changed."""
+        """Set what the job should do, at once; returns whether anything has changed."""
         if (wanted, options) == (self.wanted, self.options):
             return False
         self.wanted, self.options = wanted, options
@@ -42,7 +42,7 @@ class Control:
         return True
 
     def obey(self, wishes: Wishes) -> bool:
-        """Have the job do what its row says; returns whether anything has changed."""
+        """Apply what the row of the job says; returns whether anything has changed."""
         options = self.options
         if wishes.rate != self._rate:
             self._rate = wishes.rate
@@ -50,13 +50,13 @@ class Control:
         return self.update(wishes.wanted, options)
 
     def notify(self) -> None:
-        """Have everybody look again."""
+        """Call everything registered by `obeyed_by`."""
         for obey in tuple(self._obey.values()):
             obey()
 
     @contextmanager
     def obeyed_by(self, obey: Callable[[], None]) -> Generator[None]:
-        """Call `obey` after every change."""
+        """Call `obey` after every change, inside this context."""
         key = object()
         self._obey[key] = obey
         try:
@@ -72,14 +72,14 @@ class Control:
 
 
 async def follow(control: Control, journal: JournalWriter) -> None:
-    """Have the runs of this process obey what the row of the job says. Does not end by itself."""
+    """Keep a `Control` in step with the row of the job. Runs until it is cancelled."""
     while True:
         await asyncio.sleep(TICK)
-        with suppress(JournalError):  # if it is more than a busy database, the run fails as well
+        with suppress(JournalError):  # a busy database; if it is more than that, the run fails as well
             control.obey(await journal.run(read_wishes))
 
 
 async def wait_while_paused(control: Control, is_stopped: Callable[[], bool]) -> None:
-    """Return when the job is no longer to pause, or is stopped."""
+    """Wait until the job is no longer paused, or is stopped."""
     while control.wanted == "pause" and not is_stopped():
         await control.wait_for_change()

@@ -1,4 +1,4 @@
-"""Following a job from any process: its progress each second, computed from its rows, until it has ended."""
+"""Computes the progress of a job that other processes run, from successive readings of its journal."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .states import JobProgress
 EVERY: Final = 1.0
 """Seconds between two readings."""
 PATIENCE: Final = 30.0
-"""Seconds without a worker, after which none is expected any more."""
+"""Seconds without a worker before `WorkersMissingError`."""
 _RATE_SECONDS: Final = 30.0
 
 
 class Follower:
-    """Turns readings of a job into its progress. Nothing here waits, or reads a clock."""
+    """Turns readings of a job into its progress. Does no I/O and reads no clock."""
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, Mapping[str, int]]] = deque()
         self._beats: dict[int, tuple[int, float]] = {}
-        """Of each worker, its last beat and since when that is known."""
+        """The last heartbeat of each worker, and when it was first seen."""
         self._seen: float | None = None
-        """When a worker has last beaten; or, before any has, when the first reading was made."""
+        """When the last heartbeat of any worker was seen; before that, the time of the first reading."""
 
     def describe(self, standing: Standing, now: float, wall: float) -> JobProgress:
-        """The progress after one more reading. `now`: of the loop's clock; `wall`: seconds since the epoch."""
+        """Return the progress after one more reading. `now`: the loop's clock; `wall`: seconds since the epoch."""
         locations = standing.locations
         self._readings.append((now, {one.location: one.done for one in locations}))
         while self._readings[0][0] < now - _RATE_SECONDS:
@@ -49,18 +49,18 @@ class Follower:
         )
 
     def is_alone(self, now: float) -> bool:
-        """Whether no worker has been seen for so long that somebody must start one."""
+        """Whether no worker has been seen for `PATIENCE` seconds."""
         return self._seen is not None and now - self._seen >= PATIENCE
 
     def _measure(self, now: float) -> dict[str, float]:
-        """Rows per second of each location."""
+        """Rows per second of each location, over the last 30 seconds."""
         (began, before), (_, after) = self._readings[0], self._readings[-1]
         if now <= began:
             return {}
         return {location: (done - before.get(location, 0)) / (now - began) for location, done in after.items()}
 
     def _count_workers(self, standing: Standing, now: float) -> int:
-        """Those that may be alive: the row of one that was killed stays until another worker removes it."""
+        """Count workers that may be alive: the row of a killed one stays until another worker removes it."""
         first, alive = self._seen is None, 0
         self._seen = now if self._seen is None else self._seen
         for beat in standing.beats:
@@ -73,7 +73,7 @@ class Follower:
 
 
 def _forecast(locations: Iterable[LocationRow], rates: Mapping[str, float]) -> float | None:
-    """That of the slowest location that is worked on; or all that remains at the rate of all, if that is longer."""
+    """Seconds for the slowest active location, or for all remaining rows at the total rate, if that is longer."""
     open_rows = {one.location: one.rows - one.done for one in locations if one.rows > one.done}
     total = sum(rates.values())
     if not open_rows:

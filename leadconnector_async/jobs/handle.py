@@ -1,4 +1,4 @@
-"""A job as any process sees it, whoever runs it: followed, controlled and reported by its rows."""
+"""What any process can do with a job, whoever runs it: follow it, control it, and write its reports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .wishing import cancel_held, write_rate, write_wish
 
 
 class JobHandle:
-    """What can be done with a job from any process, also while others run it."""
+    """The methods of a job that work from any process, also while others run it."""
 
     def __init__(self, opened: OpenedJob, thread: Executor) -> None:
         self._place = opened.place
@@ -45,7 +45,7 @@ class JobHandle:
 
     @property
     def name(self) -> str:
-        """What messages call the job: its folder, or its URL without user and password."""
+        """The name of the job in messages: its folder, or its URL without user name and password."""
         return self._place.name
 
     @property
@@ -69,14 +69,14 @@ class JobHandle:
         await self._close(discard=False)
 
     async def summarize(self) -> JobSummary:
-        """The state of the job, from its journal."""
+        """Summarize the state of the job, from its journal."""
         return await self._journal.run(summarize)
 
     async def watch(self) -> AsyncGenerator[JobProgress]:
-        """Yield the progress of the whole job each second, whoever works on it, until it has ended.
+        """Yield the progress of the whole job every second, whoever runs it, until it has ended.
 
-        Ends as well while nobody runs a folder's job, or has submitted that of a database. Raises `PlanError` if
-        workers found rows that cannot be carried out, and `WorkersMissingError` after 30 seconds without a worker.
+        Also ends if no process runs the job of a folder, or if a job in a database was not submitted. Raises
+        `PlanError` if workers refused rows, and `WorkersMissingError` after 30 seconds without a worker.
         """
         follower, loop, idle = Follower(), asyncio.get_running_loop(), 0
         while True:
@@ -101,16 +101,16 @@ class JobHandle:
             await asyncio.sleep(EVERY)
 
     async def wait(self) -> JobSummary:
-        """Wait until the job has ended, as `watch` does, and raise what it raises."""
+        """Wait until `watch` ends, and return the summary of the job. Raises what `watch` raises."""
         async for _ in self.watch():
             pass
         return await self._journal.run(partial(summarize_end, time.time()))
 
     async def submit(self) -> None:
-        """Hand the job to the workers of its database, which prepare what was not prepared, and run it.
+        """Hand the job to the workers of its database, which prepare and run it.
 
-        Once more, it is submitted again if it has ended with open rows; otherwise nothing changes. Raises
-        `ConfigurationError` for a folder.
+        Idempotent: a submitted job does not change, unless it has ended with open rows; then it is submitted again.
+        Raises `ConfigurationError` for a folder.
         """
         if self.folder is not None:
             raise ConfigurationError(
@@ -120,25 +120,25 @@ class JobHandle:
         await self._journal.run(submit)
 
     async def pause(self) -> bool:
-        """Start no more rows until `resume`, within a second; returns whether it was not paused before.
+        """Pause the job: within a second no new rows are sent. Returns whether it was running.
 
-        The rows in flight end. Raises `ConfigurationError` if the job has ended, or if nobody runs a folder.
+        Rows in flight finish. Raises `ConfigurationError` if the job has ended, or if no process runs the folder.
         """
         return await self._wish("pause")
 
     async def resume(self) -> bool:
-        """Let a paused job go on; returns whether it was paused. A job of a database is submitted again if need be.
+        """Resume a paused job; returns whether it was paused. A stopped job in a database is submitted again.
 
-        Raises `ConfigurationError` if the job has ended, or if nobody runs a folder.
+        Raises `ConfigurationError` if the job has ended, or if no process runs the folder.
         """
         changed = await self._wish("run")
         return (self.folder is None and await self._journal.run(submit)) or changed
 
     async def cancel(self) -> bool:
-        """Leave out all open rows: they become `skipped`; returns whether the job was not cancelled before.
+        """Cancel the job: its open rows become `skipped`. Returns whether it was not cancelled before.
 
-        Those in flight end. If nobody runs the job, it is done here; rows that may have been sent become `unknown`
-        then, unless the job was opened with a client. `retry_failed` re-queues them all.
+        Rows in flight finish. If no process runs the job, the rows are skipped here, and rows that may have been
+        sent become `unknown`, unless the job was opened with a client. `retry_failed` re-queues them all.
         """
         if not isinstance(self._place, DatabasePlace):
             return await self._wish("cancel")
@@ -152,7 +152,7 @@ class JobHandle:
         return changed
 
     async def set_rate(self, rate: float | None) -> None:
-        """Keep another rate from now on: rows per second and location; `None`: as fast as the rate limit allows."""
+        """Change the maximum rate, in rows per second and location; `None`: as fast as the rate limit allows."""
         checked = JobOptions(rate=rate).rate
         if isinstance(self._place, FolderPlace):
             await asyncio.to_thread(write_rate, self._place.folder, checked)
@@ -164,8 +164,9 @@ class JobHandle:
     ) -> None:
         """Write the outcome files and `report.html` again, also while the job runs.
 
-        They go into `folder`, by default that of the job; `html` writes the HTML report alone, as this file. Raises
-        `JournalError` if they cannot be written, and `ConfigurationError` if `folder` holds such files of others.
+        They go into `folder`, by default the folder of the job. With `html`, only the HTML report is written, to
+        that file. Raises `JournalError` if a file cannot be written, and `ConfigurationError` if `folder` holds the
+        report of another job.
         """
         summary = await self._journal.run(partial(summarize_end, time.time()))
         if html is not None:
@@ -178,7 +179,7 @@ class JobHandle:
         await self._journal.run(partial(write_files, chosen, self._place.title, summary))
 
     async def _wish(self, wanted: Wanted) -> bool:
-        """Have whoever runs the job do something else; returns whether that is new."""
+        """Write what the job should do, for the processes that run it; returns whether that is new."""
         await self._check_is_open(wanted)
         if isinstance(self._place, FolderPlace):
             return await asyncio.to_thread(write_wish, self._place.folder, wanted)
@@ -193,7 +194,7 @@ class JobHandle:
             raise ConfigurationError(f"{escape(self.name)} has ended ({applied:,} applied, {failed:,} failed)")
 
     async def _is_submitted(self) -> bool:
-        """Whether workers have the job, and may be working on it."""
+        """Whether the job is submitted and has not ended, so that workers may be running it."""
         if self.folder is not None:
             return False
         job = (await self._journal.run(partial(read_standing, time.time()))).job
@@ -212,7 +213,7 @@ class JobHandle:
 
 
 def _describe_folder(place: FolderPlace, standing: Standing, progress: JobProgress) -> JobProgress:
-    """One process works on a folder, which its lock shows."""
+    """Add what the lock of the folder shows: whether a process runs the job."""
     in_use = is_in_use(place.folder)
     job, remaining = standing.job, progress.total - progress.done
     phase = find_folder_phase(job.phase, job.wanted, job.began, remaining, in_use=in_use)

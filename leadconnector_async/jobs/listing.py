@@ -1,4 +1,4 @@
-"""Jobs looked at without opening them: in a list, one by one, and removed when they have ended."""
+"""Lists jobs, reads their status, and purges jobs that have ended, without opening them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JobEntry(Struct, frozen=True, kw_only=True):
     """A job in a list."""
 
     name: str
-    """As commands and `BulkJob.open` take it."""
+    """What commands and `BulkJob.open` take: a folder, or a URL with `#NAME`."""
     phase: JobPhase
     rows: int
     done: int
@@ -36,18 +36,19 @@ class JobEntry(Struct, frozen=True, kw_only=True):
     """Rows that failed, were skipped or refused."""
     unknown: int
     rate: float | None
-    """Maximum rows per second and location, if there is one."""
+    """The maximum of rows per second and location; `None`: no maximum."""
     workers: int
     """Processes that work on it now."""
     since: float
-    """When its first row was sent, or else when it was created, in seconds since the epoch."""
+    """When its first row was sent, or, before that, when it was created; in seconds since the epoch."""
 
 
 def list_jobs(place: str | os.PathLike[str] = ".", *, allow_plaintext: bool = False) -> list[JobEntry]:
     """List the jobs of a database, in the order in which they were created; or those in a folder, by name.
 
-    Of a folder, the undo jobs in its jobs as well, or only the one whose folder it is. Takes a moment per job,
-    whatever its size, and disturbs none that is running. Raises `JournalError` if a journal cannot be read.
+    For a folder of jobs, undo jobs are listed too; for the folder of a job, only that job. The time it takes does
+    not depend on the size of the jobs, and running jobs are not disturbed. Raises `JournalError` if a journal
+    cannot be read.
     """
     given = conceal_place(place)
     del place
@@ -91,9 +92,9 @@ def _open_folder(folder: str) -> Journal:
 
 
 def purge_jobs(url: str, older_than: timedelta, *, allow_plaintext: bool = False) -> list[str]:
-    """Remove the jobs of a database that ended so long ago, with everything about them; returns their names.
+    """Delete the jobs of a database that ended at least `older_than` ago, with their rows; returns their names.
 
-    Jobs that workers have not finished stay, whatever their age. Raises `JournalError` if the database fails.
+    Jobs that have not ended are kept, whatever their age. Raises `JournalError` if the database fails.
     """
     given = conceal(url)
     del url

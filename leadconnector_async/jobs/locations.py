@@ -1,4 +1,4 @@
-"""All locations of a job in this process, each by itself and many at once: how a folder is worked on."""
+"""Prepares, runs and reviews all locations of a job in this process, many at once: how the job of a folder runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .unit import (
 )
 
 _AT_ONCE: Final = 50
-"""Locations that are read at once."""
+"""How many locations are read concurrently."""
 T = TypeVar("T")
 Prepare = Callable[[], Coroutine[object, object, tuple[Stopped, ...]]]
 
@@ -59,8 +59,8 @@ async def prepare_all(
 async def run_all(job: OpenJob, client_for: ClientFor, runner: Runner, prepare: Prepare) -> tuple[Stopped, ...]:
     """Prepare and carry out all open rows; returns why the job, or some of its locations, stopped early.
 
-    While the job is to pause, nothing is read or sent; `prepare` comes first again when it goes on. If it is to be
-    cancelled, its open rows are left out.
+    While the job is paused, nothing is read or sent; `prepare` is called again when it resumes. If it is cancelled,
+    its open rows are skipped.
     """
     control = job.control
     while True:
@@ -85,7 +85,7 @@ async def run_all(job: OpenJob, client_for: ClientFor, runner: Runner, prepare: 
 
 
 async def cancel_all(job: OpenJob, client_for: ClientFor | None) -> bool:
-    """Leave out the open rows of all locations. Without clients, none that may have been sent is read back."""
+    """Skip the open rows of all locations. Without clients, rows that may have been sent are not read back."""
 
     def cancel(location: str) -> Coroutine[object, object, bool]:
         return cancel_location(job, location, job.fence_for(location), client_for)
@@ -105,7 +105,7 @@ async def review_all(job: OpenJob, client_for: ClientFor, selection: Selection) 
 def forecast_all(
     job: OpenJob, find_client: Callable[[str], LeadConnector], requests: Mapping[str, int]
 ) -> dict[str, float | None]:
-    """Seconds that each location will take for so many requests."""
+    """Estimate how long each location takes for its number of requests, in seconds."""
     options, build_load = job.control.options, job.readings.build_load
     return {
         location: forecast_location(

@@ -25,16 +25,16 @@ from .states import JobOptions
 
 
 class OpenedJob(Struct, frozen=True):
-    """The journal of a job, and what else this process holds of the job."""
+    """The journal of a job, and the lock of its folder."""
 
     place: Place
     journal: Journal
     options: JobOptions
     lock: int | None = None
-    """That of a folder, which no other process can take meanwhile."""
+    """The lock of the folder, which keeps other processes out; `None` in a database, or if only read."""
 
     def let_go(self, *, discard: bool) -> None:
-        """Once the journal is closed: let others open the job, or remove the files of a folder."""
+        """Release the lock; call it when the journal is closed. `discard`: delete the files of the job first."""
         if self.lock is None:
             return
         try:
@@ -72,7 +72,7 @@ async def create_job(
 
 
 async def open_job(place: Place, location: str | None, *, connect: Connect | None, thread: Executor) -> OpenedJob:
-    """Open the journal of an existing job, for a client of this location; with `None`, only to look at it."""
+    """Open the journal of an existing job, for a client of this location; with `None`, only to read it."""
     loop = asyncio.get_running_loop()
     if isinstance(place, DatabasePlace):
         return await loop.run_in_executor(thread, _open_database, place, location)
@@ -102,7 +102,7 @@ async def connect_again(place: DatabasePlace) -> JournalWriter:
 
 
 def _open_database(place: DatabasePlace, location: str | None) -> OpenedJob:
-    """Whoever only looks at it may take longer: a report of a long job does."""
+    """Open it, without a lease if it is only read: statements of a report may take longer than a lease allows."""
     lease = None if location is None else LEASE
     journal = load_driver(place.address).open(place.address, place.job, lease)
     try:
@@ -115,7 +115,7 @@ def _open_database(place: DatabasePlace, location: str | None) -> OpenedJob:
 
 
 class Driver(Struct, frozen=True):
-    """The journal on Postgres."""
+    """The functions that open journals in Postgres."""
 
     open: Callable[[StoreAddress, str, float | None], Journal]
     open_all: Callable[[StoreAddress, float | None], Journal]
@@ -123,7 +123,7 @@ class Driver(Struct, frozen=True):
 
 
 def load_driver(address: StoreAddress) -> Driver:
-    """Raises `ConfigurationError` if the extra is not installed."""
+    """Import the journal of Postgres. Raises `ConfigurationError` if the extra is not installed."""
     try:
         from ..integrations.postgres_journal import PostgresJournal, fill_journal  # noqa: PLC0415 - see above
     except ModuleNotFoundError as error:

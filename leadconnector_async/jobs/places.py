@@ -1,4 +1,4 @@
-"""What names a job: a folder of this machine, or `postgresql://HOST/DATABASE#NAME` for one of many machines."""
+"""Where a job is: in a folder of this machine, or in Postgres as `postgresql://HOST/DATABASE#NAME`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .._validation.text import escape
 from ..exceptions import ConfigurationError
 
 UNDO: Final = "undo"
-"""The folder of the undo inside a job's folder, and what its name ends with in a database."""
+"""The subfolder of an undo job, and the suffix of its name in a database."""
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _NAME: Final = re.compile(rf"[A-Za-z0-9._-]{{1,64}}?(?:\.{UNDO}){{0,3}}")
-"""Whatever its length, a job can be undone; so can its undo."""
+"""The suffix does not count towards the 64 characters, so any job can be undone, and so can its undo."""
 
 
 class FolderPlace(Struct, frozen=True):
@@ -45,7 +45,7 @@ class DatabasePlace(Masked, Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What messages call the job: the URL without user, password and options, and the name."""
+        """The name of the job in messages: its URL without user name, password and options."""
         return f"{self.address.shown}#{self.job}"
 
     @property
@@ -58,24 +58,24 @@ Place: TypeAlias = FolderPlace | DatabasePlace
 
 
 def conceal_place(place: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Mask a URL: it may hold a password, and error reports show parameters. Call it first in a function."""
+    """Mask a URL, as it may hold a password and tracebacks can show locals. Call it first in a function."""
     return Secret(str.__str__(place)) if is_url(place) and isinstance(place, str) else place
 
 
 def is_url(place: object) -> bool:
-    """Whether this names a database, not a folder."""
+    """Whether this is a URL, not a folder."""
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def name_undo(place: str) -> str:
-    """What names the job that undoes another: in its folder, or beside it in the database."""
+    """Return the place of the undo job: inside the folder of the job, or beside it in the database."""
     given = conceal_place(place)
     del place
     return Secret(f"{given}.{UNDO}") if is_url(given) else os.path.join(given, UNDO)
 
 
 def parse_place(place: str | os.PathLike[str], *, allow_plaintext: bool = False) -> Place:
-    """Read what names a job. Raises `ConfigurationError`, which shows no password."""
+    """Parse a folder or a URL with `#NAME`. Raises `ConfigurationError`, which shows no password."""
     if not is_url(place):
         return FolderPlace(check_path("place", place))
     given = conceal(place)
@@ -88,18 +88,18 @@ def parse_place(place: str | os.PathLike[str], *, allow_plaintext: bool = False)
 
 
 def parse_database(url: str | Secret | Held, *, allow_plaintext: bool = False) -> StoreAddress:
-    """Read the URL of a database with jobs, without the name of one. Raises `ConfigurationError`."""
+    """Parse the URL of a database, without `#NAME`. Raises `ConfigurationError`."""
     given = conceal(url)
     del url
     found, has_name, _ = _split(given)
     address = _parse_database(found, allow_plaintext=allow_plaintext)
     if has_name:
-        raise ConfigurationError(f"this takes all jobs of a database: write {address.shown} without #NAME")
+        raise ConfigurationError(f"expected a database, not one job: write {address.shown} without #NAME")
     return address
 
 
 def check_name(name: str) -> str:
-    """The name of a job in a database. Raises `ConfigurationError`."""
+    """Return the name if it is valid for a job in a database. Raises `ConfigurationError` otherwise."""
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
             f"'{escape(name)}' is not a valid job name: 1 to 64 letters, digits, '.', '_' and '-'"

@@ -1,6 +1,6 @@
-"""A shift of a worker: from one registration until it ends in order, or has lost its lease or the database.
+"""A shift of a worker: from one registration until a graceful shutdown, or until its lease or the database is lost.
 
-Nothing that is known in it is needed afterwards: whoever comes next reads it from the tables.
+Its state in memory can be discarded at any time: whoever takes over reads everything from the tables.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .tickets import Ticket, Tickets
 from .worker_events import Emit, JobChanged
 
 _LOOK_SECONDS: Final = 0.5
-"""How often is looked for what is to be done, unless somebody has just died."""
+"""Seconds between two searches for work; after a worker has died, there is one at once."""
 _MOST_TICKETS: Final = 5_000
-"""Written at once."""
+"""Maximum per batch."""
 _CLEAN_LEASES: Final = 10
-"""Leases after which all tickets are written again: the engine may have lost some."""
+"""After this many leases all tickets are written again: the engine may have lost some."""
 T = TypeVar("T")
 
 
@@ -36,45 +36,45 @@ class Shift:
     """One registration."""
 
     def __init__(self, lease: Lease, control: JournalWriter, clock: Clock) -> None:
-        """`control`: a journal of its own, so that no beat waits for a commit."""
+        """`control`: a journal that only this uses, so that no beat waits for a commit of rows."""
         self.lease = lease
         self.clock = clock
         self.over: Final = asyncio.Event()
-        """Nothing more is taken, and what was taken ends soon."""
+        """Set when no more locations are taken; the work on those that are held is being ended."""
         self.lost: str | None = None
-        """Why it may not write any more, if so."""
+        """Why the worker may not write any more; `None` while it may."""
         self.fault: Exception | None = None
-        """Why the worker must end, if so."""
+        """The error that must end the worker, if there is one."""
         self._began = clock()
         self._control = control
         self._close: Callable[[], None] | None = None
 
     @property
     def worker(self) -> int:
-        """The id of its row."""
+        """The id of the worker."""
         return self.lease.worker
 
     @property
     def lasted(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the shift began."""
         return self.clock() - self._began
 
     def closes(self, close: Callable[[], None]) -> None:
-        """Call this when it is over."""
+        """Set the function to call when the shift is over."""
         self._close = close
 
     async def ask(self, work: Callable[[Journal], T]) -> T:
-        """Run a function on the journal of control. If the database fails, the shift is lost."""
+        """Run a function on the control journal. If the database fails, the shift is lost."""
         try:
             return await self._control.run(work)
-        except EntryError:  # of a single value
+        except EntryError:  # only one value or location is affected
             raise
         except JournalError as error:
             self.lose(str(error))
             raise
 
     def end(self, fault: Exception | None = None) -> None:
-        """Take nothing more, and close what runs; with a fault, the worker is to end."""
+        """End the shift in order: take no more locations and close the runs. A fault also ends the worker."""
         if fault is not None and self.fault is None:
             self.fault = fault
         if not self.over.is_set():
@@ -83,14 +83,14 @@ class Shift:
                 self._close()
 
     def lose(self, reason: str) -> None:
-        """Write nothing more: at once, whatever runs."""
+        """Lose the shift: from now on nothing may be written, whatever is running."""
         self.lease.lost = True
         if self.lost is None:
             self.lost = reason
         self.end()
 
     async def beat(self, count_busy: Callable[[], int]) -> None:
-        """Show the others that the worker lives, until the shift is lost, or this is cancelled."""
+        """Send heartbeats until the shift is lost or this is cancelled."""
         sending: asyncio.Task[None] | None = None
         try:
             while not self.lost:
@@ -117,13 +117,13 @@ class Shift:
             next_step(self.lease, Missed())
             return
         if next_step(self.lease, Beaten(found, sent_at, self.clock())) == "lost":
-            self.lose("other workers took it for dead" if not found else "its lease has expired")
+            self.lose("other workers declared it dead" if not found else "its lease has expired")
 
 
 class Sweeper:
-    """Looks after all others: buries the dead, frees what they held, moves jobs on, and writes tickets.
+    """Removes dead workers, frees their locations, moves jobs to their next phase, and writes tickets.
 
-    Every worker does so. Without tickets, others write them.
+    Every worker does so. With `tickets=None`, tickets are left to the others.
     """
 
     def __init__(self, shift: Shift, tickets: Tickets | None, emit: Emit) -> None:
@@ -133,15 +133,15 @@ class Sweeper:
         self._looked_at = self._cleaned_at = -math.inf
 
     async def run(self) -> None:
-        """Until the shift is lost, or this is cancelled."""
+        """Sweep until the shift is lost or this is cancelled."""
         while not self._shift.lost:
-            with suppress(JournalError):  # it is lost then, unless it is about a value that nobody has written
+            with suppress(JournalError):  # the shift is lost, unless the error is about one invalid value
                 await self._sweep()
             await asyncio.sleep(self._shift.lease.sweep_seconds)
 
     async def _sweep(self) -> None:
         has_died = await self._bury()
-        if has_died:  # perhaps with a ticket that it had not used yet
+        if has_died:  # it may have held a ticket that it had not used yet
             self._cleaned_at = -math.inf
         if has_died or self._shift.clock() >= self._looked_at + _LOOK_SECONDS:
             await self._look()
@@ -160,7 +160,7 @@ class Sweeper:
         for state in await shift.ask(partial(move_on, time.time())):
             self._emit(JobChanged(shift.worker, state.name, state.phase))
         if self._tickets is not None:
-            with suppress(StoreUnavailableError):  # the engine's connection only: the next time, then
+            with suppress(StoreUnavailableError):  # the engine's connection only: the next sweep tries again
                 await self._write_tickets(self._tickets)
 
     async def _write_tickets(self, tickets: Tickets) -> None:

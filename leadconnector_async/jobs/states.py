@@ -232,7 +232,7 @@ class JobSummary(Struct, frozen=True, kw_only=True):
 JobPhase: TypeAlias = Literal["ready", "preparing", "refused", "running", "paused", "stopped", "done"]
 """What a job is doing.
 
-`refused`: some rows cannot be carried out, so nothing was sent. `stopped`: too many rows have failed.
+`refused`: some rows cannot be carried out, so nothing was sent. `stopped`: too many rows failed.
 """
 
 
@@ -253,11 +253,11 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     pauses: Mapping[str, str] = {}
     """The locations that are paused, with the reason."""
     locations: int = 0
-    """Locations of the job, as far as that is known: of a run in this process, 0."""
+    """Locations of the job; 0 for a run in this process, which does not count them."""
     prepared: int = 0
-    """Those of them that were read and ordered."""
+    """How many locations have been read and ordered."""
     workers: int = 1
-    """Processes that work on jobs there: of a database, all its workers."""
+    """Live processes: for a job in a database, all workers of that database."""
 
 
 def _check(name: str, value: object, good: bool, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""One process on one database: registers, works a shift, and registers anew whenever it has lost one."""
+"""One worker process on one database: it registers, works until it loses its lease, and registers again."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Connect: TypeAlias = Callable[[], Awaitable[JournalWriter]]
 """Opens a journal with a thread of its own. Raises `JournalError` if it cannot be reached, `ConfigurationError`."""
 
 _FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
-"""Seconds between two attempts to connect: never longer ones, so that an outage costs little more than it lasts."""
+"""Seconds between two attempts to connect. They do not grow, so work resumes soon after an outage ends."""
 _FAILING_SECONDS: Final = 2.0
-"""Before it registers anew if the last shift was short: a full disk lets it connect, and fails the first commit."""
+"""Wait after a short shift: with a full disk, the worker can connect, and its first commit fails."""
 _LEAVE_SECONDS: Final = 0.5
-"""For handing back what is left when the worker ends."""
+"""Timeout for handing back the remaining locations when the worker stops."""
 _CLOSE_SECONDS: Final = 0.5
-"""For closing connections then."""
+"""Timeout for closing connections at that point."""
 _ENGINE_SECONDS: Final = 8.5
-"""After which the engine is left behind, if it does not end."""
+"""How long the engine may take to end before it is cancelled."""
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     lease: float
     clock: Clock
     connect_within: float
-    """Seconds in which the database must be reached at the start."""
+    """Seconds within which the database must be reached at the start."""
 
 
 class _Opened(Struct):
@@ -57,7 +57,7 @@ class _Opened(Struct):
 
 
 class Supervisor:
-    """The worker of a process. `tickets` says what to work on; `writes_tickets`: it also writes those of others."""
+    """The worker of a process. `writes_tickets`: its sweeps also write tickets, for any worker to take."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Supervisor:
                 await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
 
     async def _begin(self, last: Shift | None, stopping: asyncio.Event) -> _Opened | None:
-        """Register, as soon as the database can be reached; `None` if the worker is to end before that."""
+        """Register as soon as the database can be reached; `None` if the worker is stopped before that."""
         began, seconds = self._settings.clock(), _FIRST_WAIT
         is_away = last is not None
         if last is not None:
@@ -125,7 +125,7 @@ class Supervisor:
             await _wait(stopping, min(_FAILING_SECONDS, self._settings.lease / 2))
 
     async def _open(self, last: Shift | None) -> _Opened:
-        """Connect, and register. Nothing of the last shift is at the server any more: its locations are free."""
+        """Connect and register. The requests of the last shift have ended, so its locations are released first."""
         settings, opened = self._settings, list[JournalWriter]()
         try:
             for _ in range(2):
@@ -174,7 +174,7 @@ class Supervisor:
         _raise_fault(shift.fault, engine, *loops)
 
     def _close(self, *journals: JournalWriter) -> None:
-        """Close them without waiting: a server that does not respond keeps nobody."""
+        """Close them in the background: a server that does not respond must not hold up the worker."""
         for journal in journals:
             task = asyncio.create_task(_close(journal))
             self._closing.add(task)
@@ -200,7 +200,7 @@ async def _end_within(seconds: float, engine: asyncio.Task[None]) -> None:
 
 
 def _raise_fault(fault: Exception | None, *tasks: asyncio.Task[None]) -> None:
-    """Raise why the worker must end, if so: a setting, or a fault of ours."""
+    """Raise the error that ends the worker, if there is one: an unusable setting, or a bug of ours."""
     errors = [one.exception() for one in tasks if one.done() and not one.cancelled()]
     for error in (fault, *errors):
         if error is not None:

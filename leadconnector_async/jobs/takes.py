@@ -1,4 +1,4 @@
-"""The locations that a worker works on: taken with a ticket, carried out, and given back, however they end."""
+"""The locations that a worker holds: each is taken for a ticket, worked on, and always handed back."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ from .visit import VisitEnd, visit_location
 from .worker_events import Emit, JobChanged, LocationFinished, LocationHandedBack, LocationLost, LocationTaken
 
 _GRACE_SECONDS: Final = 7.5
-"""For requests at the server when the worker is to end: it has ten seconds for everything."""
+"""Grace period for requests in flight at shutdown; the whole shutdown may take ten seconds."""
 _CONTROL_SECONDS: Final = 0.5
-"""How soon a job obeys what somebody wants."""
+"""How often the row of a job is read: a pause, cancel or new rate takes effect within this time."""
 _COUNT_SECONDS: Final = 0.05
 """How long failures are collected before they are counted."""
 _RETRY_SECONDS: Final = 60.0
-"""After which a location that could not be reached is tried again."""
+"""After this time a location that was unreachable is tried again."""
 _PACKAGE: Final = Path(__file__).parent.parent
 
 
@@ -70,7 +70,7 @@ class _KnownJob(Struct):
         return options.max_errors is not None or options.max_error_percent is not None
 
     def obey(self, state: JobState | None, options: JobOptions | None = None) -> None:
-        """Do what its row says, with these options or as before; without a row, it does not run any more."""
+        """Apply what the row of the job says, with these options or the current ones; without a row, pause."""
         control, wanted = self.open.control, "pause"
         options = options or control.options
         if state is not None:
@@ -82,10 +82,10 @@ class _KnownJob(Struct):
 
 
 class Takes:
-    """Those of one shift."""
+    """The locations held during one shift."""
 
     def __init__(self, shift: Shift, writer: JournalWriter, clients: Clients, slots: int, emit: Emit) -> None:
-        """`writer`: the journal of all rows."""
+        """`writer`: the journal that rows of all jobs are written to."""
         self._shift = shift
         self._writer = writer
         self._clients = clients
@@ -121,14 +121,14 @@ class Takes:
             if taken is not None:
                 shift.lose(str(error))
         except BaseException as error:
-            # Cancelled by the engine, or a fault of ours. The worker would hold the location until it ends.
+            # Cancelled by the engine, or a bug of ours. Otherwise it would be held until the worker stops.
             shift.lose(f"a location was given up ({type(error).__name__})")
             raise
 
     async def watch(self) -> None:
-        """Have jobs do what their rows say, until the shift is lost, or this is cancelled.
+        """Apply changes of the jobs' rows until the shift is lost or this is cancelled.
 
-        Rows that fail are counted for all workers together, as soon as one has failed here.
+        As soon as a row fails here, the failed rows of all workers are counted, for `max_errors`.
         """
         while not self._shift.lost:
             with suppress(TimeoutError):
@@ -154,7 +154,7 @@ class Takes:
                     await self._stop(known, stopped)
 
     async def _stop(self, known: _KnownJob, stopped: Stopped) -> None:
-        """The whole job, here and, by its row, everywhere."""
+        """Stop the whole job: here at once, and through its row in all other workers."""
         known.runner.stop(stopped)
         if await self._shift.ask(partial(stop_job, known.open.key, stopped.kind, stopped.reason)):
             self._emit(JobChanged(self._shift.worker, known.name, "stopped"))
@@ -165,7 +165,7 @@ class Takes:
 
     def _close(self) -> None:
         for known in self._jobs.values():
-            known.runner.stop(Stopped("interrupted", "the worker is to end"), _GRACE_SECONDS)
+            known.runner.stop(Stopped("interrupted", "the worker is shutting down"), _GRACE_SECONDS)
 
     async def _hold(self, held: HeldLocation) -> None:
         known = await self._find_job(held.job)
@@ -181,7 +181,7 @@ class Takes:
             self._emit(LocationLost(worker, name, held.location, held.epoch))
 
     async def _find_job(self, key: int) -> _KnownJob:
-        """With what its row says now, after a location was taken."""
+        """Find or set up a job, with the state and options read after the location was taken."""
         state, options = await self._shift.ask(partial(_read_job, key))
         known = self._jobs.get(key)
         if known is None or (known.runner.stopped is not None and not self._shift.over.is_set()):
@@ -199,7 +199,7 @@ class Takes:
     async def _carry_out(self, known: _KnownJob, held: HeldLocation) -> VisitEnd:
         end = await self._try(known, held)
         if isinstance(end, Stopped) and known.open.control.wanted == "cancel":
-            # It would be taken again at once, and the job would never end.
+            # Handed back as stopped, it would be taken again at once, and the job would never end.
             await cancel_location(known.open, held.location, held, None)
             return "ended"
         return end
@@ -223,15 +223,15 @@ class Takes:
             return await visit_location(known.open, held, lambda location: client, known.runner, known.phase)
         except (ValueRefusedError, DamagedError) as error:
             return _explain_internal(error, location)
-        except JournalError:  # the database is away or full, or the location is lost
+        except JournalError:  # the database is unreachable or full, or the location is lost
             raise
         except LeadConnectorError as error:
             return describe_stop(error, location) or _explain_internal(error, location)
-        except Exception as error:  # ours: it must not end the worker, and nobody else
+        except Exception as error:  # a bug of ours must stop this location only, not the worker
             return _explain_internal(error, location)
 
     async def _give_back(self, known: _KnownJob, held: HeldLocation, end: VisitEnd) -> None:
-        """Free it, with what the next worker must know. Raises `FenceLostError`."""
+        """Release the location and record how its work ended. Raises `FenceLostError` if it was taken over."""
         shift, place = self._shift, Place(held.job, held.location, held.epoch)
         if (stopped := known.runner.stopped) is not None and stopped.kind == "errors":
             await self._stop(known, stopped)
@@ -250,40 +250,40 @@ class Takes:
 
 
 def _read_job(key: int, journal: Journal) -> tuple[JobState, JobOptions]:
-    """Of a job whose location was just taken. Options that cannot be read stop it."""
+    """Read the job of a location that was just taken; a job with unreadable options is stopped."""
     state = read_state(key, journal)
     if state is None:
         return JobState(key, "", "done", "pause", None), JobOptions()
     try:
         return state, read_options(journal.at(Hold(key)))
     except (msgspec.MsgspecError, ConfigurationError):
-        stop_job(key, "internal", "its options cannot be read", journal)
+        stop_job(key, "internal", "the options of the job cannot be read", journal)
         return structs.replace(state, wanted="pause"), JobOptions()
 
 
 def _read_results(key: int, journal: Journal) -> Results:
     try:
         return read_results(journal.at(Hold(key)))
-    except msgspec.MsgspecError:  # whoever may write to the table may write anything
+    except msgspec.MsgspecError:  # another program may have written to the table
         return Results()
 
 
 def _find_resume(stopped: Stopped) -> float | None:
-    """When a location goes on by itself, in seconds since the epoch."""
+    """When work on the location resumes by itself, in seconds since the epoch; `None`: only after `resume`."""
     if stopped.kind == "daily" and stopped.resume_seconds is not None:
         return time.time() + stopped.resume_seconds
     return time.time() + _RETRY_SECONDS if stopped.kind == "unreachable" else None
 
 
 def _explain_no_client(error: Exception, location: str) -> Stopped:
-    """Of an error that is not ours only the type is shown: its text may hold anything."""
+    """Explain why there is no client. Of foreign errors only the type is shown: the text may hold secrets."""
     if isinstance(error, LeadConnectorError):
         return describe_stop(error, location) or Stopped("authentication", str(error), location)
-    return Stopped("authentication", f"client_for has raised {type(error).__name__}", location)
+    return Stopped("authentication", f"client_for raised {type(error).__name__}", location)
 
 
 def _explain_internal(error: Exception, location: str) -> Stopped:
-    """Where it happened, and nothing of the values: the reason is shown to everybody who may look at the job."""
+    """Name the error and its source line, but no values: everybody who can read the job sees the reason."""
     places = [
         f"{Path(one.filename).name}:{one.lineno}"
         for one in traceback.extract_tb(error.__traceback__)

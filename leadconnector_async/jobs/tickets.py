@@ -1,7 +1,7 @@
-"""Tickets: an engine hands the locations of jobs to workers, each with a ticket that names one.
+"""The task queue of the workers: each ticket asks a worker to look after one location of a job.
 
-A ticket promises nothing and owns nothing: a location is taken in the journal, which also says what is to be done
-there. Tickets that are lost are written again from the journal, and one too many does nothing.
+A ticket is only a hint: ownership and the work to do are in the journal. Lost tickets are written again from the
+journal, and a surplus ticket does nothing.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from msgspec import Struct
 
 
 class Ticket(Struct, frozen=True):
-    """A location of a job that is to be worked on."""
+    """A location of a job that needs a worker."""
 
     job: int
     location: str
 
 
 Work: TypeAlias = Callable[[Ticket], Awaitable[None]]
-"""What is done with a ticket. Must not raise, and must end when it is cancelled."""
+"""Handles a ticket. Must not raise, and must end when it is cancelled."""
 
 
 class Tickets(Protocol):
-    """An engine. Raises `StoreUnavailableError` if it cannot be reached, and `ConfigurationError`."""
+    """A queue of tickets. Raises `StoreUnavailableError` if it cannot be reached, and `ConfigurationError`."""
 
     async def defer(self, tickets: Sequence[Ticket]) -> None:
-        """Write tickets, to be handed out in this order, except those that are waiting already."""
+        """Queue tickets, in this order, except those that are already waiting."""
         ...
 
     async def work(self, run: Work, slots: int, stopping: asyncio.Event) -> None:
         """Hand tickets to `run`, at most `slots` at a time, until `stopping` is set and those that run have ended.
 
-        An outage is waited out. If this is cancelled, so are they.
+        Waits while the queue is unreachable. If this is cancelled, so are the calls of `run`.
         """
         ...
 
     async def clean(self) -> None:
-        """Remove the tickets of workers that are dead."""
+        """Remove the tickets of dead workers."""
         ...
 
     async def aclose(self) -> None:

@@ -1,7 +1,7 @@
 """The units of work of a job: one location is prepared, run, or compared with the calendar.
 
-Whoever calls them holds the location: a `Fence` says for how long. In a folder that is the process that holds its
-lock, and nothing ends that (`NO_FENCE`).
+The caller holds the location, and a `Fence` says until when. In a folder, the process with the lock holds all
+locations for as long as it runs (`NO_FENCE`).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from .states import RowOutcome, Stopped, describe_stop, wait_out
 from .verify import read_location
 
 ClientFor: TypeAlias = Callable[[str], LeadConnector | Awaitable[LeadConnector]]
-"""The client of a location. An error that it raises stops this location, and no other."""
+"""Returns the client of a location, or an awaitable of it. An error that it raises stops only this location."""
 
 
 class Fence(Protocol):
-    """The right to work on a location of a job, until it is lost to somebody else."""
+    """The right to work on a location of a job, until another process takes over."""
 
     @property
     def job(self) -> int:
@@ -53,23 +53,23 @@ class Fence(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Raised each time the location is taken."""
+        """The fencing token: raised by one each time the location is taken."""
         ...
 
     def until(self) -> float:
-        """When it ends, by `find_clock()`; `-inf` once it is lost."""
+        """When the right expires, by `find_clock()`; `-inf` once it is lost."""
         ...
 
 
 class NoFence(Struct, frozen=True):
-    """The right to work on the locations of a folder, which its lock gives."""
+    """The right to work on the locations of a folder, which the lock of the folder gives."""
 
     job: int = 1
     location: str = ""
     epoch: int = 0
 
     def until(self) -> float:
-        """It does not end."""
+        """Infinity: it does not expire."""
         return math.inf
 
 
@@ -77,12 +77,12 @@ NO_FENCE: Final[Fence] = NoFence()
 
 
 def find_no_fence(location: str) -> Fence:
-    """The right to work on a location of a folder."""
+    """Return the fence of a location of a folder."""
     return NO_FENCE
 
 
 class OpenJob(Struct):
-    """What a process knows of a job that it works on."""
+    """The state of a job that this process works on."""
 
     key: int
     writer: JournalWriter
@@ -90,12 +90,12 @@ class OpenJob(Struct):
     readings: ReadingLog
     control: Control
     prepared: dict[str, float] = field(default_factory=dict[str, float])
-    """The locations that this process has prepared, with their epochs: only its own clock tells how old that is."""
+    """The epoch in which this process prepared each location: readings of other processes are by other clocks."""
     fence_for: Callable[[str], Fence] = find_no_fence
-    """Of locations that this process holds all at once."""
+    """Returns the fence of a location, where this process holds all of them."""
 
     def hold(self, location: str, fence: Fence) -> JournalWriter:
-        """The journal, to work on a location: every commit is fenced."""
+        """Return the journal for work on a location: every commit checks the fence."""
         return self.writer.at(Hold(self.key, location, fence.epoch))
 
 
@@ -103,9 +103,9 @@ class LocationEnd(Struct, frozen=True):
     """How the run of a location ended."""
 
     stopped: Stopped | None
-    """Why it stopped early; `None` as well if the whole job did."""
+    """Why it stopped early; `None` if it did not, or if the whole job stopped."""
     finished: bool
-    """No row is to be sent any more."""
+    """Whether no open rows remain."""
 
 
 async def prepare_location(
@@ -117,10 +117,10 @@ async def prepare_location(
     on_read: Callable[[int], None] = lambda count: None,
     on_changed: Callable[[RowOutcome], None] | None = None,
 ) -> Stopped | None:
-    """Check every row of a location against the calendar that was not read yet, and decide their order.
+    """Check every row of a location that was not read yet against the calendar, and decide the order of the rows.
 
-    `on_read` gets the number of rows that were just read; `on_changed` each row that was to be sent, and is not any
-    more because its appointment has changed. Returns why the location could not be read; its rows stay as they are.
+    `on_read` gets the number of rows that were just read; `on_changed` each row that will not be sent after all
+    because its appointment has changed. Returns why the location could not be read; its rows stay as they are.
     """
     while True:
         stopped, preparation = None, None
@@ -143,10 +143,10 @@ async def prepare_location(
 async def run_location(
     job: OpenJob, location: str, fence: Fence, client_for: ClientFor, runner: Runner
 ) -> LocationEnd:
-    """Carry out the open rows of a location that was prepared, until they have ended or the location must stop.
+    """Run the open rows of a prepared location until all have ended or the location has to stop.
 
-    `runner` is what the locations of this job in this process share: when it stops, or the job is to pause, this
-    returns early. If the job is to be cancelled, the open rows are left out.
+    `runner` is shared by the locations of this job in this process: if it stops, or the job is paused, this returns
+    early. If the job is cancelled, the open rows are skipped.
     """
     stopped = None
     try:
@@ -164,10 +164,10 @@ async def run_location(
 
 
 async def cancel_location(job: OpenJob, location: str, fence: Fence, client_for: ClientFor | None) -> bool:
-    """Leave out the open rows of a location that is not running; returns `True`.
+    """Skip the open rows of a location that is not running; returns `True`.
 
-    Rows that may have been sent are read back, and appointments that were only moved out of the way are moved back;
-    without a client, such rows are `unknown`, or say that it was not moved back.
+    Rows that may have been sent are read back, and appointments that were moved out of the way of others are moved
+    back. Without a client, the former become `unknown`, and the latter say that they were not moved back.
     """
     journal = job.hold(location, fence)
     await journal.run(doubt_sent)
@@ -185,23 +185,23 @@ async def cancel_location(job: OpenJob, location: str, fence: Fence, client_for:
 async def review_location(
     job: OpenJob, location: str, fence: Fence, client_for: ClientFor, selection: Selection
 ) -> None:
-    """Read the selected rows of a location again, and write what the calendar shows of each."""
+    """Read the appointments of the selected rows again, and record how each differs from the plan."""
     journal = job.hold(location, fence)
     if await journal.run(partial(begin_review, selection)):
         await read_location(journal, location, await find_client(client_for, location), job.clock, selection)
 
 
 async def find_client(client_for: ClientFor, location: str) -> LeadConnector:
-    """The client of a location, awaited if need be."""
+    """Return the client of a location, awaiting it if needed."""
     found = client_for(location)
     return await found if inspect.isawaitable(found) else found
 
 
 async def _run(job: OpenJob, location: str, fence: Fence, client: LeadConnector, runner: Runner) -> Stopped | None:
-    """Rows whose outcome is unknown are read back first, and once more in the end."""
+    """Run the rows; those with an unknown outcome are read back before and after."""
     journal = job.hold(location, fence)
     prepared = job.prepared.pop(location, -math.inf)
-    if fence is not NO_FENCE and fence.epoch > prepared + 1:  # else its readings are by the clock of this process
+    if fence is not NO_FENCE and fence.epoch > prepared + 1:  # otherwise this process read them, by its own clock
         await journal.run(forget_location)
     await runner.read(_resolve_unknown(job, location, fence, client))
     refresh = _prepare(job, location, fence, client).refresh
@@ -241,7 +241,7 @@ async def _resolve_unknown(job: OpenJob, location: str, fence: Fence, client: Le
 
 
 async def _restore_parked(job: OpenJob, journal: JournalWriter, client: LeadConnector, fence: Fence) -> None:
-    """Move appointments back that were moved out of the way for rows that are left out."""
+    """Move back the appointments that were moved out of the way and whose rows are now skipped."""
     held = None if fence is NO_FENCE else fence.until
     executor = RowExecutor(client.with_options(priority="bulk"), journal, job.control.options, job.clock, held)
     for row in await journal.run(fetch_parked):

@@ -1,4 +1,4 @@
-"""What a worker does with a location that it has taken, as the phase of the job says."""
+"""What a worker does with a location that it has taken: prepare it or run it, depending on the phase of the job."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .states import Stopped
 from .unit import ClientFor, Fence, OpenJob, prepare_location, run_location
 
 VisitEnd: TypeAlias = Literal["ended", "open"] | Stopped
-"""No row of it is open any more; or somebody is to go on; or why it cannot go on now."""
+"""No open rows remain; or work remains for the next worker; or why the location is stopped."""
 
 
 async def visit_location(job: OpenJob, fence: Fence, client_for: ClientFor, runner: Runner, phase: str) -> VisitEnd:
-    """Do what is to be done; returns early when the runner stops, or the job is to do something else.
+    """Prepare or run a location; returns early if the runner stops, or if the job is paused or cancelled.
 
-    Raises `JournalError`, and `FenceLostError` if somebody else has taken the location.
+    Raises `JournalError`, and `FenceLostError` if another worker has taken the location.
     """
     interrupted = not runner.is_open
 
@@ -27,7 +27,7 @@ async def visit_location(job: OpenJob, fence: Fence, client_for: ClientFor, runn
         end = await _visit(job, fence, client_for, runner, phase)
     await job.writer.flush()
     if end == "open" and phase == "running" and not interrupted:
-        return Stopped("internal", "it has ended with rows that are still to be sent", fence.location)
+        return Stopped("internal", "the run ended although rows are still open", fence.location)
     return end
 
 

@@ -1,7 +1,7 @@
-"""Having a job pause, go on or end, or keep another rate, from whichever process.
+"""Pauses, resumes or cancels a job, or changes its rate, from any process.
 
-The job of a folder takes wishes through a second connection to its journal: its lock says who runs it, not who may
-write a wish.
+For the job of a folder, this uses a second connection to its journal: the lock decides who runs the job, not who
+may write to its row.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 
 def write_wish(folder: str, wanted: Wanted) -> bool:
-    """Have the process that runs the job of a folder do something else; returns whether that is new. Blocks.
+    """Tell the process that runs the job of a folder what to do; returns whether that is new. Blocks.
 
-    A job that nobody runs can only be cancelled: rows that may have been sent are `unknown` then. Raises
+    A job that no process runs can only be cancelled; rows that may have been sent then become `unknown`. Raises
     `ConfigurationError` for anything else, and `JournalError` if there is no job.
     """
     if is_in_use(folder):
@@ -41,7 +41,7 @@ def write_wish(folder: str, wanted: Wanted) -> bool:
 
 
 def write_rate(folder: str, rate: float | None) -> None:
-    """Have the job of a folder keep another rate, whoever runs it now or later. Blocks."""
+    """Change the rate of the job of a folder, for this run and later ones. Blocks."""
     if is_in_use(folder):
         _write(open_beside, folder, lambda journal: set_rate(rate, journal))
     else:
@@ -49,13 +49,13 @@ def write_rate(folder: str, rate: float | None) -> None:
 
 
 def describe_idle(name: str) -> ConfigurationError:
-    """Why a job cannot pause or go on."""
+    """Explain that no process runs the job, so that it cannot be paused or resumed."""
     shown = escape(name)
     return ConfigurationError(f"Nobody runs {shown}; leadconnector resume {shown} runs it here")
 
 
 def cancel_held(held: Held, now: float, journal: Journal) -> None:
-    """Leave out the open rows of locations of a database's job that this process holds. `now`: of the epoch."""
+    """Skip the open rows of the locations that this process holds. `now`: in seconds since the epoch."""
     for location, one in held.items():
         view = journal.at(Hold(one.job, location, one.epoch))
         doubt_sent(view)
@@ -81,7 +81,7 @@ def _write_alone(folder: str, work: Callable[[Journal], T]) -> T:
 
 
 def _cancel(journal: Journal) -> bool:
-    """Returns whether rows were open."""
+    """Skip all open rows; returns whether there were any."""
     locations = list_open(journal)
     for location in locations:
         doubt_sent(journal.at(journal.hold.of(location)))

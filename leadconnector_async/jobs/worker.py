@@ -1,4 +1,4 @@
-"""A worker: a process that takes locations of all jobs in a database, and works on them until it is told to end."""
+"""A worker: a process that takes locations of all jobs in a database and works on them until it is stopped."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ async def run_worker(
     stop: asyncio.Event | None = None,
     allow_plaintext: bool = False,
 ) -> None:
-    """Work on the jobs that were submitted to a database, `postgresql://HOST/DATABASE`, until told to end.
+    """Work on the jobs submitted to a database, `postgresql://HOST/DATABASE`, until told to stop.
 
-    `client_for` returns the client of a location, and may be async; the client must have a shared store, so that
-    all workers keep the limit of the location together. It is kept while it may be needed again, and closed by the
-    worker. At most `slots` locations are worked on at a time. If the process dies or is cut off, others take its
+    `client_for` returns the client of a location, and may be async. The client must have a shared store, so that all
+    workers share the rate limit of the location. The worker caches clients and closes them. It works on at most
+    `slots` locations at a time. If the process dies or is cut off from the database, other workers take over its
     locations after `lease` seconds. `on_event` is called with every `WorkerEvent`.
 
-    Returns once `stop` is set, or after SIGTERM or SIGINT if there is no `stop`: within ten seconds, and all
-    locations are handed back. During an outage of the database it sends nothing, and waits. Raises `JournalError`
-    if the database cannot be reached for 30 seconds at the start, and `ConfigurationError` for tables or clients
-    that cannot be used.
+    Shuts down gracefully, within ten seconds, once `stop` is set, or on SIGTERM or SIGINT if `stop` is not given:
+    its locations are handed back before it returns. While the database is away, the worker waits and sends nothing.
+    Raises `JournalError` if the database cannot be reached within 30 seconds of the start, and `ConfigurationError`
+    for tables or clients that cannot be used.
     """
     address = parse_database(url, allow_plaintext=allow_plaintext)
     del url
@@ -80,11 +80,11 @@ async def run_worker(
 async def work_location(
     place: str, location: str, *, client_for: ClientFor, lease: float = _LEASE, allow_plaintext: bool = False
 ) -> None:
-    """Work once on a location of a submitted job, `postgresql://HOST/DATABASE#NAME`, for an engine of your own.
+    """Work once on a location of a submitted job, `postgresql://HOST/DATABASE#NAME`, from a task queue of your own.
 
-    Call it for each of `list_open_locations`, until that lists none. It returns at once if somebody else works on
-    the location, and early if the location has to stop. If it is cancelled, the location is handed back. Raises
-    what `run_worker` raises.
+    Call it for each location in `list_open_locations` until that list is empty. It returns at once if another
+    worker holds the location, and early if the location has to stop. If it is cancelled, the location is handed
+    back. Raises what `run_worker` raises.
     """
     found = _parse_job(place, allow_plaintext=allow_plaintext)
     check_line("location", location)
@@ -98,10 +98,11 @@ async def work_location(
 
 
 async def list_open_locations(place: str, *, allow_plaintext: bool = False) -> list[str]:
-    """The locations that a submitted job still has to work on, for an engine of your own: see `work_location`.
+    """List the locations of a submitted job that need work, for a task queue of your own: see `work_location`.
 
-    First those that are to be prepared; once all are, those with rows to be sent. None if the job has ended, had to
-    stop, or has refused rows. Raises `JournalError` if there is no such job, or the database cannot be reached.
+    First the locations to be prepared; once all are prepared, those with rows to be sent. Empty if the job has
+    ended, was stopped, or has refused rows. Raises `JournalError` if there is no such job, or if the database
+    cannot be reached.
     """
     return await _ask(_parse_job(place, allow_plaintext=allow_plaintext), partial(list_unfinished, time.time()))
 
@@ -155,7 +156,7 @@ def _open_tickets(address: StoreAddress, lease: float) -> ProcrastinateTickets:
 
 
 async def _connect(address: StoreAddress, lease: float, name: str | None = None) -> JournalWriter:
-    """Open a journal of all jobs, or that of one."""
+    """Open the journal of all jobs, or of the job with this name."""
     open_journal = partial(_open_journal, address, lease, name)
     thread = make_thread()
     try:
@@ -188,31 +189,31 @@ async def _ask(place: DatabasePlace, work: Callable[[Journal], T]) -> T:
 
 
 class _OneTicket:
-    """Of an engine that has its own: the worker ends with its one location."""
+    """A queue of one ticket, for `work_location`: the worker stops after its location."""
 
     def __init__(self, ticket: Ticket, stopping: asyncio.Event) -> None:
         self._ticket = ticket
         self._stopping = stopping
 
     async def defer(self, tickets: Sequence[Ticket]) -> None:
-        """Nobody reads them."""
+        """Discard them: the caller has a queue of its own."""
 
     async def work(self, run: Work, slots: int, stopping: asyncio.Event) -> None:
-        """Hand out the one."""
+        """Hand out the ticket."""
         await run(self._ticket)
         if not stopping.is_set():  # otherwise the shift was lost, and there is another one
             self._stopping.set()
 
     async def clean(self) -> None:
-        """There is nothing to clean."""
+        """Do nothing: there are no other workers' tickets."""
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no connection."""
 
 
 @contextmanager
 def _catch_signals(stopping: asyncio.Event, wanted: bool) -> Generator[None]:
-    """Have SIGTERM and SIGINT set the event, where a program can have that: in its first thread."""
+    """Set the event on SIGTERM and SIGINT, if this is the main thread: only it can handle signals."""
     numbers = (signal.SIGTERM, signal.SIGINT)
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""What happens in a worker, passed to its `on_event`: ids, numbers and reasons, no personal data."""
+"""Events of a worker, passed to its `on_event`: ids, numbers and reasons, no personal data."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ class WorkerEvent(Struct, frozen=True):
     """The base class of all events of a worker."""
 
     worker: int
-    """The id of its row in `workers`; after an outage it has another."""
+    """The id of the worker; it gets a new one when it registers again after an outage."""
 
 
 class WorkerStarted(WorkerEvent, frozen=True):
-    """It has registered, for the first time or again, and takes locations."""
+    """The worker has registered, for the first time or again, and takes locations."""
 
 
 class WorkerStopped(WorkerEvent, frozen=True):
-    """It has handed all its locations back, and ends."""
+    """The worker has handed back all its locations and stops."""
 
 
 class DatabaseLost(WorkerEvent, frozen=True):
-    """The worker has lost its lease or the database: it sends nothing more, and tries to register until it can.
+    """The worker has lost the database or its lease: it sends nothing until it has registered again.
 
-    It may also have been frozen for too long. `worker` is 0 if it has not registered yet.
+    A process that was frozen for longer than its lease loses it, too. `worker` is 0 before the first registration.
     """
 
     reason: str
 
 
 class DatabaseBack(WorkerEvent, frozen=True):
-    """The database can be used again, after so many seconds; the worker has a new id."""
+    """The database can be used again; the worker has a new id. `seconds`: how long it was away."""
 
     seconds: float
 
 
 class LocationTaken(WorkerEvent, frozen=True):
-    """It works on a location from now on."""
+    """The worker has taken a location and works on it."""
 
     job: str
     location_id: str
     epoch: int
-    """How often the location has been taken, by whomever."""
+    """The fencing token: how many times the location has been taken, by any worker."""
 
 
 class LocationFinished(WorkerEvent, frozen=True):
-    """A location was prepared, or has no open rows any more, or had to stop."""
+    """A location is prepared, or has no more open rows, or had to stop."""
 
     job: str
     location_id: str
     epoch: int
     stopped: str | None = None
-    """Why it stopped."""
+    """Why the location stopped; `None` if it did not."""
 
 
 class LocationHandedBack(WorkerEvent, frozen=True):
-    """The worker is to end, or the job to pause: somebody will take the location later."""
+    """The worker shuts down or the job is paused: another worker takes the location later."""
 
     job: str
     location_id: str
@@ -66,7 +66,7 @@ class LocationHandedBack(WorkerEvent, frozen=True):
 
 
 class LocationLost(WorkerEvent, frozen=True):
-    """Another worker has taken the location, or may have: nothing more is sent to it or written about it."""
+    """Another worker has taken the location, or may have: this worker sends and records nothing more for it."""
 
     job: str
     location_id: str
@@ -74,7 +74,7 @@ class LocationLost(WorkerEvent, frozen=True):
 
 
 class JobChanged(WorkerEvent, frozen=True):
-    """The worker has moved a job to its next phase, as all its locations allow it."""
+    """The worker has moved a job to its next phase."""
 
     job: str
     phase: str
@@ -82,4 +82,4 @@ class JobChanged(WorkerEvent, frozen=True):
 
 WorkerEventHandler: TypeAlias = Callable[[WorkerEvent], object]
 Emit: TypeAlias = Callable[[WorkerEvent], None]
-"""Hands an event to the handler. Never raises."""
+"""Passes an event to the handler. Never raises."""

@@ -311,7 +311,7 @@ async def test_a_location_without_a_client_stops_alone(world: World, sandbox: Sa
     async with world.working():
         await world.wait_for_phase("done")
     query = "SELECT stop_kind, stop_reason, resume_at, ended FROM locations WHERE location = ?"
-    assert world.execute(query, first) == [("authentication", "client_for has raised LookupError", None, 0)]
+    assert world.execute(query, first) == [("authentication", "client_for raised LookupError", None, 0)]
     assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
     assert world.execute("SELECT DISTINCT state FROM rows WHERE location = ?", first) == [("loaded",)]
 
@@ -425,7 +425,9 @@ async def test_options_that_cannot_be_read_stop_the_job(world: World, sandbox: S
     world.execute("UPDATE facts SET value = ? WHERE name = 'options'", '{"concurrency": "os.system"}')
     async with world.working():
         await world.wait_for_phase("stopped")
-    assert world.execute("SELECT stop_kind, stop_reason FROM jobs") == [("internal", "its options cannot be read")]
+    assert world.execute("SELECT stop_kind, stop_reason FROM jobs") == [
+        ("internal", "the options of the job cannot be read")
+    ]
     assert len(sandbox.requests) == 0
 
 

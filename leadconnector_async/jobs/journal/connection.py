@@ -1,4 +1,4 @@
-"""A connection to one file of SQLite, used by one thread at a time. Whatever fails is a `JournalError`."""
+"""A connection to one SQLite file, used by one thread at a time. All its errors are `JournalError`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Connect: TypeAlias = Callable[[str], sqlite3.Connection]
 
 _CACHE_KIB: Final = 8192
 _FETCHED: Final = 256
-"""Records converted at once."""
+"""How many records are converted at a time."""
 
 
 class SQLiteConnection:
@@ -33,15 +33,15 @@ class SQLiteConnection:
             opened = (connect or _connect)(path)
         self.raw: Final = check_kind("what connect returns", opened, sqlite3.Connection)
         self._is_streaming = False
-        """Whether the rows of a query are being read as they come."""
+        """Whether rows of a query are being streamed."""
 
     def close(self) -> None:
-        """Close the file. What was not committed is gone."""
+        """Close the file. Uncommitted changes are lost."""
         self.raw.close()
 
     @contextmanager
     def transact(self) -> Generator[None]:
-        """A transaction: all that is written inside, or nothing of it."""
+        """A transaction: everything written inside it, or nothing."""
         with self.explain("written"):
             self._check_streams()
             self.raw.execute("BEGIN IMMEDIATE")
@@ -66,19 +66,19 @@ class SQLiteConnection:
             self.raw.executemany(statement, records)
 
     def script(self, statements: str) -> None:
-        """Statements without values."""
+        """Run statements without values."""
         with self.explain("written"):
             self._check_streams()
             self.raw.executescript(statements)
 
     def read(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
-        """The rows of a query; each column is checked against the fields of `row`."""
+        """Return the rows of a query; each column is checked against the fields of `row`."""
         with self.explain("read"):
             self._check_streams()
             yield from _fetch(row, self.raw.execute(query, tuple(values)))
 
     def read_at_once(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
-        """The rows of a query, in one step, with text in place of `bytes`.
+        """Return the rows of a query, in one step, with `str` in place of `bytes`.
 
         SQLite releases the GIL at every row, and beside a busy event loop a thread waits long for it.
         """
@@ -88,14 +88,14 @@ class SQLiteConnection:
             return decode(self.raw.execute(statement, tuple(values)).fetchone()[0])
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value]) -> RowT | None:
-        """The first row of a query."""
+        """Return the first row of a query; `None` if there is none."""
         with self.explain("read"):
             self._check_streams()
             record = self.raw.execute(query, tuple(values)).fetchone()
             return None if record is None else msgspec.convert(record, row)
 
     def stream(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
-        """The rows of a query, as they come; until the last one, nothing else may be asked."""
+        """Yield the rows of a query as they arrive. Until the last one, no other statement may run."""
         with self.explain("read"):
             self._check_streams()
             cursor = self.raw.execute(query, tuple(values))
@@ -107,7 +107,7 @@ class SQLiteConnection:
 
     @contextmanager
     def explain(self, what: str) -> Generator[None]:
-        """Turn the errors of what is done inside into one of the journal."""
+        """Turn database errors inside this context into a `JournalError`."""
         try:
             yield
         except UnicodeEncodeError as error:
@@ -120,7 +120,7 @@ class SQLiteConnection:
             raise JournalError(f"The journal {self.path} could not be {what} ({text}).") from error
 
     def _check_streams(self) -> None:
-        """As on Postgres, where a connection does one thing at a time."""
+        """Refuse a statement during a stream, as Postgres does, so that both behave alike."""
         if self._is_streaming:
             raise JournalError("The rows of another query are still being read.")
 
@@ -132,7 +132,7 @@ def _fetch(row: type[RowT], cursor: sqlite3.Cursor) -> Iterator[RowT]:
 
 @lru_cache(maxsize=64)
 def _gather(row: type[RowT], query: str) -> tuple[str, Callable[[str], Iterator[RowT]]]:
-    """The query whose one result is a JSON array of the rows, and what reads it."""
+    """Return a query that yields all rows as one JSON array, and the function that decodes it."""
     fields = msgspec.structs.fields(row)
     texts = {one.name for one in fields if bytes in (one.type, *get_args(one.type))}
     values = ", ".join(f"CAST({one.name} AS TEXT)" if one.name in texts else one.name for one in fields)
@@ -145,7 +145,7 @@ def _gather(row: type[RowT], query: str) -> tuple[str, Callable[[str], Iterator[
 
 
 def connect_to_read(path: str) -> sqlite3.Connection:
-    """Open it read-only; in a folder that cannot be written to as well, if no process has it open."""
+    """Open it read-only. In a read-only folder, that works only if no process has it open."""
     uri = Path(os.path.abspath(path)).as_uri()
     connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=10.0, uri=True)
     try:
@@ -154,7 +154,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
         connection.close()
         if not isinstance(error, sqlite3.OperationalError) or os.path.exists(f"{path}-wal"):
             raise
-        # SQLite could not create the files that its readers share.
+        # SQLite cannot create the files that its readers share there.
         connection = sqlite3.connect(f"{uri}?immutable=1", isolation_level=None, uri=True)
     return _set_up(connection)
 

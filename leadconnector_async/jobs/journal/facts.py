@@ -1,4 +1,4 @@
-"""Facts about a job, and rows of one column."""
+"""Named facts about a job, and structs for rows of one column."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .protocol import Journal
 
 
 class Count(Struct, frozen=True, array_like=True):
-    """A number."""
+    """A row with one number."""
 
     number: int
 
 
 class Text(Struct, frozen=True, array_like=True):
-    """A text."""
+    """A row with one text."""
 
     text: str
 
@@ -31,14 +31,14 @@ def set_fact(name: str, value: str, journal: Journal) -> None:
 
 
 def get_fact(name: str, journal: Journal) -> str | None:
-    """A fact about the job."""
+    """Return a fact about the job; `None` if it is not stored."""
     query = "SELECT value FROM facts WHERE job = ? AND name = ?"
     found = journal.read_one(Text, query, (journal.hold.job, name))
     return None if found is None else found.text
 
 
 def check_location(name: str, location: str, journal: Journal) -> None:
-    """Raise `ConfigurationError` if the job is for a client of another location."""
+    """Raise `ConfigurationError` if the job belongs to the client of another location."""
     kept = get_fact("location", journal)
     if kept != location:
         raise ConfigurationError(

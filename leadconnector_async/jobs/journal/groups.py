@@ -1,4 +1,4 @@
-"""A statement for many records, and what the writer is given.
+"""Statements for many records, and the entries that the writer commits.
 
 Each journal renders a `Group` in its own way: SQLite as an upsert, Postgres as an update from arrays.
 """
@@ -18,15 +18,15 @@ Record: TypeAlias = tuple[Value, ...]
 
 
 class Hold(Struct, frozen=True, gc=False):
-    """A location of a job, as the one that works on it holds it."""
+    """A location of a job, as its current owner holds it."""
 
     job: int
     location: str = ""
     epoch: int = 0
-    """How often the location has been taken; 0: it is not taken but only named, and no commit is fenced by it."""
+    """The fencing token of the location; 0: the location is only named, and commits are not fenced."""
 
     def of(self, location: str) -> Hold:
-        """A location of the same job, not taken."""
+        """Return another location of the same job, unfenced."""
         return Hold(self.job, location)
 
 
@@ -35,7 +35,7 @@ FOLDER: Final = Hold(1)
 
 
 class Group(Struct, frozen=True, gc=False):
-    """Changes rows of one location, each with its own values. Rows that do not exist are not added.
+    """An update of many rows of one location, each with its own values. Missing rows are not inserted.
 
     The first column of each record is `number`. What is set is said in terms of `rows` and `new`, such as
     `attempts = rows.attempts + new.attempts`.
@@ -44,16 +44,16 @@ class Group(Struct, frozen=True, gc=False):
     columns: tuple[str, ...]
     sets: str
     where: str = ""
-    """Only if this is true of the row."""
+    """A condition: rows for which it is false are not changed."""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """What the columns of a record are."""
+        """The columns of a record, in order."""
         return tuple(KINDS["rows"][column] for column in self.columns)
 
 
 class Entry(Struct, gc=False):
-    """What is written with the next commit: a statement and its values.
+    """A statement and its values, written with the next commit.
 
     The statement is a group, or a text whose last two values are the job and the location; those are added.
     """
@@ -61,9 +61,9 @@ class Entry(Struct, gc=False):
     statement: Group | str
     record: Record
     result: RowState | None = None
-    """The final state that a row of the plan gets with it, to be counted."""
+    """The final state that this gives to a row of the plan, for the counts of its location."""
     hold: Hold = FOLDER
-    """Set by the writer that it is given to."""
+    """Set by the writer."""
 
 
 RESULTS: Final = tuple(dict.fromkeys(COUNTED.values()))
@@ -72,7 +72,7 @@ _PLACES: Final = {state: RESULTS.index(column) for state, column in COUNTED.item
 
 
 def count_results(entries: Iterable[Entry]) -> dict[Hold, list[int]]:
-    """How many rows of each location get which of `RESULTS`."""
+    """Count, for each location, how many rows get each of `RESULTS`."""
     counts: dict[Hold, list[int]] = {}
     for entry in entries:
         found = counts.get(entry.hold)

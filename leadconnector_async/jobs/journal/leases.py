@@ -1,8 +1,8 @@
-"""Workers and the locations that they hold: who beats, who is dead, who works on what.
+"""Workers and the locations that they hold: heartbeats, takeovers, and which worker has which location.
 
-`jobs/run/lease.py` decides; this is its SQL, the same for SQLite and Postgres. Whoever takes a location raises its
-epoch, and every commit of rows compares it: what a former owner writes fails. Statements for which a lock could be
-held by a worker that is frozen never wait for it, but leave the location for the next time (`SKIP_LOCKED`).
+`jobs/run/lease.py` decides; this is its SQL, the same for SQLite and Postgres. Taking a location raises its epoch
+(the fencing token), and every commit of rows compares it, so writes of a former owner fail. Statements that would
+wait for the lock of a frozen worker skip the location until the next time (`SKIP_LOCKED`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .columns import clean
 from .protocol import Journal
 
 MOST_TRIES: Final = 10
-"""So many workers in a row may end without progress while they hold a location; then it is stopped."""
+"""A location is stopped after so many workers in a row ended without progress while they held it."""
 SKIP_LOCKED: Final = "/* skip locked */"
 """In a subquery: a journal that has locks leaves out the rows that are locked (`FOR NO KEY UPDATE SKIP LOCKED`)."""
 
@@ -55,7 +55,7 @@ _TO_DO: Final = """
         )
     )
 """
-"""What there is something to do for; of the moment, in seconds since the epoch."""
+"""Condition: the location has work to do now. Its value is the current time, in seconds since the epoch."""
 _TAKE: Final = f"""
     UPDATE locations
     SET worker = ?, epoch = epoch + 1, tries = tries + 1, queued = 0,
@@ -119,7 +119,7 @@ _FORGET_TICKETS: Final = f"""
 
 
 class WorkerEntry(Struct, frozen=True):
-    """What others can read of a worker."""
+    """What a worker writes about itself when it registers."""
 
     lease: float
     """Seconds."""
@@ -127,11 +127,11 @@ class WorkerEntry(Struct, frozen=True):
     pid: int
     version: str
     slots: int
-    """Locations at a time."""
+    """How many locations it works on at a time."""
 
 
 class Beat(Struct, frozen=True, array_like=True):
-    """What the row of a worker shows."""
+    """The heartbeat counter of a worker."""
 
     worker: int
     beats: int
@@ -140,12 +140,12 @@ class Beat(Struct, frozen=True, array_like=True):
 
 
 class Place(Struct, frozen=True, array_like=True):
-    """A location of a job, as it was last taken."""
+    """A location of a job, with the epoch in which it was taken."""
 
     job: int
     location: str
     epoch: int = 0
-    """How often it has been taken."""
+    """The fencing token: how many times it has been taken."""
 
 
 class Taken(Struct, frozen=True, array_like=True):
@@ -157,7 +157,7 @@ class Taken(Struct, frozen=True, array_like=True):
 
 
 class Holder(Struct, frozen=True, array_like=True):
-    """Who holds a location."""
+    """A process that holds a location."""
 
     location: str
     worker: int
@@ -170,7 +170,7 @@ class _Id(Struct, frozen=True, array_like=True):
 
 
 def register(entry: WorkerEntry, journal: Journal) -> int:
-    """Write the row of a worker; returns its id, which no other worker has or will have."""
+    """Insert the row of a worker; returns its id, which is never reused."""
     with journal.commit():
         values = (entry.lease, entry.host, entry.pid, entry.version, entry.slots)
         [added] = journal.read(_Id, _REGISTER, values)
@@ -178,12 +178,12 @@ def register(entry: WorkerEntry, journal: Journal) -> int:
 
 
 def beat(worker: int, state: str, busy: int, journal: Journal) -> bool:
-    """Show that a worker lives; returns whether its row was there. `busy`: how many locations it works on."""
+    """Send a heartbeat; returns whether the row of the worker still existed. `busy`: locations it works on."""
     return journal.write(_BEAT, (state, busy, worker)) == 1
 
 
 def list_beats(journal: Journal) -> list[Beat]:
-    """All workers, the dead included."""
+    """List the heartbeats of all workers, including dead ones."""
     return list(journal.read(Beat, _BEATS))
 
 
@@ -203,9 +203,9 @@ def free_locations(journal: Journal) -> int:
 
 
 def leave(worker: int, journal: Journal) -> None:
-    """A worker that ends in order, or that was cut off from the database and has ended all requests since.
+    """Remove a worker that shuts down, or that was cut off from the database and has ended all its requests.
 
-    Its locations are free at once, and it has not crashed on them. It may have got tickets that it did not use.
+    Its locations are free at once and do not count as crashes. All tickets are written again, as it may hold some.
     """
     with journal.commit():
         journal.write(_RETURN_ALL, (worker, worker))
@@ -226,46 +226,46 @@ def take(job: int, location: str, worker: int, now: float, journal: Journal) -> 
 
 
 def take_all(job: int, worker: int, journal: Journal) -> list[Place]:
-    """Take all free locations of a job, whatever there is to do."""
+    """Take all free locations of a job, also those without work to do."""
     with journal.commit():
         return list(journal.read(Place, _TAKE_ALL, (worker, job, job)))
 
 
 def list_holders(job: int, worker: int, journal: Journal) -> list[Holder]:
-    """Which locations of a job others hold, and who they are."""
+    """List the locations of a job that other workers hold."""
     return list(journal.read(Holder, _HOLDERS, (job, worker)))
 
 
 def hand_back(place: Place, journal: Journal) -> bool:
-    """Free a location that is to be continued; returns whether it was still held."""
+    """Release a location with open rows; returns whether it was still held."""
     return journal.write(_HAND_BACK, (place.job, place.location, place.epoch)) == 1
 
 
 def end_location(place: Place, journal: Journal) -> bool:
-    """Free a location that has no open rows; returns whether it was still held."""
+    """Release a location without open rows, as ended; returns whether it was still held."""
     return journal.write(_END, (place.job, place.location, place.epoch)) == 1
 
 
 def stop_location(place: Place, kind: str, reason: str, resume_at: float | None, journal: Journal) -> bool:
-    """Free a location that could not be finished; returns whether it was still held.
+    """Release a location as stopped; returns whether it was still held.
 
-    `resume_at`: when it is continued, in seconds since the epoch; `None`: not before somebody wants it.
+    `resume_at`: when it resumes by itself, in seconds since the epoch; `None`: only when the job is resumed.
     """
     return journal.write(_STOP, (kind, clean(reason), resume_at, place.job, place.location, place.epoch)) == 1
 
 
 def stop_looping(journal: Journal) -> int:
-    """Stop locations that have ended one worker after the other; returns how many."""
+    """Stop locations that have crashed one worker after another; returns how many."""
     return journal.write(_STOP_LOOPING)
 
 
 def list_unticketed(now: float, most: int, journal: Journal) -> list[Place]:
-    """Free locations for which there is something to do, and no ticket. `now`: seconds since the epoch."""
+    """List free locations with work to do and without a ticket. `now`: seconds since the epoch."""
     return list(journal.read(Place, _UNTICKETED, (now, most)))
 
 
 def mark_ticketed(places: Iterable[Place], journal: Journal) -> None:
-    """Their tickets are written, and those of them that nobody has taken meanwhile are waiting."""
+    """Record that tickets of these locations are waiting, except those that were taken meanwhile."""
     journal.write_all(_TICKETED, [(one.job, one.location, one.epoch, one.job, one.location) for one in places])
 
 

@@ -53,7 +53,7 @@ _FROM_1: Final = (
     "DROP TABLE undo",
     "CREATE TABLE verdicts (number INTEGER PRIMARY KEY, verdict TEXT NOT NULL, reason TEXT NOT NULL, seen BLOB)",
 )
-"""What remains is as in format 2, except that the rows name their job."""
+"""Everything else is as in format 2, except that rows have a column for their job."""
 _FROM_2: Final = ("ALTER TABLE rows ADD COLUMN job integer NOT NULL DEFAULT 1",)
 _TO_3: Final = (
     "ALTER TABLE faults ADD COLUMN job integer NOT NULL DEFAULT 1",
@@ -90,7 +90,7 @@ _STATEMENTS: Final = {"1": (*_FROM_1, *_TO_3), "2": (*_FROM_2, *_TO_3)}
 
 
 def list_views(found: str) -> Iterator[str]:
-    """What hides an old format from whoever only reads; the file is not changed."""
+    """Statements that present an old format as the current one to readers; the file is not changed."""
     if found == FORMAT:
         return
     rows = (
@@ -120,12 +120,12 @@ def list_views(found: str) -> Iterator[str]:
 
 
 def name_copy(path: str, found: str) -> str:
-    """The name of the copy that a migration from a format keeps."""
+    """Return the name of the copy that a migration from this format keeps."""
     return f"{path.removesuffix('.sqlite')}.format-{found}.sqlite"
 
 
 def migrate(connection: sqlite3.Connection, path: str, found: str) -> None:
-    """Copy a journal, and migrate it: all of it or, raising `sqlite3.Error` or `OSError`, nothing."""
+    """Copy a journal, then migrate it completely or not at all. Raises `sqlite3.Error` or `OSError`."""
     _copy(connection, name_copy(path, found))
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("BEGIN IMMEDIATE")
@@ -141,7 +141,7 @@ def migrate(connection: sqlite3.Connection, path: str, found: str) -> None:
 
 
 def _prepare_numbers(connection: sqlite3.Connection) -> None:
-    """The row that moves the appointment of row 7 out of the way was given any number, and is -7 now."""
+    """Renumber rows that move an appointment out of the way: that of row 7 becomes -7."""
     numbers = dict(connection.execute("SELECT number, -parks FROM rows WHERE parks IS NOT NULL"))
 
     def renumber(waits_for: str) -> str:
@@ -151,7 +151,7 @@ def _prepare_numbers(connection: sqlite3.Connection) -> None:
 
 
 def _copy(connection: sqlite3.Connection, target: str) -> None:
-    """Copy the whole database, its write-ahead log included; the copy is complete and on the disk, or not there."""
+    """Copy the database with its write-ahead log; the copy is complete and on disk, or it does not exist."""
     new = f"{target}.new"
     try:
         with suppress(FileNotFoundError):

@@ -48,7 +48,7 @@ _HAS_ENDED: Final = """
         )
     )
 """
-"""A location that could not be prepared is left out of the run; one that is to be cancelled is worked on first."""
+"""A location that could not be prepared is left out of the run; in a cancelled job, its rows are skipped first."""
 _TO_MOVE_ON: Final = f"""
     SELECT {_COLUMNS} FROM jobs
     WHERE phase = 'preparing' AND wanted <> 'cancel' AND {_IS_PREPARED}
@@ -104,7 +104,7 @@ _HAS_FAULTS: Final = "SELECT 1 FROM faults WHERE job = ? LIMIT 1"
 
 
 class JobState(Struct, frozen=True, array_like=True):
-    """The row of a job, as far as it decides what is done. Whoever may write to the table may write any text."""
+    """The part of a job's row that decides what workers do. Other programs may have written any text into it."""
 
     job: int
     name: str
@@ -114,26 +114,26 @@ class JobState(Struct, frozen=True, array_like=True):
 
 
 class Results(Struct, frozen=True, array_like=True):
-    """How many rows of a job, of all its locations, have ended how."""
+    """How many rows of a job have ended in each way, over all its locations."""
 
     errors: int = 0
     as_planned: int = 0
 
 
 def list_open(journal: Journal) -> list[JobState]:
-    """The jobs that workers work on."""
+    """List the jobs that workers have not finished."""
     return list(journal.read(JobState, _OPEN_JOBS))
 
 
 def read_state(job: int, journal: Journal) -> JobState | None:
-    """One job; `None` if it does not exist."""
+    """Read the state of one job; `None` if it does not exist."""
     return journal.read_one(JobState, _JOB, (job,))
 
 
 def submit(journal: Journal) -> bool:
-    """Hand a job to workers, also once more after it has ended; returns whether they do not have it already.
+    """Hand a job to workers, or reopen it if it has ended with open rows; returns whether anything changed.
 
-    What was prepared stays so: a job whose locations are all prepared continues at once.
+    Prepared locations stay prepared: a job whose locations are all prepared runs at once.
     """
     job = journal.hold.job
     with journal.commit():
@@ -145,38 +145,38 @@ def submit(journal: Journal) -> bool:
 
 
 def end_cancelled(now: float, journal: Journal) -> None:
-    """End a job whose rows were left out, if no worker does. `now`: seconds since the epoch."""
+    """End a cancelled job that no worker ends. `now`: seconds since the epoch."""
     if not journal.write(_END_CANCELLED, (now, journal.hold.job)):
         move_on(now, journal)
 
 
 def read_options(journal: Journal) -> JobOptions:
-    """How the job runs. Raises `msgspec.MsgspecError` for what is not such options."""
+    """Read the options of the job. Raises `msgspec.MsgspecError` if they are not valid."""
     return _decode(get_fact("options", journal) or "{}", JobOptions)
 
 
 def read_results(journal: Journal) -> Results:
-    """Of the job, since it was last resumed."""
+    """Count the results of the job since it was last resumed."""
     now = journal.read_one(Results, _RESULTS, (journal.hold.job,)) or Results()
     before = _decode(get_fact(_COUNTED, journal) or "[0, 0]", Results)
     return Results(now.errors - before.errors, now.as_planned - before.as_planned)
 
 
 def count_anew(journal: Journal) -> None:
-    """The job is resumed: what has failed so far stops it no more. Inside a commit."""
+    """Count results from here: rows that failed before a resume do not stop the job again. Inside a commit."""
     now = journal.read_one(Results, _RESULTS, (journal.hold.job,)) or Results()
     set_fact(_COUNTED, msgspec.json.encode(now).decode(), journal)
 
 
 def stop_job(job: int, kind: str, reason: str, journal: Journal) -> bool:
-    """Stop a whole job; returns whether it was not stopped before."""
+    """Stop a whole job; returns whether it was running."""
     return journal.write(_STOP, (kind, clean(reason), job)) == 1
 
 
 def move_on(now: float, journal: Journal) -> list[JobState]:
-    """Bring jobs whose locations all allow it to their next phase; returns them. `now`: seconds since the epoch.
+    """Move each job to its next phase if all its locations allow it; returns those moved. `now`: of the epoch.
 
-    Several workers may do so at once: one of them moves each.
+    Several workers may do this at once: for each job, exactly one of them succeeds.
     """
     moved: list[JobState] = []
     for state in list(journal.read(JobState, _TO_MOVE_ON)):
@@ -190,7 +190,7 @@ def move_on(now: float, journal: Journal) -> list[JobState]:
 
 
 def _move(state: JobState, now: float, journal: Journal) -> Phase | None:
-    """Returns the next phase, if this worker has brought the job there."""
+    """Move one job; returns its new phase, or `None` if it was not moved by this worker."""
     with journal.commit():
         if journal.write(_END, (now, state.job)):
             return "done"
@@ -202,22 +202,22 @@ def _move(state: JobState, now: float, journal: Journal) -> Phase | None:
 
 
 def _is_refused(journal: Journal) -> bool:
-    """Nothing is sent as long as some rows cannot be carried out, unless they are to be left out."""
+    """Whether refused rows keep the job from running: they do, unless the job is to run without them."""
     has_faults = journal.read_one(Count, _HAS_FAULTS, (journal.hold.job,)) is not None
     return has_faults and not read_options(journal).skip_refused and not has_sent(journal)
 
 
 def list_unfinished(now: float, journal: Journal) -> list[str]:
-    """The locations that the job still has to work on in its phase, those that others work on included.
+    """List the locations with work left in the current phase of the job, including those that workers hold.
 
-    If there are none, it is brought to the next phase first. `now`: seconds since the epoch.
+    If there are none, the job is first moved to its next phase. `now`: seconds since the epoch.
     """
     move_on(now, journal)
     return [one.text for one in journal.read(Text, _UNFINISHED, (journal.hold.job,))]
 
 
 def _decode(content: str, kind: type[StructT]) -> StructT:
-    """Whoever may write to the table may write anything."""
+    """Decode JSON of a table that other programs may have written to."""
     try:
         return msgspec.json.decode(content, type=kind)
     except RecursionError as error:

@@ -1,6 +1,6 @@
-"""How far jobs are, from their rows in `jobs`, `locations` and `workers`: never from those of their plans.
+"""The progress of jobs, from the tables `jobs`, `locations` and `workers`, never from the rows of their plans.
 
-All of it is true for the whole job, whoever works on it, and is read in a moment, however many rows the job has.
+It covers the whole job, whoever works on it, and the time to read it does not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped"
 Wanted: TypeAlias = Literal["run", "pause", "cancel"]
 
 _LONGEST_PAUSE: Final = 600.0
-"""Seconds: a location that must wait for longer stops instead."""
+"""Seconds. A location that would have to wait longer stops instead."""
 _JOB: Final = """
     SELECT phase, wanted, submitted, rows, CASE WHEN began_at IS NULL THEN 0 ELSE 1 END, stop_kind, stop_reason
     FROM jobs WHERE id = ?
@@ -53,7 +53,7 @@ _LIST: Final = """
 
 
 class JobRow(Struct, frozen=True, array_like=True):
-    """What a job is doing, and what it should do."""
+    """The phase of a job, and what it should do."""
 
     phase: Phase
     wanted: Wanted
@@ -65,7 +65,7 @@ class JobRow(Struct, frozen=True, array_like=True):
 
 
 class LocationRow(Struct, frozen=True, array_like=True):
-    """How far a location is: rows by their results."""
+    """The progress of a location: its rows by result."""
 
     location: str
     rows: int
@@ -83,7 +83,7 @@ class LocationRow(Struct, frozen=True, array_like=True):
 
 
 class ListedJob(Struct, frozen=True, array_like=True):
-    """A job among others."""
+    """A job in a list."""
 
     key: int
     name: str
@@ -105,14 +105,14 @@ class ListedJob(Struct, frozen=True, array_like=True):
 
 
 class Standing(Struct, frozen=True):
-    """How far a job is."""
+    """The progress of a job at one moment."""
 
     job: JobRow
     locations: list[LocationRow]
     paused: Mapping[str, float]
     """Until when locations are paused, in seconds since the epoch."""
     beats: list[Beat]
-    """All workers of the database, the dead included."""
+    """The heartbeats of all workers of the database, including dead ones."""
 
 
 class _Stop(Struct, frozen=True, array_like=True):
@@ -132,7 +132,7 @@ class _Pause(Struct, frozen=True, array_like=True):
 
 
 def read_standing(now: float, journal: Journal) -> Standing:
-    """How far the job is. `now`: seconds since the epoch."""
+    """Read the progress of the job. `now`: seconds since the epoch."""
     key = journal.hold.job
     [job] = journal.read(JobRow, _JOB, (key,))
     return Standing(
@@ -144,12 +144,12 @@ def read_standing(now: float, journal: Journal) -> Standing:
 
 
 def find_phase(phase: Phase, wanted: Wanted) -> JobPhase:
-    """What a job of a database is doing."""
+    """Return the phase of a job in a database."""
     return "paused" if wanted == "pause" and phase in ("preparing", "running") else phase
 
 
 def find_folder_phase(phase: Phase, wanted: Wanted, began: int, remaining: int, *, in_use: bool) -> JobPhase:
-    """What a job in a folder is doing. `in_use`: a process has it open, so that its phase is what it says."""
+    """Return the phase of a job in a folder. `in_use`: a process has it open, so the stored phase is current."""
     if not in_use:
         return "done" if not remaining else "stopped" if began else "ready"
     if phase == "ready" and wanted != "pause":
@@ -158,7 +158,7 @@ def find_folder_phase(phase: Phase, wanted: Wanted, began: int, remaining: int, 
 
 
 def summarize_end(now: float, journal: Journal) -> JobSummary:
-    """How the job has ended, or where it stands: why it or its locations have stopped. `now`: of the epoch."""
+    """Summarize the job, and why it or its locations stopped. `now`: seconds since the epoch."""
     key = journal.hold.job
     stopped = [
         Stopped(one.kind, one.reason, one.location or None, one.resume_at and max(0.0, one.resume_at - now))
@@ -169,5 +169,5 @@ def summarize_end(now: float, journal: Journal) -> JobSummary:
 
 
 def list_jobs(journal: Journal) -> list[ListedJob]:
-    """All jobs of a database, in the order in which they were created."""
+    """List all jobs of a database, in order of creation."""
     return list(journal.read(ListedJob, _LIST))

@@ -1,4 +1,4 @@
-"""The database of a journal, as the SQL of jobs sees it.
+"""The interface of a journal's database, which the SQL of jobs uses.
 
 `database.SQLiteJournal` is the journal of a folder. The statements use the SQL that SQLite and Postgres share, with
 `?` for values; `tables` lists the exceptions. Every statement names the job, and one about a row its location too:
@@ -20,19 +20,19 @@ RowT = TypeVar("RowT", bound=Struct)
 
 
 class EntryError(JournalError):
-    """Nothing was written, because of the entries of one location: the others, written again, may succeed."""
+    """The entries of one location failed, and nothing was written: without them, the others may succeed."""
 
 
 class FenceLostError(EntryError):
-    """Somebody else has taken a location since."""
+    """Another process has taken over a location."""
 
 
 class ValueRefusedError(EntryError):
-    """The database cannot hold a value."""
+    """The database does not accept a value."""
 
 
 class DamagedError(EntryError):
-    """The database holds a value that nobody has written, or lacks one."""
+    """The database holds an invalid value, or lacks one."""
 
 
 class Journal(Protocol):
@@ -40,11 +40,11 @@ class Journal(Protocol):
 
     @property
     def hold(self) -> Hold:
-        """What is worked on."""
+        """The job, location and epoch that this view works on."""
         ...
 
     def at(self, hold: Hold) -> Self:
-        """A view of the same journal, to work on something else."""
+        """Return a view of the same journal for another job or location."""
         ...
 
     def commit(self) -> AbstractContextManager[None]:
@@ -52,7 +52,7 @@ class Journal(Protocol):
         ...
 
     def commit_entries(self, entries: Sequence[Entry]) -> None:
-        """Write entries in one transaction, whatever they hold. Raises `FenceLostError` if any of that is lost."""
+        """Write entries in one transaction. Raises `FenceLostError` if any of their locations was taken over."""
         ...
 
     def write(self, statement: str, values: Iterable[Value] = (), *, in_steps: bool = False) -> int:
@@ -74,20 +74,20 @@ class Journal(Protocol):
     def read(
         self, row: type[RowT], query: str, values: Iterable[Value] = (), *, at_once: bool = False
     ) -> Iterator[RowT]:
-        """The rows of a query that has few. `row` is a Struct with a field for each column, in their order.
+        """Return the rows of a query, for small results. `row` is a Struct with a field for each column, in order.
 
-        `at_once`: for what is read while the event loop is busy; `bytes` may come as `str` then.
+        `at_once`: convert them in one step, for reads while the event loop is busy; `bytes` may come as `str` then.
         """
         ...
 
     def read_one(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> RowT | None:
-        """The first row of a query; `None` if there is none."""
+        """Return the first row of a query; `None` if there is none."""
         ...
 
     def stream(self, row: type[RowT], query: str, values: Iterable[Value] = ()) -> Iterator[RowT]:
-        """The rows of a query, as they come, however many. Until the last one, nothing else may be asked."""
+        """Yield the rows of a query as they arrive. Until the last one, no other statement may run."""
         ...
 
     def close(self) -> None:
-        """Close it. What was not committed is lost."""
+        """Close the journal. Uncommitted changes are lost."""
         ...

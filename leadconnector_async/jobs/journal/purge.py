@@ -1,6 +1,6 @@
-"""Removing jobs of a database: one after the other, in transactions of bounded size, and never one that is used.
+"""Deletes jobs of a database, one after another, in transactions of bounded size, and never one in use.
 
-Everything about a job goes: its plan, what was read for it, and what became of it.
+A job is deleted completely: its plan, its readings, and its outcomes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .facts import Count, Text
 from .protocol import Journal
 
 _MOST_TOGETHER: Final = 10_000
-"""Rows that are removed in one transaction."""
+"""How many rows one transaction deletes."""
 _ENDED: Final = """
     SELECT id, name FROM jobs
     WHERE phase IN ('refused', 'stopped', 'done') AND COALESCE(ended_at, began_at, made_at) < ?
@@ -35,19 +35,19 @@ _JOB: Final = "DELETE FROM jobs WHERE id = ?"
 
 
 class EndedJob(Struct, frozen=True, array_like=True):
-    """A job that may be removed."""
+    """A job that may be deleted."""
 
     key: int
     name: str
 
 
 def list_ended(before: float, journal: Journal) -> list[EndedJob]:
-    """Jobs that ended before a moment, in seconds since the epoch, and that nobody works on."""
+    """List the jobs that ended before a time, in seconds since the epoch, and that no process works on."""
     return list(journal.read(EndedJob, _ENDED, (before,)))
 
 
 def remove_job(key: int, journal: Journal) -> bool:
-    """Remove a job; `False` if somebody works on it. Whoever takes it meanwhile loses it with the next commit."""
+    """Delete a job; `False` if a process works on it. If one takes it meanwhile, its next commit fails."""
     with journal.commit():
         journal.write(_FENCE, (key,))
     if journal.read_one(Count, _IS_USED, (key,)) is not None:

@@ -1,4 +1,4 @@
-"""The state of a job, read from its journal without writing or locking: also while others run it."""
+"""Reads the state of a job from its journal, without writing or locking, also while others run it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     """
     phase: JobPhase = "ready"
     workers: int = 0
-    """Processes that work on it now."""
+    """How many processes work on it now."""
 
 
 def build_status(phase: JobPhase, workers: int, now: float, journal: Journal) -> JobStatus:
-    """The state of a job. `now`: seconds since the epoch."""
+    """Build the status of a job. `now`: seconds since the epoch."""
     return JobStatus(
         summary=summarize_end(now, journal),
         by_location=count_by_location(journal),
@@ -39,5 +39,5 @@ def build_status(phase: JobPhase, workers: int, now: float, journal: Journal) ->
 
 
 def find_listed(journal: Journal) -> ListedJob:
-    """The job of a journal, as in a list."""
+    """Return the entry of a journal's job in a list."""
     return next(one for one in list_jobs(journal) if one.key == journal.hold.job)

@@ -16,11 +16,11 @@ from ..states import ROW_STATES, RowState
 Kind: TypeAlias = Literal["integer", "bigint", "real", "text", "blob", "timestamptz"]
 
 FORMAT: Final = "3"
-"""A fact of every journal in SQLite. `migrate` brings older ones up to it."""
+"""The format of new journals in SQLite, a fact of each. `migrate` upgrades older ones."""
 
 
 def render_states(listed: Iterable[RowState]) -> str:
-    """States as a list for `IN`."""
+    """Format states as a list for `IN`."""
     return "({})".format(", ".join(f"'{state}'" for state in listed))
 
 
@@ -35,7 +35,7 @@ COUNTED: Final[Mapping[RowState, str]] = {
     for state, kind in ROW_STATES.items()
     if kind.result != "remaining"
 }
-"""The column of `locations` in which rows with a final state are counted."""
+"""The column of `locations` that counts each final state."""
 
 TABLES: Final[Mapping[str, str]] = {
     "jobs": """
@@ -93,7 +93,7 @@ DEFINITIONS: Final[Mapping[str, str]] = {
     name: f"CREATE TABLE {name} ({columns}){' WITHOUT ROWID' if name in _BY_KEY else ''}"
     for name, columns in TABLES.items()
 }
-"""Of SQLite."""
+"""The definitions for SQLite."""
 INDEXES: Final = (
     "CREATE INDEX rows_by_event ON rows (location, event_id)",
     "CREATE INDEX rows_by_new_id ON rows (location, new_id) WHERE new_id IS NOT NULL",
@@ -101,7 +101,7 @@ INDEXES: Final = (
     "CREATE INDEX rows_unread ON rows (location, number) WHERE read_at IS NULL",
     f"CREATE INDEX rows_open ON rows (location, rank, number) WHERE state IN {TO_SEND}",
 )
-"""Of SQLite, built when the rows are there. Queries repeat the conditions of indexes, so that these are used."""
+"""The indexes for SQLite, built after the rows are loaded. Queries must repeat their conditions to use them."""
 _COLUMN: Final = re.compile(r"(?:^|,)\s*(\w+) (integer|bigint|real|text|blob|timestamptz)\b")
 
 
@@ -115,4 +115,4 @@ def _list_kinds(columns: str) -> dict[str, Kind]:
 
 
 KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {name: _list_kinds(columns) for name, columns in TABLES.items()}
-"""What each column of a table holds."""
+"""The type of each column of a table."""

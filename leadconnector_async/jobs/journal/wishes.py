@@ -1,6 +1,6 @@
-"""What somebody wants of a job: a row that any process writes, and that those who work on the job read.
+"""Control of a job: any process writes what it should do to its row, and the processes that run it read that.
 
-Also what a folder's job shows of itself in that row, and what becomes of the rows of a job that is cancelled.
+Also the phase that the job of a folder shows in that row, and the rows of a cancelled job.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _HAS_OPEN: Final = f"SELECT number FROM rows WHERE job = ? AND location = ? AND 
 
 
 class Wishes(Struct, frozen=True):
-    """What is wanted of a job."""
+    """What the row of a job says that it should do."""
 
     wanted: Wanted
     rate: float | None
@@ -78,18 +78,18 @@ class _Wanted(Struct, frozen=True, array_like=True):
 
 
 def read_wishes(journal: Journal) -> Wishes:
-    """What is wanted of the job."""
+    """Read what the job should do."""
     found = journal.read_one(_Wanted, _READ, (journal.hold.job,))
     return Wishes("run" if found is None else found.wanted, read_options(journal).rate)
 
 
 def want(wanted: Wanted, journal: Journal) -> None:
-    """Have the job run, pause or be cancelled."""
+    """Set whether the job should run, pause or be cancelled."""
     journal.write(_WANT, (wanted, journal.hold.job))
 
 
 def change_wanted(wanted: Wanted, name: str, journal: Journal) -> bool:
-    """The same, unless that makes no sense; returns whether it is new. Raises `ConfigurationError`."""
+    """Like `want`, but raises `ConfigurationError` if the job is being cancelled; returns whether it changed."""
     with journal.commit():
         now = read_wishes(journal).wanted
         if now == "cancel" != wanted:
@@ -99,25 +99,25 @@ def change_wanted(wanted: Wanted, name: str, journal: Journal) -> bool:
 
 
 def set_rate(rate: float | None, journal: Journal) -> None:
-    """Have the job keep another rate, or none; also when it is continued by another process."""
+    """Set the maximum rate, or none. It is kept when another process resumes the job."""
     with journal.commit():
         _write_options(structs.replace(read_options(journal), rate=rate), journal)
         journal.write(_SET_RATE, (rate, journal.hold.job))
 
 
 def leave_out_refused(journal: Journal) -> None:
-    """Run without the refused rows."""
+    """Let the job run without its refused rows."""
     with journal.commit():
         _write_options(structs.replace(read_options(journal), skip_refused=True), journal)
 
 
 def forget_pause(journal: Journal) -> None:
-    """The process that was to pause is gone, and the job is opened by another."""
+    """Clear a pause when another process opens the job: the one that was paused is gone."""
     journal.write(_FORGET_PAUSE, (journal.hold.job,))
 
 
 def begin_run(journal: Journal) -> Wishes:
-    """A folder's job is to run, and is prepared first; returns what is wanted of it."""
+    """Record that the job of a folder is preparing; returns what it should do."""
     with journal.commit():
         journal.write(_BEGIN, (journal.hold.job,))
         journal.write(_FORGET_STOPS, (journal.hold.job,))
@@ -125,17 +125,17 @@ def begin_run(journal: Journal) -> Wishes:
 
 
 def start_sending(now: float, journal: Journal) -> None:
-    """All locations of a folder are prepared, and the first row may be sent. `now`: seconds since the epoch."""
+    """Record that the job of a folder is running: rows may be sent now. `now`: seconds since the epoch."""
     journal.write(_START, (now, journal.hold.job))
 
 
 def refuse_run(journal: Journal) -> None:
-    """Rows of a folder's job cannot be carried out, so nothing is sent."""
+    """Record that the job of a folder is refused: some rows cannot be carried out, so nothing is sent."""
     journal.write(_REFUSE, (journal.hold.job,))
 
 
 def end_run(stopped: Iterable[Stopped], remaining: int, now: float, journal: Journal) -> None:
-    """The run of a folder's job has ended, with so many open rows. `now`: seconds since the epoch."""
+    """Record that the run of a folder's job has ended, with this many open rows. `now`: seconds since the epoch."""
     job = journal.hold.job
     whole: tuple[str | None, str | None] = (None, None)
     with journal.commit():
@@ -149,24 +149,24 @@ def end_run(stopped: Iterable[Stopped], remaining: int, now: float, journal: Jou
 
 
 def doubt_sent(journal: Journal) -> None:
-    """Rows of the location that may have been sent have no known outcome."""
+    """Mark the rows of the location that may have been sent as `unknown`."""
     with journal.commit():
         journal.write(_DOUBT, _name_location(journal))
         recount(journal)
 
 
 def list_open(journal: Journal) -> list[str]:
-    """The locations with rows that were not sent, or have no outcome."""
+    """List the locations with rows that were not sent or whose outcome is unknown."""
     return [one.text for one in journal.read(Text, _LIST_OPEN, (journal.hold.job,))]
 
 
 def has_open(journal: Journal) -> bool:
-    """Whether rows of the location, which was prepared, are to be sent or have no outcome."""
+    """Whether the location, which is prepared, has rows to send or with an unknown outcome."""
     return journal.read_one(Count, _HAS_OPEN, _name_location(journal)) is not None
 
 
 def skip_open(now: float, journal: Journal) -> None:
-    """Leave out the rows of the location that were not sent. `now`: seconds since the epoch."""
+    """Skip the rows of the location that were not sent. `now`: seconds since the epoch."""
     with journal.commit():
         journal.write(_STRAND, (now, *_name_location(journal), *_name_location(journal)), in_steps=True)
         journal.write(_SKIP, (now, *_name_location(journal)), in_steps=True)

@@ -23,7 +23,7 @@ Then = Callable[[JournalError | None], object]
 
 
 def make_thread() -> Executor:
-    """One thread for one journal."""
+    """Make the thread of a journal."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="leadconnector-journal")
 
 
@@ -43,12 +43,12 @@ async def open_in(thread: Executor, open_one: Callable[[], T], close: Callable[[
 
 
 class _Queue:
-    """What the views of a writer share."""
+    """The state that all views of a writer share."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.waiting: list[Then | None] = []
-        """Of each entry, who waits for it."""
+        """The callback of each entry."""
         self.writing: asyncio.Task[None] | None = None
         self.failure: JournalError | None = None
         self.is_closed = False
@@ -66,11 +66,11 @@ class JournalWriter:
 
     @property
     def hold(self) -> Hold:
-        """What is worked on."""
+        """The job, location and epoch that this view works on."""
         return self._hold
 
     def at(self, hold: Hold) -> Self:
-        """The same writer, to work on something else: commits, failures and `close` are those of all."""
+        """Return a view for another job or location. All views share commits, failures and `close`."""
         view = copy(self)
         view._journal, view._hold = self._journal.at(hold), hold
         return view
@@ -91,7 +91,7 @@ class JournalWriter:
         yield from read(self._journal)
 
     def add(self, entry: Entry, then: Then | None = None) -> None:
-        """Write it with the next commit, without waiting."""
+        """Add an entry to the next commit, without waiting."""
         queue = self._queue
         if queue.failure is not None or queue.is_closed:
             self._check()
@@ -115,7 +115,7 @@ class JournalWriter:
         self._check()
 
     async def close(self) -> None:
-        """Write the remaining entries, and close the file."""
+        """Write the remaining entries, and close the journal."""
         try:
             if self._queue.failure is None:
                 await self.flush()
@@ -131,7 +131,7 @@ class JournalWriter:
             while queue.entries:
                 waiting: list[Then | None] = []
                 try:
-                    await asyncio.sleep(0)  # rows that start because the last commit has ended others come along
+                    await asyncio.sleep(0)  # rows that the last commit allowed to start join this one
                     entries, waiting = queue.entries, queue.waiting
                     queue.entries, queue.waiting = [], []
                     lost = await self._loop.run_in_executor(self._thread, _commit, self._journal, entries)
@@ -181,7 +181,7 @@ def _resolve(written: asyncio.Future[None], failure: JournalError | None) -> Non
 
 
 def _commit(journal: Journal, entries: list[Entry]) -> dict[Hold, EntryError]:
-    """Returns the errors of what cannot be written, such as what somebody else has taken; all else was written."""
+    """Write each location by itself; returns the errors of those that failed, such as a location taken over."""
     try:
         journal.commit_entries(entries)
     except EntryError as error:

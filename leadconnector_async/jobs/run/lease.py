@@ -1,11 +1,11 @@
-"""The lease of a process that works on jobs, and those of the others: who may send, and who is dead.
+"""The leases of worker processes: until when this process may send, and which other processes are dead.
 
-Every process increases a number in the database, its beat. Clocks are never compared: a process counts its own
-lease from the moment before it sent a beat, and the leases of others from the moment after it saw their last beat,
-both by its own clock. Its own is shorter by a tenth, so clocks may drift apart by as much. Nothing here waits, or
-reads a clock or the database.
+Every process increments a counter in the database, its heartbeat. Clocks of two machines are never compared: a
+process counts its own lease from the moment before it sent a heartbeat, and the leases of others from the moment
+after it read their latest one, both by its own clock. It uses only nine tenths of its own lease, so that clocks may
+drift apart by a tenth. Nothing here waits or reads a clock or the database.
 
-`next_step`, for the process itself, whose location may be written to until `until()`:
+`next_step` decides for the process itself, which may write to its locations until `until()`:
 
 | state | event | what follows |
 | --- | --- | --- |
@@ -18,12 +18,12 @@ reads a clock or the database.
 | held | `Missed`: the beat failed | the next `Woke` may beat again |
 | lost | anything | `lost`: it registers anew, as another worker |
 
-`observe`, for the others, after each reading of their rows:
+`observe` decides about the others, after each reading of their rows:
 
 | worker | what follows |
 | --- | --- |
 | not seen before, or its beat has changed | remember the beat, and when it was seen |
-| the same beat for a whole lease of that worker | bury it, if its beat is still that one |
+| the same beat for a whole lease of that worker | bury it (delete its row), unless its beat has changed since |
 | its row is gone | forget it |
 """
 
@@ -38,17 +38,17 @@ from msgspec import Struct, field
 from ..journal.leases import Beat
 
 LEASE: Final = 6.0
-"""Seconds, unless the user chooses others."""
+"""The default, in seconds."""
 _BEATS: Final = 4
-"""In one lease."""
+"""Heartbeats per lease."""
 _SWEEPS: Final = 8
-"""In one lease: how often a process looks at the others."""
+"""Sweeps per lease: how often a process reads the rows of the others."""
 _OWN: Final = 0.9
-"""Which part of its lease a process uses itself."""
+"""The part of its own lease that a process uses."""
 
 
 class Woke(Struct, frozen=True):
-    """It is that late."""
+    """The timer has fired."""
 
     now: float
 
@@ -57,14 +57,14 @@ class Beaten(Struct, frozen=True):
     """The response to a beat."""
 
     found: bool
-    """The row of the process was there."""
+    """Whether the row of the process still existed."""
     sent_at: float
     """Before the beat was sent."""
     now: float
 
 
 class Missed(Struct, frozen=True):
-    """A beat has failed. Whether it was counted is not known."""
+    """A beat has failed. The database may have counted it nevertheless."""
 
 
 LeaseEvent: TypeAlias = Woke | Beaten | Missed
@@ -72,21 +72,21 @@ LeaseAction: TypeAlias = Literal["beat", "wait", "lost"]
 
 
 class Sighting(Struct, frozen=True):
-    """The last change of a beat that was seen."""
+    """The latest beat seen of another process."""
 
     beats: int
     at: float
-    """After it was read, by the clock of the one who read it."""
+    """The moment after it was read, by the clock of this process."""
 
 
 class Lease(Struct, kw_only=True):
-    """One registered process, as it sees itself and the others. All moments are those of its own clock."""
+    """The lease of this process, and what it has seen of others. All times are of its own clock."""
 
     worker: int
     seconds: float
-    """How long others wait for its next beat."""
+    """The length of the lease: how long others wait for the next beat."""
     sent_at: float
-    """Before its last beat was sent, or its row was written."""
+    """The moment before its last beat was sent, or before its row was written."""
     held_until: float = -math.inf
     beating: bool = False
     """A beat is in progress."""
@@ -94,7 +94,7 @@ class Lease(Struct, kw_only=True):
     sightings: dict[int, Sighting] = field(default_factory=dict[int, Sighting])
 
     def until(self) -> float:
-        """Until when the process may write to its locations; `-inf` once it has lost them."""
+        """The time until which the process may write to its locations; `-inf` once it has lost them."""
         return -math.inf if self.lost else self.held_until
 
     @property
@@ -105,14 +105,14 @@ class Lease(Struct, kw_only=True):
 
     @property
     def sweep_seconds(self) -> float:
-        """How long to wait between two readings of all workers."""
+        """Seconds between two readings of the rows of all workers."""
         return self.seconds / _SWEEPS
 
 
 def begin_lease(worker: int, seconds: float, sent_at: float, sightings: dict[int, Sighting] | None = None) -> Lease:
-    """That of a process whose row was written; `sent_at`: the moment before.
+    """Begin the lease of a process that has registered; `sent_at`: the moment before its row was written.
 
-    `sightings`: what it has seen of others before it lost its last lease.
+    `sightings`: what it saw of others during its previous lease.
     """
     held_until = sent_at + _OWN * seconds
     return Lease(
@@ -147,9 +147,9 @@ def _wake(lease: Lease, now: float) -> LeaseAction:
 
 
 def observe(lease: Lease, rows: Iterable[Beat], now: float) -> list[Beat]:
-    """Remember the beats that were read, `now` being after that; returns those whose workers are dead.
+    """Remember the beats that were just read, at `now`; returns those of dead workers.
 
-    A worker is buried with the beat that was seen: if it has beaten since, it lives.
+    Each comes with the beat that was seen: a worker that has sent another one since is alive, and must be kept.
     """
     before, lease.sightings = lease.sightings, {}
     dead: list[Beat] = []
@@ -173,8 +173,8 @@ class HeldLocation(Struct, kw_only=True, eq=False):
     epoch: int
     lease: Lease
     lost: bool = False
-    """Somebody else has taken it, whatever the lease says."""
+    """Another process has taken it, whatever the lease says."""
 
     def until(self) -> float:
-        """Until when it may be written to, by the clock of the process; `-inf` once it was lost."""
+        """The time until which it may be written to, by the clock of this process; `-inf` once it is lost."""
         return -math.inf if self.lost else self.lease.until()
