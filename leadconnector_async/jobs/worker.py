@@ -51,8 +51,8 @@ async def run_worker(
 ) -> None:
     """Work on the jobs submitted to a database, `postgresql://HOST/DATABASE`, until told to stop.
 
-    `client_for` returns the client of a location, and may be async. The client must have a shared store, so that all
-    workers share the rate limit of the location. The worker caches clients and closes them. It works on at most
+    `client_for` returns the client of a location, and may be async. The client must have a shared store, so that
+    all workers share the rate limit of the location. The worker caches clients and closes them. It works on at most
     `slots` locations at a time. If the process dies or is cut off from the database, other workers take over its
     locations after `lease` seconds. `on_event` is called with every `WorkerEvent`.
 

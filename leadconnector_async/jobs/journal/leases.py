@@ -18,7 +18,7 @@ from .protocol import Journal
 MOST_TRIES: Final = 10
 """A location is stopped after so many workers in a row ended without progress while they held it."""
 SKIP_LOCKED: Final = "/* skip locked */"
-"""In a subquery: a journal that has locks leaves out the rows that are locked (`FOR NO KEY UPDATE SKIP LOCKED`)."""
+"""In a subquery: Postgres leaves out locked rows (`FOR NO KEY UPDATE SKIP LOCKED`); SQLite ignores it."""
 
 _REGISTER: Final = """
     INSERT INTO workers (lease, host, pid, version, state, slots) VALUES (?, ?, ?, ?, 'working', ?) RETURNING id
