@@ -63,10 +63,7 @@ _NEXT: Final = f"""
     SELECT rank, number FROM rows
     WHERE job = ? AND location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
-_HAS_SENT: Final = """
-    SELECT number FROM jobs JOIN rows ON rows.job = jobs.id
-    WHERE jobs.id = ? AND began_at IS NOT NULL AND sent_at IS NOT NULL LIMIT 1
-"""
+_HAS_SENT: Final = "SELECT id FROM jobs WHERE id = ? AND began_at IS NOT NULL"
 _FOUND: Final = (
     *("state", "found", "zone_offset", "updates", "requests", "differences", "reason", "read_at"),
     *("owner_before", "start_before", "end_before", "owner_after", "start_after", "end_after"),
@@ -249,7 +246,7 @@ def forget_next(after: Position, most: int, journal: Journal) -> Position:
 
 
 def has_sent(journal: Journal) -> bool:
-    """Whether the job has sent anything yet, or was about to."""
+    """Whether the job has begun to run, so that something may have been sent."""
     return journal.read_one(Count, _HAS_SENT, (journal.hold.job,)) is not None
 
 
