@@ -18,7 +18,7 @@ from .terminal import make_consoles, print_json, print_line
 
 
 async def pause(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:
-    """Pause a running job: no row starts, and those in flight end. `leadconnector resume` continues it.
+    """Pause a running job: rows in flight finish, and no new ones start. `leadconnector resume` continues it.
 
     Example: leadconnector pause day.job
     """
@@ -27,12 +27,12 @@ async def pause(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_
 
 
 async def continue_paused(job: str, *, as_json: bool) -> int:
-    """Let a folder's job go on that somebody runs."""
+    """Resume the job of a folder that another process runs."""
     return await _control((job, False), BulkJob.resume, "continues", "is running", as_json=as_json)
 
 
 async def cancel(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:
-    """Cancel a job: its open rows are skipped, and those in flight end. `retry-failed` takes them up again.
+    """Cancel a job: rows in flight finish, and open rows are skipped. `retry-failed` re-queues them.
 
     Example: leadconnector cancel day.job
     """
@@ -64,10 +64,12 @@ async def rate(
 async def report(
     job: JobPlace,
     *,
-    html: Annotated[str | None, Parameter(help="Write the HTML report alone, as this file.")] = None,
+    html: Annotated[str | None, Parameter(help="Write only the HTML report, to this file.")] = None,
     folder: Annotated[
         str | None,
-        Parameter(help="Where the files go; if omitted, into the job's folder, or `NAME.report` for a job NAME."),
+        Parameter(
+            help="Folder for the files; default: the folder of the job, or `NAME.report` for a job in a database."
+        ),
     ] = None,
     force: Annotated[Switch, Parameter(help="Overwrite the file of `--html`.")] = False,
     allow_plaintext: AllowPlaintext = False,
@@ -80,7 +82,7 @@ async def report(
 
     async def work() -> int:
         if html is not None and folder is not None:
-            raise ConfigurationError("--html and --folder are both given; keep only one of them")
+            raise ConfigurationError("--html and --folder cannot be used together; give only one of them")
         check_target(html, force=force)
         async with await BulkJob.open(find_place(job), allow_plaintext=allow_plaintext) as opened:
             written = html or folder or opened.folder or f"{opened.name.partition('#')[2]}.report"
@@ -103,7 +105,7 @@ def register(app: App) -> None:
 async def _control(
     given: tuple[str, bool], act: Callable[[BulkJob], Awaitable[bool]], done: str, nothing: str, *, as_json: bool
 ) -> int:
-    """Have whoever runs a job do something else."""
+    """Open a job, act on it, and print what has changed."""
 
     async def work() -> int:
         job, allow_plaintext = given
@@ -119,7 +121,7 @@ async def _control(
 
 
 def _read_rate(text: str) -> float | None:
-    """A number of rows, or `off`. Raises `ConfigurationError`."""
+    """Parse a number of rows, or `off`. Raises `ConfigurationError`."""
     if text == "off":
         return None
     try:

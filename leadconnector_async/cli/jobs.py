@@ -121,8 +121,8 @@ async def undo(
 ) -> int:
     """Revert the changes of a job. Appointments that somebody has changed since are kept.
 
-    The undo is a job of its own, in the folder `undo` of the job, or with the name `NAME.undo` beside it. It can be
-    resumed like any other.
+    The undo is a job of its own: in the subfolder `undo`, or in the database as `NAME.undo`. It can be resumed like
+    any other job.
 
     Example: leadconnector undo day.job --dry-run
     """
@@ -182,7 +182,7 @@ async def _open(
 
 
 async def _resume_workers(job: str, account: Account, *, skip_refused: bool, as_json: bool) -> int:
-    """Have workers continue a job, and follow it."""
+    """Resume a job in a database, and follow it while workers run it."""
 
     async def work() -> int:
         check_may_write(choose_access(account), "resume")

@@ -1,4 +1,4 @@
-"""`leadconnector jobs`: the jobs in a folder, or in a database."""
+"""`leadconnector jobs`: lists the jobs in a folder or a database, and purges old ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Where = Annotated[
 async def list_all(
     where: Where = ".", /, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False
 ) -> int:
-    """List jobs, and how far they are. Sends nothing.
+    """List jobs and their progress. Sends nothing.
 
     Example: leadconnector jobs
     """
@@ -63,7 +63,7 @@ async def purge(
     allow_plaintext: AllowPlaintext = False,
     json_output: Json = False,
 ) -> int:
-    """Remove the jobs of a database that ended long ago, with all that was read for them and became of them.
+    """Delete the jobs of a database that ended long ago, with their rows, readings and outcomes.
 
     Example: leadconnector jobs purge postgresql://db.example.com/leads --older-than 90d
     """
@@ -94,10 +94,12 @@ def register(app: App) -> None:
 
 
 def _read_age(text: str) -> timedelta:
-    """`90d` or `12h`. Raises `ConfigurationError`."""
+    """Parse `90d` or `12h`. Raises `ConfigurationError`."""
     match = _AGE.fullmatch(text)
     if match is None:
-        raise ConfigurationError(f"--older-than {text!r}: write days or hours, such as 90d or 12h")
+        raise ConfigurationError(
+            f"--older-than {text!r} is not a valid age; write days or hours, such as 90d or 12h"
+        )
     return timedelta(days=int(match[1])) if match[2] == "d" else timedelta(hours=int(match[1]))
 
 

@@ -1,4 +1,4 @@
-"""`leadconnector worker`: works on the jobs of a database, together with all other workers, until it is stopped."""
+"""`leadconnector worker`: works on the jobs of a database, together with other workers, until it is stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .interrupt import catch_interrupts
 from .terminal import make_consoles, print_json, print_line
 
 _TOUCHES: Final = 4
-"""Of the health file in one lease."""
+"""How often the health file is touched per lease."""
 
 
 async def worker(
@@ -34,16 +34,20 @@ async def worker(
     /,
     *,
     slots: Annotated[int, Parameter(help="Locations to work on at the same time.")] = 64,
-    lease: Annotated[float, Parameter(help="Seconds without a sign of life, after which others take over.")] = 6.0,
-    health: Annotated[str | None, Parameter(help="File that is touched as long as the worker works.")] = None,
+    lease: Annotated[
+        float, Parameter(help="Seconds without a heartbeat, after which other workers take over.")
+    ] = 6.0,
+    health: Annotated[
+        str | None, Parameter(help="File to touch while the worker is healthy, for liveness probes.")
+    ] = None,
     reserve: Reserve = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
 ) -> int:
-    """Work on the jobs of a database, until Ctrl-C or SIGTERM hand its locations to other workers.
+    """Work on the jobs of a database. Ctrl-C or SIGTERM stops it and hands its locations to other workers.
 
-    Start as many as you like, on any machines. Limits are shared in the same database, unless `--shared` names
-    another store. Events are printed on stderr, one per line; with `--json`, as JSON objects.
+    Start as many workers as you like, on any machines. Rate limits are shared through the same database, unless
+    `--shared` names another store. Events are printed on stderr, one per line; with `--json`, as JSON objects.
 
     Example: leadconnector worker postgresql://db.example.com/leads
     """
@@ -63,7 +67,7 @@ class WorkerFlags(Struct, frozen=True):
 
 
 async def run(url: str, flags: WorkerFlags) -> int:
-    """Work until a signal."""
+    """Work until SIGINT or SIGTERM."""
     account, stop, pulse = flags.account, asyncio.Event(), _Pulse(flags.health)
     place = find_place(url, account.profile)
 
@@ -98,7 +102,7 @@ def register(app: App) -> None:
 
 @contextmanager
 def _explain_outage() -> Generator[None]:
-    """A database that was not reached at the start is an outage, and no journal is torn."""
+    """Report a database that cannot be reached at the start as an outage, not as a damaged journal."""
     try:
         yield
     except JournalError as error:
@@ -106,7 +110,7 @@ def _explain_outage() -> Generator[None]:
 
 
 def _find_client(client: LeadConnector, location: str) -> LeadConnector:
-    """That of the account, or one for another location of its token."""
+    """Return the client of the account, or a copy of it for another location."""
     return client if location in ("", client.location_id) else client.for_location(location)
 
 
@@ -116,7 +120,7 @@ def _stop(stop: asyncio.Event) -> str:
 
 
 def _print_event(event: WorkerEvent, *, as_json: bool) -> None:
-    """One line on stderr. A log that nobody reads any more does not end the worker."""
+    """Print one line on stderr. A closed pipe does not stop the worker."""
     facts = {"event": type(event).__name__, **structs.asdict(event)}
     with suppress(OSError):
         if as_json:
@@ -127,7 +131,7 @@ def _print_event(event: WorkerEvent, *, as_json: bool) -> None:
 
 
 class _Pulse:
-    """Touches a file as long as the worker is registered and its event loop turns, for a supervisor's probes."""
+    """Touches a file while the worker is registered and its event loop runs, for liveness probes."""
 
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
@@ -136,14 +140,14 @@ class _Pulse:
             raise ConfigurationError(f"--health {path}: the folder {self._path.parent} does not exist")
 
     def note(self, event: WorkerEvent) -> None:
-        """Whether it works follows from what happens."""
+        """Update whether the worker is registered."""
         if isinstance(event, WorkerStarted):
             self._works = True
         elif isinstance(event, WorkerStopped | DatabaseLost):
             self._works = False
 
     async def touch_every(self, seconds: float) -> None:
-        """Until this is cancelled. A file that cannot be written is as old as a worker that hangs."""
+        """Touch the file until this is cancelled. If it cannot be written, it looks like a worker that hangs."""
         while self._path is not None:
             if self._works:
                 with suppress(OSError):

@@ -60,7 +60,7 @@ async def test_report_overwrites_nothing_by_mistake(clinic: Sandbox, client: Lea
     for options, words in (
         ({"html": "march.html"}, "march.html already exists; choose another name, or add --force to overwrite it"),
         ({"folder": "."}, ". contains a file failed.csv, which the job would overwrite: choose another folder."),
-        ({"folder": ".", "html": "x.html"}, "--html and --folder are both given; keep only one of them"),
+        ({"folder": ".", "html": "x.html"}, "--html and --folder cannot be used together; give only one of them"),
     ):
         assert await report("day.job", **options) == 2  # type: ignore[arg-type]
         assert words in capsys.readouterr().err
