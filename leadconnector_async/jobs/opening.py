@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
@@ -72,22 +71,22 @@ async def create_job(
 
 
 async def open_job(place: Place, location: str | None, *, connect: Connect | None, thread: Executor) -> OpenedJob:
-    """Open the journal of an existing job, for a client of this location; with `None`, only to read it."""
-    loop = asyncio.get_running_loop()
+    """Open the journal of an existing job, for a client of this location; with `None`, only to read it.
+
+    If this is cancelled, the journal is closed and its folder released as soon as it is open.
+    """
     if isinstance(place, DatabasePlace):
-        return await loop.run_in_executor(thread, _open_database, place, location)
-    path = place.folder
-    if location is None:
-        return await loop.run_in_executor(thread, _open_to_read, place)
-    lock = enter(path, new=False)
-    try:
-        reopen = partial(reopen_journal, path, location, connect)
-        journal = await asyncio.get_running_loop().run_in_executor(thread, reopen)
-        await asyncio.get_running_loop().run_in_executor(thread, forget_pause, journal)
-        return OpenedJob(place, journal, read_options(journal), lock)
-    except BaseException:
-        close_lock(lock)
-        raise
+        opening = partial(_open_database, place, location)
+    elif location is None:
+        opening = partial(_open_to_read, place)
+    else:
+        opening = partial(_open_folder, place, location, connect)
+    return await open_in(thread, opening, _close)
+
+
+def _close(opened: OpenedJob) -> None:
+    opened.journal.close()
+    opened.let_go(discard=False)
 
 
 async def connect_again(place: DatabasePlace) -> JournalWriter:
@@ -108,10 +107,10 @@ def _open_database(place: DatabasePlace, location: str | None) -> OpenedJob:
     try:
         if location is not None:
             check_location(place.name, location, journal)
-        return OpenedJob(place, journal, read_options(journal))
     except BaseException:
         journal.close()
         raise
+    return _describe(place, journal)
 
 
 class Driver(Struct, frozen=True):
@@ -135,5 +134,23 @@ def load_driver(address: StoreAddress) -> Driver:
 
 
 def _open_to_read(place: FolderPlace) -> OpenedJob:
-    journal = open_to_read(place.folder)
-    return OpenedJob(place, journal, read_options(journal))
+    return _describe(place, open_to_read(place.folder))
+
+
+def _open_folder(place: FolderPlace, location: str, connect: Connect | None) -> OpenedJob:
+    lock = enter(place.folder, new=False)
+    try:
+        return _describe(place, reopen_journal(place.folder, location, connect), lock)
+    except BaseException:
+        close_lock(lock)
+        raise
+
+
+def _describe(place: Place, journal: Journal, lock: int | None = None) -> OpenedJob:
+    try:
+        if lock is not None:
+            forget_pause(journal)
+        return OpenedJob(place, journal, read_options(journal), lock)
+    except BaseException:
+        journal.close()
+        raise
