@@ -81,7 +81,7 @@ async def test_an_interrupt_instead_of_an_answer_leaves_nothing(clinic: Sandbox,
 
 
 async def test_a_job_can_be_looked_at_while_it_runs(clinic: Sandbox, tmp_path: Path) -> None:
-    """`status` reads the journal and keeps nobody out; a second `resume` is kept out."""
+    """`status` reads the journal and keeps nobody out; a second `resume` has nothing to do."""
     write_plan(clinic, tmp_path)
     environment = build_environment(clinic)
     process = await start(tmp_path, environment, "reschedule", "day.csv", "--yes", "--rate", "0.1")
@@ -92,7 +92,7 @@ async def test_a_job_can_be_looked_at_while_it_runs(clinic: Sandbox, tmp_path: P
     )
     assert status.code == 5
     assert json.loads(status.out)["remaining"] > 0
-    assert (second.code, second.err) == (7, "Another process is working on day.job.\n")
+    assert (second.code, second.out, second.err) == (0, "day.job is running.\n", "")
     process.send_signal(signal.SIGINT)
     out, _ = await process.communicate()
     assert process.returncode == 5

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault
+from leadconnector_async.jobs.journal.counts import summarize
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
-from leadconnector_async.jobs.journal.status import summarize
 from leadconnector_async.jobs.report.html_report import write_report
 from leadconnector_async.jobs.report.outcomes import write_outcomes
 from leadconnector_async.sandbox import Sandbox

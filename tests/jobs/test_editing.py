@@ -3,7 +3,7 @@
 import pytest
 
 from leadconnector_async._api.precondition import UpdateGuard
-from leadconnector_async.jobs import BulkJob, JobSummary
+from leadconnector_async.jobs import BulkJob, Stopped
 
 from .editing import run_campaign
 
@@ -20,8 +20,8 @@ async def test_no_edit_that_can_be_seen_is_overwritten() -> None:
 async def test_the_campaign_sees_a_job_that_believes_old_readings(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the fault put in (nothing is read again, and no age is too old), edits are lost."""
 
-    async def read_nothing_again(job: BulkJob) -> JobSummary:
-        return await job._read_unread()
+    async def read_nothing_again(job: BulkJob) -> tuple[Stopped, ...]:
+        return (await job._read_unread()).stopped
 
     monkeypatch.setattr(BulkJob, "_read_what_is_old", read_nothing_again)
     monkeypatch.setattr(UpdateGuard, "check_age", lambda self: None)

@@ -113,6 +113,8 @@ class SQLiteConnection:
         except UnicodeEncodeError as error:
             raise ValueRefusedError(f"The journal {self.path} does not accept a value ({error}).") from error
         except (UnicodeDecodeError, msgspec.ValidationError) as error:
+            if what != "read":  # by the rows that are to be written: their plan is not UTF-8
+                raise
             text = f"it holds a value that is not valid ({type(error).__name__}: {error})"
             raise DamagedError(f"The journal {self.path} could not be {what}: {text}.") from error
         except (sqlite3.Error, OSError) as error:
