@@ -195,7 +195,6 @@ OPENED_LAZILY = {
     ("shared_tokens", "integrations.postgres_tokens"),
     ("jobs.opening", "integrations.postgres_journal"),
     ("shared_tokens", "integrations.redis_tokens"),
-    ("jobs.worker", "integrations.postgres_journal"),
     ("jobs.worker", "integrations.procrastinate"),
 }
 """The only upward imports: each driver is an extra, so its store is imported inside the function that opens it."""

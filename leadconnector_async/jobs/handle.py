@@ -25,7 +25,7 @@ from .journal.phases import submit
 from .journal.progress import Standing, find_folder_phase, read_standing, summarize_end
 from .journal.wishes import Wanted, change_wanted, set_rate
 from .journal.writer import JournalWriter
-from .opening import OpenedJob, connect_again
+from .opening import OpenedJob, connect_journal
 from .places import DatabasePlace, FolderPlace
 from .plan.files import build_plan_error
 from .report import check_folder, write_files, write_html
@@ -143,7 +143,7 @@ class JobHandle:
         if not isinstance(self._place, DatabasePlace):
             return await self._wish("cancel")
         changed = await self._wish("cancel")
-        control = await connect_again(self._place)
+        control = await connect_journal(self._place.address, self._place.job)
         try:
             async with hold_free(self._key, control) as (held, _):
                 await self._journal.run(partial(cancel_held, held, time.time()))

@@ -36,7 +36,7 @@ from .journal.rows import retry_failed
 from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate, want
 from .journal.writer import make_thread
 from .locations import cancel_all, forecast_all, prepare_all, review_all, run_all
-from .opening import OpenedJob, connect_again, create_job, open_job
+from .opening import OpenedJob, connect_journal, create_job, open_job
 from .places import DatabasePlace, conceal_place, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
@@ -359,7 +359,7 @@ class BulkJob(JobHandle):
         if not isinstance(self._place, DatabasePlace) or self._open.fence_for is not find_no_fence:
             yield
             return
-        control = await connect_again(self._place)
+        control = await connect_journal(self._place.address, self._place.job)
         try:
             async with hold_all(self.name, self._open.key, control) as held:
                 self._open.fence_for = held.__getitem__

@@ -89,12 +89,15 @@ def _close(opened: OpenedJob) -> None:
     opened.let_go(discard=False)
 
 
-async def connect_again(place: DatabasePlace) -> JournalWriter:
-    """Another connection to the journal of a job, with a thread of its own."""
-    thread = make_thread()
-    connect = partial(load_driver(place.address).open, place.address, place.job, LEASE)
+async def connect_journal(address: StoreAddress, name: str | None, lease: float = LEASE) -> JournalWriter:
+    """Connect to the journal of the job with this name, or of all jobs, with a thread of its own."""
+    driver, thread = load_driver(address), make_thread()
+
+    def open_one() -> Journal:
+        return driver.open_all(address, lease) if name is None else driver.open(address, name, lease)
+
     try:
-        return JournalWriter(await open_in(thread, connect, lambda journal: journal.close()), thread)
+        return JournalWriter(await open_in(thread, open_one, lambda journal: journal.close()), thread)
     except BaseException:
         thread.shutdown(wait=False)
         raise

@@ -20,8 +20,9 @@ from ..exceptions import ConfigurationError
 from .clients import Clients
 from .journal.phases import list_unfinished
 from .journal.protocol import Journal
-from .journal.writer import JournalWriter, make_thread, open_in
+from .opening import connect_journal
 from .places import DatabasePlace, parse_database, parse_place
+from .run.lease import LEASE
 from .supervisor import Connect, Supervisor, WorkerSettings
 from .tickets import Ticket, Tickets, Work
 from .unit import ClientFor
@@ -34,7 +35,6 @@ T = TypeVar("T")
 
 _SLOTS: Final = 64
 _MOST_SLOTS: Final = 1_000
-_LEASE: Final = 6.0
 _LEAST_LEASE: Final = 1.0
 _START_SECONDS: Final = 30.0
 
@@ -44,7 +44,7 @@ async def run_worker(
     *,
     client_for: ClientFor,
     slots: int = _SLOTS,
-    lease: float = _LEASE,
+    lease: float = LEASE,
     on_event: WorkerEventHandler | None = None,
     stop: asyncio.Event | None = None,
     allow_plaintext: bool = False,
@@ -72,13 +72,15 @@ async def run_worker(
     stopping = asyncio.Event() if stop is None else stop
     try:
         with _catch_signals(stopping, stop is None):
-            await _work(settings, partial(_connect, address, lease), tickets, client_for, on_event, stopping)
+            await _work(
+                settings, partial(connect_journal, address, None, lease), tickets, client_for, on_event, stopping
+            )
     finally:
         await tickets.aclose()
 
 
 async def work_location(
-    place: str, location: str, *, client_for: ClientFor, lease: float = _LEASE, allow_plaintext: bool = False
+    place: str, location: str, *, client_for: ClientFor, lease: float = LEASE, allow_plaintext: bool = False
 ) -> None:
     """Work once on a location of a submitted job, `postgresql://HOST/DATABASE#NAME`, from a task queue of your own.
 
@@ -93,7 +95,7 @@ async def work_location(
     job = await _ask(found, lambda journal: journal.hold.job)
     stopping = asyncio.Event()
     tickets = _OneTicket(Ticket(job, location), stopping)
-    connect = partial(_connect, found.address, lease)
+    connect = partial(connect_journal, found.address, None, lease)
     await _work(settings, connect, tickets, client_for, None, stopping, writes_tickets=False)
 
 
@@ -155,33 +157,8 @@ def _open_tickets(address: StoreAddress, lease: float) -> ProcrastinateTickets:
     raise explain_missing_driver(address)
 
 
-async def _connect(address: StoreAddress, lease: float, name: str | None = None) -> JournalWriter:
-    """Open the journal of all jobs, or of the job with this name."""
-    open_journal = partial(_open_journal, address, lease, name)
-    thread = make_thread()
-    try:
-        journal = await open_in(thread, open_journal, lambda opened: opened.close())
-    except BaseException:
-        thread.shutdown(wait=False)
-        raise
-    return JournalWriter(journal, thread)
-
-
-def _open_journal(address: StoreAddress, lease: float, name: str | None) -> Journal:
-    try:
-        from ..integrations.postgres_journal import PostgresJournal  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if error.name not in DRIVERS:
-            raise
-    else:
-        if name is None:
-            return PostgresJournal.open_all(address, lease)
-        return PostgresJournal.open(address, name, lease)
-    raise explain_missing_driver(address)
-
-
 async def _ask(place: DatabasePlace, work: Callable[[Journal], T]) -> T:
-    journal = await _connect(place.address, _LEASE, place.job)
+    journal = await connect_journal(place.address, place.job)
     try:
         return await journal.run(work)
     finally:

@@ -183,7 +183,9 @@ async def test_a_worker_that_was_frozen_sends_nothing_more(
     first.thaw()
     await database.wait_for_phase("done")
     await check(calendar, database, plan)
-    assert "DatabaseLost" in first.read_errors()
+    async with asyncio.timeout(SOON):
+        while "DatabaseLost" not in first.read_errors():
+            await asyncio.sleep(0.05)
 
 
 @pytest.fixture
