@@ -33,7 +33,7 @@ class Member:
         return self._errors.read_text()
 
     async def lead_to(self, point: str, times: int, act: str, seconds: float) -> bool:
-        """Let it act when it reaches a point for the n-th time; returns `False` if it does not within so many seconds."""
+        """Let it act when it reaches a point for the n-th time; `False` if it does not in time."""
         self._reached.clear()
         self._arm(f"{point} {times} {act}")
         with suppress(TimeoutError):
