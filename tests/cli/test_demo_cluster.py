@@ -17,7 +17,7 @@ GOOD_STEPS = [
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("processes")
+@pytest.mark.campaign(180)
 async def test_workers_move_twelve_locations_although_one_is_killed() -> None:
     """Its locations are taken over; each row is applied once, verified and undone; every worker ends in order."""
     code, out, _ = await run("demo", "--workers", "3", "--json", env={})

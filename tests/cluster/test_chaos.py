@@ -11,7 +11,6 @@ SEED = 4711
 
 
 @pytest.mark.campaign(180)
-@pytest.mark.xdist_group("processes")
 @pytest.mark.timeout(300)
 async def test_whatever_happens_no_row_is_lost_or_written_twice(tmp_path: Path) -> None:
     """Workers killed, stopped and cut off, the database restarted: 0 lost, 0 second writes, 0 429s."""

@@ -15,7 +15,7 @@ LOCATIONS, ROWS, WORKERS = 6, 40, 3
 SLOTS = 2
 """Of each worker: each of them has locations."""
 SEEN_WITHIN = 1.0
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 @pytest.fixture

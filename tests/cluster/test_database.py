@@ -22,7 +22,7 @@ FILL = """
     SELECT count(*) FROM added
 """
 """The table grows beyond what is allowed later, so that every row that is changed needs room that is not there."""
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 async def check(field: Field) -> None:

@@ -8,7 +8,7 @@ import pytest
 from .field import LONGEST, lay_out
 
 LOCATIONS, ROWS, RATE = 4, 30, 10.0
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 @pytest.mark.parametrize("point", ["in-transaction", "before-send", "intent-committed", "on-the-way"])

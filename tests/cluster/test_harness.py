@@ -19,7 +19,7 @@ from .world import Calendar, Plan, plan_week, serve
 
 LOCATIONS, ROWS = 2, 30
 SOON = 60.0
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ..servers import PostgresServer, take_port
 PAGE = Path(__file__).parents[2] / "docs/pages/how-to/run-on-several-machines.md"
 URL = "postgresql://postgres@127.0.0.1/leads"
 PORT = "8080"
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 def read_blocks(language: str) -> list[str]:

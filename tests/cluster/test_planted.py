@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from .field import Field, lay_out
 
 LOCATIONS, ROWS = 2, 10
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 SCHEMAS = "-c search_path=leadconnector_jobs,leadconnector_engine"
 COLUMNS = """
     SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns

@@ -8,7 +8,7 @@ import pytest
 from .field import lay_out
 
 LOCATIONS, ROWS = 4, 30
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 @pytest.mark.parametrize("written", [0, LOCATIONS * ROWS // 3])

@@ -12,7 +12,7 @@ from .world import plan_week
 
 LOCATIONS, ROWS, WORKERS = 3, 25, 3
 OPTIONS = {"skip_refused": True, "concurrency": 4}
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 async def plan_trouble(field: Field) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from .field import LONGEST, lay_out, make_client
 
 PAGE = Path(__file__).parents[2] / "docs/pages/how-to/run-in-temporal.md"
 LOCATIONS, ROWS = 3, 10
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 class Temporal:

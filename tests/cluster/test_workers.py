@@ -24,7 +24,7 @@ from .world import Calendar, Plan, plan_week, serve
 LOCATIONS, ROWS = 4, 16
 LEASE = 2.0
 SOON = 30.0
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("processes")]
+pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ async def test_two_workers_finish_a_job(calendar: Calendar, database: Database, 
     """They end in order when they are told to, and leave no row and no ticket."""
     workers = [await start(crew, database) for _ in range(2)]
     await database.wait("SELECT COUNT(*) FROM workers", 2)
-    plan = await submit(calendar, database)
+    plan = await submit(calendar, database, rate=4)
     await database.wait_for_phase("done")
     owners = [one for one in workers if "LocationTaken" in one.read_errors()]
     assert len(owners) == 2

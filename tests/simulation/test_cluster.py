@@ -16,7 +16,8 @@ def test_laws_hold_in_a_few_schedules() -> None:
     assert sum(one.takes for one in played) > 100
 
 
-@pytest.mark.campaign
+@pytest.mark.campaign(180)
+@pytest.mark.timeout(180)
 def test_laws_hold_in_a_hundred_schedules() -> None:
     """The same for more of them, in which all that can go wrong does; the command plays 1,000."""
     played = [play(seed) for seed in range(1000, 1100)]
@@ -24,7 +25,8 @@ def test_laws_hold_in_a_hundred_schedules() -> None:
     assert {fault for one in played for fault in one.faults} == {fault.__name__ for fault in FAULTS}
 
 
-@pytest.mark.campaign
+@pytest.mark.campaign(180)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_each_mistake_is_noticed(name: str) -> None:
     """Whatever keeps two workers apart is needed: without it, some schedule breaks a law."""
