@@ -43,6 +43,7 @@ IN_VIRTUAL_TIME = {
     "simulation/test_outage.py",
     "simulation/test_schedules.py",
     "simulation/test_soak.py",
+    "simulation/test_virtual.py",
 }
 """They stay on asyncio's loop. Whatever talks to a socket belongs elsewhere, where it runs on uvloop too."""
 

@@ -33,7 +33,7 @@ def _bury_early(one: Lease, rows: Iterable[Beat], now: float) -> list[Beat]:
 
 MUTATIONS: Final[dict[str, tuple[Mutation, int]]] = {
     "commits are not fenced": (lambda: mock.patch.object(database, "_check_hold", _check_nothing), 35),
-    "writes are not fenced": (lambda: mock.patch.object(fence, "_check", return_value=None), 90),
+    "writes are not fenced": (lambda: mock.patch.object(fence, "_check", return_value=None), 262),
     "burial after half a lease": (lambda: mock.patch.object(shift, "observe", _bury_early), 0),
     "taken from the living": (
         lambda: mock.patch.object(leases, "_TAKE", leases._TAKE.replace("AND worker IS NULL", "")),
