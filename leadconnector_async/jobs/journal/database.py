@@ -57,9 +57,13 @@ class SQLiteJournal:
         _make_private(path)
         journal = cls(path, connect)
         tables = "; ".join(DEFINITIONS.values())
-        journal.sqlite.script(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {tables}")
-        journal.write(_JOB, (FOLDER.job,))
-        set_fact("format", FORMAT, journal)
+        try:
+            journal.sqlite.script(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {tables}")
+            journal.write(_JOB, (FOLDER.job,))
+            set_fact("format", FORMAT, journal)
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
     @classmethod
