@@ -208,6 +208,12 @@ GOOD: dict[str, Callable[[], object]] = {
     "rows": lambda: [("ev1", AppointmentUpdate(title="x"))],
     "headers": dict,
     "kind": lambda: "pit",
+    "rate": lambda: 5.0,
+    "location": lambda: "Loc1",
+    "client_for": lambda: lambda location: make_client(),
+    "older_than": lambda: timedelta(days=90),
+    "url": lambda: "sqlite:///jobs.db",  # refused before anything is opened: a database would be waited for
+    "place": lambda: "none.job",  # the same
 }
 SPECIAL: dict[tuple[str, str], Callable[[Path], object]] = {
     ("create_block_slot", "block_slot"): lambda folder: BlockSlotCreate(
@@ -221,12 +227,12 @@ SPECIAL: dict[tuple[str, str], Callable[[Path], object]] = {
     ("SQLTokenStore", "url"): lambda folder: f"sqlite:///{folder}/tokens.db",
     ("RedisTokenStore", "url"): lambda folder: "redis://127.0.0.1:1",
     ("save", "token"): lambda folder: StoredToken(access_token="a", expires_at=0.0),
-    ("create", "folder"): lambda folder: folder / "new.job",
+    ("create", "place"): lambda folder: folder / "new.job",
     ("create", "client"): lambda folder: make_client(),
     ("update_many", "client"): lambda folder: make_client(),
     ("open", "client"): lambda folder: make_client(),
-    ("open", "folder"): lambda folder: folder / "none.job",
-    ("read_status", "folder"): lambda folder: folder / "none.job",
+    ("open", "place"): lambda folder: folder / "none.job",
+    ("read_status", "place"): lambda folder: folder / "none.job",
     ("verify", "body"): lambda folder: b"{}",
     ("WebhookVerifier", "ed25519_key"): lambda folder: "-----BEGIN PUBLIC KEY-----",
     ("parse", "text"): lambda folder: "503",
