@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import UNSET, Struct
 from rich.text import Text
 
@@ -33,6 +34,42 @@ class Step(Struct, kw_only=True):
     output: str
     """Its stdout, or its stderr if that is empty."""
     killed: bool = False
+
+
+class Outcome(Struct, kw_only=True):
+    """What every demo reports."""
+
+    planned: int
+    steps: list[Step] = []
+    applied: int = 0
+    """Changes of the plan that the server applied, those of the undo not counted."""
+    applied_twice: int = 0
+    """Changes of the plan that the server applied more than once."""
+    applied_at_kill: int = 0
+    """How many of them when a process was killed."""
+    differing: list[str] = []
+    """Ids of appointments that were not as planned after the job."""
+    not_undone: list[str] = []
+    """Ids of appointments that were not as before after the undo."""
+    requests: int = 0
+    """Requests that the server saw."""
+    rate_limited: int = 0
+    """429s."""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Every command that was not killed succeeded, one was killed, and the calendar was as it should be."""
+        return (
+            bool(self.steps)
+            and all(step.killed or step.exit_code == 0 for step in self.steps)
+            and any(step.killed for step in self.steps)
+            and not (self.differing or self.not_undone or self.applied_twice)
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON: all figures, and whether the demo passed."""
+        return {**msgspec.to_builtins(self), "passed": self.passed}
 
 
 Show: TypeAlias = Callable[[Step | str], None]

@@ -2,7 +2,7 @@
 
 The points are those of the way of one row: before and after its intent is on the disk, before its request
 leaves, while it is on its way, when its answer has come, before and after its outcome is on the disk; and, for the
-files, in the middle of the how-manyeth that is written, and just before it takes its place.
+files, in the middle of the n-th that is written, and just before it takes its place.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ POINTS = (
 
 
 class Countdown:
-    """Kills the process at the how-manyeth time."""
+    """Kills the process at the n-th time."""
 
     def __init__(self, left: int) -> None:
         self._left = left

@@ -45,6 +45,16 @@ def build_url(url: str, role: str) -> str:
     return parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
+def check_grant(url: str, statement: str, *, allowed: bool) -> None:
+    """Whether the role of this URL may run a statement."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        if allowed:
+            connection.execute(statement.encode())
+        else:
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
 async def test_each_role_may_do_its_part_and_no_more(roles: dict[str, str]) -> None:
     """The owner migrates; a worker uses all tables and changes none; a reader sees no token."""
     names = {name: str(urlsplit(url).username) for name, url in roles.items()}
@@ -65,9 +75,4 @@ async def test_each_role_may_do_its_part_and_no_more(roles: dict[str, str]) -> N
         ("reader", "DELETE FROM leadconnector_states", False),
         ("reader", "SELECT * FROM leadconnector_tokens", False),
     ):
-        with psycopg.connect(roles[role], autocommit=True) as connection:
-            if allowed:
-                connection.execute(statement.encode())
-            else:
-                with pytest.raises(errors.InsufficientPrivilege):
-                    connection.execute(statement.encode())
+        check_grant(roles[role], statement, allowed=allowed)

@@ -45,7 +45,7 @@ async def go_on(folder: Path, sandbox: Sandbox, client: LeadConnector) -> None:
 
 
 def failing(at_call: int, statement: str, *, after: bool) -> Connect:
-    """Connections that fail at the how-manyeth time that a statement is executed, and ever after."""
+    """Connections that fail the n-th time a statement is executed, and ever after."""
     calls = 0
 
     class Failing(sqlite3.Connection):
