@@ -247,9 +247,10 @@ class Editor:
             self._edit(1)
 
 
-async def run_campaign(steps: int, seed: int) -> Tally:
+async def run_campaign(steps: int, seed: int, survived: int = 0) -> Tally:
+    """At least so many steps, and until so many edits survived: how many do within a step depends on the machine."""
     tally, dice = Tally(), random.Random(seed)
-    while tally.steps < steps:
+    while tally.steps < steps or tally.survived < survived:
         async with Sandbox(
             seed=dice.randrange(10**6), appointments=ROWS * 2, limits=Limits(max_requests=100, interval=0.5)
         ) as sandbox:
