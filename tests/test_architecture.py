@@ -176,6 +176,7 @@ LAYERS = {
     "sandbox": """
         __init__
         server
+        listener
         admin
         app
         handlers

@@ -1,20 +1,16 @@
-"""`Sandbox`: the local server as one object, for tests, demos and the command line; and its sockets."""
+"""`Sandbox`: the local server as one object, for tests, demos and the command line."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
-from aiohttp import web
-
-from .admin import PREFIX, Admin
-from .app import Response, SandboxApp
+from .admin import Admin
+from .app import SandboxApp
 from .contacts import edit_contact, get_contact
 from .faults import Fault, FaultScript, Quirks
+from .listener import Listener
 from .models import BookedAppointment, Contact
 from .oauth import ALL_SCOPES, PIT_APP, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
 from .rate_limits import Limits
@@ -288,83 +284,3 @@ def _check_parts(limits: object, quirks: object, token_rules: object, faults: ob
     check_kind("token_rules", token_rules, TokenRules)
     check_faults(faults)
     check_switch("strict", strict)
-
-
-class Listener:
-    """Serves an app on a loopback port."""
-
-    def __init__(self, app: SandboxApp, admin: Admin, host: str, port: int) -> None:
-        self._app = app
-        self._admin = admin
-        self._host = host
-        self._port = port
-        self._runner: web.ServerRunner | None = None
-
-    async def start(self) -> int:
-        """Listen; returns the port."""
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
-        self._runner = runner
-        return int(runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Close the port and all connections."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.raw_path
-        body = await request.read()
-        if path.startswith(PREFIX):
-            status, content = self._admin.respond(request.method, path.partition("?")[0], body)
-            return web.Response(status=status, body=content, content_type="application/json")
-        now = asyncio.get_running_loop().time()
-        response = self._app.receive(request.method, path, request.headers, body, now)
-        match response.fault.kind:
-            case "reset" | "lose-response":
-                return _cut(request)
-            case "late":
-                self._apply_later(response)
-                return _cut(request)
-            case "cut":
-                return _send_some(request, response)
-            case "half-body":
-                return await _send_half(request, response)
-            case "stall":
-                await asyncio.sleep(response.fault.seconds)
-            case _:
-                pass
-        return web.Response(status=response.status, headers=response.headers, body=response.body)
-
-    def _apply_later(self, response: Response) -> None:
-        loop = asyncio.get_running_loop()
-        if (apply := response.apply) is not None:
-            loop.call_later(response.fault.seconds, lambda: apply(loop.time()))
-
-
-def _cut(request: web.BaseRequest) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-def _send_some(request: web.BaseRequest, response: Response) -> web.StreamResponse:
-    """The first bytes of the response as it is on the wire, then the end of the connection."""
-    headers = {**response.headers, "content-length": str(len(response.body))}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}\r\n{lines}\r\n".encode()
-    if request.transport is not None:
-        request.transport.write((head + response.body)[: response.fault.count])
-        request.transport.close()
-    return web.Response()
-
-
-async def _send_half(request: web.BaseRequest, response: Response) -> web.StreamResponse:
-    half = web.StreamResponse(status=response.status, headers=response.headers)
-    half.content_length = len(response.body)
-    with suppress(ConnectionResetError):  # the client may have disconnected
-        await half.prepare(request)
-        await half.write(response.body[: len(response.body) // 2])
-    return _cut(request)
