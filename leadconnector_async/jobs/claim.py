@@ -61,7 +61,7 @@ async def hold_free(
         beating.cancel()
         await asyncio.wait([beating])
         with suppress(JournalError):
-            await control.run(partial(leases.leave, worker))
+            await control.run(partial(leases.leave, worker, None))
 
 
 async def _take(job: int, shift: Shift, held: dict[str, HeldLocation]) -> list[Holder]:

@@ -43,6 +43,8 @@ class Shift:
         """Set when no more locations are taken; the work on those that are held is being ended."""
         self.lost: str | None = None
         """Why the worker may not write any more; `None` while it may."""
+        self.culprit: leases.Place | None = None
+        """The location whose statements failed first, if that is why."""
         self.fault: Exception | None = None
         """The error that must end the worker, if there is one."""
         self._began = clock()
@@ -63,14 +65,14 @@ class Shift:
         """Set the function to call when the shift is over."""
         self._close = close
 
-    async def ask(self, work: Callable[[Journal], T]) -> T:
-        """Run a function on the control journal. If the database fails, the shift is lost."""
+    async def ask(self, work: Callable[[Journal], T], about: leases.Place | None = None) -> T:
+        """Run a function on the control journal, about one location or none. If it fails, the shift is lost."""
         try:
             return await self._control.run(work)
         except EntryError:  # only one value or location is affected
             raise
         except JournalError as error:
-            self.lose(str(error))
+            self.lose(str(error), about)
             raise
 
     def end(self, fault: Exception | None = None) -> None:
@@ -82,11 +84,11 @@ class Shift:
             if self._close is not None:
                 self._close()
 
-    def lose(self, reason: str) -> None:
+    def lose(self, reason: str, culprit: leases.Place | None = None) -> None:
         """Lose the shift: from now on nothing may be written, whatever is running."""
         self.lease.lost = True
         if self.lost is None:
-            self.lost = reason
+            self.lost, self.culprit = reason, culprit
         self.end()
 
     async def beat(self, count_busy: Callable[[], int]) -> None:

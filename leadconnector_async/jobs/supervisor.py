@@ -132,7 +132,7 @@ class Supervisor:
                 opened.append(await self._connect())
             control, writer = opened
             if last is not None:
-                await control.run(partial(leases.leave, last.worker))
+                await control.run(partial(leases.leave, last.worker, last.culprit))
             sent_at = settings.clock()
             entry = WorkerEntry(
                 lease=settings.lease,
@@ -169,7 +169,9 @@ class Supervisor:
                 task.cancel()
             await asyncio.wait([*loops, *waiting])
             with suppress(JournalError, TimeoutError):
-                await asyncio.wait_for(opened.control.run(partial(leases.leave, shift.worker)), _LEAVE_SECONDS)
+                await asyncio.wait_for(
+                    opened.control.run(partial(leases.leave, shift.worker, shift.culprit)), _LEAVE_SECONDS
+                )
             self._close(opened.control, opened.writer)
         _raise_fault(shift.fault, engine, *loops)
 

@@ -119,7 +119,7 @@ class Takes:
                     self._held.discard(held)
         except JournalError as error:  # the shift is lost, or the location cannot be taken
             if taken is not None:
-                shift.lose(str(error))
+                shift.lose(str(error), Place(ticket.job, ticket.location, taken.epoch))
         except BaseException as error:
             # Cancelled by the engine, or a bug of ours. Otherwise it would be held until the worker stops.
             shift.lose(f"a location was given up ({type(error).__name__})")
@@ -177,7 +177,7 @@ class Takes:
         except JournalError as error:
             held.lost = True
             if not isinstance(error, FenceLostError):
-                self._shift.lose(str(error))
+                self._shift.lose(str(error), Place(held.job, held.location, held.epoch))
             self._emit(LocationLost(worker, name, held.location, held.epoch))
 
     async def _find_job(self, key: int) -> _KnownJob:
@@ -240,7 +240,7 @@ class Takes:
             give_back = partial(leases.stop_location, place, end.kind, clean_line(end.reason), resume_at)
         else:
             give_back = partial(leases.end_location if end == "ended" else leases.hand_back, place)
-        if not await shift.ask(give_back):
+        if not await shift.ask(give_back, place):
             raise FenceLostError(f"The location {held.location} was taken by another worker.")
         where = (shift.worker, known.name, held.location, held.epoch)
         if end == "open" and not known.runner.is_open:

@@ -11,7 +11,7 @@ import pytest
 
 from leadconnector_async import ConfigurationError, JournalError, LeadConnector, Shared
 from leadconnector_async._sharing.membership import find_clock
-from leadconnector_async.jobs import JobOptions, visit
+from leadconnector_async.jobs import JobOptions, supervisor, visit
 from leadconnector_async.jobs.clients import Clients
 from leadconnector_async.jobs.journal import leases, phases
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
@@ -565,3 +565,19 @@ async def test_a_location_that_cannot_be_taken_keeps_nobody_from_the_others(worl
         world.execute("DELETE FROM locations WHERE location = ?", first)
         await world.wait_for_phase("done")
     assert len(world.find(WorkerStarted)) == 1
+
+
+async def test_a_location_whose_statements_always_fail_stops_in_the_end(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the worker loses all that it holds; the other locations end, and the reason can be read."""
+    monkeypatch.setattr(supervisor, "_FAILING_SECONDS", 0.01)
+    world.execute(
+        "CREATE TRIGGER broken BEFORE UPDATE ON rows WHEN OLD.location = ?"
+        " BEGIN SELECT RAISE(ABORT, 'disk image is malformed'); END".replace("?", f"'{sandbox.location_ids[1]}'")
+    )
+    async with world.working(slots=1):
+        await world.wait(
+            lambda: world.execute("SELECT COUNT(*) FROM locations WHERE stop_kind = 'internal'") == [(1,)]
+        )
+        assert world.execute("SELECT tries FROM locations WHERE stop_kind = 'internal'") == [(leases.MOST_TRIES,)]

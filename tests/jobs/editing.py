@@ -248,7 +248,7 @@ class Editor:
 
 
 async def run_campaign(steps: int, seed: int, survived: int = 0) -> Tally:
-    """At least so many steps, and until so many edits survived: how many do within a step depends on the machine."""
+    """At least so many steps, and until so many edits survived: in one step, more do on a slow machine."""
     tally, dice = Tally(), random.Random(seed)
     while tally.steps < steps or tally.survived < survived:
         async with Sandbox(

@@ -40,7 +40,8 @@ _FREE: Final = f"""
     )
 """
 _RETURN_ALL: Final = f"""
-    UPDATE locations SET worker = NULL, queued = 0, tries = CASE WHEN tries > 0 THEN tries - 1 ELSE 0 END
+    UPDATE locations SET worker = NULL, queued = 0,
+        tries = CASE WHEN tries = 0 OR job = ? AND location = ? THEN tries ELSE tries - 1 END
     WHERE worker = ? AND (job, location) IN (SELECT job, location FROM locations WHERE worker = ? {SKIP_LOCKED})
 """
 """What is left out is freed later: its worker is gone."""
@@ -202,13 +203,15 @@ def free_locations(journal: Journal) -> int:
     return sum(journal.write(_FREE, (owner, owner)) for owner in owners)
 
 
-def leave(worker: int, journal: Journal) -> None:
+def leave(worker: int, culprit: Place | None, journal: Journal) -> None:
     """Remove a worker that shuts down, or that was cut off from the database and has ended all its requests.
 
-    Its locations are free at once and do not count as crashes. All tickets are written again, as it may hold some.
+    Its locations are free at once and do not count as crashes, except for the one whose statements failed first:
+    if they always do, it would be taken again for ever. All tickets are written again, as it may hold some.
     """
+    job, location = (None, None) if culprit is None else (culprit.job, culprit.location)
     with journal.commit():
-        journal.write(_RETURN_ALL, (worker, worker))
+        journal.write(_RETURN_ALL, (job, location, worker, worker))
         journal.write(_LEAVE, (worker,))
     forget_tickets(journal)
 

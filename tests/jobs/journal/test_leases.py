@@ -67,7 +67,7 @@ def test_a_worker_appears_beats_and_leaves(journal: Journal) -> None:
     first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
     assert leases.beat(second, "working", 3, journal)
     assert leases.list_beats(journal) == [Beat(first, 0, 6.0), Beat(second, 1, 6.0)]
-    leases.leave(second, journal)
+    leases.leave(second, None, journal)
     assert not leases.beat(second, "working", 3, journal)
     assert leases.register(ENTRY, journal) > second
 
@@ -139,11 +139,24 @@ def test_a_worker_that_leaves_frees_all_at_once(journal: Journal) -> None:
     change(journal, "tries = 3")
     take(journal, worker)
     take(journal, worker, location="loc2")
-    leases.leave(worker, journal)
+    leases.leave(worker, None, journal)
     assert [(one.worker, one.tries) for one in (look(journal), look(journal, location="loc2"))] == [
         (None, 3),
         (None, 0),
     ]
+
+
+def test_the_location_that_made_a_worker_leave_has_failed_once_more(journal: Journal) -> None:
+    """If its statements always fail, it is stopped in the end, as if it killed workers."""
+    for _ in range(leases.MOST_TRIES):
+        assert leases.stop_looping(journal) == 0
+        worker = leases.register(ENTRY, journal)
+        held = take(journal, worker)
+        assert held is not None
+        take(journal, worker, location="loc2")
+        leases.leave(worker, Place(1, "loc1", held.epoch), journal)
+    assert leases.stop_looping(journal) == 1
+    assert (look(journal).stop_kind, look(journal, location="loc2").stop_kind) == ("internal", None)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +233,7 @@ def test_a_worker_that_leaves_may_have_had_tickets(journal: Journal) -> None:
     """What it was given at the last moment is not taken: the tickets of all that is free are written again."""
     worker = leases.register(ENTRY, journal)
     leases.mark_ticketed(leases.list_unticketed(NOW, 100, journal), journal)
-    leases.leave(worker, journal)
+    leases.leave(worker, None, journal)
     assert len(leases.list_unticketed(NOW, 100, journal)) == 4
 
 
@@ -291,7 +304,7 @@ def test_a_former_owner_commits_nothing(journal: Journal) -> None:
     first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
     lost = take(journal, first)
     assert lost is not None
-    leases.leave(first, journal)
+    leases.leave(first, None, journal)
     take(journal, second)
     hold = Hold(lost.job, lost.location, lost.epoch)
     entry = Entry("UPDATE locations SET rows = 99 WHERE job = ? AND location = ?", (), hold=hold)
@@ -342,7 +355,7 @@ def test_a_lock_on_a_location_stops_no_worker(journal: Journal) -> None:
         assert take(journal, other, location="loc2") is None
         leases.mark_ticketed(places, journal)
         assert leases.forget_tickets(journal) == leases.stop_looping(journal) == leases.free_locations(journal) == 0
-        leases.leave(worker, journal)
+        leases.leave(worker, None, journal)
     person.close()
     assert look(journal).worker == worker
     assert leases.free_locations(journal) == 1
