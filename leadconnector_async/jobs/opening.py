@@ -15,6 +15,7 @@ from .journal.facts import check_location
 from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
 from .journal.phases import read_options
 from .journal.protocol import Journal
+from .journal.purge import remove_job
 from .journal.wishes import forget_pause
 from .journal.writer import JournalWriter, make_thread, open_in
 from .places import DatabasePlace, FolderPlace, Place
@@ -53,21 +54,28 @@ async def create_job(
     connect: Connect | None,
     thread: Executor,
 ) -> OpenedJob:
-    """Load a plan into a new journal. Raises `PlanError`, and leaves nothing behind then."""
+    """Load a plan into a new journal. If it raises `PlanError` or is cancelled, it leaves nothing behind."""
     if isinstance(place, DatabasePlace):
         load = load_driver(place.address).fill
         work = partial(load, place.address, place.job, timezone, location, options, LEASE)
-        return OpenedJob(place, await hand_over(rows, work, thread), options)
+        return OpenedJob(place, await hand_over(rows, work, thread, _remove), options)
     path = place.folder
     lock = enter(path, new=True)
     try:
         fill = partial(fill_journal, path, timezone, location, options, connect)
-        journal = await hand_over(rows, fill, thread)
+        journal = await hand_over(rows, fill, thread, lambda journal: journal.close())
     except BaseException:
         remove_files(path)
         close_lock(lock)
         raise
     return OpenedJob(place, journal, options, lock)
+
+
+def _remove(journal: Journal) -> None:
+    try:
+        remove_job(journal.hold.job, journal)
+    finally:
+        journal.close()
 
 
 async def open_job(place: Place, location: str | None, *, connect: Connect | None, thread: Executor) -> OpenedJob:

@@ -207,7 +207,7 @@ def leave(worker: int, culprit: Place | None, journal: Journal) -> None:
     """Remove a worker that shuts down, or that was cut off from the database and has ended all its requests.
 
     Its locations are free at once and do not count as crashes, except for the one whose statements failed first:
-    if they always do, it would be taken again for ever. All tickets are written again, as it may hold some.
+    if they always do, it would be taken again and again. All tickets are written again, as it may hold some.
     """
     job, location = (None, None) if culprit is None else (culprit.job, culprit.location)
     with journal.commit():

@@ -145,20 +145,48 @@ class Stream(Iterator[AnyRow]):
         return rows
 
 
-async def hand_over(rows: RowSource, work: Callable[[Iterable[AnyRow]], T], thread: Executor) -> T:
-    """Do something with rows in a thread, wherever they come from. Raises what `work` and `rows` raise."""
+class _Series(Iterator[AnyRow]):
+    """The rows of an iterable, until nobody wants the rest."""
+
+    def __init__(self, rows: Iterable[AnyRow]) -> None:
+        self._rows = iter(rows)
+        self._is_stopped = False
+        self.failure: BaseException | None = None
+
+    def __next__(self) -> AnyRow:
+        if self._is_stopped:
+            raise StreamEnded
+        return next(self._rows)
+
+    def stop(self) -> None:
+        """End the iteration at the next row."""
+        self._is_stopped = True
+
+
+async def hand_over(
+    rows: RowSource, work: Callable[[Iterable[AnyRow]], T], thread: Executor, discard: Callable[[T], object]
+) -> T:
+    """Do something with rows in a thread, wherever they come from. Raises what `work` and `rows` raise.
+
+    If this is cancelled, no further row is read, and the thread has ended when this raises; `discard` is called
+    there with what `work` returned nevertheless.
+    """
     loop = asyncio.get_running_loop()
-    if not isinstance(rows, AsyncIterable):
-        return await loop.run_in_executor(thread, work, rows)
-    stream = Stream(rows)
-    working = loop.run_in_executor(thread, work, stream)
+    source = Stream(rows) if isinstance(rows, AsyncIterable) else _Series(rows)
+    working = loop.run_in_executor(thread, work, source)
+
+    async def discard_result() -> None:
+        await asyncio.wait([working])
+        if working.exception() is None:
+            await loop.run_in_executor(thread, discard, working.result())
+
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        stream.stop()
-        await asyncio.wait([working])
+        source.stop()
+        await asyncio.wait([loop.create_task(discard_result())])
         raise
     except Exception:
-        if stream.failure is not None:
-            raise stream.failure from None
+        if source.failure is not None:
+            raise source.failure from None
         raise
