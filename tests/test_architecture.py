@@ -106,6 +106,8 @@ LAYERS = {
         streams
     """,
     "integrations": """
+        fastapi
+        starlette
         postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres_journal
         postgres_session
@@ -356,7 +358,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
     assert "aiohttp" in loaded
     heavy = {"aiohttp.web", "cyclopts", "rich", "httpx", "pydantic", "cryptography", "leadconnector_async.sandbox"}
-    heavy |= {"psycopg", "redis", "sqlite3", "leadconnector_async.integrations"}
+    heavy |= {"psycopg", "redis", "sqlite3", "starlette", "fastapi", "leadconnector_async.integrations"}
     seldom = {
         "tenacity",
         "dateutil",

@@ -1,0 +1,267 @@
+"""A backend on Starlette: its client, the locations that a request may use, and its lifespan.
+
+Needs Starlette only. `integrations.fastapi` adds what FastAPI needs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, Literal, TypeAlias, Unpack, cast
+
+from msgspec import Struct
+
+try:
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "this needs Starlette: pip install 'leadconnector-async[fastapi]', or starlette alone", name=error.name
+    ) from error
+
+from .._call.base_url import BASE_URL, check_base_url
+from .._secret import conceal
+from .._settings import Options
+from .._validation.arguments import check_id, refuse
+from .._validation.settings import check_choice, check_kind, check_line
+from .._validation.text import show
+from ..auth import TokenProvider, check_token
+from ..client import LeadConnector
+from ..exceptions import ConfigurationError
+from ..oauth import OAuthApp
+from ..shared import Shared
+
+__all__ = ["LOCATION_HEADER", "Authorize", "Backend", "LocationSource"]
+
+LOCATION_HEADER: Final = "X-Location-Id"
+"""The header that names the location of a request."""
+PATH_PARAMETER: Final = "location_id"
+"""The path parameter that names the location of a request."""
+
+Authorize: TypeAlias = Callable[[Request, str], bool | Awaitable[bool]]
+"""Whether the sender of a request may use a location; async or not. Anything but `True` refuses the request, and so
+does an exception."""
+LocationSource: TypeAlias = Literal["path", "header", "client"] | Callable[[Request], str | Awaitable[str]]
+"""Where the location of a request comes from: `path` is the path parameter `location_id`; `header` is
+`X-Location-Id`; `client` is the client's own location; a function, async or not, takes it from elsewhere, such as
+the sender's token."""
+_LOGGER: Final = logging.getLogger("leadconnector_async")
+
+
+class BackendSettings(Struct, frozen=True, kw_only=True):
+    """What a backend was created with."""
+
+    authorize: Authorize
+    location: LocationSource
+    token: str | TokenProvider | None
+    location_id: str | None
+    oauth: OAuthApp | None
+    client: LeadConnector | None
+    shared: Shared | None
+    base_url: str
+    options: Options
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class RootTokens:
+    """The tokens of an app for a client without a location."""
+
+    def __init__(self, oauth: OAuthApp) -> None:
+        self._oauth = oauth.provider("none")
+
+    @property
+    def client_id(self) -> str:
+        """The client id of the app."""
+        return self._oauth.client_id
+
+    async def __call__(self) -> str:
+        """Raise `ConfigurationError`: a request is for a location."""
+        raise ConfigurationError("this client has no location; use for_location(location_id)")
+
+    def for_location(self, location_id: str) -> TokenProvider:
+        """The tokens of a location."""
+        return self._oauth.for_location(location_id)
+
+
+class Backend:
+    """What the requests of an application share: the client, and who may use which location.
+
+        backend = Backend(oauth=oauth, authorize=may_use)
+        app = Starlette(routes=[...], lifespan=backend.lifespan)
+
+    The client has a private token (`token`, with its `location_id`), the tokens of an app for many locations
+    (`oauth`), or is your own (`client`), which stays open. Without any of them it is that of
+    `LeadConnector.from_env`. `authorize` is required: it is called with the request and a location before the
+    request can do anything there. `location` says where the location of a request comes from; by default from the
+    path, or from the client if it has one. `shared` is opened and closed with the application. `base_url` and
+    `options` are those of `LeadConnector`.
+
+    Raises `ConfigurationError` for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        *,
+        authorize: Authorize | None = None,
+        token: str | TokenProvider | None = None,
+        location_id: str | None = None,
+        oauth: OAuthApp | None = None,
+        client: LeadConnector | None = None,
+        location: LocationSource | None = None,
+        shared: Shared | None = None,
+        base_url: str = BASE_URL,
+        **options: Unpack[Options],
+    ) -> None:
+        given = token if token is None or callable(token) else check_token(conceal(token))
+        address = conceal(base_url)
+        del token, base_url  # an error shows the parameters of each function that it went through
+        if sum(one is not None for one in (given, oauth, client)) > 1:
+            raise ConfigurationError("token, oauth and client exclude each other; pass one of them")
+        if isinstance(given, str) and location_id is None:
+            raise ConfigurationError("location_id is missing: a token is for one location, so pass both")
+        own = location_id if client is None else client.location_id
+        has_own = own is not None or (given is None and oauth is None and client is None)
+        self._settings = BackendSettings(
+            authorize=_check_authorize(authorize),
+            location=_check_source(location, "client" if has_own else "path"),
+            token=given,
+            location_id=None if location_id is None else check_line("location_id", location_id),
+            oauth=None if oauth is None else check_kind("oauth", oauth, OAuthApp),
+            client=None if client is None else check_kind("client", client, LeadConnector),
+            shared=None if shared is None else check_kind("shared", shared, Shared),
+            base_url=str(check_base_url(address)),
+            options=options,
+        )
+        self._client: LeadConnector | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'started' if vars(self).get('_client') else 'not started'}>"
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
+        """Open what the requests share, and close it: `FastAPI(lifespan=backend.lifespan)`.
+
+        In a lifespan of your own: `async with backend.lifespan(app): …`. Raises `ConfigurationError`.
+        """
+        if self._client is not None:
+            raise ConfigurationError("this backend has been started already; create one for each application")
+        async with AsyncExitStack() as stack:
+            client = await self._open_client(stack)
+            self._client = client
+            try:
+                yield
+            finally:
+                self._client = None
+
+    @property
+    def root(self) -> LeadConnector:
+        """The client whose connections and limits all requests share. It has no location, or the token's own.
+
+        Raises `ConfigurationError` unless the lifespan is running.
+        """
+        if self._client is None:
+            raise ConfigurationError(
+                "the backend is not running: pass lifespan=backend.lifespan to the application; a mounted "
+                "application needs that of the outermost one"
+            )
+        return self._client
+
+    def client_for(self, location_id: str) -> LeadConnector:
+        """The client of a location, without asking `authorize`. For what no request caused.
+
+        Raises `ConfigurationError` if the backend has no token for it.
+        """
+        root = self.root
+        return root if root.location_id == location_id else root.for_location(location_id)
+
+    async def find_location(self, request: Request) -> str:
+        """The location that a request is for, once `authorize` has allowed it.
+
+        Raises `HTTPException` (403) if it did not, and `InvalidRequestError` if no location is named, or two.
+        """
+        location_id = await self._read_location(request)
+        if not self._serves(location_id) or not await self._is_allowed(request, location_id):
+            raise HTTPException(403, "You may not use this location.")
+        return location_id
+
+    async def find_client(self, request: Request) -> LeadConnector:
+        """The client of the location that a request is for, once `authorize` has allowed it.
+
+        Raises as `find_location`.
+        """
+        return self.client_for(await self.find_location(request))
+
+    async def _open_client(self, stack: AsyncExitStack) -> LeadConnector:
+        settings = self._settings
+        if settings.shared is not None:
+            await stack.enter_async_context(settings.shared)
+        if settings.client is not None:
+            return settings.client
+        token = settings.token if settings.oauth is None else RootTokens(settings.oauth)
+        if token is None:
+            return await stack.enter_async_context(LeadConnector.from_env(**settings.options))
+        client = LeadConnector(
+            token,
+            location_id=settings.location_id,
+            base_url=settings.base_url,
+            shared=settings.shared,
+            **settings.options,
+        )
+        return await stack.enter_async_context(client)
+
+    async def _read_location(self, request: Request) -> str:
+        """Every source that names a location must name the same one: a proxy may have checked another one."""
+        source = self._settings.location
+        in_path = request.path_params.get(PATH_PARAMETER)
+        in_headers = request.headers.getlist(LOCATION_HEADER)
+        if callable(source):
+            chosen: object = await _resolve(source(request))
+        else:
+            first = in_headers[0] if in_headers else None
+            chosen = {"path": in_path, "header": first, "client": self.root.location_id}[source]
+        if chosen is None:
+            where = "in the path" if source == "path" else f"in the header {LOCATION_HEADER}"
+            raise refuse("location_id", None, "the request names no location", f"name it {where}")
+        location_id = check_id("location_id", chosen)
+        if any(one not in (None, location_id) for one in (in_path, *in_headers)):
+            raise refuse(
+                "location_id", location_id, "the request names another location as well", "name the same one twice"
+            )
+        return location_id
+
+    def _serves(self, location_id: str) -> bool:
+        try:
+            self.client_for(location_id)
+        except ConfigurationError:
+            return False
+        return True
+
+    async def _is_allowed(self, request: Request, location_id: str) -> bool:
+        allowed = await _resolve(self._settings.authorize(request, location_id))
+        if not isinstance(allowed, bool) and allowed is not None:
+            kind = type(allowed).__name__
+            _LOGGER.error("authorize returned a %s, so the request is refused; return True or False", kind)
+        return allowed is True
+
+
+async def _resolve(given: object) -> object:
+    return await cast("Awaitable[object]", given) if inspect.isawaitable(given) else given
+
+
+def _check_authorize(authorize: object) -> Authorize:
+    if not callable(authorize):
+        raise ConfigurationError(
+            f"authorize is {show(authorize)}; pass a function of a request and a location id that returns True if "
+            "the sender may use that location: without it, anybody could use all of them"
+        )
+    return cast("Authorize", authorize)
+
+
+def _check_source(source: LocationSource | None, default: LocationSource) -> LocationSource:
+    if source is None or callable(source):
+        return source or default
+    return cast("LocationSource", check_choice("location", source, ("path", "header", "client")))
