@@ -181,12 +181,14 @@ LAYERS = {
         listener
         admin
         app
-        handlers
+        routes
+        agency handlers
+        context
         oauth
         responses seed updates
         contacts
         faults rate_limits store
-        models request_log settings
+        installs models request_log settings
     """,
 }
 """Top first: a module imports from the layers below its own. An `__init__` without imports needs no layer."""

@@ -14,12 +14,14 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
+from .agency import ArgumentRefusal
+from .context import RequestContext
 from .faults import Fault, FaultScript, Quirks
-from .handlers import RequestContext, Route, find_route
-from .oauth import TokenEndpoint, TokenRefusal, TokenRegistry, describe_form, read_form, rename_for
+from .oauth import OAUTH_WRITE, TokenEndpoint, TokenRefusal, TokenRegistry, describe_form, read_form, rename_for
 from .rate_limits import Limits, RateLimits, Verdict
 from .request_log import LoggedRequest, RequestLog
-from .responses import encode, render_error, render_page, render_token_error
+from .responses import encode, render_argument_error, render_error, render_page, render_token_error
+from .routes import Route, find_route
 from .seed import build_id
 from .store import SEED_DAY, Store
 from .updates import Refusal
@@ -151,14 +153,15 @@ class SandboxApp:
             return self._serve_token(entry, headers, read_form(body, headers))
         if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
-        grant = self.tokens.check(headers.get("authorization"), route.scope, entry.at)
+        grant = self.tokens.check(headers.get("authorization"), route.scope, entry.at, route.user_type)
         entry.location_id = grant.location_id
-        version = _check_version(headers)
+        version = _check_version(headers, route.version)
         verdict = self.rate_limits.check(entry.location_id, grant.app, entry.at)
         if not verdict.allowed:
             return _reject(verdict, self.rate_limits.get(entry.location_id))
         context = RequestContext(
             store=self.store,
+            installs=self.token_endpoint.installs,
             quirks=self.quirks,
             strict=self._strict,
             location_id=entry.location_id,
@@ -205,9 +208,8 @@ class SandboxApp:
         if entry.operation == "oauth_token":
             content = self.token_endpoint.exchange(form, entry.at)
         else:
-            agency = self.tokens.check_agency(headers.get("authorization"), entry.at)
-            if _check_version(headers) != "v3" and entry.path == _V3_ROUTE:
-                raise Refusal(401, "version header is invalid")
+            agency = self.tokens.check(headers.get("authorization"), OAUTH_WRITE, entry.at, "Company")
+            _check_version(headers, "v3" if entry.path == _V3_ROUTE else None)
             content = self.token_endpoint.exchange_for_location(form, agency, entry.at)
         if fault.kind == "after-apply":
             return self._render_fault(fault, {})
@@ -233,10 +235,14 @@ class SandboxApp:
         return Response(fault.status, _JSON | headers | retry_after, body, fault)
 
     def _render_refusal(self, refusal: Refusal) -> Response:
-        if isinstance(refusal, TokenRefusal):
-            body = render_token_error(refusal.error, refusal.message, self._counts.trace_id)
-        else:
-            body = render_error(refusal.status, refusal.message, self._counts.trace_id)
+        trace_id = self._counts.trace_id
+        match refusal:
+            case TokenRefusal():
+                body = render_token_error(refusal.error, refusal.message, trace_id)
+            case ArgumentRefusal():
+                body = render_argument_error(refusal.code, refusal.message, trace_id)
+            case _:
+                body = render_error(refusal.status, refusal.message, trace_id)
         return Response(refusal.status, _JSON, body)
 
 
@@ -273,10 +279,10 @@ def _build_retry_after(limits: Limits, seconds: float) -> dict[str, str]:
             return {"retry-after": format_datetime(until, usegmt=True)}
 
 
-def _check_version(headers: Mapping[str, str]) -> str:
+def _check_version(headers: Mapping[str, str], only: str | None) -> str:
     version = headers.get("version")
     if version is None:
         raise Refusal(401, "version header was not found.")
-    if version not in _VERSIONS:
+    if version not in _VERSIONS or only not in (None, version):
         raise Refusal(401, "version header is invalid")
     return version

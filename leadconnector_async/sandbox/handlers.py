@@ -7,19 +7,16 @@ Pure but for the store that it changes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
-from urllib.parse import unquote
+from typing import Final
 from zoneinfo import available_timezones
 
 import msgspec
-from msgspec import Struct
 
 from . import contacts, responses
-from .faults import Quirks
+from .context import RequestContext, Result, check_query_location, decode, read_flag, read_number, respond
 from .models import BookedAppointment, BookedNote, Contact
-from .oauth import CALENDARS, CONTACTS, READ, WRITE
 from .store import Store, list_free_slots
 from .updates import (
     INVALID_EVENT,
@@ -41,44 +38,9 @@ _USER_IDS: Final = re.compile(r"userId|userIds(?:\[\d*\])?")
 """Whether a list repeats its key, with or without brackets, is not known: all forms are accepted."""
 
 
-class RequestContext(Struct, frozen=True, kw_only=True):
-    """A request whose token, version and rate are in order."""
-
-    store: Store
-    quirks: Quirks
-    strict: bool
-    location_id: str
-    """Of the token."""
-    version: str
-    ids: Mapping[str, str]
-    """From the path, by `event_id`, `calendar_id`, `note_id` and `contact_id`."""
-    pairs: Sequence[tuple[str, str]]
-    """Of the query, in order."""
-    body: bytes
-    new_id: Callable[[], str]
-    trace_id: str
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        """The last value of each parameter."""
-        return dict(self.pairs)
-
-
-class Result(Struct, frozen=True):
-    """The response, and what was changed."""
-
-    body: bytes
-    status: int = 200
-    changed: str | None = None
-    """Id of the event that was changed."""
-
-
-Handler: TypeAlias = Callable[[RequestContext], Result]
-
-
 def get_appointment(context: RequestContext) -> Result:
     """The event in its envelope."""
-    return _respond(context, {"event": responses.render_event(context.store, _find(context), context.quirks)})
+    return respond(context, {"event": responses.render_event(context.store, _find(context), context.quirks)})
 
 
 def update_appointment(context: RequestContext) -> Result:
@@ -86,7 +48,7 @@ def update_appointment(context: RequestContext) -> Result:
     changed = apply_update(
         context.store,
         _find(context),
-        _decode(context.body),
+        decode(context.body),
         version=context.version,
         quirks=context.quirks,
         strict=context.strict,
@@ -99,7 +61,7 @@ def create(context: RequestContext) -> Result:
     event = create_appointment(
         context.store,
         context.new_id(),
-        _decode(context.body),
+        decode(context.body),
         location_id=context.location_id,
         version=context.version,
         strict=context.strict,
@@ -113,7 +75,7 @@ def delete_event(context: RequestContext) -> Result:
     if event.deleted:
         raise Refusal(400, INVALID_EVENT)
     context.store.put(msgspec.structs.replace(event, deleted=True))
-    return _respond(context, {"succeeded": True}, status=201, changed=event.id)
+    return respond(context, {"succeeded": True}, status=201, changed=event.id)
 
 
 def list_events(context: RequestContext) -> Result:
@@ -130,9 +92,9 @@ def write_block_slot(context: RequestContext) -> Result:
     """Create one, or change the one that the path names."""
     store, body, location_id = context.store, context.body, context.location_id
     if "event_id" in context.ids:
-        block = update_block_slot(store, _find(context), _decode(body), location_id=location_id)
+        block = update_block_slot(store, _find(context), decode(body), location_id=location_id)
     else:
-        block = create_block_slot(store, context.new_id(), _decode(body), location_id=location_id)
+        block = create_block_slot(store, context.new_id(), decode(body), location_id=location_id)
     store.put(block)
     return Result(responses.render_block_slot(store, block, context.quirks), 201, block.id)
 
@@ -146,21 +108,21 @@ def get_free_slots(context: RequestContext) -> Result:
     zone = context.query.get("timezone")
     if zone is not None and zone not in available_timezones():
         raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
-    _read_flag(context, "enableLookBusy")
+    read_flag(context, "enableLookBusy")
     named = _read_users(context)
     users = [user for user in calendar.team if user in named] if named else calendar.team
     days = list_free_slots(context.store, calendar, start, end, zone=zone, users=users)
-    return _respond(context, {day: {"slots": slots} for day, slots in days.items()})
+    return respond(context, {day: {"slots": slots} for day, slots in days.items()})
 
 
 def list_notes(context: RequestContext) -> Result:
     """A page of at most 20."""
     notes = context.store.notes[_find(context).id]
-    offset, limit = _read_number(context, "offset"), _read_number(context, "limit")
+    offset, limit = read_number(context, "offset"), read_number(context, "limit")
     if limit > _NOTES_ON_A_PAGE:
         raise Refusal(422, [f"limit must not be greater than {_NOTES_ON_A_PAGE}"])
     page = [responses.render_note(note) for note in notes[offset : offset + limit]]
-    return _respond(context, {"notes": page, "hasMore": offset + limit < len(notes)})
+    return respond(context, {"notes": page, "hasMore": offset + limit < len(notes)})
 
 
 def create_note(context: RequestContext) -> Result:
@@ -169,7 +131,7 @@ def create_note(context: RequestContext) -> Result:
     text, user_id = _read_note(context)
     note = BookedNote(context.new_id(), text, user_id, event.contact_id, context.store.now)
     context.store.notes[event.id].append(note)
-    return _respond(context, {"note": responses.render_note(note)}, status=201, changed=event.id)
+    return respond(context, {"note": responses.render_note(note)}, status=201, changed=event.id)
 
 
 def update_note(context: RequestContext) -> Result:
@@ -179,26 +141,26 @@ def update_note(context: RequestContext) -> Result:
     notes = context.store.notes[event.id]
     note = msgspec.structs.replace(notes[position], body=text, user_id=user_id or notes[position].user_id)
     notes[position] = note
-    return _respond(context, {"note": responses.render_note(note)}, changed=event.id)
+    return respond(context, {"note": responses.render_note(note)}, changed=event.id)
 
 
 def delete_note(context: RequestContext) -> Result:
     """Removes it from the list."""
     event, position = _find(context), _find_note(context)
     del context.store.notes[event.id][position]
-    return _respond(context, {"success": True}, changed=event.id)
+    return respond(context, {"success": True}, changed=event.id)
 
 
 def get_calendar(context: RequestContext) -> Result:
     """With its team and its meeting locations."""
     calendar = find_calendar(context.store, context.ids["calendar_id"], context.location_id)
-    return _respond(context, {"calendar": responses.render_calendar(context.store, calendar)})
+    return respond(context, {"calendar": responses.render_calendar(context.store, calendar)})
 
 
 def list_calendars(context: RequestContext) -> Result:
     """Those of the location, or of one of its groups; drafts too, unless the query says otherwise [doc]."""
-    _check_query_location(context)
-    group_id, drafts = context.query.get("groupId"), _read_flag(context, "showDrafted", default=True)
+    check_query_location(context)
+    group_id, drafts = context.query.get("groupId"), read_flag(context, "showDrafted", default=True)
     calendars = [
         responses.render_calendar(context.store, calendar)
         for calendar in context.store.calendars.values()
@@ -206,32 +168,26 @@ def list_calendars(context: RequestContext) -> Result:
         and group_id in (None, context.store.groups.get(calendar.id))
         and (drafts or calendar.is_active)
     ]
-    return _respond(context, {"calendars": calendars})
+    return respond(context, {"calendars": calendars})
 
 
 def get_contact(context: RequestContext) -> Result:
     """The person in its envelope."""
-    return _respond(context, {"contact": contacts.render_contact(_find_contact(context))})
+    return respond(context, {"contact": contacts.render_contact(_find_contact(context))})
 
 
 def list_contact_appointments(context: RequestContext) -> Result:
     """Without offsets."""
     found = contacts.list_appointments(context.store, _find_contact(context).id)
-    return _respond(context, {"events": [contacts.render_appointment(context.store, event) for event in found]})
+    return respond(context, {"events": [contacts.render_appointment(context.store, event) for event in found]})
 
 
 def get_duplicate_contact(context: RequestContext) -> Result:
     """The contact with that address or number, or none; an unescaped `+` in a query is a blank."""
-    _check_query_location(context)
+    check_query_location(context)
     phone, email = (context.query.get(name, "") for name in ("number", "email"))
     found = contacts.find_contact(context.store, context.location_id, phone=phone, email=email)
-    return _respond(context, {"contact": contacts.render_contact(found) if found else None})
-
-
-def _respond(
-    context: RequestContext, fields: Mapping[str, object], *, status: int = 200, changed: str | None = None
-) -> Result:
-    return Result(responses.encode({**fields, "traceId": context.trace_id}), status, changed)
+    return respond(context, {"contact": contacts.render_contact(found) if found else None})
 
 
 def _write(context: RequestContext, event: BookedAppointment) -> Result:
@@ -265,7 +221,7 @@ def _find_note(context: RequestContext) -> int:
 
 
 def _list(context: RequestContext, *, blocks: bool) -> Result:
-    _check_query_location(context)
+    check_query_location(context)
     owners = {name: context.query[name] for name in ("userId", "calendarId", "groupId") if name in context.query}
     if not owners:
         raise Refusal(422, "Either of userId, calendarId or groupId is required")  # the text is a guess
@@ -275,27 +231,13 @@ def _list(context: RequestContext, *, blocks: bool) -> Result:
         for event in context.store.list_between(context.location_id, start, end)
         if event.is_block is blocks and _belongs_to(context.store, event, owners)
     ]
-    return _respond(context, {"events": events})
-
-
-def _check_query_location(context: RequestContext) -> None:
-    location_id = context.query.get("locationId")
-    if location_id is None:
-        raise Refusal(422, ["locationId should not be empty"])
-    check_location(location_id, context.location_id)
+    return respond(context, {"events": events})
 
 
 def _read_users(context: RequestContext) -> list[str]:
     """The users that the query names, in any of the forms that clients use for a list."""
     texts = [text for name, text in context.pairs if _USER_IDS.fullmatch(name)]
     return [user for text in texts for user in text.split(",") if user]
-
-
-def _read_flag(context: RequestContext, name: str, *, default: bool = False) -> bool:
-    text = context.query.get(name)
-    if text not in (None, "true", "false"):
-        raise Refusal(422, [f"{name} must be a boolean value"])
-    return default if text is None else text == "true"
 
 
 def _belongs_to(store: Store, event: BookedAppointment, owners: Mapping[str, str]) -> bool:
@@ -305,79 +247,17 @@ def _belongs_to(store: Store, event: BookedAppointment, owners: Mapping[str, str
 
 
 def _read_range(context: RequestContext, first: str, last: str) -> tuple[datetime, datetime]:
-    start, end = (datetime.fromtimestamp(_read_number(context, name) / 1000, UTC) for name in (first, last))
+    start, end = (datetime.fromtimestamp(read_number(context, name) / 1000, UTC) for name in (first, last))
     if end <= start:
         raise Refusal(422, f"{last} must be after {first}")  # the text is a guess
     return start, end
 
 
-def _read_number(context: RequestContext, name: str) -> int:
-    text = context.query.get(name)
-    if text is None or not text.isdigit() or len(text) > 14:
-        raise Refusal(422, [f"{name} must be a number string"])
-    return int(text)
-
-
 def _read_note(context: RequestContext) -> tuple[str, str | None]:
-    fields = read_texts(_decode(context.body), _NOTE_FIELDS)
+    fields = read_texts(decode(context.body), _NOTE_FIELDS)
     body = fields.get("body", "")
     if not body.strip():
         raise Refusal(422, ["body should not be empty"])
     if len(body) > _LONGEST_NOTE:
         raise Refusal(422, [f"body must be shorter than or equal to {_LONGEST_NOTE} characters"])
     return body, fields.get("user_id")
-
-
-def _decode(body: bytes) -> object:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Refusal(400, "Bad Request") from None
-
-
-class Route(Struct, frozen=True):
-    """An operation by the vendor's name, the scope that its token needs, its method and path, and who serves it."""
-
-    operation: str
-    scope: str
-    method: str
-    path: str
-    handler: Handler
-
-
-_NOTES: Final = "/calendars/appointments/{event_id}/notes"
-_APPOINTMENTS: Final = "/calendars/events/appointments"
-_BLOCKS: Final = "/calendars/events/block-slots"
-_CONTACT: Final = "/contacts/{contact_id}"
-ROUTES: Final = (
-    Route("create_appointment", WRITE, "POST", _APPOINTMENTS, create),
-    Route("get_appointment", READ, "GET", f"{_APPOINTMENTS}/{{event_id}}", get_appointment),
-    Route("update_appointment", WRITE, "PUT", f"{_APPOINTMENTS}/{{event_id}}", update_appointment),
-    Route("create_block_slot", WRITE, "POST", _BLOCKS, write_block_slot),
-    Route("update_block_slot", WRITE, "PUT", f"{_BLOCKS}/{{event_id}}", write_block_slot),
-    Route("list_events", READ, "GET", "/calendars/events", list_events),
-    Route("delete_event", WRITE, "DELETE", "/calendars/events/{event_id}", delete_event),
-    Route("list_blocked_slots", READ, "GET", "/calendars/blocked-slots", list_blocked_slots),
-    Route("list_notes", READ, "GET", _NOTES, list_notes),
-    Route("create_note", WRITE, "POST", _NOTES, create_note),
-    Route("update_note", WRITE, "PUT", f"{_NOTES}/{{note_id}}", update_note),
-    Route("delete_note", WRITE, "DELETE", f"{_NOTES}/{{note_id}}", delete_note),
-    Route("get_free_slots", CALENDARS, "GET", "/calendars/{calendar_id}/free-slots", get_free_slots),
-    Route("list_calendars", CALENDARS, "GET", "/calendars/?", list_calendars),
-    Route("get_calendar", CALENDARS, "GET", "/calendars/{calendar_id}", get_calendar),
-    Route("get_duplicate_contact", CONTACTS, "GET", "/contacts/search/duplicate", get_duplicate_contact),
-    Route("list_contact_appointments", CONTACTS, "GET", f"{_CONTACT}/appointments", list_contact_appointments),
-    Route("get_contact", CONTACTS, "GET", _CONTACT, get_contact),
-)
-"""As in the real API, the first path that matches counts, and a known path with a wrong method is not found."""
-_PATTERNS: Final = {
-    route.operation: re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES
-}
-
-
-def find_route(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-    """The route of a percent-encoded path, and the ids in it; `None` if there is none."""
-    for route in ROUTES:
-        if route.method == method and (match := _PATTERNS[route.operation].fullmatch(path)):
-            return route, {name: unquote(value) for name, value in match.groupdict().items()}
-    return None

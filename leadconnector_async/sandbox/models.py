@@ -164,3 +164,7 @@ class Location(Struct, frozen=True):
     """The single appointments, in the order in which they were made."""
     series_ids: tuple[str, ...]
     """The masters of the series."""
+    name: str = ""
+    address: str = ""
+    zone: str = ""
+    """IANA name of its time zone."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final, Literal, TypeAlias
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Struct
 
+from .installs import Installs
 from .settings import check_duration, check_number, check_switch
 from .updates import Refusal
 
@@ -22,7 +24,11 @@ WRITE: Final = "calendars/events.write"
 READ: Final = "calendars/events.readonly"
 CALENDARS: Final = "calendars.readonly"
 CONTACTS: Final = "contacts.readonly"
+OAUTH_READ: Final = "oauth.readonly"
+OAUTH_WRITE: Final = "oauth.write"
 ALL_SCOPES: Final = (READ, WRITE, CALENDARS, CONTACTS)
+AGENCY_SCOPES: Final = (OAUTH_READ, OAUTH_WRITE)
+"""Of agencies' tokens only."""
 PIT_APP: Final = "pit"
 """The app of private tokens, where requests are counted by app: all of them count together [guess]."""
 _SNAKE: Final = {
@@ -117,18 +123,8 @@ class TokenRegistry:
         """Let a token expire. Raises `KeyError` for an unknown one."""
         self._grants[token] = msgspec.structs.replace(self._grants[token], expires_at=-math.inf)
 
-    def check(self, authorization: str | None, scope: str, now: float) -> Grant:
-        """The grant of a request for a location. Raises `Refusal`."""
-        grant = self._find(authorization, now, "Location")
-        if scope not in grant.scopes:
-            raise Refusal(401, "The token is not authorized for this scope.")
-        return grant
-
-    def check_agency(self, authorization: str | None, now: float) -> Grant:
-        """The grant of a request for an agency. Raises `Refusal`."""
-        return self._find(authorization, now, "Company")
-
-    def _find(self, authorization: str | None, now: float, user_type: UserType) -> Grant:
+    def check(self, authorization: str | None, scope: str, now: float, user_type: UserType = "Location") -> Grant:
+        """The grant of a request. Raises `Refusal`."""
         scheme, _, token = (authorization or "").partition(" ")
         grant = self._grants.get(token) if scheme.lower() == "bearer" else None
         if grant is None or now >= grant.expires_at:
@@ -136,6 +132,8 @@ class TokenRegistry:
             raise Refusal(401, "Invalid Private Integration token" if is_pit else "Invalid JWT")
         if grant.user_type != user_type:
             raise Refusal(401, "Token's user type mismatch!")
+        if scope not in grant.scopes:
+            raise Refusal(401, "The token is not authorized for this scope.")
         return grant
 
 
@@ -152,12 +150,12 @@ class TokenEndpoint:
     def __init__(
         self, seed: int, tokens: TokenRegistry, company_id: str, rules: TokenRules, location_ids: Iterable[str] = ()
     ) -> None:
-        self.client_id = f"{_hash(seed, 'client', 0)[:24]}-sandbox"
+        app_id = _hash(seed, "client", 0)[:24]
+        self.client_id = f"{app_id}-sandbox"
         self.client_secret = _hash(seed, "secret", 0)[:36]
-        self.company_id = company_id
+        self.installs = Installs(company_id, app_id, _hash(seed, "version", 0)[:24], location_ids)
         self.rules = rules
         self._tokens = tokens
-        self._location_ids = tuple(location_ids)
         self._seed = seed
         self._codes: dict[str, Grant] = {}
         self._refresh_tokens: dict[str, _RefreshToken] = {}
@@ -166,14 +164,16 @@ class TokenEndpoint:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._issued}>"
 
-    def issue_code(self, owner_id: str, scopes: Iterable[str], user_type: UserType) -> str:
+    def issue_code(self, owner_id: str, scopes: Iterable[str], user_type: UserType, now: datetime) -> str:
         """The code that a user who connects the app comes back with."""
+        self.installs.add(owner_id, now)
         code = self._make("code")
         self._codes[code] = Grant(owner_id, tuple(scopes), user_type)
         return code
 
     def revoke(self, owner_id: str) -> None:
         """A user removes the app: no refresh token of this owner works any more, not even in its grace period."""
+        self.installs.remove(owner_id)
         tokens = self._refresh_tokens
         self._refresh_tokens = {one: known for one, known in tokens.items() if known.grant.location_id != owner_id}
 
@@ -197,7 +197,9 @@ class TokenEndpoint:
         location_id = form.get("locationId")
         if not location_id or form.get("companyId") != agency.location_id:
             raise Refusal(400, "Bad Request")
-        grant = Grant(location_id, tuple(sorted(agency.scopes)))
+        if self.installs.find(location_id) is None:
+            raise Refusal(400, "The app is not installed in this location.")  # status and text are guesses
+        grant = Grant(location_id, tuple(sorted(set(agency.scopes) - {*AGENCY_SCOPES})))
         response = self._issue(grant, now, refreshable=self.rules.location_refresh)
         return {name: value for name, value in response.items() if name not in _ONLY_AT_CONNECTING}
 
@@ -220,12 +222,12 @@ class TokenEndpoint:
             "expires_in": self.rules.expires_in,
             "scope": " ".join(grant.scopes),
             "userType": user_type,
-            "companyId": self.company_id,
+            "companyId": self.installs.company_id,
             "userId": _hash(self._seed, "user", 0)[:20],
             "planId": _hash(self._seed, "plan", 0)[:24],
             "isBulkInstallation": user_type == "Company",
             "installToFutureLocations": user_type == "Company",
-            "approvedLocations": [location_id] if user_type == "Location" else list(self._location_ids),
+            "approvedLocations": [location_id] if user_type == "Location" else list(self.installs.location_ids),
         }
         if user_type == "Location":
             response["locationId"] = location_id

@@ -67,7 +67,7 @@ def render_note(note: BookedNote) -> Fields:
         "body": note.body,
         "userId": note.user_id,
         "contactId": note.contact_id,
-        "dateAdded": _render_stamp(note.date_added or SEED_DAY),
+        "dateAdded": render_stamp(note.date_added or SEED_DAY),
     }
     if note.user_id is not None:
         shown["createdBy"] = {"id": note.user_id, "name": " ".join(name_person(note.user_id))}
@@ -124,6 +124,11 @@ def render_token_error(error: str, description: str | list[str], trace_id: str) 
     return encode({"error": error, "error_description": description, "traceId": trace_id})
 
 
+def render_argument_error(code: str, message: str | list[str], trace_id: str) -> bytes:
+    """An error of version v3's newer routes."""
+    return encode({"error": {"code": code, "message": message}, "traceId": trace_id})
+
+
 def render_page(status: int) -> bytes:
     """An HTML page of a proxy in front of the server."""
     title = f"{status} {HTTPStatus(status).phrase}"
@@ -137,10 +142,11 @@ def _render_stored(event: BookedAppointment, names: dict[str, str]) -> Fields:
 
 def _render_stamps(store: Store, event: BookedAppointment) -> Fields:
     stamps = store.find_stamps(event)
-    return {"dateAdded": _render_stamp(stamps.added), "dateUpdated": _render_stamp(stamps.updated)}
+    return {"dateAdded": render_stamp(stamps.added), "dateUpdated": render_stamp(stamps.updated)}
 
 
-def _render_stamp(moment: datetime) -> str:
+def render_stamp(moment: datetime) -> str:
+    """A moment in UTC, to the millisecond."""
     return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 

@@ -28,6 +28,13 @@ _PRACTICES: Final = (
     ("Telehealth", "Asia/Kolkata", 30),
     ("Dental care", "Europe/London", 20),
 )
+_TOWNS: Final = (
+    ("Riverside", "12 Mill Lane, Riverside", "America/New_York"),
+    ("Hillcrest", "3 Chapel Street, Hillcrest", "America/Los_Angeles"),
+    ("Lakeview", "48 Harbour Road, Lakeview", "Europe/London"),
+    ("Oakfield", "7 Orchard Avenue, Oakfield", "Asia/Kolkata"),
+)
+"""Of each location: what it is called, its address and its time zone."""
 _USER_ZONES: Final = ("America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Europe/London")
 _DOCTORS_EACH: Final = 4
 _GROUPS: Final = 2
@@ -84,7 +91,10 @@ def _build_location(site: _Site, appointments: int) -> Location:
     calendars = [_put_calendar(site, location_id, number) for number in range(len(_PRACTICES))]
     singles = tuple(_put_single(site, calendars, number) for number in range(appointments))
     series = tuple(_put_series(site, calendars, number) for number in range(len(_RULES)))
-    return Location(location_id, singles, series)
+    town, address, zone = _TOWNS[site.number % len(_TOWNS)]
+    count = site.number // len(_TOWNS)
+    name = f"{town} Clinic {count + 1}" if count else f"{town} Clinic"
+    return Location(location_id, singles, series, name, address, zone)
 
 
 def _put_calendar(site: _Site, location_id: str, number: int) -> Calendar:

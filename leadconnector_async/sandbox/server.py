@@ -12,13 +12,25 @@ from .contacts import edit_contact, get_contact
 from .faults import Fault, FaultScript, Quirks
 from .listener import Listener
 from .models import BookedAppointment, Contact
-from .oauth import ALL_SCOPES, PIT_APP, READ, WRITE, TokenEndpoint, TokenKind, TokenRegistry, TokenRules, UserType
+from .oauth import (
+    AGENCY_SCOPES,
+    ALL_SCOPES,
+    PIT_APP,
+    READ,
+    WRITE,
+    TokenEndpoint,
+    TokenKind,
+    TokenRegistry,
+    TokenRules,
+    UserType,
+)
 from .rate_limits import Limits
 from .request_log import RequestLog
 from .seed import build_id, build_store
 from .settings import check_faults, check_host, check_kind, check_number, check_switch
-from .store import Store
+from .store import SEED_DAY, Store
 
+_OF_USER_TYPE: Final[dict[UserType, tuple[str, ...]]] = {"Location": (), "Company": AGENCY_SCOPES}
 _LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log_size": 0}
 
 
@@ -193,18 +205,22 @@ class Sandbox:
         self,
         kind: TokenKind = "pit",
         *,
-        scopes: Iterable[str] = ALL_SCOPES,
+        scopes: Iterable[str] | None = None,
         location_id: str | None = None,
         user_type: UserType = "Location",
         app: str | None = None,
     ) -> str:
-        """Make another token.
+        """Make another token, with all scopes if none are named. `user_type="Company"` makes one of the agency.
 
         `app` is whose requests it counts with under `Limits(per_app=True)`: `pit` for a Private Integration Token,
         or else `client_id`.
         """
         app = app or (PIT_APP if kind == "pit" else self.client_id)
-        return self._app.tokens.issue(kind, location_id or self.location_id, scopes, user_type, app=app)
+        owner_id, known = self._find_owner(user_type, location_id), ALL_SCOPES + _OF_USER_TYPE[user_type]
+        return self._app.tokens.issue(kind, owner_id, known if scopes is None else scopes, user_type, app=app)
+
+    def _find_owner(self, user_type: UserType, location_id: str | None) -> str:
+        return self.company_id if user_type == "Company" else location_id or self.location_id
 
     @property
     def client_id(self) -> str:
@@ -217,9 +233,14 @@ class Sandbox:
         return self._app.token_endpoint.client_secret
 
     @property
+    def app_id(self) -> str:
+        """The id of the same app in the marketplace: the first part of `client_id`."""
+        return self._app.token_endpoint.installs.app_id
+
+    @property
     def company_id(self) -> str:
         """The agency that the locations belong to."""
-        return self._app.token_endpoint.company_id
+        return self._app.token_endpoint.installs.company_id
 
     @property
     def token_rules(self) -> TokenRules:
@@ -233,16 +254,24 @@ class Sandbox:
     def issue_code(
         self,
         *,
-        scopes: Iterable[str] = (READ, WRITE),
+        scopes: Iterable[str] | None = None,
         location_id: str | None = None,
         user_type: UserType = "Location",
     ) -> str:
-        """Connect the app as a user would; returns the code. `user_type="Company"` connects the agency."""
-        owner_id = self.company_id if user_type == "Company" else location_id or self.location_id
-        return self._app.token_endpoint.issue_code(owner_id, scopes, user_type)
+        """Connect the app as a user would; returns the code.
+
+        `user_type="Company"` connects the agency and installs the app in all of its locations. Without `scopes`,
+        those of events are granted, and those of an agency's tokens.
+        """
+        owner_id, granted = self._find_owner(user_type, location_id), (READ, WRITE) + _OF_USER_TYPE[user_type]
+        now = self.store.now or SEED_DAY
+        return self._app.token_endpoint.issue_code(owner_id, granted if scopes is None else scopes, user_type, now)
 
     def disconnect(self, owner_id: str | None = None) -> None:
-        """Remove the app as a user would: the refresh tokens of the location, or agency, stop working."""
+        """Remove the app as a user would: the refresh tokens of the location, or agency, stop working.
+
+        Without `owner_id`, from `location_id`. An agency removes it from all of its locations.
+        """
         self._app.token_endpoint.revoke(owner_id or self.location_id)
 
     def expire_token(self, token: str) -> None:

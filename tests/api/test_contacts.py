@@ -41,8 +41,8 @@ from leadconnector_async._api.contacts import (
 from leadconnector_async._api.events import merge_events, split_range
 from leadconnector_async._secret import Secret
 from leadconnector_async.sandbox import Limits, Sandbox
-from leadconnector_async.sandbox.handlers import ROUTES
 from leadconnector_async.sandbox.models import BookedAppointment
+from leadconnector_async.sandbox.routes import ROUTES
 
 from ..conftest import QUICK, MakeClient
 from ..leaks import show_all
