@@ -187,7 +187,7 @@ LAYERS = {
         oauth
         responses seed updates
         contacts
-        faults rate_limits store
+        faults guard rate_limits store
         installs models request_log settings
     """,
 }

@@ -21,6 +21,7 @@ _LAST_PORT: Final = 65535
 
 async def sandbox(
     *,
+    host: str = "127.0.0.1",
     port: int = 0,
     seed: int = 1,
     locations: int = 1,
@@ -34,12 +35,15 @@ async def sandbox(
     """Serve the local sandbox until interrupted. Prints one JSON line with everything needed to connect.
 
     The line contains url, token, location_id and location_ids, and for several locations tokens by location id; for
-    OAuth, the client_id and client_secret of an app, and a code to exchange.
+    OAuth, the client_id and client_secret of an app, and a code to exchange; and the admin_token.
 
     Parameters
     ----------
+    host
+        IP address to listen on; 0.0.0.0 for all, in a container. Other machines can then reach it: its admin routes
+        need the header X-Sandbox-Admin with the admin_token.
     port
-        Port on 127.0.0.1; 0 takes a free one.
+        Port; 0 takes a free one.
     seed
         The same seed gives the same ids and data.
     locations
@@ -62,6 +66,7 @@ async def sandbox(
         if not 0 <= port <= _LAST_PORT:
             raise ValueError(f"--port {port}: it must be between 0 and {_LAST_PORT}")  # noqa: TRY301 - as the others
         server = Sandbox(
+            host=host,
             port=port,
             seed=seed,
             appointments=appointments,
@@ -104,6 +109,7 @@ def _describe(server: Sandbox) -> dict[str, object]:
         "token": server.token,
         "location_id": first,
         "location_ids": server.location_ids,
+        "admin_token": server.admin_token,
         "client_id": server.client_id,
         "client_secret": server.client_secret,
         "code": server.issue_code(),

@@ -1,7 +1,7 @@
 """The admin routes, for other processes: what `Sandbox` offers to Python, over HTTP.
 
-No token is needed, since the sandbox listens on loopback only; nothing is counted or logged. A request that cannot
-be carried out is a 400 with an `error`.
+`guard` decides who may use them. Nothing is counted or logged; a request that cannot be carried out is a 400 with
+an `error`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from .app import SandboxApp
+from .guard import PREFIX
 from .models import BookedAppointment
 from .oauth import ALL_SCOPES, PIT_APP
 from .rate_limits import Limits
 
-PREFIX: Final = "/_sandbox/"
 _FIELDS: Final = frozenset(BookedAppointment.__struct_fields__) - {"id"}
 
 

@@ -1,4 +1,4 @@
-"""The sockets of the sandbox: a port on loopback, and what goes wrong on the way back."""
+"""The sockets of the sandbox: a port, who may use it, and what goes wrong on the way back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import asyncio
 from contextlib import suppress
 from http import HTTPStatus
 
+import msgspec
 from aiohttp import web
 
-from .admin import PREFIX, Admin
+from .admin import Admin
 from .app import Response, SandboxApp
+from .guard import HEADERS, PREFIX, Denial, Guard
 
 
 class Listener:
-    """Serves an app on a loopback port."""
+    """Serves an app on a port."""
 
-    def __init__(self, app: SandboxApp, admin: Admin, host: str, port: int) -> None:
+    def __init__(self, app: SandboxApp, admin: Admin, guard: Guard, host: str, port: int) -> None:
         self._app = app
         self._admin = admin
+        self._guard = guard
         self._host = host
         self._port = port
         self._runner: web.ServerRunner | None = None
@@ -37,11 +40,16 @@ class Listener:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.raw_path
-        body = await request.read()
+        if denial := self._guard.check_host(request.headers):
+            return _deny(denial)
+        path = request.raw_path  # as it came, so that nothing here reads it differently from what checks it
         if path.startswith(PREFIX):
-            status, content = self._admin.respond(request.method, path.partition("?")[0], body)
-            return web.Response(status=status, body=content, content_type="application/json")
+            return await self._administer(request, path.partition("?")[0])
+        return await self._serve(request, path)
+
+    async def _serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """The API's response, or what is left of it."""
+        body = await request.read()
         now = asyncio.get_running_loop().time()
         response = self._app.receive(request.method, path, request.headers, body, now)
         match response.fault.kind:
@@ -60,10 +68,24 @@ class Listener:
                 pass
         return web.Response(status=response.status, headers=response.headers, body=response.body)
 
+    async def _administer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        if denial := self._guard.check_admin(request.method, request.headers):
+            return _deny(denial)
+        status, content = self._admin.respond(request.method, path, await request.read())
+        return _send_json(status, content)
+
     def _apply_later(self, response: Response) -> None:
         loop = asyncio.get_running_loop()
         if (apply := response.apply) is not None:
             loop.call_later(response.fault.seconds, lambda: apply(loop.time()))
+
+
+def _deny(denial: Denial) -> web.Response:
+    return _send_json(denial.status, msgspec.json.encode({"error": denial.error}))
+
+
+def _send_json(status: int, content: bytes) -> web.Response:
+    return web.Response(status=status, body=content, content_type="application/json", headers=HEADERS)
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:

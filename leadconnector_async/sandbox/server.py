@@ -10,6 +10,7 @@ from .admin import Admin
 from .app import SandboxApp
 from .contacts import edit_contact, get_contact
 from .faults import Fault, FaultScript, Quirks
+from .guard import Guard
 from .listener import Listener
 from .models import BookedAppointment, Contact
 from .oauth import (
@@ -27,7 +28,7 @@ from .oauth import (
 from .rate_limits import Limits
 from .request_log import RequestLog
 from .seed import build_id, build_store
-from .settings import check_faults, check_host, check_kind, check_number, check_switch
+from .settings import check_faults, check_host, check_kind, check_number, check_switch, name_host
 from .store import SEED_DAY, Store
 
 _OF_USER_TYPE: Final[dict[UserType, tuple[str, ...]]] = {"Location": (), "Company": AGENCY_SCOPES}
@@ -35,7 +36,7 @@ _LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log
 
 
 class Sandbox:
-    """A server on loopback that behaves like HighLevel's, with no account and no network.
+    """A local server that behaves like HighLevel's, with no account and no network.
 
         async with Sandbox() as sandbox:
             client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
@@ -43,14 +44,17 @@ class Sandbox:
     `seed`, `locations` and `appointments` (of each location) decide what it contains: the same numbers give
     the same ids and data, and more locations leave the first as it is.
     `faults` maps an operation to what goes wrong, in order: see `Fault`. `strict=False` skips the checks of
-    User-Agent, contact, team and slot. `port=0` takes a free port. Raises `InvalidRequestError`, a `ValueError`,
-    for a setting that cannot work, such as a host that is not loopback.
+    User-Agent, contact, team and slot. `port=0` takes a free port. `host` is an IP address to listen on, such as
+    `0.0.0.0` for all in a container; on loopback, requests to other names than `localhost` are refused.
+    Raises `InvalidRequestError`, a `ValueError`, for a setting that cannot work.
     """
 
     url: str
-    """Where it listens, such as `http://127.0.0.1:40123`."""
+    """Where it listens, such as `http://127.0.0.1:40123`; the loopback address, if it listens on all."""
     token: str
     """A Private Integration Token with all scopes of the calendars and contacts."""
+    admin_token: str
+    """For the admin routes, where `host` is not loopback; another one each time."""
 
     def __init__(
         self,
@@ -87,8 +91,10 @@ class Sandbox:
             log_size=log_size,
         )
         self._plan_faults()
-        self._listener = Listener(self._app, Admin(self._app, self.reset), host, port)
+        guard = Guard(host)
+        self._listener = Listener(self._app, Admin(self._app, self.reset), guard, host, port)
         self.url = ""
+        self.admin_token = guard.token
         self.token = self.issue_token("pit")
 
     def __repr__(self) -> str:
@@ -109,8 +115,7 @@ class Sandbox:
     async def start(self) -> None:
         """Start listening; `url` is valid from then on."""
         port = await self._listener.start()
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{host}:{port}"
+        self.url = f"http://{name_host(self._host)}:{port}"
 
     async def stop(self) -> None:
         """Close the port and all connections."""

@@ -44,15 +44,21 @@ def check_word(name: str, value: object, words: Iterable[object]) -> None:
 
 
 def check_host(host: object) -> str:
-    """A loopback address."""
+    """An IP address to listen on."""
     text = to_text(host)
     try:
-        is_loopback = ipaddress.ip_address(text or "").is_loopback
+        return str(ipaddress.ip_address(text or ""))
     except ValueError:
-        is_loopback = False
-    if text is None or not is_loopback:
-        raise reject_setting("host", host, "the sandbox listens on loopback only, such as '127.0.0.1'")
-    return text
+        hint = "it must be an IP address, such as '127.0.0.1', or '0.0.0.0' to be reached by other machines"
+        raise reject_setting("host", host, hint) from None
+
+
+def name_host(host: str) -> str:
+    """An address as it is written in a URL of this machine."""
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "::1"
+    return f"[{host}]" if address.version == 6 else host
 
 
 def check_kind(name: str, value: object, kind: type[object]) -> None:

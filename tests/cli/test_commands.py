@@ -85,7 +85,7 @@ async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interru
     )
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
-    names = ["client_id", "client_secret", "code", "location_id", "location_ids", "token", "url"]
+    names = ["admin_token", "client_id", "client_secret", "code", "location_id", "location_ids", "token", "url"]
     assert sorted(ready) == names
     assert ready["location_ids"] == [ready["location_id"]]
     async with LeadConnector(ready["token"], base_url=ready["url"], location_id=ready["location_id"]) as client:

@@ -15,7 +15,7 @@ from .test_sandbox import PATH, Caller
 
 
 class Keeper:
-    """Asks the admin routes, without a token."""
+    """Asks the admin routes."""
 
     def __init__(self, session: aiohttp.ClientSession, sandbox: Sandbox) -> None:
         self.session, self.sandbox, self.call = session, sandbox, Caller(session, sandbox)
@@ -27,7 +27,8 @@ class Keeper:
 
     async def post(self, name: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body)
-        async with self.session.post(f"{self.sandbox.url}/_sandbox/{name}", data=data) as response:
+        url, headers = f"{self.sandbox.url}/_sandbox/{name}", {"X-Sandbox-Admin": "1"}
+        async with self.session.post(url, data=data, headers=headers) as response:
             return response.status, await response.json()
 
     async def edit(self, event_id: str, **changes: Any) -> tuple[int, Any]:

@@ -66,7 +66,8 @@ async def test_another_process_can_do_the_same() -> None:
     async with Sandbox(appointments=1) as sandbox, aiohttp.ClientSession() as session:
 
         async def post(name: str, **body: object) -> dict[str, str]:
-            async with session.post(f"{sandbox.url}/_sandbox/{name}", json=body) as response:
+            headers = {"X-Sandbox-Admin": sandbox.admin_token}
+            async with session.post(f"{sandbox.url}/_sandbox/{name}", json=body, headers=headers) as response:
                 assert response.status == 200
                 answer: dict[str, str] = await response.json()
                 return answer
