@@ -108,6 +108,7 @@ LAYERS = {
     "integrations": """
         fastapi
         starlette
+        problems
         postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres_journal
         postgres_session

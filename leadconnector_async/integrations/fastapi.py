@@ -15,9 +15,24 @@ from starlette.requests import Request
 
 from ..client import LeadConnector
 from . import starlette
-from .starlette import LOCATION_HEADER, PATH_PARAMETER, Authorize, LocationSource
+from .starlette import (
+    LOCATION_HEADER,
+    Authorize,
+    LocationSource,
+    Problem,
+    Refusal,
+    install_error_handlers,
+)
 
-__all__ = ["LOCATION_HEADER", "PATH_PARAMETER", "Authorize", "Backend", "LocationSource"]
+__all__ = [
+    "LOCATION_HEADER",
+    "Authorize",
+    "Backend",
+    "LocationSource",
+    "Problem",
+    "Refusal",
+    "install_error_handlers",
+]
 
 ClientDependency: TypeAlias = (
     Callable[[Request, str], Awaitable[LeadConnector]] | Callable[[Request], Awaitable[LeadConnector]]

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, Literal, TypeAlias, Unpack, cast
 
+import msgspec
 from msgspec import Struct
 
 try:
+    from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
+    from starlette.responses import Response
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "this needs Starlette: pip install 'leadconnector-async[fastapi]', or starlette alone", name=error.name
@@ -26,14 +29,23 @@ from .._secret import conceal
 from .._settings import Options
 from .._validation.arguments import check_id, refuse
 from .._validation.settings import check_choice, check_kind, check_line
-from .._validation.text import show
+from .._validation.text import escape, show
 from ..auth import TokenProvider, check_token
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, LeadConnectorError
 from ..oauth import OAuthApp
 from ..shared import Shared
+from .problems import MEDIA_TYPE, Problem, build_problem, find_retry_after, name_status
 
-__all__ = ["LOCATION_HEADER", "Authorize", "Backend", "LocationSource"]
+__all__ = [
+    "LOCATION_HEADER",
+    "Authorize",
+    "Backend",
+    "LocationSource",
+    "Problem",
+    "Refusal",
+    "install_error_handlers",
+]
 
 LOCATION_HEADER: Final = "X-Location-Id"
 """The header that names the location of a request."""
@@ -48,6 +60,50 @@ LocationSource: TypeAlias = Literal["path", "header", "client"] | Callable[[Requ
 `X-Location-Id`; `client` is the client's own location; a function, async or not, takes it from elsewhere, such as
 the sender's token."""
 _LOGGER: Final = logging.getLogger("leadconnector_async")
+
+
+class Refusal(HTTPException):
+    """A request that a backend refuses; `code` says why in one word."""
+
+    def __init__(
+        self, status_code: int, detail: str, *, code: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(status_code, detail, headers)
+        self.code = code
+
+
+def install_error_handlers(app: Starlette) -> None:
+    """Let every error of this package be a response with problem details (RFC 9457), as the table of errors says.
+
+    Also requests that a backend refuses. `Retry-After` is in the response if it is known, and only if nothing was
+    written. Errors that are a 5xx are logged.
+    """
+    app.add_exception_handler(LeadConnectorError, respond_with_error)
+    app.add_exception_handler(Refusal, _respond_with_refusal)
+
+
+async def respond_with_error(request: Request, error: Exception) -> Response:
+    """The response for an error of this package."""
+    known = error if isinstance(error, LeadConnectorError) else LeadConnectorError(type(error).__name__)
+    problem = build_problem(known)
+    if problem.status >= 500:
+        _LOGGER.error("%s %s: %s", request.method, escape(request.url.path), known, exc_info=known)
+    seconds = find_retry_after(known, problem.status)
+    return make_response(problem, None if seconds is None else {"Retry-After": str(seconds)})
+
+
+async def _respond_with_refusal(request: Request, error: Exception) -> Response:
+    refusal = cast("Refusal", error)
+    status = refusal.status_code
+    if status in {204, 304}:
+        return Response(status_code=status)
+    problem = Problem(title=name_status(status), status=status, detail=refusal.detail, code=refusal.code)
+    return make_response(problem, refusal.headers)
+
+
+def make_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The response with a problem."""
+    return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
 
 
 class BackendSettings(Struct, frozen=True, kw_only=True):
@@ -181,11 +237,11 @@ class Backend:
     async def find_location(self, request: Request) -> str:
         """The location that a request is for, once `authorize` has allowed it.
 
-        Raises `HTTPException` (403) if it did not, and `InvalidRequestError` if no location is named, or two.
+        Raises `Refusal` (403) if it did not, and `InvalidRequestError` if no location is named, or two.
         """
         location_id = await self._read_location(request)
         if not self._serves(location_id) or not await self._is_allowed(request, location_id):
-            raise HTTPException(403, "You may not use this location.")
+            raise Refusal(403, "You may not use this location.", code="location_refused")
         return location_id
 
     async def find_client(self, request: Request) -> LeadConnector:
