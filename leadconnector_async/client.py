@@ -277,6 +277,11 @@ class LeadConnector(BookingMethods):
         request = build_request(method, path, response_type, query=query, body=body, repeatable=repeatable)
         return (await self._pipeline.call(request)).value
 
+    @property
+    def quotas(self) -> dict[str | None, LocationQuota]:
+        """Snapshots of the limiters of all locations that are called through this client and its copies."""
+        return {location_id: lane.describe() for location_id, lane in self._shared.limiter.lanes.items()}
+
     def _find_keyed_calls(self) -> KeyedCalls:
         """One for each app. Most programs use no keys."""
         from ._once import open_keyed_calls  # noqa: PLC0415 - as above
@@ -290,7 +295,7 @@ class LeadConnector(BookingMethods):
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
-        emitter = EventEmitter(settings.on_event)
+        emitter = EventEmitter(settings.on_event, self._location_id)
         attempts = Attempts(
             self._shared,
             location_id=self._location_id,
@@ -303,14 +308,12 @@ class LeadConnector(BookingMethods):
             return Pipeline(
                 attempts,
                 self._shared.creations,
-                location_id=self._location_id,
                 policy=settings.retry,
                 emitter=emitter,
             )
         return GatedPipeline(
             attempts,
             self._shared.creations,
-            location_id=self._location_id,
             policy=settings.retry,
             emitter=emitter,
             access=settings.access,

@@ -1,24 +1,82 @@
 """Events: what happens during a call, passed to `on_event` as it happens.
 
-An event is a small frozen Struct with the location, the name of the operation and the number of the attempt (0
-before the first request). Seconds are durations. The handler runs inside the call, so it must return quickly; an
+An event is a small frozen Struct with the location, the name of the operation, the number of the attempt (0 before
+the first request), the id of the call and the time. The handler runs inside the call, so it must return quickly; an
 exception in it is logged and never fails the call. No event contains a token or a payload.
+
+Events survive JSON: `msgspec.json.decode(msgspec.json.encode(event), type=AnyEvent)` is an equal event.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import re
+import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
-class Event(Struct, frozen=True):
-    """The base class of all events."""
+def _name_kind(class_name: str) -> str:
+    """`RequestSent` is `request_sent`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", class_name).lower()
+
+
+class Stamped(Struct, frozen=True, kw_only=True, tag=_name_kind, tag_field="kind"):
+    """The base class of all events, those of workers included."""
+
+    at: float = field(default_factory=time.time)
+    """When it happened, in seconds since the epoch."""
+
+    @property
+    def kind(self) -> str:
+        """The name of its class in snake_case, such as `request_sent`; also the key `kind` of its JSON."""
+        return str(self.__struct_config__.tag)
+
+
+class Event(Stamped, frozen=True):
+    """The base class of all events of a call."""
 
     location_id: str | None
     operation: str
     attempt: int
+    call_id: str
+    """The same for all events of one call, reading back included; random, and of no meaning to the server."""
+
+
+class CallStarted(Event, frozen=True):
+    """A call begins: the first event of every call."""
+
+
+class CallSucceeded(Event, frozen=True):
+    """The call returns a response: its last event."""
+
+    reconciled: bool = False
+    """The write was found to be applied by reading it back; no response to it came."""
+
+
+class CallFailed(Event, frozen=True):
+    """The call raises an exception, or was cancelled: its last event."""
+
+    error: str
+    """The name of the exception's class, such as `NotFoundError` or `CancelledError`."""
+    status: int | None
+    """HTTP status code of the last response, if the exception has one."""
+    outcome: Literal["applied", "not_applied", "unknown"]
+    """What became of a write."""
+
+
+class OutcomeUnknown(CallFailed, frozen=True):
+    """The call fails, and it is unknown whether its write was applied: its last event. Logged as a warning."""
+
+
+class WaitingForSlot(Event, frozen=True):
+    """No rate-limit slot is free, so the call waits for one."""
+
+    pause_seconds: float
+    """What remains of a pause of the location; 0 if there is none."""
 
 
 class SlotAcquired(Event, frozen=True):
@@ -29,6 +87,19 @@ class SlotAcquired(Event, frozen=True):
 
 class RequestSent(Event, frozen=True):
     """A request is about to be sent."""
+
+    method: str
+    url: str
+    """Without the values of its query, which may be personal data."""
+    template: str | None
+    """The path with `{}` for each id; `None` for a path that was passed to `request`."""
+
+
+class WriteRepeated(Event, frozen=True):
+    """A write is about to be sent again that an earlier attempt may have applied. Logged as a warning.
+
+    The calendar ends up the same, but contacts may be notified twice.
+    """
 
 
 class ResponseReceived(Event, frozen=True):
@@ -45,6 +116,8 @@ class RequestFailed(Event, frozen=True):
     reason: str
     sent: bool
     """Whether the request may have reached the server."""
+    error: Literal["timeout", "certificate", "incomplete", "no_response", "not_sent"]
+    """`incomplete`: the response ended early; `certificate`: that of the server was rejected."""
 
 
 class Retrying(Event, frozen=True):
@@ -56,7 +129,7 @@ class Retrying(Event, frozen=True):
 
 
 class Paused(Event, frozen=True):
-    """A 429 pauses the whole location for `seconds`."""
+    """A 429 pauses the whole location for `seconds`. Logged as a warning."""
 
     seconds: float
 
@@ -88,5 +161,50 @@ class TokenRefreshed(Event, frozen=True):
     """The server rejected the token, and the provider returned a new one."""
 
 
+AnyEvent: TypeAlias = (
+    CallStarted
+    | CallSucceeded
+    | CallFailed
+    | OutcomeUnknown
+    | WaitingForSlot
+    | SlotAcquired
+    | RequestSent
+    | WriteRepeated
+    | ResponseReceived
+    | RequestFailed
+    | Retrying
+    | Paused
+    | Resumed
+    | Reconciled
+    | UnexpectedId
+    | TokenRefreshed
+)
+"""Any event of a call: the type to decode its JSON with."""
+
 EventHandler: TypeAlias = Callable[[Event], None]
 """The type of `on_event`."""
+
+
+def combine_handlers(*handlers: EventHandler) -> EventHandler:
+    """Return a handler that passes every event to all of these, in this order, even if one of them fails."""
+
+    def handle(event: Event) -> None:
+        errors: list[Exception] = []
+        for handler in handlers:
+            try:
+                _call(handler, event)
+            except Exception as error:
+                errors.append(error)
+            except asyncio.CancelledError:  # of something that it looked at
+                errors.append(RuntimeError("it raised CancelledError"))
+        if errors:
+            raise ExceptionGroup("handlers of events failed", errors)
+
+    return handle
+
+
+def _call(handler: Callable[[Event], object], event: Event) -> None:
+    result = handler(event)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("it returned a coroutine, which is never awaited: pass a function that is not async")

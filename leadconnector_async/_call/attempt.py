@@ -37,13 +37,15 @@ from ..events import (
     SlotAcquired,
     TokenRefreshed,
     UnexpectedId,
+    WaitingForSlot,
+    WriteRepeated,
 )
 from ..exceptions import ApiError, DecodeError, LeadConnectorError, RateLimitedError
 from ..policy import Timeouts
 from ..response import Response
 from .creations import Creations
-from .emit import EventEmitter, is_logged
-from .reply import NoResponse, RawResponse, describe_cut
+from .emit import EventEmitter
+from .reply import NoResponse, RawResponse, describe_cut, name_fault
 from .state import (
     CallState,
     fail_broken_token,
@@ -80,7 +82,6 @@ class Attempts:
     __slots__ = (
         "_bulk",
         "_emitter",
-        "_has_handler",
         "_headers",
         "_location_id",
         "_seconds",
@@ -106,7 +107,6 @@ class Attempts:
         self._timeout = build_timeout(timeouts)
         self._seconds = timeouts.total
         self._emitter = emitter
-        self._has_handler = emitter.handler is not None
         self._bulk = bulk
         self._token = ""
         self._headers: CIMultiDict[str] = CIMultiDict()
@@ -138,7 +138,7 @@ class Attempts:
                 return Failure(stale, "final")
             now = loop.time() if free is None else free.sent_at
             call.attempts, call.under_way, call.sent_at = call.attempts + 1, True, now
-            sent_at = self._emit_sent(call, loop) if self._has_handler or is_logged() else None
+            sent_at = self._emit_sent(call, loop) if call.call_id else None
             bound, call.alone = shared.timer.begin(loop, now + self._seconds), len(shared.timer.bounds) == 1
             try:
                 reply = await transport.send(session, call.request, headers, self._timeout, call)
@@ -151,7 +151,7 @@ class Attempts:
                     bound.claim()
                 bound.task = None  # as `end` does
             if sent_at is not None:
-                self._emit_response(call, reply, loop.time() - sent_at)
+                self._emit_response(call, reply, loop.time() - sent_at, timed_out=bound.expired)
         except BaseException:
             lane.free(ticket, sent=call.sent)
             raise
@@ -168,7 +168,7 @@ class Attempts:
             return unfetched
         if call.token == rejected:
             return False
-        self._emitter.emit(TokenRefreshed(self._location_id, call.name, call.attempts))
+        self._emitter.emit(TokenRefreshed(*self._emitter.mark(call)))
         return True
 
     def _read_reply(
@@ -205,7 +205,7 @@ class Attempts:
             return read_unlike_success(call, read)
         if (asked := call.request.asked_id) and (found := getattr(read.value, "id", asked)) != asked and found:
             shown = call.hide(found)[:_LONGEST_ID]
-            self._emitter.warn(UnexpectedId(self._location_id, call.name, call.attempts, asked, shown))
+            self._emitter.emit(UnexpectedId(*self._emitter.mark(call), asked, shown))
         return Response(read.value, reply.status, reply.headers, call.attempts, reply.body, read.unread)
 
     def _read_refusal(self, call: CallState[T], lane: Lane, reply: RawResponse, ticket: Ticket) -> Failure:
@@ -230,7 +230,7 @@ class Attempts:
         """Pause the location; returns for how many seconds from now."""
         seconds = lane.refuse(ticket, reply.answered_at, reply.headers, hint)
         if seconds is not None:
-            self._emitter.emit(Paused(self._location_id, call.name, call.attempts, seconds))
+            self._emitter.emit(Paused(*self._emitter.mark(call), seconds))
         return lane.budget.pause.measure(asyncio.get_running_loop().time())
 
     async def _take_slot(
@@ -286,13 +286,16 @@ class Attempts:
         if (guard := call.request.precondition) is not None and (stale := guard.check_age()) is not None:
             return Failure(stale, "final")  # it has to be read again, so the wait would be in vain
         began = loop.time()
+        if call.call_id:
+            pause = lane.budget.pause.measure(began)
+            self._emitter.emit(WaitingForSlot(*self._emitter.mark(call), pause))
         ticket = await lane.take(bulk=self._bulk, deadline=call.deadline, returned=returned)
         if not isinstance(ticket, Ticket):
             return refuse_wait(ticket.reason, ticket.seconds)
         try:
             if (seconds := lane.budget.pause.claim_end(loop.time())) is not None:
-                self._emitter.emit(Resumed(self._location_id, call.name, call.attempts, seconds))
-            self._emitter.emit(SlotAcquired(self._location_id, call.name, call.attempts, loop.time() - began))
+                self._emitter.emit(Resumed(*self._emitter.mark(call), seconds))
+            self._emitter.emit(SlotAcquired(*self._emitter.mark(call), loop.time() - began))
             self._shared.transport.open(loop)
         except BaseException:
             lane.free(ticket, sent=False)
@@ -307,17 +310,24 @@ class Attempts:
 
     def _emit_sent(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> float:
         """Returns when that was."""
-        self._emitter.emit(RequestSent(self._location_id, call.name, call.attempts))
+        mark, request = self._emitter.mark(call), call.request
+        if call.risked:
+            self._emitter.emit(WriteRepeated(*mark))
+        url = self._shared.transport.describe_url(request)
+        template = request.operation.path if request.known else None
+        self._emitter.emit(RequestSent(*mark, request.operation.method, url, template))
         return loop.time()
 
-    def _emit_response(self, call: CallState[T], reply: RawResponse | NoResponse, seconds: float) -> None:
+    def _emit_response(
+        self, call: CallState[T], reply: RawResponse | NoResponse, seconds: float, *, timed_out: bool
+    ) -> None:
+        mark = self._emitter.mark(call)
         if isinstance(reply, RawResponse):
-            self._emitter.emit(ResponseReceived(self._location_id, call.name, call.attempts, reply.status, seconds))
+            self._emitter.emit(ResponseReceived(*mark, reply.status, seconds))
         fault = reply.reason if isinstance(reply, NoResponse) else reply.fault
         if fault:
-            self._emitter.emit(
-                RequestFailed(self._location_id, call.name, call.attempts, call.hide(fault), call.sent)
-            )
+            error = "timeout" if timed_out else name_fault(call, reply)
+            self._emitter.emit(RequestFailed(*mark, call.hide(fault), call.sent, error))
 
 
 def with_version(attempts: Attempts, version: str) -> Attempts:

@@ -8,39 +8,88 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
-from ..events import Event, EventHandler
+from ..events import Event, EventHandler, Stamped
 
-E = TypeVar("E")
+E = TypeVar("E", bound=Stamped)
 
 LOGGER: Final = logging.getLogger("leadconnector_async")
 is_logged: Final = partial(LOGGER.isEnabledFor, logging.DEBUG)
-"""Whether events are logged. If not, and without a handler, none needs to be created."""
+"""Whether all events are logged. If not, and without a handler, a call that succeeds at once creates none."""
+LEVELS: Final = {
+    "call_started": logging.DEBUG,
+    "waiting_for_slot": logging.DEBUG,
+    "slot_acquired": logging.DEBUG,
+    "request_sent": logging.DEBUG,
+    "response_received": logging.DEBUG,
+    "request_failed": logging.DEBUG,
+    "retrying": logging.DEBUG,
+    "paused": logging.WARNING,
+    "resumed": logging.DEBUG,
+    "write_repeated": logging.WARNING,
+    "reconciled": logging.DEBUG,
+    "unexpected_id": logging.WARNING,
+    "token_refreshed": logging.DEBUG,
+    "call_succeeded": logging.DEBUG,
+    "call_failed": logging.DEBUG,
+    "outcome_unknown": logging.WARNING,
+    "worker_started": logging.DEBUG,
+    "worker_stopped": logging.DEBUG,
+    "database_lost": logging.WARNING,
+    "database_back": logging.DEBUG,
+    "location_taken": logging.DEBUG,
+    "location_finished": logging.DEBUG,
+    "location_handed_back": logging.DEBUG,
+    "location_lost": logging.DEBUG,
+    "job_changed": logging.DEBUG,
+}
+"""The level at which each kind of event is logged, those of workers included."""
+
+Mark: TypeAlias = tuple[str | None, str, int, str]
+"""The fields that every event of a call begins with."""
+
+
+class Subject(Protocol):
+    """The call that an event belongs to."""
+
+    attempts: int
+    call_id: str
+
+    @property
+    def name(self) -> str: ...
 
 
 class EventEmitter:
-    """Emits events. Never installs a handler on the logger."""
+    """Emits the events of one location. Never installs a handler on the logger."""
 
-    __slots__ = ("handler",)
+    __slots__ = ("handler", "location_id")
 
-    def __init__(self, handler: EventHandler | None) -> None:
+    def __init__(self, handler: EventHandler | None, location_id: str | None = None) -> None:
         self.handler: Callable[[Event], object] | None = handler
+        self.location_id = location_id
+
+    def mark(self, call: Subject) -> Mark:
+        """The first fields of its next event. The call gets its id with the first one."""
+        if not call.call_id:
+            call.call_id = secrets.token_hex(8)
+        return self.location_id, call.name, call.attempts, call.call_id
 
     def emit(self, event: Event) -> None:
         """Log the event and call the handler. An exception of the handler is logged and not raised."""
-        if is_logged():
-            LOGGER.debug("%s", event)
+        log_event(event)
         if self.handler is not None:
             call_handler(self.handler, event)
 
-    def warn(self, event: Event) -> None:
-        """As `emit`, as a warning."""
-        LOGGER.warning("%s", event)
-        if self.handler is not None:
-            call_handler(self.handler, event)
+
+def log_event(event: Stamped) -> None:
+    """Log the event, which is also the attribute `event` of the log record."""
+    level = LEVELS[event.kind]
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, "%s", event, extra={"event": event})
 
 
 def call_handler(handler: Callable[[E], object], event: E) -> None:

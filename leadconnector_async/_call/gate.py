@@ -42,13 +42,12 @@ class GatedPipeline(Pipeline):
         attempts: Attempts,
         creations: Creations,
         *,
-        location_id: str | None,
         policy: RetryPolicy,
         emitter: EventEmitter,
         access: Access,
         approve: Approve | None,
     ) -> None:
-        super().__init__(attempts, creations, location_id=location_id, policy=policy, emitter=emitter)
+        super().__init__(attempts, creations, policy=policy, emitter=emitter)
         self._access: Access = access
         self._approve = approve
 
@@ -140,7 +139,7 @@ class GatedPipeline(Pipeline):
             method=request.operation.method,
             path=request.path,
             query=request.query,
-            location_id=self._location_id,
+            location_id=self._emitter.location_id,
             event_id=request.changed_id or None,
             before=before,
             after=msgspec.json.decode(body) if body and body != b"{}" else None,

@@ -20,15 +20,15 @@ from .._api.errors import TokenRefusal, classify_token_refusal
 from .._api.request import Request
 from .._retry.backoff import Backoff
 from .._retry.decide import Failure
-from ..events import Reconciled, Retrying
+from ..events import CallStarted, CallSucceeded, Reconciled, Retrying
 from ..exceptions import DeadlineExceededError, LeadConnectorError, TransportError
 from ..policy import RetryPolicy
 from ..response import Response, collected
 from .attempt import Attempts, with_version
 from .creations import Creations, Turn
-from .emit import EventEmitter
+from .emit import EventEmitter, is_logged
 from .search import fail_reading, find_created, search_calendar
-from .state import BUDGET_SPENT, LATE, CallState, Recovery, conclude, fail_deadline
+from .state import BUDGET_SPENT, LATE, CallState, Recovery, conclude, describe_end, fail_deadline
 from .steps import (
     Charge,
     Charged,
@@ -53,20 +53,18 @@ T = TypeVar("T")
 class Pipeline:
     """Makes the calls of one client."""
 
-    __slots__ = ("_attempts", "_creations", "_emitter", "_location_id", "policy", "versions")
+    __slots__ = ("_attempts", "_creations", "_emitter", "policy", "versions")
 
     def __init__(
         self,
         attempts: Attempts,
         creations: Creations,
         *,
-        location_id: str | None,
         policy: RetryPolicy,
         emitter: EventEmitter,
     ) -> None:
         self._attempts = attempts
         self._creations = creations
-        self._location_id = location_id
         self.policy = policy
         self._emitter = emitter
         self.versions: dict[str, Pipeline] = {}
@@ -78,23 +76,28 @@ class Pipeline:
         `deadline` is a moment of the loop's clock, for a call that has waited already.
         """
         loop = asyncio.get_running_loop()
-        if deadline is None and (seconds := self.policy.deadline) is not None:
-            deadline = loop.time() + seconds
-        call = CallState(request=request, deadline=deadline)
-        if deadline is not None:
-            outcome = await self._deliver_within(call, loop)
-        else:
-            outcome = await self._attempts.make(call, loop)
-            if isinstance(outcome, Failure):
-                outcome = await self._repeat(call, loop, outcome)
-        if isinstance(outcome, Response):
-            if (responses := collected.get()) is not None:
-                responses.append(cast("Response[object]", outcome))
-            return outcome
+        seconds = self.policy.deadline if deadline is None else None
+        call = CallState(request=request, deadline=deadline if seconds is None else loop.time() + seconds)
+        if self._emitter.handler is not None or is_logged():
+            self._emitter.emit(CallStarted(*self._emitter.mark(call)))
         try:
-            conclude(call, self.policy, outcome)
-        finally:
-            del outcome  # or an error and its traceback would hold each other
+            if call.deadline is not None:
+                outcome = await self._deliver_within(call, loop)
+            else:
+                outcome = await self._attempts.make(call, loop)
+                if isinstance(outcome, Failure):
+                    outcome = await self._repeat(call, loop, outcome)
+            if isinstance(outcome, Failure):
+                conclude(call, self.policy, outcome)
+        except BaseException as error:
+            outcome = None  # or the error and its traceback would hold each other
+            self._emitter.emit(describe_end(call, self._emitter.mark(call), error))
+            raise
+        if call.call_id:
+            self._emitter.emit(CallSucceeded(*self._emitter.mark(call), outcome.reconciled))
+        if (responses := collected.get()) is not None:
+            responses.append(cast("Response[object]", outcome))
+        return outcome
 
     async def create(self, request: Request[T], deadline: float | None = None) -> Response[T]:
         """As `call`, for what creates something: after those that could be taken for it, and never beside one."""
@@ -192,7 +195,7 @@ class Pipeline:
 
     async def _sleep(self, call: CallState[T], seconds: float, failure: Failure) -> None:
         reason = str(failure.error.args[0])
-        self._emitter.emit(Retrying(self._location_id, call.name, call.attempts, seconds, reason))
+        self._emitter.emit(Retrying(*self._emitter.mark(call), seconds, reason))
         await asyncio.sleep(seconds)
 
     async def _recover(
@@ -252,7 +255,7 @@ class Pipeline:
             searched = await search_calendar(call, search, read, turn, self.policy.apply_timeout)
             if not isinstance(searched, Unread):
                 made = isinstance(searched, Response)
-                self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, made))
+                self._emitter.emit(Reconciled(*self._emitter.mark(call), made))
             return searched
         build_proof = call.request.build_proof
         if build_proof is None:
@@ -266,7 +269,7 @@ class Pipeline:
         applied = proof.compare(found.value, found.unread)
         if applied is None:
             return fail_reading(call, "It was read back, but that does not show whether it was applied.")
-        self._emitter.emit(Reconciled(self._location_id, call.name, call.attempts, applied))
+        self._emitter.emit(Reconciled(*self._emitter.mark(call), applied))
         call.resolve(applied=applied)
         if applied:
             return structs.replace(found, attempts=call.attempts, reconciled=True)
@@ -280,6 +283,7 @@ class Pipeline:
             request=request,
             deadline=call.deadline,
             attempts=call.attempts,
+            call_id=call.call_id,
             doubt=True,
             recovery=call.recovery,
             token=call.token,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import aiohttp
 from msgspec import Struct
@@ -50,6 +51,17 @@ class Progress(Masked, Struct):
     """No other request was in flight when it began."""
     send_by: float = math.inf
     """The moment at which the lease of its slot expires, by the clock of `fence`; infinite without a lease."""
+
+
+def name_fault(
+    progress: Progress, reply: RawResponse | NoResponse
+) -> Literal["certificate", "incomplete", "no_response", "not_sent"]:
+    """What kept a request from its complete response, in a word."""
+    if isinstance(reply, RawResponse):
+        return "incomplete"
+    if reply.certificate:
+        return "certificate"
+    return "no_response" if progress.sent else "not_sent"
 
 
 def describe_cut(progress: Progress, reason: str, *, certificate: bool = False) -> RawResponse | NoResponse:

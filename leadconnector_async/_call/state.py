@@ -16,16 +16,19 @@ from .._retry.decide import (
     is_page,
     may_still_run,
 )
+from ..events import CallFailed, OutcomeUnknown
 from ..exceptions import (
     ApiError,
     DailyLimitError,
     DeadlineExceededError,
     DecodeError,
     LeadConnectorError,
+    Outcome,
     OutcomeUnknownError,
     TransportError,
 )
 from ..policy import RetryPolicy
+from .emit import Mark
 from .reply import NoResponse, Progress, RawResponse
 
 T = TypeVar("T")
@@ -43,6 +46,8 @@ class CallState(Progress, Generic[T], kw_only=True):
     deadline: float | None
     """The moment, by the loop's clock, by which it must be over."""
     attempts: int = 0
+    call_id: str = ""
+    """Of its events; empty until there is one."""
     token: str = ""
     spent: tuple[str, ...] = ()
     """The tokens of earlier attempts: a server may echo these too."""
@@ -198,6 +203,21 @@ def fail_deadline(call: CallState[T], seconds: float | None) -> Failure:
     if response is not None and 200 <= response.status < 300 and not is_foreign_so_far(call.head, response.headers):
         error.outcome = "applied"
     return Failure(error, "final")
+
+
+def describe_end(call: CallState[T], mark: Mark, error: BaseException) -> CallFailed:
+    """The last event of a call that raises an error, or is cancelled."""
+    outcome, status = find_outcome(call), None
+    if isinstance(error, LeadConnectorError):
+        outcome, status = error.outcome, error.status
+    event = OutcomeUnknown if outcome == "unknown" else CallFailed
+    return event(*mark, type(error).__name__, status, outcome)
+
+
+def find_outcome(call: CallState[T]) -> Outcome:
+    """What has become of a write that ends now, by something other than a response."""
+    in_doubt = call.doubt or (call.under_way and call.sent)
+    return "unknown" if in_doubt and call.request.operation.writes else "not_applied"
 
 
 def conclude(call: CallState[T], policy: RetryPolicy, outcome: Failure) -> NoReturn:

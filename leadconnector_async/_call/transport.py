@@ -130,6 +130,11 @@ class Transport:
                 "the client was used in another event loop, which is not running; close the client there"
             )
 
+    def describe_url(self, request: Request[T]) -> str:
+        """The URL of a request, for events: values of its query may be personal data."""
+        url = self._base.with_path(self._prefix + request.path, encoded=True)
+        return str(url.with_query(dict.fromkeys(request.query, "REDACTED")) if request.query else url)
+
     async def send(
         self,
         session: aiohttp.ClientSession,

@@ -74,6 +74,8 @@ class LocationQuota(Struct, frozen=True, kw_only=True):
     """Requests remaining today."""
     daily_reset: float | None = None
     """Seconds until the daily budget is back; `None` before the first request."""
+    retries_remaining: int = 10
+    """Retries after failures other than a 429 that the location's retry budget still pays for."""
 
 
 def read_quota(headers: Mapping[str, str]) -> Quota:

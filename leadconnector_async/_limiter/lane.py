@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final, Protocol, TypeAlias
 
+from msgspec import structs
+
 from .._retry.budget import RetryBudget
 from .headers import LocationQuota
 from .pause import Pause
@@ -155,7 +157,9 @@ class Lane:
 
     def describe(self) -> LocationQuota:
         """The state of the location, for users."""
-        return self.budget.describe(self._loop.time(), self.waiting)
+        now = self._loop.time()
+        quota = self.budget.describe(now, self.waiting)
+        return structs.replace(quota, retries_remaining=self.retry_budget.count(now))
 
     def is_idle(self) -> bool:
         """Nothing of it would be missed: a new lane knows as much."""

@@ -172,8 +172,11 @@ class TokenRefresher:
 
     async def _run_locked(self, key: str, rejected: str | None) -> StoredToken:
         state = RefreshState(key, self._find_state(key), rejected, self._lead, phase="check")
-        action = next_step(state, Loaded(await self._load(key)), self._clock())
+        action, asked = next_step(state, Loaded(await self._load(key)), self._clock()), False
         while not isinstance(action, Use):
+            if isinstance(action, Fail) and asked and state.refusal is not None:  # once, not for every later call
+                _LOGGER.error("the refresh token of %s was refused: %s", clean_line(key), action.error)
+            asked = asked or isinstance(action, Refresh)
             event = await self._perform(key, action)
             action = next_step(state, event, self._clock())
         if state.phase == "save":

@@ -49,6 +49,10 @@ class RetryBudget:
         self.is_full = False
         return True
 
+    def count(self, now: float) -> int:
+        """How many retries it still pays for."""
+        return int(self._refill(now) // _COST)
+
     def is_idle(self, now: float) -> bool:
         """Nothing is missing that a new budget would have."""
         return self._refill(now) >= _FLOOR

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from .._call.emit import LOGGER, call_handler
+from .._call.emit import call_handler, log_event
 from .._sharing.membership import find_clock
 from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver
 from .._validation.settings import check_callback, check_count, check_kind, check_line, check_seconds
@@ -120,7 +120,7 @@ async def _work(
     writes_tickets: bool = True,
 ) -> None:
     def emit(event: WorkerEvent) -> None:
-        LOGGER.debug("%s", event)
+        log_event(event)
         if on_event is not None:
             call_handler(on_event, event)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from msgspec import Struct
+from ..events import Stamped
 
 
-class WorkerEvent(Struct, frozen=True):
+class WorkerEvent(Stamped, frozen=True):
     """The base class of all events of a worker."""
 
     worker: int
@@ -79,6 +79,19 @@ class JobChanged(WorkerEvent, frozen=True):
     job: str
     phase: str
 
+
+AnyWorkerEvent: TypeAlias = (
+    WorkerStarted
+    | WorkerStopped
+    | DatabaseLost
+    | DatabaseBack
+    | LocationTaken
+    | LocationFinished
+    | LocationHandedBack
+    | LocationLost
+    | JobChanged
+)
+"""Any event of a worker: the type to decode its JSON with."""
 
 WorkerEventHandler: TypeAlias = Callable[[WorkerEvent], object]
 Emit: TypeAlias = Callable[[WorkerEvent], None]

@@ -433,9 +433,9 @@ async def test_each_waiter_gets_an_error_of_its_own(sandbox: Sandbox, app: OAuth
 
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_removed_app_says_that_a_user_must_connect_it_again(
-    sandbox: Sandbox, app: OAuthApp, make_client: MakeClient, status: int
+    sandbox: Sandbox, app: OAuthApp, make_client: MakeClient, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """After the store was read again; the server is not asked for ever."""
+    """After the store was read again; the server is not asked for ever, and one error is logged."""
     sandbox.token_rules = TokenRules(refusal_status=status)
     sandbox.advance(DAY)
     sandbox.disconnect()
@@ -444,6 +444,8 @@ async def test_a_removed_app_says_that_a_user_must_connect_it_again(
         with pytest.raises(ReconnectRequiredError, match="send a user through authorize_url"):
             await client.get_appointment(sandbox.appointment_ids[0])
     assert count_renewals(sandbox) == 1
+    [logged] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert f"the refresh token of {sandbox.location_id} was refused: " in logged.getMessage()
     await app.exchange_code(sandbox.issue_code())
     assert await client.get_appointment(sandbox.appointment_ids[0])
 

@@ -21,7 +21,7 @@ from leadconnector_async import (
     Timeouts,
 )
 from leadconnector_async._call.emit import EventEmitter
-from leadconnector_async.events import Event, RequestSent
+from leadconnector_async.events import CallStarted, Event
 
 from ..conftest import MakeClient
 from ..stand_ins import OldStatus, SafeString
@@ -139,7 +139,7 @@ def test_a_listener_that_returns_a_coroutine_is_named_in_the_log(caplog: pytest.
         return listen(event)
 
     with caplog.at_level(logging.ERROR):
-        EventEmitter(hide).emit(RequestSent("Loc1", "get_appointment", 1))  # type: ignore[arg-type, return-value]
+        EventEmitter(hide).emit(CallStarted("Loc1", "get_appointment", 0, "id"))  # type: ignore[arg-type, return-value]
     assert "pass a function that is not async" in caplog.text
 
 

@@ -12,7 +12,7 @@ def test_an_answer_within_the_same_millisecond_is_an_answer(seconds: float) -> N
     metrics = RowMetrics()
     token = ROW_METRICS.set(metrics)
     try:
-        event = ResponseReceived("update_appointment", "loc1", 1, status=200, seconds=seconds)
+        event = ResponseReceived("loc1", "update_appointment", 1, "id", status=200, seconds=seconds)
         listen("loc1", lambda _: None, None)(event)
     finally:
         ROW_METRICS.reset(token)
@@ -27,9 +27,9 @@ def test_a_request_that_was_not_sent_leaves_a_row_as_it_was() -> None:
     try:
         sent = []
         for reached in (False, True, False):
-            handle(RequestSent("loc1", "update_appointment", 1))
+            handle(RequestSent("loc1", "update_appointment", 1, "id", "PUT", "http://127.0.0.1/", None))
             sent.append(metrics.sent)
-            handle(RequestFailed("loc1", "update_appointment", 1, "no connection", reached))
+            handle(RequestFailed("loc1", "update_appointment", 1, "id", "no connection", reached, "not_sent"))
             sent.append(metrics.sent)
     finally:
         ROW_METRICS.reset(token)
