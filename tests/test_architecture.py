@@ -181,11 +181,13 @@ LAYERS = {
         server
         listener
         admin
-        app
+        webhook_methods
+        app webhooks
         routes
         agency handlers
-        context
+        context snapshots
         oauth
+        signing
         responses seed updates
         contacts
         faults guard rate_limits store

@@ -9,5 +9,19 @@ from .oauth import TokenRules
 from .rate_limits import Limits
 from .request_log import LoggedRequest
 from .server import Sandbox
+from .signing import SignedWebhook
+from .webhooks import Delivery, WebhookRules
 
-__all__ = ["BookedAppointment", "Contact", "Fault", "Limits", "LoggedRequest", "Quirks", "Sandbox", "TokenRules"]
+__all__ = [
+    "BookedAppointment",
+    "Contact",
+    "Delivery",
+    "Fault",
+    "Limits",
+    "LoggedRequest",
+    "Quirks",
+    "Sandbox",
+    "SignedWebhook",
+    "TokenRules",
+    "WebhookRules",
+]

@@ -12,11 +12,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ..exceptions import ConfigurationError
 from .app import SandboxApp
 from .guard import PREFIX
 from .models import BookedAppointment
 from .oauth import ALL_SCOPES, PIT_APP
 from .rate_limits import Limits
+from .snapshots import take_snapshot
+from .webhook_methods import WebhookMethods, read_loop
+from .webhooks import WebhookRules
 
 _FIELDS: Final = frozenset(BookedAppointment.__struct_fields__) - {"id"}
 
@@ -50,12 +54,47 @@ class Edit(Struct, frozen=True):
     """By the names of `BookedAppointment`; times in ISO 8601, with an offset."""
 
 
+class Subscription(Struct, frozen=True):
+    """Body of `POST /_sandbox/webhooks`."""
+
+    url: str
+    rules: WebhookRules = WebhookRules()
+
+
+class Unsubscription(Struct, frozen=True):
+    """Body of `POST /_sandbox/webhooks/remove`."""
+
+    url: str
+
+
+class Sending(Struct, frozen=True):
+    """Body of `POST /_sandbox/webhooks/send`: the parameters of `Sandbox.make_webhook`."""
+
+    url: str
+    type: str = "AppointmentUpdate"
+    fields: dict[str, object] = {}
+    event_id: str | None = None
+    location_id: str | None = None
+    webhook_id: str | None = None
+    age: float = 0.0
+    altered: bool = False
+    """Whether the body differs from what was signed."""
+
+
 class Admin:
     """Serves the admin routes."""
 
-    def __init__(self, app: SandboxApp, reset: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: SandboxApp,
+        webhooks: WebhookMethods,
+        reset: Callable[[], None],
+        restore: Callable[[bytes], None],
+    ) -> None:
         self._app = app
+        self._webhooks = webhooks
         self._reset = reset
+        self._restore = restore
 
     def respond(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         """Status code and JSON."""
@@ -63,13 +102,19 @@ class Admin:
             return 200, self._run(f"{method} {path.removeprefix(PREFIX)}", body)
         except KeyError as error:
             return 400, msgspec.json.encode({"error": f"unknown: {error.args[0]}"})
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, ConfigurationError) as error:
             return 400, msgspec.json.encode({"error": str(error)})
 
     def _run(self, route: str, body: bytes) -> bytes:
         match route:
             case "GET appointments":
                 return self._app.store.encode()
+            case "GET snapshot":
+                return take_snapshot(self._app.store)
+            case "GET webhooks":
+                webhooks = self._webhooks.webhooks
+                shown = {"deliveries": webhooks.deliveries, "dropped": webhooks.dropped}
+                return msgspec.json.encode({"key": self._webhooks.webhook_key, **shown})
             case "GET requests":
                 return msgspec.json.encode(list(self._app.requests))
             case "GET faults":
@@ -90,23 +135,55 @@ class Admin:
                 plan = msgspec.json.decode(body, type=FaultPlan)
                 self._app.faults.plan(plan.operation, plan.faults)
                 return {"planned": len(plan.faults)}
-            case "POST limits":
-                limits = msgspec.json.decode(body, type=Limits)
-                self._app.set_limits(_read_target(body).location_id, limits)
-                return {"max_requests": limits.max_requests}
-            case "POST reset":
-                self._reset()
+            case "POST restore" | "POST reset":
+                self._restore(body) if route.endswith("restore") else self._reset()
                 return {"appointments": len(self._app.store)}
-            case "POST tokens":
-                target = _read_target(body)
-                location_id = target.location_id or self._app.store.first_location.id
-                return {"token": self._app.tokens.issue("pit", location_id, ALL_SCOPES, app=target.app)}
+            case "POST limits" | "POST tokens":
+                return self._set_access(route, body)
+            case _:
+                return self._change_webhooks(route, body)
+
+    def _set_access(self, route: str, body: bytes) -> dict[str, object]:
+        target = _read_target(body)
+        if route == "POST limits":
+            limits = msgspec.json.decode(body, type=Limits)
+            self._app.set_limits(target.location_id, limits)
+            return {"max_requests": limits.max_requests}
+        location_id = target.location_id or self._app.store.first_location.id
+        return {"token": self._app.tokens.issue("pit", location_id, ALL_SCOPES, app=target.app)}
+
+    def _change_webhooks(self, route: str, body: bytes) -> dict[str, object]:
+        webhooks = self._webhooks.webhooks
+        match route:
+            case "POST webhooks":
+                wanted = msgspec.json.decode(body, type=Subscription)
+                webhooks.subscribe(wanted.url, wanted.rules)
+                return {"subscribed": wanted.url}
+            case "POST webhooks/remove":
+                url = msgspec.json.decode(body, type=Unsubscription).url
+                webhooks.unsubscribe(url)
+                return {"removed": url}
+            case "POST webhooks/send":
+                return {"webhook_id": self._send(msgspec.json.decode(body, type=Sending))}
             case _:
                 raise KeyError(f"admin route {route}")
+
+    def _send(self, wanted: Sending) -> str:
+        webhook = self._webhooks.make_webhook(
+            wanted.type,
+            wanted.fields,
+            event_id=wanted.event_id,
+            location_id=wanted.location_id,
+            webhook_id=wanted.webhook_id,
+            age=wanted.age,
+        )
+        self._webhooks.webhooks.begin(wanted.url, webhook.alter() if wanted.altered else webhook)
+        return webhook.webhook_id
 
     def _edit(self, edit: Edit) -> dict[str, object]:
         if unknown := edit.changes.keys() - _FIELDS:
             raise ValueError(f"cannot change {', '.join(sorted(unknown))}")
+        self._app.move_clock(read_loop())
         store = self._app.store
         wanted = msgspec.to_builtins(store.get(edit.event_id)) | edit.changes
         changed = msgspec.convert(wanted, BookedAppointment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,8 @@ class Clock:
     def __init__(self) -> None:
         self._ahead = 0.0
         self._start: float | None = None
+        self._lead: float | None = None
+        """By how much the loop's clock was ahead of the monotonic clock when the time was first asked for."""
 
     def advance(self, seconds: float) -> None:
         """Set it forward."""
@@ -72,6 +75,12 @@ class Clock:
         self._start = loop_time if self._start is None else self._start
         now = loop_time + self._ahead
         return now, SEED_DAY + timedelta(milliseconds=round((now - self._start) * 1000))
+
+    def read_time(self, loop_time: float) -> float:
+        """Unix time, set forward as this clock was, and as the loop's was: that of a test may be, too."""
+        lead = loop_time - time.monotonic()
+        self._lead = lead if self._lead is None else self._lead
+        return time.time() + self._ahead + lead - self._lead
 
 
 class SandboxApp:
@@ -110,20 +119,29 @@ class SandboxApp:
         else:
             self.rate_limits.by_location[location_id] = limits
 
+    def replace_store(self, store: Store) -> None:
+        """Continue with another state."""
+        store.now, store.on_change = self.store.now, self.store.on_change
+        self.store = store
+
     def reset(self, store: Store) -> None:
         """Start again with another state, empty counters, log and script."""
-        self.store = store
+        self.replace_store(store)
         self.faults.clear()
         self.requests.clear()
         self.rate_limits.clear()
         self._counts = _Counts()
 
+    def move_clock(self, loop_time: float) -> tuple[float, datetime]:
+        """Stamp changes with this time from now on. Returns what `Clock.read` does."""
+        now, self.store.now = self.clock.read(loop_time)
+        return now, self.store.now
+
     def receive(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, loop_time: float
     ) -> Response:
         """Respond to one request. `path` is as it came, percent-encoded."""
-        now, date = self.clock.read(loop_time)
-        self.store.now = date
+        now, date = self.move_clock(loop_time)
         path, _, query = path.partition("?")
         route, ids = find_route(method, path) or (None, {})
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
@@ -169,10 +187,17 @@ class SandboxApp:
             ids=ids,
             pairs=parse_qsl(entry.query),
             body=body,
-            new_id=self._counts.make_id,
+            new_id=self._make_id,
             trace_id=self._counts.trace_id,
         )
         return self._run_handler(entry, route, context, verdict.headers)
+
+    def _make_id(self) -> str:
+        """One that is free: a restored state may have used some already."""
+        used = {note.id for notes in self.store.notes.values() for note in notes}
+        while (made := self._counts.make_id()) in used or self.store.find(made) is not None:
+            pass
+        return made
 
     def _run_handler(
         self, entry: LoggedRequest, route: Route, context: RequestContext, headers: dict[str, str]
@@ -195,7 +220,7 @@ class SandboxApp:
 
     def _apply_late(self, entry: LoggedRequest, route: Route, context: RequestContext, loop_time: float) -> None:
         """Do what a request asked for to which nobody waits for a response any more."""
-        _, self.store.now = self.clock.read(loop_time)
+        self.move_clock(loop_time)
         with suppress(Refusal):
             entry.event_id = route.handler(context).changed or entry.event_id
             entry.applied = True

@@ -29,13 +29,16 @@ from .rate_limits import Limits
 from .request_log import RequestLog
 from .seed import build_id, build_store
 from .settings import check_faults, check_host, check_kind, check_number, check_switch, name_host
+from .snapshots import read_snapshot, take_snapshot
 from .store import SEED_DAY, Store
+from .webhook_methods import WebhookMethods, read_loop
+from .webhooks import Webhooks
 
 _OF_USER_TYPE: Final[dict[UserType, tuple[str, ...]]] = {"Location": (), "Company": AGENCY_SCOPES}
 _LEAST: Final = {"locations": 1, "appointments": 0, "seed": -1_000_000_000, "log_size": 0}
 
 
-class Sandbox:
+class Sandbox(WebhookMethods):
     """A local server that behaves like HighLevel's, with no account and no network.
 
         async with Sandbox() as sandbox:
@@ -46,9 +49,12 @@ class Sandbox:
     `faults` maps an operation to what goes wrong, in order: see `Fault`. `strict=False` skips the checks of
     User-Agent, contact, team and slot. `port=0` takes a free port. `host` is an IP address to listen on, such as
     `0.0.0.0` for all in a container; on loopback, requests to other names than `localhost` are refused.
-    Raises `InvalidRequestError`, a `ValueError`, for a setting that cannot work.
+    Every change of an appointment is sent to `webhook_url` as a signed webhook; its host must be loopback or one of
+    `webhook_hosts`. Raises `InvalidRequestError`, a `ValueError`, for a setting that cannot work.
     """
 
+    webhooks: Webhooks
+    """Who gets webhooks, how they are delivered, and the deliveries so far."""
     url: str
     """Where it listens, such as `http://127.0.0.1:40123`; the loopback address, if it listens on all."""
     token: str
@@ -70,6 +76,8 @@ class Sandbox:
         log_size: int = 10_000,
         host: str = "127.0.0.1",
         port: int = 0,
+        webhook_url: str | None = None,
+        webhook_hosts: Iterable[str] = (),
     ) -> None:
         host = check_host(host)
         check_number("port", port, 0, 65_535)
@@ -79,23 +87,25 @@ class Sandbox:
         self._sizes = appointments, locations
         self._faults = dict(faults or {})
         self._host = host
-        tokens, store = TokenRegistry(seed), build_store(seed, *self._sizes)
-        company_id, rules = build_id(seed, "company", 0), token_rules or TokenRules()
-        self._app = SandboxApp(
+        store, rules = build_store(seed, *self._sizes), token_rules or TokenRules()
+        app = SandboxApp(
             store,
-            tokens,
-            TokenEndpoint(seed, tokens, company_id, rules, store.locations),
+            *_build_tokens(seed, rules, store),
             quirks=quirks or Quirks(),
             limits=limits or Limits(),
             strict=strict,
             log_size=log_size,
         )
+        self._prepare_webhooks(app, seed, webhook_url, webhook_hosts)
         self._plan_faults()
-        guard = Guard(host)
-        self._listener = Listener(self._app, Admin(self._app, self.reset), guard, host, port)
+        self._listener = self._build_listener(host, port)
         self.url = ""
-        self.admin_token = guard.token
         self.token = self.issue_token("pit")
+
+    def _build_listener(self, host: str, port: int) -> Listener:
+        guard = Guard(host)
+        self.admin_token = guard.token
+        return Listener(self._app, Admin(self._app, self, self.reset, self.restore), guard, host, port)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url or 'not started'} location_id={self.location_id!r}>"
@@ -114,17 +124,23 @@ class Sandbox:
 
     async def start(self) -> None:
         """Start listening; `url` is valid from then on."""
+        await self.webhooks.start()
         port = await self._listener.start()
         self.url = f"http://{name_host(self._host)}:{port}"
 
     async def stop(self) -> None:
         """Close the port and all connections."""
         await self._listener.stop()
+        await self.webhooks.stop()
 
     def reset(self) -> None:
         """Restore the initial state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
         self._app.reset(build_store(self._seed, *self._sizes))
         self._plan_faults()
+
+    def _touch(self) -> None:
+        """Let the clock of changes move on, though no request came."""
+        self._app.move_clock(read_loop())
 
     def _plan_faults(self) -> None:
         for operation, planned in self._faults.items():
@@ -164,8 +180,21 @@ class Sandbox:
         return self._app.store
 
     def snapshot(self) -> bytes:
-        """All appointments as JSON, by their ids: two equal states give equal bytes."""
-        return self.store.encode()
+        """The state as JSON: appointments, series, block slots, notes, contacts, calendars, users.
+
+        Two equal states give equal bytes: the dates of changes are not in it, nor are tokens, counters, faults
+        and the clock.
+        """
+        return take_snapshot(self.store)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Return to a state that `snapshot` saved, of this sandbox or of one with the same seed and locations.
+
+        What differs counts as changed now; no webhooks are sent. Raises `InvalidRequestError`, a `ValueError`, for
+        other bytes, and leaves the state as it is.
+        """
+        self._touch()
+        self._app.replace_store(read_snapshot(snapshot, self.store))
 
     @property
     def requests(self) -> RequestLog:
@@ -269,6 +298,7 @@ class Sandbox:
         those of events are granted, and those of an agency's tokens.
         """
         owner_id, granted = self._find_owner(user_type, location_id), (READ, WRITE) + _OF_USER_TYPE[user_type]
+        self._touch()
         now = self.store.now or SEED_DAY
         return self._app.token_endpoint.issue_code(owner_id, granted if scopes is None else scopes, user_type, now)
 
@@ -300,11 +330,17 @@ class Sandbox:
 
         Times must be aware. Raises `KeyError` for an unknown appointment, `ValueError` for a naive time.
         """
+        self._touch()
         self.store.edit(event_id, changes)
 
     def delete_appointment(self, event_id: str) -> None:
         """Delete an appointment as somebody else would."""
         self.edit_appointment(event_id, deleted=True)
+
+
+def _build_tokens(seed: int, rules: TokenRules, store: Store) -> tuple[TokenRegistry, TokenEndpoint]:
+    tokens = TokenRegistry(seed)
+    return tokens, TokenEndpoint(seed, tokens, build_id(seed, "company", 0), rules, store.locations)
 
 
 def _check_sizes(**sizes: object) -> None:

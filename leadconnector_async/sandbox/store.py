@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -42,30 +42,35 @@ class Store:
         self.notes: defaultdict[str, list[BookedNote]] = defaultdict(list)
         self.now: datetime | None = None
         """The time that changes are stamped with; `None` while the seed is built."""
-        self._events: dict[str, BookedAppointment] = {}
+        self.on_change: Callable[[BookedAppointment | None, BookedAppointment], None] | None = None
+        """Called after every change, with what was known of the event before."""
         self._stamps: dict[str, Stamps] = {}
         self._index = _Index()
 
     def __iter__(self) -> Iterator[BookedAppointment]:
-        return iter(self._events.values())
+        return iter(self._index.events.values())
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self._index.events)
 
     @property
     def first_location(self) -> Location:
         """The one that every sandbox has."""
         return next(iter(self.locations.values()))
 
-    def put(self, event: BookedAppointment) -> None:
-        """Add an appointment, or replace the one with its id."""
-        known = self._events.get(event.id)
+    def put(self, event: BookedAppointment, stamps: Stamps | None = None) -> None:
+        """Add an appointment, or replace the one with its id. With stamps, it is restored, not changed."""
+        known = self._index.events.get(event.id)
         if known is not None:
             self._index.remove(known)
-        self._events[event.id] = event
+        self._index.events[event.id] = event
         self._index.add(event)
-        if self.now is not None:
+        if stamps is not None:
+            self._stamps[event.id] = stamps
+        elif self.now is not None:
             self._stamp(event, self.now, is_new=known is None)
+            if self.on_change is not None:
+                self.on_change(known, event)
 
     def find_stamps(self, event: BookedAppointment) -> Stamps:
         """When an event was added and last changed; an instance that was never changed has those of its series."""
@@ -81,7 +86,7 @@ class Store:
 
     def find(self, event_id: str) -> BookedAppointment | None:
         """An appointment, or an instance of a series, by its id."""
-        return self._events.get(event_id) or self._find_instance(event_id)
+        return self._index.events.get(event_id) or self._find_instance(event_id)
 
     def get(self, event_id: str) -> BookedAppointment:
         """As `find`. Raises `KeyError` for an unknown one."""
@@ -102,9 +107,9 @@ class Store:
     def is_free(self, event: BookedAppointment) -> bool:
         """Whether no other appointment of its assignee or calendar overlaps it, nor an instance of a series."""
         owners = {event.assigned_user_id, event.calendar_id}
-        others = [self._events[one] for one in self._index.find_busy(event, owners) if one != event.id]
+        others = [self._index.events[one] for one in self._index.find_busy(event, owners) if one != event.id]
         for master_id in self._index.masters.get(event.location_id, ()):
-            master = self._events[master_id]
+            master = self._index.events[master_id]
             if master.id != event.id and master.owner_id in owners - {""}:
                 others += self._list_instances(master, event.start_time, event.end_time)
         return not any(
@@ -115,8 +120,10 @@ class Store:
     def list_between(self, location_id: str, start: datetime, end: datetime) -> list[BookedAppointment]:
         """What is not deleted and overlaps a range, instances of series included, by start."""
         masters = self._index.masters.get(location_id, set())
-        events = [self._events[one] for one in self._index.find_events(location_id, start, end) - masters]
-        events += [one for master in masters for one in self._list_instances(self._events[master], start, end)]
+        events = [self._index.events[one] for one in self._index.find_events(location_id, start, end) - masters]
+        events += [
+            one for master in masters for one in self._list_instances(self._index.events[master], start, end)
+        ]
         found = [one for one in events if not one.deleted and _overlap(one, start, end)]
         return sorted(found, key=lambda one: (one.start_time, one.id))
 
@@ -126,11 +133,11 @@ class Store:
             return []
         start -= master.end_time - master.start_time
         instances = _expand(master, self.calendars[master.calendar_id].zone, start, end)
-        return [_build_instance(master, one) for one in instances if one.id not in self._events]
+        return [_build_instance(master, one) for one in instances if one.id not in self._index.events]
 
     def _find_instance(self, event_id: str) -> BookedAppointment | None:
         instance = parse_instance_id(event_id)
-        master = self._events.get(instance.master_event_id) if instance is not None else None
+        master = self._index.events.get(instance.master_event_id) if instance is not None else None
         if instance is None or master is None or master.rrule is None:
             return None
         moment = timedelta(seconds=1)
@@ -144,6 +151,7 @@ class _Index:
     """Ids of events by location and day, so that a request looks at its own location and days only."""
 
     def __init__(self) -> None:
+        self.events: dict[str, BookedAppointment] = {}
         self.masters: defaultdict[str, set[str]] = defaultdict(set)
         """The masters of series, by location."""
         self._days: defaultdict[tuple[str, date], set[str]] = defaultdict(set)

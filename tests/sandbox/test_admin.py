@@ -44,7 +44,7 @@ async def keeper() -> AsyncIterator[Keeper]:
 async def test_the_whole_state_can_be_fetched(keeper: Keeper) -> None:
     """All fields of all locations, sorted by id; what was read is what Python sees, and the same bytes."""
     whole = await keeper.fetch("appointments")
-    assert whole == keeper.sandbox.snapshot()
+    assert whole == keeper.sandbox.store.encode()
     events = msgspec.json.decode(whole, type=list[BookedAppointment])
     assert sorted(keeper.sandbox.store, key=lambda event: event.id) == events
     assert {frozenset(event) for event in json.loads(whole)} == {frozenset(BookedAppointment.__struct_fields__)}
@@ -62,7 +62,7 @@ async def test_equal_states_give_equal_bytes(keeper: Keeper) -> None:
     changed = await keeper.fetch("appointments")
     sandbox.reset()
     sandbox.edit_appointment(event.id, title="y")
-    assert sandbox.snapshot() == changed != before
+    assert sandbox.store.encode() == changed != before
 
 
 async def test_an_edit_is_what_somebody_else_would_have_done(keeper: Keeper) -> None:
@@ -144,7 +144,7 @@ async def test_tokens_are_given_out(keeper: Keeper) -> None:
 
 async def test_a_reset_from_another_process(keeper: Keeper) -> None:
     """State, log and faults; the token still works."""
-    before = keeper.sandbox.snapshot()
+    before = keeper.sandbox.store.encode()
     await keeper.post("faults", {"operation": "get_appointment", "faults": ["503"]})
     await keeper.call.put(keeper.sandbox.appointment_ids[0], title="x")
     assert await keeper.post("reset") == (200, {"appointments": 48})

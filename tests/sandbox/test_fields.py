@@ -29,7 +29,7 @@ print(json.dumps([
     ask("GET", f"/{event.id}")["event"].get("mood"),
     ask("PUT", f"/{event.id}", {"mood": 5})["message"],
     ask("POST", "", {**made, "startTime": "2027-03-20T14:00:00Z", "mood": "new"}).get("mood", "rejected"),
-    json.loads(sandbox.snapshot())[0].get("mood"),
+    json.loads(sandbox.snapshot())["appointments"][0].get("mood"),
 ]))
 """
 
