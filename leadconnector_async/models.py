@@ -16,7 +16,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
+
+from ._model import Model
 
 AppointmentStatus: TypeAlias = Literal[
     "new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed", "active"
@@ -35,7 +37,7 @@ AwareDatetime: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """A datetime with an offset."""
 
 
-class AppointmentFields(Struct, frozen=True, kw_only=True, rename="camel"):
+class AppointmentFields(Model, frozen=True, kw_only=True, rename="camel"):
     """The fields that `AppointmentUpdate` and `AppointmentCreate` share. A field that is left out is not sent."""
 
     title: str | None | UnsetType = UNSET
@@ -104,7 +106,7 @@ class AppointmentCreate(AppointmentFields, frozen=True, kw_only=True):
     """When it ends; defaults to the calendar's own duration."""
 
 
-class BlockSlotFields(Struct, frozen=True, kw_only=True, rename="camel"):
+class BlockSlotFields(Model, frozen=True, kw_only=True, rename="camel"):
     """The fields that `BlockSlotUpdate` and `BlockSlotCreate` share. A field that is left out is not sent."""
 
     title: str | None | UnsetType = UNSET
@@ -138,14 +140,14 @@ class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
     """When it ends."""
 
 
-class CreatedBy(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class CreatedBy(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """Who or what created an appointment."""
 
     user_id: str | None = None
     source: str | None = None
 
 
-class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class StatusDetails(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """The server's own words about a status [field]."""
 
     status: str | None = None
@@ -154,7 +156,7 @@ class StatusDetails(Struct, frozen=True, kw_only=True, rename="camel", gc=False)
     translatable: bool | None = None
 
 
-class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class Appointment(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """An appointment as the server shows it, in any response.
 
     Every field can be missing and is then `None`: no response contains them all. Statuses are open strings. Times
@@ -197,7 +199,7 @@ class Appointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """`True` if the event was deleted but is still readable [field]."""
 
 
-class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class BlockSlot(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A period of time that cannot be booked. Any field can be missing. Source: Create Block Slot [doc]."""
 
     id: str | None = None
@@ -209,14 +211,14 @@ class BlockSlot(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     end_time: AwareDatetime | None = None
 
 
-class NoteAuthor(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class NoteAuthor(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """Who wrote a note."""
 
     id: str | None = None
     name: str | None = None
 
 
-class Note(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class Note(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A note on an appointment. Any field can be missing. Source: Appointment Notes [doc]."""
 
     id: str | None = None
@@ -229,7 +231,7 @@ class Note(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     date_added: AwareDatetime | None = None
 
 
-class Contact(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class Contact(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A contact: the person that appointments are with. Any field but `id` can be missing.
 
     Personal data, so its repr shows the id only. Source: Get Contact [doc].
@@ -255,7 +257,7 @@ class Contact(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
         return [("id", self.id)]
 
 
-class ContactAppointment(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class ContactAppointment(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """An appointment as the list of a contact shows it. Any field can be missing.
 
     Its times have no offset, and their zone is unknown [guess: the location's or the calendar's].
@@ -288,7 +290,7 @@ class ContactAppointment(Struct, frozen=True, kw_only=True, rename="camel", gc=F
     assigned_resources: tuple[str, ...] | None = None
 
 
-class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class LocationConfiguration(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A meeting location that a calendar or a team member offers."""
 
     kind: str | None = None
@@ -299,7 +301,7 @@ class LocationConfiguration(Struct, frozen=True, kw_only=True, rename="camel", g
     """The `meeting_location_id` of an update."""
 
 
-class TeamMember(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class TeamMember(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A member of a calendar's team."""
 
     user_id: str | None = None
@@ -308,7 +310,7 @@ class TeamMember(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     location_configurations: tuple[LocationConfiguration, ...] | None = None
 
 
-class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class OpenInterval(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A period of a day in which a calendar is open, in wall-clock time of its time zone."""
 
     open_hour: int | None = None
@@ -317,7 +319,7 @@ class OpenInterval(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     close_minute: int | None = None
 
 
-class OpenHours(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class OpenHours(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """When a calendar is open on some days of the week."""
 
     days_of_the_week: tuple[int, ...] | None = None
@@ -325,7 +327,7 @@ class OpenHours(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     hours: tuple[OpenInterval, ...] | None = None
 
 
-class Calendar(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class Calendar(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A calendar: its team, its meeting location, and what can be booked. Any field can be missing.
 
     These are the fields that matter for rescheduling; the server has more. Source: Get Calendar [doc].

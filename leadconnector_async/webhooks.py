@@ -28,11 +28,12 @@ from functools import partial
 from typing import Final, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from ._api.appointments import read_appointment
 from ._api.errors import UNREADABLE
 from ._api.payloads import WireEvent
+from ._model import Model
 from ._validation.settings import check_clock, check_flag, to_text
 from ._validation.text import show, show_error
 from .exceptions import ConfigurationError, StaleWebhookError, UnreadableWebhookError, WebhookSignatureError
@@ -67,7 +68,7 @@ _decode_text: Final = msgspec.json.Decoder(str).decode
 _decode_time: Final = msgspec.json.Decoder(datetime).decode
 
 
-class WebhookEvent(Struct, frozen=True, kw_only=True):
+class WebhookEvent(Model, frozen=True, kw_only=True):
     """The event of a verified webhook, whatever its type."""
 
     type: str

@@ -36,6 +36,7 @@ LAYERS = {
         _rrule access auth policy token_stores
         _validation
         _files _secret _start _version events exceptions models tokens
+        _model
     """,
     "_api": """
         creations slot_offers
@@ -108,7 +109,7 @@ LAYERS = {
     "integrations": """
         fastapi
         starlette
-        problems
+        problems pydantic
         postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres_journal
         postgres_session
@@ -204,6 +205,7 @@ OPENED_LAZILY = {
     ("jobs.opening", "integrations.postgres_journal"),
     ("shared_tokens", "integrations.redis_tokens"),
     ("jobs.worker", "integrations.procrastinate"),
+    ("_model", "integrations.pydantic"),
 }
 """The only upward imports: each driver is an extra, so its store is imported inside the function that opens it."""
 SANDBOX_MAY_USE = {"recurrence", "exceptions", "_validation"}

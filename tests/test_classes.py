@@ -13,7 +13,7 @@ PACKAGE = Path(leadconnector_async.__file__).parent
 MOST_METHODS, MOST_ATTRIBUTES = 15, 10
 FACADES = {"LeadConnector", "CalendarMethods", "BulkJob", "JobHandle", "Sandbox"}
 """Their many short methods are the public interface."""
-RECORDS = {"Struct", "Progress", "TypedDict", "NamedTuple", "Protocol"}
+RECORDS = {"Struct", "Model", "Progress", "TypedDict", "NamedTuple", "Protocol"}
 """Bases of plain data: its fields are declared, each is described, and it has as many as it needs."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, Literal
 
-from msgspec import Struct
+from .._model import Model
 
 MAX: Final = "x-ratelimit-max"
 INTERVAL: Final = "x-ratelimit-interval-milliseconds"
@@ -25,7 +25,7 @@ _LONGEST_DAY: Final = 90_000.0
 """No day is longer, not even one on which the clocks are set back. A later reset is not believed."""
 
 
-class Quota(Struct, frozen=True):
+class Quota(Model, frozen=True):
     """What the rate limit headers of one response said; `None` for what they did not [doc, field]."""
 
     limit: int | None = None
@@ -42,7 +42,7 @@ class Quota(Struct, frozen=True):
     """Seconds until the daily budget is back (`x-ratelimit-daily-reset`)."""
 
 
-class LocationQuota(Struct, frozen=True, kw_only=True):
+class LocationQuota(Model, frozen=True, kw_only=True):
     """What the limiter of one location knows and does at this moment. Durations in seconds from now."""
 
     limit: int

@@ -14,8 +14,7 @@ import re
 from http import HTTPStatus
 from typing import Final
 
-from msgspec import Struct
-
+from .._model import Model
 from ..exceptions import (
     ApiError,
     AuthenticationError,
@@ -109,7 +108,7 @@ _LONGEST_WAIT: Final = 86_400 * 2
 _MOST_FIELDS: Final = 100
 
 
-class InvalidField(Struct, frozen=True, kw_only=True):
+class InvalidField(Model, frozen=True, kw_only=True):
     """What is wrong with one field of a request."""
 
     field: str | None = None
@@ -121,7 +120,7 @@ class InvalidField(Struct, frozen=True, kw_only=True):
     """The row of a plan."""
 
 
-class Problem(Struct, frozen=True, kw_only=True):
+class Problem(Model, frozen=True, kw_only=True):
     """The body of an error response: problem details as in RFC 9457."""
 
     type: str = "about:blank"
