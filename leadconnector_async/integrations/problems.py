@@ -168,6 +168,11 @@ def find_retry_after(error: LeadConnectorError, status: int) -> int | None:
     return min(max(1, math.ceil(seconds)), _LONGEST_WAIT)
 
 
+def is_failure(problem: Problem) -> bool:
+    """Whether it is a failure of this service or of the server, rather than of the request."""
+    return problem.status >= 500
+
+
 def name_status(status: int) -> str:
     """Such as `Bad Gateway`."""
     return HTTPStatus(status).phrase

@@ -35,7 +35,7 @@ from ..client import LeadConnector
 from ..exceptions import ConfigurationError, LeadConnectorError
 from ..oauth import OAuthApp
 from ..shared import Shared
-from .problems import MEDIA_TYPE, Problem, build_problem, find_retry_after, name_status
+from .problems import MEDIA_TYPE, Problem, build_problem, find_retry_after, is_failure, name_status
 
 __all__ = [
     "LOCATION_HEADER",
@@ -86,7 +86,7 @@ async def respond_with_error(request: Request, error: Exception) -> Response:
     """The response for an error of this package."""
     known = error if isinstance(error, LeadConnectorError) else LeadConnectorError(type(error).__name__)
     problem = build_problem(known)
-    if problem.status >= 500:
+    if is_failure(problem):
         _LOGGER.error("%s %s: %s", request.method, escape(request.url.path), known, exc_info=known)
     seconds = find_retry_after(known, problem.status)
     return make_response(problem, None if seconds is None else {"Retry-After": str(seconds)})
@@ -95,7 +95,7 @@ async def respond_with_error(request: Request, error: Exception) -> Response:
 async def _respond_with_refusal(request: Request, error: Exception) -> Response:
     refusal = cast("Refusal", error)
     status = refusal.status_code
-    if status in {204, 304}:
+    if status == 204:
         return Response(status_code=status)
     problem = Problem(title=name_status(status), status=status, detail=refusal.detail, code=refusal.code)
     return make_response(problem, refusal.headers)
