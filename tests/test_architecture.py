@@ -170,7 +170,7 @@ LAYERS = {
         location
         progress schedule
         execute
-        in_flight lease read_ahead
+        in_flight lease read_ahead start_ahead
     """,
     "reschedule": """
         __init__

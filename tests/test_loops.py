@@ -26,6 +26,7 @@ IN_VIRTUAL_TIME = {
     "call/test_attempt.py",
     "call/test_timeouts.py",
     "jobs/run/test_rates.py",
+    "jobs/run/test_start_ahead.py",
     "jobs/test_wishes_in_time.py",
     "limiter/test_limiter.py",
     "sharing/test_budget.py",

@@ -141,7 +141,8 @@ class JobOptions(Struct, frozen=True):
 
     on_conflict: OnConflict = "park"
     concurrency: int = 16
-    """Rows of a location in flight at once."""
+    """Rows of a location that are sent at the same time. From 32 on, the journal prepares others meanwhile: as many
+    as are sent in a quarter of a second, at most 1,000."""
     rate: float | None = None
     """At most so many rows per second and location; `None`: as fast as the location's rate limit allows."""
     max_errors: int | None = None

@@ -103,6 +103,8 @@ class InFlightRow(Struct, eq=False):
     task: asyncio.Task[object] | None = None
     holds_slot: bool = False
     """It is one of those that may send requests at the same time."""
+    granted_at: float = 0.0
+    """When it got its slot, on the loop's clock."""
     slot: asyncio.Future[None] | None = None
     """Where its task waits for a slot."""
     ended: asyncio.Future[None] | None = None

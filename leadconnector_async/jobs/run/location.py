@@ -147,6 +147,7 @@ class LocationRun:
 
     def _step(self, one: InFlightRow, event: Event, idle: asyncio.Task[object] | None = None) -> InFlightRow | None:
         """Carry out what follows; `idle`, a task that has ended this row, is to send the row that is returned."""
+        self.state.now = self._loop.time()
         action = next_step(self.state, one, event)
         try:
             if isinstance(action, Save):

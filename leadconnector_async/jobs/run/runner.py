@@ -27,6 +27,7 @@ from .location import Callbacks, LocationRun
 from .progress import Progress
 from .read_ahead import ReadAhead
 from .schedule import LocationState
+from .start_ahead import StartAhead, count_allowed
 
 GRACE_SECONDS: Final = 10.0
 """How long rows that were sent may take to end after a stop."""
@@ -165,17 +166,23 @@ class Runner:
         refresh: Refresh,
         held: Held | None,
     ) -> LocationRun:
-        """With few locations, each starts rows far ahead; many keep the server busy without that."""
+        """With few locations, each may start rows far ahead; many keep the server busy without that."""
         options = self._control.options
         handler = listen(location, partial(_record_moment, journal), client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
         self._progress.clients[location] = client
-        ahead = 3 * options.concurrency if options.concurrency >= _BRISK else 0
+        lead = StartAhead(
+            options.concurrency,
+            _MOST_AHEAD // self._at_once,
+            max_age=options.max_reading_age,
+            find_allowed=lambda: count_allowed(client.quota),
+        )
         state = LocationState(
             location=location,
             options=options,
-            most=options.concurrency + min(ahead, _MOST_AHEAD // self._at_once),
+            most=options.concurrency,
             ahead=ReadAhead(self._clock, options.max_reading_age),
+            lead=lead if options.concurrency >= _BRISK else None,
             free=options.concurrency,
         )
         callbacks = Callbacks(self._admit, self._report, partial(self._read_again, location, refresh))

@@ -36,6 +36,7 @@ from ..states import NOT_APPLIED, NOT_CHANGED, OPEN, JobOptions, OnConflict, Row
 from .execute import LAST, Ending, Postponed, Result, build_result, find_late
 from .in_flight import InFlightRow
 from .read_ahead import ReadAhead
+from .start_ahead import StartAhead
 
 MOST_TRIES: Final = 5
 """How often a row is tried in one run while the server cannot be reached."""
@@ -51,8 +52,12 @@ class LocationState(Struct, kw_only=True):
     location: str
     options: JobOptions
     most: int
-    """Rows in flight at the same time."""
+    """Rows in flight at the same time, for now."""
     ahead: ReadAhead
+    lead: StartAhead | None = None
+    """Decides about `most` whenever a row gives back its slot; `None`: it stays as it is."""
+    now: float = 0.0
+    """The time of the current step, on the loop's clock."""
     phase: Literal["starting", "finishing", "closing"] = "starting"
     """`finishing`: the run's limit is reached, no row starts any more. `closing`: unsent rows are withdrawn."""
     stopped: Stopped | None = None
@@ -159,6 +164,8 @@ def next_step(location: LocationState, one: InFlightRow, event: Event) -> Action
     elif one.holds_slot and not _keeps_slot(action):
         one.holds_slot = False
         location.free += 1
+        if location.lead is not None:
+            location.most = location.lead.record(location.now - one.granted_at, location.now)
     return action
 
 
@@ -264,6 +271,6 @@ def grant_slots(location: LocationState) -> list[InFlightRow]:
         one = location.queue.popleft()
         if one.slot is None or not one.slot.done():  # else its task was cancelled
             location.free -= 1
-            one.holds_slot = True
+            one.holds_slot, one.granted_at = True, location.now
             granted.append(one)
     return granted

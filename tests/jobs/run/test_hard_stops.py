@@ -11,7 +11,7 @@ from leadconnector_async.jobs import BulkJob, JobOptions, RowOutcome
 from leadconnector_async.jobs.journal import rows as journal_rows
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.rows import OpenRow
-from leadconnector_async.jobs.run import runner
+from leadconnector_async.jobs.run import runner, start_ahead
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobbing import FAST, exchange, of_one_doctor, rows, select, week_later, writes
@@ -151,6 +151,7 @@ async def test_a_journal_that_cannot_be_read_stops_what_has_not_left(
         return fetch(after, most, journal)
 
     monkeypatch.setattr(journal_rows, "fetch_open", fail)
+    monkeypatch.setattr(start_ahead, "SECONDS", 15.0)  # as many ahead as at a server that is fast
     async with await begin(sandbox, client, tmp_path / "job", 40) as job:
         async with asyncio.timeout(HANG):
             with pytest.raises(JournalError, match="cannot be read"):
