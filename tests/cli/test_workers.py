@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,10 +18,13 @@ from leadconnector_async.cli.jobs import resume, retry_failed, status, undo, ver
 from leadconnector_async.cli.listing import list_all, purge
 from leadconnector_async.cli.progress import describe_phase
 from leadconnector_async.cli.reschedule import reschedule
+from leadconnector_async.cli.worker import worker
 from leadconnector_async.jobs import BulkJob, JobProgress, following, handle, list_jobs, run_worker
+from leadconnector_async.jobs import worker as worker_module
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobs.jobbing import WEEK, picture, rows, writes
+from ..servers import take_port
 from .shell import build_environment, start
 
 Output = pytest.CaptureFixture[str]
@@ -279,3 +283,26 @@ async def test_settings_of_a_worker_that_cannot_be_used_end_with_2(
     _, err = await process.communicate()
     assert process.returncode == 2
     assert words in err.decode()
+
+
+async def test_a_worker_without_a_database_gives_up(
+    account: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be started again later, as its exit code says; nothing was sent."""
+    monkeypatch.setattr(worker_module, "_START_SECONDS", 0.2)
+    url = f"postgresql://127.0.0.1:{take_port()}/leads"
+    assert await worker(url) == 5
+    said = capsys.readouterr().err
+    assert "DatabaseLost 0 " in said
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d DatabaseLost 0 \D", said)
+    assert not account.requests.of("update_appointment")
+
+
+async def test_workers_change_a_few_rows_first(account: Sandbox, database: str, capsys: Output) -> None:
+    """With `--canary`, the others follow only if the first were changed as planned."""
+    account.faults.plan("update_appointment", ["422"] * 2)
+    async with working(account, database):
+        assert await reschedule("day.csv", job=f"{database}#day", yes=True, canary=2) != 0
+        assert not writes(account)
+        assert await reschedule("day.csv", job=f"{database}#again", yes=True, canary=2) == 0
+    assert sorted(writes(account)) == sorted(account.appointment_ids)
