@@ -185,12 +185,12 @@ LAYERS = {
         webhook_methods
         app webhooks
         routes
-        agency handlers
+        agency handlers people
         context snapshots
         oauth
         signing
-        responses seed updates
-        contacts
+        calendars responses updates
+        contacts free_slots seed
         faults guard rate_limits store
         installs models request_log settings
     """,

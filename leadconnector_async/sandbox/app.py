@@ -171,7 +171,7 @@ class SandboxApp:
             return self._serve_token(entry, headers, read_form(body, headers))
         if route is None:
             raise Refusal(404, f"Cannot {entry.method} {entry.path}")
-        grant = self.tokens.check(headers.get("authorization"), route.scope, entry.at, route.user_type)
+        grant = self.tokens.check(headers.get("authorization"), route.scope, entry.at, route.user_types)
         entry.location_id = grant.location_id
         version = _check_version(headers, route.version)
         verdict = self.rate_limits.check(entry.location_id, grant.app, entry.at)
@@ -233,7 +233,7 @@ class SandboxApp:
         if entry.operation == "oauth_token":
             content = self.token_endpoint.exchange(form, entry.at)
         else:
-            agency = self.tokens.check(headers.get("authorization"), OAUTH_WRITE, entry.at, "Company")
+            agency = self.tokens.check(headers.get("authorization"), OAUTH_WRITE, entry.at, ("Company",))
             _check_version(headers, "v3" if entry.path == _V3_ROUTE else None)
             content = self.token_endpoint.exchange_for_location(form, agency, entry.at)
         if fault.kind == "after-apply":

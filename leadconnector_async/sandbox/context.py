@@ -26,7 +26,7 @@ class RequestContext(Struct, frozen=True, kw_only=True):
     """Of the token; an agency's token has the agency's id here."""
     version: str
     ids: Mapping[str, str]
-    """From the path, by `event_id`, `calendar_id`, `note_id` and `contact_id`."""
+    """From the path, by `event_id`, `calendar_id`, `note_id`, `contact_id`, `user_id` and `location_id`."""
     pairs: Sequence[tuple[str, str]]
     """Of the query, in order."""
     body: bytes

@@ -16,8 +16,9 @@ import msgspec
 
 from . import contacts, responses
 from .context import RequestContext, Result, check_query_location, decode, read_flag, read_number, respond
+from .free_slots import list_free_slots
 from .models import BookedAppointment, BookedNote, Contact
-from .store import Store, list_free_slots
+from .store import Store, list_owners
 from .updates import (
     INVALID_EVENT,
     Refusal,
@@ -110,7 +111,7 @@ def get_free_slots(context: RequestContext) -> Result:
         raise Refusal(422, ["timezone must be a valid time zone"])  # the text is a guess
     read_flag(context, "enableLookBusy")
     named = _read_users(context)
-    users = [user for user in calendar.team if user in named] if named else calendar.team
+    users = [user for user in calendar.team if user in named] if named else calendar.team or ("",)
     days = list_free_slots(context.store, calendar, start, end, zone=zone, users=users)
     return respond(context, {day: {"slots": slots} for day, slots in days.items()})
 
@@ -242,8 +243,12 @@ def _read_users(context: RequestContext) -> list[str]:
 
 def _belongs_to(store: Store, event: BookedAppointment, owners: Mapping[str, str]) -> bool:
     group_id = store.groups.get(event.calendar_id)
-    own = {"userId": event.assigned_user_id, "calendarId": event.calendar_id, "groupId": group_id}
-    return all(own[name] == value for name, value in owners.items())
+    own: dict[str, set[str | None]] = {
+        "userId": {event.assigned_user_id, *list_owners(store, event)},
+        "calendarId": {event.calendar_id},
+        "groupId": {group_id},
+    }
+    return all(value in own[name] for name, value in owners.items())
 
 
 def _read_range(context: RequestContext, first: str, last: str) -> tuple[datetime, datetime]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Flag, auto
-from typing import Annotated, Final, get_type_hints
+from typing import Annotated, Final, Literal, TypeAlias, get_type_hints
 
 from msgspec import Struct
 
@@ -105,6 +105,20 @@ class User(Struct, frozen=True):
     """IANA name of the time zone in which responses render times."""
 
 
+class Group(Struct, frozen=True):
+    """A group of calendars."""
+
+    id: str
+    location_id: str
+    name: str
+
+
+CalendarKind: TypeAlias = Literal[
+    "round_robin", "event", "class_booking", "collective", "service_booking", "personal"
+]
+"""The vendor's `calendarType` [doc]."""
+
+
 class Calendar(Struct, frozen=True, omit_defaults=True):
     """A calendar and when it can be booked."""
 
@@ -121,7 +135,20 @@ class Calendar(Struct, frozen=True, omit_defaults=True):
     """Hour at which it closes."""
     location_id: str = ""
     is_active: bool = True
-    """`False` for a draft."""
+    """`False` for a draft, which offers no slots."""
+    kind: CalendarKind = "round_robin"
+    """Whose time an appointment takes: its assignee's; that of the whole team (`collective`), or nobody's but the
+    calendar's (`event`)."""
+    seats: int = 1
+    """Appointments that may have the same slot: of each user, or of a class."""
+    notice_hours: int = 0
+    """How long before it begins a slot can be booked, at the latest."""
+
+    def list_owners(self, event: BookedAppointment) -> tuple[str, ...]:
+        """Whose time an appointment of this calendar takes."""
+        if self.kind == "collective" and not event.is_block:
+            return tuple(dict.fromkeys((*self.team, event.owner_id)))
+        return (event.owner_id,)
 
 
 class Stamps(Struct, frozen=True):

@@ -26,7 +26,10 @@ CALENDARS: Final = "calendars.readonly"
 CONTACTS: Final = "contacts.readonly"
 OAUTH_READ: Final = "oauth.readonly"
 OAUTH_WRITE: Final = "oauth.write"
-ALL_SCOPES: Final = (READ, WRITE, CALENDARS, CONTACTS)
+GROUPS: Final = "calendars/groups.readonly"
+USERS: Final = "users.readonly"
+LOCATIONS: Final = "locations.readonly"
+ALL_SCOPES: Final = (READ, WRITE, CALENDARS, CONTACTS, GROUPS, USERS, LOCATIONS)
 AGENCY_SCOPES: Final = (OAUTH_READ, OAUTH_WRITE)
 """Of agencies' tokens only."""
 PIT_APP: Final = "pit"
@@ -123,14 +126,16 @@ class TokenRegistry:
         """Let a token expire. Raises `KeyError` for an unknown one."""
         self._grants[token] = msgspec.structs.replace(self._grants[token], expires_at=-math.inf)
 
-    def check(self, authorization: str | None, scope: str, now: float, user_type: UserType = "Location") -> Grant:
+    def check(
+        self, authorization: str | None, scope: str, now: float, user_types: tuple[UserType, ...] = ("Location",)
+    ) -> Grant:
         """The grant of a request. Raises `Refusal`."""
         scheme, _, token = (authorization or "").partition(" ")
         grant = self._grants.get(token) if scheme.lower() == "bearer" else None
         if grant is None or now >= grant.expires_at:
             is_pit = token.startswith("pit-")
             raise Refusal(401, "Invalid Private Integration token" if is_pit else "Invalid JWT")
-        if grant.user_type != user_type:
+        if grant.user_type not in user_types:
             raise Refusal(401, "Token's user type mismatch!")
         if scope not in grant.scopes:
             raise Refusal(401, "The token is not authorized for this scope.")

@@ -42,7 +42,7 @@ def render_event(store: Store, event: BookedAppointment, quirks: Quirks) -> Fiel
     fields = _render_stored(event, _EVENT) | _render_times(store, event, quirks) | _render_status(event, quirks)
     fields |= {
         "groupId": store.groups.get(event.calendar_id, ""),
-        "users": [],
+        "users": list_others(store, event),
         "assignedResources": [],
         "notes": "",
         "isRecurring": _render_recurring(event, quirks),
@@ -50,6 +50,14 @@ def render_event(store: Store, event: BookedAppointment, quirks: Quirks) -> Fiel
     }
     fields |= _render_stamps(store, event)
     return fields | {"deleted": True} if event.deleted else fields
+
+
+def list_others(store: Store, event: BookedAppointment) -> list[str]:
+    """The secondary owners of an appointment [doc]: the others of a team that is needed as a whole."""
+    calendar = store.calendars.get(event.calendar_id)
+    if calendar is None or calendar.kind != "collective":
+        return []
+    return [user for user in calendar.team if user != event.assigned_user_id]
 
 
 def render_block_slot(store: Store, block: BookedAppointment, quirks: Quirks) -> bytes:
@@ -87,7 +95,7 @@ def render_calendar(store: Store, calendar: Calendar) -> Fields:
         "locationId": calendar.location_id,
         "groupId": store.groups.get(calendar.id, ""),
         "name": calendar.name,
-        "calendarType": "round_robin",
+        "calendarType": calendar.kind,
         "isActive": calendar.is_active,
         "slotDuration": calendar.slot_minutes,
         "slotDurationUnit": "mins",
@@ -95,11 +103,11 @@ def render_calendar(store: Store, calendar: Calendar) -> Fields:
         "slotIntervalUnit": "mins",
         "slotBuffer": 0,
         "preBuffer": 0,
-        "allowBookingAfter": 0,
+        "allowBookingAfter": calendar.notice_hours,
         "allowBookingAfterUnit": "hours",
         "allowBookingFor": 24,
         "allowBookingForUnit": "months",
-        "appoinmentPerSlot": 1,
+        "appoinmentPerSlot": calendar.seats,
         "openHours": [{"daysOfTheWeek": list(range(7)), "hours": [hours]}],
         "autoConfirm": True,
         "allowReschedule": True,

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from . import agency, handlers
+from . import agency, handlers, people
 from .context import Handler
-from .oauth import CALENDARS, CONTACTS, OAUTH_READ, READ, WRITE, UserType
+from .oauth import CALENDARS, CONTACTS, GROUPS, LOCATIONS, OAUTH_READ, READ, USERS, WRITE, UserType
 
 
 class Route(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Route(Struct, frozen=True):
     method: str
     path: str
     handler: Handler
-    user_type: UserType = "Location"
+    user_types: tuple[UserType, ...] = ("Location",)
     """Whose token it takes."""
     version: str | None = None
     """The only version that has it."""
@@ -29,7 +29,7 @@ class Route(Struct, frozen=True):
 
 def _build_installed_route(path: str, version: str | None = None) -> Route:
     handler = agency.list_installed_locations
-    return Route("list_installed_locations", OAUTH_READ, "GET", path, handler, "Company", version)
+    return Route("list_installed_locations", OAUTH_READ, "GET", path, handler, ("Company",), version)
 
 
 _NOTES: Final = "/calendars/appointments/{event_id}/notes"
@@ -51,12 +51,18 @@ ROUTES: Final = (
     Route("delete_note", WRITE, "DELETE", f"{_NOTES}/{{note_id}}", handlers.delete_note),
     Route("get_free_slots", CALENDARS, "GET", "/calendars/{calendar_id}/free-slots", handlers.get_free_slots),
     Route("list_calendars", CALENDARS, "GET", "/calendars/?", handlers.list_calendars),
+    Route("list_groups", GROUPS, "GET", "/calendars/groups", people.list_groups),
     Route("get_calendar", CALENDARS, "GET", "/calendars/{calendar_id}", handlers.get_calendar),
     Route("get_duplicate_contact", CONTACTS, "GET", "/contacts/search/duplicate", handlers.get_duplicate_contact),
     Route(
         "list_contact_appointments", CONTACTS, "GET", f"{_CONTACT}/appointments", handlers.list_contact_appointments
     ),
     Route("get_contact", CONTACTS, "GET", _CONTACT, handlers.get_contact),
+    Route("list_users", USERS, "GET", "/users/?", people.list_users),
+    Route("get_user", USERS, "GET", "/users/{user_id}", people.get_user, ("Location", "Company")),
+    Route(
+        "get_location", LOCATIONS, "GET", "/locations/{location_id}", people.get_location, ("Location", "Company")
+    ),
     _build_installed_route("/oauth/installedLocations"),
     _build_installed_route("/oauth/installed-locations", "v3"),
 )

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from .models import BookedAppointment, Calendar, Location, User
+from .models import BookedAppointment, Calendar, Group, Location, User
 from .store import SEED_DAY, Store
 
 FIRST_DAY: Final = datetime(2027, 3, 10)
@@ -37,7 +37,7 @@ _TOWNS: Final = (
 """Of each location: what it is called, its address and its time zone."""
 _USER_ZONES: Final = ("America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Europe/London")
 _DOCTORS_EACH: Final = 4
-_GROUPS: Final = 2
+_GROUPS: Final = ("Consultations", "Treatments")
 _OPENS: Final = 8
 _CLOSES: Final = 18
 _TITLES: Final = ("Check-up", "Follow-up", "First visit", "Vaccination", "Consultation", "X-ray review")
@@ -59,6 +59,12 @@ class _Site(Struct, frozen=True):
 
     def build_id(self, kind: str, number: int) -> str:
         return build_id(self.seed, f"{kind} of {self.number}" if self.number else kind, number)
+
+    def put_calendar(self, calendar: Calendar, group: int) -> None:
+        group_id = self.build_id("group", group)
+        self.store.groups[calendar.id] = group_id
+        self.store.groups.known[group_id] = Group(group_id, calendar.location_id, _GROUPS[group])
+        self.store.calendars[calendar.id] = calendar
 
     def put(self, event: BookedAppointment) -> str:
         self.store.put(event)
@@ -106,8 +112,7 @@ def _put_calendar(site: _Site, location_id: str, number: int) -> Calendar:
     calendar = Calendar(
         site.build_id("calendar", number), name, zone, team, slot_minutes, _OPENS, _CLOSES, location_id
     )
-    site.store.groups[calendar.id] = site.build_id("group", number % _GROUPS)
-    site.store.calendars[calendar.id] = calendar
+    site.put_calendar(calendar, number % len(_GROUPS))
     return calendar
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 from .admin import Admin
 from .app import SandboxApp
+from .calendars import Calendars
 from .contacts import edit_contact, get_contact
 from .faults import Fault, FaultScript, Quirks
 from .guard import Guard
@@ -45,7 +47,8 @@ class Sandbox(WebhookMethods):
             client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
 
     `seed`, `locations` and `appointments` (of each location) decide what it contains: the same numbers give
-    the same ids and data, and more locations leave the first as it is.
+    the same ids and data, and more locations leave the first as it is. `varied=True` adds to each location a
+    calendar of every kind, one that needs notice and a draft: `calendars` finds them.
     `faults` maps an operation to what goes wrong, in order: see `Fault`. `strict=False` skips the checks of
     User-Agent, contact, team and slot. `port=0` takes a free port. `host` is an IP address to listen on, such as
     `0.0.0.0` for all in a container; on loopback, requests to other names than `localhost` are refused.
@@ -68,6 +71,7 @@ class Sandbox(WebhookMethods):
         seed: int = 1,
         appointments: int = 250,
         locations: int = 1,
+        varied: bool = False,
         limits: Limits | None = None,
         quirks: Quirks | None = None,
         faults: Mapping[str, Sequence[Fault | str]] | None = None,
@@ -82,12 +86,12 @@ class Sandbox(WebhookMethods):
         host = check_host(host)
         check_number("port", port, 0, 65_535)
         _check_sizes(locations=locations, appointments=appointments, seed=seed, log_size=log_size)
-        _check_parts(limits, quirks, token_rules, faults, strict=strict)
+        _check_parts(limits, quirks, token_rules, faults, strict=strict, varied=varied)
         self._seed = seed
-        self._sizes = appointments, locations
+        self._build_store = partial(_build_store, seed, appointments, locations, varied=varied)
         self._faults = dict(faults or {})
         self._host = host
-        store, rules = build_store(seed, *self._sizes), token_rules or TokenRules()
+        store, rules = self._build_store(), token_rules or TokenRules()
         app = SandboxApp(
             store,
             *_build_tokens(seed, rules, store),
@@ -135,7 +139,7 @@ class Sandbox(WebhookMethods):
 
     def reset(self) -> None:
         """Restore the initial state, counters, log and faults. Tokens, limits, quirks and the clock stay."""
-        self._app.reset(build_store(self._seed, *self._sizes))
+        self._app.reset(self._build_store())
         self._plan_faults()
 
     def _touch(self) -> None:
@@ -173,6 +177,11 @@ class Sandbox(WebhookMethods):
     def find_series_ids(self, location_id: str) -> tuple[str, ...]:
         """As `series_ids`, of any location. Raises `KeyError` for an unknown one."""
         return self.store.locations[location_id].series_ids
+
+    @property
+    def calendars(self) -> Calendars:
+        """The calendars: `find` them by their kind, or `add` one."""
+        return Calendars(self.store, self._seed)
 
     @property
     def store(self) -> Store:
@@ -343,14 +352,24 @@ def _build_tokens(seed: int, rules: TokenRules, store: Store) -> tuple[TokenRegi
     return tokens, TokenEndpoint(seed, tokens, build_id(seed, "company", 0), rules, store.locations)
 
 
+def _build_store(seed: int, appointments: int, locations: int, *, varied: bool) -> Store:
+    store = build_store(seed, appointments, locations)
+    if varied:
+        Calendars(store, seed).add_varied()
+    return store
+
+
 def _check_sizes(**sizes: object) -> None:
     for name, value in sizes.items():
         check_number(name, value, _LEAST[name])
 
 
-def _check_parts(limits: object, quirks: object, token_rules: object, faults: object, *, strict: object) -> None:
+def _check_parts(
+    limits: object, quirks: object, token_rules: object, faults: object, *, strict: object, varied: object
+) -> None:
     check_kind("limits", limits, Limits)
     check_kind("quirks", quirks, Quirks)
     check_kind("token_rules", token_rules, TokenRules)
     check_faults(faults)
     check_switch("strict", strict)
+    check_switch("varied", varied)

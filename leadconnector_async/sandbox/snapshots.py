@@ -7,7 +7,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from .models import BookedAppointment, BookedNote, Calendar, Contact, Stamps, User
+from .models import BookedAppointment, BookedNote, Calendar, Contact, Group, Stamps, User
 from .settings import reject_setting
 from .store import Store
 
@@ -25,6 +25,7 @@ class _Snapshot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     edited_contacts: dict[str, Contact]
     calendars: dict[str, Calendar]
     groups: dict[str, str]
+    known_groups: dict[str, Group]
     users: dict[str, User]
 
 
@@ -44,6 +45,7 @@ def take_snapshot(store: Store) -> bytes:
             edited_contacts=store.contacts.edited,
             calendars=store.calendars,
             groups=store.groups,
+            known_groups=store.groups.known,
             users=store.users,
         )
     )
@@ -71,6 +73,7 @@ def _build_store(saved: _Snapshot, known: Store) -> Store:
     store.locations.update(known.locations)
     store.calendars.update(saved.calendars)
     store.groups.update(saved.groups)
+    store.groups.known.update(saved.known_groups)
     store.users.update(saved.users)
     store.contacts.update(saved.contacts)
     store.contacts.edited.update(saved.edited_contacts)

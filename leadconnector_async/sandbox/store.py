@@ -1,17 +1,16 @@
-"""The state of the sandbox: locations, calendars, users, appointments and notes; and the slots that are free."""
+"""The state of the sandbox: locations, calendars, users, appointments and notes; and whose time is taken."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from ..recurrence import Instance, expand_series, parse_instance_id
-from .models import BookedAppointment, BookedNote, Calendar, Contact, Location, Stamps, User
+from .models import BookedAppointment, BookedNote, Calendar, Contact, Group, Location, Stamps, User
 
 SEED_DAY: Final = datetime(2027, 3, 3, tzinfo=UTC)
 """When a sandbox's own calendar begins: a week before its first appointments."""
@@ -28,6 +27,15 @@ class Contacts(dict[str, str]):
         """Those that are not as their ids make them."""
 
 
+class Groups(dict[str, str]):
+    """The group of each calendar that is in one, by the calendar's id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: dict[str, Group] = {}
+        """By their ids."""
+
+
 class Store:
     """All state of the server, in memory."""
 
@@ -36,8 +44,7 @@ class Store:
         """In the order in which they were made."""
         self.users: dict[str, User] = {}
         self.calendars: dict[str, Calendar] = {}
-        self.groups: dict[str, str] = {}
-        """The group of each calendar that is in one, by the calendar's id."""
+        self.groups = Groups()
         self.contacts = Contacts()
         self.notes: defaultdict[str, list[BookedNote]] = defaultdict(list)
         self.now: datetime | None = None
@@ -64,7 +71,7 @@ class Store:
         if known is not None:
             self._index.remove(known)
         self._index.events[event.id] = event
-        self._index.add(event)
+        self._index.add(event, list_owners(self, event))
         if stamps is not None:
             self._stamps[event.id] = stamps
         elif self.now is not None:
@@ -105,17 +112,25 @@ class Store:
         return msgspec.json.encode(sorted(self, key=lambda event: event.id))
 
     def is_free(self, event: BookedAppointment) -> bool:
-        """Whether no other appointment of its assignee or calendar overlaps it, nor an instance of a series."""
-        owners = {event.assigned_user_id, event.calendar_id}
-        others = [self._index.events[one] for one in self._index.find_busy(event, owners) if one != event.id]
+        """Whether an appointment can have its time: nobody whose time it takes is busy, and a seat is left.
+
+        Instances of series count as well. Appointments of the same calendar and slot share its seats.
+        """
+        owners = {*list_owners(self, event), event.calendar_id} - {""}
+        others = [self._index.events[one] for one in self._index.find_busy(event, owners)]
         for master_id in self._index.masters.get(event.location_id, ()):
             master = self._index.events[master_id]
-            if master.id != event.id and master.owner_id in owners - {""}:
+            if master.id != event.id and not owners.isdisjoint(list_owners(self, master)):
                 others += self._list_instances(master, event.start_time, event.end_time)
-        return not any(
-            other.id != event.id and other.is_busy and _overlap(other, event.start_time, event.end_time)
-            for other in others
-        )
+        taken = [
+            one
+            for one in others
+            if one.id != event.id and one.is_busy and _overlap(one, event.start_time, event.end_time)
+        ]
+        if not taken:
+            return True
+        calendar = self.calendars.get(event.calendar_id)
+        return calendar is not None and len(taken) < calendar.seats and all(_share(event, one) for one in taken)
 
     def list_between(self, location_id: str, start: datetime, end: datetime) -> list[BookedAppointment]:
         """What is not deleted and overlaps a range, instances of series included, by start."""
@@ -147,6 +162,12 @@ class Store:
         return next((_build_instance(master, one) for one in around if one.id == event_id), None)
 
 
+def list_owners(store: Store, event: BookedAppointment) -> tuple[str, ...]:
+    """Whose time an appointment takes: its assignee's, and of some calendars that of others, too."""
+    calendar = store.calendars.get(event.calendar_id)
+    return (event.owner_id,) if calendar is None else calendar.list_owners(event)
+
+
 class _Index:
     """Ids of events by location and day, so that a request looks at its own location and days only."""
 
@@ -156,20 +177,26 @@ class _Index:
         """The masters of series, by location."""
         self._days: defaultdict[tuple[str, date], set[str]] = defaultdict(set)
         self._busy: defaultdict[tuple[str, str, date], set[str]] = defaultdict(set)
+        self._owners: dict[str, tuple[str, ...]] = {}
 
-    def add(self, event: BookedAppointment) -> None:
+    def add(self, event: BookedAppointment, owners: tuple[str, ...]) -> None:
+        """`owners` are those whose time it takes."""
+        self._owners[event.id] = owners
         if event.rrule is not None:
             self.masters[event.location_id].add(event.id)
         for day in _list_days(event.start_time, event.end_time):
             self._days[event.location_id, day].add(event.id)
             if event.is_busy:
-                self._busy[event.location_id, event.owner_id, day].add(event.id)
+                for owner in owners:
+                    self._busy[event.location_id, owner, day].add(event.id)
 
     def remove(self, event: BookedAppointment) -> None:
         self.masters[event.location_id].discard(event.id)
+        owners = self._owners.pop(event.id)
         for day in _list_days(event.start_time, event.end_time):
             self._days[event.location_id, day].discard(event.id)
-            self._busy[event.location_id, event.owner_id, day].discard(event.id)
+            for owner in owners:
+                self._busy[event.location_id, owner, day].discard(event.id)
 
     def find_events(self, location_id: str, start: datetime, end: datetime) -> set[str]:
         days = _list_days(start, end)
@@ -202,53 +229,17 @@ def _overlap(event: BookedAppointment, start: datetime, end: datetime) -> bool:
     return event.start_time < end and start < event.end_time
 
 
+def _share(event: BookedAppointment, other: BookedAppointment) -> bool:
+    """Whether two appointments have seats of the same slot, with the same person."""
+    slots = ((one.calendar_id, one.assigned_user_id, one.start_time, one.end_time) for one in (event, other))
+    return not other.is_block and next(slots) == next(slots)
+
+
 def _list_days(start: datetime, end: datetime) -> list[date]:
     """The days in UTC that a range touches."""
     first = start.astimezone(UTC).date()
     last = (end - timedelta(microseconds=1)).astimezone(UTC).date()
     return [first + timedelta(days=day) for day in range((last - first).days + 1)]
-
-
-def list_free_slots(
-    store: Store, calendar: Calendar, start: datetime, end: datetime, *, zone: str | None, users: Sequence[str]
-) -> dict[str, list[str]]:
-    """Free slots between two instants, by their day in `zone` (the calendar's own if `None`), as ISO 8601."""
-    shown_in = ZoneInfo(zone or calendar.zone)
-    days: dict[str, list[str]] = {}
-    for moment in _list_grid(calendar, start, end):
-        if any(store.is_free(_fill_slot(calendar, moment, user)) for user in users):
-            local = moment.astimezone(shown_in)
-            days.setdefault(local.date().isoformat(), []).append(local.isoformat())
-    return days
-
-
-def _list_grid(calendar: Calendar, start: datetime, end: datetime) -> Iterator[datetime]:
-    zone, step = ZoneInfo(calendar.zone), timedelta(minutes=calendar.slot_minutes)
-    day, last = start.astimezone(zone).date(), end.astimezone(zone).date()
-    while day <= last:
-        moment, closes = (
-            datetime.combine(day, time(hour), zone).astimezone(UTC) for hour in (calendar.opens, calendar.closes)
-        )
-        while moment + step <= closes:
-            if start <= moment < end:
-                yield moment
-            moment += step
-        day += timedelta(days=1)
-
-
-def _fill_slot(calendar: Calendar, start: datetime, user_id: str) -> BookedAppointment:
-    """The appointment that would take a slot."""
-    return BookedAppointment(
-        id="",
-        location_id=calendar.location_id,
-        calendar_id=calendar.id,
-        contact_id="",
-        title="",
-        appointment_status="confirmed",
-        assigned_user_id=user_id,
-        start_time=start,
-        end_time=start + timedelta(minutes=calendar.slot_minutes),
-    )
 
 
 def _expand(master: BookedAppointment, zone: str, after: datetime, before: datetime) -> Iterator[Instance]:

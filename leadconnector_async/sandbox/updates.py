@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
 from .faults import Quirks
+from .free_slots import is_bookable
 from .models import WIRES, BookedAppointment, Calendar, In, find_fields
 from .store import Store
 
@@ -211,7 +211,8 @@ def _change_block(block: BookedAppointment, texts: dict[str, str]) -> BookedAppo
 
 
 def _assign(store: Store, calendar: Calendar, event: BookedAppointment) -> BookedAppointment:
-    options = [msgspec.structs.replace(event, assigned_user_id=user) for user in calendar.team]
+    """The first who is free; where the whole team is needed, its first member, the primary one."""
+    options = [msgspec.structs.replace(event, assigned_user_id=user) for user in calendar.team or ("",)]
     return next((option for option in options if store.is_free(option)), options[0])
 
 
@@ -263,9 +264,9 @@ def _read_time(text: str) -> datetime:
 
 def _check_team(store: Store, changed: BookedAppointment, fields: UpdateFields) -> None:
     calendar = find_calendar(store, changed.calendar_id, changed.location_id)
-    if fields.skips_slot_check and "assigned_user_id" not in fields.texts:
+    if calendar.team and fields.skips_slot_check and "assigned_user_id" not in fields.texts:
         raise Refusal(422, "A team member needs to be selected. assignedUserId is missing")
-    if changed.assigned_user_id not in calendar.team:
+    if changed.assigned_user_id not in (calendar.team or ("",)):
         raise Refusal(422, "The user id not part of calendar team.")
 
 
@@ -281,18 +282,10 @@ def _check_move(
 
 
 def _check_slot(store: Store, event: BookedAppointment, fields: UpdateFields) -> None:
-    """Refuse what is not on the calendar's grid, and what overlaps another appointment of its assignee."""
+    """Refuse what is not on the calendar's grid, and what overlaps another appointment of those whom it needs."""
     if fields.skips_slot_check:
         return
-    in_hours = "ignoreDateRange" in fields.flags or _is_on_grid(store.calendars[event.calendar_id], event)
-    if not in_hours or not store.is_free(event):
+    calendar = store.calendars[event.calendar_id]
+    in_hours = "ignoreDateRange" in fields.flags or is_bookable(store, calendar, event)
+    if not (calendar.is_active and in_hours and store.is_free(event)):
         raise Refusal(400, SLOT_TAKEN)
-
-
-def _is_on_grid(calendar: Calendar, event: BookedAppointment) -> bool:
-    zone = ZoneInfo(calendar.zone)
-    start, end = event.start_time.astimezone(zone), event.end_time.astimezone(zone)
-    midnight = start.replace(hour=0, minute=0, second=0)
-    opens, closes = (midnight.replace(hour=hour) for hour in (calendar.opens, calendar.closes))
-    grid = timedelta(minutes=calendar.slot_minutes)
-    return opens <= start and end <= closes and (start - opens) % grid == timedelta()
