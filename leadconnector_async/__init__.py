@@ -61,6 +61,7 @@ from .exceptions import (
     WebhookSignatureError,
     WorkersMissingError,
 )
+from .inputs import ModelLike, Payload
 from .models import (
     Appointment,
     AppointmentCreate,
@@ -125,11 +126,13 @@ __all__ = [
     "LocationQuota",
     "MeetingLocationType",
     "MemoryTokenStore",
+    "ModelLike",
     "NotApprovedError",
     "NotFoundError",
     "Note",
     "OAuthApp",
     "OutcomeUnknownError",
+    "Payload",
     "PendingWrite",
     "PermissionDeniedError",
     "PlanError",

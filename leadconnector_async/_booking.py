@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Final, TypedDict, Unpack
 
 from msgspec import UNSET, Struct
 
+from ._api.convert import Item, is_convertible, list_items, list_spellings, name_fields
 from ._api.created import compare_appointment
 from ._api.slot_offers import SlotOffer, SlotOwner, list_sources
 from ._api.validate import check_create
@@ -15,6 +16,7 @@ from ._finding import FindingMethods
 from ._validation.arguments import check_ids, check_instant, check_long_range, check_once, refuse
 from .access import check_may_write
 from .exceptions import KeyReusedError, LeadConnectorError, SlotUnavailableError, VerificationError
+from .inputs import ModelLike
 from .models import Appointment, AppointmentCreate, AppointmentStatus, MeetingLocationType
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,6 +24,8 @@ _GONE: Final = frozenset({"cancelled", "invalid"})
 _WEEK: Final = timedelta(days=7)
 _MOST_OFFERS: Final = 1000
 _ROUNDS: Final = 3
+_DECIDED: Final = ("calendar_id", "contact_id", "start_time", "assigned_user_id")
+"""Fields of an appointment that follow from the other arguments of `book`."""
 
 
 class BookingDetails(TypedDict, total=False):
@@ -59,6 +63,7 @@ class BookingMethods(FindingMethods):
         self,
         when: SlotOffer | SlotOwner | datetime,
         contact_id: str,
+        details: Mapping[str, object] | ModelLike | None = None,
         *,
         calendar_ids: Sequence[str] = (),
         user_ids: Sequence[str] = (),
@@ -66,14 +71,15 @@ class BookingMethods(FindingMethods):
         most_offers: int = 3,
         within: timedelta = _WEEK,
         timezone: str | None = None,
-        **details: Unpack[BookingDetails],
+        **others: Unpack[BookingDetails],
     ) -> Booking | BookingConflict:
         """Book a slot for a contact, and read the appointment back; or return the next free slots if it is taken.
 
         `when` is an offer of `get_free_slots`, one of its owners, or a time as it was offered. If several calendars
         or users offer it, the first that is still free gets the booking. For a time, `calendar_ids` says whose slot
         it is; for an offer, where else to look for free slots. `user_ids` restricts both to these users, so that
-        the appointment is assigned to one of them. `details` are fields of `AppointmentCreate`.
+        the appointment is assigned to one of them. Fields of `AppointmentCreate` are passed by name, or together as
+        `details`: a mapping or a pydantic model, as in `Payload`.
 
         If the slot is not free when it is checked, or when it is booked, returns a `BookingConflict` with at most
         `most_offers` slots that begin later, less than `within` after it. `timezone` is the zone of their offsets.
@@ -90,9 +96,7 @@ class BookingMethods(FindingMethods):
         _check_search(most_offers, owners[0].start_time, within)
         if once is not None:
             check_once(once)
-        bookings = {owner: _build(owner, contact_id, details) for owner in owners}
-        for booking in bookings.values():
-            check_create(booking, self._version, location_id=self._location_id)
+        bookings = self._build_all(owners, contact_id, _merge_details(details, others))
         search = _Search(
             calendar_ids=[*dict.fromkeys([*(owner.calendar_id for owner in owners), *calendar_ids])],
             user_ids=[*dict.fromkeys([*(owner.user_id for owner in owners if owner.user_id), *user_ids])],
@@ -109,6 +113,15 @@ class BookingMethods(FindingMethods):
             offers = await self._search(search)
         later = [offer for offer in offers if offer.start_time - _EPOCH != search.start - _EPOCH]
         return BookingConflict(tuple(later[:most_offers]))
+
+    def _build_all(
+        self, owners: Iterable[SlotOwner], contact_id: str, fields: dict[str, object]
+    ) -> dict[SlotOwner, AppointmentCreate]:
+        """The booking of each owner, checked."""
+        bookings = {owner: _build(owner, contact_id, fields) for owner in owners}
+        for booking in bookings.values():
+            check_create(booking, self._version, location_id=self._location_id)
+        return bookings
 
     async def _search(self, search: _Search) -> list[SlotOffer]:
         return await self.get_free_slots(
@@ -211,14 +224,29 @@ def _list_owners(
     return tuple(SlotOwner(one.calendar_id, one.user_id, start) for one in list_sources(calendar_ids, user_ids))
 
 
-def _build(owner: SlotOwner, contact_id: str, details: BookingDetails) -> AppointmentCreate:
-    return AppointmentCreate(
-        calendar_id=owner.calendar_id,
-        contact_id=contact_id,
-        start_time=owner.start_time,
-        assigned_user_id=UNSET if owner.user_id is None else owner.user_id,
-        **details,
-    )
+def _merge_details(details: Mapping[str, object] | ModelLike | None, others: BookingDetails) -> dict[str, object]:
+    """By their fields. Raises `InvalidRequestError` for what is given twice, or follows from other arguments."""
+    items: list[Item] = list(others.items())
+    if is_convertible(details):
+        items += list_items(details, list_spellings(AppointmentCreate))
+    elif details is not None:
+        raise refuse("details", details, "it is not a mapping", "pass a dict or a pydantic model")
+    fields = name_fields(items, AppointmentCreate)
+    for name in _DECIDED:
+        if name in fields:
+            hint = "leave it out; restrict calendar_ids or user_ids to choose who is booked"
+            raise refuse(name, fields[name], "the slot and the contact are arguments of their own", hint)
+    return fields
+
+
+def _build(owner: SlotOwner, contact_id: str, fields: dict[str, object]) -> AppointmentCreate:
+    decided = {
+        "calendar_id": owner.calendar_id,
+        "contact_id": contact_id,
+        "start_time": owner.start_time,
+        "assigned_user_id": UNSET if owner.user_id is None else owner.user_id,
+    }
+    return AppointmentCreate(**decided | fields)  # type: ignore[arg-type] # `check_create` follows
 
 
 def _check_search(most_offers: int, start: datetime, within: timedelta) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 from ._api.appointments import build_get_appointment, build_update_appointment
 from ._api.block_slots import build_update_block_slot
 from ._api.calendars import build_get_calendar, build_list_calendars
+from ._api.convert import to_payload
 from ._api.creations import build_create_appointment, build_create_block_slot, build_create_note
 from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
 from ._api.notes import build_delete_note, build_list_notes, build_update_note
@@ -25,6 +26,7 @@ from ._api.request import Request
 from ._call.pipeline import Pipeline
 from ._validation.arguments import check_flag
 from .access import Access, check_may_write
+from .inputs import Payload
 from .models import (
     Appointment,
     AppointmentCreate,
@@ -37,6 +39,7 @@ from .models import (
 )
 from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
 from .reschedule.plan import Change, Changes, Scope
+from .reschedule.wishes import collect_wishes
 
 if TYPE_CHECKING:
     from ._once import KeyedCalls
@@ -53,12 +56,13 @@ class CalendarMethods:
     _version: str
     _access: Access
 
-    async def update_appointment(self, event_id: str, update: AppointmentUpdate) -> Appointment:
+    async def update_appointment(self, event_id: str, update: Payload[AppointmentUpdate]) -> Appointment:
         """Change an appointment, or one instance of a recurring one [doc: Update Appointment].
 
         `event_id` is the id of an event or of an instance; the master's id changes the whole series. Only the
         fields that are set are sent. An update without `appointment_status` can reset `showed` and `noshow` to
-        `confirmed` [field], so send the status along, or use `reschedule_appointment`.
+        `confirmed` [field], so send the status along, or use `reschedule_appointment`. `update` can also be a
+        mapping or a pydantic model: see `Payload`.
 
         Raises `InvalidRequestError` before anything is sent, `SlotUnavailableError`, `InvalidEventError` or
         another `ApiError` if the server refuses the update, and `OutcomeUnknownError` if it may or may not have
@@ -77,6 +81,7 @@ class CalendarMethods:
     async def reschedule_appointment(
         self,
         event_id: str,
+        update: Payload[AppointmentUpdate] | None = None,
         *,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
@@ -88,7 +93,8 @@ class CalendarMethods:
         """Move or change an appointment and keep everything else: it is read first.
 
         Pass `start_time` (alone, it keeps the duration), `end_time`, or `shift`, which is elapsed time: across a
-        daylight saving change pass `start_time`. `changes` are other fields of `AppointmentUpdate`. Status,
+        daylight saving change pass `start_time`. `changes` are other fields of `AppointmentUpdate`; they and the
+        times can also be passed as an `update` (see `Payload`), in which a time that is `None` stays. Status,
         assignee and calendar are sent along unchanged. The slot is checked if the appointment moves. If the
         assignee changes together with the time, the assignee is set first, without notifications, and reset if the
         time is refused.
@@ -109,7 +115,7 @@ class CalendarMethods:
         async def attempt(granted: Granted) -> Appointment:
             guard = begin_reading(self, granted)
             change = await self.plan_reschedule(
-                event_id, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
+                event_id, update, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
             )
             return await carry_out(self, change, verify=verify, send=guard(change))
 
@@ -118,6 +124,7 @@ class CalendarMethods:
     async def plan_reschedule(
         self,
         event_id: str,
+        update: Payload[AppointmentUpdate] | None = None,
         *,
         start_time: datetime | None = None,
         end_time: datetime | None = None,
@@ -126,16 +133,9 @@ class CalendarMethods:
         **changes: Unpack[Changes],
     ) -> Change:
         """Return what `reschedule_appointment` would change. Only reads."""
+        wishes = collect_wishes(update, start_time, end_time, shift, changes)
         return await prepare(
-            self,
-            event_id,
-            start_time=start_time,
-            end_time=end_time,
-            shift=shift,
-            scope=scope,
-            version=self._version,
-            location_id=self._location_id,
-            changes=changes,
+            self, event_id, wishes, scope=scope, version=self._version, location_id=self._location_id
         )
 
     def _check_location(self, shown: Appointment) -> Appointment:
@@ -148,21 +148,25 @@ class CalendarMethods:
         """Read an appointment [doc: Get Appointment]. A deleted one may still be readable; check `deleted`."""
         return self._check_location(await self._call(build_get_appointment(event_id)))
 
-    async def create_appointment(self, appointment: AppointmentCreate, *, once: str | None = None) -> Appointment:
+    async def create_appointment(
+        self, appointment: Payload[AppointmentCreate], *, once: str | None = None
+    ) -> Appointment:
         """Book an appointment [doc: Create Appointment].
 
         After a lost response or a 5xx, the calendar is searched for what this call has booked. If that is nothing,
         and the server can no longer be working on it, it is sent again. If the outcome is still unclear,
         `OutcomeUnknownError` is raised, with `candidates`. Two that look alike are booked one after the other.
-        `location_id` defaults to the client's own.
+        `appointment` can also be a mapping or a pydantic model: see `Payload`. Its `location_id` defaults to the
+        client's own.
 
         `once` is a key that books once, such as the number of an order: the same key within a day returns the same
         appointment, as it is now, and a key that is in use waits for its result. With `shared`, that holds for all
         processes, and for one that was killed and starts again. Raises `KeyReusedError` if the key was used for
         another request, and `StoreUnavailableError` if the store cannot be reached: then nothing was sent.
         """
-        request = build_create_appointment(appointment, self._version, self._location_id)
-        return await self._create(request, once, appointment.location_id, build_get_appointment)
+        payload = to_payload(appointment, AppointmentCreate)
+        request = build_create_appointment(payload, self._version, self._location_id)
+        return await self._create(request, once, payload.location_id, build_get_appointment)
 
     async def delete_event(self, event_id: str) -> bool:
         """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server reports success.
@@ -221,20 +225,23 @@ class CalendarMethods:
             )
         )
 
-    async def create_block_slot(self, block_slot: BlockSlotCreate, *, once: str | None = None) -> BlockSlot:
+    async def create_block_slot(
+        self, block_slot: Payload[BlockSlotCreate], *, once: str | None = None
+    ) -> BlockSlot:
         """Block a period of time in a calendar or for a user [doc: Create Block Slot].
 
         A lost response and `once` are as for `create_appointment`; a block slot that was moved or deleted since
-        raises `InvalidEventError`. `location_id` defaults to the client's own.
+        raises `InvalidEventError`. `block_slot` can also be a mapping or a pydantic model: see `Payload`. Its
+        `location_id` defaults to the client's own.
         """
-        request = build_create_block_slot(block_slot, self._location_id)
-        return await self._create(request, once, block_slot.location_id)
+        payload = to_payload(block_slot, BlockSlotCreate)
+        return await self._create(build_create_block_slot(payload, self._location_id), once, payload.location_id)
 
-    async def update_block_slot(self, event_id: str, block_slot: BlockSlotUpdate) -> BlockSlot:
+    async def update_block_slot(self, event_id: str, block_slot: Payload[BlockSlotUpdate]) -> BlockSlot:
         """Change a block slot [doc: Update Block Slot]. The server requires its `calendar_id` with every change.
 
-        Retried after a lost response, because it triggers no notifications. `location_id` defaults to the client's
-        own.
+        Retried after a lost response, because it triggers no notifications. `block_slot` can also be a mapping or a
+        pydantic model: see `Payload`. Its `location_id` defaults to the client's own.
         """
         return await self._call(build_update_block_slot(event_id, block_slot, self._location_id))
 

@@ -75,6 +75,7 @@ class Draw:
             "email": ["a@example.com"],
             "body": ["Called back"],
             "title": ["Intro call"],
+            "details": [{"title": "Intro call", "toNotify": False}],
             "timezone": ["Europe/London"],
             "method": ["POST", "PUT", "PATCH", "DELETE"],
             "path": [f"/calendars/events/appointments/{event.id}", "/anything/else"],

@@ -35,7 +35,7 @@ LAYERS = {
         _settings
         _rrule access auth policy token_stores
         _validation
-        _files _secret _start _version events exceptions models tokens
+        _files _secret _start _version events exceptions inputs models tokens
         _model
     """,
     "_api": """
@@ -46,7 +46,7 @@ LAYERS = {
         precondition request
         created
         decode readback validate
-        errors payloads
+        convert errors payloads
         fields operations statuses
     """,
     "_call": """
@@ -175,6 +175,7 @@ LAYERS = {
     "reschedule": """
         __init__
         apply
+        wishes
         plan
     """,
     "sandbox": """

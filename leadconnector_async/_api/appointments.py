@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
+from ..inputs import Payload
 from ..models import Appointment, AppointmentUpdate
 from .decode import Read, begins
 from .errors import UNREADABLE
@@ -45,7 +46,10 @@ _APPOINTMENT_PATH: Final = GET_APPOINTMENT.path.format("")
 
 
 def build_update_appointment(
-    event_id: str, update: AppointmentUpdate, version: str = "", precondition: Guard[Appointment] | None = None
+    event_id: str,
+    update: Payload[AppointmentUpdate],
+    version: str = "",
+    precondition: Guard[Appointment] | None = None,
 ) -> Request[Appointment]:
     """Check and encode an update. Raises `InvalidRequestError`."""
     path = _APPOINTMENT_PATH + encode_id(event_id)

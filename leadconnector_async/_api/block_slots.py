@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..inputs import Payload
 from ..models import BlockSlot, BlockSlotUpdate
 from .lists import build_inner_reader
 from .operations import EVENTS, creates, updates
@@ -19,7 +20,7 @@ read_block_slot: Final = build_inner_reader(BlockSlot)
 
 
 def build_update_block_slot(
-    event_id: str, block_slot: BlockSlotUpdate, location_id: str | None
+    event_id: str, block_slot: Payload[BlockSlotUpdate], location_id: str | None
 ) -> Request[BlockSlot]:
     """Check and encode the change of a block slot."""
     operation = UPDATE_BLOCK_SLOT

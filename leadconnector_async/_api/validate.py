@@ -21,6 +21,7 @@ from .._validation.arguments import check_id, check_location, check_text, refuse
 from .._validation.moments import NAME_AN_INSTANT, BadMoment, check_zone, read_offset, refuse_offset, to_datetime
 from .._validation.settings import to_text
 from ..exceptions import InvalidRequestError
+from ..inputs import Payload
 from ..models import (
     AppointmentCreate,
     AppointmentFields,
@@ -28,6 +29,7 @@ from ..models import (
     BlockSlotCreate,
     BlockSlotUpdate,
 )
+from .convert import to_payload
 from .fields import BY_NAME, FIELDS
 from .payloads import WireBlockSlot, WireCreate, WireUpdate
 
@@ -57,7 +59,7 @@ _AS_SENT: Final = re.compile(
 _MULTILINE: Final = frozenset(row.name for row in FIELDS if row.multiline)
 
 
-def check_update(update: AppointmentUpdate, version: str = "") -> WireUpdate:
+def check_update(update: Payload[AppointmentUpdate], version: str = "") -> WireUpdate:
     """Convert an update to its wire format. Raises `InvalidRequestError`."""
     wire = _check(update, AppointmentUpdate, WireUpdate)
     if wire.appointment_status == "active":
@@ -75,7 +77,7 @@ def check_changes(changes: AppointmentUpdate, version: str) -> None:
 
 
 def check_create(
-    appointment: AppointmentCreate, version: str = "", *, location_id: str | None = None
+    appointment: Payload[AppointmentCreate], version: str = "", *, location_id: str | None = None
 ) -> WireCreate:
     """Convert a new appointment to its wire format; `location_id` is the default. Raises `InvalidRequestError`."""
     wire = _fill_location(_check(appointment, AppointmentCreate, WireCreate), location_id)
@@ -86,7 +88,7 @@ def check_create(
     return _derive_override(wire)
 
 
-def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None = None) -> WireBlockSlot:
+def check_block_slot_create(block_slot: Payload[BlockSlotCreate], location_id: str | None = None) -> WireBlockSlot:
     """Convert a new block slot to its wire format; `location_id` is the default. Raises `InvalidRequestError`."""
     wire = _fill_location(_check(block_slot, BlockSlotCreate, WireBlockSlot), location_id)
     owners = {"calendar_id": wire.calendar_id, "assigned_user_id": wire.assigned_user_id}
@@ -99,7 +101,7 @@ def check_block_slot_create(block_slot: BlockSlotCreate, location_id: str | None
     return wire
 
 
-def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None = None) -> WireBlockSlot:
+def check_block_slot_update(block_slot: Payload[BlockSlotUpdate], location_id: str | None = None) -> WireBlockSlot:
     """Convert the change of a block slot to its wire format; `location_id` is the default.
 
     Raises `InvalidRequestError`.
@@ -112,10 +114,9 @@ def check_block_slot_update(block_slot: BlockSlotUpdate, location_id: str | None
     return wire
 
 
-def _check(payload: Struct, expected: type[Struct], wire_type: type[W]) -> W:
+def _check(payload: Payload[Struct], expected: type[Struct], wire_type: type[W]) -> W:
     if not isinstance(payload, expected):
-        hint = f"pass {expected.__name__}(…)"
-        raise refuse("payload", payload, f"it is not an instance of {expected.__name__}", hint)
+        payload = to_payload(payload, expected)
     fields: dict[str, object]
     try:
         fields = msgspec.to_builtins(payload, builtin_types=_KEPT)
@@ -251,9 +252,9 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
 def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime:
     """Like `_render_time`, for anything but a plain datetime with a fixed offset."""
     if type(value) is str and _AS_SENT.fullmatch(value) is not None:
-        return _parse(_SNAKE[camel], value)
+        return parse_time(_SNAKE[camel], value)
     try:
-        instant = _parse(_SNAKE[camel], value)
+        instant = parse_time(_SNAKE[camel], value)
         text = _render(instant)
         if type(instant.tzinfo) is not timezone:
             check_zone(instant)
@@ -287,7 +288,8 @@ def _refuse_instant(instant: datetime) -> NoReturn:
     raise refuse_offset(offset)
 
 
-def _parse(field: str, value: object) -> datetime:
+def parse_time(field: str, value: object) -> datetime:
+    """A time as a `datetime`, naive or aware. Raises `InvalidRequestError`."""
     if isinstance(value, str):
         try:
             return datetime.fromisoformat(value)

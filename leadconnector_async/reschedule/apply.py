@@ -7,7 +7,7 @@ change of an earlier one is reverted; if that fails, the error says so.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, TypeAlias, TypeVar, cast, get_args
 
 from msgspec import structs
@@ -19,6 +19,7 @@ from .._validation.arguments import check_choice, refuse
 from ..exceptions import InvalidEventError, LeadConnectorError, VerificationError
 from ..models import Appointment, AppointmentUpdate
 from .plan import NOTHING_CHANGED, Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
+from .wishes import Wishes
 
 T = TypeVar("T")
 Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
@@ -58,18 +59,16 @@ class Planned(Protocol):
 async def prepare(
     client: Operations,
     event_id: str,
+    wishes: Wishes,
     *,
-    start_time: datetime | None,
-    end_time: datetime | None,
-    shift: timedelta | None,
     scope: Scope,
     version: str,
-    changes: Changes,
     location_id: str | None = None,
 ) -> Change:
     """Read the appointment, plan its change, and validate every update."""
     check_choice("scope", scope, get_args(Scope))
-    start_time, end_time, shift = check_times(start_time, end_time, shift)
+    start_time, end_time, shift = check_times(wishes.start_time, wishes.end_time, wishes.shift)
+    changes = wishes.changes
     if changes:
         check_changes(AppointmentUpdate(**changes), version)
     before = await _read(client, event_id)

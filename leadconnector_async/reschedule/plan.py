@@ -107,7 +107,7 @@ def decide_times(
     """The new start and end; `None` if unchanged. A start alone keeps the length."""
     start_time, end_time, shift = check_times(start_time, end_time, shift)
     if before.start_time is None or before.end_time is None:
-        raise _refuse(
+        raise refuse_change(
             "start_time", None, "the server does not show when the appointment is", "use update_appointment"
         )
     old_start, old_end = _fix("start_time", before.start_time), _fix("end_time", before.end_time)
@@ -123,9 +123,9 @@ def decide_times(
         given = {"shift": shift, "start_time": start_time, "end_time": end_time}
         name = next(name for name, value in given.items() if value is not None)
         reason = "the appointment would be outside the years 1 to 9999"
-        raise _refuse(name, given[name], reason, "choose a time within them") from None
+        raise refuse_change(name, given[name], reason, "choose a time within them") from None
     if end <= start:
-        raise _refuse("end_time", end, f"it is not after the start ({start})", "choose a later time")
+        raise refuse_change("end_time", end, f"it is not after the start ({start})", "choose a later time")
     return (start, end) if (start, end) != (old_start, old_end) else None
 
 
@@ -135,9 +135,9 @@ def check_times(
     """Check the arguments before the appointment is known. Raises `InvalidRequestError`."""
     if shift is not None:
         if not isinstance(shift, timedelta):
-            raise _refuse("shift", shift, f"it is a {type(shift).__name__}", "pass a timedelta")
+            raise refuse_change("shift", shift, f"it is a {type(shift).__name__}", "pass a timedelta")
         if start_time is not None or end_time is not None:
-            raise _refuse("shift", shift, "start_time or end_time is given as well", "pass only one of them")
+            raise refuse_change("shift", shift, "start_time or end_time is given as well", "pass only one of them")
         # Arithmetic with a subclass, such as pandas', would return its own type.
         shift = timedelta(shift.days, shift.seconds, shift.microseconds)
     start, end = (
@@ -157,14 +157,14 @@ def check_series_move(master: Appointment, times: tuple[datetime, datetime] | No
     )
     if not rule or _FIXED_TO_TIMES.search(rule) or (days_change and _FIXED_TO_DAYS.search(rule)):
         hint = "send start_time, end_time and the new rrule together by update_appointment"
-        raise _refuse("rrule", master.rrule, "the rule would not follow the new times", hint)
+        raise refuse_change("rrule", master.rrule, "the rule would not follow the new times", hint)
 
 
 def _fix(name: str, moment: datetime) -> datetime:
     """The same moment with a fixed offset: Python compares and subtracts times of one zone by wall clock."""
     offset = moment.utcoffset()
     if offset is None:
-        raise _refuse(name, moment, "it has no offset", "pass an aware datetime")
+        raise refuse_change(name, moment, "it has no offset", "pass an aware datetime")
     return moment.replace(tzinfo=timezone(offset), fold=0)
 
 
@@ -192,7 +192,7 @@ def _keep_status(before: Appointment, wanted: AppointmentUpdate) -> str | UnsetT
         return status
     if status != "active" and wanted.appointment_status is UNSET:
         hint = "pass appointment_status=…, or use update_appointment"
-        raise _refuse("appointment_status", status, "it is not a status that can be sent", hint)
+        raise refuse_change("appointment_status", status, "it is not a status that can be sent", hint)
     return UNSET
 
 
@@ -238,5 +238,6 @@ def _show(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else show(value)
 
 
-def _refuse(field: str, value: object, reason: str, hint: str) -> InvalidRequestError:
+def refuse_change(field: str, value: object, reason: str, hint: str) -> InvalidRequestError:
+    """As `refuse`: a reschedule reads before it is refused."""
     return refuse(field, value, reason, hint, NOTHING_CHANGED)

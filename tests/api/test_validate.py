@@ -243,9 +243,9 @@ def test_an_empty_update_is_refused() -> None:
 
 
 def test_something_that_is_no_update_is_refused() -> None:
-    """A dict in place of the Struct is named as such."""
+    """A Struct of another kind is named as such."""
     with pytest.raises(InvalidRequestError, match="it is not an instance of AppointmentUpdate"):
-        check_update({"title": "x"})  # type: ignore[arg-type]
+        check_update(BlockSlotUpdate(title="x"))  # type: ignore[arg-type]
 
 
 def test_the_error_is_a_value_error() -> None:

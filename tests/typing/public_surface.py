@@ -1,11 +1,12 @@
 """What users write, as both type checkers must see it. Checked, never run."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import date, datetime, timedelta
-from typing import assert_type
+from typing import TypedDict, assert_type
 
 import msgspec
+from pydantic import BaseModel
 
 from leadconnector_async import (
     ApiError,
@@ -27,6 +28,7 @@ from leadconnector_async import (
     MemoryTokenStore,
     Note,
     OAuthApp,
+    Payload,
     PendingWrite,
     Quota,
     RateLimit,
@@ -40,6 +42,7 @@ from leadconnector_async import (
     TokenStore,
     with_response,
 )
+from leadconnector_async.jobs import BulkJob, RowOutcome, update_many
 from leadconnector_async.models import NoteAuthor
 from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.webhooks import WebhookEvent, WebhookVerifier
@@ -73,6 +76,43 @@ async def use(client: LeadConnector, update: AppointmentUpdate) -> None:
     assert_type(await client.request("GET", "/x", response_type=list[Group]), list[Group])
     assert_type(await with_response(client.request("GET", "/x", response_type=Group)), Response[Group])
     assert_type(client.with_options(retry=RetryPolicy(deadline=5)), LeadConnector)
+
+
+class Move(BaseModel):  # type: ignore[explicit-any] # without the plugin of pydantic
+    title: str | None = None
+    start_time: datetime | None = None
+
+
+class MoveDict(TypedDict, total=False):
+    title: str
+    startTime: datetime
+
+
+async def pass_payloads(client: LeadConnector, move: Move, fields: MoveDict) -> None:
+    """A model, a dict of one type of value, of several, and a `TypedDict`."""
+    texts = {"title": "x"}
+    mixed = {"title": "x", "to_notify": False}
+    assert_type(await client.update_appointment("id", move), Appointment)
+    assert_type(await client.update_appointment("id", fields), Appointment)
+    assert_type(await client.update_appointment("id", texts), Appointment)
+    assert_type(await client.update_appointment("id", mixed), Appointment)
+    assert_type(await client.reschedule_appointment("id", move, verify=True), Appointment)
+    assert_type(await client.reschedule_appointment("id", AppointmentUpdate(title="x")), Appointment)
+    assert_type(await client.plan_reschedule("id", fields, scope="series"), Change)
+    assert_type(await client.create_appointment(texts, once="order-1"), Appointment)
+    assert_type(await client.create_block_slot(texts), BlockSlot)
+    assert_type(await client.update_block_slot("id", move), BlockSlot)
+    assert_type(await client.book(datetime.now(), "contact", move), Booking | BookingConflict)
+    pairs: list[tuple[str, Move]] = [("id", move)]
+    rows: list[Move] = [move]
+    assert_type(update_many(client, pairs), AsyncGenerator[RowOutcome])
+    assert_type(update_many(client, rows), AsyncGenerator[RowOutcome])
+    assert_type(update_many(client, [texts, fields]), AsyncGenerator[RowOutcome])
+    assert_type(await BulkJob.create("job", client, rows), BulkJob)
+
+
+async def wrap(client: LeadConnector, update: Payload[AppointmentUpdate]) -> Appointment:
+    return await client.update_appointment("id", update)
 
 
 def take(update: Callable[[str, AppointmentUpdate], Awaitable[Appointment]]) -> None:
@@ -124,7 +164,7 @@ def read(error: ApiError) -> None:
 async def wrong(client: LeadConnector) -> None:
     AppointmentUpdate(appointment_status="no_show")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     AppointmentUpdate(title=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    await client.update_appointment("id", {"title": "x"})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    await client.update_appointment("id", "title")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 async def try_out() -> None:

@@ -6,11 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from enum import Enum
+from typing import Final, cast
 
 import msgspec
 from msgspec import UNSET, Struct
 
+from ..._api.convert import KEEP_ONE, describe_repeated, is_convertible, suggest, to_payload
 from ..._api.fields import IDS, INSTRUCTIONS, PLANNED, TEXTS, TIMES
 from ..._api.request import encode_id
 from ..._api.validate import check_update
@@ -29,9 +31,10 @@ _IDS: Final = IDS | {f"before_{name}" for name in IDS} | {"location_id"}
 _ZONE_HINT: Final = "write it with an offset, or name a zone in a column timezone"
 _TRUTH: Final = {"true": True, "false": False}
 _OTHERS: Final = ("event_id", "location_id", "shift", "timezone", *(f"before_{name}" for name in PLANNED))
-_KNOWN: Final = {
+_NAMES: Final = (*AppointmentUpdate.__struct_fields__, *_OTHERS)
+COLUMNS: Final = {
     spelling: name
-    for name in (*AppointmentUpdate.__struct_fields__, *_OTHERS)
+    for name in _NAMES
     for spelling in (name, name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:]))
 }
 
@@ -82,16 +85,15 @@ def name_column(spelling: object) -> str | None:
 
     Raises `BadRow` for an unknown one.
     """
-    if isinstance(spelling, str) and spelling in _KNOWN:  # nearly always
-        return _KNOWN[spelling]
+    if isinstance(spelling, str) and spelling in COLUMNS:  # nearly always
+        return COLUMNS[spelling]
     seen = strip_unseen(spelling) if isinstance(spelling, str) else show(spelling)
     if seen.startswith(IGNORED) or not seen:
         return None
-    name = _KNOWN.get(seen)
+    name = COLUMNS.get(seen)
     if name is None:
-        raise BadRow(
-            escape(shorten(seen)), "unknown column", "use event_id, shift, or a field of AppointmentUpdate"
-        )
+        hint = suggest(seen, _NAMES) or "use event_id, shift, or a field of AppointmentUpdate"
+        raise BadRow(escape(shorten(seen)), "unknown column", hint)
     return name
 
 
@@ -100,13 +102,11 @@ def name_cells(cells: Iterable[tuple[object, object]]) -> dict[str, object]:
     named: dict[str, object] = {}
     spellings: dict[str, object] = {}
     for spelling, cell in cells:
-        name = _KNOWN.get(spelling) if type(spelling) is str else None
+        name = COLUMNS.get(spelling) if type(spelling) is str else None
         if name is None and (name := name_column(spelling)) is None:
             continue
         if name in named:
-            first = spellings[name]
-            both = f"{first} and {spelling} are the same field" if first != spelling else f"{first} is given twice"
-            raise BadRow(name, both, "keep one of them")
+            raise BadRow(name, describe_repeated(spellings[name], spelling), KEEP_ONE)
         named[name], spellings[name] = cell, spelling
     return named
 
@@ -116,28 +116,25 @@ def read_row(line: int, cells: Mapping[str, object], timezone: str | None = None
     try:
         return _read_row(line, cells, timezone)
     except (BadRow, InvalidRequestError) as error:
-        return _build_fault(line, error)
+        return build_fault(line, error)
 
 
 def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
     """Check a row that was made in Python, as one of a file is checked."""
     try:
-        _check_types(row)
-        values = {
-            name: value
-            for name in row.update.__struct_fields__
-            if (value := getattr(row.update, name)) is not UNSET
-        }
+        update = _check_types(row)
+        values = {name: value for name in update.__struct_fields__ if (value := getattr(update, name)) is not UNSET}
         _check_id(row.event_id)
         for name, value in (("location_id", row.location_id), *values.items()):
             if name in _IDS:
                 _check_is_seen(name, value)
         return msgspec.structs.replace(row, update=_check(values, row.shift))
     except (BadRow, InvalidRequestError) as error:
-        return _build_fault(row.line, error)
+        return build_fault(row.line, error)
 
 
-def _build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
+def build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
+    """The fault of a row."""
     if isinstance(error, BadRow):
         return RowFault(line, error.column, error.reason, error.hint)
     return RowFault(line, error.field or "", describe(error.value, error.reason), error.hint)
@@ -151,12 +148,15 @@ def _check_id(event_id: str) -> None:
     encode_id(event_id)
 
 
-def _check_types(row: PlanRow) -> None:
+def _check_types(row: PlanRow) -> AppointmentUpdate:
     """Nothing checks the types of a Struct that is made in Python."""
-    if not isinstance(row.update, AppointmentUpdate):
-        raise BadRow("update", f"{show(row.update)} is not an AppointmentUpdate", "pass AppointmentUpdate(…)")
+    given = cast("object", row.update)
+    if not isinstance(given, AppointmentUpdate) and not is_convertible(given):
+        hint = "pass AppointmentUpdate(…), a mapping or a pydantic model"
+        raise BadRow("update", f"{show(given)} is not an AppointmentUpdate", hint)
     if row.location_id is not None and not (isinstance(row.location_id, str) and row.location_id.strip()):
         raise BadRow("location_id", f"{show(row.location_id)} is not an id", "pass the id as the API shows it")
+    return to_payload(given, AppointmentUpdate)
 
 
 def _check_is_seen(name: str, value: object) -> None:
@@ -217,6 +217,8 @@ def _read_cell(name: str, cell: object, zone: str | None) -> object:
 
 
 def _read_text(name: str, cell: object) -> str:
+    if isinstance(cell, Enum):
+        cell = cell.value
     if not isinstance(cell, str):
         raise BadRow(name, f"{show(cell)} is not a string", "write it in quotation marks")
     text = cell if type(cell) is str else str.__str__(cell)

@@ -9,22 +9,25 @@ from contextlib import suppress
 from threading import Lock
 from typing import Final, TypeAlias, TypeVar, cast
 
+from ..._api.convert import is_convertible, list_items
 from ..._validation.text import shorten, show
-from ...exceptions import ConfigurationError, RowFault
+from ...exceptions import ConfigurationError, InvalidRequestError, RowFault
+from ...inputs import ModelLike, Payload
 from ...models import AppointmentUpdate
-from .rows import BadRow, PlanRow, check_row_of_code, is_blank, name_cells, read_row
+from .rows import COLUMNS, BadRow, PlanRow, build_fault, check_row_of_code, is_blank, name_cells, read_row
 from .shift import Shift
 
-AnyRow: TypeAlias = PlanRow | RowFault | tuple[str, AppointmentUpdate] | Mapping[str, object]
+AnyRow: TypeAlias = PlanRow | RowFault | tuple[str, Payload[AppointmentUpdate]] | Mapping[str, object] | ModelLike
 """A row of a plan, an event id with an update, or cells by their field as in a plan's file.
 
-Times in a mapping may be datetimes. `None` leaves a field as it is; an empty string is refused.
+Cells are those of a mapping, or the fields of a pydantic model that were set, in snake or camel case. Times may be
+datetimes. `None` leaves a field as it is; an empty string is refused.
 """
 RowSource: TypeAlias = Iterable[AnyRow] | AsyncIterable[AnyRow]
 """Where rows come from, one after the other; it may be endless."""
 
 _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
-_KINDS: Final = "give a mapping of cells, a PlanRow, or an event id with an AppointmentUpdate"
+_KINDS: Final = "give a mapping or a pydantic model of cells, a PlanRow, or an event id with an AppointmentUpdate"
 _SOURCES: Final = (Iterable, AsyncIterable)
 _NO_SOURCES: Final = (str, bytes, Mapping)
 _IDS: Final = ("event_id", "eventId")
@@ -41,8 +44,8 @@ def read_any(line: int, row: object, timezone: str | None) -> PlanRow | RowFault
     try:
         read = _read(line, row, timezone)
         return read if read is not None else RowFault(line, "", f"{show(row)} is not a row", _KINDS)
-    except BadRow as bad:
-        return RowFault(line, bad.column, bad.reason, bad.hint)
+    except (BadRow, InvalidRequestError) as error:
+        return build_fault(line, error)
     except Exception as error:  # whatever a foreign mapping raises, the other rows continue
         reason = f"the row cannot be read: {type(error).__name__}: {shorten(str(error))}"
         return RowFault(line, "", reason, _KINDS)
@@ -55,9 +58,10 @@ def name_event(row: object) -> str:
         named = [row.event_id]
     elif isinstance(row, tuple):
         named = list(cast("tuple[object, ...]", row)[:1])
-    elif isinstance(row, Mapping):
+    elif is_convertible(row):
         with suppress(Exception):  # as above
-            named = [cast("Mapping[str, object]", row).get(name) for name in _IDS]
+            cells = dict(list_items(row, COLUMNS))
+            named = [cells.get(name) for name in _IDS]
     return next((name for name in named if isinstance(name, str)), "")
 
 
@@ -71,17 +75,18 @@ def _read(line: int, row: object, timezone: str | None) -> PlanRow | RowFault | 
         return row
     if isinstance(row, PlanRow):
         return check_row_of_code(row)
-    if isinstance(row, tuple) and len(pair := cast("tuple[object, ...]", row)) == 2:
-        return check_row_of_code(PlanRow(line, *pair))  # type: ignore[arg-type] # that checks the types
-    if isinstance(row, Mapping):
-        return read_row(line, _list_cells(cast("Mapping[str, object]", row)), timezone)
+    if isinstance(row, tuple):
+        pair = cast("tuple[object, ...]", row)
+        return check_row_of_code(PlanRow(line, *pair)) if len(pair) == 2 else None  # type: ignore[arg-type] # checked
+    if is_convertible(row):
+        return read_row(line, _list_cells(row), timezone)
     return None
 
 
-def _list_cells(row: Mapping[str, object]) -> dict[str, object]:
+def _list_cells(row: Mapping[object, object] | ModelLike) -> dict[str, object]:
     """The cells that are not empty. An empty text would clear the field at the server, which is seldom meant."""
     filled: dict[str, object] = {}
-    given = [(spelling, cell) for spelling, cell in row.items() if cell is not None]
+    given = [(spelling, cell) for spelling, cell in list_items(row, COLUMNS) if cell is not None]
     for name, cell in name_cells(given).items():
         if not (isinstance(cell, str) and is_blank(cell)):
             filled[name] = str(cell) if isinstance(cell, Shift) else cell
