@@ -127,6 +127,11 @@ class OAuthApp:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} client_id={vars(self).get('_client_id')!r}>"
 
+    @property
+    def client_id(self) -> str:
+        """The client id of the app. It begins with the id of the app [field]."""
+        return self._client_id
+
     def authorize_url(self, scopes: Iterable[str], *, state: str) -> str:
         """The URL at which a user connects the app.
 
@@ -174,6 +179,21 @@ class OAuthApp:
     def provider(self, location_id: str) -> AppTokens:
         """The tokens of a location or agency, for `LeadConnector(token=…)`. Sends no request yet."""
         return AppTokens(self._refresher, check_line("location_id", location_id))
+
+    async def is_connected(self, key: str) -> bool:
+        """Whether there is a token of a location or agency, also one that has to be refreshed. Sends no request."""
+        return await self._refresher.find(check_line("key", key)) is not None
+
+    async def forget(self, key: str, *, issued_before: float | None = None) -> bool:
+        """Remove the tokens of a location or agency from the store; returns whether there were any.
+
+        Tokens that were issued after `issued_before` (Unix time) stay: the app was connected again in the meantime.
+        Calls that need a token raise `ReconnectRequiredError` from then on; other processes notice when the server
+        refuses the one that they have in memory. The store keeps the ids, without a token.
+        """
+        return await self._refresher.forget(
+            check_line("key", key), float("inf") if issued_before is None else issued_before
+        )
 
     async def location_token(self, company_id: str, location_id: str) -> StoredToken:
         """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].

@@ -73,6 +73,10 @@ class WebhookEvent(Model, frozen=True, kw_only=True):
 
     type: str
     """`AppointmentCreate`, `AppointmentUpdate` or `AppointmentDelete` [doc], any other word, or empty."""
+    app_id: str | None = None
+    """Of `INSTALL` and `UNINSTALL`: the app [doc]. Compare it with your own."""
+    company_id: str | None = None
+    """Of `INSTALL` and `UNINSTALL`: the agency, if it is named [doc]."""
     location_id: str | None = None
     """The location of the event. Compare it with your own: events of others are signed with the same key."""
     webhook_id: str | None = None
@@ -125,6 +129,11 @@ class WebhookVerifier:
         self._max_age = max_age_seconds
         self._require_timestamp = require_timestamp
         self._clock = check_clock(clock)
+
+    @property
+    def max_age_seconds(self) -> float:
+        """The greatest age of an event that is accepted."""
+        return self._max_age
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> WebhookEvent:
         """Verify a delivery and return its event.
@@ -285,6 +294,8 @@ def _read_fields(wire: WireEvent, body: bytes) -> WebhookEvent:
     appointment = _read_appointment(wire, body, unread) if event_type in _APPOINTMENT_TYPES else None
     return WebhookEvent(
         type=event_type,
+        app_id=_read_field("app_id", wire.app_id, _decode_text, unread),
+        company_id=_read_field("company_id", wire.company_id, _decode_text, unread),
         location_id=location_id,
         webhook_id=webhook_id,
         timestamp=timestamp,

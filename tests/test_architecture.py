@@ -80,7 +80,7 @@ LAYERS = {
         membership
         exchanger
         budget presence
-        exchange leases once sqlite_keys sqlite_tokens token_store
+        deliveries exchange leases once sqlite_keys sqlite_tokens token_store
         turns
         clock keys lock_files members sqlite statements
         connection crypto fair mounts slots url
@@ -109,6 +109,7 @@ LAYERS = {
     "integrations": """
         fastapi
         starlette
+        inbox refusals
         problems pydantic
         postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres_journal
@@ -234,6 +235,7 @@ AWAITING = {
     "_limiter.limiter",
     "_limiter.lane",
     "_sharing.connection",
+    "_sharing.deliveries",
     "_sharing.exchanger",
     "_sharing.keys",
     "_sharing.membership",

@@ -49,6 +49,8 @@ class WireEvent(Struct, frozen=True, rename="camel"):
     """The body of a webhook, with its fields not decoded yet."""
 
     type: Raw = Raw()
+    app_id: Raw = Raw()
+    company_id: Raw = Raw()
     location_id: Raw = Raw()
     webhook_id: Raw = Raw()
     timestamp: Raw = Raw()

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from copy import copy
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
+
+from msgspec import structs
 
 from .._api.errors import redact
 from .._validation.text import clean_line
@@ -52,6 +55,38 @@ class _KeyState(TokenState):
     """The refresh in progress, or the last one."""
 
 
+class OwnTokens:
+    """The tokens of one app in a store."""
+
+    def __init__(self, store: TokenStore, client_id: str) -> None:
+        self._store = store
+        self._client_id = client_id
+
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
+        """The lock of the store."""
+        return self._store.lock(key)
+
+    async def load(self, key: str) -> StoredToken | None:
+        """The token of a key; `None` if there is none, or it was forgotten. Raises what the store raises."""
+        stored = await self._store.load(key)
+        if stored is not None and stored.client_id not in ("", self._client_id):
+            raise ConfigurationError(
+                f"this store holds the tokens of another app for {clean_line(key)}: give each app its own store, "
+                "or delete what an old app left in it"
+            )
+        return stored if stored is not None and stored.access_token else None
+
+    async def save(self, key: str, token: StoredToken) -> None:
+        """Save a token. Raises `LeadConnectorError`, whatever the store raises."""
+        failure: LeadConnectorError | None = None
+        try:
+            await self._store.save(key, token)
+        except Exception as error:
+            failure = _blame_store(error, token)
+        if failure is not None:
+            raise failure
+
+
 class TokenRefresher:
     """The tokens of one app."""
 
@@ -65,7 +100,7 @@ class TokenRefresher:
         lead: float,
     ) -> None:
         self.client_id = client_id
-        self._store = store
+        self._store = OwnTokens(store, client_id)
         self._refresh_token = refresh
         self._clock = clock
         self._lead = lead
@@ -109,6 +144,39 @@ class TokenRefresher:
             task.add_done_callback(_log_failure)
             raise
 
+    async def find(self, key: str) -> StoredToken | None:
+        """The token of a key, whether or not it has expired; `None` if there is none."""
+        known = self._states.get(key)
+        if known is not None and known.unsaved is not None:
+            return known.unsaved.token
+        failure: LeadConnectorError
+        try:
+            return await self._store.load(key)
+        except Exception as error:
+            failure = _blame_store(error)
+        raise failure
+
+    async def forget(self, key: str, issued_before: float) -> bool:
+        """Replace the token of a key by an empty one, if it is older; returns whether it was."""
+        failure: LeadConnectorError
+        try:
+            async with self._store.lock(key):
+                return await shield(partial(self._forget_locked, key, issued_before))
+        except Exception as error:
+            failure = _blame_store(error)
+        raise failure
+
+    async def _forget_locked(self, key: str, issued_before: float) -> bool:
+        stored, known = await self._store.load(key), self._states.get(key)
+        unsaved = None if known is None or known.unsaved is None else known.unsaved.token
+        found = [one for one in (stored, unsaved) if one is not None]
+        if not found or any(one.issued_at > issued_before for one in found):
+            return False
+        await self._store.save(key, structs.replace(found[0], access_token="", refresh_token=None, expires_at=0.0))
+        if known is not None:
+            known.saved = known.unsaved = None
+        return True
+
     def _find_state(self, key: str) -> _KeyState:
         return self._states.get(key) or self._states.setdefault(key, _KeyState())
 
@@ -131,9 +199,9 @@ class TokenRefresher:
         failure: LeadConnectorError | None = None
         try:
             async with self._store.lock(key):
-                await self._load(key)
+                await self._store.load(key)
                 if state.unsaved is unsaved:  # else a refresh has saved it already
-                    await self._save(key, unsaved)
+                    await self._store.save(key, unsaved.token)
                     state.end_save(unsaved)
         except Exception as error:
             unsaved.late = True
@@ -164,7 +232,7 @@ class TokenRefresher:
 
     async def _run_steps(self, key: str, rejected: str | None) -> StoredToken:
         state = RefreshState(key, self._find_state(key), rejected, self._lead)
-        action = next_step(state, Loaded(await self._load(key)), self._clock())
+        action = next_step(state, Loaded(await self._store.load(key)), self._clock())
         if isinstance(action, Use):
             return action.token
         async with self._store.lock(key):
@@ -172,7 +240,7 @@ class TokenRefresher:
 
     async def _run_locked(self, key: str, rejected: str | None) -> StoredToken:
         state = RefreshState(key, self._find_state(key), rejected, self._lead, phase="check")
-        action, asked = next_step(state, Loaded(await self._load(key)), self._clock()), False
+        action, asked = next_step(state, Loaded(await self._store.load(key)), self._clock()), False
         while not isinstance(action, Use):
             if isinstance(action, Fail) and asked and state.refusal is not None:  # once, not for every later call
                 _LOGGER.error("the refresh token of %s was refused: %s", clean_line(key), action.error)
@@ -193,29 +261,11 @@ class TokenRefresher:
             except ReconnectRequiredError as error:
                 return Refused(error)
         if isinstance(action, Save):
-            await self._save(key, action.unsaved)
+            await self._store.save(key, action.unsaved.token)
             return Saved(action.unsaved)
         if isinstance(action, Load):
             await asyncio.sleep(action.delay)
-        return Loaded(await self._load(key))
-
-    async def _load(self, key: str) -> StoredToken | None:
-        stored = await self._store.load(key)
-        if stored is not None and stored.client_id not in ("", self.client_id):
-            raise ConfigurationError(
-                f"this store holds the tokens of another app for {clean_line(key)}: give each app its own store, "
-                "or delete what an old app left in it"
-            )
-        return stored
-
-    async def _save(self, key: str, unsaved: Unsaved) -> None:
-        failure: LeadConnectorError | None = None
-        try:
-            await self._store.save(key, unsaved.token)
-        except Exception as error:
-            failure = _blame_store(error, unsaved.token)
-        if failure is not None:
-            raise failure
+        return Loaded(await self._store.load(key))
 
 
 def _log_failure(task: asyncio.Task[StoredToken]) -> None:

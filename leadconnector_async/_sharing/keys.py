@@ -59,10 +59,11 @@ class KeyStore(Protocol):
 
 
 class MemoryKeys:
-    """Rows of one process, which end with it."""
+    """Rows of one process, which end with it. Of more than `most`, those that were written first are dropped."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, most: int | None = None) -> None:
         self._clock = clock
+        self._most = most
         self._rows: dict[str, tuple[str, bytes, float]] = {}
         self._swaps = 0
 
@@ -80,7 +81,10 @@ class MemoryKeys:
         if self._swaps % SWEEP_EVERY == 0:
             self._rows = {one: row for one, row in self._rows.items() if row[2] > found.now}
         self._swaps += 1
+        self._rows.pop(key, None)  # so that it is the newest
         self._rows[key] = (make_version(), content, found.now + keep_seconds)
+        if self._most is not None and len(self._rows) > self._most:
+            del self._rows[next(iter(self._rows))]
         return True
 
     async def aclose(self) -> None:

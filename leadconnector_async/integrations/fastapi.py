@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated, TypeAlias
 
 try:
@@ -14,6 +14,7 @@ except ModuleNotFoundError as error:
 from starlette.requests import Request
 
 from ..client import LeadConnector
+from ..webhooks import WebhookEvent
 from . import starlette
 from .starlette import (
     LOCATION_HEADER,
@@ -37,6 +38,8 @@ __all__ = [
 ClientDependency: TypeAlias = (
     Callable[[Request, str], Awaitable[LeadConnector]] | Callable[[Request], Awaitable[LeadConnector]]
 )
+
+WebhookDependency: TypeAlias = Callable[[Request], AsyncGenerator[WebhookEvent]]
 
 
 class Backend(starlette.Backend):
@@ -70,3 +73,17 @@ class Backend(starlette.Backend):
 
         source = self._settings.location
         return with_path if source == "path" else with_header if source == "header" else without
+
+    @property
+    def webhook(self) -> WebhookDependency:
+        """A dependency: the event of a webhook, verified, and processed once. See `receive_webhook`.
+
+        To have it delivered again, raise an error; a response is a success, whatever its status code.
+        """
+        receive = self.receive_webhook
+
+        async def receive_event(request: Request) -> AsyncGenerator[WebhookEvent]:
+            async with receive(request) as event:
+                yield event
+
+        return receive_event

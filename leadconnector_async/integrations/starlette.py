@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, Literal, TypeAlias, Unpack, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, Unpack, cast
 
 import msgspec
 from msgspec import Struct
 
 try:
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
     from starlette.requests import Request
-    from starlette.responses import Response
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "this needs Starlette: pip install 'leadconnector-async[fastapi]', or starlette alone", name=error.name
@@ -27,15 +27,21 @@ except ModuleNotFoundError as error:
 from .._call.base_url import BASE_URL, check_base_url
 from .._secret import conceal
 from .._settings import Options
+from .._sharing.deliveries import LEASE_SECONDS
 from .._validation.arguments import check_id, refuse
 from .._validation.settings import check_choice, check_kind, check_line
-from .._validation.text import escape, show
+from .._validation.text import show
 from ..auth import TokenProvider, check_token
 from ..client import LeadConnector
-from ..exceptions import ConfigurationError, LeadConnectorError
+from ..exceptions import ConfigurationError, LeadConnectorError, WebhookError
 from ..oauth import OAuthApp
 from ..shared import Shared
-from .problems import MEDIA_TYPE, Problem, build_problem, find_retry_after, is_failure, name_status
+from .problems import Problem
+from .refusals import Refusal, install_error_handlers, read_body, refuse_webhook
+
+if TYPE_CHECKING:
+    from ..webhooks import WebhookEvent, WebhookVerifier
+    from .inbox import WebhookInbox
 
 __all__ = [
     "LOCATION_HEADER",
@@ -62,50 +68,6 @@ the sender's token."""
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 
 
-class Refusal(HTTPException):
-    """A request that a backend refuses; `code` says why in one word."""
-
-    def __init__(
-        self, status_code: int, detail: str, *, code: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(status_code, detail, headers)
-        self.code = code
-
-
-def install_error_handlers(app: Starlette) -> None:
-    """Let every error of this package be a response with problem details (RFC 9457), as the table of errors says.
-
-    Also requests that a backend refuses. `Retry-After` is in the response if it is known, and only if nothing was
-    written. Errors that are a 5xx are logged.
-    """
-    app.add_exception_handler(LeadConnectorError, respond_with_error)
-    app.add_exception_handler(Refusal, _respond_with_refusal)
-
-
-async def respond_with_error(request: Request, error: Exception) -> Response:
-    """The response for an error of this package."""
-    known = error if isinstance(error, LeadConnectorError) else LeadConnectorError(type(error).__name__)
-    problem = build_problem(known)
-    if is_failure(problem):
-        _LOGGER.error("%s %s: %s", request.method, escape(request.url.path), known, exc_info=known)
-    seconds = find_retry_after(known, problem.status)
-    return make_response(problem, None if seconds is None else {"Retry-After": str(seconds)})
-
-
-async def _respond_with_refusal(request: Request, error: Exception) -> Response:
-    refusal = cast("Refusal", error)
-    status = refusal.status_code
-    if status == 204:
-        return Response(status_code=status)
-    problem = Problem(title=name_status(status), status=status, detail=refusal.detail, code=refusal.code)
-    return make_response(problem, refusal.headers)
-
-
-def make_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The response with a problem."""
-    return Response(msgspec.json.encode(problem), problem.status, headers, MEDIA_TYPE)
-
-
 class BackendSettings(Struct, frozen=True, kw_only=True):
     """What a backend was created with."""
 
@@ -117,6 +79,7 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     client: LeadConnector | None
     shared: Shared | None
     base_url: str
+    webhook_key: str | bytes | WebhookVerifier | None
     options: Options
 
     def __repr__(self) -> str:
@@ -153,8 +116,9 @@ class Backend:
     (`oauth`), or is your own (`client`), which stays open. Without any of them it is that of
     `LeadConnector.from_env`. `authorize` is required: it is called with the request and a location before the
     request can do anything there. `location` says where the location of a request comes from; by default from the
-    path, or from the client if it has one. `shared` is opened and closed with the application. `base_url` and
-    `options` are those of `LeadConnector`.
+    path, or from the client if it has one. `shared` is opened and closed with the application; with it, all
+    processes together process an event of a webhook once. `webhook_key` is the public key of HighLevel's webhook
+    guide, or a `WebhookVerifier`. `base_url` and `options` are those of `LeadConnector`.
 
     Raises `ConfigurationError` for settings that cannot work.
     """
@@ -170,6 +134,7 @@ class Backend:
         location: LocationSource | None = None,
         shared: Shared | None = None,
         base_url: str = BASE_URL,
+        webhook_key: str | bytes | WebhookVerifier | None = None,
         **options: Unpack[Options],
     ) -> None:
         given = token if token is None or callable(token) else check_token(conceal(token))
@@ -190,9 +155,12 @@ class Backend:
             client=None if client is None else check_kind("client", client, LeadConnector),
             shared=None if shared is None else check_kind("shared", shared, Shared),
             base_url=str(check_base_url(address)),
+            webhook_key=webhook_key,
             options=options,
         )
         self._client: LeadConnector | None = None
+        self._inbox: WebhookInbox | None = None
+        self._verifier = None if webhook_key is None else _make_verifier(webhook_key)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {'started' if vars(self).get('_client') else 'not started'}>"
@@ -208,10 +176,12 @@ class Backend:
         async with AsyncExitStack() as stack:
             client = await self._open_client(stack)
             self._client = client
+            if self._verifier is not None:
+                self._inbox = _open_inbox(self._verifier, client, self._settings)
             try:
                 yield
             finally:
-                self._client = None
+                self._client = self._inbox = None
 
     @property
     def root(self) -> LeadConnector:
@@ -240,7 +210,7 @@ class Backend:
         Raises `Refusal` (403) if it did not, and `InvalidRequestError` if no location is named, or two.
         """
         location_id = await self._read_location(request)
-        if not self._serves(location_id) or not await self._is_allowed(request, location_id):
+        if not await self._is_allowed(request, location_id):
             raise Refusal(403, "You may not use this location.", code="location_refused")
         return location_id
 
@@ -250,6 +220,71 @@ class Backend:
         Raises as `find_location`.
         """
         return self.client_for(await self.find_location(request))
+
+    @asynccontextmanager
+    async def receive_webhook(self, request: Request) -> AsyncGenerator[WebhookEvent]:
+        """The event of a webhook, once it is verified: `async with backend.receive_webhook(request) as event: …`.
+
+        No other delivery of that event is processed at the same time. If the block raises an error, the next one
+        is processed; otherwise the event is recorded, and further deliveries are acknowledged without being
+        processed. `INSTALL` and `UNINSTALL` of an OAuth app are followed first: a location that an agency has added
+        gets its token, and the tokens of one that has left are removed.
+
+        Raises `Refusal` with the response: 403 for a signature that is missing or invalid or an event that is too
+        old, 413 for a body of more than a million bytes, 503 for an event that is being processed, and 204 for one
+        that is not processed because it was processed before, cannot be read, or is not for this backend.
+        """
+        if self._inbox is None:
+            self.root  # noqa: B018 - raises if the backend is not running
+            raise ConfigurationError("the backend has no webhook_key; pass the one of HighLevel's webhook guide")
+        body = await read_body(request)
+        async with AsyncExitStack() as stack:
+            try:
+                event = await stack.enter_async_context(self._inbox.receive(body, request.headers))
+            except WebhookError as error:
+                raise refuse_webhook(error) from None
+            if event == "busy":
+                wait = {"Retry-After": str(math.ceil(LEASE_SECONDS))}
+                raise Refusal(503, "This event is being processed.", code="webhook_busy", headers=wait)
+            if isinstance(event, str):
+                raise Refusal(204, "This event is not processed.", code=f"webhook_{event}")
+            yield event
+
+    async def respond_ready(self, request: Request) -> Response:
+        """An endpoint for readiness probes: 200 while the lifespan is running, otherwise 503.
+
+        `shared` is `ok`, `unreachable` or `none`. Calls continue without the store that processes share, so it
+        decides nothing. Sends no request to HighLevel.
+        """
+        shared = None if self._client is None else self._client.shared
+        state = {"status": "starting" if self._client is None else "ok", "shared": "none"}
+        if shared is not None:
+            try:
+                await shared.check()
+            except LeadConnectorError:
+                state["shared"] = "unreachable"
+            else:
+                state["shared"] = "ok"
+        return JSONResponse(state, 200 if self._client is not None else 503)
+
+    async def respond_with_quota(self, request: Request) -> Response:
+        """An endpoint with the `LocationQuota` of the location that the request is for."""
+        client = await self.find_client(request)
+        return Response(msgspec.json.encode(client.quota), media_type="application/json")
+
+    @property
+    def routes(self) -> list[Route]:
+        """Routes for `/health/live`, `/health/ready`, and the quota of a location.
+
+        That is `/locations/{location_id}/quota` if the location of a request comes from its path, otherwise
+        `/quota`.
+        """
+        in_path = self._settings.location == "path"
+        return [
+            Route("/health/live", respond_alive),
+            Route("/health/ready", self.respond_ready),
+            Route(f"/locations/{{{PATH_PARAMETER}}}/quota" if in_path else "/quota", self.respond_with_quota),
+        ]
 
     async def _open_client(self, stack: AsyncExitStack) -> LeadConnector:
         settings = self._settings
@@ -289,14 +324,11 @@ class Backend:
             )
         return location_id
 
-    def _serves(self, location_id: str) -> bool:
+    async def _is_allowed(self, request: Request, location_id: str) -> bool:
         try:
             self.client_for(location_id)
-        except ConfigurationError:
+        except ConfigurationError:  # there is no token for it
             return False
-        return True
-
-    async def _is_allowed(self, request: Request, location_id: str) -> bool:
         allowed = await _resolve(self._settings.authorize(request, location_id))
         if not isinstance(allowed, bool) and allowed is not None:
             kind = type(allowed).__name__
@@ -304,8 +336,25 @@ class Backend:
         return allowed is True
 
 
+async def respond_alive(request: Request) -> Response:
+    """An endpoint for liveness probes: 200 as long as the process responds."""
+    return JSONResponse({"status": "ok"})
+
+
 async def _resolve(given: object) -> object:
     return await cast("Awaitable[object]", given) if inspect.isawaitable(given) else given
+
+
+def _make_verifier(key: str | bytes | WebhookVerifier) -> WebhookVerifier:
+    from ..webhooks import WebhookVerifier  # noqa: PLC0415 - needs cryptography
+
+    return key if isinstance(key, WebhookVerifier) else WebhookVerifier(key)
+
+
+def _open_inbox(verifier: WebhookVerifier, client: LeadConnector, settings: BackendSettings) -> WebhookInbox:
+    from .inbox import WebhookInbox  # noqa: PLC0415 - needs cryptography
+
+    return WebhookInbox(verifier, client, settings.oauth, settings.shared or client.shared)
 
 
 def _check_authorize(authorize: object) -> Authorize:
