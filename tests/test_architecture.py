@@ -187,7 +187,7 @@ LAYERS = {
         webhook_methods
         app webhooks
         routes
-        agency handlers people
+        agency authorize handlers people
         context snapshots
         oauth
         signing

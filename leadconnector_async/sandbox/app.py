@@ -15,6 +15,7 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 
+from . import authorize
 from .agency import ArgumentRefusal
 from .context import RequestContext
 from .faults import Fault, FaultScript, Quirks
@@ -42,6 +43,8 @@ _STATUS_TEXTS: Final = {
     503: "Service Unavailable",
 }
 _JSON: Final = {"content-type": "application/json; charset=utf-8"}
+_TEXT: Final = {"content-type": "text/plain; charset=utf-8"}
+_NO_ROUTE: Final = {"x-sandbox-hint": "this route is not part of the sandbox"}
 _OK: Final = Fault("ok")
 _WITHOUT_STATUS: Final = frozenset({"reset", "lose-response", "late", "half-body", "cut"})
 
@@ -143,6 +146,8 @@ class SandboxApp:
         """Respond to one request. `path` is as it came, percent-encoded."""
         now, date = self.move_clock(loop_time)
         path, _, query = path.partition("?")
+        if method == "GET" and path in authorize.PATHS:
+            return self._authorize(query, date)
         route, ids = find_route(method, path) or (None, {})
         oauth = _TOKEN_ROUTES.get(path) if method == "POST" else None
         operation = oauth or (route.operation if route else None)
@@ -170,7 +175,8 @@ class SandboxApp:
         if entry.operation in _TOKEN_ROUTES.values():
             return self._serve_token(entry, headers, read_form(body, headers))
         if route is None:
-            raise Refusal(404, f"Cannot {entry.method} {entry.path}")
+            message = f"Cannot {entry.method} {entry.path}"
+            return Response(404, _JSON | _NO_ROUTE, render_error(404, message, self._counts.trace_id))
         grant = self.tokens.check(headers.get("authorization"), route.scope, entry.at, route.user_types)
         entry.location_id = grant.location_id
         version = _check_version(headers, route.version)
@@ -240,6 +246,15 @@ class SandboxApp:
             return self._render_fault(fault, {})
         shown = rename_for(headers, content) | {"traceId": self._counts.trace_id}
         return Response(200, _JSON, encode(shown), fault)
+
+    def _authorize(self, query: str, date: datetime) -> Response:
+        """The authorize page, which another host serves in reality; neither logged nor counted."""
+        kept = {"cache-control": "no-store", "referrer-policy": "no-referrer", "x-content-type-options": "nosniff"}
+        try:
+            address = authorize.authorize(self.token_endpoint, parse_qsl(query, keep_blank_values=True), date)
+        except Refusal as refusal:
+            return Response(refusal.status, _TEXT | kept, f"{refusal.message}\n".encode())
+        return Response(302, {"location": address, **kept}, b"")
 
     def _fail(self, fault: Fault, headers: dict[str, str]) -> Response | None:
         """The response of a fault that happens before anything is applied."""

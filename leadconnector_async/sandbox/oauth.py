@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from .installs import Installs
-from .settings import check_duration, check_number, check_switch
+from .settings import check_duration, check_number, check_redirect, check_switch
 from .updates import Refusal
 
 TokenKind: TypeAlias = Literal["pit", "access"]
@@ -68,12 +68,16 @@ class TokenRules(Struct, frozen=True, kw_only=True):
     """Status code of `invalid_grant` and `invalid_client`: 400 or 401 [guess]."""
     location_refresh: bool = False
     """Whether a location's token that an agency requested has a refresh token [field: it may be missing]."""
+    redirect_uris: tuple[str, ...] = ()
+    """Where the authorize page may send users back to, letter for letter; to loopback it may in any case."""
 
     def __post_init__(self) -> None:
         check_duration("expires_in", self.expires_in, may_be_zero=True)
         check_duration("grace", self.grace, may_be_zero=True)
         check_number("refusal_status", self.refusal_status, 400, 599)
         check_switch("location_refresh", self.location_refresh)
+        for address in self.redirect_uris:
+            check_redirect("redirect_uris", address)
 
 
 class TokenRefusal(Refusal):
@@ -142,6 +146,12 @@ class TokenRegistry:
         return grant
 
 
+class _Code(Struct, frozen=True):
+    grant: Grant
+    redirect_uri: str | None
+    """Where the authorize page has sent it."""
+
+
 class _RefreshToken(Struct):
     grant: Grant
     used_at: float = math.inf
@@ -162,18 +172,25 @@ class TokenEndpoint:
         self.rules = rules
         self._tokens = tokens
         self._seed = seed
-        self._codes: dict[str, Grant] = {}
+        self._codes: dict[str, _Code] = {}
         self._refresh_tokens: dict[str, _RefreshToken] = {}
         self._issued = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._issued}>"
 
-    def issue_code(self, owner_id: str, scopes: Iterable[str], user_type: UserType, now: datetime) -> str:
+    def issue_code(
+        self,
+        owner_id: str,
+        scopes: Iterable[str],
+        user_type: UserType,
+        now: datetime,
+        redirect_uri: str | None = None,
+    ) -> str:
         """The code that a user who connects the app comes back with."""
         self.installs.add(owner_id, now)
         code = self._make("code")
-        self._codes[code] = Grant(owner_id, tuple(scopes), user_type)
+        self._codes[code] = _Code(Grant(owner_id, tuple(scopes), user_type), redirect_uri)
         return code
 
     def revoke(self, owner_id: str) -> None:
@@ -188,10 +205,11 @@ class TokenEndpoint:
             raise TokenRefusal(self.rules.refusal_status, "invalid_client", "Invalid client credentials!")
         match form.get("grant_type"):
             case "authorization_code":
-                grant = self._codes.pop(form.get("code", ""), None)
-                if grant is None:
+                code = self._codes.pop(form.get("code", ""), None)
+                sent_to = form.get("redirect_uri")
+                if code is None or (code.redirect_uri and sent_to not in (None, code.redirect_uri)):
                     raise TokenRefusal(self.rules.refusal_status, "invalid_grant", "Invalid authorization code")
-                return self._issue(grant, now)
+                return self._issue(code.grant, now)
             case "refresh_token":
                 return self._rotate(form.get("refresh_token", ""), now)
             case _:

@@ -276,6 +276,15 @@ class Sandbox(WebhookMethods):
         return self._app.token_endpoint.client_secret
 
     @property
+    def authorize_at(self) -> str:
+        """The page at which a user connects the app, for `OAuthApp(authorize_at=…)`.
+
+        It sends the user back at once, as one who has chosen `location_id`. Add `?location_id=…` for another one,
+        or `?user_type=Company` for the agency. `redirect_uri` is on loopback or in `TokenRules.redirect_uris`.
+        """
+        return f"{self.url}/v2/oauth/chooselocation"
+
+    @property
     def app_id(self) -> str:
         """The id of the same app in the marketplace: the first part of `client_id`."""
         return self._app.token_endpoint.installs.app_id

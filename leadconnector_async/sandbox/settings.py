@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Final, cast
 
 from .._validation.settings import is_count, is_finite, to_text
 from .._validation.text import show
 from ..exceptions import InvalidRequestError
+
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+", re.ASCII)
 
 
 def reject_setting(name: str, value: object, hint: str) -> InvalidRequestError:
@@ -59,6 +62,13 @@ def name_host(host: str) -> str:
     if address.is_unspecified:
         host = "127.0.0.1" if address.version == 4 else "::1"
     return f"[{host}]" if address.version == 6 else host
+
+
+def check_redirect(name: str, address: object) -> None:
+    """An absolute URL without a fragment, as it can be in a header."""
+    text = to_text(address) or ""
+    if not _ADDRESS.fullmatch(text):
+        raise reject_setting(name, address, "it must be a URL such as https://app.example.com/callback")
 
 
 def check_kind(name: str, value: object, kind: type[object]) -> None:

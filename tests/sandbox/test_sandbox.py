@@ -85,9 +85,10 @@ async def test_the_edge_refuses_aiohttps_own_user_agent(call: Caller) -> None:
 
 
 async def test_unknown_routes_are_404(call: Caller) -> None:
-    """With the method and the path."""
-    status, body, _ = await call("DELETE", PATH + "x")
+    """With the method and the path, as the real server has it; a header says that the sandbox does without it."""
+    status, body, headers = await call("DELETE", PATH + "x")
     assert (status, body["message"]) == (404, f"Cannot DELETE {PATH}x")
+    assert headers["x-sandbox-hint"] == "this route is not part of the sandbox"
 
 
 START = "2027-03-17T08:00:00-04:00"
