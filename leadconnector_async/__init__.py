@@ -73,6 +73,7 @@ from .models import (
     Calendar,
     Contact,
     ContactAppointment,
+    InstalledLocation,
     MeetingLocationType,
     Note,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "Difference",
     "Event",
     "FileTokenStore",
+    "InstalledLocation",
     "InvalidEventError",
     "InvalidRequestError",
     "JournalError",

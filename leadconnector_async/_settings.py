@@ -35,7 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Options(TypedDict, total=False):
-    """The keyword arguments of `with_options` and `from_env`."""
+    """The keyword arguments of `with_options`."""
 
     version: str
     timeouts: Timeouts

@@ -91,14 +91,16 @@ class TokenSource:
         "_refreshing",
         "_rejected",
         "_replacement",
+        "_root",
         "fixed",
     )
 
-    def __init__(self, token: str | TokenProvider | Held) -> None:
-        token = token if callable(token) else conceal(token)
+    def __init__(self, token: str | TokenProvider | LocationProvider | Held) -> None:
+        token = conceal_token(token)
+        self._root = token if isinstance(token, LocationProvider) and not callable(token) else None
         self._provider = _check_provider(token) if callable(token) else None
         self._refreshing = _find_refreshing(token)
-        self.fixed = None if callable(token) else check_token(token)
+        self.fixed = None if callable(token) or self.is_root else check_token(token)
         self._newest = self.fixed or Secret()
         self._newest_at = -math.inf
         self._check: asyncio.Task[str] | None = None
@@ -110,13 +112,20 @@ class TokenSource:
         return f"<{type(self).__name__} {'fixed' if getattr(self, 'fixed', None) is not None else 'provider'}>"
 
     @property
+    def is_root(self) -> bool:
+        """Whether there are only tokens of locations, and none to use without one."""
+        return self._root is not None
+
+    @property
     def client_id(self) -> str | None:
         """The OAuth client id of the app, if the provider knows it."""
-        provider: object = self._provider
+        provider: object = self._root or self._provider
         return provider.client_id if isinstance(provider, AppProvider) else None
 
     async def fetch(self) -> str:
         """The token to use now."""
+        if self._root is not None:
+            raise explain_root()
         if self._provider is None:
             return check_token(self.fixed)
         return self._record(conceal(await _await_token(self._provider())))
@@ -165,7 +174,7 @@ class TokenSource:
 
     def for_location(self, location_id: str) -> TokenSource:
         """The tokens of another location. Raises `ConfigurationError` if only one location's are known."""
-        provider: object = self._provider
+        provider: object = self._root or self._provider
         if not isinstance(provider, LocationProvider):
             raise ConfigurationError(
                 "the client's token is for one location only; use for_location(location_id, token=…)"
@@ -177,6 +186,20 @@ class TokenSource:
         self._newest = self._replacement if token == self._rejected else token
         self._newest_at = asyncio.get_running_loop().time()
         return self._newest
+
+
+def conceal_token(
+    token: str | TokenProvider | LocationProvider | Held,
+) -> Secret | Held | TokenProvider | LocationProvider:
+    """Mask a token that a user passed; a provider stays as it is."""
+    return token if callable(token) or isinstance(token, LocationProvider) else conceal(token)
+
+
+def explain_root() -> ConfigurationError:
+    """The error of a call that needs a location."""
+    return ConfigurationError(
+        "this client has no location, so nothing was sent; use client.for_location(location_id)"
+    )
 
 
 def _check_provider(provider: TokenProvider) -> TokenProvider:

@@ -6,10 +6,7 @@ Settings are checked when the client is created; connections are opened on first
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import time
-from collections.abc import Mapping
 from copy import copy
 from functools import partial
 from types import TracebackType
@@ -25,23 +22,23 @@ from ._call.attempt import Attempts
 from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
 from ._call.creations import Creations
-from ._call.emit import LOGGER, EventEmitter
+from ._call.emit import EventEmitter
 from ._call.fence import FencedTransport
 from ._call.gate import GatedPipeline
 from ._call.pipeline import Pipeline
 from ._call.proxy import find_proxy
 from ._call.timeouts import AttemptTimer
 from ._call.transport import Transport
+from ._environment import ClientOptions, add_environment, read_token
 from ._limiter.headers import LocationQuota
 from ._limiter.lane import CLOCK_LAG
 from ._limiter.limiter import Limiter
-from ._secret import Secret, conceal
+from ._secret import conceal
 from ._settings import VERSION, Options, Settings, build_headers, check_narrower, check_settings
 from ._validation.settings import check_kind, check_line
-from .access import Access, Approve, check_access
-from .auth import TokenProvider, TokenSource
+from .access import Access, Approve
+from .auth import LocationProvider, TokenProvider, TokenSource, conceal_token, explain_root
 from .events import EventHandler
-from .exceptions import ConfigurationError
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
@@ -58,7 +55,8 @@ class LeadConnector(BookingMethods):
             await client.update_appointment(event_id, AppointmentUpdate(title="Intro call"))
 
     `token` is a Private Integration Token or an access token of the Sub-Account, or an async function that
-    returns one. `location_id` is the location whose rate limit all calls share. `base_url` is an `https://` URL;
+    returns one. It can also be an `OAuthApp`: then the client has no location, and is there for its `for_location`.
+    `location_id` is the location whose rate limit all calls share. `base_url` is an `https://` URL;
     `http://` is accepted for loopback addresses only. `version` is the `Version` header. A borrowed `session`
     provides its connections, proxy, tracing and middlewares, and is never closed; its headers, cookies,
     credentials and timeouts are not used. Without one, the proxy comes from the environment (`HTTPS_PROXY`,
@@ -73,7 +71,7 @@ class LeadConnector(BookingMethods):
 
     def __init__(
         self,
-        token: str | TokenProvider,
+        token: str | TokenProvider | LocationProvider,
         *,
         location_id: str | None = None,
         base_url: str = BASE_URL,
@@ -89,7 +87,7 @@ class LeadConnector(BookingMethods):
         access: Access = "write",
         approve: Approve | None = None,
     ) -> None:
-        given = token if callable(token) else conceal(token)
+        given = conceal_token(token)
         address = conceal(base_url)
         del token, base_url  # an error shows the parameters of each function that it went through
         self._location_id = None if location_id is None else check_line("location_id", location_id)
@@ -119,29 +117,20 @@ class LeadConnector(BookingMethods):
         self._pipeline = self._build_pipeline()
 
     @classmethod
-    def from_env(cls, **options: Unpack[Options]) -> Self:
+    def from_env(cls, **options: Unpack[ClientOptions]) -> Self:
         """Create a client from `LEADCONNECTOR_TOKEN`, `_LOCATION_ID`, `_BASE_URL`, `_SHARED`, `_ACCESS` and `_LOG`.
 
-        `LEADCONNECTOR_ACCESS=read` allows no writes, whatever the argument `access` says. `LEADCONNECTOR_SHARED` is
-        the URL of a `Shared`, which is closed together with the client. `LEADCONNECTOR_LOG` sets the level of the
-        logger `leadconnector_async`, such as `debug`; log records go to stderr unless the program has configured
-        logging. Raises `ConfigurationError` if the token is missing.
+        `options` are the keyword arguments of `LeadConnector`. One that is passed takes precedence over its
+        variable, except that `LEADCONNECTOR_ACCESS=read` allows no writes, whatever the argument `access` says.
+        `LEADCONNECTOR_SHARED` is the URL of a `Shared`, which is closed together with the client; one that is
+        passed is not. `LEADCONNECTOR_LOG` sets the level of the logger `leadconnector_async`, such as `debug`; log
+        records go to stderr unless the program has configured logging. Raises `ConfigurationError` if the token is
+        missing.
         """
-        token = Secret(os.environ.get("LEADCONNECTOR_TOKEN", ""))
-        if not token:
-            raise ConfigurationError("LEADCONNECTOR_TOKEN is not set; set it to the token of the Sub-Account")
-        _set_log_level(os.environ.get("LEADCONNECTOR_LOG"))
-        url = Secret(os.environ.get("LEADCONNECTOR_SHARED", ""))
-        if check_access(os.environ.get("LEADCONNECTOR_ACCESS") or "write", "LEADCONNECTOR_ACCESS") == "read":
-            options["access"] = "read"
-        client = cls(
-            token,
-            location_id=os.environ.get("LEADCONNECTOR_LOCATION_ID") or None,
-            base_url=os.environ.get("LEADCONNECTOR_BASE_URL") or BASE_URL,
-            shared=_open_shared(url) if url else None,
-            **options,
-        )
-        return own_shared(client)
+        token = read_token()
+        owns_shared = add_environment(options)
+        client = cls(token, **options)
+        return own_shared(client) if owns_shared else client
 
     def __repr__(self) -> str:
         known = vars(self)  # incomplete while `__init__` is rejecting a setting
@@ -232,7 +221,12 @@ class LeadConnector(BookingMethods):
 
     @property
     def quota(self) -> LocationQuota:
-        """A snapshot of the location's limiter, which all copies of the client share."""
+        """A snapshot of the location's limiter, which all copies of the client share.
+
+        Raises `ConfigurationError` for the client of an `OAuthApp`, which has no location.
+        """
+        if self._shared.tokens.is_root:
+            raise explain_root()
         return self._shared.limiter.describe(self._location_id)
 
     @overload
@@ -324,6 +318,11 @@ class LeadConnector(BookingMethods):
 C = TypeVar("C", bound=LeadConnector)
 
 
+def needs_location(client: LeadConnector) -> bool:
+    """Whether it has tokens of locations only, and so is there for its `for_location`."""
+    return client._shared.tokens.is_root  # pyright: ignore[reportPrivateUsage] - of this module
+
+
 def own_shared(client: C) -> C:
     """Open and close what this client shares together with the client."""
     client._closes_sharing = True  # pyright: ignore[reportPrivateUsage] - of this module
@@ -336,12 +335,6 @@ def _check_shared(shared: Shared | None) -> Shared | None:
     from .shared import Shared  # noqa: PLC0415 - most programs share nothing
 
     return check_kind("shared", shared, Shared)
-
-
-def _open_shared(url: Secret) -> Shared:
-    from .shared import Shared  # noqa: PLC0415 - as above
-
-    return Shared(url)
 
 
 def _make_parts(
@@ -358,14 +351,3 @@ def _make_parts(
     transport = FencedTransport(base_url, session, route, shared.membership.clock)
     open_lane = partial(shared.membership.open_lane, shared.app or tokens.client_id)
     return Parts(transport, Limiter(limit, CLOCK_LAG, open_lane), tokens, AttemptTimer(), Creations())
-
-
-def _set_log_level(name: str | None) -> None:
-    if not name:
-        return
-    levels: Mapping[str, int] = logging.getLevelNamesMapping()
-    level = levels.get(name.upper())
-    if level is None:
-        raise ConfigurationError(f"LEADCONNECTOR_LOG is {name!r}; use debug, info, warning or error")
-    logging.basicConfig()
-    LOGGER.setLevel(level)

@@ -377,3 +377,13 @@ class Calendar(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """Whether contacts may cancel their own appointments."""
     team_members: tuple[TeamMember, ...] | None = None
     location_configurations: tuple[LocationConfiguration, ...] | None = None
+
+
+class InstalledLocation(Model, frozen=True, kw_only=True, rename="camel", gc=False):
+    """A location in which an app is installed. Source: Get Location where app is installed [doc]."""
+
+    id: str | None = field(name="_id", default=None)
+    """Never missing."""
+    name: str | None = None
+    address: str | None = None
+    is_installed: bool | None = None

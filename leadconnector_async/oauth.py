@@ -16,13 +16,16 @@ from yarl import URL
 
 from ._api.errors import classify_token_refusal
 from ._call.base_url import BASE_URL, check_base_url, read_url
+from ._oauth.agency import AgencyCalls, list_installed
 from ._oauth.codec import build_stored_token
 from ._oauth.endpoint import AppKeys, TokenEndpoint
 from ._oauth.refresh import TokenRefresher
 from ._secret import Held, Secret, conceal
 from ._validation.settings import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
 from ._validation.text import show, show_error
+from .auth import TokenSource
 from .exceptions import AuthenticationError, ConfigurationError, DecodeError, ReconnectRequiredError
+from .models import InstalledLocation
 from .policy import Timeouts
 from .token_stores import MemoryTokenStore, TokenStore
 from .tokens import StoredToken
@@ -116,6 +119,7 @@ class OAuthApp:
         self._clock = clock = check_clock(clock)
         keys = AppKeys(client_id, secret)
         self._endpoint = TokenEndpoint(check_base_url(address), keys, timeouts=timeouts, session=session)
+        self._lister = AgencyCalls(self._endpoint.base_url, session)
         self._refresher = TokenRefresher(
             client_id,
             MemoryTokenStore() if store is None else store,
@@ -194,6 +198,25 @@ class OAuthApp:
         return await self._refresher.forget(
             check_line("key", key), float("inf") if issued_before is None else issued_before
         )
+
+    def for_location(self, location_id: str) -> AppTokens:
+        """As `provider`: with it, `LeadConnector(app)` is a client without a location, for its `for_location`."""
+        return self.provider(location_id)
+
+    async def list_installed_locations(
+        self, company_id: str, *, app_id: str | None = None
+    ) -> list[InstalledLocation]:
+        """List the locations of an agency in which the app is installed [doc: Get Location where app is installed].
+
+        The agency's token is used, which must have been stored and needs the scope `oauth.readonly`. `app_id` is
+        the id of the app, by default the first part of its client id [field]. Each request lists 100 locations; the
+        requests are retried and paced as those of a client. Raises what `LeadConnector.list_calendars` raises.
+        """
+        company_id = check_line("company_id", company_id)
+        app = self._client_id.partition("-")[0] if app_id is None else check_line("app_id", app_id)
+        tokens = TokenSource(self.provider(company_id))
+        async with self._lister.open(tokens, company_id) as pipeline:
+            return await list_installed(pipeline, company_id, app)
 
     async def location_token(self, company_id: str, location_id: str) -> StoredToken:
         """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].

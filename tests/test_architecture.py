@@ -19,6 +19,7 @@ LAYERS = {
         __init__
         jobs
         client oauth
+        _environment
         _booking
         _finding
         _methods
@@ -40,7 +41,7 @@ LAYERS = {
     """,
     "_api": """
         creations slot_offers
-        block_slots calendars contacts events free_slots notes
+        block_slots calendars contacts events free_slots installs notes
         lists
         appointments body
         precondition request
@@ -68,6 +69,7 @@ LAYERS = {
         congestion headers pause
     """,
     "_oauth": """
+        agency
         endpoint refresh
         codec refresh_steps
     """,
@@ -221,6 +223,7 @@ AWAITING = {
     "_methods",
     "_once",
     "reschedule.apply",
+    "_oauth.agency",
     "_oauth.endpoint",
     "_oauth.refresh",
     "oauth",

@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import logging
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import aiohttp
 import pytest
@@ -21,11 +22,14 @@ from leadconnector_async import (
     RateLimit,
     RateLimitedError,
     RetryPolicy,
+    Shared,
     Timeouts,
     TokenExpiredError,
     UnprocessableError,
     with_response,
 )
+from leadconnector_async import client as client_module
+from leadconnector_async._environment import ClientOptions
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .conftest import QUICK, MakeClient
@@ -230,6 +234,53 @@ async def test_from_env_reads_its_variables(monkeypatch: pytest.MonkeyPatch) -> 
     assert b"Authorization: Bearer pit-e\r\n" in server.requests[0]
     assert logger.level == logging.DEBUG
     logger.setLevel(logging.NOTSET)
+
+
+def test_from_env_takes_what_the_constructor_takes() -> None:
+    """Every option, by the same name and of the same type; the token is that of the environment."""
+    names = vars(client_module) | {"Shared": Shared}
+    taken = get_type_hints(LeadConnector.__init__, names)
+    assert {"token", "location_id", "session"} < taken.keys()
+    wanted = {name: kind for name, kind in taken.items() if name not in ("token", "return")}
+    assert get_type_hints(ClientOptions, localns=names) == wanted
+
+
+async def test_what_is_passed_takes_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is `None`; but not over `LEADCONNECTOR_ACCESS=read`."""
+    async with raw_server(OK, OK) as server:
+        for name, value in (("TOKEN", "pit-e"), ("LOCATION_ID", "loc"), ("BASE_URL", "https://a.example")):
+            monkeypatch.setenv(f"LEADCONNECTOR_{name}", value)
+        monkeypatch.setenv("LEADCONNECTOR_SHARED", "postgresql://nowhere.example/x")
+        async with aiohttp.ClientSession() as session:
+            limit = RateLimit(max_requests=7)
+            async with LeadConnector.from_env(
+                base_url=server.url,
+                location_id="mine",
+                shared=None,
+                session=session,
+                rate_limit=limit,
+                timeouts=None,
+                retry=None,
+            ) as client:
+                await client.get_appointment("ev1")
+                assert client.quota.limit == 7
+                assert (client.location_id, client.shared) == ("mine", None)
+            assert not session.closed
+            assert LeadConnector.from_env(location_id=None, shared=None).location_id is None
+    monkeypatch.setenv("LEADCONNECTOR_ACCESS", "read")
+    assert LeadConnector.from_env(access="write", shared=None).access == "read"
+
+
+async def test_a_store_that_is_passed_stays_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only one that `from_env` has opened is closed with the client."""
+    monkeypatch.setenv("LEADCONNECTOR_TOKEN", "pit-e")
+    monkeypatch.setenv("LEADCONNECTOR_SHARED", f"sqlite:///{tmp_path}/other.db")
+    async with Shared(f"sqlite:///{tmp_path}/mine.db") as shared, raw_server(OK, OK) as server:
+        for _ in range(2):
+            async with LeadConnector.from_env(shared=shared, base_url=server.url) as client:
+                assert client.shared is shared
+                await client.get_appointment("ev1")
+    assert not (tmp_path / "other.db").exists()
 
 
 @pytest.mark.parametrize(

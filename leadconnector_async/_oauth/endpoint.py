@@ -80,7 +80,7 @@ class TokenEndpoint:
     def __init__(
         self, base_url: URL, keys: AppKeys, *, timeouts: Timeouts, session: aiohttp.ClientSession | None
     ) -> None:
-        self._base_url = base_url
+        self.base_url = base_url
         self._keys = keys
         self._timeouts = timeouts
         self._session = session
@@ -111,7 +111,7 @@ class TokenEndpoint:
             _HEADERS if token is None else {**_HEADERS, "Authorization": Secret(f"Bearer {token}")}
         )
         request = build_token_request(operation, form)
-        transport = Transport(self._base_url, self._session, self._way)
+        transport = Transport(self.base_url, self._session, self._way)
         try:
             error = await self._repeat(transport, request, headers, owner, secrets)
         finally:

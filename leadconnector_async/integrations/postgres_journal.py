@@ -168,7 +168,7 @@ def fill_journal(
     address: StoreAddress,
     name: str,
     timezone: str | None,
-    location: str,
+    location: str | None,
     options: JobOptions,
     lease: float,
     rows: Iterable[AnyRow],

@@ -86,26 +86,6 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
         return f"<{type(self).__name__}>"
 
 
-class RootTokens:
-    """The tokens of an app for a client without a location."""
-
-    def __init__(self, oauth: OAuthApp) -> None:
-        self._oauth = oauth.provider("none")
-
-    @property
-    def client_id(self) -> str:
-        """The client id of the app."""
-        return self._oauth.client_id
-
-    async def __call__(self) -> str:
-        """Raise `ConfigurationError`: a request is for a location."""
-        raise ConfigurationError("this client has no location; use for_location(location_id)")
-
-    def for_location(self, location_id: str) -> TokenProvider:
-        """The tokens of a location."""
-        return self._oauth.for_location(location_id)
-
-
 class Backend:
     """What the requests of an application share: the client, and who may use which location.
 
@@ -292,7 +272,7 @@ class Backend:
             await stack.enter_async_context(settings.shared)
         if settings.client is not None:
             return settings.client
-        token = settings.token if settings.oauth is None else RootTokens(settings.oauth)
+        token = settings.token if settings.oauth is None else settings.oauth
         if token is None:
             return await stack.enter_async_context(LeadConnector.from_env(**settings.options))
         client = LeadConnector(

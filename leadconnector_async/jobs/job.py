@@ -21,7 +21,7 @@ from .._api.precondition import ReadingClock
 from .._validation.settings import check_callback, check_count, check_kind, check_line
 from .._validation.text import escape
 from ..access import check_may_write
-from ..client import LeadConnector
+from ..client import LeadConnector, needs_location
 from ..exceptions import ConfigurationError, PlanError
 from .claim import hold_all
 from .control import Control, follow
@@ -113,7 +113,7 @@ class BulkJob(JobHandle):
         chosen = check_kind("options", JobOptions() if options is None else options, JobOptions)
         check_callback("connect", connect)
         thread = make_thread() if thread is None else check_kind("thread", thread, Executor, "an Executor")
-        location = client.location_id or ""
+        location = None if needs_location(client) else client.location_id or ""
         opened = await create_job(
             found, rows, location, timezone=timezone, options=chosen, connect=connect, thread=thread
         )

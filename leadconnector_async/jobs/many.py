@@ -19,11 +19,11 @@ from .._methods import begin_reading
 from .._validation.settings import check_callback, check_count, check_flag, check_kind, check_line
 from .._validation.text import shorten
 from ..access import check_may_write
-from ..client import LeadConnector
+from ..client import LeadConnector, needs_location
 from ..exceptions import LeadConnectorError, NotApprovedError, PreconditionFailedError, RowFault, explain
 from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
-from .plan.rows import PlanRow
+from .plan.rows import PlanRow, explain_no_location
 from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
 from .plan.wanted import Wanted
 from .prepare.check import Rules, check_row
@@ -160,6 +160,7 @@ class _Changer:
         handler = listen("", lambda moment: None, client.on_event)
         self._own = client.with_options(priority="bulk", on_event=handler)
         self._clients: dict[str | None, LeadConnector] = {None: self._own, client.location_id: self._own}
+        self._needs_location = needs_location(client)
         self._rules = rules
         self._keep = keep
         self._timezone = timezone
@@ -167,6 +168,8 @@ class _Changer:
     async def change(self, line: int, row: AnyRow) -> RowOutcome:
         """Returns the outcome of a row; whatever goes wrong belongs to this row only."""
         planned = read_any(line, row, self._timezone)
+        if self._needs_location and isinstance(planned, PlanRow) and planned.location_id is None:
+            planned = explain_no_location(line)
         if isinstance(planned, RowFault):
             reason = explain(planned.reason, planned.hint)
             return RowOutcome(line=planned.line, event_id=name_event(row), state="refused", reason=reason)

@@ -47,7 +47,7 @@ class OpenedJob(Struct, frozen=True):
 async def create_job(
     place: Place,
     rows: RowSource,
-    location: str,
+    location: str | None,
     *,
     timezone: str | None,
     options: JobOptions,
@@ -129,7 +129,7 @@ class Driver(Struct, frozen=True):
 
     open: Callable[[StoreAddress, str, float | None], Journal]
     open_all: Callable[[StoreAddress, float | None], Journal]
-    fill: Callable[[StoreAddress, str, str | None, str, JobOptions, float, Iterable[AnyRow]], Journal]
+    fill: Callable[[StoreAddress, str, str | None, str | None, JobOptions, float, Iterable[AnyRow]], Journal]
 
 
 def load_driver(address: StoreAddress) -> Driver:

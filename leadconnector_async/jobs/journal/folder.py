@@ -137,7 +137,7 @@ def open_to_read(path: str) -> SQLiteJournal:
 def fill_journal(
     path: str,
     timezone: str | None,
-    location: str,
+    location: str | None,
     options: JobOptions,
     connect: Connect | None,
     rows: Iterable[AnyRow],

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from ...exceptions import RowFault
 from ..plan.files import PlanRows, build_plan_error, describe_duplicate
-from ..plan.rows import PlanRow
+from ..plan.rows import PlanRow, explain_no_location
 from ..plan.sources import AnyRow, read_any
 from ..plan.wanted import Wanted
 from ..states import JobOptions
@@ -50,19 +50,31 @@ Each record has job, location, number, line, event_id and wanted.
 
 
 def load_job(
-    journal: Journal, load: Load, rows: Iterable[AnyRow], location: str, timezone: str | None, options: JobOptions
+    journal: Journal,
+    load: Load,
+    rows: Iterable[AnyRow],
+    location: str | None,
+    timezone: str | None,
+    options: JobOptions,
 ) -> None:
-    """Write a job: its plan, and what is known of it. `location`: of rows that name none. Raises `PlanError`."""
+    """Write a job: its plan, and what is known of it. Raises `PlanError`.
+
+    `location`: of rows that name none; with `None`, each row must name one.
+    """
     count = load_plan(journal, load, rows, location, timezone)
     now = time.time()
     set_fact("options", msgspec.json.encode(options).decode(), journal)
-    set_fact("location", location, journal)
+    set_fact("location", location or "", journal)
     set_fact("made_at", str(now), journal)
     journal.write(_JOB, (count, now, options.rate, journal.hold.job))
 
 
 def load_plan(
-    journal: Journal, load: Load, rows: Iterable[AnyRow], default_location: str, timezone: str | None = None
+    journal: Journal,
+    load: Load,
+    rows: Iterable[AnyRow],
+    default_location: str | None,
+    timezone: str | None = None,
 ) -> int:
     """Write all rows, and check for duplicate events. Returns the number of rows; raises `PlanError`."""
     job = journal.hold.job
@@ -107,13 +119,20 @@ class _Counter:
 
 
 def _build_records(
-    job: int, rows: Iterable[PlanRow | RowFault], default_location: str, faults: _Faults, counter: _Counter
+    job: int,
+    rows: Iterable[PlanRow | RowFault],
+    default_location: str | None,
+    faults: _Faults,
+    counter: _Counter,
 ) -> Iterator[Record]:
     for row in rows:
         if isinstance(row, RowFault):
             faults.add(row)
             continue
         location = row.location_id or default_location
+        if location is None:
+            faults.add(explain_no_location(row.line))
+            continue
         wanted = _encode(Wanted(row.update, row.shift, row.timezone, row.before))
         key = hashlib.blake2b(f"{location}\0{row.event_id}\0".encode() + wanted, digest_size=16).digest()
         counter.number += 1

@@ -133,6 +133,12 @@ def check_row_of_code(row: PlanRow) -> PlanRow | RowFault:
         return build_fault(row.line, error)
 
 
+def explain_no_location(line: int) -> RowFault:
+    """The fault of a row that names no location, where the client has none either."""
+    hint = "add location_id, or pass client.for_location(…)"
+    return RowFault(line, "location_id", "neither the row nor the client has a location", hint)
+
+
 def build_fault(line: int, error: BadRow | InvalidRequestError) -> RowFault:
     """The fault of a row."""
     if isinstance(error, BadRow):
