@@ -185,9 +185,9 @@ LAYERS = {
         __init__
         server
         listener
-        admin
-        webhook_methods
-        app webhooks
+        admin page
+        feed webhook_methods
+        app day webhooks
         routes
         agency authorize handlers people
         context snapshots

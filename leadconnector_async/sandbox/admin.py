@@ -131,10 +131,8 @@ class Admin:
                 seconds = msgspec.json.decode(body, type=Advance).seconds
                 self._app.clock.advance(seconds)
                 return {"advanced": seconds}
-            case "POST faults":
-                plan = msgspec.json.decode(body, type=FaultPlan)
-                self._app.faults.plan(plan.operation, plan.faults)
-                return {"planned": len(plan.faults)}
+            case "POST faults" | "DELETE faults":
+                return self._plan(msgspec.json.decode(body, type=FaultPlan) if route == "POST faults" else None)
             case "POST restore" | "POST reset":
                 self._restore(body) if route.endswith("restore") else self._reset()
                 return {"appointments": len(self._app.store)}
@@ -179,6 +177,13 @@ class Admin:
         )
         self._webhooks.webhooks.begin(wanted.url, webhook.alter() if wanted.altered else webhook)
         return webhook.webhook_id
+
+    def _plan(self, plan: FaultPlan | None) -> dict[str, object]:
+        if plan is None:
+            self._app.faults.clear()
+            return {"planned": 0}
+        self._app.faults.plan(plan.operation, plan.faults)
+        return {"planned": len(plan.faults)}
 
     def _edit(self, edit: Edit) -> dict[str, object]:
         if unknown := edit.changes.keys() - _FIELDS:

@@ -23,7 +23,7 @@ from .oauth import OAUTH_WRITE, TokenEndpoint, TokenRefusal, TokenRegistry, desc
 from .rate_limits import Limits, RateLimits, Verdict
 from .request_log import LoggedRequest, RequestLog
 from .responses import encode, render_argument_error, render_error, render_page, render_token_error
-from .routes import Route, find_route
+from .routes import ROUTES, Route, find_route
 from .seed import build_id
 from .store import SEED_DAY, Store
 from .updates import Refusal
@@ -33,6 +33,8 @@ _TOKEN_ROUTES: Final = {
     "/oauth/locationToken": "oauth_location_token",
     "/oauth/location-token": "oauth_location_token",
 }
+OPERATIONS: Final = tuple(dict.fromkeys([*(route.operation for route in ROUTES), *_TOKEN_ROUTES.values()]))
+"""All that can be asked for, by the vendor's names."""
 _V3_ROUTE: Final = "/oauth/location-token"
 _VERSIONS: Final = frozenset({"2021-04-15", "2021-07-28", "2023-02-21", "v3"})
 _REJECTED_AGENT: Final = re.compile(r"Python/\S+ aiohttp/\S+")
@@ -64,26 +66,41 @@ class Clock:
     """The event loop's time, set forward; and the sandbox's own calendar, which begins with the first request."""
 
     def __init__(self) -> None:
-        self._ahead = 0.0
+        self.ahead = 0.0
+        """Seconds by which it was set forward."""
         self._start: float | None = None
         self._lead: float | None = None
         """By how much the loop's clock was ahead of the monotonic clock when the time was first asked for."""
 
     def advance(self, seconds: float) -> None:
         """Set it forward."""
-        self._ahead += seconds
+        self.ahead += seconds
 
     def read(self, loop_time: float) -> tuple[float, datetime]:
         """Seconds, for limits and tokens; and the date, to the millisecond, as the server writes it."""
         self._start = loop_time if self._start is None else self._start
-        now = loop_time + self._ahead
-        return now, SEED_DAY + timedelta(milliseconds=round((now - self._start) * 1000))
+        now = loop_time + self.ahead
+        return now, self.date(now)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the calendar has begun."""
+        return self._start is not None
+
+    def peek(self, loop_time: float) -> tuple[float, datetime]:
+        """As `read`, without letting the calendar begin."""
+        now = loop_time + self.ahead
+        return now, self.date(now if self._start is not None else self.ahead)
+
+    def date(self, seconds: float) -> datetime:
+        """The date at a time of this clock."""
+        return SEED_DAY + timedelta(milliseconds=round((seconds - (self._start or 0.0)) * 1000))
 
     def read_time(self, loop_time: float) -> float:
         """Unix time, set forward as this clock was, and as the loop's was: that of a test may be, too."""
         lead = loop_time - time.monotonic()
         self._lead = lead if self._lead is None else self._lead
-        return time.time() + self._ahead + lead - self._lead
+        return time.time() + self.ahead + lead - self._lead
 
 
 class SandboxApp:
@@ -208,7 +225,7 @@ class SandboxApp:
     def _run_handler(
         self, entry: LoggedRequest, route: Route, context: RequestContext, headers: dict[str, str]
     ) -> Response:
-        fault = self.faults.take(route.operation)
+        fault = _take_fault(self.faults, entry)
         if failed := self._fail(fault, headers):
             return failed
         if fault.kind == "late":
@@ -233,7 +250,7 @@ class SandboxApp:
 
     def _serve_token(self, entry: LoggedRequest, headers: Mapping[str, str], form: Mapping[str, str]) -> Response:
         """Token requests do not count towards the limits of a location."""
-        fault = self.faults.take(entry.operation or "")
+        fault = _take_fault(self.faults, entry)
         if failed := self._fail(fault, {}):
             return failed
         if entry.operation == "oauth_token":
@@ -284,6 +301,12 @@ class SandboxApp:
             case _:
                 body = render_error(refusal.status, refusal.message, trace_id)
         return Response(refusal.status, _JSON, body)
+
+
+def _take_fault(faults: FaultScript, entry: LoggedRequest) -> Fault:
+    fault = faults.take(entry.operation or "")
+    entry.fault = None if fault.kind == "ok" else str(fault)
+    return fault
 
 
 class _Counts:

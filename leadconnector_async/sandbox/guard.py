@@ -29,6 +29,7 @@ HEADERS: Final = {
 }
 """Of every response that is not the API's."""
 _HEADER: Final = istr(HEADER)
+_COOKIE: Final = istr("Cookie")
 _HOST: Final = istr("Host")
 _ORIGIN: Final = istr("Origin")
 _SITE: Final = istr("Sec-Fetch-Site")
@@ -49,6 +50,7 @@ class Guard:
     def __init__(self, host: str) -> None:
         self.token = secrets.token_urlsafe(32)
         """The admin token. It is as random as it can be: whatever follows from the seed can be computed."""
+        self._session = secrets.token_urlsafe(32)
         self.needs_token = not ipaddress.ip_address(host).is_loopback
         """Whether other machines can reach the sandbox."""
 
@@ -68,15 +70,32 @@ class Guard:
         """Refuse a request for an admin route that has no token, or that another page has sent."""
         if not is_own_page(headers):
             return Denial(403, "another page has sent this request")
-        token = headers.get(_HEADER)
-        if self.needs_token and not self._is_token(token):
+        if not self.is_signed_in(headers):
             return Denial(401, f"the sandbox can be reached by other machines: send its admin token as {HEADER}")
-        if method not in _READING and not token:
+        if method not in _READING and not headers.get(_HEADER):
             return Denial(403, f"a request that changes something needs the header {HEADER}, with any value")
         return None
 
-    def _is_token(self, text: str | None) -> bool:
-        return hmac.compare_digest((text or "").encode(errors="surrogateescape"), self.token.encode())
+    def is_signed_in(self, headers: CIMultiDictProxy[str]) -> bool:
+        """Whether a request has the admin token or the page's cookie, or needs neither."""
+        if not self.needs_token or _equal(headers.get(_HEADER), self.token):
+            return True
+        wanted = f"{_name_cookie(headers.get(_HOST, ''))}={self._session}"
+        return any(_equal(one.strip(), wanted) for one in headers.get(_COOKIE, "").split(";"))
+
+    def make_cookie(self, host: str) -> str:
+        """A cookie for who has sent the token: pages of other sites cannot send it, and scripts cannot read it."""
+        return f"{_name_cookie(host)}={self._session}; Path=/; HttpOnly; SameSite=Strict"
+
+
+def _equal(text: str | None, secret: str) -> bool:
+    """In constant time."""
+    return hmac.compare_digest((text or "").encode(errors="surrogateescape"), secret.encode())
+
+
+def _name_cookie(host: str) -> str:
+    """Cookies do not differ by port, but two sandboxes on one host do."""
+    return f"sandbox_{_split_host(host)[1] or 80}"
 
 
 def is_own_page(headers: CIMultiDictProxy[str]) -> bool:

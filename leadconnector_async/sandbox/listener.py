@@ -9,6 +9,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
+from . import page
 from .admin import Admin
 from .app import Response, SandboxApp
 from .guard import HEADERS, PREFIX, Denial, Guard
@@ -42,10 +43,13 @@ class Listener:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if denial := self._guard.check_host(request.headers):
             return _deny(denial)
-        path = request.raw_path  # as it came, so that nothing here reads it differently from what checks it
+        target = request.raw_path  # as it came, so that nothing here reads it differently from what checks it
+        path = target.partition("?")[0]
         if path.startswith(PREFIX):
-            return await self._administer(request, path.partition("?")[0])
-        return await self._serve(request, path)
+            return await self._administer(request, path)
+        if page.wants_page(request.method, path, request.headers.get("Accept", "")):
+            return page.send_page(is_signed_in=self._guard.is_signed_in(request.headers))
+        return await self._serve(request, target)
 
     async def _serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """The API's response, or what is left of it."""
@@ -69,10 +73,28 @@ class Listener:
         return web.Response(status=response.status, headers=response.headers, body=response.body)
 
     async def _administer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        file = page.find_file(path) if request.method == "GET" else None
+        if file and path in page.OPEN_FILES:
+            return file
         if denial := self._guard.check_admin(request.method, request.headers):
             return _deny(denial)
-        status, content = self._admin.respond(request.method, path, await request.read())
-        return _send_json(status, content)
+        match request.method, path:
+            case _ if file:
+                return file
+            case "GET", page.LIVE:
+                return await self._stream(request)
+            case "POST", page.SESSION:
+                return page.sign_in(self._guard, request.headers.get("Host", ""))
+            case _:
+                status, content = self._admin.respond(request.method, path, await request.read())
+                return _send_json(status, content)
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            feed = page.open_feed(self._app, request.raw_path)
+        except ValueError as error:
+            return _deny(Denial(400, str(error)))
+        return await page.stream(request, feed)
 
     def _apply_later(self, response: Response) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@ Time is an argument. Requests of other tools are counted as if they had been sen
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -84,6 +84,21 @@ class Verdict(Struct, frozen=True):
     """Until a request would be allowed again."""
 
 
+class Usage(Struct, frozen=True):
+    """How much of its limits a location, or an app in it, has used."""
+
+    location_id: str
+    app: str | None
+    """`None` where all apps count together."""
+    used: int
+    most: int
+    interval: float
+    today: int
+    daily: int
+    wait_seconds: float
+    """Until a request would be allowed; 0 if one is."""
+
+
 class RateLimiter:
     """Counts the requests of one location."""
 
@@ -95,15 +110,27 @@ class RateLimiter:
 
     def check(self, limits: Limits, now: float) -> Verdict:
         """Allow a request and count it, or reject it."""
+        self._catch_up(limits, now)
+        allowed = self._admit(limits, now)
+        wait = self._compute_wait(limits, now, within_day=self._used_today < limits.daily or allowed)
+        return Verdict(allowed, self._build_headers(limits, now) if limits.headers else {}, wait)
+
+    def measure(self, limits: Limits, now: float) -> tuple[int, int, float]:
+        """Requests in the window and on this day, and seconds until one more would be allowed. Counts none."""
+        self._catch_up(limits, now)
+        used = self._window.count(limits.max_requests, limits.interval, now)
+        wait = self._compute_wait(limits, now, within_day=self._used_today < limits.daily)
+        return round(used), self._used_today, wait
+
+    def _catch_up(self, limits: Limits, now: float) -> None:
         if now >= self._day_start + _DAY:
             self._day_start, self._used_today = now, 0
         self._count_others(limits, now)
-        allowed = self._admit(limits, now)
-        if self._used_today < limits.daily or allowed:
-            wait = self._window.compute_wait(limits.max_requests, limits.interval, now)
-        else:
-            wait = self._day_start + _DAY - now
-        return Verdict(allowed, self._build_headers(limits, now) if limits.headers else {}, max(0.0, wait))
+
+    def _compute_wait(self, limits: Limits, now: float, *, within_day: bool) -> float:
+        if within_day:
+            return max(0.0, self._window.compute_wait(limits.max_requests, limits.interval, now))
+        return max(0.0, self._day_start + _DAY - now)
 
     def _admit(self, limits: Limits, now: float) -> bool:
         within_day = self._used_today < limits.daily
@@ -157,6 +184,19 @@ class RateLimits:
         if limiter is None:
             limiter = self._limiters[counted] = RateLimiter(now, self.make_window())
         return limiter.check(limits, now)
+
+    def list_usage(self, location_ids: Iterable[str], now: float) -> list[Usage]:
+        """What is used of the limits of some locations; of each app, where they have them to themselves."""
+        apps: dict[str, list[str | None]] = {}
+        for location_id, app in self._limiters:
+            if (app is not None) is self.get(location_id).per_app:
+                apps.setdefault(location_id, []).append(app)
+        return [self._measure(one, app, now) for one in location_ids for app in apps.get(one, [None])]
+
+    def _measure(self, location_id: str, app: str | None, now: float) -> Usage:
+        limits, limiter = self.get(location_id), self._limiters.get((location_id, app))
+        used, today, wait = limiter.measure(limits, now) if limiter else (0, 0, 0.0)
+        return Usage(location_id, app, used, limits.max_requests, limits.interval, today, limits.daily, wait)
 
     def clear(self) -> None:
         """Forget what was counted; the limits stay."""

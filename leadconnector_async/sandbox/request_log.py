@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import Struct
 
@@ -27,6 +28,8 @@ class LoggedRequest(Struct):
     """Status code of the response; `None` if none was sent."""
     applied: bool = False
     """Whether it changed an appointment."""
+    fault: str | None = None
+    """What was planned to go wrong with it."""
 
 
 class RequestLog:
@@ -34,6 +37,8 @@ class RequestLog:
 
     def __init__(self, size: int) -> None:
         self._requests: deque[LoggedRequest] = deque(maxlen=size)
+        self.total = 0
+        """How many there ever were."""
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -44,6 +49,11 @@ class RequestLog:
     def add(self, request: LoggedRequest) -> None:
         """Append a request."""
         self._requests.append(request)
+        self.total += 1
+
+    def list_newest(self, count: int) -> list[LoggedRequest]:
+        """At most so many, oldest first."""
+        return list(islice(reversed(self._requests), count))[::-1]
 
     def clear(self) -> None:
         """Remove all requests."""

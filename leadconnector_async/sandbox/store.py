@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 import msgspec
@@ -52,13 +53,14 @@ class Store:
         self.on_change: Callable[[BookedAppointment | None, BookedAppointment], None] | None = None
         """Called after every change, with what was known of the event before."""
         self._stamps: dict[str, Stamps] = {}
-        self._index = _Index()
+        self.index = _Index()
+        """Where to find events, and what was changed."""
 
     def __iter__(self) -> Iterator[BookedAppointment]:
-        return iter(self._index.events.values())
+        return iter(self.index.events.values())
 
     def __len__(self) -> int:
-        return len(self._index.events)
+        return len(self.index.events)
 
     @property
     def first_location(self) -> Location:
@@ -67,17 +69,19 @@ class Store:
 
     def put(self, event: BookedAppointment, stamps: Stamps | None = None) -> None:
         """Add an appointment, or replace the one with its id. With stamps, it is restored, not changed."""
-        known = self._index.events.get(event.id)
+        known = self.index.events.get(event.id)
         if known is not None:
-            self._index.remove(known)
-        self._index.events[event.id] = event
-        self._index.add(event, list_owners(self, event))
+            self.index.remove(known)
+        self.index.events[event.id] = event
+        self.index.add(event, list_owners(self, event))
         if stamps is not None:
             self._stamps[event.id] = stamps
         elif self.now is not None:
             self._stamp(event, self.now, is_new=known is None)
             if self.on_change is not None:
                 self.on_change(known, event)
+        if self.now is not None:
+            self.index.note(event.id)
 
     def find_stamps(self, event: BookedAppointment) -> Stamps:
         """When an event was added and last changed; an instance that was never changed has those of its series."""
@@ -93,7 +97,7 @@ class Store:
 
     def find(self, event_id: str) -> BookedAppointment | None:
         """An appointment, or an instance of a series, by its id."""
-        return self._index.events.get(event_id) or self._find_instance(event_id)
+        return self.index.events.get(event_id) or self._find_instance(event_id)
 
     def get(self, event_id: str) -> BookedAppointment:
         """As `find`. Raises `KeyError` for an unknown one."""
@@ -117,9 +121,9 @@ class Store:
         Instances of series count as well. Appointments of the same calendar and slot share its seats.
         """
         owners = {*list_owners(self, event), event.calendar_id} - {""}
-        others = [self._index.events[one] for one in self._index.find_busy(event, owners)]
-        for master_id in self._index.masters.get(event.location_id, ()):
-            master = self._index.events[master_id]
+        others = [self.index.events[one] for one in self.index.find_busy(event, owners)]
+        for master_id in self.index.masters.get(event.location_id, ()):
+            master = self.index.events[master_id]
             if master.id != event.id and not owners.isdisjoint(list_owners(self, master)):
                 others += self._list_instances(master, event.start_time, event.end_time)
         taken = [
@@ -134,11 +138,9 @@ class Store:
 
     def list_between(self, location_id: str, start: datetime, end: datetime) -> list[BookedAppointment]:
         """What is not deleted and overlaps a range, instances of series included, by start."""
-        masters = self._index.masters.get(location_id, set())
-        events = [self._index.events[one] for one in self._index.find_events(location_id, start, end) - masters]
-        events += [
-            one for master in masters for one in self._list_instances(self._index.events[master], start, end)
-        ]
+        masters = self.index.masters.get(location_id, set())
+        events = [self.index.events[one] for one in self.index.find_events(location_id, start, end) - masters]
+        events += [one for master in masters for one in self._list_instances(self.index.events[master], start, end)]
         found = [one for one in events if not one.deleted and _overlap(one, start, end)]
         return sorted(found, key=lambda one: (one.start_time, one.id))
 
@@ -148,11 +150,11 @@ class Store:
             return []
         start -= master.end_time - master.start_time
         instances = _expand(master, self.calendars[master.calendar_id].zone, start, end)
-        return [_build_instance(master, one) for one in instances if one.id not in self._index.events]
+        return [_build_instance(master, one) for one in instances if one.id not in self.index.events]
 
     def _find_instance(self, event_id: str) -> BookedAppointment | None:
         instance = parse_instance_id(event_id)
-        master = self._index.events.get(instance.master_event_id) if instance is not None else None
+        master = self.index.events.get(instance.master_event_id) if instance is not None else None
         if instance is None or master is None or master.rrule is None:
             return None
         moment = timedelta(seconds=1)
@@ -178,6 +180,21 @@ class _Index:
         self._days: defaultdict[tuple[str, date], set[str]] = defaultdict(set)
         self._busy: defaultdict[tuple[str, str, date], set[str]] = defaultdict(set)
         self._owners: dict[str, tuple[str, ...]] = {}
+        self.revision = 0
+        """How often an event was changed."""
+        self._revisions: dict[str, int] = {}
+        """The last revision of each event that was changed, newest last."""
+
+    def note(self, event_id: str) -> None:
+        """An event was changed."""
+        self.revision += 1
+        self._revisions.pop(event_id, None)
+        self._revisions[event_id] = self.revision
+
+    def list_changed(self, since: int) -> list[BookedAppointment]:
+        """The events that were changed after a revision, as they are now."""
+        newest = takewhile(lambda noted: noted[1] > since, reversed(self._revisions.items()))
+        return [self.events[event_id] for event_id, _ in newest]
 
     def add(self, event: BookedAppointment, owners: tuple[str, ...]) -> None:
         """`owners` are those whose time it takes."""
