@@ -113,6 +113,9 @@ LAYERS = {
         starlette
         inbox refusals
         problems pydantic
+        opentelemetry
+        opentelemetry_metrics
+        opentelemetry_spans
         postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres_journal
         postgres_session

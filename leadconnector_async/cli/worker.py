@@ -126,7 +126,8 @@ def _print_event(event: WorkerEvent, *, as_json: bool) -> None:
         if as_json:
             print(json.dumps(facts), file=sys.stderr, flush=True)
             return
-        moment = datetime.fromtimestamp(facts.pop("at"))
+        del facts["at"]
+        moment = datetime.fromtimestamp(event.at)
         words = " ".join(str(value) for value in facts.values() if value is not None)
         print_line(make_consoles()[1], f"{moment:%Y-%m-%d %H:%M:%S} {words}")
 
