@@ -17,7 +17,8 @@ from typing import Final
 
 _COMMAND: Final = "leadconnector"
 _INTERRUPTS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
-_CLI: Final = "leadconnector_async.cli"
+_PACKAGE: Final = "leadconnector_async"
+_CLI: Final = f"{_PACKAGE}.cli"
 _CODE: Final = 5
 """Interrupted: the command can be run again."""
 _TEXT: Final = "Interrupted before anything was changed."
@@ -27,7 +28,7 @@ def is_command(arguments: Sequence[str]) -> bool:
     """Whether `arguments`, which begin with the interpreter, start the command."""
     first, second = (*arguments[1:3], "", "")[:2]
     name = os.path.basename(first).removesuffix(".exe").removesuffix("-script.py")
-    return name == _COMMAND or (first in ("-m", "-c") and _CLI in second)
+    return name == _COMMAND or (first == "-m" and second == _PACKAGE) or (first in ("-m", "-c") and _CLI in second)
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ import leadconnector_async
 PACKAGE = Path(leadconnector_async.__file__).parent
 LAYERS = {
     "": """
+        __main__
         cli
         integrations
         __init__
