@@ -32,6 +32,7 @@ def _build_installed_route(path: str, version: str | None = None) -> Route:
     return Route("list_installed_locations", OAUTH_READ, "GET", path, handler, ("Company",), version)
 
 
+_ANYBODY: Final[tuple[UserType, ...]] = ("Location", "Company")
 _NOTES: Final = "/calendars/appointments/{event_id}/notes"
 _APPOINTMENTS: Final = "/calendars/events/appointments"
 _BLOCKS: Final = "/calendars/events/block-slots"
@@ -59,10 +60,8 @@ ROUTES: Final = (
     ),
     Route("get_contact", CONTACTS, "GET", _CONTACT, handlers.get_contact),
     Route("list_users", USERS, "GET", "/users/?", people.list_users),
-    Route("get_user", USERS, "GET", "/users/{user_id}", people.get_user, ("Location", "Company")),
-    Route(
-        "get_location", LOCATIONS, "GET", "/locations/{location_id}", people.get_location, ("Location", "Company")
-    ),
+    Route("get_user", USERS, "GET", "/users/(?!search$){user_id}", people.get_user, _ANYBODY),
+    Route("get_location", LOCATIONS, "GET", "/locations/(?!search$){location_id}", people.get_location, _ANYBODY),
     _build_installed_route("/oauth/installedLocations"),
     _build_installed_route("/oauth/installed-locations", "v3"),
 )

@@ -112,3 +112,5 @@ async def test_each_needs_its_scope_and_its_own_location(call: Caller) -> None:
     agency = f"Bearer {sandbox.issue_token(user_type='Company')}"
     assert (await call("GET", f"/users/{strangers_id}", Authorization=agency))[0] == 200
     assert (await call("GET", f"/users/?{own}", Authorization=agency))[0] == 401
+    for path in ("/users/search", "/locations/search"):
+        assert "x-sandbox-hint" in (await call("GET", path))[2]
