@@ -1,29 +1,29 @@
-"""What FastAPI needs on top of `integrations.starlette`: dependencies that the OpenAPI document describes."""
+"""What FastAPI needs on top of `integrations.starlette`: dependencies, routes and errors that OpenAPI describes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, cast
 
 try:
-    from fastapi import Header, Path
+    from fastapi import APIRouter, Depends, FastAPI, Header, Path
+    from fastapi.exceptions import RequestValidationError
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "FastAPI needs an extra: pip install 'leadconnector-async[fastapi]'", name=error.name
     ) from error
+from pydantic import TypeAdapter
 from starlette.requests import Request
+from starlette.responses import Response
 
+from .._limiter.headers import LocationQuota
 from ..client import LeadConnector
+from ..exceptions import InvalidRequestError
 from ..webhooks import WebhookEvent
 from . import starlette
-from .starlette import (
-    LOCATION_HEADER,
-    Authorize,
-    LocationSource,
-    Problem,
-    Refusal,
-    install_error_handlers,
-)
+from .problems import MEDIA_TYPE, InvalidField, Problem, build_invalid_problem
+from .refusals import make_response
+from .starlette import LOCATION_HEADER, Authorize, LocationSource, Refusal, respond_alive
 
 __all__ = [
     "LOCATION_HEADER",
@@ -38,8 +38,8 @@ __all__ = [
 ClientDependency: TypeAlias = (
     Callable[[Request, str], Awaitable[LeadConnector]] | Callable[[Request], Awaitable[LeadConnector]]
 )
-
 WebhookDependency: TypeAlias = Callable[[Request], AsyncGenerator[WebhookEvent]]
+_Schema: TypeAlias = dict[str, object]
 
 
 class Backend(starlette.Backend):
@@ -87,3 +87,82 @@ class Backend(starlette.Backend):
                 yield event
 
         return receive_event
+
+    @property
+    def router(self) -> APIRouter:
+        """The routes for `/health/live`, `/health/ready` and the quota of a location, as for Starlette."""
+        router = APIRouter()
+        client_of_location = Depends(self.client)
+
+        async def read_quota(client: LeadConnector = client_of_location) -> LocationQuota:
+            """What the rate limiter of the location knows and does at this moment."""
+            return client.quota
+
+        for route in self.routes:
+            if route.endpoint == self.respond_with_quota:
+                router.add_api_route(route.path, read_quota, tags=["quota"])
+            else:
+                alive = route.endpoint is respond_alive
+                endpoint = respond_alive if alive else self.respond_ready
+                summary = "Whether the process responds" if alive else "Whether it can take requests"
+                router.add_api_route(
+                    route.path, endpoint, tags=["health"], summary=summary, description="", response_model=None
+                )
+        return router
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let every error of this package, and every invalid request, be a response with problem details (RFC 9457).
+
+    As for Starlette. The OpenAPI document of the application describes them.
+    """
+    starlette.install_error_handlers(app)
+    app.add_exception_handler(RequestValidationError, _respond_with_invalid)
+    build = app.openapi
+    described: list[_Schema] = []
+
+    def openapi() -> _Schema:
+        document = cast("_Schema", build())
+        if not any(one is document for one in described):
+            described[:] = [document]
+            _describe_problems(document)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI's page on extending OpenAPI has it
+
+
+async def _respond_with_invalid(request: Request, error: Exception) -> Response:
+    """Without what was sent, which FastAPI's own response repeats."""
+    found = cast("list[_Schema]", cast("RequestValidationError", error).errors())
+    return make_response(build_invalid_problem([_read_fault(one) for one in found]))
+
+
+def _read_fault(fault: _Schema) -> InvalidField:
+    cause = cast("_Schema", fault.get("ctx") or {}).get("error")
+    if isinstance(cause, InvalidRequestError):
+        return InvalidField(field=cause.field, reason=cause.reason, hint=cause.hint)
+    place = [str(one) for one in cast("tuple[object, ...]", fault["loc"])]
+    return InvalidField(field=".".join(place[1:]) or place[0], reason=str(fault["msg"]))
+
+
+def _describe_problems(document: _Schema) -> None:
+    """Every operation may respond with a problem, and none as FastAPI says that it does."""
+    components = cast("dict[str, _Schema]", document.setdefault("components", {}))
+    schemas = components.setdefault("schemas", {})
+    problem = "Problem" if "Problem" not in schemas else "LeadConnectorProblem"
+    described = cast("_Schema", TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}"))
+    schemas.update(cast("_Schema", described.pop("$defs", {})))
+    schemas[problem] = described
+    response = {
+        "description": "A problem (RFC 9457)",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{problem}"}}},
+    }
+    for path in cast("dict[str, dict[str, object]]", document.get("paths", {})).values():
+        for operation in path.values():
+            responses = cast("_Schema", cast("dict[str, object]", operation).get("responses", {}))
+            if "HTTPValidationError" in str(responses.get("422")):
+                del responses["422"]
+            responses.setdefault("default", response)
+    for name in ("HTTPValidationError", "ValidationError"):
+        if f"#/components/schemas/{name}'" not in str(document):
+            schemas.pop(name, None)

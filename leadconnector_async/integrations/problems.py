@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -157,6 +158,19 @@ def build_problem(error: LeadConnectorError) -> Problem:
         outcome=error.outcome,
         trace_id=error.trace_id,
         errors=_list_fields(error),
+    )
+
+
+def build_invalid_problem(errors: Sequence[InvalidField]) -> Problem:
+    """What to tell the sender of a request that was not valid before anything was called."""
+    status, detail = TABLE[InvalidRequestError]
+    return Problem(
+        title=name_status(status),
+        status=status,
+        detail=detail,
+        code=name_code(InvalidRequestError),
+        outcome="not_applied",
+        errors=tuple(errors[:_MOST_FIELDS]),
     )
 
 

@@ -16,9 +16,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, Struct, UnsetType, structs
 from pydantic_core import PydanticCustomError, core_schema
 
-from .._secret import Held
-from .._validation.arguments import refuse
-from .._validation.text import show
+from .._api.convert import to_payload
 from ..models import AppointmentFields, BlockSlotFields
 
 if TYPE_CHECKING:
@@ -86,19 +84,7 @@ def _list_fields(value: Struct) -> dict[str, object]:
 
 def _read_payload(struct: type[S], given: object) -> S:
     """Raises `InvalidRequestError`, which is a `ValueError`. Values are checked by the call that sends them."""
-    if isinstance(given, struct):
-        return given
-    if not isinstance(given, Mapping):
-        raise refuse("payload", Held(None), "it is not an object", f"pass the fields of {struct.__name__}")
-    known = {one.encode_name: one for one in structs.fields(struct)}
-    items = cast("Mapping[object, object]", given)
-    for name in items:
-        if name not in known:
-            raise refuse(show(name), Held(None), f"{struct.__name__} has no such field", "leave it out")
-    for name, one in known.items():
-        if _is_required(one) and name not in items:
-            raise refuse(name, Held(None), f"{struct.__name__} needs it", "add it")
-    return struct(**{known[str(name)].name: value for name, value in items.items()})
+    return to_payload(given, struct)
 
 
 def _read(struct: type[S], given: object) -> S:

@@ -1,9 +1,15 @@
 """Backends on FastAPI: dependencies, and what the OpenAPI document says of them."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
 
 from leadconnector_async import LeadConnector, OAuthApp
 from leadconnector_async.integrations.fastapi import LOCATION_HEADER, Backend
@@ -59,3 +65,140 @@ async def test_the_dependency_is_the_client_of_the_location(
         response = await browser.get(url, headers=headers | sign_in(sandbox.location_id))
         assert (response.status_code, response.json()) == (200, sandbox.appointment(event_id).title)
         assert (await browser.get(url, headers=headers | sign_in("another"))).status_code == 403
+
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "pages" / "how-to" / "serve-many-locations.md"
+
+
+def make_clinic(oauth: OAuthApp, sandbox: Sandbox) -> Any:
+    """The application of the how-to, whose users Ada and Bo are signed in by a key."""
+    source = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(source.removesuffix("asyncio.run(main())\n"), names)  # noqa: S102 - our own page
+    names["LOCATIONS"]["ada"].add(sandbox.location_id)
+    return names["make_app"](oauth, sandbox.webhook_key, sandbox.url)
+
+
+ADA = {"authorization": "Bearer key-of-ada"}
+
+
+async def test_the_document_of_the_how_to_is_valid(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """By OpenAPI 3.1; bodies and responses are the models, and every operation may respond with a problem."""
+    app = make_clinic(oauth, sandbox)
+    document = app.openapi()
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert app.openapi() is document
+    path = document["paths"]["/locations/{location_id}/appointments/{event_id}"]
+    body = path["put"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body == {"$ref": "#/components/schemas/AppointmentUpdate"}
+    content = path["get"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"$ref": "#/components/schemas/Appointment"}
+    schemas = document["components"]["schemas"]
+    assert {"Appointment", "AppointmentUpdate", "LocationQuota", "Problem", "InvalidField"} <= schemas.keys()
+    assert not {"HTTPValidationError", "ValidationError"} & schemas.keys()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert "422" not in operation["responses"]
+            problem = operation["responses"]["default"]["content"]["application/problem+json"]["schema"]
+            assert problem == {"$ref": "#/components/schemas/Problem"}
+
+
+async def test_responses_match_the_document(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """An appointment, a quota and a problem, each as its schema says."""
+    app = make_clinic(oauth, sandbox)
+    document = app.openapi()
+    own = f"/locations/{sandbox.location_id}"
+    async with serve(app) as browser:
+        url = f"{own}/appointments/{sandbox.appointment_ids[0]}"
+        shown = {
+            "Appointment": await browser.get(url, headers=ADA),
+            "LocationQuota": await browser.get(f"{own}/quota", headers=ADA),
+            "Problem": await browser.get(f"{url}x", headers=ADA),
+        }
+    for name, response in shown.items():
+        schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+        OAS31Validator(schema).validate(response.json())
+        assert len(response.json()) == len(document["components"]["schemas"][name]["properties"])
+
+
+async def test_an_update_changes_what_was_sent_only(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """A field that is left out stays, and one that is null is sent as null."""
+    event_id = sandbox.appointment_ids[0]
+    before = sandbox.appointment(event_id).start_time
+    url = f"/locations/{sandbox.location_id}/appointments/{event_id}"
+    async with serve(make_clinic(oauth, sandbox)) as browser:
+        response = await browser.put(url, json={"title": "Moved", "description": None}, headers=ADA)
+    assert (response.status_code, response.json()["title"]) == (200, "Moved")
+    (sent,) = sandbox.requests.of("update_appointment")
+    assert sandbox.appointment(event_id).start_time == before
+    assert sent.applied
+
+
+INVALID: list[tuple[Any, list[str | None]]] = [
+    ({"titel": "secret-value"}, ["titel"]),
+    ({"title": "a\nsecret-value"}, ["title"]),
+    ({"startTime": "secret-value"}, ["start_time"]),
+    ({"appointmentStatus": "secret-value"}, ["appointment_status"]),
+    (["secret-value"], [None]),
+]
+
+
+@pytest.mark.parametrize(("body", "fields"), INVALID)
+async def test_an_invalid_body_is_a_problem(
+    body: Any, fields: list[str | None], oauth: OAuthApp, sandbox: Sandbox
+) -> None:
+    """With the field and the reason, and without the value; nothing is sent."""
+    async with serve(make_clinic(oauth, sandbox)) as browser:
+        url = f"/locations/{sandbox.location_id}/appointments/{sandbox.appointment_ids[0]}"
+        response = await browser.put(url, json=body, headers=ADA)
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (422, "invalid_request")
+    assert [one["field"] for one in problem["errors"] if fields != [None]] == [one for one in fields if one]
+    assert "secret-value" not in response.text
+    assert len(sandbox.requests.of("update_appointment")) == 0
+
+
+async def test_what_is_not_json_is_a_problem(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """So is a missing parameter."""
+    async with serve(make_clinic(oauth, sandbox)) as browser:
+        url = f"/locations/{sandbox.location_id}/appointments/ev1"
+        response = await browser.put(url, content=b"{", headers=ADA | {"content-type": "application/json"})
+        assert (response.status_code, response.json()["errors"][0]["reason"]) == (422, "JSON decode error")
+        missing = await browser.get("/connected", headers=ADA)
+        assert [one["field"] for one in missing.json()["errors"]] == ["code", "state"]
+
+
+async def test_only_a_user_of_a_location_reaches_it(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """By any route of the how-to, the quota included."""
+    async with serve(make_clinic(oauth, sandbox)) as browser:
+        for path in ("appointments/ev1", "quota"):
+            url = f"/locations/{sandbox.location_id}/{path}"
+            other = await browser.get(url, headers={"authorization": "Bearer key-of-bo"})
+            assert (other.status_code, other.json()["code"]) == (403, "location_refused")
+            nobody = await browser.get(url)
+            assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
+    assert len(sandbox.requests.of("get_appointment")) == 0
+
+
+BLOCKED = """
+import sys
+
+for name in ("fastapi", "pydantic", "pydantic_core", "cryptography"):
+    sys.modules[name] = None
+from leadconnector_async.integrations.starlette import Backend, install_error_handlers
+from starlette.applications import Starlette
+backend = Backend(token="pit-0", location_id="here", authorize=lambda request, location_id: True)
+app = Starlette(routes=backend.routes, lifespan=backend.lifespan)
+install_error_handlers(app)
+try:
+    import leadconnector_async.integrations.fastapi
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_starlette_is_enough_for_what_needs_no_more() -> None:
+    """Without FastAPI, pydantic and cryptography; FastAPI's part says what to install."""
+    shown = subprocess.run([sys.executable, "-c", BLOCKED], check=True, capture_output=True, text=True).stdout  # noqa: S603
+    assert shown == "FastAPI needs an extra: pip install 'leadconnector-async[fastapi]'\n"
