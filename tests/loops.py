@@ -30,11 +30,15 @@ def install() -> None:
 
 
 class VirtualTime:
-    """A plugin of pytest: a test that is marked `looptime` gets asyncio's loop, whatever the others get."""
+    """A plugin of pytest: a test that is marked `looptime` gets asyncio's loop, whatever the others get.
+
+    So does one with `leadconnector_clock`, which needs it, too.
+    """
 
     def pytest_asyncio_loop_factories(
         self, item: pytest.Item
     ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-        if item.get_closest_marker("looptime") is not None:
+        needs_clock = "leadconnector_clock" in getattr(item, "fixturenames", ())
+        if needs_clock or item.get_closest_marker("looptime") is not None:
             return {"asyncio": asyncio.SelectorEventLoop}
         return {NAME: asyncio.new_event_loop}

@@ -15,7 +15,7 @@ PACKAGE = Path(leadconnector_async.__file__).parent
 LAYERS = {
     "": """
         __main__
-        cli
+        cli testing
         integrations
         __init__
         jobs
@@ -217,7 +217,7 @@ OPENED_LAZILY = {
 }
 """The only upward imports: each driver is an extra, so its store is imported inside the function that opens it."""
 SANDBOX_MAY_USE = {"recurrence", "exceptions", "_validation"}
-MAY_USE_SANDBOX = {"cli"}
+MAY_USE_SANDBOX = {"cli", "testing"}
 AWAITING = {
     "cli",
     "jobs",
@@ -258,6 +258,7 @@ AWAITING = {
     "response",
     "shared",
     "shared_tokens",
+    "testing",
 }
 """Modules and packages in which something waits; everything else is pure."""
 
@@ -375,6 +376,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()  # noqa: S603
     assert "aiohttp" in loaded
     heavy = {"aiohttp.web", "cyclopts", "rich", "httpx", "pydantic", "cryptography", "leadconnector_async.sandbox"}
+    heavy |= {"pytest", "pytest_asyncio", "leadconnector_async.testing", "fastapi", "starlette", "opentelemetry"}
     heavy |= {"psycopg", "redis", "sqlite3", "starlette", "fastapi", "leadconnector_async.integrations"}
     seldom = {
         "tenacity",
