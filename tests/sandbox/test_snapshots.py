@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from leadconnector_async import AppointmentCreate, BlockSlotCreate, InvalidRequestError, LeadConnector
@@ -58,6 +59,35 @@ async def test_a_restored_state_is_the_saved_one(sandbox: Sandbox, client: LeadC
     day = datetime(2027, 5, 3, tzinfo=UTC), datetime(2027, 5, 4, tzinfo=UTC)
     (block,) = [one for one in sandbox.store.list_between(sandbox.location_id, *day) if one.is_block]
     assert block.title == "Lunch"
+
+
+def list_parts(value: object) -> set[str]:
+    """The attributes of the store, and of its dictionaries that have some."""
+    found = set()
+    for name, part in vars(value).items():
+        inner = vars(part) if isinstance(part, dict) and hasattr(part, "__dict__") else {}
+        found |= {name, *(f"{name}.{one}" for one in inner)}
+    return found
+
+
+def test_no_part_of_the_store_is_forgotten() -> None:
+    """Whoever adds one saves and restores it, or says here that it follows from the others."""
+    saved = {"users", "calendars", "groups", "groups.known", "contacts", "contacts.edited", "notes", "_index"}
+    kept = {"locations", "now", "on_change", "_stamps"}
+    assert list_parts(Sandbox().store) == saved | kept
+
+
+async def test_a_calendar_can_be_restored(sandbox: Sandbox) -> None:
+    """As can users and groups."""
+    before, store = sandbox.snapshot(), sandbox.store
+    calendar = next(iter(store.calendars.values()))
+    store.calendars[calendar.id] = msgspec.structs.replace(calendar, name="renamed", is_active=False)
+    store.users.clear()
+    store.groups.clear()
+    store.groups.known.clear()
+    sandbox.restore(before)
+    assert sandbox.store.calendars[calendar.id] == calendar
+    assert sandbox.snapshot() == before
 
 
 async def test_another_sandbox_of_the_same_seed_takes_it(sandbox: Sandbox, client: LeadConnector) -> None:
