@@ -11,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 import leadconnector_async
 
+from .extras import MODULES, check_bare_import, list_extras
+
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 
 
@@ -25,6 +27,16 @@ def closure(requirements: Iterable[str]) -> set[str]:
             found.add(name)
             todo += [(one, extra) for one in distribution(name).requires or () for extra in needed.extras or ("",)]
     return found
+
+
+def test_every_extra_is_tried_in_an_environment_of_its_own() -> None:
+    """By CI, with `tests/extras.py`, which knows what each is for."""
+    assert set(list_extras()) <= set(MODULES)
+
+
+def test_a_bare_import_loads_nothing_of_an_extra() -> None:
+    """Though all of them are installed here."""
+    check_bare_import()
 
 
 def measure(paths: Iterable[str | os.PathLike[str]]) -> int:

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
+from ..exceptions import ConfigurationError
 from ..sandbox import Limits, Sandbox
 from .arguments import SANDBOX
 from .errors import run_command
@@ -31,11 +32,14 @@ async def sandbox(
     interval: float = 10.0,
     per_app: bool = False,
     fault: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    webhook_url: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    webhook_hosts: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 ) -> int:
     """Serve the local sandbox until interrupted. Prints one JSON line with everything needed to connect.
 
     The line contains url, token, location_id and location_ids, and for several locations tokens by location id; for
-    OAuth, the client_id and client_secret of an app, and a code to exchange; and the admin_token.
+    OAuth, the client_id and client_secret of an app, and a code to exchange; the admin_token; and with the extra
+    `testing` or `webhooks` the webhook_key, the public key of its webhooks.
 
     Parameters
     ----------
@@ -60,6 +64,10 @@ async def sandbox(
         Count the requests of each app by themselves: those of the OAuth app, and those of private tokens.
     fault
         A fault to script, such as `update_appointment=503`; may be repeated.
+    webhook_url
+        Where to send a signed webhook for each change of an appointment; may be repeated.
+    webhook_hosts
+        Another host than loopback that webhooks may be sent to, such as the name of a container; may be repeated.
 
     """
     try:
@@ -74,11 +82,14 @@ async def sandbox(
             log_size=log_size,
             limits=Limits(max_requests=max_requests, interval=interval, per_app=per_app),
             faults=_read_faults(fault),
+            webhook_hosts=webhook_hosts,
         )
+        for url in webhook_url:
+            server.webhooks.subscribe(url)
     except ValueError as error:
         print(error, file=sys.stderr)
         return USAGE
-    return await run_command(partial(_serve, server))
+    return await run_command(partial(_serve, server, signs=bool(webhook_url)))
 
 
 def register(app: App) -> None:
@@ -86,8 +97,14 @@ def register(app: App) -> None:
     app.command(sandbox, group=SANDBOX)
 
 
-async def _serve(server: Sandbox) -> int:
-    """Until Ctrl-C."""
+async def _serve(server: Sandbox, *, signs: bool) -> int:
+    """Until Ctrl-C. Raises `ConfigurationError` if it is to sign webhooks and cannot."""
+    described = _describe(server)
+    try:
+        described["webhook_key"] = server.webhook_key
+    except ConfigurationError:
+        if signs:
+            raise
     stopped = asyncio.Event()
 
     def stop() -> str:
@@ -96,7 +113,7 @@ async def _serve(server: Sandbox) -> int:
 
     async with server:
         with catch_interrupts(stop):
-            print(json.dumps(_describe(server)), flush=True)
+            print(json.dumps({"url": server.url, **described}), flush=True)
             await stopped.wait()
     return DONE
 
@@ -105,7 +122,6 @@ def _describe(server: Sandbox) -> dict[str, object]:
     """What another process must know to use it."""
     first, *others = server.location_ids
     described: dict[str, object] = {
-        "url": server.url,
         "token": server.token,
         "location_id": first,
         "location_ids": server.location_ids,

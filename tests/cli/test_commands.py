@@ -10,13 +10,21 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from leadconnector_async import DeadlineExceededError, LeadConnector, OAuthApp, RateLimitedError, RetryPolicy
+from leadconnector_async import (
+    AppointmentUpdate,
+    DeadlineExceededError,
+    LeadConnector,
+    OAuthApp,
+    RateLimitedError,
+    RetryPolicy,
+)
 from leadconnector_async.cli.demo import DemoReport
 from leadconnector_async.cli.demo_steps import Step
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import Sandbox
 
 from ..make_clinic_day import PATH, build_plan
+from ..sandbox.receiver import serve_receiver
 
 COMMAND = [sys.executable, "-c", "from leadconnector_async.cli import main; main()"]
 
@@ -86,7 +94,7 @@ async def test_the_sandbox_command_prints_one_json_line_and_serves_until_interru
     assert process.stdout is not None
     ready = json.loads(await process.stdout.readline())
     names = ["admin_token", "client_id", "client_secret", "code", "location_id", "location_ids", "token", "url"]
-    assert sorted(ready) == names
+    assert sorted(ready) == [*names, "webhook_key"]
     assert ready["location_ids"] == [ready["location_id"]]
     async with LeadConnector(ready["token"], base_url=ready["url"], location_id=ready["location_id"]) as client:
         event_id = next(csv.DictReader(PATH.read_text().splitlines()))["event_id"]
@@ -125,6 +133,30 @@ async def test_the_sandbox_command_serves_many_locations_with_a_token_for_each()
         assert [entry["location_id"] for entry in await response.json()] == ready["location_ids"][1:]
     process.send_signal(signal.SIGINT)
     assert await process.wait() == 0
+
+
+async def test_the_sandbox_command_sends_webhooks() -> None:
+    """To the URL that it is given, signed with the key that it prints; not to other machines."""
+    async with serve_receiver() as receiver:
+        options = ["sandbox", "--appointments", "1", "--webhook-url", receiver.url]
+        process = await asyncio.create_subprocess_exec(*COMMAND, *options, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        ready = json.loads(await process.stdout.readline())
+        event_id = Sandbox(appointments=1).appointment_ids[0]
+        async with LeadConnector(ready["token"], base_url=ready["url"]) as client:
+            await client.update_appointment(event_id, AppointmentUpdate(title="x"))
+        async with asyncio.timeout(30):
+            while not receiver.got:
+                await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    (event,) = receiver.verify(ready["webhook_key"])
+    assert (event.type, event.location_id) == ("AppointmentUpdate", ready["location_id"])
+    foreign = ["sandbox", "--webhook-url", "http://example.com/"]
+    process = await asyncio.create_subprocess_exec(*COMMAND, *foreign, stderr=asyncio.subprocess.PIPE)
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert b"webhooks are posted to loopback only" in said
 
 
 async def test_the_sandbox_command_counts_each_app_by_itself_if_told_to() -> None:
