@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing", "people", "cluster")
+KINDS = ("responses", "call", "import", "limiter", "bulk", "faults", "sharing", "people", "cluster", "page")
 
 if __name__ == "__main__":
     kind = (
@@ -48,6 +48,10 @@ if __name__ == "__main__":
             from . import imports
 
             imports.run()
+        case "page":
+            from . import page
+
+            page.run()
         case "limiter":
             from . import limiter
 
