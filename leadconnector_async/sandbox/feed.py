@@ -14,7 +14,7 @@ from .rate_limits import Usage
 from .request_log import LoggedRequest
 from .store import Store
 
-_MOST_LOGGED: Final = 200
+_MOST_LOGGED: Final = 100
 """Requests in one message: more than that nobody can read in the meantime."""
 _MOST_BODY: Final = 2000
 _MOST_FAULTS: Final = 20

@@ -150,7 +150,7 @@ async def test_many_changes_are_one_message() -> None:
         sandbox._app.receive("GET", "/x", {}, b"", 0.0)
     news: Any = feed.read(0.0)
     assert {one.title for one in news.events} == {"998", "999"}
-    assert (len(news.events), len(news.requests), news.total) == (2, 200, 1000)
+    assert (len(news.events), len(news.requests), news.total) == (2, 100, 1000)
     assert news.requests[-1].number == 1000
     assert feed.read(0.0) is None
 
