@@ -33,6 +33,7 @@ from leadconnector_async import (
 )
 from leadconnector_async.cli.connect import make_client
 from leadconnector_async.cli.tokens import CommandToken, LocationToken, read_secret
+from leadconnector_async.integrations.starlette import Backend
 from leadconnector_async.sandbox import Sandbox
 
 from .leaks import show_all
@@ -271,6 +272,9 @@ async def test_a_token_that_cannot_be_used_is_not_shown(token: object, monkeypat
         lambda: OAuthApp("client", CLIENT_SECRET.encode()),  # type: ignore[arg-type]
         lambda: OAuthApp("client", CLIENT_SECRET, timeouts=Timeouts(total=99)),
         lambda: OAuthApp("", CLIENT_SECRET),
+        lambda: Backend(token=token, location_id="loc", authorize=print),  # type: ignore[arg-type]
+        lambda: Backend(token=TOKEN, location_id="loc", authorize=None),
+        lambda: Backend(token=TOKEN, location_id="loc", authorize=print, base_url="ftp://x"),  # type: ignore[arg-type]
         lambda: CommandToken("VARIABLE", f"printf '{TOKEN}", "loc"),
         lambda: CommandToken("VARIABLE", f"printf {TOKEN}", "loc").for_location(None),  # type: ignore[arg-type]
     ]

@@ -12,13 +12,14 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import AppointmentUpdate, LeadConnector, exceptions, jobs, sandbox, webhooks
+from leadconnector_async.integrations import fastapi, starlette
 
 from .raw_server import answer, raw_server
 
 
 def test_every_public_name_is_sorted_importable_and_described() -> None:
     """What `__all__` promises is there, and says what it is."""
-    for module in (leadconnector_async, sandbox, jobs, webhooks):
+    for module in (leadconnector_async, sandbox, jobs, webhooks, starlette, fastapi):
         plain = sorted(
             module.__all__, key=lambda name: (not name.isupper(), name[0].islower() or name[0] == "_", name)
         )

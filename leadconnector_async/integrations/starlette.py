@@ -24,7 +24,8 @@ except ModuleNotFoundError as error:
         "this needs Starlette: pip install 'leadconnector-async[fastapi]', or starlette alone", name=error.name
     ) from error
 
-from .._call.base_url import BASE_URL, check_base_url
+from .._call.base_url import check_base_url
+from .._environment import ClientOptions
 from .._secret import conceal
 from .._settings import Options
 from .._sharing.deliveries import LEASE_SECONDS
@@ -78,7 +79,7 @@ class BackendSettings(Struct, frozen=True, kw_only=True):
     oauth: OAuthApp | None
     client: LeadConnector | None
     shared: Shared | None
-    base_url: str
+    base_url: str | None
     webhook_key: str | bytes | WebhookVerifier | None
     options: Options
 
@@ -113,13 +114,14 @@ class Backend:
         client: LeadConnector | None = None,
         location: LocationSource | None = None,
         shared: Shared | None = None,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         webhook_key: str | bytes | WebhookVerifier | None = None,
         **options: Unpack[Options],
     ) -> None:
-        given = token if token is None or callable(token) else check_token(conceal(token))
-        address = conceal(base_url)
+        given = token if token is None or callable(token) else conceal(token)
+        address = None if base_url is None else conceal(base_url)
         del token, base_url  # an error shows the parameters of each function that it went through
+        given = given if given is None or callable(given) else check_token(given)
         if sum(one is not None for one in (given, oauth, client)) > 1:
             raise ConfigurationError("token, oauth and client exclude each other; pass one of them")
         if isinstance(given, str) and location_id is None:
@@ -134,7 +136,7 @@ class Backend:
             oauth=None if oauth is None else check_kind("oauth", oauth, OAuthApp),
             client=None if client is None else check_kind("client", client, LeadConnector),
             shared=None if shared is None else check_kind("shared", shared, Shared),
-            base_url=str(check_base_url(address)),
+            base_url=None if address is None else str(check_base_url(address)),
             webhook_key=webhook_key,
             options=options,
         )
@@ -272,16 +274,15 @@ class Backend:
             await stack.enter_async_context(settings.shared)
         if settings.client is not None:
             return settings.client
-        token = settings.token if settings.oauth is None else settings.oauth
-        if token is None:
-            return await stack.enter_async_context(LeadConnector.from_env(**settings.options))
-        client = LeadConnector(
-            token,
-            location_id=settings.location_id,
-            base_url=settings.base_url,
-            shared=settings.shared,
-            **settings.options,
-        )
+        options = cast("ClientOptions", dict(settings.options))
+        if settings.shared is not None:
+            options["shared"] = settings.shared
+        if settings.base_url is not None:
+            options["base_url"] = settings.base_url
+        if settings.location_id is not None:
+            options["location_id"] = settings.location_id
+        token = settings.oauth or settings.token
+        client = LeadConnector.from_env(**options) if token is None else LeadConnector(token, **options)
         return await stack.enter_async_context(client)
 
     async def _read_location(self, request: Request) -> str:

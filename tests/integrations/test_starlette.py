@@ -1,5 +1,6 @@
 """Backends on Starlette alone: whose client a request gets, and who refuses it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from leadconnector_async import ConfigurationError, InvalidRequestError, LeadConnector, OAuthApp
+from leadconnector_async import ConfigurationError, InvalidRequestError, LeadConnector, OAuthApp, Shared
 from leadconnector_async.integrations.starlette import LOCATION_HEADER, Backend
 from leadconnector_async.sandbox import Sandbox
 
@@ -180,7 +181,7 @@ async def test_a_private_token_serves_its_own_location_only(sandbox: Sandbox) ->
 
 
 async def test_the_lifespan_closes_what_it_opened(
-    sandbox: Sandbox, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The client of the environment, and none of yours; it can be run again."""
     monkeypatch.setenv("LEADCONNECTOR_TOKEN", sandbox.token)
@@ -196,6 +197,9 @@ async def test_the_lifespan_closes_what_it_opened(
             await opened.get_appointment(event_id)
         with pytest.raises(ConfigurationError, match=r"pass lifespan=backend\.lifespan"):
             backend.root  # noqa: B018
+    backend = Backend(authorize=allow, shared=Shared(f"sqlite:///{tmp_path}/shared.db"))
+    async with backend.lifespan():
+        assert backend.root.shared is not None
     mine = make_client()
     async with Backend(client=mine, authorize=allow).lifespan():
         pass
