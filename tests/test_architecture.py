@@ -164,7 +164,9 @@ LAYERS = {
     "jobs.prepare": """
         prepare
         conflicts preview reader
-        check ordering
+        check clocks ordering plan_warnings
+        changes
+        zones
     """,
     "jobs.report": """
         __init__

@@ -31,7 +31,10 @@ def print_preview(console: Console, preview: Preview, now: datetime) -> None:
     """What a job would do."""
     print_line(console, _join(preview.counts, first="pending"))
     for example in preview.examples:
-        print_line(console, f"line {example.line}, {example.event_id}", 2)
+        title = f": {example.title}" if example.title else ""
+        print_line(console, f"line {example.line}, {example.event_id}{title}", 2)
+        if example.move:
+            print_line(console, example.move, 4)
         for field, before, after in example.differences:
             print_line(console, f"{field}: {before} -> {after}", 4)
     more = preview.counts.get("pending", 0) - len(preview.examples)
@@ -45,6 +48,13 @@ def print_refused(console: Console, preview: Preview) -> None:
     if preview.faults:
         print_line(console, "These rows are left out:")
         _list_faults(console, preview.faults, preview.counts.get("refused", 0))
+
+
+def print_warnings(console: Console, preview: Preview) -> None:
+    """What can be sent, but may not be meant."""
+    for warning in preview.warnings:
+        print_line(console, f"Warning: {warning.text}. Example:")
+        print_line(console, f"line {warning.line}, {warning.event_id}: {warning.example}", 2)
 
 
 def print_summary(

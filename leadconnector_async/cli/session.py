@@ -18,7 +18,15 @@ from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
 from ..jobs.states import list_states
 from .exit_codes import DONE, USAGE, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
-from .job_report import build_command, print_outcomes, print_preview, print_refused, print_stops, print_summary
+from .job_report import (
+    build_command,
+    print_outcomes,
+    print_preview,
+    print_refused,
+    print_stops,
+    print_summary,
+    print_warnings,
+)
 from .progress import JobScreen
 from .terminal import has_terminal, make_consoles, print_json, print_line
 
@@ -76,12 +84,15 @@ class JobSession:
         try:
             summary = await self._read(self._job.prepare)
         except PlanError:
-            print_preview(self._err, await self._job.preview(), _now())
+            preview = await self._job.preview()
+            print_preview(self._err, preview, _now())
+            print_warnings(self._err, preview)
             raise
         preview = await self._job.preview()
         print_preview(self._err, preview, _now())
         print_refused(self._err, preview)
         print_stops(self._err, summary, _now())
+        print_warnings(self._err, preview)
         return summary
 
     async def _agree(self, question: str, count: int) -> bool:
@@ -121,6 +132,7 @@ class JobSession:
                 "exit_code": code,
                 "requests": sum(preview.requests.values()),
                 "remaining_seconds": round(preview.remaining_seconds, 1),
+                "warnings": [structs.asdict(warning) for warning in preview.warnings],
             }
             print_json(self._describe(summary, shown))
         return code

@@ -40,6 +40,8 @@ from .opening import OpenedJob, connect_journal, create_job, open_job
 from .places import DatabasePlace, conceal_place, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
+from .prepare.changes import learn_zones
+from .prepare.clocks import read_clocks
 from .prepare.preview import Preview, read_preview
 from .report import write_files
 from .run.runner import Runner
@@ -257,9 +259,14 @@ class BulkJob(JobHandle):
         return summary
 
     async def preview(self, most: int = 10) -> Preview:
-        """What `run` would do: the first `most` changes, and how long all will take. Call `prepare` first."""
+        """What `run` would do: the first `most` changes, how long all will take, and what may not be meant.
+
+        Call `prepare` first. Reads free slots once per calendar: only they show its zone.
+        """
         check_count("most", most, 0)
-        preview = await self._journal.run(partial(read_preview, most))
+        zones = await self._journal.run(learn_zones)
+        await read_clocks(zones, self._find_client)
+        preview = await self._journal.run(partial(read_preview, most, zones))
         seconds = forecast_all(self._open, self._find_client, preview.requests)
         return msgspec.structs.replace(preview, seconds=seconds)
 

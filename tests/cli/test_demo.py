@@ -22,10 +22,12 @@ from leadconnector_async.cli.job_report import (
     print_refused,
     print_status,
     print_summary,
+    print_warnings,
 )
 from leadconnector_async.cli.progress import JobScreen, format_end, format_seconds
 from leadconnector_async.exceptions import PlanError, RowFault
 from leadconnector_async.jobs import JobProgress, JobStatus, JobSummary, Preview, RowOutcome, Stopped
+from leadconnector_async.jobs.prepare.plan_warnings import PlanWarning
 from leadconnector_async.jobs.prepare.preview import Example
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -36,12 +38,22 @@ BAD = RowFault(
 TAKEN = RowFault(
     7, "start_time", "its time is taken by 5PISDEA0g9XH2zGKNERI, which stays where it is", "move it too"
 )
-MOVES = (
-    ("start_time", "2027-03-10T08:00-05:00", "2027-03-17T08:00-04:00"),
-    ("end_time", "2027-03-10T08:15-05:00", "2027-03-17T08:15-04:00"),
-)
+MOVE = "Wed 2027-03-10 08:00 (UTC-05:00) -> Wed 2027-03-17 08:00 (UTC-04:00)"
 TITLE = ("title", "'Follow-up'", "'Follow-up with Dr. [bold]Ann[/] Lee, moved from the tenth because of the snow'")
-EXAMPLES = (Example(2, "EWoEjmGE628b0m6zivxZ", MOVES), Example(3, "TUyhtDtk8xHvRxW7HPtd", (*MOVES, TITLE)))
+EXAMPLES = (
+    Example(2, "EWoEjmGE628b0m6zivxZ", (), "Check-up", MOVE),
+    Example(3, "TUyhtDtk8xHvRxW7HPtd", (("length", "15 min", "30 min"), TITLE), "Follow-up", MOVE),
+)
+WARNINGS = (
+    PlanWarning(
+        "night",
+        2,
+        "2 rows move appointments to the night (22:00-06:00)",
+        4,
+        "5PISDEA0g9XH2zGKNERI",
+        "Wed 2027-03-10 09:00 -> Wed 2027-03-10 23:00 (UTC-05:00)",
+    ),
+)
 MANY = {f"lDoM42EAHvvAVikP1z{number:02}": 30 * number for number in range(1, 13)}
 
 
@@ -53,9 +65,11 @@ def show_preview(console: Console) -> None:
         faults=(TAKEN,),
         requests={"lDoM42EAHvvAVikP1zmC": 248},
         seconds={"lDoM42EAHvvAVikP1zmC": 21.4},
+        warnings=WARNINGS,
     )
     print_preview(console, preview, NOW)
     print_refused(console, preview)
+    print_warnings(console, preview)
 
 
 def show_preview_of_many_locations(console: Console) -> None:

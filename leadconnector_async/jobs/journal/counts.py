@@ -13,10 +13,10 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from ...exceptions import RowFault
-from ...models import AppointmentUpdate
+from ...models import Appointment, AppointmentUpdate
 from ..plan.wanted import Wanted, read_wanted
 from ..states import JobSummary, RowState
-from .columns import decode_differences, decode_updates
+from .columns import decode_differences, decode_found, decode_updates
 from .facts import Count
 from .protocol import Journal
 from .tables import NOT_CHANGED, TO_SEND
@@ -35,9 +35,9 @@ _STATES_BY_LOCATION: Final = """
 _REPEATED: Final = "SELECT COUNT(*) FROM rows WHERE job = ? AND repeated = 1 AND parks IS NULL"
 _LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE job = ? AND state IN ('applied', 'unknown')"
 _TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows WHERE job = ?"
-_EXAMPLES: Final = """
-    SELECT line, event_id, differences FROM rows
-    WHERE job = ? AND state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number LIMIT ?
+_CHANGES: Final = """
+    SELECT line, event_id, location, wanted, found, differences, start_before, end_before, start_after, end_after
+    FROM rows WHERE job = ? AND state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number
 """
 _REQUESTS: Final = f"""
     SELECT location, SUM(CASE WHEN requests > 1 THEN 2 ELSE 1 END) FROM rows
@@ -103,12 +103,29 @@ class ListedRow(Struct, frozen=True, array_like=True):
         return decode_updates(self.updates)
 
 
-class ExampleRow(Struct, frozen=True, array_like=True):
-    """A pending row."""
+class ChangeRow(Struct, frozen=True, array_like=True):
+    """A pending row. Times are in seconds since the epoch."""
 
     line: int
     event_id: str
+    location: str
+    wanted_content: bytes
+    found: bytes | None
     content: bytes | None
+    start_before: int | None
+    end_before: int | None
+    start_after: int | None
+    end_after: int | None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the row of the plan says."""
+        return read_wanted(self.wanted_content)
+
+    @property
+    def before(self) -> Appointment:
+        """The appointment as it was first read."""
+        return decode_found(self.found)
 
     @property
     def differences(self) -> tuple[tuple[str, str, str], ...]:
@@ -201,9 +218,9 @@ def read_totals(journal: Journal) -> Totals:
     return journal.read_one(Totals, _TOTALS, (journal.hold.job,)) or Totals(None, None, None)
 
 
-def list_examples(most: int, journal: Journal) -> list[ExampleRow]:
-    """The first pending rows."""
-    return list(journal.read(ExampleRow, _EXAMPLES, (journal.hold.job, most)))
+def list_changes(journal: Journal) -> Iterator[ChangeRow]:
+    """The pending rows, by line."""
+    return journal.stream(ChangeRow, _CHANGES, (journal.hold.job,))
 
 
 def count_requests(journal: Journal) -> dict[str, int]:

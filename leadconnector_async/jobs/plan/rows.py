@@ -65,7 +65,7 @@ class PlanRow(Struct, frozen=True):
     shift: Shift | None = None
     """How far the appointment moves, instead of new times."""
     timezone: str | None = None
-    """IANA name of the zone whose clock a shift by days keeps."""
+    """IANA name of the zone of times without an offset, and of the clock that a shift by days keeps."""
     before: Precondition | None = None
     """What the appointment must still look like."""
 
@@ -194,8 +194,15 @@ def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> P
         _check(values, shift),
         others.get("location_id"),
         shift,
-        zone if shift is not None else None,
+        zone if shift is not None or _uses_zone(values, cells) else None,
         Precondition(**before) if before else None,  # type: ignore[arg-type] # each was read as its kind
+    )
+
+
+def _uses_zone(values: Mapping[str, object], cells: Mapping[str, object]) -> bool:
+    """Whether a time has no offset of its own: text with one stays text."""
+    return any(
+        isinstance(values.get(name), datetime) and getattr(cells[name], "tzinfo", None) is None for name in TIMES
     )
 
 

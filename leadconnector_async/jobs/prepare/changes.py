@@ -1,0 +1,131 @@
+"""What rows change, in the words and on the clock of the calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from ..._api.fields import TIMES
+from ..._validation.text import escape
+from ...models import Appointment
+from ..journal.counts import ChangeRow, list_changes
+from ..journal.protocol import Journal
+from ..plan.wanted import Wanted
+from .zones import Calendar, CalendarZones, name_offset
+
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+class Stay(Struct, frozen=True):
+    """When an appointment begins and ends, by the clock of its calendar."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def length(self) -> timedelta:
+        """How long it takes."""
+        return self.end - self.start
+
+
+class RowChange(Struct, frozen=True):
+    """A row that changes an appointment."""
+
+    line: int
+    event_id: str
+    location: str
+    found: Appointment
+    """The appointment as it was read."""
+    wanted: Wanted
+    before: Stay | None
+    """`None` if the response does not show its times."""
+    after: Stay | None
+    differences: tuple[tuple[str, str, str], ...]
+    """What else changes besides the times: field, before and after, in words."""
+    knows_zone: bool
+    """Whether the clock is the calendar's; otherwise it is that of the assignee or of UTC."""
+    is_sure: bool
+    """Whether it is also sure that the clock shows the new time so: clocks change."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it gets another start or end."""
+        return self.before != self.after
+
+
+def learn_zones(journal: Journal) -> CalendarZones:
+    """What the changes to send show of the zones of their calendars."""
+    zones = CalendarZones()
+    for row in list_changes(journal):
+        event = row.before
+        starts = (_read_instant(one) for one in (row.start_before, row.start_after) if one is not None)
+        zones.learn(_find_calendar(row, event), event.start_time, row.wanted.timezone, starts)
+    return zones
+
+
+def read_changes(zones: CalendarZones, journal: Journal) -> Iterator[RowChange]:
+    """The changes to send, by line."""
+    for row in list_changes(journal):
+        yield _build(row, row.before, zones)
+
+
+def render_moment(moment: datetime) -> str:
+    """A time with its weekday, without its zone."""
+    return f"{_DAYS[moment.weekday()]} {moment:%Y-%m-%d %H:%M}"
+
+
+def render_length(length: timedelta) -> str:
+    """How long an appointment takes."""
+    minutes = int(length.total_seconds()) // 60
+    days, rest = divmod(minutes, 1440)
+    parts = ((days, "d"), (rest // 60, "h"), (rest % 60, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 min"
+
+
+def render_move(before: Stay, after: Stay) -> str:
+    """From when to when, by the calendar's clock on both sides; with both offsets if the clocks change."""
+    zones = [name_offset(one.start) for one in (before, after)]
+    old, new = render_moment(before.start), render_moment(after.start)
+    if zones[0] != zones[1]:
+        return f"{old} ({zones[0]}) -> {new} ({zones[1]})"
+    return f"{old} -> {new} ({zones[0]})"
+
+
+def render_title(event: Appointment) -> str:
+    """The title, on one line."""
+    return escape(" ".join((event.title or "").split()))
+
+
+def _find_calendar(row: ChangeRow, event: Appointment) -> Calendar:
+    return row.location, event.calendar_id or ""
+
+
+def _build(row: ChangeRow, event: Appointment, zones: CalendarZones) -> RowChange:
+    calendar = _find_calendar(row, event)
+
+    def place(start: int | None, end: int | None) -> Stay | None:
+        if start is None or end is None:
+            return None
+        begins = _read_instant(start)
+        zone = zones.find(calendar, begins)
+        return Stay(begins.astimezone(zone), _read_instant(end).astimezone(zone))
+
+    return RowChange(
+        row.line,
+        row.event_id,
+        row.location,
+        event,
+        row.wanted,
+        place(row.start_before, row.end_before),
+        place(row.start_after, row.end_after),
+        tuple(one for one in row.differences if one[0] not in TIMES),
+        zones.is_known(calendar),
+        row.start_after is not None and zones.is_sure(calendar, _read_instant(row.start_after)),
+    )
+
+
+def _read_instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

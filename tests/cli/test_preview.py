@@ -1,0 +1,92 @@
+"""What a new user sees of a plan before the question, in this process."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from leadconnector_async import LeadConnector
+from leadconnector_async.cli import reschedule as cli_reschedule
+from leadconnector_async.cli.arguments import ACCOUNT, Account
+from leadconnector_async.cli.reschedule import reschedule
+from leadconnector_async.sandbox import BookedAppointment, Sandbox
+
+from ..conftest import QUICK
+from ..jobs.jobbing import FAST, writes
+from .test_job_sessions import answer
+
+Output = pytest.CaptureFixture[str]
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.fixture
+async def clinic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """A sandbox that the command works for, in an empty folder."""
+    async with Sandbox(limits=FAST, appointments=60) as sandbox:
+
+        def make_client(
+            account: Account = ACCOUNT, reserve: int | None = None, *, to_write: str | None = None, place: str = ""
+        ) -> LeadConnector:
+            return LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id, retry=QUICK)
+
+        monkeypatch.setattr(cli_reschedule, "make_client", make_client)
+        monkeypatch.chdir(tmp_path)
+        yield sandbox
+
+
+def pick(clinic: Sandbox, count: int) -> list[BookedAppointment]:
+    """Confirmed appointments of the calendar in New York."""
+    zones = {one.id: one.zone for one in clinic.store.calendars.values()}
+    events = [clinic.appointment(one) for one in clinic.appointment_ids]
+    chosen = [one for one in events if zones[one.calendar_id] == NEW_YORK.key][:count]
+    for event in chosen:
+        clinic.edit_appointment(event.id, appointment_status="confirmed")
+    return [clinic.appointment(event.id) for event in chosen]
+
+
+def write_plan(*lines: str) -> str:
+    Path("day.csv").write_text("\n".join(["event_id,start_time,end_time,title", *lines]) + "\n")
+    return "day.csv"
+
+
+def show_wall(event: BookedAppointment, days: int) -> str:
+    return f"{event.start_time.astimezone(NEW_YORK) + timedelta(days=days):%Y-%m-%d %H:%M}"
+
+
+async def test_mistakes_that_can_be_sent_are_named_before_the_question(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong zone, an old `noshow` and an appointment of a month: each in words, and nothing is sent."""
+    stale, month, plain = pick(clinic, 3)
+    clinic.edit_appointment(stale.id, appointment_status="noshow")
+    end = f"{month.end_time.astimezone(NEW_YORK) + timedelta(days=32):%Y-%m-%d %H:%M}"
+    plan = write_plan(
+        f"{stale.id},{show_wall(stale, 1)},,",
+        f"{month.id},{show_wall(month, 1)},{end},",
+        f"{plain.id},{show_wall(plain, 1)},,",
+    )
+    answer(monkeypatch, "n")
+    assert await reschedule(plan, timezone="Europe/London") == 2
+    said = capsys.readouterr().err
+    before, asked, _ = said.partition("Change 3 appointments? [y/N]")
+    assert asked
+    assert "Warning: 3 rows give their times in a zone that is not the calendar's. Example:" in before
+    assert "the plan says Europe/London, the calendar shows UTC-05:00: Wed 2027-03-10 " in before
+    assert "Warning: 1 row makes an appointment longer than a day. Example:" in before
+    assert "Warning: 1 row keeps the status showed or noshow at a time in the future. Example:" in before
+    assert not writes(clinic)
+
+
+async def test_a_dry_run_has_the_warnings_in_its_document(clinic: Sandbox, capsys: Output) -> None:
+    """Each with its kind, count, words and first row."""
+    (event,) = pick(clinic, 1)
+    plan = write_plan(f"{event.id},2027-03-12T23:00:00-05:00,,")
+    assert await reschedule(plan, dry_run=True, json_output=True) == 0
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert (warning["kind"], warning["count"], warning["line"]) == ("night", 1, 2)
+    assert warning["event_id"] == event.id
+    assert warning["text"] == "1 row moves an appointment to the night (22:00-06:00)"
+    assert warning["example"].endswith("-> Fri 2027-03-12 23:00 (UTC-05:00)")
