@@ -126,7 +126,7 @@ class Backend:
             raise ConfigurationError("token, oauth and client exclude each other; pass one of them")
         if isinstance(given, str) and location_id is None:
             raise ConfigurationError("location_id is missing: a token is for one location, so pass both")
-        own = location_id if client is None else client.location_id
+        own = location_id if client is None else check_kind("client", client, LeadConnector).location_id
         has_own = own is not None or (given is None and oauth is None and client is None)
         self._settings = BackendSettings(
             authorize=_check_authorize(authorize),
@@ -134,7 +134,7 @@ class Backend:
             token=given,
             location_id=None if location_id is None else check_line("location_id", location_id),
             oauth=None if oauth is None else check_kind("oauth", oauth, OAuthApp),
-            client=None if client is None else check_kind("client", client, LeadConnector),
+            client=client,
             shared=None if shared is None else check_kind("shared", shared, Shared),
             base_url=None if address is None else str(check_base_url(address)),
             webhook_key=webhook_key,

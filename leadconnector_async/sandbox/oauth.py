@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from .installs import Installs
-from .settings import check_duration, check_number, check_redirect, check_switch
+from .settings import check_duration, check_number, check_redirect, check_switch, reject_setting
 from .updates import Refusal
 
 TokenKind: TypeAlias = Literal["pit", "access"]
@@ -76,6 +76,9 @@ class TokenRules(Struct, frozen=True, kw_only=True):
         check_duration("grace", self.grace, may_be_zero=True)
         check_number("refusal_status", self.refusal_status, 400, 599)
         check_switch("location_refresh", self.location_refresh)
+        addresses: object = self.redirect_uris
+        if not isinstance(addresses, tuple | list):
+            raise reject_setting("redirect_uris", addresses, "it must be a tuple of addresses")
         for address in self.redirect_uris:
             check_redirect("redirect_uris", address)
 

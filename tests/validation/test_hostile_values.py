@@ -49,8 +49,10 @@ from leadconnector_async import (
 from leadconnector_async._call.reply import RawResponse
 from leadconnector_async._call.transport import Transport
 from leadconnector_async._sharing.crypto import make_key
+from leadconnector_async.integrations.fastapi import Backend
 from leadconnector_async.jobs import BulkJob, PlanRow
 from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.testing import Clock
 
 from ..stand_ins import FineTime, MissingTime, NumpyText, OldStatus, PlainStatus, PytzZone, SafeString, Status
 from ..test_webhooks import make_verifier
@@ -210,6 +212,8 @@ GOOD: dict[str, Callable[[], object]] = {
     "headers": dict,
     "kind": lambda: "pit",
     "rate": lambda: 5.0,
+    "seconds": lambda: 1.0,
+    "authorize": lambda: lambda request, location_id: True,
     "location": lambda: "Loc1",
     "client_for": lambda: lambda location: make_client(),
     "older_than": lambda: timedelta(days=90),
@@ -283,11 +287,23 @@ MAKERS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[object
     "WebhookVerifier": lambda folder: make(lambda folder: make_verifier(), folder),
     "Sandbox": lambda folder: make(lambda folder: Sandbox(appointments=3), folder),
     "BulkJob": make_job,
+    "Backend": lambda folder: make(
+        lambda folder: Backend(client=make_client(), authorize=lambda request, location_id: True), folder
+    ),
+    "Clock": lambda folder: make(lambda folder: Clock(), folder),
 }
 EXEMPT = {
     "BulkJob": "made by BulkJob.create and BulkJob.open",
     "AppTokens": "made by OAuthApp.provider",
     "TokenStore": "a protocol: others write what it does",
+    "Backend.find_location": "takes the request that the framework makes",
+    "Backend.find_client": "as above",
+    "Backend.receive_webhook": "as above",
+    "Backend.respond_ready": "as above",
+    "Backend.respond_with_quota": "as above",
+    "install_error_handlers": "takes the application of the framework",
+    "Clock": "needs a running loop",
+    "Clock.run": "a helper of tests: what cannot be awaited is a TypeError, as for `await`",
     "Sandbox.appointment": "a helper of tests: KeyError for an unknown id, as documented",
     "Sandbox.contact": "as above",
     "Sandbox.edit_contact": "as above",
