@@ -2,12 +2,14 @@
 
     LeadConnectorError
     ├── ConfigurationError         an invalid setting
+    │   └── JobConflictError         the job already exists, has ended, or is being cancelled
     ├── InvalidRequestError        rejected before anything was sent (also a ValueError)
     │   ├── PlanError                invalid rows in a plan
     │   └── KeyReusedError           a key of `once=` that was used for another request
     ├── ReadOnlyError              a write with access="read"; nothing was sent
     ├── NotApprovedError           a write that approve refused; nothing was sent
     ├── JournalError               the journal of a job could not be read or written
+    │   └── JobNotFoundError         there is no job of this name
     ├── WorkersMissingError        no worker was seen for a job that was submitted
     ├── TransportError             no response: a network or connection failure
     ├── OutcomeUnknownError        a write may or may not have been applied
@@ -104,6 +106,10 @@ class ConfigurationError(LeadConnectorError):
     """An invalid setting: a malformed token, URL or number, or a client that is closed."""
 
 
+class JobConflictError(ConfigurationError):
+    """The job already exists, has ended, or is being cancelled."""
+
+
 class InvalidRequestError(LeadConnectorError, ValueError):
     """The request was rejected before anything was sent."""
 
@@ -186,6 +192,10 @@ class NotApprovedError(LeadConnectorError):
 
 class JournalError(LeadConnectorError):
     """The journal of a job could not be read or written. Nothing more is sent, and the job can be resumed."""
+
+
+class JobNotFoundError(JournalError):
+    """There is no job of this name."""
 
 
 class WorkersMissingError(LeadConnectorError):

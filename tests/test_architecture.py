@@ -111,9 +111,11 @@ LAYERS = {
     """,
     "integrations": """
         fastapi
+        fastapi_jobs
+        job_routes
         starlette
         inbox refusals
-        problems pydantic
+        event_stream problems pydantic signals
         opentelemetry
         opentelemetry_metrics
         opentelemetry_spans
@@ -125,10 +127,15 @@ LAYERS = {
     """,
     "jobs": """
         __init__
+        service
+        database_runs folder_runs
+        folder_run
         job many worker
-        handle listing supervisor
+        folder_shelf
+        handle listing polling supervisor
         opening takes wishing
         claim
+        service_clients
         clients following locations places shift visit
         unit
         report verify
@@ -140,7 +147,7 @@ LAYERS = {
         states tickets worker_events
     """,
     "jobs.journal": """
-        folder status
+        folder serving status
         progress purge
         wishes
         counts load phases reviewing

@@ -11,7 +11,7 @@ import leadconnector_async
 
 PACKAGE = Path(leadconnector_async.__file__).parent
 MOST_METHODS, MOST_ATTRIBUTES = 15, 10
-FACADES = {"LeadConnector", "CalendarMethods", "BulkJob", "JobHandle", "Sandbox"}
+FACADES = {"LeadConnector", "CalendarMethods", "BulkJob", "JobHandle", "JobService", "Sandbox"}
 """Their many short methods are the public interface."""
 RECORDS = {"Struct", "Model", "Progress", "TypedDict", "NamedTuple", "Protocol"}
 """Bases of plain data: its fields are declared, each is described, and it has as many as it needs."""

@@ -25,6 +25,7 @@ IN_VIRTUAL_TIME = {
     "call/test_approval_time.py",
     "call/test_attempt.py",
     "call/test_timeouts.py",
+    "integrations/test_event_stream.py",
     "jobs/run/test_rates.py",
     "jobs/run/test_start_ahead.py",
     "jobs/test_wishes_in_time.py",

@@ -21,6 +21,7 @@ from ..client import LeadConnector
 from ..exceptions import InvalidRequestError
 from ..webhooks import WebhookEvent
 from . import starlette
+from .fastapi_jobs import JobRoutes
 from .problems import MEDIA_TYPE, InvalidField, Problem, build_invalid_problem
 from .refusals import make_response
 from .starlette import LOCATION_HEADER, Authorize, LocationSource, Refusal, respond_alive
@@ -29,6 +30,7 @@ __all__ = [
     "LOCATION_HEADER",
     "Authorize",
     "Backend",
+    "JobRoutes",
     "LocationSource",
     "Problem",
     "Refusal",

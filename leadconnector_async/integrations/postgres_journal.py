@@ -14,10 +14,11 @@ from msgspec import Struct
 
 from .._sharing.url import StoreAddress
 from .._validation.text import escape
-from ..exceptions import ConfigurationError, JournalError
+from ..exceptions import JobConflictError, JobNotFoundError
 from ..jobs.journal.facts import Count
 from ..jobs.journal.groups import RESULTS, Entry, Group, Hold, Record, Value, count_results
 from ..jobs.journal.load import load_job
+from ..jobs.journal.phases import submit_new
 from ..jobs.journal.protocol import RowT
 from ..jobs.journal.tables import Kind
 from ..jobs.plan.sources import AnyRow
@@ -161,7 +162,7 @@ def _find_job(session: PostgresSession, name: str) -> int:
     for found in session.read(_Id, _JOB, (name,)):
         return found.id
     shown = session.address.shown
-    raise JournalError(f"There is no job {escape(name)} in {shown}. leadconnector jobs {shown} lists them.")
+    raise JobNotFoundError(f"There is no job {escape(name)} in {shown}. leadconnector jobs {shown} lists them.")
 
 
 def fill_journal(
@@ -172,10 +173,14 @@ def fill_journal(
     options: JobOptions,
     lease: float,
     rows: Iterable[AnyRow],
+    *,
+    submitted: bool = False,
 ) -> PostgresJournal:
     """Load a plan into a new journal, in one transaction: if anything fails, nothing is left behind.
 
-    Raises `PlanError`, and `ConfigurationError` if a job of this name already exists.
+    `submitted`: it is handed to workers in the same transaction.
+
+    Raises `PlanError`, and `JobConflictError` if a job of this name already exists.
     """
     session = PostgresSession.open(address, None)
     try:
@@ -183,9 +188,11 @@ def fill_journal(
             [added] = session.read(_Id, _ADD_JOB, (name,))
             journal = PostgresJournal(session, Hold(added.id))
             load_job(journal, partial(copy_rows, journal), rows, location, timezone, options)
+            if submitted:
+                submit_new(journal)
     except AlreadyExistsError:
         text = f"{address.shown}#{name} already exists: resume it, or choose another name"
-        raise ConfigurationError(text) from None
+        raise JobConflictError(text) from None
     finally:
         session.close()
     return PostgresJournal.open(address, name, lease)

@@ -178,6 +178,11 @@ class Backend:
             )
         return self._client
 
+    @property
+    def reads_path(self) -> bool:
+        """Whether the path of a request names its location."""
+        return self._settings.location == "path"
+
     def client_for(self, location_id: str) -> LeadConnector:
         """The client of a location, without asking `authorize`. For what no request caused.
 

@@ -10,6 +10,7 @@ from .plan.rows import PlanRow, Precondition
 from .plan.shift import Shift, parse_shift
 from .plan.sources import AnyRow
 from .prepare.preview import Preview
+from .service import JobResult, JobService
 from .states import JobOptions, JobPhase, JobProgress, JobSummary, RowOutcome, RowState, Stopped
 from .unit import ClientFor
 from .verify import Undo, Verification
@@ -39,6 +40,8 @@ __all__ = [
     "JobOptions",
     "JobPhase",
     "JobProgress",
+    "JobResult",
+    "JobService",
     "JobStatus",
     "JobSummary",
     "LocationFinished",

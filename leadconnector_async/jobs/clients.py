@@ -29,8 +29,10 @@ class UnsharedClientError(ConfigurationError):
 class Clients:
     """The clients of one worker."""
 
-    def __init__(self, client_for: ClientFor, most_idle: int = _MOST_IDLE) -> None:
+    def __init__(self, client_for: ClientFor, most_idle: int = _MOST_IDLE, *, shared: bool = True) -> None:
+        """`shared`: clients without a shared store are refused, as other workers would not see their requests."""
         self._client_for = client_for
+        self._needs_store = shared
         self._most_idle = most_idle
         self._kept: dict[str, LeadConnector] = {}
         """In order of use, the most recent last."""
@@ -84,7 +86,7 @@ class Clients:
         found = self._client_for(location)
         given = await found if inspect.isawaitable(found) else found
         client = _check_client(given, location)
-        if client.shared is None:
+        if self._needs_store and client.shared is None:
             raise UnsharedClientError(
                 f"client_for('{escape(location)}') returned a client without a shared store; create it with"
                 ' shared=Shared("postgresql://db/leads")'

@@ -14,6 +14,8 @@ EVERY: Final = 1.0
 PATIENCE: Final = 30.0
 """Seconds without a worker before `WorkersMissingError`."""
 _RATE_SECONDS: Final = 30.0
+_LEAST_SECONDS: Final = 0.5
+"""Between two readings that are kept: there may be many more."""
 
 
 class Follower:
@@ -28,7 +30,9 @@ class Follower:
 
     def describe(self, standing: Standing, now: float, wall: float) -> JobProgress:
         """Return the progress after one more reading. `now`: the loop's clock; `wall`: seconds since the epoch."""
-        locations = standing.locations
+        locations, readings = standing.locations, self._readings
+        if len(readings) > 1 and readings[-1][0] - readings[-2][0] < _LEAST_SECONDS:
+            readings.pop()
         self._readings.append((now, {one.location: one.done for one in locations}))
         while self._readings[0][0] < now - _RATE_SECONDS:
             self._readings.popleft()

@@ -15,7 +15,7 @@ import msgspec
 
 from .._validation.settings import check_path
 from .._validation.text import escape
-from ..exceptions import ConfigurationError, WorkersMissingError
+from ..exceptions import ConfigurationError, JobConflictError, WorkersMissingError
 from .claim import hold_free
 from .following import EVERY, PATIENCE, Follower
 from .journal.counts import list_faults, summarize
@@ -191,7 +191,7 @@ class JobHandle:
         if is_finished and not (self.folder is not None and is_in_use(self.folder)):
             applied = count_rows(summary.counts, list_states("as planned"))
             failed = summary.total - applied
-            raise ConfigurationError(f"{escape(self.name)} has ended ({applied:,} applied, {failed:,} failed)")
+            raise JobConflictError(f"{escape(self.name)} has ended ({applied:,} applied, {failed:,} failed)")
 
     async def _is_submitted(self) -> bool:
         """Whether the job is submitted and has not ended, so that workers may be running it."""

@@ -18,7 +18,7 @@ from typing import Final, Self
 import msgspec
 
 from .._api.precondition import ReadingClock
-from .._validation.settings import check_callback, check_count, check_kind, check_line
+from .._validation.settings import check_callback, check_count, check_kind, check_line, check_seconds
 from .._validation.text import escape
 from ..access import check_may_write
 from ..client import LeadConnector, needs_location
@@ -44,9 +44,9 @@ from .prepare.changes import learn_zones
 from .prepare.clocks import read_clocks
 from .prepare.preview import Preview, read_preview
 from .report import write_files
-from .run.runner import Runner
+from .run.runner import GRACE_SECONDS, Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
-from .unit import OpenJob, find_no_fence
+from .unit import ClientFor, OpenJob, find_no_fence
 from .verify import Undo, Verification, plan_way_back, summarize_verdicts
 from .wishing import describe_idle
 
@@ -68,8 +68,15 @@ class BulkJob(JobHandle):
     `client`; other locations use `client.for_location`.
     """
 
-    def __init__(self, opened: OpenedJob, client: LeadConnector | None, thread: Executor) -> None:
+    def __init__(
+        self,
+        opened: OpenedJob,
+        client: LeadConnector | None,
+        thread: Executor,
+        client_for: ClientFor | None = None,
+    ) -> None:
         super().__init__(opened, thread)
+        self._client_for: ClientFor = self._find_client if client_for is None else client_for
         clock = ReadingClock(asyncio.get_running_loop())
         self._given_client = client
         self._control = Control(opened.options)
@@ -241,7 +248,7 @@ class BulkJob(JobHandle):
             loop.create_task(follow(self._control, self._journal)),
         )
         try:
-            stopped = await run_all(self._open, self._find_client, runner, self._read_what_is_old)
+            stopped = await run_all(self._open, self._client_for, runner, self._read_what_is_old)
         except PlanError:
             is_refused = True
             await self._journal.run(refuse_run)
@@ -254,7 +261,7 @@ class BulkJob(JobHandle):
         await self._journal.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
         await self._journal.run(partial(end_run, stopped, summary.remaining, time.time()))
-        if self.folder is not None:
+        if self.folder is not None and await asyncio.to_thread(os.path.exists, self.folder):  # or it was removed
             await self._journal.run(partial(write_files, self.folder, self._place.title, summary))
         return summary
 
@@ -270,13 +277,14 @@ class BulkJob(JobHandle):
         seconds = forecast_all(self._open, self._find_client, preview.requests)
         return msgspec.structs.replace(preview, seconds=seconds)
 
-    def stop(self, reason: str = "it was interrupted") -> int:
-        """Start no more rows; `run` returns when the requests that were sent have ended, within ten seconds.
+    def stop(self, reason: str = "it was interrupted", grace: float = GRACE_SECONDS) -> int:
+        """Start no more rows; `run` returns when the requests that were sent have ended, within `grace` seconds.
 
         Returns how many rows these are.
         """
+        check_seconds("grace", grace, may_be_zero=True)
         stopped = Stopped("interrupted", check_line("reason", reason))
-        return self._runner.stop(stopped) if self._runner is not None else 0
+        return self._runner.stop(stopped, grace) if self._runner is not None else 0
 
     async def _wish(self, wanted: Wanted) -> bool:
         if self._given_client is None or self.folder is None:
@@ -296,7 +304,7 @@ class BulkJob(JobHandle):
         if self._given_client is None or self._runner is not None or self.folder is None:
             return await super().cancel()
         is_open = (await self.summarize()).remaining > 0
-        await cancel_all(self._open, self._find_client)
+        await cancel_all(self._open, self._client_for)
         return is_open
 
     async def set_rate(self, rate: float | None) -> None:
@@ -319,20 +327,20 @@ class BulkJob(JobHandle):
         """Compare the calendar with what the job has changed. Reads only."""
         self._check_is_own()
         async with self._holding():
-            await review_all(self._open, self._find_client, "sent")
+            await review_all(self._open, self._client_for, "sent")
         return await summarize_verdicts(self._journal)
 
     async def plan_undo(self) -> Undo:
         """Plan how to undo the job: rows for another job, and appointments changed since. Reads only."""
         self._check_is_own()
         async with self._holding():
-            await review_all(self._open, self._find_client, "sent")
+            await review_all(self._open, self._client_for, "sent")
         return await plan_way_back(self._journal)
 
     async def _prepare_all(
         self, on_read: Callable[[int], None], on_changed: OnOutcome | None = None
     ) -> tuple[Stopped, ...]:
-        stopped = await prepare_all(self._open, self._find_client, on_read, on_changed)
+        stopped = await prepare_all(self._open, self._client_for, on_read, on_changed)
         self._prepared_at = self._open.clock.now()
         return stopped
 

@@ -115,12 +115,13 @@ def _list_database(address: StoreAddress) -> list[JobEntry]:
     finally:
         journal.close()
     return [
-        _build_entry(f"{address.shown}#{job.name}", find_phase(job.phase, job.wanted), job, job.workers)
+        build_entry(f"{address.shown}#{job.name}", find_phase(job.phase, job.wanted), job, job.workers)
         for job in found
     ]
 
 
-def _build_entry(name: str, phase: JobPhase, job: ListedJob, workers: int) -> JobEntry:
+def build_entry(name: str, phase: JobPhase, job: ListedJob, workers: int) -> JobEntry:
+    """Build the entry of a job in a list."""
     return JobEntry(
         name=name,
         phase=phase,
@@ -142,4 +143,4 @@ def _read_entry(folder: str) -> JobEntry:
     finally:
         journal.close()
     phase = find_folder_phase(job.phase, job.wanted, job.began, job.rows - job.done, in_use=in_use)
-    return _build_entry(folder, phase, job, int(in_use))
+    return build_entry(folder, phase, job, int(in_use))

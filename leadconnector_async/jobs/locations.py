@@ -75,13 +75,22 @@ async def run_all(job: OpenJob, client_for: ClientFor, runner: Runner, prepare: 
             stopped = await _run_prepared(job, client_for, runner)
         if runner.stopped is None:
             await wait_while_paused(control, lambda: runner.stopped is not None)
-        if control.wanted == "cancel" and await runner.read(cancel_all(job, client_for), "cancel"):
+        if control.wanted == "cancel" and await _cancel_run(job, client_for, runner):
             return ()
         if runner.stopped is not None:
             return (*unread, runner.stopped)
         if not interrupted:
             again = {one.location_id for one in stopped}
             return (*(one for one in unread if one.location_id not in again), *stopped)
+
+
+async def _cancel_run(job: OpenJob, client_for: ClientFor, runner: Runner) -> bool:
+    """Cancel the job that is running, unless it is stopped first; returns whether that was done.
+
+    Once it is, the job is to run again: `read` takes that for an interruption.
+    """
+    await runner.read(cancel_all(job, client_for), "cancel")
+    return job.control.wanted == "run"
 
 
 async def cancel_all(job: OpenJob, client_for: ClientFor | None) -> bool:

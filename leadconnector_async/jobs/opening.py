@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
+from typing import Protocol
 
 from msgspec import Struct
 
 from .._files import close_lock
 from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver
 from .journal.connection import Connect
+from .journal.database import JOURNAL, SQLiteJournal
 from .journal.facts import check_location
 from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
 from .journal.phases import read_options
@@ -53,22 +56,33 @@ async def create_job(
     options: JobOptions,
     connect: Connect | None,
     thread: Executor,
+    submitted: bool = False,
 ) -> OpenedJob:
-    """Load a plan into a new journal. If it raises `PlanError` or is cancelled, it leaves nothing behind."""
+    """Load a plan into a new journal. If it raises `PlanError` or is cancelled, it leaves nothing behind.
+
+    `submitted`: the job is handed to workers, or to the services of its folder, as soon as it exists. If this is
+    cancelled while a database commits such a job, the job remains: workers may have begun.
+    """
     if isinstance(place, DatabasePlace):
         load = load_driver(place.address).fill
-        work = partial(load, place.address, place.job, timezone, location, options, LEASE)
-        return OpenedJob(place, await hand_over(rows, work, thread, _remove), options)
+        filled = partial(load, place.address, place.job, timezone, location, options, LEASE)
+        discard = _close_journal if submitted else _remove
+        work = partial(filled, submitted=submitted)
+        return OpenedJob(place, await hand_over(rows, work, thread, discard), options)
     path = place.folder
     lock = enter(path, new=True)
     try:
-        fill = partial(fill_journal, path, timezone, location, options, connect)
-        journal = await hand_over(rows, fill, thread, lambda journal: journal.close())
+        fill = partial(fill_journal, path, timezone, location, options, connect, submitted=submitted)
+        journal = await hand_over(rows, fill, thread, _close_journal)
     except BaseException:
         remove_files(path)
         close_lock(lock)
         raise
     return OpenedJob(place, journal, options, lock)
+
+
+def _close_journal(journal: Journal) -> None:
+    journal.close()
 
 
 def _remove(journal: Journal) -> None:
@@ -89,12 +103,35 @@ async def open_job(place: Place, location: str | None, *, connect: Connect | Non
         opening = partial(_open_to_read, place)
     else:
         opening = partial(_open_folder, place, location, connect)
-    return await open_in(thread, opening, _close)
+    return await open_in(thread, opening, close_opened)
 
 
-def _close(opened: OpenedJob) -> None:
+def close_opened(opened: OpenedJob) -> None:
+    """Close the journal, and release the folder. Blocks."""
     opened.journal.close()
     opened.let_go(discard=False)
+
+
+async def take_folder(place: FolderPlace, thread: Executor) -> OpenedJob:
+    """Lock the folder of a job for a process that runs it for somebody else: whatever was wanted stays wanted.
+
+    Raises `JournalError` if another process has it. If this is cancelled, the folder is released.
+    """
+
+    def take() -> OpenedJob:
+        lock = enter(place.folder, new=False)
+        try:
+            journal = SQLiteJournal.open(os.path.join(place.folder, JOURNAL))
+            try:
+                return OpenedJob(place, journal, read_options(journal), lock)
+            except BaseException:
+                journal.close()
+                raise
+        except BaseException:
+            close_lock(lock)
+            raise
+
+    return await open_in(thread, take, close_opened)
 
 
 async def connect_journal(address: StoreAddress, name: str | None, lease: float = LEASE) -> JournalWriter:
@@ -124,12 +161,31 @@ def _open_database(place: DatabasePlace, location: str | None) -> OpenedJob:
     return _describe(place, journal)
 
 
+class Fill(Protocol):
+    """Loads a plan into a new journal in Postgres."""
+
+    def __call__(
+        self,
+        address: StoreAddress,
+        name: str,
+        timezone: str | None,
+        location: str | None,
+        options: JobOptions,
+        lease: float,
+        rows: Iterable[AnyRow],
+        *,
+        submitted: bool = False,
+    ) -> Journal:
+        """Return the open journal. Raises `PlanError`, and `JobConflictError` if there is a job of this name."""
+        ...
+
+
 class Driver(Struct, frozen=True):
     """The functions that open journals in Postgres."""
 
     open: Callable[[StoreAddress, str, float | None], Journal]
     open_all: Callable[[StoreAddress, float | None], Journal]
-    fill: Callable[[StoreAddress, str, str | None, str | None, JobOptions, float, Iterable[AnyRow]], Journal]
+    fill: Fill
 
 
 def load_driver(address: StoreAddress) -> Driver:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from .._secret import Held, Masked, Secret, conceal
 from .._sharing.url import StoreAddress, parse_address
 from .._validation.settings import check_path
-from .._validation.text import escape
+from .._validation.text import show
 from ..exceptions import ConfigurationError
 
 UNDO: Final = "undo"
@@ -98,12 +98,15 @@ def parse_database(url: str | Secret | Held, *, allow_plaintext: bool = False) -
     return address
 
 
+def is_name(name: object) -> bool:
+    """Whether this is a valid name of a job, in a database or in the folder of a service."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
-    """Return the name if it is valid for a job in a database. Raises `ConfigurationError` otherwise."""
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(
-            f"'{escape(name)}' is not a valid job name: 1 to 64 letters, digits, '.', '_' and '-'"
-        )
+    """Return the name if it is valid for a job. Raises `ConfigurationError` otherwise."""
+    if not is_name(name):
+        raise ConfigurationError(f"{show(name)} is not a valid job name: 1 to 64 letters, digits, '.', '_' and '-'")
     return name
 
 

@@ -21,6 +21,7 @@ from ..exceptions import (
     LeadConnectorError,
     PermissionDeniedError,
     RateLimitedError,
+    RowFault,
     ServerError,
     TokenStoreError,
     TransportError,
@@ -259,6 +260,10 @@ class JobProgress(Struct, frozen=True, kw_only=True):
     """How many locations have been read and ordered."""
     workers: int = 1
     """Live processes: for a job in a database, all workers of that database."""
+    stopped: tuple[Stopped, ...] = ()
+    """Why the job, or some of its locations, stopped early; from a `JobService` only."""
+    faults: tuple[RowFault, ...] = ()
+    """Why rows keep a `refused` job from running: the first ten; from a `JobService` only."""
 
 
 def _check(name: str, value: object, good: bool, hint: str) -> None:

@@ -211,7 +211,7 @@ class Takes:
             self._shift.end(error)
             return "open"
         except Exception as error:  # `client_for` belongs to the user
-            return _explain_no_client(error, held.location)
+            return explain_no_client(error, held.location)
         try:
             return await self._visit(known, held, client)
         finally:
@@ -222,13 +222,13 @@ class Takes:
         try:
             return await visit_location(known.open, held, lambda location: client, known.runner, known.phase)
         except (ValueRefusedError, DamagedError) as error:
-            return _explain_internal(error, location)
+            return explain_internal(error, location)
         except JournalError:  # the database is unreachable or full, or the location is lost
             raise
         except LeadConnectorError as error:
-            return describe_stop(error, location) or _explain_internal(error, location)
+            return describe_stop(error, location) or explain_internal(error, location)
         except Exception as error:  # a bug of ours must stop this location only, not the worker
-            return _explain_internal(error, location)
+            return explain_internal(error, location)
 
     async def _give_back(self, known: _KnownJob, held: HeldLocation, end: VisitEnd) -> None:
         """Release the location and record how its work ended. Raises `FenceLostError` if it was taken over."""
@@ -275,14 +275,14 @@ def _find_resume(stopped: Stopped) -> float | None:
     return time.time() + _RETRY_SECONDS if stopped.kind == "unreachable" else None
 
 
-def _explain_no_client(error: Exception, location: str) -> Stopped:
+def explain_no_client(error: Exception, location: str) -> Stopped:
     """Explain why there is no client. Of foreign errors only the type is shown: the text may hold secrets."""
     if isinstance(error, LeadConnectorError):
         return describe_stop(error, location) or Stopped("authentication", str(error), location)
     return Stopped("authentication", f"client_for raised {type(error).__name__}", location)
 
 
-def _explain_internal(error: Exception, location: str) -> Stopped:
+def explain_internal(error: Exception, location: str) -> Stopped:
     """Name the error and its source line, but no values: everybody who can read the job sees the reason."""
     places = [
         f"{Path(one.filename).name}:{one.lineno}"

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from .._files import close_lock
 from .._validation.text import escape
-from ..exceptions import ConfigurationError
+from ..exceptions import ConfigurationError, JobNotFoundError
 from .claim import Held
 from .journal import leases
 from .journal.database import JOURNAL, SQLiteJournal, open_beside
@@ -46,6 +46,13 @@ def write_rate(folder: str, rate: float | None) -> None:
         _write(open_beside, folder, lambda journal: set_rate(rate, journal))
     else:
         _write_alone(folder, lambda journal: set_rate(rate, journal))
+
+
+def write_beside(folder: str, work: Callable[[Journal], T]) -> T:
+    """Write to the row of a folder's job, whether or not a process runs it: whoever runs it next obeys."""
+    if not os.path.exists(os.path.join(folder, JOURNAL)):
+        raise JobNotFoundError(f"There is no job in {escape(folder)}.")
+    return _write(open_beside, folder, work)
 
 
 def describe_idle(name: str) -> ConfigurationError:

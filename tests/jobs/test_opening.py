@@ -25,7 +25,7 @@ async def test_a_job_whose_opening_was_cancelled_is_let_go(
     async with await BulkJob.create(place, client, rows):
         pass
     begun, may_end, closed = threading.Event(), threading.Event(), threading.Event()
-    describe, close = opening._describe, opening._close
+    describe, close = opening._describe, opening.close_opened
 
     def describe_slowly(*job: object) -> opening.OpenedJob:
         begun.set()
@@ -38,7 +38,7 @@ async def test_a_job_whose_opening_was_cancelled_is_let_go(
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "_describe", describe_slowly)
-        patch.setattr(opening, "_close", close_and_tell)
+        patch.setattr(opening, "close_opened", close_and_tell)
         task = asyncio.create_task(BulkJob.open(place, client))
         while not begun.is_set():
             await asyncio.sleep(0.001)
@@ -104,8 +104,8 @@ async def test_a_job_whose_creation_was_cancelled_leaves_nothing(
 
 
 def cancel_after(fill: Callable[..., object], cancel: Callable[[], None]) -> Callable[..., object]:
-    def filled(*arguments: object) -> object:
-        journal = fill(*arguments)
+    def filled(*arguments: object, **options: object) -> object:
+        journal = fill(*arguments, **options)
         cancel()
         return journal
 

@@ -6,7 +6,7 @@ that only move an appointment out of the way are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import floor
 from typing import Final, Literal, TypeAlias
 
@@ -15,11 +15,11 @@ from msgspec import Struct
 from ...exceptions import RowFault
 from ...models import Appointment, AppointmentUpdate
 from ..plan.wanted import Wanted, read_wanted
-from ..states import JobSummary, RowState
+from ..states import JobSummary, RowOutcome, RowState
 from .columns import decode_differences, decode_found, decode_updates
 from .facts import Count
 from .protocol import Journal
-from .tables import NOT_CHANGED, TO_SEND
+from .tables import NOT_CHANGED, TO_SEND, render_states
 
 Listing: TypeAlias = Literal["not changed", "unknown", "repeated"]
 """The rows that outcome files and the report list."""
@@ -48,6 +48,10 @@ _COUNT_FAULTS: Final = "SELECT COUNT(*) FROM faults WHERE job = ?"
 _LISTED_ROWS: Final = """
     SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates FROM rows
     WHERE job = ? AND parks IS NULL AND {listed} ORDER BY number
+"""
+_OUTCOMES: Final = """
+    SELECT number, line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows
+    WHERE job = ? AND parks IS NULL AND state IN {states} AND number > ? ORDER BY number LIMIT ?
 """
 _SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE job = ? AND parks IS NULL"
 _SLOTS: Final = """
@@ -174,6 +178,19 @@ class _LocationStateCount(Struct, frozen=True, array_like=True):
     count: int
 
 
+class _Outcome(Struct, frozen=True, array_like=True):
+    number: int
+    line: int
+    event_id: str
+    location: str
+    state: RowState
+    reason: str
+    attempts: int
+    repeated: int
+    trace_id: str | None
+    new_id: str | None
+
+
 class _Moment(Struct, frozen=True, array_like=True):
     at: float | None
 
@@ -239,6 +256,29 @@ def list_rows(listing: Listing, journal: Journal, most: int | None = None) -> It
     """Rows of the plan that outcome files and the report list, by line."""
     query = _LISTED_ROWS.format(listed=_LISTED[listing])
     return journal.stream(ListedRow, query if most is None else f"{query} LIMIT {most}", (journal.hold.job,))
+
+
+def list_outcomes(
+    states: Iterable[RowState], after: int, most: int, journal: Journal
+) -> tuple[list[RowOutcome], int | None]:
+    """A page of rows in some states, by line; and the number after which the next page begins, if there is one."""
+    query = _OUTCOMES.format(states=render_states(states))
+    found = list(journal.read(_Outcome, query, (journal.hold.job, after, most + 1)))
+    rows = [
+        RowOutcome(
+            line=one.line,
+            event_id=one.event_id,
+            location_id=one.location or None,
+            state=one.state,
+            reason=one.reason,
+            attempts=one.attempts,
+            repeated=bool(one.repeated),
+            trace_id=one.trace_id,
+            new_event_id=one.new_id,
+        )
+        for one in found[:most]
+    ]
+    return rows, found[most - 1].number if len(found) > most else None
 
 
 def find_span(journal: Journal) -> Span:

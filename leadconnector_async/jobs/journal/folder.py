@@ -14,13 +14,14 @@ from typing import Final
 
 from ..._files import close_lock, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
-from ...exceptions import ConfigurationError, JournalError
+from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError, JournalError
 from ..plan.sources import AnyRow
 from ..states import JobOptions
 from .connection import Connect
 from .database import JOURNAL, SQLiteJournal, complete, load_rows
 from .facts import check_location
 from .load import load_job
+from .phases import submit_new
 
 _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the whole plan is in it."""
@@ -32,6 +33,10 @@ SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
 OUTCOMES: Final = ("failed.csv", "unknown.csv", "repeated.csv", SUMMARY, REPORT)
 """All that a job writes for people."""
+
+
+class FolderInUseError(JournalError):
+    """Another process has locked the folder."""
 
 
 def remove_files(path: str) -> None:
@@ -48,7 +53,7 @@ def enter(path: str, *, new: bool) -> int:
     if new:
         _check_is_vacant(path)
     elif not os.path.exists(os.path.join(path, JOURNAL)):
-        raise JournalError(f"There is no job in {escape(path)}.")
+        raise JobNotFoundError(f"There is no job in {escape(path)}.")
     lock = _take_lock(path)
     try:
         if new:
@@ -70,7 +75,7 @@ def _check_is_vacant(path: str) -> None:
             hint = "move it away, or choose another folder"
             text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."
             raise ConfigurationError(text) from error
-        raise ConfigurationError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
+        raise JobConflictError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
     for name in OUTCOMES:
         if os.path.exists(os.path.join(path, name)):
             text = f"{escape(path)} contains a file {name}, which the job would overwrite: choose another folder."
@@ -101,18 +106,19 @@ def _take_lock(path: str) -> int:
             close_lock(lock)
             tries -= 1
             if not tries:
-                raise JournalError(f"Another process is working on {escape(path)}.")
+                raise FolderInUseError(f"Another process is working on {escape(path)}.")
             time.sleep(_PAUSE)  # somebody may just be looking: `is_in_use` has the lock for a moment
             continue
-        if _is_still_there(path, lock):
+        if is_still_there(path, lock):
             return lock
         close_lock(lock)  # its former owner has just removed the folder
 
 
-def _is_still_there(path: str, lock: int) -> bool:
+def is_still_there(path: str, lock: int) -> bool:
+    """Whether a lock is still that of the folder: it is not once the folder was removed."""
     try:
         return os.path.samestat(os.fstat(lock), os.stat(os.path.join(path, _LOCK)))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
@@ -130,7 +136,7 @@ def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJ
 def open_to_read(path: str) -> SQLiteJournal:
     """Open the journal of a job, and write nothing, also while another process runs it."""
     if not os.path.exists(os.path.join(path, JOURNAL)):
-        raise JournalError(f"There is no job in {escape(path)}.")
+        raise JobNotFoundError(f"There is no job in {escape(path)}.")
     return SQLiteJournal.open_to_read(os.path.join(path, JOURNAL))
 
 
@@ -141,12 +147,16 @@ def fill_journal(
     options: JobOptions,
     connect: Connect | None,
     rows: Iterable[AnyRow],
+    *,
+    submitted: bool = False,
 ) -> SQLiteJournal:
-    """Load a plan into a new journal. Raises `PlanError`."""
+    """Load a plan into a new journal. `submitted`: a `JobService` is to run it. Raises `PlanError`."""
     filling = os.path.join(path, _FILLING)
     journal = SQLiteJournal.create(filling, connect)
     try:
         load_job(journal, partial(load_rows, journal), rows, location, timezone, options)
+        if submitted:
+            submit_new(journal)
         complete(journal)
     finally:
         journal.close()

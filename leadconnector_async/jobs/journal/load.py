@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from ...exceptions import RowFault
-from ..plan.files import PlanRows, build_plan_error, describe_duplicate
+from ..plan.files import build_plan_error, describe_duplicate
 from ..plan.rows import PlanRow, explain_no_location
-from ..plan.sources import AnyRow, read_any
+from ..plan.sources import AnyRow, PlanRows, read_any
 from ..plan.wanted import Wanted
 from ..states import JobOptions
 from .facts import set_fact

@@ -144,6 +144,11 @@ def submit(journal: Journal) -> bool:
     return True
 
 
+def submit_new(journal: Journal) -> None:
+    """Submit a job in the transaction that creates it."""
+    journal.write(_SUBMIT, (journal.hold.job,))
+
+
 def end_cancelled(now: float, journal: Journal) -> None:
     """End a cancelled job that no worker ends. `now`: seconds since the epoch."""
     if not journal.write(_END_CANCELLED, (now, journal.hold.job)):

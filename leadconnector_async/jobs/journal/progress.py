@@ -157,15 +157,20 @@ def find_folder_phase(phase: Phase, wanted: Wanted, began: int, remaining: int, 
     return find_phase(phase, wanted)
 
 
-def summarize_end(now: float, journal: Journal) -> JobSummary:
-    """Summarize the job, and why it or its locations stopped. `now`: seconds since the epoch."""
+def summarize_stops(now: float, journal: Journal) -> tuple[Stopped, ...]:
+    """Read why the job or its locations stopped. `now`: seconds since the epoch."""
     key = journal.hold.job
-    stopped = [
+    return tuple(
         Stopped(one.kind, one.reason, one.location or None, one.resume_at and max(0.0, one.resume_at - now))
         for one in journal.read(_Stop, _STOPS, (key, key))
-    ]
-    [taken] = journal.read(_Seconds, _SECONDS, (key,))
-    return structs.replace(summarize(journal), stopped=tuple(stopped), seconds=taken.seconds or 0.0)
+    )
+
+
+def summarize_end(now: float, journal: Journal) -> JobSummary:
+    """Summarize the job, and why it or its locations stopped. `now`: seconds since the epoch."""
+    [taken] = journal.read(_Seconds, _SECONDS, (journal.hold.job,))
+    stopped = summarize_stops(now, journal)
+    return structs.replace(summarize(journal), stopped=stopped, seconds=taken.seconds or 0.0)
 
 
 def list_jobs(journal: Journal) -> list[ListedJob]:

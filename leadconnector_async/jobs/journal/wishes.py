@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..._validation.text import escape
-from ...exceptions import ConfigurationError
+from ...exceptions import JobConflictError
 from ..states import OPEN, JobOptions, Stopped
 from .columns import clean
 from .facts import Count, Text, set_fact
@@ -89,11 +89,11 @@ def want(wanted: Wanted, journal: Journal) -> None:
 
 
 def change_wanted(wanted: Wanted, name: str, journal: Journal) -> bool:
-    """Like `want`, but raises `ConfigurationError` if the job is being cancelled; returns whether it changed."""
+    """Like `want`, but raises `JobConflictError` if the job is being cancelled; returns whether it changed."""
     with journal.commit():
         now = read_wishes(journal).wanted
         if now == "cancel" != wanted:
-            raise ConfigurationError(f"{escape(name)} is being cancelled")
+            raise JobConflictError(f"{escape(name)} is being cancelled")
         want(wanted, journal)
     return wanted != now
 

@@ -17,6 +17,7 @@ from ..._validation.text import shorten
 from ...exceptions import InvalidRequestError, PlanError, RowFault
 from .csv_files import iterate_csv
 from .rows import BadRow, PlanRow, defuse, is_blank, name_cells, read_row
+from .sources import PlanRows
 
 PlanFormat: TypeAlias = Literal["csv", "jsonl"]
 """A table with a heading, or JSON: one object a line, or one array of objects."""
@@ -48,16 +49,6 @@ def read_plan(
     if faults:
         raise build_plan_error(faults, len(faults))
     return rows
-
-
-class PlanRows(Iterator[PlanRow | RowFault]):
-    """The rows of a plan as they come; each was checked by itself."""
-
-    def __init__(self, rows: Iterator[PlanRow | RowFault]) -> None:
-        self._rows = rows
-
-    def __next__(self) -> PlanRow | RowFault:
-        return next(self._rows)
 
 
 def iterate_plan(

@@ -150,22 +150,27 @@ class Stream(Iterator[AnyRow]):
         return rows
 
 
-class _Series(Iterator[AnyRow]):
-    """The rows of an iterable, until nobody wants the rest."""
+class Stoppable(Iterator[T]):
+    """Rows that need no event loop; after `stop`, `StreamEnded` is raised in place of the next one."""
 
-    def __init__(self, rows: Iterable[AnyRow]) -> None:
+    def __init__(self, rows: Iterable[T]) -> None:
         self._rows = iter(rows)
         self._is_stopped = False
         self.failure: BaseException | None = None
+        """Always `None`: what the rows raise reaches whoever iterates them."""
 
-    def __next__(self) -> AnyRow:
+    def __next__(self) -> T:
         if self._is_stopped:
             raise StreamEnded
         return next(self._rows)
 
     def stop(self) -> None:
-        """End the iteration at the next row."""
+        """Hand out no more rows."""
         self._is_stopped = True
+
+
+class PlanRows(Stoppable[PlanRow | RowFault]):
+    """The rows of a plan as they come; each was checked by itself."""
 
 
 async def hand_over(
@@ -177,21 +182,31 @@ async def hand_over(
     there with what `work` returned nevertheless.
     """
     loop = asyncio.get_running_loop()
-    source = Stream(rows) if isinstance(rows, AsyncIterable) else _Series(rows)
-    working = loop.run_in_executor(thread, work, source)
-
-    async def discard_result() -> None:
-        await asyncio.wait([working])
-        if working.exception() is None:
-            await loop.run_in_executor(thread, discard, working.result())
-
+    stream = _make_stoppable(rows)
+    working = loop.run_in_executor(thread, work, stream)
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        source.stop()
-        await asyncio.wait([loop.create_task(discard_result())])
+        stream.stop()
+        await _wait(working)
+        if not working.cancelled() and working.exception() is None:
+            await _wait(loop.run_in_executor(thread, discard, working.result()))
         raise
     except Exception:
-        if source.failure is not None:
-            raise source.failure from None
+        if stream.failure is not None:
+            raise stream.failure from None
         raise
+
+
+def _make_stoppable(rows: RowSource) -> Stream | PlanRows | Stoppable[AnyRow]:
+    """Rows of a plan stay what they are: by their type they are known to be checked."""
+    if isinstance(rows, AsyncIterable):
+        return Stream(rows)
+    return rows if isinstance(rows, PlanRows) else Stoppable(rows)
+
+
+async def _wait(working: asyncio.Future[T]) -> None:
+    """Wait for a thread, however often this is cancelled: what it has open would be used by two otherwise."""
+    while not working.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([working])

@@ -1,0 +1,125 @@
+"""A service whose jobs are in a Postgres database: it is one of their workers."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from leadconnector_async import JobConflictError, JobNotFoundError, LeadConnector, PlanError, Shared
+from leadconnector_async.jobs import JobOptions, JobProgress, JobService
+from leadconnector_async.sandbox import Sandbox
+
+from ..conftest import MakeClient
+from .jobbing import FAST, week_later, writes
+
+pytestmark = pytest.mark.sandbox(appointments=40, limits=FAST)
+OFTEN = 0.7
+"""Seconds between two looks: the lease is then the shortest that there is."""
+
+
+@pytest.fixture
+async def client(make_client: MakeClient, jobs_database: str) -> AsyncIterator[LeadConnector]:
+    async with Shared(jobs_database) as shared:
+        yield make_client(shared=shared)
+
+
+@pytest.fixture
+async def service(jobs_database: str, client: LeadConnector) -> AsyncIterator[JobService]:
+    async with JobService(jobs_database, client, take_over_every=OFTEN) as service:
+        yield service
+
+
+@pytest.fixture
+def name() -> str:
+    """Other tests use the same database."""
+    return uuid.uuid4().hex[:12]
+
+
+async def follow(service: JobService, name: str) -> list[JobProgress]:
+    async with asyncio.timeout(60):
+        return [progress async for progress in service.watch(name)]
+
+
+async def wait_for(service: JobService, name: str, is_so: Callable[[JobProgress], bool]) -> JobProgress:
+    async with asyncio.timeout(60):
+        while not is_so(progress := await service.read_progress(name)):
+            await asyncio.sleep(0.02)
+    return progress
+
+
+async def test_a_job_is_paused_resumed_and_finished_by_any_service(
+    sandbox: Sandbox, service: JobService, jobs_database: str, client: LeadConnector, name: str
+) -> None:
+    """The one that got the job ends in the middle; it stays paused meanwhile, and each row is written once."""
+    async with JobService(jobs_database, client, take_over_every=OFTEN) as first:
+        await first.submit(name, week_later(sandbox, 30), options=JobOptions(rate=40))
+        with pytest.raises(JobConflictError, match=f"There is already a job {name}"):
+            await service.submit(name, week_later(sandbox, 1))
+        await wait_for(service, name, lambda progress: progress.done >= 3)
+        assert await service.pause(name)
+        await first.set_rate(name, None)
+    assert (await service.read_progress(name)).phase == "paused"
+    assert await service.resume(name)
+    assert (await follow(service, name))[-1].phase == "done"
+    assert (await service.read_result(name)).summary.counts == {"applied": 30}
+    assert [(one.phase, one.done) for one in await service.list_jobs() if one.name == name] == [("done", 30)]
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:30])
+
+
+async def test_a_refused_job_says_so_and_runs_without_its_bad_rows(
+    sandbox: Sandbox, service: JobService, name: str
+) -> None:
+    """And bad rows that need no calendar leave nothing behind."""
+    with pytest.raises(PlanError):
+        await service.submit(name, [{"event_id": "x", "start_time": "tomorrow"}])
+    with pytest.raises(JobNotFoundError, match=rf"^There is no job {name}\.$"):
+        await service.read_progress(name)
+    await service.submit(name, [*week_later(sandbox, 2), {"event_id": "nowhere", "title": "x"}])
+    refused = (await follow(service, name))[-1]
+    assert (refused.phase, [fault.line for fault in refused.faults]) == ("refused", [3])
+    with pytest.raises(JobConflictError, match="skip_refused"):
+        await service.resume(name)
+    assert await service.resume(name, skip_refused=True)
+    assert (await follow(service, name))[-1].applied == 2
+    [row] = (await service.read_result(name)).rows
+    assert (row.line, row.state) == (3, "refused")
+
+
+@pytest.mark.parametrize("when", ["running", "refused"])
+async def test_a_job_is_cancelled(when: str, sandbox: Sandbox, service: JobService, name: str) -> None:
+    """Its open rows are skipped."""
+    rows = week_later(sandbox, 30)
+    if when == "refused":
+        rows.append({"event_id": "nowhere", "title": "x"})
+    await service.submit(name, rows, options=JobOptions(rate=20))
+    await wait_for(service, name, lambda progress: progress.phase == when)
+    await service.cancel(name)
+    done = await wait_for(service, name, lambda progress: progress.phase == "done")
+    assert done.done == len(rows)
+    assert (await service.read_result(name)).summary.counts.get("applied", 0) == len(writes(sandbox)) < 30
+    with pytest.raises(JobConflictError, match="has ended"):
+        await service.cancel(name)
+
+
+async def test_a_lost_connection_is_replaced(service: JobService, jobs_database: str, name: str) -> None:
+    """The next question is asked on another one."""
+    import psycopg  # only these tests need it
+
+    with pytest.raises(JobNotFoundError):
+        await service.read_progress(name)
+    with psycopg.connect(jobs_database, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with pytest.raises(JobNotFoundError):
+        await service.read_progress(name)
+
+
+def test_no_password_is_shown(client: LeadConnector) -> None:
+    """Neither by the service nor by what it holds."""
+    service = JobService("postgresql://me:pass-w0rd-zzzz@db/leads?sslmode=verify-full", client)
+    assert "zzzz" not in repr(service)
+    assert "zzzz" not in repr(vars(service))
+    assert "zzzz" not in repr(vars(service._runs))
