@@ -139,6 +139,7 @@ LAYERS = {
         clients following locations places shift visit
         unit
         report verify
+        way_back
         run
         prepare
         control eta

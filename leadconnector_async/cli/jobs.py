@@ -119,7 +119,7 @@ async def undo(
     json_output: Json = False,
     account: Account = ACCOUNT,
 ) -> int:
-    """Revert the changes of a job. Appointments that somebody has changed since are kept.
+    """Revert the changes of a job, field by field. What somebody has edited since is kept, and listed.
 
     The undo is a job of its own: in the subfolder `undo`, or in the database as `NAME.undo`. It can be resumed like
     any other job.
@@ -130,7 +130,9 @@ async def undo(
     async def work() -> int:
         async with _open(job, account, reserve, None if dry_run else "undo") as (opened, client):
             plan = await opened.plan_undo()
-            print_outcomes(make_consoles()[1], "Changed by somebody else since, and kept:", plan.kept)
+            print_outcomes(
+                make_consoles()[1], "Edited by somebody else since, and kept (--json lists all):", plan.kept
+            )
             rows = iter(plan.rows)
             first = next(rows, None)
             if first is None:

@@ -331,7 +331,7 @@ class BulkJob(JobHandle):
         return await summarize_verdicts(self._journal)
 
     async def plan_undo(self) -> Undo:
-        """Plan how to undo the job: rows for another job, and appointments changed since. Reads only."""
+        """Plan how to undo the job, field by field: rows for another job, and what was edited since. Reads only."""
         self._check_is_own()
         async with self._holding():
             await review_all(self._open, self._client_for, "sent")

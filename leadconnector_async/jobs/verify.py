@@ -1,30 +1,29 @@
 """Reading the calendar after a job: whether it shows what the job changed, and how that can be undone.
 
-Reads only. An appointment that has been changed since is somebody else's work: it is listed, and left alone.
+Reads only. What has been edited since is somebody else's work: `way_back` leaves it alone, field by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 
 from msgspec import UNSET, Struct
 
-from .._api.fields import PLANNED, TEXTS, TIMES
 from .._api.precondition import ReadingClock
 from .._api.readback import compare_update, list_changes
 from .._api.validate import check_update
 from ..client import LeadConnector
-from ..models import Appointment, AppointmentUpdate
 from .journal import reviewing
 from .journal.preparing import Selection
 from .journal.protocol import Journal
 from .journal.reviewing import SentRow, Verdict
 from .journal.writer import JournalWriter
-from .plan.rows import PlanRow, Precondition
+from .plan.rows import PlanRow
 from .prepare.prepare import find_known_time
 from .prepare.reader import CalendarReader, EventReading
 from .states import RowOutcome
+from .way_back import list_kept, list_rows_back
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -42,9 +41,10 @@ class Undo(Struct, frozen=True, kw_only=True):
     """How to undo a job."""
 
     rows: Iterable[PlanRow]
-    """A plan that restores the state before the job; can be iterated once, while the job is open."""
+    """A plan that restores each field that is as the job left it; can be iterated once, while the job is open."""
     kept: tuple[RowOutcome, ...]
-    """Appointments that have been changed since, or may have been; they are left alone."""
+    """Appointments that were edited since, or may have been: the reason names the fields that stay as they are, and
+    whether the others go back."""
 
 
 async def read_location(
@@ -70,20 +70,13 @@ async def summarize_verdicts(journal: JournalWriter) -> Verification:
 
 
 async def plan_way_back(journal: JournalWriter) -> Undo:
-    """How to undo every change that is still as the job made it, as the readings have shown."""
-    kept = await journal.run(partial(reviewing.list_reviewed, ("differs", "gone", "unclear")))
+    """How to undo every field that is still as the job made it, as the readings have shown."""
+    kept = await journal.run(list_kept)
     return Undo(rows=journal.lend(list_rows_back), kept=tuple(kept))
 
 
 async def _save(journal: JournalWriter, version: str, readings: list[EventReading]) -> None:
     await journal.run(partial(_save_verdicts, version, readings))
-
-
-def list_rows_back(journal: Journal) -> Iterator[PlanRow]:
-    """The rows that undo a job."""
-    for row in reviewing.list_ways_back(journal):
-        update = _build_way_back(row.before, row.fields)
-        yield PlanRow(row.line, row.event_id, update, row.location or None, before=_describe(row.seen))
 
 
 def _save_verdicts(version: str, readings: list[EventReading], journal: Journal) -> None:
@@ -99,7 +92,7 @@ def _compare(version: str, reading: EventReading, row: SentRow) -> tuple[Verdict
         return "gone", reading.reason
     planned = row.planned
     sent = {name for name in planned.__struct_fields__ if getattr(planned, name) is not UNSET}
-    differences = list_changes(row.after, reading.found, whole=row.shown is None)
+    differences = list_changes(row.after, reading.found)
     others = [one for one in differences if one.name not in sent]
     shows = compare_update(check_update(planned, version), reading.found)
     if shows is True and not others:
@@ -110,17 +103,3 @@ def _compare(version: str, reading: EventReading, row: SentRow) -> tuple[Verdict
     if not changes:
         return "as_before", "it is as it was before"
     return "differs", ", ".join(map(str, others or changes))
-
-
-def _build_way_back(found: Appointment, fields: list[str]) -> AppointmentUpdate:
-    """What was different before. A text that was not there comes back empty."""
-    values: dict[str, object] = {}
-    for name in fields:
-        value = getattr(found, name)
-        values[name] = value.isoformat() if name in TIMES else value if value is not None else ""
-    return AppointmentUpdate(**values)  # type: ignore[arg-type] # as they were read
-
-
-def _describe(seen: Appointment) -> Precondition:
-    values = {name: getattr(seen, name) or ("" if name in TEXTS else None) for name in PLANNED}
-    return Precondition(**values)  # type: ignore[arg-type] # as they were read

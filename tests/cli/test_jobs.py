@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from leadconnector_async.cli.exit_codes import HELP, MEANINGS, code_for, code_of
 from leadconnector_async.exceptions import (
@@ -77,12 +78,12 @@ async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path)
     verified = await run(tmp_path, environment, "verify", "day.job")
     assert (verified.code, verified.out) == (0, "60 of 60 changes are as planned.\n")
     clinic.edit_appointment(clinic.appointment_ids[0], title="By hand")
-    kept = clinic.appointment(clinic.appointment_ids[0])
+    kept = replace(before[clinic.appointment_ids[0]], title="By hand")
     differs = await run(tmp_path, environment, "verify", "day.job", "--json")
     assert (differs.code, len(json.loads(differs.out)["differing"])) == (1, 1)
     undone = await run(tmp_path, environment, "undo", "day.job", "--yes")
     assert undone.code == 0
-    assert "Changed by somebody else since, and kept" in undone.err
+    assert "Edited by somebody else since, and kept" in undone.err
     assert picture(clinic) == before | {kept.id: kept}
 
 

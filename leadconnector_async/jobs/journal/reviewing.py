@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from ..._api.fields import WATCHED
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome
 from .columns import clean, decode_differences, decode_found, decode_updates, encode_found
@@ -32,10 +33,11 @@ _OUTCOMES: Final = """
     SELECT line, event_id, location, verdicts.reason FROM rows JOIN verdicts USING (job, location, number)
     WHERE job = ? AND verdict IN ({marks}) ORDER BY number
 """
-_WAY_BACK: Final = """
-    SELECT line, COALESCE(new_id, event_id), location, found, differences, seen
+_CHANGED: Final = """
+    SELECT line, event_id, COALESCE(new_id, event_id), location, found, updates, shown, differences, seen, verdict,
+        verdicts.reason
     FROM rows JOIN verdicts USING (job, location, number)
-    WHERE job = ? AND verdict = 'as_planned' ORDER BY number
+    WHERE job = ? AND verdict IN ({marks}) ORDER BY number
 """
 _APPLIED_AFTER_ALL: Final = """
     UPDATE rows SET state = 'applied', reason = ''
@@ -88,8 +90,11 @@ class SentRow(Struct, frozen=True, array_like=True):
 
     @property
     def after(self) -> Appointment:
-        """The appointment as the last response showed it; as it was first read if no response did."""
-        return decode_found(self.shown if self.shown is not None else self.found)
+        """The appointment as the last response showed it; what that left out, as it was first read."""
+        shown, before = decode_found(self.shown), self.before
+        return structs.replace(
+            before, **{name: now for name in WATCHED if (now := getattr(shown, name)) is not None}
+        )
 
     @property
     def planned(self) -> AppointmentUpdate:
@@ -97,30 +102,42 @@ class SentRow(Struct, frozen=True, array_like=True):
         return decode_updates(self.updates)[-1]
 
 
-class WayBack(Struct, frozen=True, array_like=True):
-    """A row that can be undone."""
+class ChangedRow(Struct, frozen=True, array_like=True):
+    """A row that was sent, with all that is known of its appointment."""
 
     line: int
     event_id: str
+    id_now: str
     location: str
     found: bytes | None
+    updates: bytes | None
+    shown: bytes | None
     differences: bytes | None
     seen_now: bytes | None
+    verdict: Verdict
+    reason: str
 
     @property
-    def before(self) -> Appointment:
-        """The appointment as it was before the job."""
-        return decode_found(self.found)
+    def sent(self) -> SentRow:
+        """What was sent for it, and what came of that."""
+        return SentRow(self.found, self.updates, self.shown)
 
     @property
-    def seen(self) -> Appointment:
-        """The appointment as the calendar shows it now."""
-        return decode_found(self.seen_now)
+    def seen(self) -> Appointment | None:
+        """The appointment as the calendar shows it now; `None` if it is gone."""
+        return None if self.seen_now is None else decode_found(self.seen_now)
 
     @property
     def fields(self) -> list[str]:
         """The fields that the job has changed."""
         return [name for name, *_ in decode_differences(self.differences)]
+
+    def keep(self, reason: str) -> RowOutcome:
+        """Its outcome, if some of it is not undone."""
+        location = self.location or None
+        return RowOutcome(
+            line=self.line, event_id=self.event_id, location_id=location, state="skipped", reason=reason
+        )
 
 
 class _OutcomeColumns(Struct, frozen=True, array_like=True):
@@ -182,9 +199,11 @@ def list_reviewed(verdicts: Iterable[Verdict], journal: Journal) -> list[RowOutc
     ]
 
 
-def list_ways_back(journal: Journal) -> Iterator[WayBack]:
-    """The rows that can be undone, by line."""
-    return journal.stream(WayBack, _WAY_BACK, (journal.hold.job,))
+def list_changed(verdicts: Iterable[Verdict], journal: Journal) -> Iterator[ChangedRow]:
+    """The rows with some verdicts, with what they have changed, by line."""
+    wanted = tuple(verdicts)
+    query = _CHANGED.format(marks=",".join("?" * len(wanted)))
+    return journal.stream(ChangedRow, query, (journal.hold.job, *wanted))
 
 
 def list_unknown(journal: Journal) -> list[str]:

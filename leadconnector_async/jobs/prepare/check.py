@@ -77,12 +77,17 @@ def show_after(found: Appointment, differences: tuple[Difference, ...]) -> Appoi
     return structs.replace(found, **{difference.field: difference.after for difference in differences})
 
 
+def takes_time(status: str | None) -> bool:
+    """Whether an appointment with this status takes its slot."""
+    return status not in _FREES_ITS_TIME
+
+
 def build_busy_time(event: Appointment) -> BusyTime | None:
     """Whose time an appointment takes; `None` if its times are not shown."""
     if event.start_time is None or event.end_time is None:
         return None
     owner = event.assigned_user_id or event.calendar_id
-    busy = event.appointment_status not in _FREES_ITS_TIME
+    busy = takes_time(event.appointment_status)
     return BusyTime(owner if busy else None, int(event.start_time.timestamp()), int(event.end_time.timestamp()))
 
 

@@ -262,8 +262,10 @@ def test_verdicts(journal: Journal) -> None:
     assert reviewing.count_reviewed(journal) == 2
     [outcome] = reviewing.list_reviewed(["as_planned", "gone"], journal)
     assert (outcome.event_id, outcome.reason) == ("event0", "one")
-    [back] = reviewing.list_ways_back(journal)
-    assert (back.event_id, back.fields, back.seen.title) == ("event0", ["title"], "Before")
+    [back] = reviewing.list_changed(["as_planned"], journal)
+    assert (back.event_id, back.id_now, back.fields, back.verdict) == ("event0", "event0", ["title"], "as_planned")
+    assert back.seen is not None
+    assert back.seen.title == "Before"
     assert reviewing.read_sent(5, here).planned.title == "Visit"
     assert reviewing.resolve_unknown(here) == reviewing.Resolved(applied=1, again=1)
     assert not reviewing.has_unknown(here)
