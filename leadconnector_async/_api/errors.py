@@ -70,6 +70,9 @@ _HINTS: Final = {
     "a team member needs to be selected. assigneduserid is missing": "Set assigned_user_id as well.",
     "error code: 1010": "The edge rejected the client's User-Agent.",
 }
+_STATUS_AT_START: Final = (
+    r"(?i)\A(?:(?:[\s:.;,-]|http(?:/[\d.]+)?|error|status|code)*{status}(?![^\W_]))+[\s:.;,-]*"
+)
 _NOT_THE_API: Final = "This did not come from the API: the edge or a proxy blocked the request."
 _LONGEST_TEXT: Final = 2_000
 """Characters of all messages together in the error's text."""
@@ -170,12 +173,9 @@ def _describe(status: int, messages: list[str], *, stopped_on_the_way: bool) -> 
 
 
 def _strip_status(status: int, message: str) -> str:
-    """A message without a status code at its start, which the text has already."""
-    for start in (f"http {status}", f"error {status}", str(status)):
-        rest = message[len(start) :]
-        if message.casefold().startswith(start) and not rest[:1].isalnum():
-            return rest.strip(" .:;,-")
-    return message
+    """A message without the status code at its start, however often: the text has it already."""
+    said = re.sub(_STATUS_AT_START.format(status=status), "", message)
+    return message if said == message else said.strip(" .:;,-")
 
 
 def _is_expired(text: str, *, certain: bool = False) -> bool:

@@ -159,6 +159,9 @@ def test_messages_hold_the_text_alone(body: object, messages: list[str] | int) -
     [
         (401, b"", "HTTP 401: Unauthorized"),
         (401, b"HTTP 401.", "HTTP 401: Unauthorized"),
+        (404, b"HTTP 404: HTTP 404", "HTTP 404: Not Found"),
+        (422, b'{"message":"Error: HTTP 422 - 422: no"}', "HTTP 422: no"),
+        (422, b'{"message":["HTTP status 422: one","HTTP/1.1 422 two"]}', "HTTP 422: one; two"),
         (401, b'{"message":"401 Unauthorized"}', "HTTP 401: Unauthorized"),
         (502, b"<html><title>502 Bad Gateway</title></html>", "HTTP 502: Bad Gateway"),
         (599, b"{}", "HTTP 599: no message"),
