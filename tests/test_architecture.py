@@ -98,11 +98,11 @@ LAYERS = {
         __init__
         app
         jobs
-        calls demo listing plan reschedule sandbox shared worker
+        calls demo doctor listing plan reschedule sandbox shared worker
         demo_cluster
-        control demo_steps session
+        checks control demo_steps session
         errors
-        interrupt job_report
+        findings interrupt job_report
         exit_codes progress
         connect output
         arguments demo_postgres tokens

@@ -29,7 +29,7 @@ from ..exceptions import (
 )
 from .statuses import find_traits
 
-__all__ = ["UNREADABLE", "TokenRefusal", "classify_token_refusal", "read_error", "redact"]
+__all__ = ["UNREADABLE", "TokenRefusal", "classify_token_refusal", "lacks_scope", "read_error", "redact"]
 
 T = TypeVar("T")
 
@@ -48,11 +48,10 @@ _EXPIRED: Final = {
     "unauthorized": False,
 }
 """Messages for an expired token, and whether they can only mean that."""
+_NO_SCOPE: Final = "the token is not authorized for this scope"
 _NOT_THE_TOKENS_AGE: Final = {
     "invalid private integration token": "Copy the Private Integration token of this Sub-Account again.",
-    "the token is not authorized for this scope": (
-        "Grant the scope calendars/events.write (to change) or calendars/events.readonly (to read)."
-    ),
+    _NO_SCOPE: ("Grant the scope calendars/events.write (to change) or calendars/events.readonly (to read)."),
     "token's user type mismatch": "Use a token of the Sub-Account, not of the agency.",
     "version header was not found": "A proxy removed the Version header.",
     "version header is invalid": "Pass version='2021-04-15'.",
@@ -116,6 +115,13 @@ def classify_token_refusal(error: LeadConnectorError) -> TokenRefusal | None:
     if any(text.startswith(tuple(_NOT_THE_TOKENS_AGE)) for text in texts):
         return "final"
     return "expired" if any(_is_expired(text) for text in texts) else "stray"
+
+
+def lacks_scope(error: LeadConnectorError) -> bool:
+    """Whether the token was accepted, and lacks the scope of the request."""
+    return isinstance(error, AuthenticationError) and any(
+        _plain(message).startswith(_NO_SCOPE) for message in error.messages
+    )
 
 
 def redact(text: str, *secrets: str) -> str:

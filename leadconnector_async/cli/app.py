@@ -9,7 +9,7 @@ from rich.panel import Panel
 
 from .._validation.text import escape, shorten
 from .._version import __version__
-from . import calls, control, demo, jobs, listing, plan, sandbox, shared, worker
+from . import calls, control, demo, doctor, jobs, listing, plan, sandbox, shared, worker
 from .exit_codes import HELP
 
 _HELP = """Move appointments in HighLevel (LeadConnector) in bulk, without losing any.
@@ -47,6 +47,6 @@ app = App(
     group_commands=Group("About the command", sort_key=5),
 )
 
-for commands in (plan, jobs, listing, control, worker, calls, demo, shared, sandbox):
+for commands in (plan, jobs, listing, control, worker, calls, doctor, demo, shared, sandbox):
     commands.register(app)
 app.register_install_completion_command()  # pyright: ignore[reportUnknownMemberType] - its **kwargs have no types

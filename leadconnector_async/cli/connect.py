@@ -43,24 +43,33 @@ def make_client(
     limit = _make_limit(reserve)
     profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
     settings = Settings(os.environ, profile)
-    location_id = settings.find("LOCATION_ID")
-    if location_id is None:
-        raise settings.refuse("LOCATION_ID", "set it to the id of the location (Sub-Account)")
+    location_id = settings.find_location()
     shared = make_shared(account.shared, profile, allow_plaintext=account.allow_plaintext)
     if shared is None and is_url(place):
         shared = Shared(Secret(place.partition("#")[0]), allow_plaintext=account.allow_plaintext)
     token = settings.make_token(location_id, shared, allow_plaintext=account.allow_plaintext)
-    base_url = Secret(settings.find("BASE_URL") or BASE_URL)
-    client = LeadConnector(
+    return own_shared(open_client(settings, token, location_id, shared=shared, rate_limit=limit, access=access))
+
+
+def open_client(
+    settings: Settings,
+    token: TokenProvider,
+    location_id: str,
+    *,
+    shared: Shared | None,
+    access: Access,
+    rate_limit: RateLimit | None = None,
+) -> LeadConnector:
+    """The client of one location, with a provider of its token. Raises `ConfigurationError`."""
+    return LeadConnector(
         token,
         location_id=location_id,
-        base_url=base_url,
-        rate_limit=limit,
+        base_url=settings.find_base_url(),
+        rate_limit=rate_limit,
         shared=shared,
         app_info="leadconnector-cli",
         access=access,
     )
-    return own_shared(client)
 
 
 def choose_access(account: Account) -> Access:
@@ -97,7 +106,7 @@ def make_shared(
 
     Raises `ConfigurationError`, also for a password in an argument: all users of the machine can see it.
     """
-    settings = _find_settings(profile)
+    settings = find_settings(profile)
     given = None if url is None else Secret(url)
     del url
     if given is not None:
@@ -120,7 +129,7 @@ def find_place(place: str, profile: str | None = None) -> str:
     del place
     if not is_url(given):
         return str.__str__(given)
-    settings = _find_settings(profile)
+    settings = find_settings(profile)
     _refuse_password("the URL of the database", given, settings)
     url, mark, name = (Secret(part) for part in given.partition("#"))
     shared = settings.find_shared()
@@ -136,7 +145,8 @@ def _is_completed_by(shared: Secret, url: Secret) -> bool:
     return given.user is None and "?" not in url and given.shown == known.shown
 
 
-def _find_settings(profile: str | None) -> Settings:
+def find_settings(profile: str | None) -> Settings:
+    """The variables of a profile, of the one that the environment names, or of none."""
     return Settings(os.environ, profile or os.environ.get(f"{_PREFIX}PROFILE") or None)
 
 
@@ -174,6 +184,33 @@ class Settings:
         own = self._prefix == _PREFIX or not self._environment.get(_PREFIX + setting)
         other = "" if own else f" ({_PREFIX}{setting} does not apply to a named profile)"
         return ConfigurationError(f"{self.name(setting)} is not set{other}; {hint}")
+
+    def find_base_url(self) -> Secret:
+        """The address of the server."""
+        return Secret(self.find("BASE_URL") or BASE_URL)
+
+    def find_location(self) -> str:
+        """The id of the location. Raises `ConfigurationError` without one."""
+        location_id = self.find("LOCATION_ID")
+        if location_id is None:
+            raise self.refuse("LOCATION_ID", self._explain_location())
+        return location_id
+
+    def _explain_location(self) -> str:
+        if self.find("CLIENT_ID") is None:
+            return "set it to the id of the location (Sub-Account)"
+        return (
+            "an app has a token for each location: set it to the id of the location (Sub-Account) to work on, "
+            "where the app must be installed"
+        )
+
+    def find_token_kind(self) -> str | None:
+        """The name of the variable that says where the token comes from; `None` without one.
+
+        Raises `ConfigurationError` where several are set.
+        """
+        kind = self._choose(*_KINDS)
+        return None if kind is None else self.name(kind)
 
     def find_shared(self) -> Secret | None:
         """The URL of the store that processes share; `None` without one."""
@@ -216,8 +253,7 @@ class Settings:
                     "CLIENT_SECRET",
                     "set it to the secret of the app, or …_CLIENT_SECRET_FILE to a file that contains it",
                 )
-        base_url = Secret(self.find("BASE_URL") or BASE_URL)
-        return OAuthApp(self.find("CLIENT_ID") or "", secret, store=store, base_url=base_url)
+        return OAuthApp(self.find("CLIENT_ID") or "", secret, store=store, base_url=self.find_base_url())
 
     def _make_token_store(self, shared: Shared | None, *, allow_plaintext: bool) -> TokenStore:
         place = Secret(self.find("TOKEN_STORE") or "")
