@@ -69,11 +69,7 @@ class BulkJob(JobHandle):
     """
 
     def __init__(
-        self,
-        opened: OpenedJob,
-        client: LeadConnector | None,
-        thread: Executor,
-        client_for: ClientFor | None = None,
+        self, opened: OpenedJob, client: LeadConnector | None, thread: Executor, client_for: ClientFor | None = None
     ) -> None:
         super().__init__(opened, thread)
         self._client_for: ClientFor = self._find_client if client_for is None else client_for
