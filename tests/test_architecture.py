@@ -167,7 +167,7 @@ LAYERS = {
         files
         csv_files sources wanted
         rows
-        shift
+        shift shown_times spelling text_files
     """,
     "jobs.prepare": """
         prepare

@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Final, TextIO
 
 from cyclopts import Parameter
@@ -21,6 +23,8 @@ from ..jobs import BulkJob, JobOptions, iterate_plan
 from ..jobs.journal.folder import remove_files
 from ..jobs.places import is_url
 from ..jobs.plan.files import PlanFormat
+from ..jobs.plan.shown_times import DateFormat
+from ..jobs.plan.text_files import KEEP, UTF_8, check_encoding
 from ..jobs.states import OnConflict
 from .arguments import ACCOUNT, Account, DryRun, Json, Reserve, Switch, Yes, check_timezone
 from .connect import find_place, make_client
@@ -34,8 +38,23 @@ _CANNOT_ASK: Final = (
     "the plan comes from stdin, so there is no terminal to ask for confirmation; add --yes or --dry-run. "
     "Nothing was changed."
 )
-_ENCODING: Final = "utf-8-sig"
-"""UTF-8, with or without a byte order mark."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Reading:
+    """What a plan of a spreadsheet leaves open."""
+
+    date_format: Annotated[
+        DateFormat | None,
+        Parameter(help="The order of a date such as 3/9/2027; without it, such a date is refused."),
+    ] = None
+    encoding: Annotated[
+        str | None, Parameter(help="The plan's encoding, such as cp1252, if it is neither UTF-8 nor UTF-16.")
+    ] = None
+
+
+READING: Final = Reading()
 
 
 async def reschedule(
@@ -56,6 +75,7 @@ async def reschedule(
     max_reading_age: float = MAX_READING_AGE,
     timezone: str | None = None,
     format: PlanFormat | None = None,
+    reading: Reading = READING,
     reserve: Reserve = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
@@ -106,7 +126,9 @@ async def reschedule(
         )
 
     place, chosen = job or choose_folder(plan), format or guess_format(plan)
-    request = NewJob(plan, place, chosen, timezone, dry_run, canary, yes, detach, json_output, account, reserve)
+    request = NewJob(
+        plan, place, chosen, timezone, reading, dry_run, canary, yes, detach, json_output, account, reserve
+    )
     return await run_command(partial(begin, request, build_options), as_json=json_output)
 
 
@@ -117,6 +139,7 @@ class NewJob(Struct, frozen=True):
     job: str
     format: PlanFormat | None
     timezone: str | None
+    reading: Reading
     dry_run: bool
     canary: int | None
     yes: bool
@@ -152,8 +175,14 @@ async def create_job(request: NewJob, place: str, client: LeadConnector, options
             remove_files(place)
         leave(CAN_RESUME, "Interrupted before anything was changed.")
 
-    with open_plan(request.plan) as file, catch_interrupts(give_up):
-        rows = iterate_plan(file, format=request.format, timezone=request.timezone)
+    with open_plan(request.plan, request.reading.encoding) as source, catch_interrupts(give_up):
+        rows = iterate_plan(
+            source,
+            format=request.format,
+            timezone=request.timezone,
+            date_format=request.reading.date_format,
+            encoding=request.reading.encoding,
+        )
         plaintext = request.account.allow_plaintext
         return await BulkJob.create(place, client, rows, options=options, allow_plaintext=plaintext)
 
@@ -191,15 +220,15 @@ def guess_format(plan: str) -> PlanFormat | None:
 
 
 @contextmanager
-def open_plan(plan: str) -> Generator[TextIO]:
-    """Open a plan, or stdin."""
-    if plan == "-":
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding=_ENCODING, newline="")
-        try:
-            yield lines
-        finally:
-            with suppress(ValueError):  # a thread may still read from it
-                lines.detach()  # closing it would close stdin, which is needed for questions
+def open_plan(plan: str, encoding: str | None) -> Generator[TextIO | Path]:
+    """The path of a plan, or stdin."""
+    if plan != "-":
+        yield Path(plan)
         return
-    with open(plan, encoding=_ENCODING, newline="") as file:
-        yield file
+    check_encoding(encoding or UTF_8)
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding=encoding or UTF_8, errors=KEEP, newline="")
+    try:
+        yield lines
+    finally:
+        with suppress(ValueError):  # a thread may still read from it
+            lines.detach()  # closing it would close stdin, which is needed for questions

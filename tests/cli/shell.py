@@ -41,13 +41,15 @@ async def start(
     )
 
 
-async def run(folder: Path, environment: Mapping[str, str], *arguments: str, text: str | None = None) -> Ended:
+async def run(
+    folder: Path, environment: Mapping[str, str], *arguments: str, text: str | bytes | None = None
+) -> Ended:
     """Run a command to its end."""
     pipe = asyncio.subprocess.PIPE
     process = await start(
         folder, environment, *arguments, stdin=asyncio.subprocess.DEVNULL if text is None else pipe
     )
-    out, err = await process.communicate(None if text is None else text.encode())
+    out, err = await process.communicate(text.encode() if isinstance(text, str) else text)
     return Ended(
         process.returncode or 0, out.decode(errors="backslashreplace"), err.decode(errors="backslashreplace")
     )

@@ -87,6 +87,25 @@ async def test_a_broken_quotation_mark_in_the_heading_is_a_bad_plan(clinic: Sand
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("on_stdin", [False, True])
+async def test_flags_say_what_a_plan_of_a_spreadsheet_leaves_open(
+    clinic: Sandbox, tmp_path: Path, on_stdin: bool
+) -> None:
+    """Which number of a date is the day, and the encoding; without them, the row is refused."""
+    event_id = next(iter(clinic.appointment_ids))
+    content = f"Event ID;Start time;Title\r\n{event_id};3/9/2027 9:00;Zo\xeb\r\n".encode("cp1252")
+    (tmp_path / "day.csv").write_bytes(content)
+    environment = build_environment(clinic)
+    flags = ("reschedule", "-" if on_stdin else "day.csv", "--dry-run", "--timezone", "Europe/London")
+    refused = await run(tmp_path, environment, *flags, text=content)
+    assert refused.code == 2
+    assert "line 2, start_time: '3/9/2027 9:00' is 3 September or 9 March" in refused.err
+    more = ("--date-format", "dmy", "--encoding", "cp1252")
+    done = await run(tmp_path, environment, *flags, *more, text=content)
+    assert (done.code, "1 to change" in done.err) == (0, True), done.err
+    assert "2027-09-03" in done.err
+
+
 @pytest.mark.parametrize("encoding", ["cp1252"])
 @pytest.mark.parametrize(
     ("arguments", "code"),

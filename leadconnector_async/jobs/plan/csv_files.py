@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Final, TypeAlias
 
@@ -16,13 +16,15 @@ from msgspec import Struct
 
 from ..._validation.text import show
 from ...exceptions import RowFault
-from .rows import BadRow, PlanRow, is_blank, name_column, read_row, restore
+from .rows import BadRow, PlanRow, is_blank, name_column, restore
 
 Cells: TypeAlias = Mapping[str, object]
+Read: TypeAlias = Callable[[int, Cells], PlanRow | RowFault]
+"""Checks a row of filled cells, by its line."""
 
 _SEPARATOR: Final = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?(?P=delimiter)*\s*', re.IGNORECASE)
 """The line in which Excel names the delimiter."""
-_DELIMITERS: Final = ",;\t"
+_DELIMITERS: Final = ",;\t|"
 _QUOTED: Final = re.compile(r'"[^"]*(?:""[^"]*)*"')
 _LOOKS_LIKE_JSON: Final = ("{", "[")
 
@@ -49,7 +51,7 @@ class _Heading(Struct, frozen=True):
     """By column; `None` for one that is ignored."""
 
 
-def iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:
+def iterate_csv(lines: Iterable[str], read: Read) -> Iterator[PlanRow | RowFault]:
     """The rows of a table, good and bad."""
     source = _Lines(lines)
     first, delimiter = _find_heading(source)
@@ -62,11 +64,11 @@ def iterate_csv(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow 
     if faults:
         yield from faults
         return
-    yield from _iterate_rows(reader, source, _Heading(delimiter, names), timezone)
+    yield from _iterate_rows(reader, source, _Heading(delimiter, names), read)
 
 
 def _iterate_rows(
-    reader: Iterator[list[str]], source: _Lines, heading: _Heading, timezone: str | None
+    reader: Iterator[list[str]], source: _Lines, heading: _Heading, read: Read
 ) -> Iterator[PlanRow | RowFault]:
     names, width = heading.names, len(heading.names)
     while True:
@@ -94,7 +96,7 @@ def _iterate_rows(
                 "put text that contains the delimiter in quotation marks",
             )
         elif filled or not all(map(is_blank, cells)):
-            yield read_row(source.count, filled, timezone)
+            yield read(source.count, filled)
 
 
 def _find_heading(source: _Lines) -> tuple[str, str]:
@@ -140,6 +142,8 @@ def _read_heading(cells: Iterable[str], line: int) -> tuple[list[str | None], li
 
 
 def _describe_heading(line: int, bad: BadRow) -> RowFault:
+    if bad.column.startswith("<"):
+        return RowFault(line, "", "this is HTML or XML, but CSV was expected", 'save it as "CSV UTF-8"')
     if bad.column.startswith(_LOOKS_LIKE_JSON):
         return RowFault(line, "", "this is JSON, but CSV was expected", "set the format to jsonl")
     return RowFault(line, bad.column, bad.reason, bad.hint)

@@ -5,40 +5,50 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TextIO, TypeAlias, get_args
 
 import msgspec
 
 from ..._validation.arguments import check_choice, check_text, refuse
 from ..._validation.text import shorten
 from ...exceptions import InvalidRequestError, PlanError, RowFault
-from .csv_files import iterate_csv
+from .csv_files import Read, iterate_csv
 from .rows import BadRow, PlanRow, defuse, is_blank, name_cells, read_row
+from .shown_times import DateFormat
 from .sources import PlanRows
+from .text_files import BadFile, check_encoding, open_text
 
 PlanFormat: TypeAlias = Literal["csv", "jsonl"]
 """A table with a heading, or JSON: one object a line, or one array of objects."""
+PlanSource: TypeAlias = Iterable[str] | os.PathLike[str]
+"""Lines of text, or the path of a file."""
 
 _MOST_SHOWN: Final = 20
 _CRLF: Final = "\r\n"
 
 
 def read_plan(
-    lines: Iterable[str], *, format: PlanFormat | None = None, timezone: str | None = None
+    lines: PlanSource,
+    *,
+    format: PlanFormat | None = None,
+    timezone: str | None = None,
+    date_format: DateFormat | None = None,
+    encoding: str | None = None,
 ) -> list[PlanRow]:
-    """Read a plan and check all of it.
+    """Read a plan and check all of it. The arguments are those of `iterate_plan`.
 
-    Columns are `event_id`, any field of `AppointmentUpdate` in snake or camel case, `shift`, `location_id`,
-    `timezone` (an IANA name for times without an offset; the argument is for rows that name none), and
-    `before_…`. Raises `PlanError` with every bad row.
+    Columns are `event_id`, any field of `AppointmentUpdate`, `shift`, `location_id`, `timezone` (an IANA name for
+    times without an offset), and `before_…`. Raises `PlanError` with every bad row.
     """
     rows: list[PlanRow] = []
     faults: list[RowFault] = []
     seen: dict[tuple[str | None, str], int] = {}
-    for row in iterate_plan(lines, format=format, timezone=timezone):
+    for row in iterate_plan(lines, format=format, timezone=timezone, date_format=date_format, encoding=encoding):
         if isinstance(row, RowFault):
             faults.append(row)
             continue
@@ -52,18 +62,38 @@ def read_plan(
 
 
 def iterate_plan(
-    lines: Iterable[str], *, format: PlanFormat | None = None, timezone: str | None = None
+    lines: PlanSource,
+    *,
+    format: PlanFormat | None = None,
+    timezone: str | None = None,
+    date_format: DateFormat | None = None,
+    encoding: str | None = None,
 ) -> PlanRows:
     """The rows of a plan as they come, good and bad. Duplicate events are not detected.
 
-    Without a `format`, the first character tells: JSON begins with a brace or a bracket, and no table does.
+    `lines` are those of a file, or its path. Without a `format`, the first character tells: JSON begins
+    with a brace or a bracket, and no table does. `timezone` is for rows that name none. `date_format` says which
+    number of 3/9/2027 is the day; without it, such a date is refused. `encoding` is that of the file at a path;
+    without it, UTF-8 or UTF-16.
+
+    Raises `OSError` if the file cannot be opened.
     """
-    if not isinstance(lines, Iterable):
+    if not isinstance(lines, (Iterable, os.PathLike)):
         raise _refuse_lines(lines)
     if format is not None:
         check_choice("format", format, get_args(PlanFormat))
+    if date_format is not None:
+        check_choice("date_format", date_format, get_args(DateFormat))
+    if encoding is not None:
+        check_encoding(check_text("encoding", encoding))
     timezone = None if timezone is None else check_text("timezone", timezone)
-    return PlanRows(_iterate(lines, format, timezone))
+    read = partial(read_row, timezone=timezone, order=date_format)
+    if not isinstance(lines, os.PathLike):
+        return PlanRows(_iterate(lines, format, read))
+    try:
+        return PlanRows(_iterate_file(open_text(lines, encoding), format, read))
+    except BadFile as bad:
+        return PlanRows(iter([RowFault(1, "", bad.reason, bad.hint)]))
 
 
 def describe_duplicate(line: int, event_id: str, first: int) -> RowFault:
@@ -98,7 +128,16 @@ def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iter
         yield text.getvalue().removesuffix(_CRLF) + "\n"
 
 
-def _iterate(lines: Iterable[str], format: PlanFormat | None, timezone: str | None) -> Iterator[PlanRow | RowFault]:
+def _iterate_file(file: TextIO, format: PlanFormat | None, read: Read) -> Iterator[PlanRow | RowFault]:
+    with file:
+        try:
+            yield from _iterate(file, format, read)
+        except UnicodeDecodeError as error:  # of UTF-16; bytes of other encodings are refused by their cell
+            reason = f"the plan is not valid {error.encoding}: {error.reason}"
+            yield RowFault(1, "", reason, 'save it as "CSV UTF-8"')
+
+
+def _iterate(lines: Iterable[str], format: PlanFormat | None, read: Read) -> Iterator[PlanRow | RowFault]:
     """Without a format, by the first character: no heading of a table begins as JSON does."""
     source = iter(io.StringIO(lines, newline="") if isinstance(lines, str) else lines)
     seen: list[str] = []
@@ -110,11 +149,11 @@ def _iterate(lines: Iterable[str], format: PlanFormat | None, timezone: str | No
             format = format or ("jsonl" if content.startswith(("{", "[")) else "csv")
             break
     everything = chain(seen, source)
-    yield from iterate_json(everything, timezone) if format == "jsonl" else iterate_csv(everything, timezone)
+    yield from iterate_json(everything, read) if format == "jsonl" else iterate_csv(everything, read)
 
 
 def _refuse_lines(line: object) -> InvalidRequestError:
-    hint = "open the file with encoding='utf-8-sig' and newline=''"
+    hint = "pass the file's path, or open it with encoding='utf-8-sig' and newline=''"
     return refuse("lines", line, f"the lines of the plan are {type(line).__name__}, not text", hint)
 
 
@@ -127,20 +166,20 @@ _NOTHING: Final = (None, "")
 _decode: Final = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def iterate_json(lines: Iterable[str], timezone: str | None) -> Iterator[PlanRow | RowFault]:
+def iterate_json(lines: Iterable[str], read: Read) -> Iterator[PlanRow | RowFault]:
     """The rows, good and bad."""
     numbered = enumerate(lines, start=1)
     for line, text in numbered:
         content = text.removeprefix("\ufeff").strip() if line == 1 else text.strip()
         if content.startswith("["):
-            yield from _iterate_array(line, content[1:], numbered, timezone)
+            yield from _iterate_array(line, content[1:], numbered, read)
         elif content:
-            yield _read(line, content, timezone)
+            yield _read(line, content, read)
 
 
-def _read(line: int, content: str, timezone: str | None, prefix: str = "") -> PlanRow | RowFault:
+def _read(line: int, content: str, read: Read, prefix: str = "") -> PlanRow | RowFault:
     try:
-        return read_row(line, name_cells(_list_cells(content)), timezone)
+        return read(line, name_cells(_list_cells(content)))
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         return RowFault(
             line, "", f"{prefix}it is not a valid JSON object: {error}", "write one object per line, or one array"
@@ -164,7 +203,7 @@ def _list_cells(content: str) -> list[tuple[str, object]]:
 
 
 def _iterate_array(
-    begun: int, rest: str, lines: Iterator[tuple[int, str]], timezone: str | None
+    begun: int, rest: str, lines: Iterator[tuple[int, str]], read: Read
 ) -> Iterator[PlanRow | RowFault]:
     """The elements of an array that begins in a line; each is read when it ends, so that memory stays flat."""
     number = depth = 0
@@ -178,7 +217,7 @@ def _iterate_array(
                 parts, start = [], match.end()
                 if content:
                     number += 1
-                    yield _read_element(at, content, timezone, number)
+                    yield _read_element(at, content, read, number)
                 if mark == "]":
                     yield from _check_end(at, text[start:], lines)
                     return
@@ -187,8 +226,8 @@ def _iterate_array(
     yield RowFault(begun, "", "it is not valid JSON: the array that begins here is never closed", "close it with ]")
 
 
-def _read_element(line: int, content: str, timezone: str | None, number: int) -> PlanRow | RowFault:
-    row = _read(line, content, timezone)
+def _read_element(line: int, content: str, read: Read, number: int) -> PlanRow | RowFault:
+    row = _read(line, content, read)
     if isinstance(row, RowFault):
         return msgspec.structs.replace(row, reason=f"element {number}: {row.reason}")
     return row

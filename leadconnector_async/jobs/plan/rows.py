@@ -13,14 +13,17 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from ..._api.convert import KEEP_ONE, describe_repeated, is_convertible, suggest, to_payload
-from ..._api.fields import IDS, INSTRUCTIONS, PLANNED, TEXTS, TIMES
+from ..._api.fields import BY_NAME, IDS, INSTRUCTIONS, PLANNED, TEXTS, TIMES
 from ..._api.request import encode_id
 from ..._api.validate import check_update
 from ..._validation.arguments import describe
+from ..._validation.moments import BadMoment
 from ..._validation.text import escape, shorten, show
 from ...exceptions import InvalidRequestError, RowFault
 from ...models import AppointmentUpdate
 from .shift import BadZone, Shift, fix_offset, parse_shift, place
+from .shown_times import WRITE, DateFormat, read_shown_time
+from .spelling import find_truth, find_word, is_rounded_number, is_sheet_error, list_spellings, squash
 
 IGNORED: Final = "outcome_"
 """How the columns begin that a job writes for people to read, and ignores when they are fed back."""
@@ -29,7 +32,6 @@ _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
 _FREE_TEXTS: Final = TEXTS | {f"before_{name}" for name in TEXTS}
 _IDS: Final = IDS | {f"before_{name}" for name in IDS} | {"location_id"}
 _ZONE_HINT: Final = "write it with an offset, or name a zone in a column timezone"
-_TRUTH: Final = {"true": True, "false": False}
 _OTHERS: Final = ("event_id", "location_id", "shift", "timezone", *(f"before_{name}" for name in PLANNED))
 _NAMES: Final = (*AppointmentUpdate.__struct_fields__, *_OTHERS)
 COLUMNS: Final = {
@@ -37,6 +39,7 @@ COLUMNS: Final = {
     for name in _NAMES
     for spelling in (name, name.split("_")[0] + "".join(word.title() for word in name.split("_")[1:]))
 }
+_SPELLINGS: Final = list_spellings(_NAMES)
 
 
 class Precondition(Struct, frozen=True, omit_defaults=True):
@@ -81,7 +84,7 @@ class BadRow(ValueError):  # noqa: N818 - it never leaves the reading of a row
 
 
 def name_column(spelling: object) -> str | None:
-    """The field that a column's header means, in snake or camel case; `None` for a column that is ignored.
+    """The field that a column's header means, such as `Start Time`; `None` for a column that is ignored.
 
     Raises `BadRow` for an unknown one.
     """
@@ -90,7 +93,7 @@ def name_column(spelling: object) -> str | None:
     seen = strip_unseen(spelling) if isinstance(spelling, str) else show(spelling)
     if seen.startswith(IGNORED) or not seen:
         return None
-    name = COLUMNS.get(seen)
+    name = _SPELLINGS.get(squash(seen))
     if name is None:
         hint = suggest(seen, _NAMES) or "use event_id, shift, or a field of AppointmentUpdate"
         raise BadRow(escape(shorten(seen)), "unknown column", hint)
@@ -111,10 +114,16 @@ def name_cells(cells: Iterable[tuple[object, object]]) -> dict[str, object]:
     return named
 
 
-def read_row(line: int, cells: Mapping[str, object], timezone: str | None = None) -> PlanRow | RowFault:
-    """Check one row. `cells` holds what is filled in, by field; `timezone` is for rows that name none."""
+def read_row(
+    line: int, cells: Mapping[str, object], timezone: str | None = None, order: DateFormat | None = None
+) -> PlanRow | RowFault:
+    """Check one row.
+
+    `cells` holds what is filled in, by field; `timezone` is for rows that name none, `order` for dates with two
+    meanings.
+    """
     try:
-        return _read_row(line, cells, timezone)
+        return _read_row(line, cells, timezone, order)
     except (BadRow, InvalidRequestError) as error:
         return build_fault(line, error)
 
@@ -151,6 +160,12 @@ def _check_id(event_id: str) -> None:
         raise BadRow("event_id", "it is empty", "give the id of an event or of an instance")
     if not event_id.isprintable():
         _check_is_seen("event_id", event_id)
+    if is_rounded_number(event_id):
+        raise BadRow(
+            "event_id",
+            f"{show(event_id)} is a number that a spreadsheet made of the id",
+            "format the column as text",
+        )
     encode_id(event_id)
 
 
@@ -171,14 +186,14 @@ def _check_is_seen(name: str, value: object) -> None:
         raise BadRow(name, f"{show(value)} contains {unseen}, which is invisible", "remove that character")
 
 
-def _read_row(line: int, cells: Mapping[str, object], timezone: str | None) -> PlanRow:
+def _read_row(line: int, cells: Mapping[str, object], timezone: str | None, order: DateFormat | None) -> PlanRow:
     values: dict[str, object] = {}
     before: dict[str, object] = {}
     others: dict[str, str] = {}
     zone = _read_text("timezone", cells["timezone"]) if "timezone" in cells else timezone
     for name, cell in cells.items():
         if name in _FIELDS:
-            values[name] = _read_cell(name, cell, zone)
+            values[name] = _read_cell(name, cell, zone, order)
         elif name.startswith("before_"):
             before[name.removeprefix("before_")] = _read_before(name, cell)
         elif name != "timezone":
@@ -216,17 +231,18 @@ def _check(values: dict[str, object], shift: Shift | None) -> AppointmentUpdate:
     return msgspec.structs.replace(update, start_time=wire.start_time, end_time=wire.end_time)
 
 
-def _read_cell(name: str, cell: object, zone: str | None) -> object:
+def _read_cell(name: str, cell: object, zone: str | None, order: DateFormat | None) -> object:
     if name in INSTRUCTIONS:
-        truth = cell if isinstance(cell, bool) else _TRUTH.get(str(cell).lower())
+        truth = cell if isinstance(cell, bool) else find_truth(str(cell).strip(_AROUND))
         if truth is None:
             raise BadRow(name, f"{show(cell)} is neither true nor false", "write true or false")
         return truth
     if name not in TIMES:
-        return _read_text(name, cell)
+        text = _read_text(name, cell)
+        return find_word(text, choices) if (choices := BY_NAME[name].choices) else text
     if isinstance(cell, datetime):
         return _read_moment(name, cell, zone)
-    return _read_time(name, _read_text(name, cell), zone)
+    return _read_time(name, _read_text(name, cell), zone, order)
 
 
 def _read_text(name: str, cell: object) -> str:
@@ -235,6 +251,10 @@ def _read_text(name: str, cell: object) -> str:
     if not isinstance(cell, str):
         raise BadRow(name, f"{show(cell)} is not a string", "write it in quotation marks")
     text = cell if type(cell) is str else str.__str__(cell)
+    if is_sheet_error(text):
+        raise BadRow(name, f"{show(text)} is what a spreadsheet shows instead of a value", "correct the cell")
+    if not text.isascii() and (unread := _UNREAD.search(text)):
+        raise _refuse_bytes(name, text, unread[0])
     if name in _FREE_TEXTS:
         return text
     if text.isascii() and text.isprintable():
@@ -243,6 +263,15 @@ def _read_text(name: str, cell: object) -> str:
     if name in _IDS:
         _check_is_seen(name, text)
     return text
+
+
+def _refuse_bytes(name: str, text: str, first: str) -> BadRow:
+    """What is not UTF-8 can be in any of a hundred encodings; the usual one shows what is meant."""
+    guess = text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+    reason = (
+        f"the byte 0x{ord(first) - 0xDC00:02X} is not valid UTF-8 (in Windows' cp1252 the cell is {show(guess)})"
+    )
+    return BadRow(name, reason, 'save the plan as "CSV UTF-8", or set the encoding')
 
 
 def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") -> datetime:
@@ -263,16 +292,24 @@ def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") 
     return datetime.combine(placed, placed.time(), fix_offset(placed))
 
 
-def _read_time(name: str, text: str, zone: str | None) -> datetime | str:
+def _read_time(name: str, text: str, zone: str | None, order: DateFormat | None) -> datetime | str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return text  # the check of the update says what is wrong
+        shown = _read_shown(name, text, order)
+        if shown is None:
+            return text  # the check of the update says what is wrong
+        return _read_moment(name, shown, zone, text)
     if "T" not in text and " " not in text:
-        raise BadRow(
-            name, f"{shorten(text)} has no time of day", "write it as 2027-03-17T09:00:00, with an offset or a zone"
-        )
+        raise BadRow(name, f"{shorten(text)} has no time of day", WRITE)
     return text if moment.tzinfo is not None else _read_moment(name, moment, zone, text)
+
+
+def _read_shown(name: str, text: str, order: DateFormat | None) -> datetime | None:
+    try:
+        return read_shown_time(text, order)
+    except BadMoment as bad:
+        raise BadRow(name, bad.reason, bad.hint) from None
 
 
 def _read_before(name: str, cell: object) -> object:
@@ -316,6 +353,8 @@ _ZERO_WIDTH: Final = "\xad\u180e\u200b\u200c\u200d\u2060\ufeff"
 _MARKS: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069"
 """Characters that are copied along with an id, and seen by nobody."""
 _AROUND: Final = _BLANKS + _ZERO_WIDTH + _MARKS
+_UNREAD: Final = re.compile("[\udc80-\udcff]")
+"""Bytes that are not valid in the encoding of the plan, as they are kept when it is opened."""
 _FORMULA: Final = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _QUOTE: Final = "'"
 

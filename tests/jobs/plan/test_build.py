@@ -218,7 +218,7 @@ def test_instances_are_planned_and_statuses_are_chosen() -> None:
         ({"changes": {"colour": "red"}}, "not a field of AppointmentUpdate"),
         ({"changes": {"event_id": "other"}}, "not a field of AppointmentUpdate"),
         ({"changes": {"title": " "}}, "leaves the field unchanged"),
-        ({"changes": {"appointment_status": "no_show"}}, "no_show"),
+        ({"changes": {"appointment_status": "missed"}}, "missed"),
         ({"changes": {"to_notify": "maybe"}}, "neither true nor false"),
         ({"changes": {"rrule": "RRULE:FREQ=DAILY;COUNT=2"}}, "rule of a series"),
     ],

@@ -41,7 +41,7 @@ def test_a_wall_clock_time_gets_the_offset_of_its_zone() -> None:
         ("event_id,title\na,\n", "line 2, payload: .*no fields"),
         ("event_id,title\na,x,y\n", "line 2: there are more cells than columns"),
         ("event_id,to_notify\na,maybe\n", "line 2, to_notify: 'maybe' is neither true nor false"),
-        ("event_id,appointment_status\na,no_show\n", "line 2, appointment_status"),
+        ("event_id,appointment_status\na,missed\n", "line 2, appointment_status"),
         ("event_id,start_time\na,2027-03-13T09:00:00\n", "line 2, start_time: .*no offset"),
         (
             "event_id,start_time,timezone\na,2027-03-14T02:30:00,America/New_York\n",
