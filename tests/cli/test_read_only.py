@@ -16,7 +16,7 @@ from leadconnector_async.sandbox import Sandbox
 from ..jobs.jobbing import FAST
 from .shell import build_environment, run
 
-READING = {"plan", "verify", "get", "list", "free-slots"}
+READING = {"plan", "verify", "doctor", "get", "list", "free-slots"}
 WRITING = {
     "reschedule": ("day.csv", "--yes"),
     "resume": ("day.job",),
@@ -84,6 +84,7 @@ async def test_what_only_reads_stays_possible(clinic: Sandbox, tmp_path: Path) -
     calendar_id = clinic.appointment(clinic.appointment_ids[0]).calendar_id
     days = ("--from", "2027-03-10", "--to", "2027-03-11", "--timezone", "Europe/London", "--read-only")
     for arguments in (
+        ("doctor", "--read-only"),
         ("get", clinic.appointment_ids[0], "--read-only"),
         ("list", "--calendar", calendar_id, *days),
         ("free-slots", calendar_id, *days),
