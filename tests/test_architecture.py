@@ -135,7 +135,7 @@ LAYERS = {
         handle listing polling supervisor
         opening takes wishing
         claim
-        service_clients
+        previewing service_clients
         clients following locations places shift visit
         unit
         report verify
@@ -172,12 +172,13 @@ LAYERS = {
     "jobs.prepare": """
         prepare
         conflicts preview reader
-        check clocks ordering plan_warnings
+        clocks ordering plan_warnings
         changes
-        zones
+        taken
+        check zones
     """,
     "jobs.report": """
-        __init__
+        __init__ preview_file
         html_report
         charts outcomes
         stats

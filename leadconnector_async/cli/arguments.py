@@ -52,6 +52,25 @@ class Account:
 
 ACCOUNT: Final = Account()
 """That of the environment."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of a job before the question, besides its first changes."""
+
+    preview: Annotated[
+        str | None, Parameter(help="Write every change with its warnings to this file, .csv or .html, to sign off.")
+    ] = None
+    force: Annotated[Switch, Parameter(help="Overwrite an existing file of `--preview`.")] = False
+    check_slots: Annotated[
+        Switch,
+        Parameter(help="Read the calendar around the new times, and warn of slots held outside of the plan."),
+    ] = False
+
+
+SHOWN: Final = Shown()
+"""The first changes only."""
 JobPlace = Annotated[str, Parameter(help="Folder of the job, or postgresql://HOST/DATABASE#NAME.")]
 EventId = Annotated[
     str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")

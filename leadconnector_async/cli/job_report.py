@@ -50,11 +50,13 @@ def print_refused(console: Console, preview: Preview) -> None:
         _list_faults(console, preview.faults, preview.counts.get("refused", 0))
 
 
-def print_warnings(console: Console, preview: Preview) -> None:
-    """What can be sent, but may not be meant."""
+def print_warnings(console: Console, preview: Preview, file: str | None = None) -> None:
+    """What can be sent, but may not be meant; and the file with all changes."""
     for warning in preview.warnings:
         print_line(console, f"Warning: {warning.text}. Example:")
         print_line(console, f"line {warning.line}, {warning.event_id}: {warning.example}", 2)
+    if file is not None:
+        print_line(console, f"All changes, to be signed off: {file}")
 
 
 def print_summary(

@@ -25,12 +25,14 @@ from ..jobs.places import is_url
 from ..jobs.plan.files import PlanFormat
 from ..jobs.plan.shown_times import DateFormat
 from ..jobs.plan.text_files import KEEP, UTF_8, check_encoding
+from ..jobs.report.preview_file import check_preview_path
 from ..jobs.states import OnConflict
-from .arguments import ACCOUNT, Account, DryRun, Json, Reserve, Switch, Yes, check_timezone
+from .arguments import ACCOUNT, SHOWN, Account, DryRun, Json, Reserve, Shown, Switch, Yes, check_timezone
 from .connect import find_place, make_client
 from .errors import run_command
 from .exit_codes import CAN_RESUME
 from .interrupt import catch_interrupts, leave
+from .output import check_target
 from .session import JobSession, discard_unless_begun
 from .terminal import has_terminal
 
@@ -76,6 +78,7 @@ async def reschedule(
     timezone: str | None = None,
     format: PlanFormat | None = None,
     reading: Reading = READING,
+    shown: Shown = SHOWN,
     reserve: Reserve = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
@@ -127,7 +130,7 @@ async def reschedule(
 
     place, chosen = job or choose_folder(plan), format or guess_format(plan)
     request = NewJob(
-        plan, place, chosen, timezone, reading, dry_run, canary, yes, detach, json_output, account, reserve
+        plan, place, chosen, timezone, reading, dry_run, canary, yes, detach, json_output, account, reserve, shown
     )
     return await run_command(partial(begin, request, build_options), as_json=json_output)
 
@@ -147,11 +150,14 @@ class NewJob(Struct, frozen=True):
     as_json: bool
     account: Account
     reserve: int | None
+    shown: Shown
 
 
 async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int:
     """Read the plan and the calendar, ask for confirmation, and run the job."""
     options = build_options()
+    if request.shown.preview is not None:
+        check_target(check_preview_path(request.shown.preview), force=request.shown.force)
     if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
         raise ConfigurationError(_CANNOT_ASK)
     if request.detach and not is_url(request.job):
@@ -164,7 +170,8 @@ async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int
             session = JobSession(
                 made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run, detach=request.detach
             )
-            return await session.begin("Change {count} appointments?", begun, request.canary)
+            question = "Change {count} appointments?"
+            return await session.begin(question, begun, request.canary, request.shown)
 
 
 async def create_job(request: NewJob, place: str, client: LeadConnector, options: JobOptions) -> BulkJob:

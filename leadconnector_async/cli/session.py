@@ -16,6 +16,7 @@ from msgspec import structs
 from ..exceptions import PlanError
 from ..jobs import BulkJob, JobSummary, RowOutcome, Stopped
 from ..jobs.states import list_states
+from .arguments import SHOWN, Shown
 from .exit_codes import DONE, USAGE, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
 from .job_report import (
@@ -59,9 +60,11 @@ class JobSession:
         self._out, self._err = make_consoles()
         self._screen = JobScreen(self._err)
 
-    async def begin(self, question: str, begin: Callable[[], None], canary: int | None = None) -> int:
+    async def begin(
+        self, question: str, begin: Callable[[], None], canary: int | None = None, shown: Shown = SHOWN
+    ) -> int:
         """A new job: show what would change, ask, and change it. `begin` is called once the job is confirmed."""
-        summary = await self._prepare()
+        summary = await self._prepare(shown)
         if self._dry_run:
             return await self._end_dry_run(summary)
         pending = summary.counts.get("pending", 0)
@@ -79,20 +82,20 @@ class JobSession:
             return self._report(summary)
         return await self._run_all(None)
 
-    async def _prepare(self) -> JobSummary:
+    async def _prepare(self, shown: Shown) -> JobSummary:
         """Read the calendar, and show what would change."""
         try:
             summary = await self._read(self._job.prepare)
         except PlanError:
-            preview = await self._job.preview()
+            preview = await self._job.preview(file=shown.preview, check_slots=shown.check_slots)
             print_preview(self._err, preview, _now())
-            print_warnings(self._err, preview)
+            print_warnings(self._err, preview, shown.preview)
             raise
-        preview = await self._job.preview()
+        preview = await self._job.preview(file=shown.preview, check_slots=shown.check_slots)
         print_preview(self._err, preview, _now())
         print_refused(self._err, preview)
         print_stops(self._err, summary, _now())
-        print_warnings(self._err, preview)
+        print_warnings(self._err, preview, shown.preview)
         return summary
 
     async def _agree(self, question: str, count: int) -> bool:

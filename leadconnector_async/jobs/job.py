@@ -35,14 +35,13 @@ from .journal.purge import remove_job
 from .journal.rows import retry_failed
 from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate, want
 from .journal.writer import make_thread
-from .locations import cancel_all, forecast_all, prepare_all, review_all, run_all
+from .locations import cancel_all, prepare_all, review_all, run_all
 from .opening import OpenedJob, connect_journal, create_job, open_job
 from .places import DatabasePlace, conceal_place, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
-from .prepare.changes import learn_zones
-from .prepare.clocks import read_clocks
-from .prepare.preview import Preview, read_preview
+from .prepare.preview import Preview
+from .previewing import preview_job
 from .report import write_files
 from .run.runner import GRACE_SECONDS, Runner
 from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
@@ -261,17 +260,18 @@ class BulkJob(JobHandle):
             await self._journal.run(partial(write_files, self.folder, self._place.title, summary))
         return summary
 
-    async def preview(self, most: int = 10) -> Preview:
+    async def preview(
+        self, most: int = 10, *, file: str | os.PathLike[str] | None = None, check_slots: bool = False
+    ) -> Preview:
         """What `run` would do: the first `most` changes, how long all will take, and what may not be meant.
 
-        Call `prepare` first. Reads free slots once per calendar: only they show its zone.
+        Call `prepare` first. Reads free slots once per calendar: only they show its zone. With `file`, all changes
+        are written to it with their warnings, as `.csv` or `.html`. Raises `JournalError` if that fails. With
+        `check_slots`, lists the events around the new times, and warns of slots that others hold.
         """
         check_count("most", most, 0)
-        zones = await self._journal.run(learn_zones)
-        await read_clocks(zones, self._find_client)
-        preview = await self._journal.run(partial(read_preview, most, zones))
-        seconds = forecast_all(self._open, self._find_client, preview.requests)
-        return msgspec.structs.replace(preview, seconds=seconds)
+        title, find = self._place.title, self._find_client
+        return await preview_job(self._open, find, most, file, title, check_slots=check_slots)
 
     def stop(self, reason: str = "it was interrupted", grace: float = GRACE_SECONDS) -> int:
         """Start no more rows; `run` returns when the requests that were sent have ended, within `grace` seconds.

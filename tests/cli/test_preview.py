@@ -10,7 +10,7 @@ import pytest
 
 from leadconnector_async import LeadConnector
 from leadconnector_async.cli import reschedule as cli_reschedule
-from leadconnector_async.cli.arguments import ACCOUNT, Account
+from leadconnector_async.cli.arguments import ACCOUNT, Account, Shown
 from leadconnector_async.cli.reschedule import reschedule
 from leadconnector_async.sandbox import BookedAppointment, Sandbox
 
@@ -90,3 +90,46 @@ async def test_a_dry_run_has_the_warnings_in_its_document(clinic: Sandbox, capsy
     assert warning["event_id"] == event.id
     assert warning["text"] == "1 row moves an appointment to the night (22:00-06:00)"
     assert warning["example"].endswith("-> Fri 2027-03-12 23:00 (UTC-05:00)")
+
+
+async def test_all_changes_are_written_to_a_file_before_the_question(
+    clinic: Sandbox, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can be signed off before anything is sent. An existing file is only overwritten with `--force`."""
+    events = pick(clinic, 3)
+    plan = write_plan(*(f"{one.id},{show_wall(one, 1)},," for one in events))
+    answer(monkeypatch, "n", "n")
+    assert await reschedule(plan, timezone=NEW_YORK.key, shown=Shown(preview="day.html")) == 2
+    assert "All changes, to be signed off: day.html\n" in capsys.readouterr().err.partition("[y/N]")[0]
+    page = Path("day.html").read_text(encoding="utf-8")
+    assert all(event.id in page for event in events)
+    clinic.requests.clear()
+    assert await reschedule(plan, shown=Shown(preview="day.html")) == 2
+    assert "day.html already exists; choose another name, or add --force" in capsys.readouterr().err
+    assert not clinic.requests
+    Path("day.html").write_text("old", encoding="utf-8")
+    assert await reschedule(plan, timezone=NEW_YORK.key, shown=Shown(preview="day.html", force=True)) == 2
+    assert Path("day.html").read_text(encoding="utf-8") == page
+    assert not writes(clinic)
+
+
+async def test_a_preview_of_another_kind_is_refused(clinic: Sandbox, capsys: Output) -> None:
+    """Before anything is read."""
+    (event,) = pick(clinic, 1)
+    assert await reschedule(write_plan(f"{event.id},,,New title"), shown=Shown(preview="day.xlsx")) == 2
+    assert "day.xlsx: a preview is a file that ends in .csv or .html" in capsys.readouterr().err
+    assert not clinic.requests
+
+
+async def test_slots_of_others_are_checked_if_asked(clinic: Sandbox, capsys: Output) -> None:
+    """It costs requests: without the flag, nothing is read or said."""
+    events = pick(clinic, 12)
+    mover = events[0]
+    outsider = next(one for one in events[1:] if one.assigned_user_id == mover.assigned_user_id)
+    plan = write_plan(f"{mover.id},{outsider.start_time.isoformat()},,")
+    assert await reschedule(plan, dry_run=True) == 0
+    assert "outside of the plan" not in capsys.readouterr().err
+    assert await reschedule(plan, dry_run=True, shown=Shown(check_slots=True)) == 0
+    said = capsys.readouterr().err
+    assert "Warning: 1 row moves to a slot that an appointment outside of the plan holds. Example:" in said
+    assert f"is held by {outsider.id} ({outsider.title})" in said

@@ -25,7 +25,7 @@ class _StoredUpdate(AppointmentUpdate, frozen=True, kw_only=True, gc=False):
 
 
 _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
-_KEPT: Final = ("id", *SHOWN, "is_recurring", "master_event_id", "deleted")
+_KEPT: Final = ("id", *SHOWN, "contact_id", "is_recurring", "master_event_id", "deleted")
 _get_kept: Final = attrgetter(*_KEPT)
 _Found: Final = msgspec.defstruct(
     "_Found", [(name, object, None) for name in _KEPT], rename="camel", omit_defaults=True, gc=False

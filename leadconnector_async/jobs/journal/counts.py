@@ -36,8 +36,12 @@ _REPEATED: Final = "SELECT COUNT(*) FROM rows WHERE job = ? AND repeated = 1 AND
 _LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE job = ? AND state IN ('applied', 'unknown')"
 _TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows WHERE job = ?"
 _CHANGES: Final = """
-    SELECT line, event_id, location, wanted, found, differences, start_before, end_before, start_after, end_after
+    SELECT line, event_id, location, wanted, found, differences,
+        owner_before, start_before, end_before, owner_after, start_after, end_after
     FROM rows WHERE job = ? AND state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number
+"""
+_PLANNED: Final = """
+    SELECT location, event_id FROM rows WHERE job = ? AND state IN ('pending', 'unchanged') AND parks IS NULL
 """
 _REQUESTS: Final = f"""
     SELECT location, SUM(CASE WHEN requests > 1 THEN 2 ELSE 1 END) FROM rows
@@ -116,8 +120,10 @@ class ChangeRow(Struct, frozen=True, array_like=True):
     wanted_content: bytes
     found: bytes | None
     content: bytes | None
+    owner_before: str | None
     start_before: int | None
     end_before: int | None
+    owner_after: str | None
     start_after: int | None
     end_after: int | None
 
@@ -135,6 +141,11 @@ class ChangeRow(Struct, frozen=True, array_like=True):
     def differences(self) -> tuple[tuple[str, str, str], ...]:
         """Field, before and after, in words."""
         return tuple(decode_differences(self.content))
+
+
+class _PlannedRow(Struct, frozen=True, array_like=True):
+    location: str
+    event_id: str
 
 
 class Pause(Struct, frozen=True, array_like=True):
@@ -238,6 +249,12 @@ def read_totals(journal: Journal) -> Totals:
 def list_changes(journal: Journal) -> Iterator[ChangeRow]:
     """The pending rows, by line."""
     return journal.stream(ChangeRow, _CHANGES, (journal.hold.job,))
+
+
+def list_planned(journal: Journal) -> Iterator[tuple[str, str]]:
+    """Location and event of the rows that can be carried out, or are already as planned."""
+    rows = journal.stream(_PlannedRow, _PLANNED, (journal.hold.job,))
+    return ((row.location, row.event_id) for row in rows)
 
 
 def count_requests(journal: Journal) -> dict[str, int]:

@@ -14,8 +14,10 @@ from ...models import Appointment
 from ..journal.counts import ChangeRow, list_changes
 from ..journal.protocol import Journal
 from ..plan.wanted import Wanted
+from .taken import TakenSlots
 from .zones import Calendar, CalendarZones, name_offset
 
+_TO: Final = " -> "
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -29,6 +31,14 @@ class Stay(Struct, frozen=True):
     def length(self) -> timedelta:
         """How long it takes."""
         return self.end - self.start
+
+
+class Known(Struct, frozen=True):
+    """What was read of the calendars for a preview, besides the appointments."""
+
+    zones: CalendarZones
+    taken: TakenSlots | None = None
+    """`None` if slots are not checked."""
 
 
 class RowChange(Struct, frozen=True):
@@ -49,6 +59,8 @@ class RowChange(Struct, frozen=True):
     """Whether the clock is the calendar's; otherwise it is that of the assignee or of UTC."""
     is_sure: bool
     """Whether it is also sure that the clock shows the new time so: clocks change."""
+    holder: Appointment | bool | None
+    """The appointment outside of the plan that holds its slot; `False`: that could not be checked."""
 
     @property
     def moves(self) -> bool:
@@ -66,10 +78,10 @@ def learn_zones(journal: Journal) -> CalendarZones:
     return zones
 
 
-def read_changes(zones: CalendarZones, journal: Journal) -> Iterator[RowChange]:
+def read_changes(known: Known, journal: Journal) -> Iterator[RowChange]:
     """The changes to send, by line."""
     for row in list_changes(journal):
-        yield _build(row, row.before, zones)
+        yield _build(row, row.before, known)
 
 
 def render_moment(moment: datetime) -> str:
@@ -87,11 +99,14 @@ def render_length(length: timedelta) -> str:
 
 def render_move(before: Stay, after: Stay) -> str:
     """From when to when, by the calendar's clock on both sides; with both offsets if the clocks change."""
-    zones = [name_offset(one.start) for one in (before, after)]
     old, new = render_moment(before.start), render_moment(after.start)
-    if zones[0] != zones[1]:
-        return f"{old} ({zones[0]}) -> {new} ({zones[1]})"
-    return f"{old} -> {new} ({zones[0]})"
+    zones = name_zones(before, after).split(_TO)
+    return f"{old} ({zones[0]}){_TO}{new} ({zones[1]})" if len(zones) > 1 else f"{old}{_TO}{new} ({zones[0]})"
+
+
+def name_zones(before: Stay, after: Stay) -> str:
+    """The offset of both times, or of each."""
+    return _TO.join(dict.fromkeys(name_offset(one.start) for one in (before, after)))
 
 
 def render_title(event: Appointment) -> str:
@@ -103,8 +118,8 @@ def _find_calendar(row: ChangeRow, event: Appointment) -> Calendar:
     return row.location, event.calendar_id or ""
 
 
-def _build(row: ChangeRow, event: Appointment, zones: CalendarZones) -> RowChange:
-    calendar = _find_calendar(row, event)
+def _build(row: ChangeRow, event: Appointment, known: Known) -> RowChange:
+    calendar, zones = _find_calendar(row, event), known.zones
 
     def place(start: int | None, end: int | None) -> Stay | None:
         if start is None or end is None:
@@ -124,6 +139,7 @@ def _build(row: ChangeRow, event: Appointment, zones: CalendarZones) -> RowChang
         tuple(one for one in row.differences if one[0] not in TIMES),
         zones.is_known(calendar),
         row.start_after is not None and zones.is_sure(calendar, _read_instant(row.start_after)),
+        None if known.taken is None else known.taken.find(row),
     )
 
 

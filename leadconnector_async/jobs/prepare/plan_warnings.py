@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from .changes import RowChange, Stay, render_length, render_moment, render_move
+from ...models import Appointment
+from .changes import RowChange, Stay, render_length, render_moment, render_move, render_title
 from .zones import agrees, name_offset
 
-WarningKind: TypeAlias = Literal["zone", "status", "night", "length", "long"]
+WarningKind: TypeAlias = Literal["zone", "status", "night", "length", "long", "slot", "unchecked"]
 _ENDED: Final = frozenset({"showed", "noshow"})
 _NIGHT: Final = (22, 6)
 _DAY: Final = timedelta(days=1)
@@ -67,14 +68,6 @@ class WarningCounter:
             for kind in _CHECKS
             if (count := self._counts.get(kind))
         )
-
-
-def count_warnings(changes: Iterable[RowChange], now: datetime) -> tuple[PlanWarning, ...]:
-    """The warnings about a plan."""
-    counter = WarningCounter(now)
-    for change in changes:
-        counter.add(change)
-    return counter.build()
 
 
 def _describe(kind: WarningKind, count: int) -> str:
@@ -141,12 +134,27 @@ def _show_stay(stay: Stay) -> str:
     return f"{render_moment(stay.start)} to {render_moment(stay.end)} ({render_length(stay.length)})"
 
 
+def _check_slot(change: RowChange, now: datetime) -> str | None:
+    """Its slot is held by an appointment outside of the plan."""
+    holder, after = change.holder, change.after
+    if after is None or not isinstance(holder, Appointment):
+        return None
+    return f"{render_moment(after.start)} is held by {holder.id} ({render_title(holder)})"
+
+
+def _check_is_checked(change: RowChange, now: datetime) -> str | None:
+    after = change.after
+    return render_moment(after.start) if change.holder is False and after is not None else None
+
+
 _CHECKS: Final[dict[WarningKind, Check]] = {
     "zone": _check_zone,
+    "slot": _check_slot,
     "long": _check_is_long,
     "status": _check_status,
     "night": _check_night,
     "length": _check_length,
+    "unchecked": _check_is_checked,
 }
 _SHORT: Final[dict[WarningKind, str]] = {
     "zone": "another zone",
@@ -154,6 +162,8 @@ _SHORT: Final[dict[WarningKind, str]] = {
     "status": "keeps its status",
     "night": "at night",
     "length": "another length",
+    "slot": "slot held",
+    "unchecked": "slot not checked",
 }
 _TEXTS: Final[dict[WarningKind, tuple[str, str]]] = {
     "zone": (
@@ -169,5 +179,10 @@ _TEXTS: Final[dict[WarningKind, tuple[str, str]]] = {
         "moves an appointment to the night (22:00-06:00)",
         "move appointments to the night (22:00-06:00)",
     ),
+    "slot": (
+        "moves to a slot that an appointment outside of the plan holds",
+        "move to slots that appointments outside of the plan hold",
+    ),
+    "unchecked": ("moves to a slot that was not checked", "move to slots that were not checked"),
     "length": ("changes the length of an appointment", "change the lengths of appointments"),
 }

@@ -12,9 +12,8 @@ from ..journal.counts import count_requests, list_faults, summarize
 from ..journal.load import MOST_NAMED
 from ..journal.protocol import Journal
 from ..states import RowState
-from .changes import RowChange, read_changes, render_length, render_move, render_title
+from .changes import Known, RowChange, read_changes, render_length, render_move, render_title
 from .plan_warnings import PlanWarning, WarningCounter
-from .zones import CalendarZones
 
 
 class Example(Struct, frozen=True):
@@ -51,11 +50,11 @@ class Preview(Struct, frozen=True, kw_only=True):
         return max(self.seconds.values(), default=0.0)
 
 
-def read_preview(most: int, zones: CalendarZones, journal: Journal) -> Preview:
+def read_preview(most: int, known: Known, journal: Journal) -> Preview:
     """Everything but the seconds."""
     counter = WarningCounter(datetime.now(UTC))
     examples: list[Example] = []
-    for change in read_changes(zones, journal):
+    for change in read_changes(known, journal):
         counter.add(change)
         if len(examples) < most:
             examples.append(_build_example(change))

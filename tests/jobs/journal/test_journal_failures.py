@@ -19,7 +19,7 @@ from leadconnector_async.sandbox import Sandbox
 
 from ..jobbing import FAST, WEEK, at, rows, writes
 
-ROWS = 60
+ROWS = 120
 pytestmark = pytest.mark.sandbox(limits=FAST, appointments=ROWS)
 
 
