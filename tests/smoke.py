@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 
@@ -32,4 +33,7 @@ try:
 except ModuleNotFoundError as missing:
     hint = str(missing)
 assert "pip install 'leadconnector-async[webhooks]'" in hint, hint
+description = str(importlib.metadata.metadata("leadconnector-async").get_payload())
+assert "# leadconnector_async" in description
+assert "](docs" not in description, "a package index shows no files of the repository"
 sys.stdout.write(f"leadconnector_async {__version__} works from its wheel\n")
