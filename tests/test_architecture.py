@@ -180,6 +180,7 @@ LAYERS = {
     "jobs.report": """
         __init__ preview_file
         html_report
+        moves
         charts outcomes
         stats
     """,

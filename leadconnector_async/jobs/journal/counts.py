@@ -37,8 +37,8 @@ _LAST_CHANGE: Final = "SELECT MAX(done_at) FROM rows WHERE job = ? AND state IN 
 _TOTALS: Final = "SELECT SUM(attempts), MIN(sent_at), MAX(done_at) FROM rows WHERE job = ?"
 _CHANGES: Final = """
     SELECT line, event_id, location, wanted, found, differences,
-        owner_before, start_before, end_before, owner_after, start_after, end_after
-    FROM rows WHERE job = ? AND state = 'pending' AND parks IS NULL AND differences IS NOT NULL ORDER BY number
+        owner_before, start_before, end_before, owner_after, start_after, end_after, state
+    FROM rows WHERE job = ? AND {states} AND parks IS NULL AND differences IS NOT NULL ORDER BY number
 """
 _PLANNED: Final = """
     SELECT location, event_id FROM rows WHERE job = ? AND state IN ('pending', 'unchanged') AND parks IS NULL
@@ -50,7 +50,9 @@ _REQUESTS: Final = f"""
 _FAULTS: Final = "SELECT line, column_name, reason, hint FROM faults WHERE job = ? ORDER BY line LIMIT ?"
 _COUNT_FAULTS: Final = "SELECT COUNT(*) FROM faults WHERE job = ?"
 _LISTED_ROWS: Final = """
-    SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates FROM rows
+    SELECT line, event_id, location, wanted, state, reason, attempts, trace_id, updates, found,
+        start_before
+    FROM rows
     WHERE job = ? AND parks IS NULL AND {listed} ORDER BY number
 """
 _OUTCOMES: Final = """
@@ -99,6 +101,14 @@ class ListedRow(Struct, frozen=True, array_like=True):
     attempts: int
     trace_id: str | None
     updates: bytes | None
+    found: bytes | None
+    start_before: int | None
+    """In seconds since the epoch."""
+
+    @property
+    def before(self) -> Appointment:
+        """The appointment as it was first read; an empty one if it was not."""
+        return decode_found(self.found)
 
     @property
     def wanted(self) -> Wanted:
@@ -112,7 +122,7 @@ class ListedRow(Struct, frozen=True, array_like=True):
 
 
 class ChangeRow(Struct, frozen=True, array_like=True):
-    """A pending row. Times are in seconds since the epoch."""
+    """A row that changes an appointment. Times are in seconds since the epoch."""
 
     line: int
     event_id: str
@@ -126,6 +136,7 @@ class ChangeRow(Struct, frozen=True, array_like=True):
     owner_after: str | None
     start_after: int | None
     end_after: int | None
+    state: RowState
 
     @property
     def wanted(self) -> Wanted:
@@ -248,7 +259,12 @@ def read_totals(journal: Journal) -> Totals:
 
 def list_changes(journal: Journal) -> Iterator[ChangeRow]:
     """The pending rows, by line."""
-    return journal.stream(ChangeRow, _CHANGES, (journal.hold.job,))
+    return journal.stream(ChangeRow, _CHANGES.format(states="state = 'pending'"), (journal.hold.job,))
+
+
+def list_reported(journal: Journal) -> Iterator[ChangeRow]:
+    """The rows whose change was planned, by line, except those that were not changed."""
+    return journal.stream(ChangeRow, _CHANGES.format(states=f"state NOT IN {NOT_CHANGED}"), (journal.hold.job,))
 
 
 def list_planned(journal: Journal) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from ..._api.fields import TIMES
 from ..._validation.text import escape
 from ...models import Appointment
-from ..journal.counts import ChangeRow, list_changes
+from ..journal.counts import ChangeRow, ListedRow, list_changes
 from ..journal.protocol import Journal
 from ..plan.wanted import Wanted
 from .taken import TakenSlots
@@ -72,16 +72,21 @@ def learn_zones(journal: Journal) -> CalendarZones:
     """What the changes to send show of the zones of their calendars."""
     zones = CalendarZones()
     for row in list_changes(journal):
-        event = row.before
-        starts = (_read_instant(one) for one in (row.start_before, row.start_after) if one is not None)
-        zones.learn(_find_calendar(row, event), event.start_time, row.wanted.timezone, starts)
+        learn_zone(zones, row)
     return zones
+
+
+def learn_zone(zones: CalendarZones, row: ChangeRow) -> None:
+    """Learn from one change."""
+    event = row.before
+    starts = (_read_instant(one) for one in (row.start_before, row.start_after) if one is not None)
+    zones.learn(_find_calendar(row.location, event), event.start_time, row.wanted.timezone, starts)
 
 
 def read_changes(known: Known, journal: Journal) -> Iterator[RowChange]:
     """The changes to send, by line."""
     for row in list_changes(journal):
-        yield _build(row, row.before, known)
+        yield build_change(row, known)
 
 
 def render_moment(moment: datetime) -> str:
@@ -114,12 +119,24 @@ def render_title(event: Appointment) -> str:
     return escape(" ".join((event.title or "").split()))
 
 
-def _find_calendar(row: ChangeRow, event: Appointment) -> Calendar:
-    return row.location, event.calendar_id or ""
+def place_start(zones: CalendarZones, row: ListedRow) -> datetime | None:
+    """When the appointment of a row was, by the clock of its calendar; `None` if that is not known."""
+    event = row.before
+    if row.start_before is None:
+        return None
+    calendar, moment = _find_calendar(row.location, event), _read_instant(row.start_before)
+    zones.learn(calendar, event.start_time, row.wanted.timezone, ())
+    return moment.astimezone(zones.find(calendar, moment))
 
 
-def _build(row: ChangeRow, event: Appointment, known: Known) -> RowChange:
-    calendar, zones = _find_calendar(row, event), known.zones
+def _find_calendar(location: str, event: Appointment) -> Calendar:
+    return location, event.calendar_id or ""
+
+
+def build_change(row: ChangeRow, known: Known) -> RowChange:
+    """A change in the words and on the clock of its calendar."""
+    event = row.before
+    calendar, zones = _find_calendar(row.location, event), known.zones
 
     def place(start: int | None, end: int | None) -> Stay | None:
         if start is None or end is None:

@@ -1,8 +1,8 @@
-"""`report.html`: what a job did, as one self-contained page.
+"""`report.html`: what a job did, as one self-contained page: who moves, what failed, and the figures last.
 
-What is shown is counted in the journal's database, so a long job takes no more memory than a short one. Rows are
-identified by line and event id; personal data of an appointment is left out. Whatever comes from a plan or a server
-is escaped.
+Figures are counted in the journal's database, and tables are bounded, so a long job takes no more memory than a
+short one. Appointments are shown by title and contact id; their addresses and descriptions are left out. Whatever
+comes from a plan or a server is escaped.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from ..journal.counts import Listing, list_rows, read_totals
 from ..journal.facts import get_fact
 from ..journal.protocol import Journal
 from ..plan.rows import defuse
+from ..prepare.changes import render_title
 from ..states import NOT_CHANGED, ROW_STATES, JobSummary, RowResult, count_rows, list_states
 from .charts import CHART_STYLE, draw_charts, escape_html, render_seconds
+from .moves import MOVES_STYLE, SCRIPT, SCRIPT_HASH, Moves
 from .stats import (
     LEAST_RESPONSES,
     MOST_LOCATIONS,
@@ -52,20 +54,23 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
     yield build_heading(title, 1)
     yield from _build_facts(journal, name, summary)
     locations, latencies = count_locations(journal), count_latencies(journal)
-    yield build_heading("Outcome")
+    has_many = len(locations) > 1
+    moves = Moves(journal)
+    failed = count_rows(summary.counts, NOT_CHANGED)
+    yield from moves.render(summary.total - failed, has_many=has_many)
+    unknown = summary.counts.get("unknown", 0)
+    yield from _build_rows(journal, moves, "Not changed", "not changed", failed, "failed.csv", has_many)
+    yield from _build_rows(journal, moves, "Outcome unknown", "unknown", unknown, "unknown.csv", has_many)
+    title = "Contacts may have been notified twice"
+    yield from _build_rows(journal, moves, title, "repeated", summary.repeated, "repeated.csv", has_many)
+    yield build_heading("Figures")
     yield from build_figures(_list_figures(summary, latencies))
     charts = list(draw_charts(count_throughput(journal), latencies, locations, count_days(journal)))
     if charts:
         yield f'<div class="charts">\n{"".join(charts)}</div>\n'
-    has_many = len(locations) > 1
     if has_many:
         yield from _build_locations(locations)
-    failed = count_rows(summary.counts, NOT_CHANGED)
-    yield from _build_rows(journal, "Not changed", "not changed", failed, "failed.csv", has_many)
-    unknown = summary.counts.get("unknown", 0)
-    yield from _build_rows(journal, "Outcome unknown", "unknown", unknown, "unknown.csv", has_many)
-    title = "Contacts may have been notified twice"
-    yield from _build_rows(journal, title, "repeated", summary.repeated, "repeated.csv", has_many)
+    yield f"<script>{SCRIPT}</script>\n"
     yield "</main>\n</body>\n</html>\n"
 
 
@@ -113,22 +118,24 @@ def _build_locations(locations: list[LocationCounts]) -> Iterator[str]:
 
 
 def _build_rows(
-    journal: Journal, title: str, listing: Listing, count: int, file: str, has_many: bool
+    journal: Journal, moves: Moves, title: str, listing: Listing, count: int, file: str, has_many: bool
 ) -> Iterator[str]:
-    rows = list(_list_rows(journal, listing, has_many)) if count else []
+    rows = list(_list_rows(journal, moves, listing, has_many)) if count else []
     if not rows:
         return
     yield build_heading(f"{title}: {_count(count, 'row')}")
-    columns = ["line", "event", *(["location"] if has_many else []), "state", "reason", "trace id"]
+    where = ["location"] if has_many else []
+    columns = ["title", "time", "state", "reason", "line", "event", *where, "trace id"]
     yield from build_table(columns, rows)
     more = f"… and {count - MOST_ROWS:,} more, in {file}" if count > MOST_ROWS else f"Also in {file}"
     yield build_text(f"{more}.", soft=True)
 
 
-def _list_rows(journal: Journal, listing: Listing, has_many: bool) -> Iterator[list[object]]:
+def _list_rows(journal: Journal, moves: Moves, listing: Listing, has_many: bool) -> Iterator[list[object]]:
     for row in list_rows(listing, journal, MOST_ROWS):
         where = [row.location] if has_many else []
-        yield [row.line, row.event_id, *where, row.state, _hide_personal(row.reason), row.trace_id]
+        known = render_title(row.before), moves.find_start(row)
+        yield [*known, row.state, _hide_personal(row.reason), row.line, row.event_id, *where, row.trace_id]
 
 
 def _hide_personal(reason: str) -> str:
@@ -189,8 +196,9 @@ def begin_page(title: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape_html(title)}</title>\n<style>{_STYLE}{CHART_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{SCRIPT_HASH}'\">\n"
+        f"<title>{escape_html(title)}</title>\n<style>{_STYLE}{CHART_STYLE}{MOVES_STYLE}</style>\n</head>\n<body>\n<main>\n"
     )
 
 

@@ -6,7 +6,7 @@
 | `unknown.csv` | rows whose outcome is unknown: a plan of the same form |
 | `repeated.csv` | rows that were sent again after a lost response: automations may have run twice |
 | `summary.json` | the figures of the job and of each location |
-| `report.html` | the same as a web page, with charts |
+| `report.html` | a web page: who moves from when to when, what failed, figures with charts |
 
 The keys of `summary.json`, which are always present:
 

@@ -287,7 +287,8 @@ def test_reports_count_and_list(journal: Journal) -> None:
     summary = counts.summarize(journal)
     assert summary.repeated == 1
     assert counts.count_requests(journal) == {"loc0": 3, "loc1": 6}
-    assert [change.line for change in counts.list_changes(journal)][:2] == [3, 5]
+    assert [row.line for row in counts.list_changes(journal)][:2] == [3, 5]
+    assert [(row.line, row.state) for row in counts.list_reported(journal)][:2] == [(2, "applied"), (3, "pending")]
     assert counts.list_faults(5, journal) == ([RowFault(9, "title", "bad", "fix it")], 1)
     [failed] = counts.list_rows("not changed", journal)
     assert (failed.event_id, failed.reason, failed.planned[0].title) == ("event2", "no", "Visit")
