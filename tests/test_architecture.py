@@ -166,7 +166,7 @@ LAYERS = {
         build render
         files
         csv_files sources wanted
-        rows
+        rows selection
         shift shown_times spelling text_files
     """,
     "jobs.prepare": """

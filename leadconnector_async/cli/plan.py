@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Final
 
@@ -15,6 +16,7 @@ from ..exceptions import ConfigurationError, InvalidRequestError, explain
 from ..jobs import parse_shift
 from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
 from ..jobs.plan.files import PlanFormat
+from ..jobs.plan.selection import Selection, check_status, parse_times_of_day
 from ..jobs.plan.shift import Shift
 from .arguments import (
     ACCOUNT,
@@ -42,6 +44,28 @@ from .terminal import make_consoles
 _NEEDS_ZONE: Final = "keeps the wall-clock time, so it needs a time zone; add --timezone, such as Europe/London"
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Filters:
+    """Which appointments go into the plan, besides those of the range."""
+
+    status: Annotated[Texts, Parameter(help="Only appointments with this status; may be repeated.")] = ()
+    not_status: Annotated[Texts, Parameter(help="Only appointments without this status; may be repeated.")] = ()
+    include_cancelled: Annotated[Switch, Parameter(help="Include cancelled and invalid appointments.")] = False
+    title: Annotated[
+        str | None, Parameter(help="Only appointments whose title contains this, in upper or lower case.")
+    ] = None
+    contact: Annotated[Texts, Parameter(help="Only appointments for this contact id; may be repeated.")] = ()
+    assignee: Annotated[Texts, Parameter(help="Only appointments assigned to this user id; may be repeated.")] = ()
+    time_of_day: Annotated[
+        str | None,
+        Parameter(help="Only appointments that begin in these hours of `--timezone`, such as 09:00-12:30."),
+    ] = None
+
+
+_FILTERS: Final = Filters()
+
+
 async def plan(
     *,
     begin: From,
@@ -53,8 +77,7 @@ async def plan(
     shift_to: str | None = None,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     timezone: str | None = None,
-    status: Texts = (),
-    include_cancelled: Switch = False,
+    filters: Filters = _FILTERS,
     with_location: Switch = False,
     format: PlanFormat = "csv",
     output: str | None = None,
@@ -76,10 +99,6 @@ async def plan(
         Another field to set, such as `assigned_user_id=ID`; may be repeated.
     timezone
         IANA name of the time zone of the days. The API does not return it: see the calendar's settings.
-    status
-        Only appointments with this status; may be repeated.
-    include_cancelled
-        Include cancelled and invalid appointments.
     with_location
         Add the location to each row, for a plan of several locations.
     format
@@ -101,8 +120,9 @@ async def plan(
                 first_day=find_day(first, timezone),
                 timezone=timezone,
                 changes=read_changes(changes),
-                statuses=frozenset(status),
-                include_cancelled=include_cancelled,
+                statuses=frozenset(filters.status),
+                include_cancelled=filters.include_cancelled,
+                selection=_read_filters(filters, timezone),
                 location_id=client.location_id if with_location else None,
             )
             return _finish(build_plan(await list_all(client, first, last, owner), query), format, output, force)
@@ -123,6 +143,21 @@ def _finish(planned: PlanResult, format: PlanFormat, output: str | None, force: 
 def register(app: App) -> None:
     """Add the command."""
     app.command(plan, group=JOBS)
+
+
+def _read_filters(filters: Filters, timezone: str | None) -> Selection:
+    """Raises `ConfigurationError` for a filter that could not select what it says."""
+    if filters.title is not None and not filters.title.strip():
+        raise ConfigurationError("--title is empty; give a part of the title, or leave it out")
+    if filters.time_of_day is not None and timezone is None:
+        raise ConfigurationError("--time-of-day needs a time zone; add --timezone, such as Europe/London")
+    return Selection(
+        title=filters.title,
+        contacts=frozenset(filters.contact),
+        assignees=frozenset(filters.assignee),
+        times=None if filters.time_of_day is None else parse_times_of_day(filters.time_of_day),
+        not_statuses=frozenset(map(check_status, filters.not_status)),
+    )
 
 
 def _read_shift(text: str, timezone: str | None) -> Shift:

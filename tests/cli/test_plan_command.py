@@ -233,3 +233,26 @@ def test_fields_are_named_in_either_spelling_and_text_is_shown_without_controls(
     assert read_changes(["assignedUserId=u1", "title=a=b"]) == {"assigned_user_id": "u1", "title": "a=b"}
     assert read_changes(["shift=+1d"], shift=True) == {"shift": "+1d"}
     assert clean("a\x1b[31mb\nc\u202ed 診察 é") == "a [31mb c d 診察 é"
+
+
+async def test_filters_select_what_is_planned(account: Sandbox) -> None:
+    """As flags; those that could not select what they say are refused before anything is read."""
+    add(account, "early", datetime(2027, 3, 10, 6), title="Botox")
+    add(account, "late", datetime(2027, 3, 10, 19), title="Botox, second")
+    user = account.store.calendars[choose_calendar(account)].team[0]
+    arguments = ["plan", "--calendar", choose_calendar(account), "--from", "2027-03-10", "--to", "2027-03-11"]
+    arguments += ["--shift", "+60m", "--title", "botox", "--assignee", user, "--not-status", "No-show"]
+    hours = ("--time-of-day", "18:00-06:00")
+    code, out, err = await run(*arguments, *hours, "--timezone", NEW_YORK, env=name_account(account))
+    assert code == 0, err
+    assert [row.event_id for row in read_plan(out.splitlines(keepends=True))] == ["late"]
+    code, _, err = await run(*arguments, "--contact", "nobody", "--timezone", NEW_YORK, env=name_account(account))
+    assert (code, "it is for another contact" in err) == (1, True)
+    before = len(account.requests)
+    for more in (hours, ("--title", " "), ("--not-status", "missed"), ("--time-of-day", "9-12")):
+        code, _, err = await run(*arguments, *more, "--timezone", "UTC", env=name_account(account))
+        assert (code == 2) is (more is not hours), err
+    arguments[4:7:2] = ["2027-03-10T00:00-05:00", "2027-03-11T00:00-05:00"]
+    code, _, err = await run(*arguments, *hours, env=name_account(account))
+    assert (code, "--time-of-day needs a time zone" in err) == (2, True)
+    assert len(account.requests) == before + 1

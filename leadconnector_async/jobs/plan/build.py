@@ -19,6 +19,7 @@ from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
 from .files import PlanFormat, write_csv
 from .rows import read_row
+from .selection import Selection
 from .shift import Shift, apply_shift, find_zone, place
 
 _NOT_TO_MOVE: Final = frozenset({"cancelled", "invalid"})
@@ -43,6 +44,8 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
     statuses: frozenset[str] = frozenset()
     """Only appointments with one of these; empty: all."""
     include_cancelled: bool = False
+    selection: Selection = Selection()
+    """What else the appointments must be."""
     location_id: str | None = None
     """Written into each row, for plans of several locations."""
 
@@ -54,6 +57,8 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
         keeps_clock = self.shift_to is not None or (self.shift is not None and self.shift.days != 0)
         if keeps_clock and self.timezone is None:
             raise ConfigurationError("days keep the time of day, and so need a timezone, such as Europe/London")
+        if self.selection.times is not None and self.timezone is None:
+            raise ConfigurationError("times of day need a timezone, such as Europe/London")
         if self.timezone is not None:
             _check_zone(self.timezone)
         _check_changes(self.changes, moves=self.moves)
@@ -141,7 +146,7 @@ def _find_reason(event: Appointment, query: PlanQuery) -> str | None:
         return f"its status is {event.appointment_status}"
     if not (query.statuses or query.include_cancelled) and event.appointment_status in _NOT_TO_MOVE:
         return f"its status is {event.appointment_status}"
-    return None
+    return query.selection.explain(event, query.timezone)
 
 
 def _is_master(event_id: str, event: Appointment) -> bool:

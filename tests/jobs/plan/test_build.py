@@ -14,6 +14,7 @@ from leadconnector_async.jobs import PlanRow, Precondition, Shift, iterate_plan,
 from leadconnector_async.jobs.plan.build import PlanQuery, build_plan, write_plan
 from leadconnector_async.jobs.plan.files import PlanFormat
 from leadconnector_async.jobs.plan.rows import is_blank
+from leadconnector_async.jobs.plan.selection import Selection, check_status, parse_times_of_day
 
 NEW_YORK = "America/New_York"
 EARLY = datetime(2027, 3, 10, 13, tzinfo=UTC)
@@ -227,3 +228,50 @@ def test_a_wish_that_no_row_could_carry_is_refused_at_once(wish: Any, reason: st
     """Not once for every appointment."""
     with pytest.raises(ConfigurationError, match=reason):
         PlanQuery(**wish)
+
+
+@pytest.mark.parametrize(
+    ("selection", "selected", "reason"),
+    [
+        (Selection(title="BOTOX"), {"ev1", "ev2"}, "its title is another one"),
+        (Selection(contacts=frozenset({"c1", "c9"})), {"ev1"}, "it is for another contact"),
+        (Selection(assignees=frozenset({"u2"})), {"ev2", "ev3"}, "it is assigned to somebody else"),
+        (Selection(times=parse_times_of_day("8:00 - 09:00")), {"ev1"}, "it does not begin in 08:00-09:00"),
+        (Selection(times=parse_times_of_day("22:00-08:30")), {"ev1", "ev3"}, "it does not begin in 22:00-08:30"),
+        (Selection(not_statuses=frozenset({"noshow"})), {"ev1", "ev2"}, "its status is noshow"),
+        (Selection(title="botox", assignees=frozenset({"u2"})), {"ev2"}, "its title is another one"),
+    ],
+)
+def test_a_selection_takes_what_it_names_and_lists_the_rest(
+    selection: Selection, selected: set[str], reason: str
+) -> None:
+    """By title, contact, assignee, time of day in the plan's zone, and status."""
+    events = [
+        event("ev1", title="Botox", contact_id="c1", assigned_user_id="u1", start_time=new_york(10, 8)),
+        event("ev2", title="2nd botox", contact_id="c2", assigned_user_id="u2", start_time=new_york(10, 9)),
+        event("ev3", title=None, assigned_user_id="u2", start_time=new_york(10, 22), appointment_status="noshow"),
+    ]
+    planned = build_plan(events, PlanQuery(shift=Shift(days=1), timezone=NEW_YORK, selection=selection))
+    assert {row["event_id"] for row in planned.rows} == selected
+    assert {event_id for event_id, _ in planned.left_out} == {"ev1", "ev2", "ev3"} - selected
+    assert reason in {why for _, why in planned.left_out}
+
+
+@pytest.mark.parametrize("text", ["", "9-12", "09:00", "24:00-06:00", "09:00-09:00", "09:00-12:60"])
+def test_hours_that_select_nothing_or_are_unclear_are_refused(text: str) -> None:
+    """With the form to write."""
+    with pytest.raises(ConfigurationError, match="write it like 09:00-12:30"):
+        parse_times_of_day(text)
+
+
+def test_a_status_to_leave_out_must_be_one() -> None:
+    """A misspelt one would leave nothing out."""
+    assert [check_status("No-show"), check_status("canceled")] == ["noshow", "cancelled"]
+    with pytest.raises(ConfigurationError, match="'missed' is not a status; use one of new"):
+        check_status("missed")
+
+
+def test_times_of_day_need_a_zone() -> None:
+    """Whose clock shows them."""
+    with pytest.raises(ConfigurationError, match="times of day need a timezone"):
+        PlanQuery(shift=Shift(minutes=30), selection=Selection(times=parse_times_of_day("09:00-12:00")))
