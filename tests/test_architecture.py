@@ -174,7 +174,7 @@ LAYERS = {
         conflicts preview reader
         clocks ordering plan_warnings
         changes
-        taken
+        names taken
         check zones
     """,
     "jobs.report": """

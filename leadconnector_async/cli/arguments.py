@@ -68,6 +68,8 @@ class Shown:
         Parameter(help="Read the calendar around the new times, and warn of slots held outside of the plan."),
     ] = False
 
+    names: Annotated[Switch, Parameter(help="Show the names of contacts; each is read once.")] = False
+
 
 SHOWN: Final = Shown()
 """The first changes only."""

@@ -31,8 +31,8 @@ def print_preview(console: Console, preview: Preview, now: datetime) -> None:
     """What a job would do."""
     print_line(console, _join(preview.counts, first="pending"))
     for example in preview.examples:
-        title = f": {example.title}" if example.title else ""
-        print_line(console, f"line {example.line}, {example.event_id}{title}", 2)
+        words = ", ".join(filter(None, (example.title, example.name)))
+        print_line(console, f"line {example.line}, {example.event_id}{words and f': {words}'}", 2)
         if example.move:
             print_line(console, example.move, 4)
         for field, before, after in example.differences:

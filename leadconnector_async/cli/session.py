@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -84,14 +85,15 @@ class JobSession:
 
     async def _prepare(self, shown: Shown) -> JobSummary:
         """Read the calendar, and show what would change."""
+        show = partial(self._job.preview, file=shown.preview, check_slots=shown.check_slots, names=shown.names)
         try:
             summary = await self._read(self._job.prepare)
         except PlanError:
-            preview = await self._job.preview(file=shown.preview, check_slots=shown.check_slots)
+            preview = await show()
             print_preview(self._err, preview, _now())
             print_warnings(self._err, preview, shown.preview)
             raise
-        preview = await self._job.preview(file=shown.preview, check_slots=shown.check_slots)
+        preview = await show()
         print_preview(self._err, preview, _now())
         print_refused(self._err, preview)
         print_stops(self._err, summary, _now())

@@ -37,7 +37,7 @@ from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out
 from .journal.writer import make_thread
 from .locations import cancel_all, prepare_all, review_all, run_all
 from .opening import OpenedJob, connect_journal, create_job, open_job
-from .places import DatabasePlace, conceal_place, parse_place
+from .places import DatabasePlace, StrPath, conceal_place, parse_place
 from .plan.files import build_plan_error
 from .plan.sources import RowSource, check_source
 from .prepare.preview import Preview
@@ -261,17 +261,17 @@ class BulkJob(JobHandle):
         return summary
 
     async def preview(
-        self, most: int = 10, *, file: str | os.PathLike[str] | None = None, check_slots: bool = False
+        self, most: int = 10, *, file: StrPath | None = None, check_slots: bool = False, names: bool = False
     ) -> Preview:
         """What `run` would do: the first `most` changes, how long all will take, and what may not be meant.
 
-        Call `prepare` first. Reads free slots once per calendar: only they show its zone. With `file`, all changes
-        are written to it with their warnings, as `.csv` or `.html`. Raises `JournalError` if that fails. With
-        `check_slots`, lists the events around the new times, and warns of slots that others hold.
+        Call `prepare` first. Reads free slots once per calendar: only they show its zone. `file` gets all changes
+        and warnings, as `.csv` or `.html`; raises `JournalError` if that fails. `check_slots` lists the events
+        around the new times, and warns of slots that others hold; `names` reads the contacts, each once.
         """
         check_count("most", most, 0)
         title, find = self._place.title, self._find_client
-        return await preview_job(self._open, find, most, file, title, check_slots=check_slots)
+        return await preview_job(self._open, find, most, file, title, check_slots=check_slots, names=names)
 
     def stop(self, reason: str = "it was interrupted", grace: float = GRACE_SECONDS) -> int:
         """Start no more rows; `run` returns when the requests that were sent have ended, within `grace` seconds.

@@ -55,6 +55,8 @@ class DatabasePlace(Masked, Struct, frozen=True):
 
 
 Place: TypeAlias = FolderPlace | DatabasePlace
+StrPath: TypeAlias = str | os.PathLike[str]
+"""The path of a file, as text or an object."""
 
 
 def conceal_place(place: str | os.PathLike[str]) -> str | os.PathLike[str]:

@@ -121,6 +121,19 @@ async def test_a_preview_of_another_kind_is_refused(clinic: Sandbox, capsys: Out
     assert not clinic.requests
 
 
+async def test_names_are_read_only_if_asked_for(clinic: Sandbox, capsys: Output) -> None:
+    """They are personal data."""
+    (event,) = pick(clinic, 1)
+    contact = clinic.contact(event.contact_id)
+    name = f"{contact.first_name} {contact.last_name}"
+    plan = write_plan(f"{event.id},2027-03-12T15:00:00-05:00,,")
+    assert await reschedule(plan, dry_run=True) == 0
+    assert name not in capsys.readouterr().err
+    assert not clinic.requests.of("get_contact")
+    assert await reschedule(plan, dry_run=True, shown=Shown(names=True)) == 0
+    assert f"line 2, {event.id}: {event.title}, {name}\n" in capsys.readouterr().err
+
+
 async def test_slots_of_others_are_checked_if_asked(clinic: Sandbox, capsys: Output) -> None:
     """It costs requests: without the flag, nothing is read or said."""
     events = pick(clinic, 12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,6 +14,7 @@ from ...models import Appointment
 from ..journal.counts import ChangeRow, ListedRow, list_changes
 from ..journal.protocol import Journal
 from ..plan.wanted import Wanted
+from .names import ContactKey
 from .taken import TakenSlots
 from .zones import Calendar, CalendarZones, name_offset
 
@@ -39,6 +40,8 @@ class Known(Struct, frozen=True):
     zones: CalendarZones
     taken: TakenSlots | None = None
     """`None` if slots are not checked."""
+    names: Mapping[ContactKey, str] = {}
+    """Those of contacts, as far as they were asked for."""
 
 
 class RowChange(Struct, frozen=True):
@@ -61,6 +64,8 @@ class RowChange(Struct, frozen=True):
     """Whether it is also sure that the clock shows the new time so: clocks change."""
     holder: Appointment | bool | None
     """The appointment outside of the plan that holds its slot; `False`: that could not be checked."""
+    name: str
+    """Of the contact; empty if it was not asked for, or is not known."""
 
     @property
     def moves(self) -> bool:
@@ -116,7 +121,11 @@ def name_zones(before: Stay, after: Stay) -> str:
 
 def render_title(event: Appointment) -> str:
     """The title, on one line."""
-    return escape(" ".join((event.title or "").split()))
+    return _flatten(event.title)
+
+
+def _flatten(text: str | None) -> str:
+    return escape(" ".join((text or "").split()))
 
 
 def place_start(zones: CalendarZones, row: ListedRow) -> datetime | None:
@@ -157,6 +166,7 @@ def build_change(row: ChangeRow, known: Known) -> RowChange:
         zones.is_known(calendar),
         row.start_after is not None and zones.is_sure(calendar, _read_instant(row.start_after)),
         None if known.taken is None else known.taken.find(row),
+        _flatten(known.names.get((row.location, event.contact_id or ""))),
     )
 
 

@@ -27,6 +27,8 @@ class Example(Struct, frozen=True):
     """Of the appointment as it is now."""
     move: str = ""
     """From when to when, with weekdays, by the calendar's clock on both sides; empty if it does not move."""
+    name: str = ""
+    """Of the contact; empty unless it was asked for."""
 
 
 class Preview(Struct, frozen=True, kw_only=True):
@@ -76,4 +78,4 @@ def _build_example(change: RowChange) -> Example:
         move = render_move(before, after)
         if before.length != after.length:
             differences = (("length", render_length(before.length), render_length(after.length)), *differences)
-    return Example(change.line, change.event_id, differences, render_title(change.found), move)
+    return Example(change.line, change.event_id, differences, render_title(change.found), move, change.name)

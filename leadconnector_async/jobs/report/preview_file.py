@@ -3,7 +3,8 @@
 | column | contents |
 | --- | --- |
 | `line`, `event`, `location` | which row it is, and which appointment |
-| `title`, `contact` | of the appointment as it is now |
+| `title`, `contact` | of the appointment as it is now; the contact's id |
+| `name` | of the contact, if it was asked for |
 | `from_day`, `from`, `to_day`, `to` | weekday and time, before and after, by the calendar's clock |
 | `minutes` | the new length |
 | `zone` | offset of both times, or of each if the clocks change |
@@ -34,10 +35,23 @@ from ..states import ROW_STATES
 from .html_report import begin_page, build_heading, build_table, build_text
 
 _COLUMNS: Final = (
-    *("line", "event", "location", "title", "contact", "from_day", "from", "to_day", "to", "minutes", "zone"),
+    *(
+        "line",
+        "event",
+        "location",
+        "title",
+        "contact",
+        "name",
+        "from_day",
+        "from",
+        "to_day",
+        "to",
+        "minutes",
+        "zone",
+    ),
     *("changes", "warnings"),
 )
-_ON_PAGE: Final = ("line", "event", "title", "contact", "from", "to", "zone", "changes", "warnings")
+_ON_PAGE: Final = ("line", "event", "title", "contact", "name", "from", "to", "zone", "changes", "warnings")
 Row = Mapping[str, str]
 Render = Callable[[str, Preview, Iterable[Row]], Iterable[str]]
 
@@ -69,6 +83,7 @@ def _build_row(change: RowChange, warnings: Iterable[str]) -> Row:
         "location": change.location,
         "title": render_title(change.found),
         "contact": change.found.contact_id or "",
+        "name": change.name,
         "changes": "; ".join(f"{field}: {old} -> {new}" for field, old, new in change.differences),
         "warnings": "; ".join(warnings),
     }
