@@ -58,7 +58,7 @@ async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path)
     dry = await run(tmp_path, environment, "reschedule", "day.csv", "--dry-run")
     assert (dry.code, dry.out) == (0, "")
     assert "60 to change" in dry.err
-    assert "-> 2027-03-17" in dry.err
+    assert "-> Wed 2027-03-17" in dry.err
     assert [path.name for path in tmp_path.iterdir()] == ["day.csv"]
     assert not writes(clinic)
     refused = await run(tmp_path, environment, "reschedule", "day.csv")
