@@ -24,8 +24,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 from .._validation.arguments import refuse
+from .._validation.settings import check_kind
 from ..exceptions import ConfigurationError, JobNotFoundError, JournalError
 from ..jobs import JobOptions, JobProgress, JobService, RowState
+from ..jobs.places import conceal_place
 from ..jobs.states import NOT_APPLIED
 from .event_stream import EventStream, ServerEvent
 from .signals import noticing_end
@@ -73,11 +75,13 @@ class JobRoutes:
         take_over_every: float = 2.0,
         allow_plaintext: bool = False,
     ) -> None:
-        self._backend = backend
+        given = conceal_place(place)
+        del place  # an error shows the parameters of each function that it went through
+        self._backend = check_kind("backend", backend, Backend)
 
         def build() -> JobService:
             return JobService(
-                place,
+                given,
                 backend.root,
                 options=options,
                 take_over_every=take_over_every,

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from .._secret import Secret
 from .._validation.settings import check_choice, check_count, check_kind, check_line, check_path, check_seconds
-from .._validation.text import escape
+from .._validation.text import escape, show
 from ..access import check_may_write
 from ..client import LeadConnector, needs_location
 from ..exceptions import ConfigurationError, JobConflictError, JobNotFoundError, RowFault
@@ -206,6 +206,9 @@ class JobService:
         A page has at most `most` rows; `after` is the `next_page` of the page before. The time it takes depends
         on the size of the job.
         """
+        listed: object = states
+        if isinstance(listed, str) or not isinstance(listed, Iterable):
+            raise ConfigurationError(f"states is {show(listed)}; pass the states of rows, such as ['failed']")
         chosen = [check_choice("states", state, get_args(RowState)) for state in states]
         check_count("after", after, 0)
         check_count("most", most, 1, _MOST_ROWS)

@@ -49,8 +49,8 @@ from leadconnector_async import (
 from leadconnector_async._call.reply import RawResponse
 from leadconnector_async._call.transport import Transport
 from leadconnector_async._sharing.crypto import make_key
-from leadconnector_async.integrations.fastapi import Backend
-from leadconnector_async.jobs import BulkJob, PlanRow
+from leadconnector_async.integrations.fastapi import Backend, JobRoutes
+from leadconnector_async.jobs import BulkJob, JobService, PlanRow
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.testing import Clock
 
@@ -213,6 +213,7 @@ GOOD: dict[str, Callable[[], object]] = {
     "kind": lambda: "pit",
     "rate": lambda: 5.0,
     "seconds": lambda: 1.0,
+    "name": lambda: "job-1",
     "authorize": lambda: lambda request, location_id: True,
     "location": lambda: "Loc1",
     "client_for": lambda: lambda location: make_client(),
@@ -234,6 +235,10 @@ SPECIAL: dict[tuple[str, str], Callable[[Path], object]] = {
     ("save", "token"): lambda folder: StoredToken(access_token="a", expires_at=0.0),
     ("create", "place"): lambda folder: folder / "new.job",
     ("create", "client"): lambda folder: make_client(),
+    ("JobRoutes", "backend"): lambda folder: make_backend(),
+    ("JobService", "client"): lambda folder: make_client(),
+    ("JobRoutes", "place"): lambda folder: folder / "jobs",
+    ("JobService", "place"): lambda folder: folder / "jobs",
     ("update_many", "client"): lambda folder: make_client(),
     ("open", "client"): lambda folder: make_client(),
     ("open", "place"): lambda folder: folder / "none.job",
@@ -253,6 +258,10 @@ MADE: list[LeadConnector] = []
 def make_client() -> LeadConnector:
     MADE.append(LeadConnector("pit-1", location_id="Loc1", retry=RetryPolicy(max_attempts=1)))
     return MADE[-1]
+
+
+def make_backend() -> Backend:
+    return Backend(client=make_client(), authorize=lambda request, location_id: True)
 
 
 async def close_clients() -> None:
@@ -287,9 +296,9 @@ MAKERS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[object
     "WebhookVerifier": lambda folder: make(lambda folder: make_verifier(), folder),
     "Sandbox": lambda folder: make(lambda folder: Sandbox(appointments=3), folder),
     "BulkJob": make_job,
-    "Backend": lambda folder: make(
-        lambda folder: Backend(client=make_client(), authorize=lambda request, location_id: True), folder
-    ),
+    "Backend": lambda folder: make(lambda folder: make_backend(), folder),
+    "JobService": lambda folder: JobService(folder / "jobs", make_client()),
+    "JobRoutes": lambda folder: make(lambda folder: JobRoutes(make_backend(), folder / "jobs"), folder),
     "Clock": lambda folder: make(lambda folder: Clock(), folder),
 }
 EXEMPT = {
