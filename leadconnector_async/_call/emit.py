@@ -66,10 +66,12 @@ class Subject(Protocol):
 class EventEmitter:
     """Emits the events of one location. Never installs a handler on the logger."""
 
-    __slots__ = ("handler", "location_id")
+    __slots__ = ("handler", "location_id", "tells_calls")
 
     def __init__(self, handler: EventHandler | None, location_id: str | None = None) -> None:
         self.handler: Callable[[Event], object] | None = handler
+        self.tells_calls = handler is not None and bool(getattr(handler, "hears_calls", True))
+        """Whether the handler hears when a call begins and ends; that of a job, which counts requests, does not."""
         self.location_id = location_id
 
     def mark(self, call: Subject) -> Mark:

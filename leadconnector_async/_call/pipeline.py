@@ -78,7 +78,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         seconds = self.policy.deadline if deadline is None else None
         call = CallState(request=request, deadline=deadline if seconds is None else loop.time() + seconds)
-        if self._emitter.handler is not None or is_logged():
+        if self._emitter.tells_calls or is_logged():
             self._emitter.emit(CallStarted(*self._emitter.mark(call)))
         try:
             if call.deadline is not None:
@@ -93,7 +93,7 @@ class Pipeline:
             outcome = None  # or the error and its traceback would hold each other
             self._emitter.emit(describe_end(call, self._emitter.mark(call), error))
             raise
-        if call.call_id:
+        if call.call_id and (self._emitter.tells_calls or is_logged()):
             self._emitter.emit(CallSucceeded(*self._emitter.mark(call), outcome.reconciled))
         if (responses := collected.get()) is not None:
             responses.append(cast("Response[object]", outcome))

@@ -27,7 +27,7 @@ from .plan.rows import PlanRow, explain_no_location
 from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
 from .plan.wanted import Wanted
 from .prepare.check import Rules, check_row
-from .run.in_flight import ROW_METRICS, RowMetrics, listen
+from .run.in_flight import ROW_METRICS, RowListener, RowMetrics
 from .states import MOST_AT_ONCE, RowOutcome, RowState
 
 OnOutcome = Callable[[RowOutcome], None]
@@ -157,7 +157,7 @@ class _Changer:
     """Changes appointments, in any location that rows name."""
 
     def __init__(self, client: LeadConnector, rules: Rules, *, keep: bool, timezone: str | None) -> None:
-        handler = listen("", lambda moment: None, client.on_event)
+        handler = RowListener("", lambda moment: None, client.on_event)
         self._own = client.with_options(priority="bulk", on_event=handler)
         self._clients: dict[str | None, LeadConnector] = {None: self._own, client.location_id: self._own}
         self._needs_location = needs_location(client)

@@ -52,25 +52,33 @@ ROW_METRICS: Final[ContextVar[RowMetrics | None]] = ContextVar("leadconnector_ro
 """Those of the row that the running task carries out."""
 
 
-def listen(
-    location: str,
-    record_moment: Callable[[Moment], None],
-    also: EventHandler | None,
-    clock: Callable[[], float] = time.time,
-) -> EventHandler:
+class RowListener:
     """An event handler that keeps `ROW_METRICS` up to date; `also` receives every event as well."""
 
-    def handle(event: Event) -> None:
+    def __init__(
+        self,
+        location: str,
+        record_moment: Callable[[Moment], None],
+        also: EventHandler | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._location = location
+        self._record_moment = record_moment
+        self._also = also
+        self._clock = clock
+        self.hears_calls: Final = also is not None
+        """What begins and ends a call costs a row as much as a request, and is needed by `also` only."""
+
+    def __call__(self, event: Event) -> None:
+        """Note what the event says about the row of the running task."""
         if isinstance(event, _REQUESTS):
             if (metrics := ROW_METRICS.get()) is not None:
                 _record(metrics, event)
         elif isinstance(event, _PAUSES):
             kind = "paused" if isinstance(event, Paused) else "resumed"
-            record_moment(Moment(clock(), location, kind, event.seconds))
-        if also is not None:
-            also(event)
-
-    return handle
+            self._record_moment(Moment(self._clock(), self._location, kind, event.seconds))
+        if self._also is not None:
+            self._also(event)
 
 
 def _record(metrics: RowMetrics, event: RequestSent | ResponseReceived | RequestFailed) -> None:

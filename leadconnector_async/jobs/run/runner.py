@@ -22,7 +22,7 @@ from ..journal.wishes import Wanted
 from ..journal.writer import JournalWriter
 from ..states import JobProgress, RowOutcome, Stopped
 from .execute import RowExecutor
-from .in_flight import Moment, listen
+from .in_flight import Moment, RowListener
 from .location import Callbacks, LocationRun
 from .progress import Progress
 from .read_ahead import ReadAhead
@@ -168,7 +168,7 @@ class Runner:
     ) -> LocationRun:
         """With few locations, each may start rows far ahead; many keep the server busy without that."""
         options = self._control.options
-        handler = listen(location, partial(_record_moment, journal), client.on_event)
+        handler = RowListener(location, partial(_record_moment, journal), client.on_event)
         client = client.with_options(priority="bulk", on_event=handler)
         self._progress.clients[location] = client
         lead = StartAhead(

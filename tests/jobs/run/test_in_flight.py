@@ -3,7 +3,7 @@
 import pytest
 
 from leadconnector_async.events import RequestFailed, RequestSent, ResponseReceived
-from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowMetrics, listen
+from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowMetrics, RowListener
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25])
@@ -13,7 +13,7 @@ def test_an_answer_within_the_same_millisecond_is_an_answer(seconds: float) -> N
     token = ROW_METRICS.set(metrics)
     try:
         event = ResponseReceived("loc1", "update_appointment", 1, "id", status=200, seconds=seconds)
-        listen("loc1", lambda _: None, None)(event)
+        RowListener("loc1", lambda _: None, None)(event)
     finally:
         ROW_METRICS.reset(token)
     assert 0 < metrics.seconds == pytest.approx(seconds, abs=0.001)
@@ -22,7 +22,7 @@ def test_an_answer_within_the_same_millisecond_is_an_answer(seconds: float) -> N
 def test_a_request_that_was_not_sent_leaves_a_row_as_it_was() -> None:
     """After a failed connection or an expired lease a stop need not wait for the row, unless it was sent before."""
     metrics = RowMetrics()
-    handle = listen("loc1", lambda _: None, None)
+    handle = RowListener("loc1", lambda _: None, None)
     token = ROW_METRICS.set(metrics)
     try:
         sent = []
