@@ -3,7 +3,7 @@
 import pytest
 
 from leadconnector_async.events import RequestFailed, RequestSent, ResponseReceived
-from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowMetrics, RowListener
+from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowListener, RowMetrics
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25])
