@@ -11,9 +11,9 @@ import logging
 import secrets
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar, cast
 
-from ..events import Event, EventHandler, Stamped
+from ..events import CallStarted, Event, EventHandler, Stamped
 
 E = TypeVar("E", bound=Stamped)
 
@@ -58,9 +58,7 @@ class Subject(Protocol):
 
     attempts: int
     call_id: str
-
-    @property
-    def name(self) -> str: ...
+    name: str
 
 
 class EventEmitter:
@@ -80,9 +78,16 @@ class EventEmitter:
             call.call_id = secrets.token_hex(8)
         return self.location_id, call.name, call.attempts, call.call_id
 
+    def begin(self, call: Subject) -> None:
+        """Give a call its id, because somebody listens: from now on, its attempts emit events."""
+        call.call_id = secrets.token_hex(8)
+        if self.tells_calls or is_logged():
+            self.emit(CallStarted(*self.mark(call)))
+
     def emit(self, event: Event) -> None:
         """Log the event and call the handler. An exception of the handler is logged and not raised."""
-        log_event(event)
+        if LOGGER.isEnabledFor(LEVELS[cast("str", event.__struct_config__.tag)]):  # the usual case ends here
+            log_event(event)
         if self.handler is not None:
             call_handler(self.handler, event)
 

@@ -20,7 +20,7 @@ from .._api.errors import TokenRefusal, classify_token_refusal
 from .._api.request import Request
 from .._retry.backoff import Backoff
 from .._retry.decide import Failure
-from ..events import CallStarted, CallSucceeded, Reconciled, Retrying
+from ..events import CallSucceeded, Reconciled, Retrying
 from ..exceptions import DeadlineExceededError, LeadConnectorError, TransportError
 from ..policy import RetryPolicy
 from ..response import Response, collected
@@ -77,9 +77,10 @@ class Pipeline:
         """
         loop = asyncio.get_running_loop()
         seconds = self.policy.deadline if deadline is None else None
-        call = CallState(request=request, deadline=deadline if seconds is None else loop.time() + seconds)
-        if self._emitter.tells_calls or is_logged():
-            self._emitter.emit(CallStarted(*self._emitter.mark(call)))
+        ends = deadline if seconds is None else loop.time() + seconds
+        call = CallState(request=request, name=request.operation.name, deadline=ends)
+        if self._emitter.handler is not None or is_logged():
+            self._emitter.begin(call)
         try:
             if call.deadline is not None:
                 outcome = await self._deliver_within(call, loop)
@@ -281,6 +282,7 @@ class Pipeline:
     ) -> Response[R] | Failure:
         reading = CallState(
             request=request,
+            name=request.operation.name,
             deadline=call.deadline,
             attempts=call.attempts,
             call_id=call.call_id,

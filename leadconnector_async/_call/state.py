@@ -43,6 +43,8 @@ class CallState(Progress, Generic[T], kw_only=True):
     """One call in progress."""
 
     request: Request[T]
+    name: str
+    """The vendor's name of the operation."""
     deadline: float | None
     """The moment, by the loop's clock, by which it must be over."""
     attempts: int = 0
@@ -73,11 +75,6 @@ class CallState(Progress, Generic[T], kw_only=True):
     """Why reading the event back failed, or was inconclusive."""
     recovery: Recovery | None = None
     """What was tried after the token was refused; `None` if it was not."""
-
-    @property
-    def name(self) -> str:
-        """The vendor's name of the operation."""
-        return self.request.operation.name
 
     def hide(self, text: str) -> str:
         """Redact the secrets in a text that the server may have contributed to."""

@@ -85,7 +85,7 @@ def make_state(
     policy: RetryPolicy | None = None,
     risked: bool = False,
 ) -> RetryState[object]:
-    call = CallState(request=request, deadline=None, risked=risked)
+    call = CallState(request=request, name=request.operation.name, deadline=None, risked=risked)
     return RetryState(call, policy or RetryPolicy(), failure, again)
 
 
@@ -171,5 +171,5 @@ def test_a_write_is_read_back_when_its_outcome_is_unknown(
     request_: Request[object], mode: str, failure: Failure, risked: bool, must: bool
 ) -> None:
     """By the policy, if it can be read; a refusal too, if an earlier attempt may have caused it."""
-    call = CallState(request=request_, deadline=None, risked=risked)
+    call = CallState(request=request_, name=request_.operation.name, deadline=None, risked=risked)
     assert must_read_back(call, RetryPolicy(on_ambiguous=mode), failure) == must  # type: ignore[arg-type]
