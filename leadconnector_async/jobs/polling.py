@@ -78,8 +78,10 @@ class Poller:
                     break
                 seen = watch.version
                 yield watch.latest
-            if watch.failure is not None:
+            if isinstance(watch.failure, JournalError):
                 raise type(watch.failure)(*watch.failure.args)  # one of its own for each listener
+            if watch.failure is not None:
+                raise watch.failure
         finally:
             watch.listeners -= 1
             if not watch.listeners:
@@ -108,6 +110,9 @@ class Poller:
                 if watch.latest is None or loop.time() - read_at > _PATIENCE:
                     watch.end(error)
                     return
+            except Exception as error:  # otherwise its listeners would wait without end
+                watch.end(error)
+                return
             else:
                 read_at = loop.time()
                 watch.publish(seen.progress)
@@ -124,7 +129,7 @@ class _Watch:
         self.listeners = self.version = 0
         self.latest: JobProgress | None = None
         self.has_ended = False
-        self.failure: JournalError | None = None
+        self.failure: Exception | None = None
         self.task: asyncio.Task[None] | None = None
         self.changed = asyncio.Event()
 
@@ -134,7 +139,7 @@ class _Watch:
             self.version += 1
             self._wake()
 
-    def end(self, failure: JournalError | None = None) -> None:
+    def end(self, failure: Exception | None = None) -> None:
         self.failure, self.has_ended = failure, True
         self._wake()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Generator
 from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Final, Self, get_args
@@ -12,7 +12,15 @@ from typing import Final, Self, get_args
 from msgspec import Struct
 
 from .._secret import Secret
-from .._validation.settings import check_choice, check_count, check_kind, check_line, check_path, check_seconds
+from .._validation.settings import (
+    check_choice,
+    check_count,
+    check_kind,
+    check_line,
+    check_path,
+    check_seconds,
+    to_text,
+)
 from .._validation.text import escape, show
 from ..access import check_may_write
 from ..client import LeadConnector, needs_location
@@ -168,7 +176,8 @@ class JobService:
                 location = self._client.location_id or ""
         checked = rows if location_id is None else _keep_to(location_id, rows, timezone)
         try:
-            await self._runs.submit(name, checked, location, timezone=timezone, options=chosen)
+            with _named(name) as job:
+                await self._runs.submit(job, checked, location, timezone=timezone, options=chosen)
         except (JobConflictError, FolderInUseError):
             raise JobConflictError(f"There is already a job {escape(name)}.") from None
         return await self.read_progress(name)
@@ -179,8 +188,8 @@ class JobService:
         A job that waits for a process to run it is `ready`. If it has stopped, `stopped` says why; if it is
         `refused`, `faults` has the first bad rows.
         """
-        with _rename(name):
-            return (await self._poller.read(name)).progress
+        with _named(name) as job:
+            return (await self._poller.read(job)).progress
 
     async def watch(self, name: str) -> AsyncGenerator[JobProgress]:
         """Yield the progress of a job now and whenever it changes, until it has ended or the service is stopped.
@@ -188,8 +197,8 @@ class JobService:
         It has ended if it is `done`, `refused`, or `stopped` until somebody resumes it. Any number of tasks can
         watch a job: it is read once for all of them, twice a second.
         """
-        with _rename(name):
-            async with aclosing(self._poller.watch(name)) as watching:
+        with _named(name) as job:
+            async with aclosing(self._poller.watch(job)) as watching:
                 async for progress in watching:
                     yield progress
 
@@ -197,7 +206,7 @@ class JobService:
         self,
         name: str,
         *,
-        states: Iterable[RowState] = NOT_APPLIED,
+        states: Collection[RowState] = NOT_APPLIED,
         after: int = 0,
         most: int = 100,
     ) -> JobResult:
@@ -207,8 +216,8 @@ class JobService:
         on the size of the job.
         """
         listed: object = states
-        if isinstance(listed, str) or not isinstance(listed, Iterable):
-            raise ConfigurationError(f"states is {show(listed)}; pass the states of rows, such as ['failed']")
+        if not isinstance(listed, tuple | list | set | frozenset):
+            raise ConfigurationError(f"states is {show(listed)}; pass a list of states of rows, such as ['failed']")
         chosen = [check_choice("states", state, get_args(RowState)) for state in states]
         check_count("after", after, 0)
         check_count("most", most, 1, _MOST_ROWS)
@@ -217,8 +226,8 @@ class JobService:
             found, next_page = list_outcomes(chosen, after, most, journal)  # type: ignore[arg-type] # just checked
             return JobResult(summary=summarize_end(time.time(), journal), rows=tuple(found), next_page=next_page)
 
-        with _rename(name):
-            return await self._runs.read(name, read)
+        with _named(name) as job:
+            return await self._runs.read(job, read)
 
     async def list_jobs(self) -> list[JobEntry]:
         """List the jobs of the place, by the names that the other methods take."""
@@ -249,12 +258,12 @@ class JobService:
     async def set_rate(self, name: str, rate: float | None) -> None:
         """Change the maximum rate, in rows per second and location; `None`: as fast as the rate limit allows."""
         checked = JobOptions(rate=rate).rate
-        with _rename(name):
-            await self._runs.set_rate(name, checked)
+        with _named(name) as job:
+            await self._runs.set_rate(job, checked)
 
     async def _wish(self, name: str, wanted: Wanted, *, skip_refused: bool = False) -> bool:
-        with _rename(name):
-            return await self._runs.wish(name, wanted, skip_refused=skip_refused)
+        with _named(name) as job:
+            return await self._runs.wish(job, wanted, skip_refused=skip_refused)
 
     def _check_is_shared(self) -> None:
         if isinstance(self._client, LeadConnector) and self._client.shared is None:
@@ -265,10 +274,14 @@ class JobService:
 
 
 @contextmanager
-def _rename(name: str) -> Generator[None]:
-    """Name a job that does not exist as the caller does: where it would be is nobody's business on the web."""
+def _named(name: object) -> Generator[str]:
+    """Check a name; say of a job that does not exist how the caller named it, and not where it would be."""
+    text = to_text(name)
+    if text is None:
+        raise ConfigurationError(f"the name of the job is {show(name)}; it must be a string")
+    name = text
     try:
-        yield
+        yield text
     except JobNotFoundError:
         raise JobNotFoundError(f"There is no job {escape(name)}.") from None
 
