@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from .._api.errors import lacks_scope
+from .._api.statuses import find_traits
 from .._limiter.headers import Quota
 from .._secret import Secret
 from ..exceptions import ApiError, LeadConnectorError
@@ -82,7 +83,7 @@ def judge_scope(scope: str, error: LeadConnectorError | None, need: str) -> Find
     it; empty if nothing can.
     """
     check = f"scope {scope}"
-    if error is None or (isinstance(error, ApiError) and error.status in (400, 404, 422)):
+    if error is None or (isinstance(error, ApiError) and find_traits(error.status).is_about_content):
         return Finding(check, "ok", "granted")
     if not lacks_scope(error):
         failed = blame(check, error)

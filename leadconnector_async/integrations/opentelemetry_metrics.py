@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation
 
+from .._api.statuses import find_traits
 from .._limiter.headers import LocationQuota
 from ..events import (
     Event,
@@ -19,6 +20,7 @@ from ..events import (
     TokenRefreshed,
     WriteRepeated,
 )
+from ..exceptions import RateLimitedError
 from .opentelemetry_spans import OTHER, Attributes, Record
 
 Quotas: TypeAlias = Mapping[str | None, LocationQuota]
@@ -107,7 +109,7 @@ class LocationMetrics:
 
     def _find_counter(self, event: Event) -> Counter | None:
         if isinstance(event, ResponseReceived):
-            return self._rate_limited if event.status == 429 else None
+            return self._rate_limited if find_traits(event.status).error_type is RateLimitedError else None
         return self._counters.get(type(event))
 
     def _observe(self, find: Callable[[LocationQuota], float], options: CallbackOptions) -> Iterable[Observation]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
+from .._api.statuses import is_error
 from ..events import (
     CallFailed,
     CallStarted,
@@ -170,7 +171,7 @@ class CallTracer:
         attempt.ended_at = event.at
         attempt.attributes["http.response.status_code"] = event.status
         attempt.span.set_attribute("http.response.status_code", event.status)
-        if event.status >= 400:
+        if is_error(event.status):
             _fail(attempt, str(event.status))
 
     def _take_failure(self, call: Call, event: RequestFailed) -> None:

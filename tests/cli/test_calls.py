@@ -144,7 +144,7 @@ async def test_update_moves_by_a_shift(account: Sandbox, capsys: Capture) -> Non
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("appointment_status=no_show", "use one of new, confirmed"),
+        ("appointment_status=missed", "use one of new, confirmed"),
         ("event_id=other", "unknown field"),
         ("before_title=x", "unknown field"),
         ("outcome_state=applied", "unknown field"),

@@ -149,4 +149,7 @@ async def test_a_job_that_does_not_exist_ends_with_7(
     """Whatever is to be done with it."""
     assert await command("none.job", json_output=True) == 7
     said = json.loads(capsys.readouterr().out)
-    assert said == {"exit_code": 7, "error": {"type": "JournalError", "message": "There is no job in none.job."}}
+    assert said == {
+        "exit_code": 7,
+        "error": {"type": "JobNotFoundError", "message": "There is no job in none.job."},
+    }

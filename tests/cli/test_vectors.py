@@ -93,7 +93,7 @@ def test_a_terminal_without_a_width_hides_nothing(
     monkeypatch.chdir(tmp_path)
     assert run_app(app, ["status", "missing.job", "--json"]) == 7
     out, err = capsys.readouterr()
-    assert json.loads(out)["error"]["type"] == "JournalError"
+    assert json.loads(out)["error"]["type"] == "JobNotFoundError"
     assert "missing.job" in err
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
-from typing import Final, Literal, TextIO, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -21,7 +21,7 @@ from .csv_files import Read, iterate_csv
 from .rows import BadRow, PlanRow, defuse, is_blank, name_cells, read_row
 from .shown_times import DateFormat
 from .sources import PlanRows
-from .text_files import BadFile, check_encoding, open_text
+from .text_files import BadFile, check_encoding, find_encoding, open_text
 
 PlanFormat: TypeAlias = Literal["csv", "jsonl"]
 """A table with a heading, or JSON: one object a line, or one array of objects."""
@@ -91,7 +91,7 @@ def iterate_plan(
     if not isinstance(lines, os.PathLike):
         return PlanRows(_iterate(lines, format, read))
     try:
-        return PlanRows(_iterate_file(open_text(lines, encoding), format, read))
+        return PlanRows(_iterate_file(lines, find_encoding(lines, encoding), format, read))
     except BadFile as bad:
         return PlanRows(iter([RowFault(1, "", bad.reason, bad.hint)]))
 
@@ -128,8 +128,11 @@ def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iter
         yield text.getvalue().removesuffix(_CRLF) + "\n"
 
 
-def _iterate_file(file: TextIO, format: PlanFormat | None, read: Read) -> Iterator[PlanRow | RowFault]:
-    with file:
+def _iterate_file(
+    path: os.PathLike[str], encoding: str, format: PlanFormat | None, read: Read
+) -> Iterator[PlanRow | RowFault]:
+    """The file is opened with the first row: rows that nobody reads leave nothing open."""
+    with open_text(path, encoding) as file:
         try:
             yield from _iterate(file, format, read)
         except UnicodeDecodeError as error:  # of UTF-16; bytes of other encodings are refused by their cell

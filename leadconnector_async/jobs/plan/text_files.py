@@ -51,14 +51,19 @@ def check_encoding(name: str) -> str:
     return name
 
 
-def open_text(path: str | os.PathLike[str], encoding: str | None) -> TextIO:
-    """Open a plan; its line ends stay as they are. Raises `OSError`, and `BadFile` for what is not text."""
+def find_encoding(path: str | os.PathLike[str], encoding: str | None) -> str:
+    """The encoding of a plan, given or by its first bytes. Raises `OSError`, or `BadFile` for what is not text."""
     with open(path, "rb") as file:
         head = file.read(8)
     for magic, reason in _UNREADABLE.items():
         if head.startswith(magic):
             raise BadFile(reason, _SAVE)
-    return open(path, encoding=encoding or _detect(head), errors=KEEP, newline="")
+    return encoding or _detect(head)
+
+
+def open_text(path: str | os.PathLike[str], encoding: str) -> TextIO:
+    """Open a plan; its line ends stay as they are."""
+    return open(path, encoding=encoding, errors=KEEP, newline="")
 
 
 def _detect(head: bytes) -> str:
