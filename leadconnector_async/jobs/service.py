@@ -278,7 +278,7 @@ def _named(name: object) -> Generator[str]:
     """Check a name; say of a job that does not exist how the caller named it, and not where it would be."""
     text = to_text(name)
     if text is None:
-        raise ConfigurationError(f"the name of the job is {show(name)}; it must be a string")
+        raise ConfigurationError(f"{show(name)} is not a valid job name: it must be a string")
     name = text
     try:
         yield text
