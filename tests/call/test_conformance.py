@@ -130,7 +130,7 @@ async def test_what_is_reported_is_what_was_seen(sandbox: Sandbox, make_client: 
     policy = RetryPolicy(
         backoff_base=0.001,
         backoff_cap=0.002,
-        apply_timeout=0.05,
+        apply_timeout=0.2,  # a busy machine pauses for less
         on_ambiguous=row["on_ambiguous"],  # type: ignore[arg-type]
     )
     client = make_client(retry=policy, timeouts=Timeouts(connect=0.15, total=0.15))
