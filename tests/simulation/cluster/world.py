@@ -8,7 +8,7 @@ from functools import partial
 from typing import cast
 from unittest import mock
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector
 from leadconnector_async.jobs import JobOptions, PlanRow
@@ -119,7 +119,8 @@ class World:
         tickets = SimulatedTickets(self.engine)
 
         def emit(event: WorkerEvent) -> None:
-            self.events.append(f"{self.loop.time():.3f} {process}: {event}")
+            now = self.loop.time()
+            self.events.append(f"{now:.3f} {process}: {structs.replace(event, at=round(now, 3))}")
 
         await Supervisor(settings, partial(self.open, process), tickets, clients, emit).run(stopping)
 
