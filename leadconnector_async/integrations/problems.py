@@ -196,9 +196,9 @@ def name_status(status: int) -> str:
     return HTTPStatus(status).phrase
 
 
-def name_code(error_type: type[Exception]) -> str:
+def name_code(kind: type[Exception]) -> str:
     """`slot_unavailable` for `SlotUnavailableError`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", error_type.__name__.removesuffix("Error")).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__.removesuffix("Error")).lower()
 
 
 def _list_fields(error: LeadConnectorError) -> tuple[InvalidField, ...]:

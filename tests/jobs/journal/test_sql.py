@@ -33,7 +33,9 @@ SQLITE_ONLY = {
     "an unqualified column in an upsert": r"DO\s+UPDATE\s+SET\b.*=\s*(?!excluded\.|rows\.|'|\?|NULL\b)\w*[a-z]",
 }
 NAMES_JOB = re.compile(
-    r"\bjob = \?|\bjobs\.id = \?|\bWHERE id = \?|INTO \w+\s*\([^)]*\bjob\b|UPDATE jobs SET .* id = \?", re.S
+    r"\bjob = \?|\bjobs\.id = \?|\bWHERE id = \?|FROM jobs WHERE name = \?|"
+    r"INTO \w+\s*\([^)]*\bjob\b|UPDATE jobs SET .* id = \?",
+    re.S,
 )
 SQLITES_OWN = ("tables.py", "connection.py", "database.py", "migrate.py")
 """Definitions of tables, settings of a connection, and the way from a format that only SQLite has known."""
