@@ -189,8 +189,13 @@ def _show(error: Exception) -> str:
     """Without the URL that aiohttp appends: its query may hold personal data."""
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{type(error).__name__}: {error.status}, {show(error.message, _LONGEST_MESSAGE)}"
-    if type(error) is aiohttp.ClientConnectionError and isinstance(error.__cause__, Exception):
-        return show_error(error.__cause__)  # aiohttp's own text is the long name of the connection
+    cause = error.__cause__
+    if (
+        type(error) is aiohttp.ClientConnectionError
+        and isinstance(cause, Exception)
+        and not isinstance(cause, OSError)
+    ):
+        return show_error(cause)  # of the body's own; aiohttp's text is the long name of the connection
     return show_error(error)
 
 
