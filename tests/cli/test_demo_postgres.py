@@ -13,6 +13,12 @@ from leadconnector_async import ConfigurationError
 from leadconnector_async.cli import demo_postgres
 from leadconnector_async.cli.demo_postgres import DemoPostgres
 
+from .. import loops
+
+pytestmark = pytest.mark.skipif(
+    loops.NAME == "uvloop",
+    reason="as root it starts another user's process, which uvloop cannot; nor does the demo use it",
+)
 SLEEPER = """
 import asyncio
 from leadconnector_async.cli.demo_postgres import DemoPostgres
