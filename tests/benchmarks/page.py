@@ -19,7 +19,7 @@ from leadconnector_async.sandbox import Sandbox
 from ..browser.chromium import launch
 from ..cli.shell import COMMAND
 
-ROUNDS, SECONDS, CONCURRENCY, APPOINTMENTS = 5, 6.0, 50, 250
+ROUNDS, SECONDS, CONCURRENCY, APPOINTMENTS = 5, 3.0, 50, 250
 MOST = 1_000_000
 """Requests a second: the limit is out of the way."""
 
