@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def load_hook() -> tuple[Callable[[str], str], Callable[[str, dict[str, object]], object]]:
-    """The function, and the class, of `hatch_build.py`."""
-    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    """The function, and the class, of `.ci/hatch_build.py`."""
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / ".ci" / "hatch_build.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,5 +59,6 @@ def test_the_build_uses_it() -> None:
     """A README named in the project's table would be taken as it is."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert "readme" in settings["project"]["dynamic"]
-    assert "custom" in settings["tool"]["hatch"]["metadata"]["hooks"]
-    assert "hatch_build.py" in settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    hook = settings["tool"]["hatch"]["metadata"]["hooks"]["custom"]["path"]
+    assert hook == ".ci/hatch_build.py"
+    assert hook in settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -95,11 +96,9 @@ class Telemetry:
 
 def _ask(client: LeadConnector, loop: asyncio.AbstractEventLoop) -> Quotas:
     """Read the quotas in the client's loop: reading them brings them up to date."""
-    try:
+    with suppress(RuntimeError):  # in a thread without a loop
         if asyncio.get_running_loop() is loop:
             return client.quotas
-    except RuntimeError:
-        pass  # a thread without a loop
     if not loop.is_running():
         return {}
     asked = asyncio.run_coroutine_threadsafe(_read(client), loop)

@@ -16,7 +16,7 @@ from .webhooks import Webhooks
 
 
 def read_loop() -> float:
-    """The clock of the event loop; outside of one, the clock that it is made of."""
+    """The event loop's time; outside of a loop, `time.monotonic`, on which loops are based."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:

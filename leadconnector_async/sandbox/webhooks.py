@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Final, TypeAlias, cast
 
 import aiohttp
@@ -162,13 +163,11 @@ class Webhooks:
         if self._session is None:
             raise ConnectionError("the sandbox is not running; start it before it sends webhooks")
         status: int | None = None
-        try:
+        with suppress(aiohttp.ClientError, OSError, TimeoutError):  # it is listed without a status code
             async with self._session.post(
                 url, data=webhook.body, headers=webhook.headers, allow_redirects=False
             ) as response:
                 status = response.status
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            pass  # listed without a status
         now = asyncio.get_running_loop().time()
         self._deliveries.append(Delivery(str(url), webhook.type, webhook.webhook_id, attempt, now, status))
         return status

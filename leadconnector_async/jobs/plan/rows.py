@@ -275,7 +275,7 @@ def _refuse_bytes(name: str, text: str, first: str) -> BadRow:
 
 
 def _read_moment(name: str, moment: datetime, zone: str | None, text: str = "") -> datetime:
-    """A time of Python: on the clock of the row's zone, unless it has an offset."""
+    """A Python datetime: wall-clock time in the row's zone, unless it has an offset."""
     if moment.tzinfo is not None:
         return moment
     if moment != moment:  # noqa: PLR0124 - pandas.NaT, which is a datetime that is missing

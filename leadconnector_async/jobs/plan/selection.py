@@ -41,7 +41,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     assignees: frozenset[str] = frozenset()
     """Ids of users, one of whom it is assigned to; empty: all."""
     times: TimesOfDay | None = None
-    """When it begins, on the clock of the plan's zone."""
+    """Its wall-clock time at the start, in the plan's zone."""
     not_statuses: frozenset[str] = frozenset()
     """Statuses that it must not have."""
 

@@ -1,4 +1,4 @@
-"""What rows change, in the words and on the clock of the calendar."""
+"""What rows change: titles, and times in the calendar's zone."""
 
 from __future__ import annotations
 
