@@ -46,7 +46,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, Self, TypeAlias
 
-from msgspec import Struct
+from ._model import Model
 
 Outcome: TypeAlias = Literal["not_applied", "unknown", "applied"]
 """Whether the write was applied: it cannot have been, it may have been, it was."""
@@ -148,7 +148,7 @@ def explain(reason: str, hint: str) -> str:
     return f"{reason}; {hint}" if hint else reason
 
 
-class RowFault(Struct, frozen=True):
+class RowFault(Model, frozen=True):
     """Why a row of a plan cannot be carried out."""
 
     line: int

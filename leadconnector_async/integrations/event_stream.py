@@ -44,9 +44,11 @@ class ServerEvent(Struct, frozen=True):
 class EventStream(Response):
     """A response of events. Whatever ends it, the generator is closed before the response returns."""
 
+    media_type = "text/event-stream"
+
     def __init__(self, events: AsyncGenerator[ServerEvent]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(headers=headers, media_type="text/event-stream")
+        super().__init__(headers=headers)
         self._events = events
         del self.headers["content-length"]
 

@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:
 from .._validation.arguments import refuse
 from .._validation.settings import check_kind
 from ..exceptions import ConfigurationError, JobNotFoundError, JournalError
-from ..jobs import JobOptions, JobProgress, JobService, RowState
+from ..jobs import JobEntry, JobOptions, JobProgress, JobResult, JobService, RowState
 from ..jobs.places import conceal_place
 from ..jobs.states import NOT_APPLIED
 from .event_stream import EventStream, ServerEvent
@@ -36,11 +36,13 @@ from .starlette import Backend, Refusal
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_NAME: Final = 40
 _MOST_LISTED: Final = 1_000
+MOST_ROWS: Final = 1_000
+"""On one page of a result."""
 _LARGEST_ARRAY: Final = 16 * 1024 * 1024
 _LARGEST_STREAM: Final = 1024 * 1024 * 1024
 _LARGEST_LINE: Final = 1024 * 1024
 _ENDED: Final = ("done", "refused")
-_LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Row: TypeAlias = dict[str, object]
@@ -53,6 +55,8 @@ class JobRoute(Struct, frozen=True):
     path: str
     endpoint: Endpoint
     summary: str
+    result: object
+    """The type of the response; `None` for a stream of events."""
     status: int = 200
 
 
@@ -125,15 +129,18 @@ class JobRoutes:
 
     def list_routes(self) -> tuple[JobRoute, ...]:
         """All routes, whatever the framework."""
+        submitted = "Submit a job: rows as a JSON array, or as JSON lines."
+        result = "Read the result of a job, with a page of its rows."
+        resumed = "Continue a job that was paused or has stopped."
         return (
-            JobRoute("GET", "", self._list, "List the jobs of a location."),
-            JobRoute("POST", "/{name}", self._submit, "Submit a job: rows as a JSON array, or as JSON lines.", 202),
-            JobRoute("GET", "/{name}", self._read, "Read the progress of a job."),
-            JobRoute("GET", "/{name}/events", self._follow, "Follow a job: server-sent events."),
-            JobRoute("GET", "/{name}/result", self._result, "Read the result of a job, with a page of its rows."),
-            JobRoute("POST", "/{name}/pause", self._pause, "Pause a job."),
-            JobRoute("POST", "/{name}/resume", self._resume, "Continue a job that was paused or has stopped."),
-            JobRoute("POST", "/{name}/cancel", self._cancel, "Cancel a job."),
+            JobRoute("GET", "", self._list, "List the jobs of a location.", list[JobEntry]),
+            JobRoute("POST", "/{name}", self._submit, submitted, JobProgress, 202),
+            JobRoute("GET", "/{name}", self._read, "Read the progress of a job.", JobProgress),
+            JobRoute("GET", "/{name}/events", self._follow, "Follow a job: server-sent events.", None),
+            JobRoute("GET", "/{name}/result", self._result, result, JobResult),
+            JobRoute("POST", "/{name}/pause", self._pause, "Pause a job.", JobProgress),
+            JobRoute("POST", "/{name}/resume", self._resume, resumed, JobProgress),
+            JobRoute("POST", "/{name}/cancel", self._cancel, "Cancel a job.", JobProgress),
         )
 
     async def _list(self, request: Request) -> Response:
@@ -146,7 +153,7 @@ class JobRoutes:
         rows: Iterable[Row] | AsyncIterator[Row]
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            rows = _stream_lines(request) if kind in _LINES else await _read_array(request)
+            rows = _stream_lines(request) if kind in LINES else await _read_array(request)
             progress = await self.service.submit(name, rows, location_id=location)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
@@ -167,7 +174,7 @@ class JobRoutes:
 
     async def _result(self, request: Request) -> Response:
         _, name = await self._find(request)
-        after, most = _read_count(request, "after", 0, 2**62, 0), _read_count(request, "most", 1, 1_000, 100)
+        after, most = _read_count(request, "after", 0, 2**62, 0), _read_count(request, "most", 1, MOST_ROWS, 100)
         states = _read_states(request) or NOT_APPLIED
         return _respond(await self.service.read_result(name, states=states, after=after, most=most))
 

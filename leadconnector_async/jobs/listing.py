@@ -6,8 +6,7 @@ import os
 import time
 from datetime import timedelta
 
-from msgspec import Struct
-
+from .._model import Model
 from .._secret import Secret, conceal
 from .._sharing.url import StoreAddress
 from .._validation.settings import check_kind, check_path
@@ -24,7 +23,7 @@ from .places import UNDO, FolderPlace, conceal_place, parse_database, parse_plac
 from .states import JobPhase
 
 
-class JobEntry(Struct, frozen=True, kw_only=True):
+class JobEntry(Model, frozen=True, kw_only=True):
     """A job in a list."""
 
     name: str

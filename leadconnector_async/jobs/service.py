@@ -9,8 +9,7 @@ from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Final, Self, get_args
 
-from msgspec import Struct
-
+from .._model import Model
 from .._secret import Secret
 from .._validation.settings import (
     check_choice,
@@ -46,7 +45,7 @@ _MOST_ROWS: Final = 10_000
 """On one page of a result."""
 
 
-class JobResult(Struct, frozen=True, kw_only=True):
+class JobResult(Model, frozen=True, kw_only=True):
     """The result of a job, so far or at its end, with one page of its rows."""
 
     summary: JobSummary

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from .._api.precondition import MAX_READING_AGE
 from .._api.statuses import find_traits
+from .._model import Model
 from .._validation.settings import check_choice, check_flag, is_count, is_finite
 from .._validation.text import show
 from ..exceptions import (
@@ -177,7 +178,7 @@ class JobOptions(Struct, frozen=True):
             check_flag(name, getattr(self, name))
 
 
-class RowOutcome(Struct, frozen=True, kw_only=True):
+class RowOutcome(Model, frozen=True, kw_only=True):
     """The outcome of one row."""
 
     line: int
@@ -199,7 +200,7 @@ class RowOutcome(Struct, frozen=True, kw_only=True):
 StopKind: TypeAlias = Literal["errors", "authentication", "daily", "unreachable", "interrupted", "internal"]
 
 
-class Stopped(Struct, frozen=True):
+class Stopped(Model, frozen=True):
     """Why a location, or the whole job, stopped early."""
 
     kind: StopKind
@@ -209,7 +210,7 @@ class Stopped(Struct, frozen=True):
     """For `daily`: seconds until the daily budget is restored."""
 
 
-class JobSummary(Struct, frozen=True, kw_only=True):
+class JobSummary(Model, frozen=True, kw_only=True):
     """The state of a job, or how it ended."""
 
     counts: Mapping[RowState, int]
@@ -238,7 +239,7 @@ JobPhase: TypeAlias = Literal["ready", "preparing", "refused", "running", "pause
 """
 
 
-class JobProgress(Struct, frozen=True, kw_only=True):
+class JobProgress(Model, frozen=True, kw_only=True):
     """The progress of a running job."""
 
     phase: JobPhase = "running"

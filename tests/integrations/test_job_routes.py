@@ -10,11 +10,22 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import validate
 from starlette.applications import Starlette
 
 from leadconnector_async import ConfigurationError, LeadConnector, OAuthApp
 from leadconnector_async.integrations import fastapi, job_routes, starlette
-from leadconnector_async.jobs import JobOptions
+from leadconnector_async.jobs import (
+    JobEntry,
+    JobOptions,
+    JobProgress,
+    JobResult,
+    JobSummary,
+    RowFault,
+    RowOutcome,
+    Stopped,
+)
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobs.jobbing import FAST, week_later, writes
@@ -229,17 +240,63 @@ async def test_nobody_sees_a_job_of_a_location_that_is_not_theirs(
         assert (await wait_for(browser, f"{at}/day", "done"))["applied"] == 3
 
 
+SENT = {
+    ("/jobs", "get"): {},
+    ("/jobs/{name}", "get"): {},
+    ("/jobs/{name}", "post"): {},
+    ("/jobs/{name}/events", "get"): {"Last-Event-ID"},
+    ("/jobs/{name}/result", "get"): {"state", "after", "most"},
+    ("/jobs/{name}/pause", "post"): {},
+    ("/jobs/{name}/resume", "post"): {"skip_refused"},
+    ("/jobs/{name}/cancel", "post"): {},
+}
+"""What a request of each route may have beside its path."""
+
+
 async def test_the_description_of_the_routes_is_complete(client: LeadConnector, tmp_path: Path) -> None:
-    """Every parameter of a path is described, as OpenAPI requires."""
-    for options in ({"client": client}, {"client": client, "location": "path"}):
-        app, _ = make_app("fastapi", {"authorize": allow, **options}, tmp_path)
-        paths = app.openapi()["paths"]
-        assert len(paths) == 7
-        for path, methods in paths.items():
-            for one in methods.values():
-                named = {parameter["name"] for parameter in one.get("parameters", ())}
-                assert named == {part[1:-1] for part in path.split("/") if part.startswith("{")}
-                assert one["summary"]
+    """Every parameter is described, and so is the body of a submission; the document is valid."""
+    for options, prefix in (({}, ""), ({"location": "path"}, "/locations/{location_id}")):
+        app, _ = make_app("fastapi", {"authorize": allow, "client": client, **options}, tmp_path)
+        document = app.openapi()
+        validate(document)
+        assert document["paths"].keys() == {prefix + path for path, _ in SENT}
+        for (path, method), sent in SENT.items():
+            operation = document["paths"][prefix + path][method]
+            named = {parameter["name"] for parameter in operation.get("parameters", ())}
+            in_path = {part[1:-1] for part in (prefix + path).split("/") if part.startswith("{")}
+            assert named == in_path | {*sent}
+            assert operation["summary"]
+        body = document["paths"][f"{prefix}/jobs/{{name}}"]["post"]["requestBody"]
+        assert body["content"]["application/json"]["schema"]["items"]["properties"].keys() == {"event_id"}
+
+
+async def test_responses_match_the_description(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+    """Each field of progress, list and result has its schema, and the events are a stream of their own kind."""
+    app, _ = make_app("fastapi", {"authorize": allow, "client": client}, tmp_path)
+    document = app.openapi()
+    rows = [*week_later(sandbox, 1), {"event_id": "nowhere", "title": "x"}]
+    shown: dict[tuple[str, str], httpx.Response] = {}
+    async with serve(app) as browser:
+        browser.headers.update(sign_in(sandbox.location_id))
+        shown["/jobs/{name}", "post"] = await browser.post("/jobs/day", json=rows)
+        await wait_for(browser, "/jobs/day", "refused")
+        shown["/jobs/{name}", "get"] = await browser.get("/jobs/day")
+        shown["/jobs/{name}/resume", "post"] = await browser.post("/jobs/day/resume?skip_refused=true")
+        await wait_for(browser, "/jobs/day", "done")
+        shown["/jobs", "get"] = await browser.get("/jobs")
+        shown["/jobs/{name}/result", "get"] = await browser.get("/jobs/day/result?state=applied&state=refused")
+        stream = await browser.get("/jobs/day/events")
+    for (path, method), response in shown.items():
+        described = document["paths"][path][method]["responses"][str(response.status_code)]
+        schema = described["content"]["application/json"]["schema"]
+        OAS31Validator({**schema, "components": document["components"]}).validate(response.json())
+    schemas = document["components"]["schemas"]
+    for kind in (JobEntry, JobProgress, JobResult, JobSummary, RowFault, RowOutcome, Stopped):
+        assert schemas[kind.__name__]["properties"].keys() == {*kind.__struct_fields__}
+    assert [row["state"] for row in shown["/jobs/{name}/result", "get"].json()["rows"]] == ["applied", "refused"]
+    events = document["paths"]["/jobs/{name}/events"]["get"]["responses"]
+    assert ([*events["200"]["content"]], "content" in events["204"]) == (["text/event-stream"], False)
+    assert stream.headers["content-type"].partition(";")[0] == "text/event-stream"
 
 
 async def test_event_streams_end_when_the_process_is_told_to_end(
