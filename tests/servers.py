@@ -193,12 +193,13 @@ class PostgresServer(StoreServer):
 
     def _copy_programs(self) -> None:
         """The environment may lie where the other user cannot read. Libraries are found beside the wheel."""
-        copy = self.folder / "programs"
-        if copy.exists() or can_reach(self.programs):
+        if can_reach(self.programs):
             return
+        copy = self.folder / "programs"
         install = self.programs.parent
-        for part in (install, install.parent.with_name(f"{install.parent.name}.libs")):
-            shutil.copytree(part, copy / part.relative_to(install.parent.parent))
+        if not copy.exists():
+            for part in (install, install.parent.with_name(f"{install.parent.name}.libs")):
+                shutil.copytree(part, copy / part.relative_to(install.parent.parent))
         self.programs = copy / self.programs.relative_to(install.parent.parent)
 
     def _initialize(self, data: Path) -> None:
