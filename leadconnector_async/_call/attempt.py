@@ -138,7 +138,7 @@ class Attempts:
                 return Failure(stale, "final")
             now = loop.time() if free is None else free.sent_at
             call.attempts, call.under_way, call.sent_at = call.attempts + 1, True, now
-            sent_at = self._emit_sent(call, loop) if call.call_id else None
+            sent_at = self._emit_sent(call, loop) if call.call_id or self._emitter.meter is not None else None
             bound, call.alone = shared.timer.begin(loop, now + self._seconds), len(shared.timer.bounds) == 1
             try:
                 reply = await transport.send(session, call.request, headers, self._timeout, call)
@@ -310,21 +310,31 @@ class Attempts:
 
     def _emit_sent(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> float:
         """Returns when that was."""
-        mark, request = self._emitter.mark(call), call.request
-        if call.risked:
-            self._emitter.emit(WriteRepeated(*mark))
-        url = self._shared.transport.describe_url(request)
-        template = request.operation.path if request.known else None
-        self._emitter.emit(RequestSent(*mark, request.operation.method, url, template))
+        if self._emitter.meter is not None:
+            self._emitter.meter.count_sent(call.name)
+        if call.call_id:
+            mark, request = self._emitter.mark(call), call.request
+            if call.risked:
+                self._emitter.emit(WriteRepeated(*mark))
+            url = self._shared.transport.describe_url(request)
+            template = request.operation.path if request.known else None
+            self._emitter.emit(RequestSent(*mark, request.operation.method, url, template))
         return loop.time()
 
     def _emit_response(
         self, call: CallState[T], reply: RawResponse | NoResponse, seconds: float, *, timed_out: bool
     ) -> None:
+        fault = reply.reason if isinstance(reply, NoResponse) else reply.fault
+        if (meter := self._emitter.meter) is not None:
+            if isinstance(reply, RawResponse):
+                meter.count_response(call.name, reply.status, seconds)
+            if fault:
+                meter.count_failure(call.name, sent=call.sent)
+        if not call.call_id:
+            return
         mark = self._emitter.mark(call)
         if isinstance(reply, RawResponse):
             self._emitter.emit(ResponseReceived(*mark, reply.status, seconds))
-        fault = reply.reason if isinstance(reply, NoResponse) else reply.fault
         if fault:
             error = "timeout" if timed_out else name_fault(call, reply)
             self._emitter.emit(RequestFailed(*mark, call.hide(fault), call.sent, error))

@@ -61,15 +61,29 @@ class Subject(Protocol):
     name: str
 
 
+class RequestMeter(Protocol):
+    """Counts requests without events, of which each costs a row as much as its payload; `operation` is its name."""
+
+    def count_sent(self, operation: str) -> None:
+        """A request is about to be sent."""
+
+    def count_response(self, operation: str, status: int, seconds: float) -> None:
+        """A response arrived, so long after that."""
+
+    def count_failure(self, operation: str, *, sent: bool) -> None:
+        """No complete response arrived. `sent`: the request may have reached the server."""
+
+
 class EventEmitter:
     """Emits the events of one location. Never installs a handler on the logger."""
 
-    __slots__ = ("handler", "location_id", "tells_calls")
+    __slots__ = ("handler", "hears_calls", "location_id", "meter")
 
     def __init__(self, handler: EventHandler | None, location_id: str | None = None) -> None:
         self.handler: Callable[[Event], object] | None = handler
-        self.tells_calls = handler is not None and bool(getattr(handler, "hears_calls", True))
-        """Whether the handler hears when a call begins and ends; that of a job, which counts requests, does not."""
+        self.hears_calls = handler is not None and bool(getattr(handler, "hears_calls", True))
+        """Whether the handler hears of every call; that of a job does only if the user's own does."""
+        self.meter: RequestMeter | None = getattr(handler, "meter", None)
         self.location_id = location_id
 
     def mark(self, call: Subject) -> Mark:
@@ -80,9 +94,7 @@ class EventEmitter:
 
     def begin(self, call: Subject) -> None:
         """Give a call its id, because somebody listens: from now on, its attempts emit events."""
-        call.call_id = secrets.token_hex(8)
-        if self.tells_calls or is_logged():
-            self.emit(CallStarted(*self.mark(call)))
+        self.emit(CallStarted(*self.mark(call)))
 
     def emit(self, event: Event) -> None:
         """Log the event and call the handler. An exception of the handler is logged and not raised."""

@@ -79,7 +79,7 @@ class Pipeline:
         seconds = self.policy.deadline if deadline is None else None
         ends = deadline if seconds is None else loop.time() + seconds
         call = CallState(request=request, name=request.operation.name, deadline=ends)
-        if self._emitter.handler is not None or is_logged():
+        if self._emitter.hears_calls or is_logged():
             self._emitter.begin(call)
         try:
             if call.deadline is not None:
@@ -94,7 +94,7 @@ class Pipeline:
             outcome = None  # or the error and its traceback would hold each other
             self._emitter.emit(describe_end(call, self._emitter.mark(call), error))
             raise
-        if call.call_id and (self._emitter.tells_calls or is_logged()):
+        if call.call_id and (self._emitter.hears_calls or is_logged()):
             self._emitter.emit(CallSucceeded(*self._emitter.mark(call), outcome.reconciled))
         if (responses := collected.get()) is not None:
             responses.append(cast("Response[object]", outcome))

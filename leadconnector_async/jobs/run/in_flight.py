@@ -11,11 +11,10 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from ..._api.statuses import find_traits
-from ...events import Event, EventHandler, Paused, RequestFailed, RequestSent, ResponseReceived, Resumed
+from ...events import Event, EventHandler, Paused, Resumed
 from ..journal.rows import OpenRow
 
 _WRITE: Final = "update_appointment"
-_REQUESTS: Final = (RequestSent, ResponseReceived, RequestFailed)
 _PAUSES: Final = (Paused, Resumed)
 _SHORTEST: Final = 0.0001
 """What 0 s on a loop whose clock counts in milliseconds is rounded up to; a row without a response has 0."""
@@ -52,8 +51,35 @@ ROW_METRICS: Final[ContextVar[RowMetrics | None]] = ContextVar("leadconnector_ro
 """Those of the row that the running task carries out."""
 
 
+class RowMeter:
+    """Keeps `ROW_METRICS` up to date: counts the requests of the row of the running task."""
+
+    def count_sent(self, operation: str) -> None:
+        """A request is about to be sent."""
+        if (metrics := ROW_METRICS.get()) is None:
+            return
+        metrics.requests += 1
+        if operation == _WRITE:
+            metrics.sent_before, metrics.sent = metrics.sent, True
+            metrics.repeated |= metrics.doubtful
+
+    def count_response(self, operation: str, status: int, seconds: float) -> None:
+        """Its response arrived."""
+        if (metrics := ROW_METRICS.get()) is not None:
+            metrics.seconds = max(seconds, _SHORTEST)
+            metrics.doubtful |= operation == _WRITE and find_traits(status).is_ambiguous
+
+    def count_failure(self, operation: str, *, sent: bool) -> None:
+        """No complete response arrived."""
+        if operation == _WRITE and (metrics := ROW_METRICS.get()) is not None:
+            metrics.doubtful |= sent
+            metrics.sent = sent or metrics.sent_before
+
+
 class RowListener:
-    """An event handler that keeps `ROW_METRICS` up to date; `also` receives every event as well."""
+    """An event handler that records pauses, with the meter of the rows; `also` receives every event as well."""
+
+    meter: Final = RowMeter()
 
     def __init__(
         self,
@@ -67,33 +93,15 @@ class RowListener:
         self._also = also
         self._clock = clock
         self.hears_calls: Final = also is not None
-        """What begins and ends a call costs a row as much as a request, and is needed by `also` only."""
+        """Pauses are heard in any case; all other events only `also` needs."""
 
     def __call__(self, event: Event) -> None:
-        """Note what the event says about the row of the running task."""
-        if isinstance(event, _REQUESTS):
-            if (metrics := ROW_METRICS.get()) is not None:
-                _record(metrics, event)
-        elif isinstance(event, _PAUSES):
+        """Record a pause or its end, and pass the event on."""
+        if isinstance(event, _PAUSES):
             kind = "paused" if isinstance(event, Paused) else "resumed"
             self._record_moment(Moment(self._clock(), self._location, kind, event.seconds))
         if self._also is not None:
             self._also(event)
-
-
-def _record(metrics: RowMetrics, event: RequestSent | ResponseReceived | RequestFailed) -> None:
-    writes = event.operation == _WRITE
-    if isinstance(event, RequestSent):
-        metrics.requests += 1
-        if writes:
-            metrics.sent_before, metrics.sent = metrics.sent, True
-            metrics.repeated |= metrics.doubtful
-    elif isinstance(event, ResponseReceived):
-        metrics.seconds = max(event.seconds, _SHORTEST)
-        metrics.doubtful |= writes and find_traits(event.status).is_ambiguous
-    elif writes:
-        metrics.doubtful |= event.sent
-        metrics.sent = event.sent or metrics.sent_before
 
 
 RowPhase: TypeAlias = Literal[

@@ -2,8 +2,7 @@
 
 import pytest
 
-from leadconnector_async.events import RequestFailed, RequestSent, ResponseReceived
-from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowListener, RowMetrics
+from leadconnector_async.jobs.run.in_flight import ROW_METRICS, RowMeter, RowMetrics
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25])
@@ -12,8 +11,7 @@ def test_an_answer_within_the_same_millisecond_is_an_answer(seconds: float) -> N
     metrics = RowMetrics()
     token = ROW_METRICS.set(metrics)
     try:
-        event = ResponseReceived("loc1", "update_appointment", 1, "id", status=200, seconds=seconds)
-        RowListener("loc1", lambda _: None, None)(event)
+        RowMeter().count_response("update_appointment", 200, seconds)
     finally:
         ROW_METRICS.reset(token)
     assert 0 < metrics.seconds == pytest.approx(seconds, abs=0.001)
@@ -22,14 +20,14 @@ def test_an_answer_within_the_same_millisecond_is_an_answer(seconds: float) -> N
 def test_a_request_that_was_not_sent_leaves_a_row_as_it_was() -> None:
     """After a failed connection or an expired lease a stop need not wait for the row, unless it was sent before."""
     metrics = RowMetrics()
-    handle = RowListener("loc1", lambda _: None, None)
+    meter = RowMeter()
     token = ROW_METRICS.set(metrics)
     try:
         sent = []
         for reached in (False, True, False):
-            handle(RequestSent("loc1", "update_appointment", 1, "id", "PUT", "http://127.0.0.1/", None))
+            meter.count_sent("update_appointment")
             sent.append(metrics.sent)
-            handle(RequestFailed("loc1", "update_appointment", 1, "id", "no connection", reached, "not_sent"))
+            meter.count_failure("update_appointment", sent=reached)
             sent.append(metrics.sent)
     finally:
         ROW_METRICS.reset(token)
