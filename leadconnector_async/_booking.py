@@ -32,19 +32,28 @@ class BookingDetails(TypedDict, total=False):
     """Fields of `AppointmentCreate` that `book` passes on."""
 
     title: str
+    """As in `AppointmentUpdate`."""
     description: str
+    """As in `AppointmentUpdate`."""
     address: str
+    """As in `AppointmentUpdate`."""
     meeting_location_type: MeetingLocationType
+    """As in `AppointmentUpdate`."""
     meeting_location_id: str
+    """As in `AppointmentUpdate`."""
     appointment_status: AppointmentStatus
+    """As in `AppointmentUpdate`."""
     end_time: datetime
+    """As in `AppointmentUpdate`."""
     to_notify: bool
+    """As in `AppointmentUpdate`."""
 
 
 class Booking(Struct, frozen=True):
     """The slot was booked."""
 
     appointment: Appointment
+    """As it was read back, or as it was created if that failed."""
     verified: bool
     """Reading it back has shown what was booked. `False` if it could not be read, or does not show every field."""
 
@@ -75,11 +84,12 @@ class BookingMethods(FindingMethods):
     ) -> Booking | BookingConflict:
         """Book a slot for a contact, and read the appointment back; or return the next free slots if it is taken.
 
-        `when` is an offer of `get_free_slots`, one of its owners, or a time as it was offered. If several calendars
-        or users offer it, the first that is still free gets the booking. For a time, `calendar_ids` says whose slot
-        it is; for an offer, where else to look for free slots. `user_ids` restricts both to these users, so that
-        the appointment is assigned to one of them. Fields of `AppointmentCreate` are passed by name, or together as
-        `details`: a mapping or a pydantic model, as in `Payload`.
+        `contact_id` is the contact, and `when` is an offer of `get_free_slots`, one of its owners, or a time as it
+        was offered. If several calendars or users offer it, the first that is still free gets the booking. For a
+        time, `calendar_ids` says whose slot it is; for an offer, where else to look for free slots. `user_ids`
+        restricts both to these users, so that the appointment is assigned to one of them. Fields of
+        `AppointmentCreate` are passed by name (`others`), or together as `details`: a mapping or a pydantic model,
+        as in `Payload`.
 
         If the slot is not free when it is checked, or when it is booked, returns a `BookingConflict` with at most
         `most_offers` slots that begin later, less than `within` after it. `timezone` is the zone of their offsets.

@@ -23,18 +23,31 @@ class ClientOptions(TypedDict, total=False):
     """The keyword arguments of `LeadConnector`, and so of `from_env`."""
 
     location_id: str | None
+    """As for `LeadConnector`."""
     base_url: str
+    """As for `LeadConnector`."""
     version: str
+    """As for `LeadConnector`."""
     timeouts: Timeouts | None
+    """As for `LeadConnector`."""
     retry: RetryPolicy | None
+    """As for `LeadConnector`."""
     rate_limit: RateLimit | None
+    """As for `LeadConnector`."""
     shared: Shared | None
+    """As for `LeadConnector`."""
     priority: Priority
+    """As for `LeadConnector`."""
     session: aiohttp.ClientSession | None
+    """As for `LeadConnector`."""
     app_info: str | None
+    """As for `LeadConnector`."""
     on_event: EventHandler | None
+    """As for `LeadConnector`."""
     access: Access
+    """As for `LeadConnector`."""
     approve: Approve | None
+    """As for `LeadConnector`."""
 
 
 def read_token() -> Secret:

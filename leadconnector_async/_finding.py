@@ -95,7 +95,7 @@ class FindingMethods(CalendarMethods):
         enable_look_busy: bool | None = None,
         slot_length: timedelta | None = None,
     ) -> FreeSlots | list[SlotOffer]:
-        """List free slots between two aware times [doc: Get Free Slots].
+        """List free slots between two aware times, `start` and `end` [doc: Get Free Slots].
 
         For one `calendar_id`, returns a dict of days. A slot keeps the offset in which it was offered, so it can be
         passed on as `start_time`. `timezone` is the IANA name of the zone for days and offsets; the default is the
@@ -129,7 +129,7 @@ class FindingMethods(CalendarMethods):
         return merge_free_slots(zip(sources, found, strict=True), slot_length)
 
     async def get_contact(self, contact_id: str) -> Contact:
-        """Read a contact: name, phone number, email address, time zone [doc: Get Contact].
+        """Read the contact `contact_id`: name, phone number, email address, time zone [doc: Get Contact].
 
         This is personal data: read it only if you need it. Needs the scope `contacts.readonly`. `Version`
         2021-07-28 is sent, whatever the client's own is; likewise for the other operations on contacts.
@@ -141,10 +141,10 @@ class FindingMethods(CalendarMethods):
     ) -> list[Contact]:
         """Find the contact with a phone number or an email address [doc: Get Duplicate Contact].
 
-        Pass exactly one of them, the phone number with its country code. Returns an empty list if nobody has it.
-        The server returns one contact at most, even if the location allows duplicates [doc]; if a response ever
-        shows several, all of them are returned. `location_id` defaults to the client's own. What is searched for
-        appears in no error, log record or event.
+        Pass exactly one of `phone`, with its country code, and `email`; otherwise raises `InvalidRequestError`.
+        Returns an empty list if nobody has it. The server returns one contact at most, even if the location allows
+        duplicates [doc]; if a response ever shows several, all of them are returned. `location_id` defaults to the
+        client's own. What is searched for appears in no error, log record or event.
         """
         sought = conceal_sought(phone, email)
         del phone, email  # an error shows the parameters of each function that it went through
@@ -154,7 +154,7 @@ class FindingMethods(CalendarMethods):
         return await self._find_contacts(sought, self._choose_location(location_id))
 
     async def list_contact_appointments(self, contact_id: str) -> list[ContactAppointment]:
-        """List the appointments of a contact, whenever they are [doc: Get Appointments for Contact].
+        """List the appointments of the contact `contact_id`, whenever they are [doc: Get Appointments for Contact].
 
         Their times have no offset and are in an unknown zone: see `ContactAppointment`. Where the instant matters,
         use `find_appointments`, or read the event itself with `get_appointment`.
@@ -166,9 +166,10 @@ class FindingMethods(CalendarMethods):
     ) -> list[Appointment]:
         """List the events of all calendars of a location between two aware times, by start; each event once.
 
-        One request lists the calendars, drafts included, and one the events of each, as `list_events` does, several
-        at a time within the rate limit; a range of more than 31 days takes several requests each. Events that
-        belong to no calendar are not included; list those by `user_id`. `location_id` defaults to the client's own.
+        `start` and `end` are those of `list_events`. One request lists the calendars, drafts included, and one the
+        events of each, as `list_events` does, several at a time within the rate limit; a range of more than 31 days
+        takes several requests each. Events that belong to no calendar are not included; list those by `user_id`.
+        `location_id` defaults to the client's own.
 
         If one calendar cannot be listed, the error names it, and nothing is returned: the result would look
         complete. Raises `DecodeError` also for a calendar or an event that cannot be read.
@@ -195,16 +196,16 @@ class FindingMethods(CalendarMethods):
     ) -> list[Appointment]:
         """Find the appointments of a contact between two aware times, by start, whatever their status.
 
-        Pass exactly one of `contact_id`, `phone` (with its country code) and `email`. The list of the contact's
-        appointments says which calendars they are in. These are listed between the two times, because their lists
-        have real instants, and show the instances of recurring appointments. That takes one request for each of
-        these calendars and one or two more, however many appointments there are. Only appointments whose calendar
-        cannot be listed, because it was deleted for example, are read one by one. `location_id` defaults to the
-        client's own.
+        `start` and `end` are those of `list_events`. Pass exactly one of `contact_id`, `phone` (with its country
+        code) and `email`. The list of the contact's appointments says which calendars they are in. These are listed
+        between the two times, because their lists have real instants, and show the instances of recurring
+        appointments. That takes one request for each of these calendars and one or two more, however many
+        appointments there are. Only appointments whose calendar cannot be listed, because it was deleted for
+        example, are read one by one. `location_id` defaults to the client's own.
 
-        Raises `ContactNotFoundError` if no contact has the phone number or the email address. If several have it,
-        the appointments of all are returned; see their `contact_id`. Another error names the calendar, and then
-        nothing is returned.
+        Raises `InvalidRequestError` before anything is sent, and `ContactNotFoundError` if no contact has the phone
+        number or the email address. If several have it, the appointments of all are returned; see their
+        `contact_id`. Another error names the calendar, and then nothing is returned.
         """
         sought = conceal_sought(phone, email)
         del phone, email  # as above

@@ -92,12 +92,12 @@ class CalendarMethods:
     ) -> Appointment:
         """Move or change an appointment and keep everything else: it is read first.
 
-        Pass `start_time` (alone, it keeps the duration), `end_time`, or `shift`, which is elapsed time: across a
-        daylight saving change pass `start_time`. `changes` are other fields of `AppointmentUpdate`; they and the
-        times can also be passed as an `update` (see `Payload`), in which a time that is `None` stays. Status,
-        assignee and calendar are sent along unchanged. The slot is checked if the appointment moves. If the
-        assignee changes together with the time, the assignee is set first, without notifications, and reset if the
-        time is refused.
+        `event_id` is the id of the event. Pass `start_time` (alone, it keeps the duration), `end_time`, or `shift`,
+        which is elapsed time: across a daylight saving change pass `start_time`. `changes` are other fields of
+        `AppointmentUpdate`; they and the times can also be passed as an `update` (see `Payload`), in which a time
+        that is `None` stays. Status, assignee and calendar are sent along unchanged. The slot is checked if the
+        appointment moves. If the assignee changes together with the time, the assignee is set first, without
+        notifications, and reset if the time is refused.
 
         For a recurring appointment, `scope="instance"` takes the id of an instance. `scope="series"` takes the id
         of the master or of an instance and moves the whole series by the same amount. An instance can get a new id
@@ -132,7 +132,11 @@ class CalendarMethods:
         scope: Scope = "instance",
         **changes: Unpack[Changes],
     ) -> Change:
-        """Return what `reschedule_appointment` would change. Only reads."""
+        """Return what `reschedule_appointment` would change. Only reads.
+
+        `event_id`, `update`, `start_time`, `end_time`, `shift`, `scope` and `changes` are those of
+        `reschedule_appointment`. Raises what it raises before it sends anything.
+        """
         wishes = collect_wishes(update, start_time, end_time, shift, changes)
         return await prepare(
             self, event_id, wishes, scope=scope, version=self._version, location_id=self._location_id
@@ -145,7 +149,11 @@ class CalendarMethods:
         return shown
 
     async def get_appointment(self, event_id: str) -> Appointment:
-        """Read an appointment [doc: Get Appointment]. A deleted one may still be readable; check `deleted`."""
+        """Read an appointment [doc: Get Appointment].
+
+        `event_id` is the id of an event, or of an instance of a series. A deleted one may still be readable: check
+        `deleted`. Raises `InvalidEventError` for an unknown id.
+        """
         return self._check_location(await self._call(build_get_appointment(event_id)))
 
     async def create_appointment(
@@ -171,8 +179,8 @@ class CalendarMethods:
     async def delete_event(self, event_id: str) -> bool:
         """Delete an appointment or a block slot [doc: Delete Event]; `True` if the server reports success.
 
-        A deleted appointment may still be readable for a while [field]. Raises `InvalidEventError` if the event is
-        already deleted.
+        `event_id` is the id of the event. A deleted appointment may still be readable for a while [field]. Raises
+        `InvalidEventError` if the event is already deleted.
         """
         return await self._call(build_delete_event(event_id))
 
@@ -188,7 +196,8 @@ class CalendarMethods:
     ) -> list[Appointment]:
         """List the events between two aware times, including instances of series [doc: Get Calendar Events].
 
-        Pass exactly one of `calendar_id`, `user_id` and `group_id`. `location_id` defaults to the client's own.
+        Lists those that begin at `start` or later, and before `end`. Pass exactly one of `calendar_id`, `user_id`
+        and `group_id`. `location_id` defaults to the client's own.
         """
         return await self._call(
             build_list_events(
@@ -212,7 +221,10 @@ class CalendarMethods:
         group_id: str | None = None,
         location_id: str | None = None,
     ) -> list[Appointment]:
-        """List the blocked slots between two aware times, as `list_events` does [doc: Get Blocked Slots]."""
+        """List the blocked slots between two aware times [doc: Get Blocked Slots].
+
+        `start`, `end`, `calendar_id`, `user_id`, `group_id` and `location_id` are those of `list_events`.
+        """
         return await self._call(
             build_list_events(
                 LIST_BLOCKED_SLOTS,
@@ -231,8 +243,8 @@ class CalendarMethods:
         """Block a period of time in a calendar or for a user [doc: Create Block Slot].
 
         A lost response and `once` are as for `create_appointment`; a block slot that was moved or deleted since
-        raises `InvalidEventError`. `block_slot` can also be a mapping or a pydantic model: see `Payload`. Its
-        `location_id` defaults to the client's own.
+        raises `InvalidEventError`. `block_slot` is what is blocked, and can also be a mapping or a pydantic model:
+        see `Payload`. Its `location_id` defaults to the client's own.
         """
         payload = to_payload(block_slot, BlockSlotCreate)
         return await self._create(build_create_block_slot(payload, self._location_id), once, payload.location_id)
@@ -240,15 +252,16 @@ class CalendarMethods:
     async def update_block_slot(self, event_id: str, block_slot: Payload[BlockSlotUpdate]) -> BlockSlot:
         """Change a block slot [doc: Update Block Slot]. The server requires its `calendar_id` with every change.
 
-        Retried after a lost response, because it triggers no notifications. `block_slot` can also be a mapping or a
-        pydantic model: see `Payload`. Its `location_id` defaults to the client's own.
+        `event_id` is the id of the block slot, and `block_slot` what changes. It can also be a mapping or a
+        pydantic model: see `Payload`. Its `location_id` defaults to the client's own. Retried after a lost
+        response, because it triggers no notifications.
         """
         return await self._call(build_update_block_slot(event_id, block_slot, self._location_id))
 
     async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
         """Iterate over the notes of an appointment; pages are requested as needed [doc: Get Notes].
 
-        async for note in client.list_notes(event_id): ...
+        `event_id` is the id of the appointment. Use it as `async for note in client.list_notes(event_id): …`.
         """
         offset = 0
         while True:
@@ -262,29 +275,39 @@ class CalendarMethods:
     async def create_note(
         self, event_id: str, body: str, *, user_id: str | None = None, once: str | None = None
     ) -> Note:
-        """Add a note of at most 5,000 characters to an appointment [doc: Create Note].
+        """Add a note to the appointment `event_id` [doc: Create Note].
 
-        A lost response and `once` are as for `create_appointment`; a note that was deleted since raises
-        `InvalidEventError`.
+        `body` is its text, at most 5,000 characters; `user_id` is who wrote it. A lost response and `once` are as
+        for `create_appointment`; a note that was deleted since raises `InvalidEventError`.
         """
         return await self._create(build_create_note(event_id, body, user_id), once)
 
     async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
-        """Change a note [doc: Update Note]. Retried after a lost response: it triggers no notifications."""
+        """Change the note `note_id` of the appointment `event_id` [doc: Update Note].
+
+        `body` is its new text, at most 5,000 characters; `user_id` is who wrote it. Retried after a lost response,
+        because it triggers no notifications.
+        """
         return await self._call(build_update_note(event_id, note_id, body, user_id))
 
     async def delete_note(self, event_id: str, note_id: str) -> bool:
-        """Delete a note [doc: Delete Note]; `True` if the server reports success."""
+        """Delete the note `note_id` of the appointment `event_id`; `True` if the server reports success.
+
+        Source: Delete Note [doc].
+        """
         return await self._call(build_delete_note(event_id, note_id))
 
     async def get_calendar(self, calendar_id: str) -> Calendar:
-        """Read a calendar with its team and settings [doc: Get Calendar]. Needs the scope `calendars.readonly`."""
+        """Read the calendar `calendar_id` with its team and settings [doc: Get Calendar].
+
+        Needs the scope `calendars.readonly`.
+        """
         return await self._call(build_get_calendar(calendar_id))
 
     async def list_calendars(
         self, *, group_id: str | None = None, show_drafted: bool | None = None, location_id: str | None = None
     ) -> list[Calendar]:
-        """List the calendars of a location, or of one of its groups [doc: Get Calendars].
+        """List the calendars of a location, or of its group `group_id` [doc: Get Calendars].
 
         `location_id` defaults to the client's own. `show_drafted=False` leaves out inactive calendars, which the
         server includes by default.

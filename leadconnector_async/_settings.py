@@ -38,13 +38,21 @@ class Options(TypedDict, total=False):
     """The keyword arguments of `with_options`."""
 
     version: str
+    """As for `LeadConnector`."""
     timeouts: Timeouts
+    """As for `LeadConnector`."""
     retry: RetryPolicy
+    """As for `LeadConnector`."""
     priority: Priority
+    """As for `LeadConnector`."""
     app_info: str | None
+    """As for `LeadConnector`."""
     on_event: EventHandler | None
+    """As for `LeadConnector`."""
     access: Access
+    """As for `LeadConnector`."""
     approve: Approve | None
+    """As for `LeadConnector`."""
 
 
 def check_settings(settings: Settings) -> Settings:

@@ -1,3 +1,4 @@
 """The version, in one place."""
 
-__version__ = "0.2.0"
+__version__: str = "0.2.0"
+"""The version of this package."""

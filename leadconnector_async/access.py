@@ -22,9 +22,11 @@ class PendingWrite(Struct, frozen=True, kw_only=True):
     operation: str
     """Such as `update_appointment`; for `request`, method and path."""
     method: str
+    """The HTTP method, such as `PUT`."""
     path: str
     """Percent-encoded."""
     query: Mapping[str, str | int | Sequence[str]] | None = None
+    """The query parameters, if there are any."""
     location_id: str | None = None
     """The client's."""
     event_id: str | None = None

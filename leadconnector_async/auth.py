@@ -43,7 +43,10 @@ class LocationProvider(Protocol):
     """A provider that has the tokens of other locations too."""
 
     def for_location(self, location_id: str) -> TokenProvider:
-        """The provider of another location's tokens."""
+        """The provider of another location's tokens.
+
+        `location_id` is the location.
+        """
         ...
 
 

@@ -54,17 +54,18 @@ class LeadConnector(BookingMethods):
         async with LeadConnector(token, location_id="C2QujeCh8ZnC7al2InWR") as client:
             await client.update_appointment(event_id, AppointmentUpdate(title="Intro call"))
 
-    `token` is a Private Integration Token or an access token of the Sub-Account, or an async function that
-    returns one. It can also be an `OAuthApp`: then the client has no location, and is there for its `for_location`.
-    `location_id` is the location whose rate limit all calls share. `base_url` is an `https://` URL;
-    `http://` is accepted for loopback addresses only. `version` is the `Version` header. A borrowed `session`
-    provides its connections, proxy, tracing and middlewares, and is never closed; its headers, cookies,
-    credentials and timeouts are not used. Without one, the proxy comes from the environment (`HTTPS_PROXY`,
-    `ALL_PROXY`, `NO_PROXY`); plain `http://` never uses a proxy. `shared` names the store through which processes
-    share the rate limits of their locations; it is not closed. `app_info` is appended to the User-Agent.
-    `on_event` is called with every `Event`. With `access="read"`, every write raises `ReadOnlyError` and nothing is
-    sent. `approve` is an async function that is asked before every write, with a `PendingWrite`; unless it returns
-    `True`, `NotApprovedError` is raised.
+    `token` is a Private Integration Token or an access token of the Sub-Account, or an async function that returns
+    one. It can also be an `OAuthApp`: then the client has no location, and is there for its `for_location`.
+    `location_id` is the location whose rate limit all calls share. `base_url` is an `https://` URL; `http://` is
+    accepted for loopback addresses only. `version` is the `Version` header. `timeouts`, `retry` and `rate_limit`
+    replace the defaults of `Timeouts`, `RetryPolicy` and `RateLimit`; `priority="bulk"` lets interactive calls go
+    first. A borrowed `session` provides its connections, proxy, tracing and middlewares, and is never closed; its
+    headers, cookies, credentials and timeouts are not used. Without one, the proxy comes from the environment
+    (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`); plain `http://` never uses a proxy. `shared` names the store through
+    which processes share the rate limits of their locations; it is not closed. `app_info` is appended to the
+    User-Agent. `on_event` is called with every `Event`. With `access="read"`, every write raises `ReadOnlyError`
+    and nothing is sent. `approve` is an async function that is asked before every write, with a `PendingWrite`;
+    unless it returns `True`, `NotApprovedError` is raised.
 
     Raises `ConfigurationError` for an invalid setting. Use one client per event loop.
     """
@@ -168,8 +169,9 @@ class LeadConnector(BookingMethods):
     def with_options(self, **options: Unpack[Options]) -> Self:
         """Return a light copy with other settings that shares connections, token and limiter.
 
-        Takes `version`, `timeouts`, `retry`, `priority`, `app_info` and `on_event`; also `access="read"`, and
-        `approve` if there is none yet. Raises `ConfigurationError` for a copy that could write more than this one.
+        `options` are keyword arguments of `LeadConnector`. Takes `version`, `timeouts`, `retry`, `priority`,
+        `app_info` and `on_event`; also `access="read"`, and `approve` if there is none yet. Raises
+        `ConfigurationError` for a copy that could write more than this one.
         """
         check_narrower(self._settings, options)
         other = copy(self)
@@ -180,8 +182,8 @@ class LeadConnector(BookingMethods):
     def for_location(self, location_id: str, token: str | TokenProvider | None = None) -> Self:
         """Return a light copy for another location: same connections and settings, its own limiter and token.
 
-        Without `token`, the token comes from the app whose provider this client was created with; raises
-        `ConfigurationError` if there is none.
+        `location_id` is the location, and `token` as for `LeadConnector`. Without `token`, the token comes from the
+        app whose provider this client was created with; raises `ConfigurationError` if there is none.
         """
         location_id = check_line("location_id", location_id)
         given = token if token is None or callable(token) else conceal(token)
@@ -264,6 +266,7 @@ class LeadConnector(BookingMethods):
     ) -> object:
         """Call any other path of the API, with the same limiter, retries and errors.
 
+        `method` is the HTTP method, such as `GET`; `query` are the query parameters, where a list repeats its key.
         `path` starts with `/`; `body` is any JSON value or a msgspec Struct; msgspec decodes the response into
         `response_type`. `repeatable` means that the request is idempotent; by default GET, HEAD, OPTIONS, PUT and
         DELETE are. Raises what `update_appointment` raises.

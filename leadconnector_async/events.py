@@ -40,8 +40,11 @@ class Event(Stamped, frozen=True):
     """The base class of all events of a call."""
 
     location_id: str | None
+    """The location that is called; `None` for a client without one."""
     operation: str
+    """The name of the operation, such as `update_appointment`."""
     attempt: int
+    """The number of the attempt; 0 before the first request."""
     call_id: str
     """The same for all events of one call, reading back included; random, and of no meaning to the server."""
 
@@ -83,12 +86,14 @@ class SlotAcquired(Event, frozen=True):
     """The call waited `seconds` for a rate-limit slot. Not emitted if a slot was free."""
 
     seconds: float
+    """How long the call waited."""
 
 
 class RequestSent(Event, frozen=True):
     """A request is about to be sent."""
 
     method: str
+    """The HTTP method, such as `PUT`."""
     url: str
     """Without the values of its query, which may be personal data."""
     template: str | None
@@ -108,12 +113,14 @@ class ResponseReceived(Event, frozen=True):
     status: int
     """HTTP status code."""
     seconds: float
+    """The time since the request was sent."""
 
 
 class RequestFailed(Event, frozen=True):
     """No complete response arrived."""
 
     reason: str
+    """What happened, for people; `error` is for programs."""
     sent: bool
     """Whether the request may have reached the server."""
     error: Literal["timeout", "certificate", "incomplete", "no_response", "not_sent"]
@@ -126,18 +133,21 @@ class Retrying(Event, frozen=True):
     seconds: float
     """The back-off; a pause of the location comes on top."""
     reason: str
+    """Why: the error of the last attempt."""
 
 
 class Paused(Event, frozen=True):
     """A 429 pauses the whole location for `seconds`. Logged as a warning."""
 
     seconds: float
+    """How long the location pauses."""
 
 
 class Resumed(Event, frozen=True):
     """The location resumes after a pause of `seconds`."""
 
     seconds: float
+    """How long the location was paused."""
 
 
 class Reconciled(Event, frozen=True):
@@ -154,7 +164,9 @@ class UnexpectedId(Event, frozen=True):
     """
 
     requested: str
+    """The id in the request."""
     received: str
+    """The id in the response."""
 
 
 class TokenRefreshed(Event, frozen=True):
@@ -186,7 +198,10 @@ EventHandler: TypeAlias = Callable[[Event], None]
 
 
 def combine_handlers(*handlers: EventHandler) -> EventHandler:
-    """Return a handler that passes every event to all of these, in this order, even if one of them fails."""
+    """Return a handler that passes every event to all of these, in this order, even if one of them fails.
+
+    `handlers` are functions as `on_event` takes them.
+    """
 
     def handle(event: Event) -> None:
         errors: list[Exception] = []

@@ -156,6 +156,7 @@ class RowFault(Model, frozen=True):
     column: str
     """The field, in snake_case; empty if it is the row as a whole."""
     reason: str
+    """What is wrong with its value."""
     hint: str
     """How to fix it."""
 

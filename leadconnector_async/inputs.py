@@ -21,7 +21,10 @@ class ModelLike(Protocol):
     def model_dump(
         self, *, by_alias: bool | None = None, exclude_unset: bool = False, warnings: bool = True
     ) -> Mapping[str, object]:
-        """Its fields as a dict."""
+        """Its fields as a dict.
+
+        `by_alias`, `exclude_unset` and `warnings` are as pydantic has them.
+        """
         ...
 
 

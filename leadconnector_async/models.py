@@ -18,7 +18,34 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from ._calendar import Calendar, LocationConfiguration, OpenHours, OpenInterval, TeamMember
 from ._model import Model
+
+__all__ = [
+    "Appointment",
+    "AppointmentCreate",
+    "AppointmentFields",
+    "AppointmentStatus",
+    "AppointmentUpdate",
+    "AwareDatetime",
+    "BlockSlot",
+    "BlockSlotCreate",
+    "BlockSlotFields",
+    "BlockSlotUpdate",
+    "Calendar",
+    "Contact",
+    "ContactAppointment",
+    "CreatedBy",
+    "InstalledLocation",
+    "LocationConfiguration",
+    "MeetingLocationType",
+    "Note",
+    "NoteAuthor",
+    "OpenHours",
+    "OpenInterval",
+    "StatusDetails",
+    "TeamMember",
+]
 
 AppointmentStatus: TypeAlias = Literal[
     "new", "confirmed", "cancelled", "showed", "noshow", "invalid", "completed", "active"
@@ -110,6 +137,7 @@ class BlockSlotFields(Model, frozen=True, kw_only=True, rename="camel"):
     """The fields that `BlockSlotUpdate` and `BlockSlotCreate` share. A field that is left out is not sent."""
 
     title: str | None | UnsetType = UNSET
+    """Shown in the calendar."""
     calendar_id: str | None | UnsetType = UNSET
     """The calendar that is blocked."""
     assigned_user_id: str | None | UnsetType = UNSET
@@ -125,7 +153,9 @@ class BlockSlotUpdate(BlockSlotFields, frozen=True, kw_only=True):
     """
 
     start_time: datetime | str | None | UnsetType = UNSET
+    """When it begins."""
     end_time: datetime | str | None | UnsetType = UNSET
+    """When it ends; after `start_time`."""
 
 
 class BlockSlotCreate(BlockSlotFields, frozen=True, kw_only=True):
@@ -144,16 +174,22 @@ class CreatedBy(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """Who or what created an appointment."""
 
     user_id: str | None = None
+    """The user, if a user created it."""
     source: str | None = None
+    """What created it, such as `booking_widget`."""
 
 
 class StatusDetails(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """The server's own words about a status [field]."""
 
     status: str | None = None
+    """The status."""
     state: str | None = None
+    """What became of a change of the status."""
     old_status: str | None = None
+    """The status before that."""
     translatable: bool | None = None
+    """Whether the texts can be translated."""
 
 
 class Appointment(Model, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -168,33 +204,55 @@ class Appointment(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     id: str | None = None
     """The event id; never missing after `update_appointment` and `get_appointment`."""
     title: str | None = None
+    """Shown in calendars and notifications."""
     calendar_id: str | None = None
+    """The calendar it is booked in."""
     location_id: str | None = None
+    """The Sub-Account that owns the calendar."""
     contact_id: str | None = None
+    """The contact that the appointment is with."""
     group_id: str | None = None
+    """The group of its calendar."""
     appointment_status: str | None = None
     """One of `AppointmentStatus`, or a word that is not known yet."""
     assigned_user_id: str | None = None
+    """The team member it is assigned to."""
     users: tuple[str, ...] | None = None
+    """All team members who take part, by id."""
     address: str | None = None
+    """The meeting location: a place, a link or a phone number."""
     notes: str | None = None
+    """The text of its notes; `list_notes` has them one by one."""
     description: str | None = None
+    """A text for the team."""
     meeting_location_type: str | None = None
+    """One of `MeetingLocationType`, or a word that is not known yet."""
     meeting_location_id: str | None = None
+    """The id of the location configuration it uses."""
     is_recurring: bool | None = None
+    """Whether it belongs to a series."""
     rrule: str | None = None
+    """Of the event with the rule: `RRULE:…` as in RFC 5545."""
     master_event_id: str | None = None
     """Of an instance: the id of the event with the rule."""
     start_time: AwareDatetime | None = None
+    """When it begins."""
     end_time: AwareDatetime | None = None
+    """When it ends."""
     date_added: AwareDatetime | None = None
+    """When it was created."""
     date_updated: AwareDatetime | None = None
+    """When it was last changed."""
     assigned_resources: tuple[str, ...] | None = None
+    """The rooms and equipment that it uses, by id."""
     created_by: CreatedBy | None = None
+    """Who or what created it."""
     source: str | None = None
+    """What created it, such as `booking_widget`."""
     status: str | None = None
     """A second status in responses to a create, such as `booked`."""
     status_details: StatusDetails | None = None
+    """The server's own words about its status."""
     deleted: bool | None = None
     """`True` if the event was deleted but is still readable [field]."""
 
@@ -203,32 +261,45 @@ class BlockSlot(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A period of time that cannot be booked. Any field can be missing. Source: Create Block Slot [doc]."""
 
     id: str | None = None
+    """The event id."""
     location_id: str | None = None
+    """The Sub-Account."""
     title: str | None = None
+    """Shown in the calendar."""
     calendar_id: str | None = None
+    """The calendar that is blocked."""
     assigned_user_id: str | None = None
+    """The user who is blocked."""
     start_time: AwareDatetime | None = None
+    """When it begins."""
     end_time: AwareDatetime | None = None
+    """When it ends."""
 
 
 class NoteAuthor(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """Who wrote a note."""
 
     id: str | None = None
+    """The id of the user."""
     name: str | None = None
+    """First and last name."""
 
 
 class Note(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """A note on an appointment. Any field can be missing. Source: Appointment Notes [doc]."""
 
     id: str | None = None
+    """The id of the note."""
     body: str | None = None
+    """The text."""
     user_id: str | None = None
     """Who wrote it."""
     contact_id: str | None = None
+    """The contact of the appointment."""
     created_by: NoteAuthor | None = None
     """Who wrote it, by name."""
     date_added: AwareDatetime | None = None
+    """When it was written."""
 
 
 class Contact(Model, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -240,11 +311,15 @@ class Contact(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     id: str | None = None
     """Never missing."""
     location_id: str | None = None
+    """The Sub-Account that the contact belongs to."""
     name: str | None = None
     """First and last name."""
     first_name: str | None = None
+    """First name."""
     last_name: str | None = None
+    """Last name."""
     email: str | None = None
+    """Email address."""
     phone: str | None = None
     """With its country code."""
     timezone: str | None = None
@@ -266,19 +341,29 @@ class ContactAppointment(Model, frozen=True, kw_only=True, rename="camel", gc=Fa
     """
 
     id: str | None = None
+    """The event id."""
     calendar_id: str | None = None
+    """The calendar it is booked in."""
     location_id: str | None = None
+    """The Sub-Account that owns the calendar."""
     contact_id: str | None = None
+    """The contact that the appointment is with."""
     group_id: str | None = None
+    """The group of its calendar."""
     title: str | None = None
+    """Shown in calendars and notifications."""
     status: str | None = None
     """A second status, such as `booked`."""
     appointment_status: str | None = None
     """One of `AppointmentStatus`, or another word, such as `booked`."""
     assigned_user_id: str | None = None
+    """The team member it is assigned to."""
     users: tuple[str, ...] | None = None
+    """All team members who take part, by id."""
     notes: str | None = None
+    """The text of its notes."""
     address: str | None = None
+    """The meeting location: a place, a link or a phone number."""
     start_time: str | None = None
     """As the server writes it, such as `2021-07-16 11:00:00`; in an unknown zone."""
     end_time: str | None = None
@@ -288,95 +373,7 @@ class ContactAppointment(Model, frozen=True, kw_only=True, rename="camel", gc=Fa
     date_updated: str | None = None
     """As `start_time`."""
     assigned_resources: tuple[str, ...] | None = None
-
-
-class LocationConfiguration(Model, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A meeting location that a calendar or a team member offers."""
-
-    kind: str | None = None
-    """Such as `custom`, `zoom_conference` or `google_conference`."""
-    location: str | None = None
-    """A text, a link or a phone number."""
-    meeting_id: str | None = None
-    """The `meeting_location_id` of an update."""
-
-
-class TeamMember(Model, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A member of a calendar's team."""
-
-    user_id: str | None = None
-    priority: float | None = None
-    is_primary: bool | None = None
-    location_configurations: tuple[LocationConfiguration, ...] | None = None
-
-
-class OpenInterval(Model, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A period of a day in which a calendar is open, in wall-clock time of its time zone."""
-
-    open_hour: int | None = None
-    open_minute: int | None = None
-    close_hour: int | None = None
-    close_minute: int | None = None
-
-
-class OpenHours(Model, frozen=True, kw_only=True, rename="camel", gc=False):
-    """When a calendar is open on some days of the week."""
-
-    days_of_the_week: tuple[int, ...] | None = None
-    """From 0 to 6 [doc]; 0 is Sunday [guess]."""
-    hours: tuple[OpenInterval, ...] | None = None
-
-
-class Calendar(Model, frozen=True, kw_only=True, rename="camel", gc=False):
-    """A calendar: its team, its meeting location, and what can be booked. Any field can be missing.
-
-    These are the fields that matter for rescheduling; the server has more. Source: Get Calendar [doc].
-    """
-
-    id: str | None = None
-    location_id: str | None = None
-    group_id: str | None = None
-    name: str | None = None
-    description: str | None = None
-    calendar_type: str | None = None
-    """Such as `event`, `round_robin`, `class_booking`, `collective`, `service_booking`, `personal`."""
-    is_active: bool | None = None
-    """`False` for a draft."""
-    slot_duration: float | None = None
-    """The length of an appointment."""
-    slot_duration_unit: str | None = None
-    """`mins` or `hours`; likewise for the interval and the buffers."""
-    slot_interval: float | None = None
-    """The time between the starts of two offered slots."""
-    slot_interval_unit: str | None = None
-    slot_buffer: float | None = None
-    """Kept free after an appointment."""
-    slot_buffer_unit: str | None = None
-    pre_buffer: float | None = None
-    """Kept free before an appointment."""
-    pre_buffer_unit: str | None = None
-    allow_booking_after: float | None = None
-    """The minimum notice."""
-    allow_booking_after_unit: str | None = None
-    """`hours`, `days`, `weeks` or `months`."""
-    allow_booking_for: float | None = None
-    """How far ahead it can be booked."""
-    allow_booking_for_unit: str | None = None
-    """`days`, `weeks` or `months`."""
-    appointment_per_slot: float | None = field(name="appoinmentPerSlot", default=None)
-    """The most bookings per slot and user; the seats of a class. The API misspells its key: `appoinmentPerSlot`."""
-    appointment_per_day: float | None = field(name="appoinmentPerDay", default=None)
-    """The most bookings per day. The API misspells its key: `appoinmentPerDay`."""
-    open_hours: tuple[OpenHours, ...] | None = None
-    """When it can be booked."""
-    auto_confirm: bool | None = None
-    """Whether a booking is confirmed at once."""
-    allow_reschedule: bool | None = None
-    """Whether contacts may move their own appointments."""
-    allow_cancellation: bool | None = None
-    """Whether contacts may cancel their own appointments."""
-    team_members: tuple[TeamMember, ...] | None = None
-    location_configurations: tuple[LocationConfiguration, ...] | None = None
+    """The rooms and equipment that it uses, by id."""
 
 
 class InstalledLocation(Model, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -385,5 +382,8 @@ class InstalledLocation(Model, frozen=True, kw_only=True, rename="camel", gc=Fal
     id: str | None = field(name="_id", default=None)
     """Never missing."""
     name: str | None = None
+    """The name of the location."""
     address: str | None = None
+    """Its postal address."""
     is_installed: bool | None = None
+    """Whether the app is installed there."""

@@ -68,7 +68,10 @@ class AppTokens:
         return await self._refresher.replace(self._key, _check_secret("rejected", secret))
 
     def for_location(self, location_id: str) -> AppTokens:
-        """The tokens of another location of the same app."""
+        """The tokens of another location of the same app.
+
+        `location_id` is the location.
+        """
         return AppTokens(self._refresher, check_line("location_id", location_id))
 
 
@@ -78,12 +81,12 @@ class OAuthApp:
         app = OAuthApp(client_id, client_secret, store=FileTokenStore("tokens.json"))
         client = LeadConnector(app.provider(location_id), location_id=location_id)
 
-    `store` holds the tokens of this app only; without one, they are lost when the process ends. `redirect_uri` is
-    where the vendor sends users back to. `refresh_ahead` is how many seconds before it expires a token is
-    refreshed. `timeouts` bound each of at most three tries; `total` is at most 9 s, so that they fit in the 30 s
-    for which a refresh token can be used again. `base_url`, `session` and proxies are as for `LeadConnector`.
-    `clock` returns seconds since the epoch. Create one app per process and event loop, so that tasks share
-    refreshes.
+    `store` holds the tokens of this app only; without one, they are lost when the process ends. `client_id` and
+    `client_secret` are those of the app. `redirect_uri` is where the vendor sends users back to. `refresh_ahead` is
+    how many seconds before it expires a token is refreshed. `timeouts` bound each of at most three tries; `total`
+    is at most 9 s, so that they fit in the 30 s for which a refresh token can be used again. `base_url`, `session`
+    and proxies are as for `LeadConnector`. `authorize_at` is the page at which users connect it. `clock` returns
+    seconds since the epoch. Create one app per process and event loop, so that tasks share refreshes.
 
     Raises `ConfigurationError` for invalid settings. Every other error is a `LeadConnectorError` as well:
     `ReconnectRequiredError` if only a user can help, `TokenStoreError` if the store fails.
@@ -139,8 +142,9 @@ class OAuthApp:
     def authorize_url(self, scopes: Iterable[str], *, state: str) -> str:
         """The URL at which a user connects the app.
 
-        `state` is an unguessable value: store it in the user's session, and accept a code only if the same value
-        comes back with it. Raises `ConfigurationError` without a `redirect_uri`.
+        `scopes` are what the app asks for, such as `calendars/events.write`. `state` is an unguessable value: store
+        it in the user's session, and accept a code only if the same value comes back with it. Raises
+        `ConfigurationError` without a `redirect_uri`.
         """
         if self._redirect_uri is None:
             raise ConfigurationError("authorize_url needs a redirect_uri: OAuthApp(…, redirect_uri=…)")
@@ -158,9 +162,10 @@ class OAuthApp:
     async def exchange_code(self, code: str, *, user_type: UserType = "Location") -> StoredToken:
         """Exchange an authorization code for a token and store it [doc: Get Access Token].
 
-        It is stored under the id of its location or agency, even if the caller is cancelled. Raises
-        `ReconnectRequiredError` for a code that was used or has expired. A code works once: after a
-        `TokenStoreError` the token is remembered, and stored by the next call that needs a token of this location.
+        `code` is what the user came back with; `user_type` is `Company` for an agency. It is stored under the id of
+        its location or agency, even if the caller is cancelled. Raises `ReconnectRequiredError` for a code that was
+        used or has expired. A code works once: after a `TokenStoreError` the token is remembered, and stored by the
+        next call that needs a token of this location.
         """
         user_type = check_choice("user_type", user_type, get_args(UserType))  # type: ignore[assignment]
         given = conceal(code)
@@ -181,26 +186,36 @@ class OAuthApp:
         return await self._refresher.obtain(obtain)
 
     def provider(self, location_id: str) -> AppTokens:
-        """The tokens of a location or agency, for `LeadConnector(token=…)`. Sends no request yet."""
+        """The tokens of a location or agency, for `LeadConnector(token=…)`. Sends no request yet.
+
+        `location_id` is the id of the location or agency.
+        """
         return AppTokens(self._refresher, check_line("location_id", location_id))
 
     async def is_connected(self, key: str) -> bool:
-        """Whether there is a token of a location or agency, also one that has to be refreshed. Sends no request."""
+        """Whether there is a token of a location or agency, also one that has to be refreshed. Sends no request.
+
+        `key` is the id of the location or agency.
+        """
         return await self._refresher.find(check_line("key", key)) is not None
 
     async def forget(self, key: str, *, issued_before: float | None = None) -> bool:
         """Remove the tokens of a location or agency from the store; returns whether there were any.
 
-        Tokens that were issued after `issued_before` (Unix time) stay: the app was connected again in the meantime.
-        Calls that need a token raise `ReconnectRequiredError` from then on; other processes notice when the server
-        refuses the one that they have in memory. The store keeps the ids, without a token.
+        `key` is the id of the location or agency. Tokens that were issued after `issued_before` (Unix time) stay:
+        the app was connected again in the meantime. Calls that need a token raise `ReconnectRequiredError` from
+        then on; other processes notice when the server refuses the one that they have in memory. The store keeps
+        the ids, without a token.
         """
         return await self._refresher.forget(
             check_line("key", key), float("inf") if issued_before is None else issued_before
         )
 
     def for_location(self, location_id: str) -> AppTokens:
-        """As `provider`: with it, `LeadConnector(app)` is a client without a location, for its `for_location`."""
+        """As `provider`: with it, `LeadConnector(app)` is a client without a location, for its `for_location`.
+
+        `location_id` is the location.
+        """
         return self.provider(location_id)
 
     async def list_installed_locations(
@@ -208,9 +223,10 @@ class OAuthApp:
     ) -> list[InstalledLocation]:
         """List the locations of an agency in which the app is installed [doc: Get Location where app is installed].
 
-        The agency's token is used, which must have been stored and needs the scope `oauth.readonly`. `app_id` is
-        the id of the app, by default the first part of its client id [field]. Each request lists 100 locations; the
-        requests are retried and paced as those of a client. Raises what `LeadConnector.list_calendars` raises.
+        `company_id` is the agency. The agency's token is used, which must have been stored and needs the scope
+        `oauth.readonly`. `app_id` is the id of the app, by default the first part of its client id [field]. Each
+        request lists 100 locations; the requests are retried and paced as those of a client. Raises what
+        `LeadConnector.list_calendars` raises.
         """
         company_id = check_line("company_id", company_id)
         app = self._client_id.partition("-")[0] if app_id is None else check_line("app_id", app_id)
@@ -221,7 +237,8 @@ class OAuthApp:
     async def location_token(self, company_id: str, location_id: str) -> StoredToken:
         """Get a location's token with the agency's stored one, and store it [doc: Get Location Access Token].
 
-        If the response has no refresh token, later tokens are obtained from the agency's in the same way.
+        `company_id` is the agency, and `location_id` the location. If the response has no refresh token, later
+        tokens are obtained from the agency's in the same way.
         """
         company_id, location_id = check_line("company_id", company_id), check_line("location_id", location_id)
 

@@ -83,6 +83,8 @@ class Instance(Struct, frozen=True):
 def parse_instance_id(event_id: str) -> InstanceId | None:
     """Split an instance id into its parts; `None` for a plain event id.
 
+    `event_id` is any id of an event.
+
     Raises `InvalidRequestError` if it is not a string.
     """
     match = _INSTANCE_ID.match(_check_text("event_id", event_id))
@@ -98,8 +100,8 @@ def parse_instance_id(event_id: str) -> InstanceId | None:
 def build_instance_id(master_event_id: str, start: datetime, length: timedelta) -> str:
     """Build an instance id; the inverse of `parse_instance_id` [doc].
 
-    `start` is aware and in whole milliseconds, `length` positive and in whole seconds; otherwise raises
-    `InvalidRequestError`.
+    `master_event_id` is the id of the event with the rule. `start` is aware and in whole milliseconds, `length`
+    positive and in whole seconds; otherwise raises `InvalidRequestError`.
     """
     master_event_id = _check_master_id(master_event_id)
     start = _check_moment("start", start)
@@ -115,7 +117,10 @@ def build_instance_id(master_event_id: str, start: datetime, length: timedelta) 
 
 
 def find_master_id(event_id: str) -> str:
-    """Return the master's id for the id of an instance, and any other id unchanged."""
+    """Return the master's id for the id of an instance, and any other id unchanged.
+
+    `event_id` is any id of an event.
+    """
     instance = parse_instance_id(event_id)
     return _check_text("event_id", event_id) if instance is None else instance.master_event_id
 
@@ -133,11 +138,12 @@ def expand_series(
 ) -> Iterator[Instance]:
     """Yield the instances of a series in order, computed one at a time.
 
-    `start` and `end` are the master's, aware, in whole seconds, from 1970 to 2999; `zone` is the IANA name of the
-    zone in which the rule is evaluated. Only instances that start later than `after` and earlier than `before` are
-    yielded, at most `limit` of them. COUNT counts every start of the rule, including those that are left out;
-    `start` itself is an instance only if it matches the rule. A rule without an end is followed for at least 200
-    years, so pass a bound or stop iterating.
+    `master_event_id` is the id of the event with the rule, and `rrule` the rule, as in `Appointment.rrule`. `start`
+    and `end` are the master's, aware, in whole seconds, from 1970 to 2999; `zone` is the IANA name of the zone in
+    which the rule is evaluated. Only instances that start later than `after` and earlier than `before` are yielded,
+    at most `limit` of them. COUNT counts every start of the rule, including those that are left out; `start` itself
+    is an instance only if it matches the rule. A rule without an end is followed for at least 200 years, so pass a
+    bound or stop iterating.
 
     Raises `InvalidRequestError` for invalid arguments when called, not when iterated. The exception is `EST` and
     `MST`, which have no daylight saving time: they raise at the first instance in summer. Source: RFC 5545,
@@ -169,7 +175,7 @@ def find_next_instance(
 ) -> Instance | None:
     """Return the first instance that starts later than `after`; `None` if there is none.
 
-    Arguments and errors are those of `expand_series`.
+    `master_event_id`, `rrule`, `start`, `end` and `zone`, and the errors, are those of `expand_series`.
     """
     return next(expand_series(master_event_id, rrule, start, end, zone=zone, after=after, limit=1), None)
 

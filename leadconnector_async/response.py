@@ -23,6 +23,7 @@ class Response(Struct, Generic[T], frozen=True):
     """The value of a call and the HTTP response that it was read from."""
 
     value: T
+    """What the call returns without `with_response`."""
     status: int
     """HTTP status code, 200 to 299."""
     headers: Mapping[str, str]
@@ -68,9 +69,9 @@ collected: Final[ContextVar[list[Response[object]] | None]] = ContextVar("leadco
 async def with_response(call: Awaitable[T]) -> Response[T]:
     """Await one call and return its whole response.
 
-    Pass the call itself, not a task: `await with_response(client.get_appointment(event_id))`. Raises what the call
-    raises, and `TypeError` if the awaitable is not a call of a client, or one that combines several responses, such
-    as `find_appointments`.
+    `call` is the call itself, not a task: `await with_response(client.get_appointment(event_id))`. Raises what the
+    call raises, and `TypeError` if the awaitable is not a call of a client, or one that combines several responses,
+    such as `find_appointments`.
     """
     responses: list[Response[object]] = []
     token = collected.set(responses)

@@ -55,8 +55,10 @@ class RedisTokenStore(SharedTokenStore):
             app = OAuthApp(client_id, client_secret, store=store)
 
     They are as durable as the server: without `appendonly yes`, a restart loses them, and users have to connect
-    again. Its `maxmemory-policy` must not evict keys that have no expiry. The settings are those of
-    `SQLTokenStore`; a key is required.
+    again. Its `maxmemory-policy` must not evict keys that have no expiry. `url` is that of the
+    server; `key`, which is required, `app`, `allow_plaintext` and `lock_seconds` are those of `SQLTokenStore`.
+
+    Raises `ConfigurationError` for settings that cannot work, and `TokenStoreError`.
     """
 
     def __init__(

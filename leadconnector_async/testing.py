@@ -58,7 +58,10 @@ class Clock:
         return self._jumps.ahead - self._skipped
 
     async def run(self, awaitable: Awaitable[T]) -> T:
-        """Await something, and skip every wait until it ends. Returns its result."""
+        """Await something, and skip every wait until it ends. Returns its result.
+
+        `awaitable` is a coroutine, a task or a future.
+        """
         self._jumps.wanted += 1
         try:
             return await awaitable
@@ -66,7 +69,7 @@ class Clock:
             self._jumps.wanted -= 1
 
     async def advance(self, seconds: float) -> None:
-        """Let so many seconds pass. Timers fire in order and at their time, and what they start gets its turn.
+        """Let so many `seconds` pass. Timers fire in order and at their time, and what they start gets its turn.
 
         Raises `InvalidRequestError`, a `ValueError`, for a time that is not a number or lies in the past.
         """

@@ -38,18 +38,24 @@ class TokenStore(Protocol):
     """
 
     async def load(self, key: str) -> StoredToken | None:
-        """The newest token that was saved, or `None`. Also called without the lock."""
+        """The newest token that was saved, or `None`. Also called without the lock.
+
+        `key` is the id of the location or agency.
+        """
         ...
 
     async def save(self, key: str, token: StoredToken) -> None:
-        """Save a token durably: once this returns, a crash must not lose it."""
+        """Save a token durably: once this returns, a crash must not lose it.
+
+        `key` is the id of the location or agency, and `token` replaces the one before.
+        """
         ...
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Held while a token is refreshed: up to half a minute, or up to a minute if the program ends meanwhile.
 
-        Each key has its own lock; a process may hold two at once. All processes that share the store must share the
-        lock, and a holder that crashes must not keep it.
+        `key` is the id of the location or agency. Each key has its own lock; a process may hold two at once. All
+        processes that share the store must share the lock, and a holder that crashes must not keep it.
         """
         ...
 

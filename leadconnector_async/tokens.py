@@ -23,7 +23,9 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     user_type: str = "Location"
     """`Location`, or `Company` for an agency."""
     location_id: str | None = None
+    """The location, of its token."""
     company_id: str | None = None
+    """The agency."""
     user_id: str | None = None
     """The user who connected the app."""
     scope: str = ""

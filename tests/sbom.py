@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 def complete(path: Path) -> str:
     """Write the version into a CycloneDX file; a missing dependency, or one of the machine's, is an error."""
-    version = re.findall(r'__version__ = "(.+)"', (ROOT / "leadconnector_async" / "_version.py").read_text())[0]
+    version = re.findall(r'__version__.* = "(.+)"', (ROOT / "leadconnector_async" / "_version.py").read_text())[0]
     document = json.loads(path.read_text())
     names = {one["name"].lower().replace("_", "-") for one in document["components"]}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

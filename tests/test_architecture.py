@@ -38,6 +38,7 @@ LAYERS = {
         _rrule access auth policy token_stores
         _validation
         _files _secret _start _version events exceptions inputs models tokens
+        _calendar
         _model
     """,
     "_api": """

@@ -35,7 +35,8 @@ from .operations import reads
 from .request import Request, encode_flag, encode_id
 
 GET_FREE_SLOTS: Final = reads("get_free_slots", "/calendars/{}/free-slots")
-FreeSlots = dict[date, tuple[datetime, ...]]
+FreeSlots: TypeAlias = dict[date, tuple[datetime, ...]]
+"""The free slots of each day, in order."""
 _DATES: Final = "_dates_"
 _MOST_DAYS: Final = 1000
 _MOST_SLOTS: Final = 100_000

@@ -19,6 +19,7 @@ class SlotOwner(Struct, frozen=True):
     """A calendar that offers a slot, alone or for one of its users."""
 
     calendar_id: str
+    """The calendar."""
     user_id: str | None
     """The user who is free; `None` if the slots were requested without `user_ids`, so that the calendar chooses."""
     start_time: datetime

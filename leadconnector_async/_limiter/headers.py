@@ -48,6 +48,7 @@ class LocationQuota(Model, frozen=True, kw_only=True):
     limit: int
     """Requests allowed in `interval`."""
     interval: float
+    """Length of the window."""
     remaining: int
     """Requests remaining in the window, by our own count and by the server's; after a pause and at the start, fewer
     are sent at once."""

@@ -40,7 +40,9 @@ __all__ = [
 ClientDependency: TypeAlias = (
     Callable[[Request, str], Awaitable[LeadConnector]] | Callable[[Request], Awaitable[LeadConnector]]
 )
+"""The type of `Backend.client`; with a parameter `location_id` if the path names the location."""
 WebhookDependency: TypeAlias = Callable[[Request], AsyncGenerator[WebhookEvent]]
+"""The type of `Backend.webhook`."""
 _Schema: TypeAlias = dict[str, object]
 
 
@@ -116,7 +118,7 @@ class Backend(starlette.Backend):
 def install_error_handlers(app: FastAPI) -> None:
     """Let every error of this package, and every invalid request, be a response with problem details (RFC 9457).
 
-    As for Starlette. The OpenAPI document of the application describes them.
+    As for Starlette. The OpenAPI document of `app` describes them.
     """
     starlette.install_error_handlers(app)
     app.add_exception_handler(RequestValidationError, _respond_with_invalid)

@@ -66,8 +66,8 @@ class JobRoutes:
         jobs = JobRoutes(backend, "jobs/")
         app = Starlette(routes=jobs.routes, lifespan=jobs.lifespan)
 
-    `place`, `options` and `take_over_every` are those of `JobService`. The lifespan includes that of the backend.
-    Call `install_error_handlers(app)`, too.
+    `place`, `options`, `take_over_every` and `allow_plaintext` are those of `JobService`. The lifespan includes
+    that of `backend`, whose client carries the jobs out. Call `install_error_handlers(app)`, too.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class JobRoutes:
     async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
         """Open the backend and the service: `Starlette(lifespan=jobs.lifespan)`.
 
-        The service begins to stop when the process is told to end: event streams end, so that the server does not
-        wait for them.
+        `app` is the application. The service begins to stop when the process is told to end: event streams end, so
+        that the server does not wait for them.
         """
         async with self._backend.lifespan(app), self._build() as service:
             self._service = service

@@ -44,9 +44,9 @@ class _Observed(Struct):
 class Telemetry:
     """An `on_event` handler that makes a span for each call, with its attempts and waits inside, and metrics.
 
-    Without providers, the global ones are used. `most_locations` bounds the number of locations with metrics of
-    their own; the others are counted together, as `_OTHER`. One handler serves any number of clients; with
-    `combine_handlers` a handler of your own receives the events as well.
+    Without `tracer_provider` and `meter_provider`, the global ones are used. `most_locations` bounds the number of
+    locations with metrics of their own; the others are counted together, as `_OTHER`. One handler serves any number
+    of clients; with `combine_handlers` a handler of your own receives the events as well.
 
     Spans are handed to the processors of the provider inside the call: use one that exports in the background, such
     as `BatchSpanProcessor`.
@@ -74,7 +74,8 @@ class Telemetry:
     def observe(self, client: LeadConnector) -> None:
         """Report the limits of all locations that are called through this client and its copies.
 
-        The client is not kept alive. Raises `ConfigurationError` outside of the event loop that uses the client.
+        `client` is not kept alive by this. Raises `ConfigurationError` outside of the event loop
+        that uses the client.
         """
         try:
             self._observed[client] = _Observed(asyncio.get_running_loop())

@@ -119,6 +119,7 @@ class InvalidField(Model, frozen=True, kw_only=True):
     field: str | None = None
     """Its name; `None` if it is the request as a whole."""
     reason: str
+    """What is wrong with it."""
     hint: str = ""
     """How to fix it."""
     line: int | None = None
@@ -133,6 +134,7 @@ class Problem(Model, frozen=True, kw_only=True):
     title: str
     """The name of the status code."""
     status: int
+    """The status code of the response."""
     detail: str
     """One sentence for people."""
     code: str
@@ -147,7 +149,7 @@ class Problem(Model, frozen=True, kw_only=True):
 
 
 def build_problem(error: LeadConnectorError) -> Problem:
-    """What to tell the sender of a request that failed."""
+    """What to tell the sender of a request that failed with this `error`."""
     known = next(one for one in type(error).__mro__ if one in TABLE)
     status, detail = TABLE[known]
     if isinstance(error, PermissionDeniedError) and error.transient:

@@ -22,7 +22,14 @@ _LOGGER: Final = logging.getLogger("leadconnector_async")
 
 
 class Refusal(HTTPException):
-    """A request that a backend refuses; `code` says why in one word."""
+    """A request that a backend refuses.
+
+    `status_code`, `detail` (one sentence for people) and `headers` are those of the response; `code` says why in
+    one word.
+    """
+
+    code: str
+    """Why, in one word."""
 
     def __init__(
         self, status_code: int, detail: str, *, code: str, headers: Mapping[str, str] | None = None
@@ -34,8 +41,8 @@ class Refusal(HTTPException):
 def install_error_handlers(app: Starlette) -> None:
     """Let every error of this package be a response with problem details (RFC 9457), as the table of errors says.
 
-    Also requests that a backend refuses. `Retry-After` is in the response if it is known, and only if nothing was
-    written. Errors that are a 5xx are logged.
+    Also requests that a backend of `app` refuses. `Retry-After` is in the response if it is known,
+    and only if nothing was written. Errors that are a 5xx are logged.
     """
     app.add_exception_handler(LeadConnectorError, respond_with_error)
     app.add_exception_handler(Refusal, _respond_with_refusal)

@@ -151,7 +151,8 @@ class Backend:
     async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
         """Open what the requests share, and close it: `FastAPI(lifespan=backend.lifespan)`.
 
-        In a lifespan of your own: `async with backend.lifespan(app): …`. Raises `ConfigurationError`.
+        `app` is the application. In a lifespan of your own: `async with backend.lifespan(app): …`. Raises
+        `ConfigurationError`.
         """
         if self._client is not None:
             raise ConfigurationError("this backend has been started already; create one for each application")
@@ -186,6 +187,8 @@ class Backend:
     def client_for(self, location_id: str) -> LeadConnector:
         """The client of a location, without asking `authorize`. For what no request caused.
 
+        `location_id` is the location.
+
         Raises `ConfigurationError` if the backend has no token for it.
         """
         root = self.root
@@ -193,6 +196,8 @@ class Backend:
 
     async def find_location(self, request: Request) -> str:
         """The location that a request is for, once `authorize` has allowed it.
+
+        `request` is the one that is being handled.
 
         Raises `Refusal` (403) if it did not, and `InvalidRequestError` if no location is named, or two.
         """
@@ -204,6 +209,8 @@ class Backend:
     async def find_client(self, request: Request) -> LeadConnector:
         """The client of the location that a request is for, once `authorize` has allowed it.
 
+        `request` is the one that is being handled.
+
         Raises as `find_location`.
         """
         return self.client_for(await self.find_location(request))
@@ -212,10 +219,10 @@ class Backend:
     async def receive_webhook(self, request: Request) -> AsyncGenerator[WebhookEvent]:
         """The event of a webhook, once it is verified: `async with backend.receive_webhook(request) as event: …`.
 
-        No other delivery of that event is processed at the same time. If the block raises an error, the next one
-        is processed; otherwise the event is recorded, and further deliveries are acknowledged without being
-        processed. `INSTALL` and `UNINSTALL` of an OAuth app are followed first: a location that an agency has added
-        gets its token, and the tokens of one that has left are removed.
+        `request` is the one that is being handled. No other delivery of that event is processed at the same time.
+        If the block raises an error, the next one is processed; otherwise the event is recorded, and further
+        deliveries are acknowledged without being processed. `INSTALL` and `UNINSTALL` of an OAuth app are followed
+        first: a location that an agency has added gets its token, and the tokens of one that has left are removed.
 
         Raises `Refusal` with the response: 403 for a signature that is missing or invalid or an event that is too
         old, 413 for a body of more than a million bytes, 503 for an event that is being processed, and 204 for one
@@ -240,8 +247,8 @@ class Backend:
     async def respond_ready(self, request: Request) -> Response:
         """An endpoint for readiness probes: 200 while the lifespan is running, otherwise 503.
 
-        `shared` is `ok`, `unreachable` or `none`. Calls continue without the store that processes share, so it
-        decides nothing. Sends no request to HighLevel.
+        `request` is not looked at. `shared` is `ok`, `unreachable` or `none`. Calls continue without the store that
+        processes share, so it decides nothing. Sends no request to HighLevel.
         """
         shared = None if self._client is None else self._client.shared
         state = {"status": "starting" if self._client is None else "ok", "shared": "none"}
@@ -255,7 +262,10 @@ class Backend:
         return JSONResponse(state, 200 if self._client is not None else 503)
 
     async def respond_with_quota(self, request: Request) -> Response:
-        """An endpoint with the `LocationQuota` of the location that the request is for."""
+        """An endpoint with the `LocationQuota` of the location that the request is for.
+
+        `request` names the location as any other does. Raises as `find_location`.
+        """
         client = await self.find_client(request)
         return Response(msgspec.json.encode(client.quota), media_type="application/json")
 
@@ -323,7 +333,7 @@ class Backend:
 
 
 async def respond_alive(request: Request) -> Response:
-    """An endpoint for liveness probes: 200 as long as the process responds."""
+    """An endpoint for liveness probes: 200 as long as the process responds, whatever `request` says."""
     return JSONResponse({"status": "ok"})
 
 

@@ -152,7 +152,7 @@ class JobHandle:
         return changed
 
     async def set_rate(self, rate: float | None) -> None:
-        """Change the maximum rate, in rows per second and location; `None`: as fast as the rate limit allows."""
+        """Change the maximum `rate`, in rows per second and location; `None`: as fast as the rate limit allows."""
         checked = JobOptions(rate=rate).rate
         if isinstance(self._place, FolderPlace):
             await asyncio.to_thread(write_rate, self._place.folder, checked)

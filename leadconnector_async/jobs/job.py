@@ -1,7 +1,6 @@
 """`BulkJob`: many appointments rescheduled safely, with a journal.
 
-Everything is checked before anything is sent, the intent of every request is on disk before it is sent, and a job
-can be resumed from its folder after any interruption.
+Everything is checked before anything is sent, and the intent of every request is on disk before it is sent.
 """
 
 from __future__ import annotations
@@ -44,14 +43,12 @@ from .prepare.preview import Preview
 from .previewing import preview_job
 from .report import write_files
 from .run.runner import GRACE_SECONDS, Runner
-from .states import JobOptions, JobProgress, JobSummary, RowOutcome, Stopped
+from .states import JobOptions, JobSummary, OnOutcome, OnProgress, RowOutcome, Stopped
 from .unit import ClientFor, OpenJob, find_no_fence
 from .verify import Undo, Verification, plan_way_back, summarize_verdicts
 from .wishing import describe_idle
 
 _TICK: Final = 0.2
-OnOutcome = Callable[[RowOutcome], None]
-OnProgress = Callable[[JobProgress], None]
 
 
 class BulkJob(JobHandle):
@@ -105,9 +102,11 @@ class BulkJob(JobHandle):
         """Create a job in a new folder or a Postgres database, and check each row by itself. Sends no requests.
 
         `place` is a folder, or `postgresql://HOST/DATABASE#NAME` for a job that workers on many machines can run;
-        `allow_plaintext` permits an unencrypted connection. `rows` are those of `iterate_plan`, or whatever
-        `update_many` accepts; `timezone` is for wall-clock times in mappings. Raises `PlanError` with every bad
-        row, and leaves nothing behind then; raises `ConfigurationError` if the job already exists.
+        `allow_plaintext` permits an unencrypted connection. `client` carries the job out. `rows` are those of
+        `iterate_plan`, or whatever `update_many` accepts; `timezone` is for wall-clock times in mappings. `options`
+        decide how it runs. `connect` opens the SQLite database of a folder, `thread` is the executor that uses it.
+        Raises `PlanError` with every bad row, and leaves nothing behind then; raises `ConfigurationError` if the
+        job already exists.
         """
         check_source(rows)
         given = conceal_place(place)
@@ -135,8 +134,8 @@ class BulkJob(JobHandle):
     ) -> Self:
         """Open an existing job. Raises `JournalError` if there is none, or if another process has its folder open.
 
-        Without a client, nothing of it can be prepared, run, verified or undone; everything else can be done also
-        while others run it: `watch`, `wait`, `pause`, `resume`, `cancel`, `set_rate`, `submit` and `write_report`.
+        Without a `client`, nothing of it can be prepared, run, verified or undone; the rest can be done also while
+        others run it. `place`, `connect`, `thread` and `allow_plaintext` are those of `create`.
         """
         given = conceal_place(place)
         del place
@@ -175,7 +174,7 @@ class BulkJob(JobHandle):
         """Read all open rows again, such as after a prompt; returns those that will no longer be changed.
 
         They are `refused`, `skipped` or `unchanged`. Before the job's first write, `run` continues without refused
-        rows only after `leave_out_refused`.
+        rows only after `leave_out_refused`. `on_read`: as for `prepare`.
         """
         check_callback("on_read", on_read, optional=False)
         self._check_is_own()
@@ -214,9 +213,10 @@ class BulkJob(JobHandle):
     ) -> JobSummary:
         """Carry out all open rows, or at most `limit` of them. Call it again to continue.
 
-        A failed row does not stop the others. `JobSummary` has the row states, and why the job stopped early.
-        Raises `PlanError` as `prepare` does, and `JournalError` when the journal fails: nothing more is sent then.
-        Raises `ReadOnlyError` at once if the client may only read.
+        `on_outcome` is called with each outcome, `on_progress` with the progress, several times a second. A failed
+        row does not stop the others. `JobSummary` has the row states, and why the job stopped early. Raises
+        `PlanError` as `prepare` does; `JournalError` when the journal fails: nothing more is sent then; at once,
+        `ReadOnlyError` if the client may only read, and `ConfigurationError` if the job is already running.
         """
         check_may_write(self._client.access, "BulkJob.run")
         if limit is not None:
@@ -276,7 +276,7 @@ class BulkJob(JobHandle):
     def stop(self, reason: str = "it was interrupted", grace: float = GRACE_SECONDS) -> int:
         """Start no more rows; `run` returns when the requests that were sent have ended, within `grace` seconds.
 
-        Returns how many rows these are.
+        `reason` is why, for the summary. Returns how many rows these are.
         """
         check_seconds("grace", grace, may_be_zero=True)
         stopped = Stopped("interrupted", check_line("reason", reason))
@@ -304,7 +304,7 @@ class BulkJob(JobHandle):
         return is_open
 
     async def set_rate(self, rate: float | None) -> None:
-        """Keep another rate from now on: rows per second and location; `None`: as fast as the rate limit allows."""
+        """Keep another `rate` from now on: rows per second and location; `None`: as the rate limit allows."""
         options = msgspec.structs.replace(self.options, rate=rate)
         if self._given_client is None or self.folder is None:
             await super().set_rate(rate)

@@ -29,11 +29,15 @@ class JobEntry(Model, frozen=True, kw_only=True):
     name: str
     """What commands and `BulkJob.open` take: a folder, or a URL with `#NAME`."""
     phase: JobPhase
+    """What the job is doing."""
     rows: int
+    """All rows."""
     done: int
+    """Rows that are finished, whatever their outcome."""
     failed: int
     """Rows that failed, were skipped or refused."""
     unknown: int
+    """Rows that may or may not have been changed."""
     rate: float | None
     """The maximum of rows per second and location; `None`: no maximum."""
     workers: int
@@ -45,9 +49,10 @@ class JobEntry(Model, frozen=True, kw_only=True):
 def list_jobs(place: str | os.PathLike[str] = ".", *, allow_plaintext: bool = False) -> list[JobEntry]:
     """List the jobs of a database, in the order in which they were created; or those in a folder, by name.
 
-    For a folder of jobs, undo jobs are listed too; for the folder of a job, only that job. The time it takes does
-    not depend on the size of the jobs, and running jobs are not disturbed. Raises `JournalError` if a journal
-    cannot be read.
+    `place` is a folder, or `postgresql://HOST/DATABASE`; `allow_plaintext` permits an unencrypted connection. For a
+    folder of jobs, undo jobs are listed too; for the folder of a job, only that job. The time it takes does not
+    depend on the size of the jobs, and running jobs are not disturbed. Raises `JournalError` if a journal cannot be
+    read.
     """
     given = conceal_place(place)
     del place
@@ -67,7 +72,10 @@ def list_jobs(place: str | os.PathLike[str] = ".", *, allow_plaintext: bool = Fa
 
 
 def read_status(place: str | os.PathLike[str], *, allow_plaintext: bool = False) -> JobStatus:
-    """Read the state of a job, also while others run it. Raises `JournalError` if there is none."""
+    """Read the state of a job, also while others run it. Raises `JournalError` if there is none.
+
+    `place` and `allow_plaintext` are those of `BulkJob.open`.
+    """
     given = conceal_place(place)
     del place
     found = parse_place(given, allow_plaintext=allow_plaintext)
@@ -93,7 +101,8 @@ def _open_folder(folder: str) -> Journal:
 def purge_jobs(url: str, older_than: timedelta, *, allow_plaintext: bool = False) -> list[str]:
     """Delete the jobs of a database that ended at least `older_than` ago, with their rows; returns their names.
 
-    Jobs that have not ended are kept, whatever their age. Raises `JournalError` if the database fails.
+    `url` is `postgresql://HOST/DATABASE`; `allow_plaintext` permits an unencrypted connection. Jobs that have not
+    ended are kept, whatever their age. Raises `JournalError` if the database fails.
     """
     given = conceal(url)
     del url

@@ -7,7 +7,7 @@ Whatever ends the stream, a row that was begun is finished and reported.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -28,9 +28,7 @@ from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
 from .plan.wanted import Wanted
 from .prepare.check import Rules, check_row
 from .run.in_flight import ROW_METRICS, RowListener, RowMetrics
-from .states import MOST_AT_ONCE, RowOutcome, RowState
-
-OnOutcome = Callable[[RowOutcome], None]
+from .states import MOST_AT_ONCE, OnOutcome, RowOutcome, RowState
 
 
 def _ignore(outcome: RowOutcome) -> None:
@@ -52,11 +50,11 @@ async def update_many(
         async for outcome in update_many(client, rows):
             if outcome.state != "applied": ...
 
-    `rows` may be endless. `keep=True` reads each appointment first and keeps what an update would reset, as
-    `reschedule_appointment` does; `False` sends updates as they are. At most `concurrency` rows are in flight.
-    `timezone` is for wall-clock times in mappings. A bad row, whatever is wrong with it, is yielded as `refused`.
-    Rows that name a location use `client.for_location`. There is no journal: if the work must survive its process,
-    use `BulkJob`.
+    `rows` may be endless. Times in the past are refused without `allow_past`. `keep=True` reads each appointment
+    first and keeps what an update would reset, as `reschedule_appointment` does; `False` sends updates as they are.
+    At most `concurrency` rows are in flight. `timezone` is for wall-clock times in mappings. A bad row, whatever is
+    wrong with it, is yielded as `refused`. Rows that name a location use `client.for_location`. There is no
+    journal: if the work must survive its process, use `BulkJob`.
 
     `on_outcome` is called with every outcome, including those of rows that finish after a `break`. Wrap the stream
     in `contextlib.aclosing`, or call `aclose()`: no further row starts, and it returns when the rows in flight have

@@ -73,7 +73,8 @@ class JobService:
 
     `client` is the client of all jobs, whose `for_location` is called for rows of other locations; or a function
     that returns the client of a location, and may be async. The service caches what it returns, and closes it.
-    `options` are for jobs that are submitted without their own. Names of jobs are 1 to 64 letters, digits, `.`, `_`
+    `options` are for jobs that are submitted without their own, and `allow_plaintext` permits an unencrypted
+    connection to a database. Names of jobs are 1 to 64 letters, digits, `.`, `_`
     and `-`. For a database the client needs a shared store.
 
     Every method raises `JobNotFoundError` if there is no such job, `ConfigurationError` for a name that is not
@@ -154,11 +155,13 @@ class JobService:
     ) -> JobProgress:
         """Create a job and have it run. `rows` are whatever `BulkJob.create` accepts, and may be an async stream.
 
-        With `location_id`, rows are for that location, and a row that names another one is refused; without it,
-        rows that name none are for the location of the client. Returns once the plan is stored, with every row
-        checked by itself. Raises `PlanError` with every bad row, `JobConflictError` if there is a job of this name,
-        and `ReadOnlyError` if the client may only read: nothing is left behind then, nor if this is cancelled or
-        `rows` fail. Rows that only the calendar shows to be bad are `faults` of the progress of a `refused` job.
+        `name` is the name of the new job. `timezone` is for wall-clock times in mappings, and `options` decide how
+        it runs. With `location_id`, rows are for that location, and a row that names another one is refused;
+        without it, rows that name none are for the location of the client. Returns once the plan is stored, with
+        every row checked by itself. Raises `PlanError` with every bad row, `JobConflictError` if there is a job of
+        this name, and `ReadOnlyError` if the client may only read: nothing is left behind then, nor if this is
+        cancelled or `rows` fail. Rows that only the calendar shows to be bad are `faults` of the progress of a
+        `refused` job.
         """
         check_source(rows)
         if location_id is not None:
@@ -184,8 +187,8 @@ class JobService:
     async def read_progress(self, name: str) -> JobProgress:
         """Read the progress of a job, whichever process runs it: the time it takes does not depend on its size.
 
-        A job that waits for a process to run it is `ready`. If it has stopped, `stopped` says why; if it is
-        `refused`, `faults` has the first bad rows.
+        `name` is the name of the job. A job that waits for a process to run it is `ready`. If it has stopped,
+        `stopped` says why; if it is `refused`, `faults` has the first bad rows.
         """
         with _named(name) as job:
             return (await self._poller.read(job)).progress
@@ -193,8 +196,8 @@ class JobService:
     async def watch(self, name: str) -> AsyncGenerator[JobProgress]:
         """Yield the progress of a job now and whenever it changes, until it has ended or the service is stopped.
 
-        It has ended if it is `done`, `refused`, or `stopped` until somebody resumes it. Any number of tasks can
-        watch a job: it is read once for all of them, twice a second.
+        `name` is the name of the job. It has ended if it is `done`, `refused`, or `stopped` until somebody resumes
+        it. Any number of tasks can watch a job: it is read once for all of them, twice a second.
         """
         with _named(name) as job:
             async with aclosing(self._poller.watch(job)) as watching:
@@ -211,8 +214,8 @@ class JobService:
     ) -> JobResult:
         """Read the summary of a job, and a page of its rows in some states, by default those that were not applied.
 
-        A page has at most `most` rows; `after` is the `next_page` of the page before. The time it takes depends
-        on the size of the job.
+        `name` is the name of the job, and `states` are those of the rows. A page has at most `most` rows; `after`
+        is the `next_page` of the page before. The time it takes depends on the size of the job.
         """
         listed: object = states
         if not isinstance(listed, tuple | list | set | frozenset):
@@ -235,6 +238,8 @@ class JobService:
     async def pause(self, name: str) -> bool:
         """Pause a job until `resume`, also across restarts; returns whether it was running. Rows in flight finish.
 
+        `name` is the name of the job.
+
         Raises `JobConflictError` if it has ended or stopped.
         """
         return await self._wish(name, "pause")
@@ -242,20 +247,21 @@ class JobService:
     async def resume(self, name: str, *, skip_refused: bool = False) -> bool:
         """Continue a job that was paused or has stopped; returns whether it was.
 
-        With `skip_refused`, a refused job runs without its bad rows. Raises `JobConflictError` if it has ended, is
-        being cancelled, or was refused otherwise.
+        `name` is the name of the job. With `skip_refused`, a refused job runs without its bad rows. Raises
+        `JobConflictError` if it has ended, is being cancelled, or was refused otherwise.
         """
         return await self._wish(name, "run", skip_refused=skip_refused)
 
     async def cancel(self, name: str) -> bool:
         """Cancel a job, whatever it is doing: its open rows become `skipped`. Returns whether it was not before.
 
-        Rows in flight finish, or are read back. Raises `JobConflictError` if it has ended.
+        `name` is the name of the job. Rows in flight finish, or are read back. Raises `JobConflictError` if it has
+        ended.
         """
         return await self._wish(name, "cancel")
 
     async def set_rate(self, name: str, rate: float | None) -> None:
-        """Change the maximum rate, in rows per second and location; `None`: as fast as the rate limit allows."""
+        """Change the maximum `rate` of the job `name`: rows per second and location; `None`: no maximum."""
         checked = JobOptions(rate=rate).rate
         with _named(name) as job:
             await self._runs.set_rate(job, checked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
@@ -142,6 +142,7 @@ class JobOptions(Struct, frozen=True):
     """How a job runs. Stored with the job, so a resumed job runs with the same options."""
 
     on_conflict: OnConflict = "park"
+    """What to do if a time is taken."""
     concurrency: int = 16
     """Rows of a location that are sent at the same time. From 32 on, the journal prepares others meanwhile: as many
     as are sent in a quarter of a second, at most 1,000."""
@@ -182,9 +183,13 @@ class RowOutcome(Model, frozen=True, kw_only=True):
     """The outcome of one row."""
 
     line: int
+    """The line of its plan, as in `PlanRow`."""
     event_id: str
+    """The appointment."""
     location_id: str | None = None
+    """Its location; `None`: that of the client."""
     state: RowState
+    """What became of the row."""
     reason: str = ""
     """Why the row was not applied."""
     attempts: int = 0
@@ -197,15 +202,23 @@ class RowOutcome(Model, frozen=True, kw_only=True):
     """The new id of the event, if it has changed."""
 
 
+OnOutcome: TypeAlias = Callable[[RowOutcome], None]
+"""Called with the outcome of each row."""
+
 StopKind: TypeAlias = Literal["errors", "authentication", "daily", "unreachable", "interrupted", "internal"]
+"""Too many rows failed (`errors`), the token was refused, the daily limit is used up, the server is unreachable,
+somebody stopped it (`interrupted`), or it cannot go on for another reason (`internal`)."""
 
 
 class Stopped(Model, frozen=True):
     """Why a location, or the whole job, stopped early."""
 
     kind: StopKind
+    """The reason in one word."""
     reason: str
+    """The reason in words."""
     location_id: str | None = None
+    """The location; `None` if the whole job stopped."""
     resume_seconds: float | None = None
     """For `daily`: seconds until the daily budget is restored."""
 
@@ -218,6 +231,7 @@ class JobSummary(Model, frozen=True, kw_only=True):
     repeated: int = 0
     """Rows whose automations may have run twice."""
     stopped: tuple[Stopped, ...] = ()
+    """Why the job, or some of its locations, stopped early."""
     seconds: float = 0.0
     """How long this run took."""
 
@@ -243,12 +257,17 @@ class JobProgress(Model, frozen=True, kw_only=True):
     """The progress of a running job."""
 
     phase: JobPhase = "running"
+    """What the job is doing."""
     done: int
     """Rows that are finished, whatever their outcome."""
     total: int
+    """All rows."""
     applied: int
+    """Rows that were changed."""
     failed: int
+    """Rows that failed, were skipped or refused."""
     unknown: int
+    """Rows that may or may not have been changed."""
     rate: float
     """Recent rows per second."""
     remaining_seconds: float | None = None
@@ -265,6 +284,10 @@ class JobProgress(Model, frozen=True, kw_only=True):
     """Why the job, or some of its locations, stopped early; from a `JobService` only."""
     faults: tuple[RowFault, ...] = ()
     """Why rows keep a `refused` job from running: the first ten; from a `JobService` only."""
+
+
+OnProgress: TypeAlias = Callable[[JobProgress], None]
+"""Called with the progress of a job, several times a second."""
 
 
 def _check(name: str, value: object, good: bool, hint: str) -> None:

@@ -51,10 +51,11 @@ async def run_worker(
 ) -> None:
     """Work on the jobs submitted to a database, `postgresql://HOST/DATABASE`, until told to stop.
 
-    `client_for` returns the client of a location, and may be async. The client must have a shared store, so that
-    all workers share the rate limit of the location. The worker caches clients and closes them. It works on at most
-    `slots` locations at a time. If the process dies or is cut off from the database, other workers take over its
-    locations after `lease` seconds. `on_event` is called with every `WorkerEvent`.
+    `url` is that of the database; `allow_plaintext` permits an unencrypted connection. `client_for` returns the
+    client of a location, and may be async. The client must have a shared store, so that all workers share the rate
+    limit of the location. The worker caches clients and closes them. It works on at most `slots` locations at a
+    time. If the process dies or is cut off from the database, other workers take over its locations after `lease`
+    seconds. `on_event` is called with every `WorkerEvent`.
 
     Shuts down gracefully, within ten seconds, once `stop` is set, or on SIGTERM or SIGINT if `stop` is not given:
     its locations are handed back before it returns. While the database is away, the worker waits and sends nothing.
@@ -84,9 +85,10 @@ async def work_location(
 ) -> None:
     """Work once on a location of a submitted job, `postgresql://HOST/DATABASE#NAME`, from a task queue of your own.
 
-    Call it for each location in `list_open_locations` until that list is empty. It returns at once if another
-    worker holds the location, and early if the location has to stop. If it is cancelled, the location is handed
-    back. Raises what `run_worker` raises.
+    `place` is the job, and `location` the id of one of its locations. `client_for`, `lease` and `allow_plaintext`
+    are those of `run_worker`. Call it for each location in `list_open_locations` until that list is empty. It
+    returns at once if another worker holds the location, and early if the location has to stop. If it is cancelled,
+    the location is handed back. Raises what `run_worker` raises.
     """
     found = _parse_job(place, allow_plaintext=allow_plaintext)
     check_line("location", location)
@@ -102,6 +104,7 @@ async def work_location(
 async def list_open_locations(place: str, *, allow_plaintext: bool = False) -> list[str]:
     """List the locations of a submitted job that need work, for a task queue of your own: see `work_location`.
 
+    `place` is the job, `postgresql://HOST/DATABASE#NAME`; `allow_plaintext` permits an unencrypted connection.
     First the locations to be prepared; once all are prepared, those with rows to be sent. Empty if the job has
     ended, was stopped, or has refused rows. Raises `JournalError` if there is no such job, or if the database
     cannot be reached.

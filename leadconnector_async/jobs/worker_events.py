@@ -30,19 +30,23 @@ class DatabaseLost(WorkerEvent, frozen=True):
     """
 
     reason: str
+    """What happened."""
 
 
 class DatabaseBack(WorkerEvent, frozen=True):
     """The database can be used again; the worker has a new id. `seconds`: how long it was away."""
 
     seconds: float
+    """How long it was away."""
 
 
 class LocationTaken(WorkerEvent, frozen=True):
     """The worker has taken a location and works on it."""
 
     job: str
+    """The name of the job."""
     location_id: str
+    """The location."""
     epoch: int
     """The fencing token: how many times the location has been taken, by any worker."""
 
@@ -51,8 +55,11 @@ class LocationFinished(WorkerEvent, frozen=True):
     """A location is prepared, or has no more open rows, or had to stop."""
 
     job: str
+    """The name of the job."""
     location_id: str
+    """The location."""
     epoch: int
+    """As in `LocationTaken`."""
     stopped: str | None = None
     """Why the location stopped; `None` if it did not."""
 
@@ -61,23 +68,31 @@ class LocationHandedBack(WorkerEvent, frozen=True):
     """The worker shuts down or the job is paused: another worker takes the location later."""
 
     job: str
+    """The name of the job."""
     location_id: str
+    """The location."""
     epoch: int
+    """As in `LocationTaken`."""
 
 
 class LocationLost(WorkerEvent, frozen=True):
     """Another worker has taken the location, or may have: this worker sends and records nothing more for it."""
 
     job: str
+    """The name of the job."""
     location_id: str
+    """The location."""
     epoch: int
+    """As in `LocationTaken`."""
 
 
 class JobChanged(WorkerEvent, frozen=True):
     """The worker has moved a job to its next phase."""
 
     job: str
+    """The name of the job."""
     phase: str
+    """The phase that begins, as in `JobPhase`."""
 
 
 AnyWorkerEvent: TypeAlias = (
@@ -94,5 +109,6 @@ AnyWorkerEvent: TypeAlias = (
 """Any event of a worker: the type to decode its JSON with."""
 
 WorkerEventHandler: TypeAlias = Callable[[WorkerEvent], object]
+"""The type of a worker's `on_event`."""
 Emit: TypeAlias = Callable[[WorkerEvent], None]
 """Passes an event to the handler. Never raises."""

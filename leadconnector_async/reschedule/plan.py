@@ -42,24 +42,38 @@ class Changes(TypedDict, total=False):
     """What can be changed besides the times: fields of `AppointmentUpdate`."""
 
     title: str
+    """As in `AppointmentUpdate`."""
     description: str
+    """As in `AppointmentUpdate`."""
     address: str
+    """As in `AppointmentUpdate`."""
     meeting_location_type: MeetingLocationType
+    """As in `AppointmentUpdate`."""
     meeting_location_id: str
+    """As in `AppointmentUpdate`."""
     appointment_status: AppointmentStatus
+    """As in `AppointmentUpdate`."""
     assigned_user_id: str
+    """As in `AppointmentUpdate`."""
     calendar_id: str
+    """As in `AppointmentUpdate`."""
     to_notify: bool
+    """As in `AppointmentUpdate`."""
     ignore_date_range: bool
+    """As in `AppointmentUpdate`."""
     ignore_free_slot_validation: bool
+    """As in `AppointmentUpdate`."""
 
 
 class Difference(Struct, frozen=True):
     """One field that a change would change."""
 
     field: str
+    """The name of the field."""
     before: object
+    """Its value now."""
     after: object
+    """Its value after the change."""
 
     def __str__(self) -> str:
         return f"{self.field}: {_show(self.before)} -> {_show(self.after)}"

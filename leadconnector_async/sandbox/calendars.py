@@ -46,7 +46,10 @@ class Calendars:
         return f"<{type(self).__name__} of {len(self._store.calendars)}>"
 
     def find(self, kind: CalendarKind | None = None, location_id: str | None = None) -> tuple[Calendar, ...]:
-        """Those of a location, the first if none is named; all, or those of one kind."""
+        """Those of a location, the first if none is named; all, or those of one kind.
+
+        `location_id` is the location, and `kind` the type.
+        """
         home = location_id or self._store.first_location.id
         calendars = [one for one in self._store.calendars.values() if one.location_id == home]
         return tuple(one for one in calendars if kind in (None, one.kind))
@@ -66,11 +69,12 @@ class Calendars:
     ) -> Calendar:
         """Add a calendar, open from 8 to 18 every day in the location's time zone. `Sandbox.reset` removes it.
 
-        `team` lists users, known or new. Without it, the calendar gets new ones, as many as its kind needs: one for
-        `personal` and `class_booking`, none for `event`, two for the others. `seats` is how many appointments may
-        have the same slot; `notice_hours`, how long before its start a slot can be booked at the latest.
-        `is_active=False` makes a draft, without free slots. `group` is the name of its group. Raises `KeyError` for
-        an unknown location; `InvalidRequestError`, a `ValueError`, for what the kind does not have.
+        `kind` is its type, `name` its name, `slot_minutes` the length of a slot, and `location_id` the location,
+        the first by default. `team` lists users, known or new. Without it, the calendar gets new ones, as many as
+        its kind needs: one for `personal` and `class_booking`, none for `event`, two for the others. `seats` is how
+        many appointments may have the same slot; `notice_hours`, how long before its start a slot can be booked at
+        the latest. `is_active=False` makes a draft, without free slots. `group` is the name of its group. Raises
+        `KeyError` for an unknown location; `InvalidRequestError`, a `ValueError`, for what the kind does not have.
         """
         store = self._store
         check_word("kind", kind, get_args(CalendarKind))

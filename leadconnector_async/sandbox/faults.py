@@ -17,6 +17,7 @@ from .settings import check_switch, check_word
 FaultKind: TypeAlias = Literal[
     "ok", "status", "after-apply", "reset", "lose-response", "late", "stall", "half-body", "cut", "html"
 ]
+"""What happens; see `Fault`."""
 
 _WORDS: Final[dict[str, FaultKind]] = {
     "ok": "ok",
@@ -53,15 +54,22 @@ class Fault(Struct, frozen=True):
     """
 
     kind: FaultKind
+    """What happens."""
     status: int = 0
+    """Status code of the response, if there is one."""
     seconds: float = 0.0
+    """Of `late` and `stall`."""
     retry_after: str | None = None
+    """The header `Retry-After` of an error response, if any."""
     count: int = 0
     """Bytes of the response that arrive."""
 
     @classmethod
     def parse(cls, text: str) -> Fault:
-        """Read a fault's text. Raises `InvalidRequestError`, a `ValueError`."""
+        """Read a fault's text. Raises `InvalidRequestError`, a `ValueError`.
+
+        `text` is such as `503`; see the table.
+        """
         text = to_text(text) or show(text)
         if kind := _WORDS.get(text):
             return cls(kind)
@@ -103,7 +111,10 @@ class FaultScript:
         self._plans: dict[str, deque[Fault]] = {}
 
     def plan(self, operation: str, faults: Iterable[Fault | str]) -> None:
-        """Append faults to those that are planned already. Raises `ValueError` for an unknown text."""
+        """Append faults to those that are planned already. Raises `ValueError` for an unknown text.
+
+        `operation` is such as `update_appointment`; `faults` are met by its next requests, in order.
+        """
         parsed = [fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults]
         self._plans.setdefault(operation, deque()).extend(parsed)
 

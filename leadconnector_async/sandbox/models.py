@@ -49,25 +49,39 @@ class BookedAppointment(Struct, frozen=True, kw_only=True):
     """
 
     id: Annotated[str, Wire("id", In.SHOWN)]
+    """The event id."""
     location_id: Annotated[str, Wire("locationId", In.CREATE | In.BLOCK | In.SHOWN)]
+    """The location that owns the calendar."""
     calendar_id: Annotated[str, Wire("calendarId", In.ALL | In.BLOCK)]
+    """The calendar it is booked in; empty for a block slot of a user."""
     contact_id: Annotated[str, Wire("contactId", In.CREATE | In.SHOWN)]
+    """The contact that it is with."""
     title: Annotated[str, Wire("title", In.ALL | In.BLOCK)]
+    """Shown in calendars and notifications."""
     appointment_status: Annotated[str, Wire("appointmentStatus", In.WRITES, _STATUSES)]
+    """One of `AppointmentStatus`; `completed` is stored as `showed`."""
     assigned_user_id: Annotated[str, Wire("assignedUserId", In.ALL | In.BLOCK)]
+    """The team member it is assigned to; empty if there is none."""
     start_time: Annotated[datetime, Wire("startTime", In.WRITES | In.BLOCK)]
     """Aware, in UTC."""
     end_time: Annotated[datetime, Wire("endTime", In.WRITES | In.BLOCK)]
     """Aware, in UTC."""
     address: Annotated[str, Wire("address", In.ALL)] = ""
+    """The meeting location."""
     description: Annotated[str, Wire("description", In.WRITES | In.EVENT)] = ""
+    """A text for the team."""
     meeting_location_type: Annotated[
         str | None, Wire("meetingLocationType", In.WRITES | In.WRITTEN, _LOCATION_TYPES)
     ] = None
+    """One of `MeetingLocationType`."""
     meeting_location_id: Annotated[str | None, Wire("meetingLocationId", In.WRITES)] = None
+    """The id of the location configuration it uses."""
     rrule: Annotated[str | None, Wire("rrule", In.ALL)] = None
+    """The rule, of the master of a series."""
     master_event_id: Annotated[str | None, Wire("masterEventId", In.SHOWN)] = None
+    """The master, of an instance."""
     deleted: bool = False
+    """Whether it was deleted."""
     is_block: bool = False
     """A block slot, not an appointment: it blocks the time of its assignee, or of its calendar if it has none."""
 
@@ -123,17 +137,21 @@ class Calendar(Struct, frozen=True, omit_defaults=True):
     """A calendar and when it can be booked."""
 
     id: str
+    """The id of the calendar."""
     name: str
+    """Its name."""
     zone: str
     """IANA name of the zone of its opening hours."""
     team: tuple[str, ...]
     """Ids of its users."""
     slot_minutes: int
+    """The length of a slot."""
     opens: int
     """Hour at which it opens."""
     closes: int
     """Hour at which it closes."""
     location_id: str = ""
+    """The location that owns it."""
     is_active: bool = True
     """`False` for a draft, which offers no slots."""
     kind: CalendarKind = "round_robin"
@@ -173,10 +191,15 @@ class Contact(Struct, frozen=True):
     """A person that appointments are with."""
 
     id: str
+    """The id of the contact."""
     location_id: str
+    """The location it belongs to."""
     first_name: str
+    """First name."""
     last_name: str
+    """Last name."""
     email: str
+    """Email address."""
     phone: str
     """With its country code."""
     timezone: str

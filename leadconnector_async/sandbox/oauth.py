@@ -17,7 +17,9 @@ from .settings import check_duration, check_number, check_redirect, check_switch
 from .updates import Refusal
 
 TokenKind: TypeAlias = Literal["pit", "access"]
+"""A Private Integration Token, or an access token of the marketplace app."""
 UserType: TypeAlias = Literal["Location", "Company"]
+"""Whose token it is: that of a location, or of an agency (company)."""
 TokenResponse: TypeAlias = dict[str, object]
 
 WRITE: Final = "calendars/events.write"

@@ -15,13 +15,17 @@ class LoggedRequest(Struct):
     operation: str | None
     """The vendor's name; `None` if no route matched."""
     method: str
+    """The HTTP method."""
     path: str
+    """The path of its URL."""
     event_id: str | None
     """The one in the path, or the one that was created."""
     at: float
     """When it arrived, in seconds of the event loop's clock."""
     body: str = ""
+    """As text."""
     query: str = ""
+    """The query string, without `?`."""
     location_id: str | None = None
     """Of the token; `None` if there was no valid one."""
     status: int | None = None
@@ -37,7 +41,7 @@ class RequestLog:
 
     def __init__(self, size: int) -> None:
         self._requests: deque[LoggedRequest] = deque(maxlen=size)
-        self.total = 0
+        self.total: int = 0
         """How many there ever were."""
 
     def __len__(self) -> int:
@@ -60,7 +64,10 @@ class RequestLog:
         self._requests.clear()
 
     def of(self, operation: str) -> list[LoggedRequest]:
-        """The requests of one operation."""
+        """The requests of one operation.
+
+        `operation` is such as `update_appointment`.
+        """
         return [request for request in self if request.operation == operation]
 
     def count_statuses(self) -> Counter[int | None]:
@@ -68,11 +75,17 @@ class RequestLog:
         return Counter(request.status for request in self)
 
     def count_applied(self, event_id: str) -> int:
-        """How often a change of this event was applied."""
+        """How often a change of this event was applied.
+
+        `event_id` is the id of the event.
+        """
         return sum(request.applied for request in self if request.event_id == event_id)
 
     def count_most_in(self, seconds: float) -> int:
-        """The largest number of requests in any window of that length; 429s do not count."""
+        """The largest number of requests in any window of that length; 429s do not count.
+
+        `seconds` is the length.
+        """
         window: deque[float] = deque()
         most = 0
         for request in self:

@@ -46,12 +46,12 @@ class Sandbox(WebhookMethods):
         async with Sandbox() as sandbox:
             client = LeadConnector(sandbox.token, base_url=sandbox.url, location_id=sandbox.location_id)
 
-    `seed`, `locations` and `appointments` (of each location) decide what it contains: the same numbers give
-    the same ids and data, and more locations leave the first as it is. `varied=True` adds to each location a
-    calendar of every kind, one that needs notice and a draft: `calendars` finds them.
-    `faults` maps an operation to what goes wrong, in order: see `Fault`. `strict=False` skips the checks of
-    User-Agent, contact, team and slot. `port=0` takes a free port. `host` is an IP address to listen on, such as
-    `0.0.0.0` for all in a container; on loopback, requests to other names than `localhost` are refused.
+    `seed`, `locations` and `appointments` (of each location) decide what it contains: the same numbers give the
+    same ids and data, and more locations leave the first as it is. `varied=True` adds to each location a calendar
+    of every kind, one that needs notice and a draft: `calendars` finds them. `faults` maps an operation to what
+    goes wrong, in order: see `Fault`. `strict=False` skips the checks of User-Agent, contact, team and slot.
+    `log_size` requests are kept in `requests`. `port=0` takes a free port. `host` is an IP address to listen on,
+    such as `0.0.0.0` for all in a container; on loopback, requests to other names than `localhost` are refused.
     Every change of an appointment is sent to `webhook_url` as a signed webhook; its host must be loopback or one of
     `webhook_hosts`. Raises `InvalidRequestError`, a `ValueError`, for a setting that cannot work.
     """
@@ -171,11 +171,11 @@ class Sandbox(WebhookMethods):
         return self.store.first_location.series_ids
 
     def find_appointment_ids(self, location_id: str) -> tuple[str, ...]:
-        """As `appointment_ids`, of any location. Raises `KeyError` for an unknown one."""
+        """As `appointment_ids`, of the location `location_id`. Raises `KeyError` for an unknown one."""
         return self.store.locations[location_id].appointment_ids
 
     def find_series_ids(self, location_id: str) -> tuple[str, ...]:
-        """As `series_ids`, of any location. Raises `KeyError` for an unknown one."""
+        """As `series_ids`, of the location `location_id`. Raises `KeyError` for an unknown one."""
         return self.store.locations[location_id].series_ids
 
     @property
@@ -227,7 +227,8 @@ class Sandbox(WebhookMethods):
     def set_limits(self, location_id: str, limits: Limits | None) -> None:
         """Give one location its own limits; `None` removes them. Raises `KeyError` for an unknown one.
 
-        `Limits(daily=0)` makes a location whose daily limit is used up.
+        `location_id` is the location, and `limits` are its new ones. `Limits(daily=0)` makes a location whose daily
+        limit is used up.
         """
         self._app.set_limits(location_id, limits)
 
@@ -241,7 +242,10 @@ class Sandbox(WebhookMethods):
         self._app.quirks = quirks
 
     def advance(self, seconds: float) -> None:
-        """Set the sandbox's clock forward: windows pass, the day ends, tokens expire. Responses take no longer."""
+        """Set the sandbox's clock forward by `seconds`: windows pass, the day ends, tokens expire.
+
+        Nothing waits.
+        """
         self._app.clock.advance(seconds)
 
     def issue_token(
@@ -255,8 +259,9 @@ class Sandbox(WebhookMethods):
     ) -> str:
         """Make another token, with all scopes if none are named. `user_type="Company"` makes one of the agency.
 
-        `app` is whose requests it counts with under `Limits(per_app=True)`: `pit` for a Private Integration Token,
-        or else `client_id`.
+        `kind` is `pit` for a Private Integration Token, or `access` for an access token of the app. `scopes` are
+        what it may do, and `location_id` is its location, the first by default. `app` is whose requests it counts
+        with under `Limits(per_app=True)`: `pit` for a Private Integration Token, or else `client_id`.
         """
         app = app or (PIT_APP if kind == "pit" else self.client_id)
         owner_id, known = self._find_owner(user_type, location_id), ALL_SCOPES + _OF_USER_TYPE[user_type]
@@ -312,8 +317,9 @@ class Sandbox(WebhookMethods):
     ) -> str:
         """Connect the app as a user would; returns the code.
 
-        `user_type="Company"` connects the agency and installs the app in all of its locations. Without `scopes`,
-        those of events are granted, and those of an agency's tokens.
+        `location_id` is the location that is connected, the first by default. `user_type="Company"` connects the
+        agency and installs the app in all of its locations. Without `scopes`, those of events are granted, and
+        those of an agency's tokens.
         """
         owner_id, granted = self._find_owner(user_type, location_id), (READ, WRITE) + _OF_USER_TYPE[user_type]
         self._touch()
@@ -328,31 +334,38 @@ class Sandbox(WebhookMethods):
         self._app.token_endpoint.revoke(owner_id or self.location_id)
 
     def expire_token(self, token: str) -> None:
-        """Let a token expire. Raises `KeyError` for an unknown one."""
+        """Let the access token `token` expire. Raises `KeyError` for an unknown one."""
         self._app.tokens.expire(token)
 
     def contact(self, contact_id: str) -> Contact:
-        """The current state of a contact. Raises `KeyError` for an unknown one."""
+        """The current state of the contact `contact_id`. Raises `KeyError` for an unknown one."""
         return get_contact(self.store, contact_id)
 
     def edit_contact(self, contact_id: str, **changes: object) -> None:
-        """Change a contact by the names of `Contact`, unchecked. Raises `KeyError` for an unknown one."""
+        """Change the contact `contact_id`: `changes` are fields of `Contact`, unchecked.
+
+        Raises `KeyError` if unknown.
+        """
         edit_contact(self.store, contact_id, changes)
 
     def appointment(self, event_id: str) -> BookedAppointment:
-        """The current state of an appointment or of an instance. Raises `KeyError` for an unknown one."""
+        """The current state of an appointment or instance, by its `event_id`.
+
+        Raises `KeyError` for an unknown one.
+        """
         return self.store.get(event_id)
 
     def edit_appointment(self, event_id: str, **changes: object) -> None:
         """Change an appointment as somebody else would, by the names of `BookedAppointment`, unchecked.
 
-        Times must be aware. Raises `KeyError` for an unknown appointment, `ValueError` for a naive time.
+        `event_id` is the id of the event, and `changes` are its new values. Times must be aware. Raises `KeyError`
+        for an unknown appointment, `ValueError` for a naive time.
         """
         self._touch()
         self.store.edit(event_id, changes)
 
     def delete_appointment(self, event_id: str) -> None:
-        """Delete an appointment as somebody else would."""
+        """Delete the appointment `event_id` as somebody else would."""
         self.edit_appointment(event_id, deleted=True)
 
 

@@ -38,9 +38,13 @@ class SignedWebhook(Struct, frozen=True):
     """A webhook that is ready to be sent: post `body` with `headers`. Sent twice, it is a repeated delivery."""
 
     type: str
+    """Such as `AppointmentUpdate`."""
     webhook_id: str
+    """The same in all deliveries of this event."""
     body: bytes
+    """JSON."""
     headers: dict[str, str]
+    """With the signature."""
 
     def alter(self) -> SignedWebhook:
         """The same signature with another body, as if somebody had changed it on the way."""

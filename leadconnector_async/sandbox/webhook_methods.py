@@ -61,9 +61,10 @@ class WebhookMethods:
     ) -> SignedWebhook:
         """A signed webhook that was first sent `age` seconds ago; `webhook_id` is random by default.
 
-        One about an appointment contains it as it is: `event_id`, or else the first. Any other, such as `INSTALL`,
-        contains the ids of the app, the agency and the location. `fields` are added to its body. Raises `KeyError`
-        for an unknown appointment.
+        `event_type` is such as `AppointmentUpdate` or `INSTALL`; `location_id` is the location, the first by
+        default. One about an appointment contains it as it is: `event_id`, or else the first. Any other, such as
+        `INSTALL`, contains the ids of the app, the agency and the location. `fields` are added to its body. Raises
+        `KeyError` for an unknown appointment.
         """
         _check_texts(event_type=event_type, event_id=event_id, location_id=location_id, webhook_id=webhook_id)
         if not isinstance(fields, Mapping | None):
@@ -96,6 +97,9 @@ class WebhookMethods:
         location_id: str | None = None,
     ) -> int:
         """Post a webhook once, or a new one of this type, as `make_webhook` makes it; returns the status code.
+
+        `url` is where to. `webhook` is one that `make_webhook` made, or a type; `fields`, `event_id` and
+        `location_id` are then those of `make_webhook`.
 
         Raises `ConnectionError` without a response, and `InvalidRequestError`, a `ValueError`, for a host that is
         neither loopback nor one of `webhook_hosts`.

@@ -57,8 +57,11 @@ class Delivery(Struct, frozen=True):
     """One attempt to deliver a webhook."""
 
     url: str
+    """Where it was sent."""
     type: str
+    """Such as `AppointmentUpdate`."""
     webhook_id: str
+    """The same in all deliveries of this event."""
     attempt: int
     """1 for the first."""
     at: float
@@ -98,6 +101,8 @@ class Webhooks:
     def subscribe(self, url: str, rules: WebhookRules | None = None) -> None:
         """Deliver every change of an appointment to a URL from now on; again, to change its rules.
 
+        `url` is where to, and `rules` say how.
+
         Raises `InvalidRequestError`, a `ValueError`, for a host that is neither loopback nor in `webhook_hosts`.
         """
         checked = _check_url(url, self._hosts)
@@ -106,7 +111,10 @@ class Webhooks:
         self._subscribers[url] = _Subscriber(checked, rules or WebhookRules(), self._deliver)
 
     def unsubscribe(self, url: str) -> None:
-        """Deliver nothing more to a URL, not even what is waiting."""
+        """Deliver nothing more to a URL, not even what is waiting.
+
+        `url` is the one that was subscribed.
+        """
         if (known := self._subscribers.pop(url, None)) is not None:
             known.cancel()
 

@@ -18,6 +18,7 @@ from .groups import Record, Value
 from .protocol import DamagedError, RowT, ValueRefusedError
 
 Connect: TypeAlias = Callable[[str], sqlite3.Connection]
+"""Opens the journal at a path, with SQLite functions of your own for example."""
 
 _CACHE_KIB: Final = 8192
 _FETCHED: Final = 256

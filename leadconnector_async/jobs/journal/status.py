@@ -16,13 +16,16 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     """The state of a job."""
 
     summary: JobSummary
+    """The rows of the whole job."""
     by_location: Mapping[str, Mapping[RowState, int]]
+    """The number of rows in each state, by location."""
     last_change: float | None
     """When the last row got its outcome, in seconds since the epoch; `None` if none has.
 
     Rows in state `sent` have no response yet, and may have been applied.
     """
     phase: JobPhase = "ready"
+    """What the job is doing."""
     workers: int = 0
     """How many processes work on it now."""
 

@@ -46,13 +46,21 @@ class Precondition(Struct, frozen=True, omit_defaults=True):
     """The state that a plan was made from. What is `None` is not compared."""
 
     start_time: datetime | None = None
+    """When it begins."""
     end_time: datetime | None = None
+    """When it ends."""
     appointment_status: str | None = None
+    """Its status."""
     assigned_user_id: str | None = None
+    """Its assignee."""
     calendar_id: str | None = None
+    """Its calendar."""
     title: str | None = None
+    """Its title."""
     address: str | None = None
+    """Its meeting location."""
     description: str | None = None
+    """Its description."""
 
 
 class PlanRow(Struct, frozen=True):
@@ -61,6 +69,7 @@ class PlanRow(Struct, frozen=True):
     line: int
     """Line of the file on which the row ends, the header of a CSV file being line 1."""
     event_id: str
+    """The appointment."""
     update: AppointmentUpdate = AppointmentUpdate()
     """What shall be set; the times in it are on the wire's form."""
     location_id: str | None = None

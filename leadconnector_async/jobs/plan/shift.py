@@ -52,6 +52,8 @@ class BadZone(BadMoment):
 def parse_shift(text: str) -> Shift:
     """Read a shift: a sign, then weeks, days, hours and minutes, each if needed.
 
+    `text` is such as `+1w`, `-2d` or `+1h30m`.
+
     Raises `InvalidRequestError`, a `ValueError`.
     """
     match = _SHIFT.fullmatch((to_text(text) or "").strip())

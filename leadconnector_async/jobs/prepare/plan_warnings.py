@@ -13,6 +13,8 @@ from .changes import RowChange, Stay, render_length, render_moment, render_move,
 from .zones import agrees, name_offset
 
 WarningKind: TypeAlias = Literal["zone", "status", "night", "length", "long", "slot", "unchecked"]
+"""What a warning is about: a time in another zone, a status that stays, a time at night, a new length, a long
+appointment, a slot of somebody else, a slot that could not be checked."""
 _ENDED: Final = frozenset({"showed", "noshow"})
 _NIGHT: Final = (22, 6)
 _DAY: Final = timedelta(days=1)
@@ -24,6 +26,7 @@ class PlanWarning(Struct, frozen=True):
     """What some rows of a plan do that may not be meant. `str()` is the whole warning."""
 
     kind: WarningKind
+    """What it is about, in one word."""
     count: int
     """Rows that do it."""
     text: str
@@ -31,6 +34,7 @@ class PlanWarning(Struct, frozen=True):
     line: int
     """Of the first of them."""
     event_id: str
+    """The appointment of that row."""
     example: str
     """What the first of them does."""
 

@@ -20,7 +20,9 @@ class Example(Struct, frozen=True):
     """What one row would change."""
 
     line: int
+    """The line of its plan."""
     event_id: str
+    """The appointment."""
     differences: tuple[tuple[str, str, str], ...]
     """What changes besides the times: field, before and after, in words."""
     title: str = ""
@@ -35,6 +37,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     """What a job would change."""
 
     counts: Mapping[RowState, int]
+    """The number of rows in each state."""
     examples: tuple[Example, ...]
     """The first of its changes."""
     faults: tuple[RowFault, ...]
