@@ -27,6 +27,7 @@ async def sandbox(
     seed: int = 1,
     locations: int = 1,
     appointments: int = 250,
+    varied: bool = False,
     log_size: int = 10_000,
     max_requests: int = 100,
     interval: float = 10.0,
@@ -54,6 +55,8 @@ async def sandbox(
         Number of locations; the first has the same ids and data in any case.
     appointments
         Single appointments of each location.
+    varied
+        Add calendars of every type to each location: personal, collective, class bookings and others.
     log_size
         Number of requests that `GET /_sandbox/requests` returns, the newest.
     max_requests
@@ -79,6 +82,7 @@ async def sandbox(
             seed=seed,
             appointments=appointments,
             locations=locations,
+            varied=varied,
             log_size=log_size,
             limits=Limits(max_requests=max_requests, interval=interval, per_app=per_app),
             faults=_read_faults(fault),

@@ -180,6 +180,24 @@ async def test_the_sandbox_command_counts_each_app_by_itself_if_told_to() -> Non
     assert await process.wait() == 0
 
 
+async def test_the_sandbox_command_serves_calendars_of_every_type_if_told_to() -> None:
+    """The same as `Sandbox(varied=True)`; without the flag there are none."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "sandbox", "--appointments", "1", "--varied", stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    async with LeadConnector(ready["token"], base_url=ready["url"], location_id=ready["location_id"]) as client:
+        served = {one.id: one.calendar_type for one in await client.list_calendars(show_drafted=True)}
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 0
+    expected = Sandbox(appointments=1, varied=True).calendars.find(location_id=ready["location_id"])
+    assert served.keys() == {calendar.id for calendar in expected}
+    assert {"personal", "collective", "class_booking"} <= {*served.values()}
+    plain = Sandbox(appointments=1).calendars.find(location_id=ready["location_id"])
+    assert len(plain) < len(served)
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
