@@ -1,11 +1,14 @@
 """The how-to for FastAPI is run as it says: under uvicorn with two workers, through restarts and kills."""
 
 import asyncio
+import itertools
+import math
 import os
 import re
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,7 @@ class Clinic:
         self.folder, self.sandbox, self.port = folder, sandbox, take_port()
         self.workers: set[int] = set()
         self.last_worker = self.owner = 0
+        self.killed_at = math.inf
         self._server: asyncio.subprocess.Process | None = None
         (folder / "clinic.py").write_text(read_page())
         (folder / "served.py").write_text(SERVED)
@@ -179,7 +183,15 @@ async def end_all_hard(clinic: Clinic) -> None:
 
 
 async def end_the_jobs_worker(clinic: Clinic) -> None:
+    clinic.killed_at = time.monotonic()
     os.kill(clinic.owner, signal.SIGKILL)
+
+
+def measure_takeover(clinic: Clinic) -> float:
+    """Seconds from the kill until somebody else works on the job: the longest silence in the log ends then."""
+    times = [clinic.killed_at, *(one.at for one in clinic.sandbox.requests if one.at >= clinic.killed_at)]
+    _, end = max(itertools.pairwise(times), key=lambda pair: pair[1] - pair[0])
+    return end - clinic.killed_at
 
 
 @pytest.mark.parametrize("end", [end_all_cleanly, end_all_hard, end_the_jobs_worker])
@@ -198,6 +210,9 @@ async def test_a_job_survives_whatever_ends_its_worker(
     clinic.workers.clear()
     await see(clinic.is_finished)
     await see(clinic.have_both_answered)
+    assert clinic.owner not in clinic.workers
+    if end is end_the_jobs_worker:
+        sys.stdout.write(f"the job was taken over {measure_takeover(clinic):.1f} s after kill -9 of its worker\n")
     for _ in range(10):
         status, told = await clinic.ask("online")
         assert (status, told["phase"], told["applied"]) == (200, "done", ROWS)

@@ -6,12 +6,12 @@ from typing import Any, get_type_hints
 import pytest
 
 import leadconnector_async
-from leadconnector_async import sandbox
+from leadconnector_async import jobs, sandbox
 
 
 def list_signatures() -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
-    for module in (leadconnector_async, sandbox):
+    for module in (leadconnector_async, jobs, sandbox):
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isfunction(thing):

@@ -1,6 +1,7 @@
 """Jobs on the web, on Starlette and on FastAPI: routes, event streams, and who may see which job."""
 
 import asyncio
+import inspect
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from leadconnector_async.jobs import (
     JobOptions,
     JobProgress,
     JobResult,
+    JobService,
     JobSummary,
     RowFault,
     RowOutcome,
@@ -297,6 +299,14 @@ async def test_responses_match_the_description(sandbox: Sandbox, client: LeadCon
     events = document["paths"]["/jobs/{name}/events"]["get"]["responses"]
     assert ([*events["200"]["content"]], "content" in events["204"]) == (["text/event-stream"], False)
     assert stream.headers["content-type"].partition(";")[0] == "text/event-stream"
+
+
+def test_the_routes_look_for_dead_processes_as_often_as_the_service() -> None:
+    """Every two seconds, which is what `JobService` promises by itself."""
+    of_routes, of_service = (
+        inspect.signature(one).parameters["take_over_every"].default for one in (job_routes.JobRoutes, JobService)
+    )
+    assert of_routes == of_service == 2.0
 
 
 async def test_event_streams_end_when_the_process_is_told_to_end(

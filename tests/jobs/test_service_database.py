@@ -1,17 +1,24 @@
 """A service whose jobs are in a Postgres database: it is one of their workers."""
 
 import asyncio
+import subprocess
+import sys
+import time
 import uuid
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
 from leadconnector_async import JobConflictError, JobNotFoundError, LeadConnector, PlanError, Shared
-from leadconnector_async.jobs import JobOptions, JobProgress, JobService
+from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobService
 from leadconnector_async.sandbox import Sandbox
 
+from ..cli.shell import build_environment
 from ..conftest import MakeClient
 from .jobbing import FAST, week_later, writes
+from .service_child import LIMIT
 
 pytestmark = pytest.mark.sandbox(appointments=40, limits=FAST)
 OFTEN = 0.7
@@ -21,7 +28,7 @@ OFTEN = 0.7
 @pytest.fixture
 async def client(make_client: MakeClient, jobs_database: str) -> AsyncIterator[LeadConnector]:
     async with Shared(jobs_database) as shared:
-        yield make_client(shared=shared)
+        yield make_client(shared=shared, rate_limit=LIMIT)
 
 
 @pytest.fixture
@@ -100,6 +107,62 @@ async def test_a_job_is_cancelled(when: str, sandbox: Sandbox, service: JobServi
     assert (await service.read_result(name)).summary.counts.get("applied", 0) == len(writes(sandbox)) < 30
     with pytest.raises(JobConflictError, match="has ended"):
         await service.cancel(name)
+
+
+@asynccontextmanager
+async def serve_elsewhere(count: int, database: str, sandbox: Sandbox) -> AsyncIterator[list[Process]]:
+    """Services in processes of their own."""
+    command = [sys.executable, "-m", "tests.jobs.service_child", database]
+    environment = build_environment(sandbox)
+    processes = [
+        await asyncio.create_subprocess_exec(*command, env=environment, stdin=subprocess.PIPE) for _ in range(count)
+    ]
+    try:
+        yield processes
+    finally:
+        await asyncio.gather(*(one.communicate(b"") for one in processes))
+
+
+def find_owner(database: str, name: str) -> int:
+    """The process that works on a job."""
+    import psycopg  # only these tests need it
+
+    query = """
+        SELECT workers.pid FROM leadconnector_jobs.jobs
+        JOIN leadconnector_jobs.locations ON locations.job = jobs.id
+        JOIN leadconnector_jobs.workers ON workers.id = locations.worker
+        WHERE jobs.name = %s
+    """
+    with psycopg.connect(database) as connection:
+        [(pid,)] = connection.execute(query, (name,)).fetchall()
+    return int(pid)
+
+
+@pytest.mark.campaign(60)
+async def test_a_job_survives_the_kill_of_its_process(
+    sandbox: Sandbox, jobs_database: str, client: LeadConnector, name: str
+) -> None:
+    """`kill -9`, with requests under way: another one takes over, every row is written, and each once."""
+    rows, place = week_later(sandbox, 40), f"{jobs_database}#{name}"
+    async with serve_elsewhere(2, jobs_database, sandbox) as processes:
+        async with await BulkJob.create(place, client, rows, options=JobOptions(rate=20)) as job:
+            await job.submit()
+            async with asyncio.timeout(60):
+                while len(writes(sandbox)) < 5:
+                    await asyncio.sleep(0.02)
+            owner = find_owner(jobs_database, name)
+            [killed] = [one for one in processes if one.pid == owner]
+            killed.kill()
+            await killed.wait()
+            killed_at, written = time.monotonic(), len(writes(sandbox))
+            assert written < len(rows)
+            await job.set_rate(None)
+            async with asyncio.timeout(60):
+                summary = await job.wait()
+    assert summary.counts == {"applied": len(rows)}
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)
+    took = next(one.at for one in sandbox.requests if one.at > killed_at) - killed_at
+    sys.stdout.write(f"the job was taken over {took:.1f} s after kill -9 of its worker\n")
 
 
 async def test_a_lost_connection_is_replaced(service: JobService, jobs_database: str, name: str) -> None:

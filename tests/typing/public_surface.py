@@ -1,6 +1,6 @@
 """What users write, as both type checkers must see it. Checked, never run."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import date, datetime, timedelta
 from typing import TypedDict, assert_type
@@ -42,7 +42,20 @@ from leadconnector_async import (
     TokenStore,
     with_response,
 )
-from leadconnector_async.jobs import BulkJob, RowOutcome, update_many
+from leadconnector_async.integrations.fastapi import Backend, JobRoutes
+from leadconnector_async.jobs import (
+    BulkJob,
+    JobEntry,
+    JobOptions,
+    JobProgress,
+    JobResult,
+    JobService,
+    JobSummary,
+    RowFault,
+    RowOutcome,
+    Stopped,
+    update_many,
+)
 from leadconnector_async.models import NoteAuthor
 from leadconnector_async.sandbox import Limits, Sandbox
 from leadconnector_async.webhooks import WebhookEvent, WebhookVerifier
@@ -109,6 +122,50 @@ async def pass_payloads(client: LeadConnector, move: Move, fields: MoveDict) -> 
     assert_type(update_many(client, rows), AsyncGenerator[RowOutcome])
     assert_type(update_many(client, [texts, fields]), AsyncGenerator[RowOutcome])
     assert_type(await BulkJob.create("job", client, rows), BulkJob)
+
+
+def find_client(location: str) -> LeadConnector:
+    return LeadConnector("t", location_id=location)
+
+
+async def open_client(location: str) -> LeadConnector:
+    return find_client(location)
+
+
+async def stream() -> AsyncIterator[Move]:
+    yield Move()
+
+
+async def serve_jobs(client: LeadConnector, move: Move, fields: MoveDict) -> None:
+    """Clients, and functions that return one; rows as a list and as a stream."""
+    JobService("jobs/", find_client, options=JobOptions(rate=5), take_over_every=1)
+    JobService("postgresql://db/leads", open_client, allow_plaintext=True)
+    async with JobService("jobs/", client) as service:
+        assert_type(service, JobService)
+        assert_type(await service.submit("day", [move], location_id="l", timezone="UTC"), JobProgress)
+        assert_type(await service.submit("day", stream(), options=JobOptions(verify=True)), JobProgress)
+        await service.submit("day", [fields])
+        await service.submit("day", [("id", move)])
+        progress = await service.read_progress("day")
+        assert_type(progress.stopped, tuple[Stopped, ...])
+        assert_type(progress.faults, tuple[RowFault, ...])
+        assert_type(service.watch("day"), AsyncGenerator[JobProgress])
+        result = await service.read_result("day", states=["failed", "unknown"], after=0, most=10)
+        assert_type(result, JobResult)
+        assert_type(result.summary, JobSummary)
+        assert_type(result.rows, tuple[RowOutcome, ...])
+        assert_type(result.next_page, int | None)
+        assert_type(await service.list_jobs(), list[JobEntry])
+        assert_type(await service.pause("day"), bool)
+        assert_type(await service.resume("day", skip_refused=True), bool)
+        assert_type(await service.cancel("day"), bool)
+        await service.set_rate("day", None)
+        await service.submit("day", "rows.csv")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        await service.read_result("day", states=["lost"])  # type: ignore[list-item] # pyright: ignore[reportArgumentType]
+    JobService("jobs/", "token")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    JobService("jobs/", client, JobOptions())  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    routes = JobRoutes(Backend(authorize=lambda request, location: True), "jobs/", options=JobOptions())
+    assert_type(routes.service, JobService)
 
 
 async def wrap(client: LeadConnector, update: Payload[AppointmentUpdate]) -> Appointment:
