@@ -147,6 +147,7 @@ LAYERS = {
         journal
         plan
         states tickets worker_events
+        hours
     """,
     "jobs.journal": """
         folder serving status

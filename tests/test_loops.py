@@ -41,6 +41,7 @@ IN_VIRTUAL_TIME = {
     "simulation/test_fairness.py",
     "simulation/test_front_desk.py",
     "simulation/test_hostile_headers.py",
+    "simulation/test_hours.py",
     "simulation/test_mistakes.py",
     "simulation/test_outage.py",
     "simulation/test_schedules.py",

@@ -14,7 +14,7 @@ from rich.text import Text
 from ..exceptions import PlanError, RowFault
 from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
 from ..jobs.states import ROW_STATES, TO_RETRY, count_rows
-from .progress import format_end, format_seconds
+from .progress import describe_pause, format_end, format_seconds
 from .terminal import print_line
 
 _MOST_LOCATIONS: Final = 10
@@ -86,6 +86,9 @@ def print_status(console: Console, folder: str, status: JobStatus, now: datetime
         if len(status.by_location) > _MOST_LOCATIONS:
             print_line(console, f"… and {len(status.by_location) - _MOST_LOCATIONS} more locations", 2)
     _print_last_change(console, status, now)
+    if status.resume_at is not None:
+        words = describe_pause(status.resume_at, now)
+        print_line(console, f"{words.capitalize()}")
     if "#" not in folder or "://" not in folder:
         print_line(console, f"Files: {folder}")
     elif status.phase != "done":

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from ..access import check_may_write
 from ..client import LeadConnector
-from ..jobs import BulkJob, Undo, Verification, read_status
+from ..jobs import BulkJob, JobOptions, Undo, Verification, read_status
 from ..jobs.journal.folder import is_in_use
 from ..jobs.places import is_url, name_undo
 from .arguments import ACCOUNT, JOBS, Account, AllowPlaintext, DryRun, JobPlace, Json, Reserve, Switch, Yes
@@ -74,6 +74,7 @@ async def status(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json
         code = code_of(structs.replace(found.summary, stopped=()))
         if json_output:
             more = {"phase": found.phase, "workers": found.workers, "last_change": found.last_change}
+            more |= {"resume_at": found.resume_at}
             shown = describe(job, found.summary) | more | {"by_location": found.by_location}
             print_json(shown | {"exit_code": code})
         else:
@@ -137,7 +138,7 @@ async def undo(
             first = next(rows, None)
             if first is None:
                 return _report_nothing(job, plan, json_output)
-            options = structs.replace(opened.options, allow_past=True, skip_refused=True)
+            options = build_undo_options(opened.options)
             place, plaintext = name_undo(find_place(job, account.profile)), account.allow_plaintext
             made = await BulkJob.create(
                 place, client, chain([first], rows), options=options, allow_plaintext=plaintext
@@ -196,6 +197,11 @@ async def _resume_workers(job: str, account: Account, *, skip_refused: bool, as_
             return await JobSession(opened, yes=True, as_json=as_json).follow()
 
     return await run_command(work, as_json=as_json)
+
+
+def build_undo_options(options: JobOptions) -> JobOptions:
+    """Those of the job, but at any time of day: who undoes a job at noon does not mean to wait for the night."""
+    return structs.replace(options, allow_past=True, skip_refused=True, only=None, only_timezone=None)
 
 
 def _report_nothing(job: str, plan: Undo, as_json: bool) -> int:

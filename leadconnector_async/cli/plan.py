@@ -14,9 +14,10 @@ from rich.text import Text
 from .._validation.arguments import describe
 from ..exceptions import ConfigurationError, InvalidRequestError, explain
 from ..jobs import parse_shift
+from ..jobs.hours import parse_times_of_day
 from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
 from ..jobs.plan.files import PlanFormat
-from ..jobs.plan.selection import Selection, check_status, parse_times_of_day
+from ..jobs.plan.selection import Selection, check_status
 from ..jobs.plan.shift import Shift
 from .arguments import (
     ACCOUNT,

@@ -67,8 +67,8 @@ class JobScreen:
 
     def show(self, progress: JobProgress, elapsed: float) -> None:
         """Update the progress; `elapsed` is in seconds since the job began."""
-        rate = describe_rate(progress, datetime.now().astimezone())
-        problems = describe_problems(progress)
+        now = datetime.now().astimezone()
+        rate, problems = describe_rate(progress, now), describe_problems(progress, now)
         self._bar.note = problems
         words, done, total = describe_phase(progress)
         self._bar.update(self._task, description=words, total=total, completed=done, rate=rate)
@@ -100,18 +100,25 @@ def describe_rate(progress: JobProgress, now: datetime) -> str:
     return f"{rate}, {format_seconds(seconds)} left, until {_shorten_end(seconds, now)}"
 
 
-def describe_problems(progress: JobProgress) -> str:
+def describe_problems(progress: JobProgress, now: datetime) -> str:
     """Failures, and why the job waits."""
     counts = (("failed", progress.failed), ("unknown", progress.unknown))
     facts = [f"{count} {name}" for name, count in counts if count]
     if progress.phase == "paused":
-        facts.append("paused")
+        facts.append(describe_pause(progress.resume_at, now))
     elif progress.pauses:
         location, reason = next(iter(progress.pauses.items()))
         more = len(progress.pauses) - 1
         where = f" in {location} and {more} more" if more else ""
         facts.append(f"waiting{where}: {reason}")
     return ", ".join(facts)
+
+
+def describe_pause(resume_at: float | None, now: datetime) -> str:
+    """That a job is paused, and until when if it is outside of its hours."""
+    if resume_at is None:
+        return "paused"
+    return f"paused outside of its hours, until {format_end(resume_at - now.timestamp(), now)}"
 
 
 def format_seconds(seconds: float) -> str:

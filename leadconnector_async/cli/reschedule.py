@@ -59,6 +59,59 @@ class Reading:
 READING: Final = Reading()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Running:
+    """How the job runs."""
+
+    max_errors: Annotated[
+        str | None, Parameter(help="Stop when this many rows have failed, or this percentage: `20` or `5%`.")
+    ] = None
+    rate: Annotated[float | None, Parameter(help="Maximum rows per second and location.")] = None
+    concurrency: Annotated[int, Parameter(help="Maximum rows of a location in flight.")] = 16
+    on_conflict: Annotated[
+        OnConflict, Parameter(help="What to do with rows that want each other's time: `park`, `skip` or `force`.")
+    ] = "park"
+    verify: Annotated[Switch, Parameter(help="Read every appointment again after its change.")] = False
+    allow_past: Annotated[Switch, Parameter(help="Allow times in the past.")] = False
+    skip_refused: Annotated[Switch, Parameter(help="Continue without rows that cannot be carried out.")] = False
+    max_reading_age: Annotated[
+        float,
+        Parameter(
+            help="Maximum age of what was read of an appointment when its change is sent, in seconds; 0 reads it"
+            " right before."
+        ),
+    ] = MAX_READING_AGE
+    only: Annotated[
+        str | None,
+        Parameter(help="Change appointments only at these times of day, such as 22:00-06:00, in `--timezone`."),
+    ] = None
+
+    def build_options(self, timezone: str | None) -> JobOptions:
+        """The options of the job. Raises `ConfigurationError`."""
+        max_errors, max_error_percent = read_max_errors(self.max_errors)
+        if self.only is not None and timezone is None:
+            raise ConfigurationError(
+                f"--only {self.only}: add the zone of these times, such as --timezone Europe/London"
+            )
+        return JobOptions(
+            on_conflict=self.on_conflict,
+            concurrency=self.concurrency,
+            rate=self.rate,
+            max_errors=max_errors,
+            max_error_percent=max_error_percent,
+            verify=self.verify,
+            allow_past=self.allow_past,
+            skip_refused=self.skip_refused,
+            max_reading_age=self.max_reading_age,
+            only=self.only,
+            only_timezone=None if self.only is None else timezone,
+        )
+
+
+RUNNING: Final = Running()
+
+
 async def reschedule(
     plan: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
@@ -67,17 +120,10 @@ async def reschedule(
     yes: Yes = False,
     detach: Switch = False,
     canary: int | None = None,
-    max_errors: str | None = None,
-    rate: float | None = None,
-    concurrency: int = 16,
-    on_conflict: OnConflict = "park",
-    verify: Switch = False,
-    allow_past: Switch = False,
-    skip_refused: Switch = False,
-    max_reading_age: float = MAX_READING_AGE,
     timezone: str | None = None,
     format: PlanFormat | None = None,
     reading: Reading = READING,
+    running: Running = RUNNING,
     shown: Shown = SHOWN,
     reserve: Reserve = None,
     json_output: Json = False,
@@ -98,35 +144,16 @@ async def reschedule(
         Do not wait for the workers.
     canary
         Change this many rows first, read them again, and continue only if all succeeded.
-    max_errors
-        Stop when this many rows have failed, or this percentage: `20` or `5%`.
-    rate
-        Maximum rows per second and location.
-    concurrency
-        Maximum rows of a location in flight.
-    on_conflict
-        What to do with rows that want each other's time: `park`, `skip` or `force`.
-    verify
-        Read every appointment again after its change.
-    allow_past
-        Allow times in the past.
-    skip_refused
-        Continue without rows that cannot be carried out.
-    max_reading_age
-        Maximum age of what was read of an appointment when its change is sent, in seconds; 0 reads it right before.
     timezone
-        IANA name of the time zone of times without an offset, and of shifts by days.
+        IANA name of the time zone of times without an offset, of shifts by days, and of `--only`.
     format
         `csv` or `jsonl`, if neither the file name nor the content shows it.
 
     """
 
     def build_options() -> JobOptions:
-        errors = read_max_errors(max_errors)
         check_flags(canary, timezone)
-        return JobOptions(
-            on_conflict, concurrency, rate, *errors, verify, allow_past, skip_refused, max_reading_age
-        )
+        return running.build_options(timezone)
 
     place, chosen = job or choose_folder(plan), format or guess_format(plan)
     request = NewJob(

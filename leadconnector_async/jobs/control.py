@@ -1,12 +1,13 @@
 """What a job should do: its runs in this process obey one `Control`, which is kept in step with the row of the job.
 
 Any process may pause or cancel the job or change its rate by writing to that row; `follow` notices within half a
-second.
+second. Outside of the job's hours, it waits as if it were paused, until they begin.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -20,6 +21,8 @@ from .states import JobOptions
 
 TICK: Final = 0.5
 """Seconds between two reads of the row of a job."""
+_LONGEST_SLEEP: Final = 30.0
+"""Seconds until the clock is looked at again: it may have been set, and the machine may have slept."""
 
 
 class Control:
@@ -29,9 +32,21 @@ class Control:
         self.options = options
         """The current options: the rate may change while the job runs."""
         self.wanted: Wanted = "run"
+        self.opens_at: float | None = None
+        """When the hours of the job begin, in seconds since the epoch; `None` within them. `keep_hours` sets it."""
         self._rate = options.rate
         """The rate last read from the journal."""
         self._obey: dict[object, Callable[[], None]] = {}
+
+    @property
+    def may_send(self) -> bool:
+        """Whether rows may be sent now."""
+        return self.wanted == "run" and self.opens_at is None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the job is paused, or outside of its hours."""
+        return self.wanted == "pause" or (self.wanted == "run" and self.opens_at is not None)
 
     def update(self, wanted: Wanted, options: JobOptions) -> bool:
         """Set what the job should do, at once; returns whether anything has changed."""
@@ -48,6 +63,14 @@ class Control:
             self._rate = wishes.rate
             options = structs.replace(options, rate=wishes.rate)
         return self.update(wishes.wanted, options)
+
+    def look_at_clock(self, now: float) -> None:
+        """Compare the hours of the job with the time, in seconds since the epoch."""
+        hours = self.options.hours
+        opens_at = None if hours is None else hours.find_opening(now)
+        if opens_at != self.opens_at:
+            self.opens_at = opens_at
+            self.notify()
 
     def notify(self) -> None:
         """Call everything registered by `obeyed_by`."""
@@ -79,7 +102,28 @@ async def follow(control: Control, journal: JournalWriter) -> None:
             control.obey(await journal.run(read_wishes))
 
 
+@contextmanager
+def keep_hours(control: Control) -> Generator[None]:
+    """Inside this context, `may_send` of a `Control` changes when the hours of its job begin or end."""
+    control.look_at_clock(time.time())
+    task = asyncio.get_running_loop().create_task(_look_at_clock(control))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _look_at_clock(control: Control) -> None:
+    while True:
+        hours, now = control.options.hours, time.time()
+        seconds = None if hours is None else min(max(0.0, hours.find_change(now) - now), _LONGEST_SLEEP)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await control.wait_for_change()
+        control.look_at_clock(time.time())
+
+
 async def wait_while_paused(control: Control, is_stopped: Callable[[], bool]) -> None:
-    """Wait until the job is no longer paused, or is stopped."""
-    while control.wanted == "pause" and not is_stopped():
+    """Wait until the job is no longer paused, or is stopped; outside of its hours, until they begin."""
+    while control.is_waiting and not is_stopped():
         await control.wait_for_change()

@@ -116,8 +116,9 @@ class DatabaseRuns:
 
     async def list_jobs(self) -> list[JobEntry]:
         """List all jobs, in the order in which they were created."""
+        now = time.time()
         return [
-            build_entry(job.name, find_phase(job.phase, job.wanted), job, job.workers)
+            build_entry(job.name, find_phase(job.phase, job.find_wanted(now)), job, job.workers)
             for job in await self._ask(list_jobs)
         ]
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from .._api.precondition import ReadingClock
 from .._limiter.headers import LocationQuota
 from .._limiter.reserve import count_at_once
+from .hours import Hours
 from .states import JobOptions
 
 _DAY: Final = 86_400.0
@@ -36,6 +37,11 @@ class LocationLoad(Struct, frozen=True):
 def forecast(loads: Iterable[LocationLoad], rate: float | None) -> float | None:
     """Seconds until all is done; `None` if there is nothing to do. `rate` bounds each location, in requests/s."""
     return max((forecast_location(load, rate) for load in loads), default=None)
+
+
+def stretch(seconds: float | None, hours: Hours | None, now: float) -> float | None:
+    """Add the time outside of a job's hours, in which nothing is sent. `now`: seconds since the epoch."""
+    return seconds if hours is None or not seconds else hours.stretch(seconds, now)
 
 
 def forecast_location(load: LocationLoad, rate: float | None = None) -> float:

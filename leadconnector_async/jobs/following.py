@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from .eta import stretch
 from .journal.progress import LocationRow, Standing, find_phase
 from .states import JobProgress
 
@@ -38,18 +39,19 @@ class Follower:
             self._readings.popleft()
         rates = self._measure(now)
         return JobProgress(
-            phase=find_phase(standing.job.phase, standing.job.wanted),
+            phase=find_phase(standing.job.phase, standing.find_wanted(wall)),
             done=sum(one.done for one in locations),
             total=standing.job.rows,
             applied=sum(one.applied for one in locations),
             failed=sum(one.not_changed for one in locations),
             unknown=sum(one.unknown for one in locations),
             rate=sum(rates.values()),
-            remaining_seconds=_forecast(locations, rates),
+            remaining_seconds=stretch(_forecast(locations, rates), standing.hours, wall),
             pauses={location: f"{until - wall:.0f} s more" for location, until in standing.paused.items()},
             locations=len(locations),
             prepared=sum(one.prepared for one in locations),
             workers=self._count_workers(standing, now),
+            resume_at=standing.find_resume(wall),
         )
 
     def is_alone(self, now: float) -> bool:

@@ -84,7 +84,7 @@ class JobHandle:
             now = loop.time()
             progress = follower.describe(standing, now, time.time())
             if isinstance(self._place, FolderPlace):
-                progress = _describe_folder(self._place, standing, progress)
+                progress = _describe_folder(self._place, standing, progress, time.time())
             yield progress
             has_ended = progress.phase in ("ready", "stopped", "done")
             idle = idle + 1 if has_ended or (self.folder and not progress.workers) else 0
@@ -212,9 +212,10 @@ class JobHandle:
         self._let_go(discard=discard)
 
 
-def _describe_folder(place: FolderPlace, standing: Standing, progress: JobProgress) -> JobProgress:
+def _describe_folder(place: FolderPlace, standing: Standing, progress: JobProgress, now: float) -> JobProgress:
     """Add what the lock of the folder shows: whether a process runs the job."""
     in_use = is_in_use(place.folder)
     job, remaining = standing.job, progress.total - progress.done
-    phase = find_folder_phase(job.phase, job.wanted, job.began, remaining, in_use=in_use)
-    return msgspec.structs.replace(progress, phase=phase, workers=int(in_use))
+    phase = find_folder_phase(job.phase, standing.find_wanted(now), job.began, remaining, in_use=in_use)
+    resume_at = progress.resume_at if phase == "paused" else None
+    return msgspec.structs.replace(progress, phase=phase, workers=int(in_use), resume_at=resume_at)

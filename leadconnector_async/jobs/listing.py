@@ -84,12 +84,14 @@ def read_status(place: str | os.PathLike[str], *, allow_plaintext: bool = False)
     else:
         in_use, journal = False, load_driver(found.address).open(found.address, found.job, None)
     try:
-        job = find_listed(journal)
+        job, now = find_listed(journal), time.time()
+        wanted = job.find_wanted(now)
         if isinstance(found, FolderPlace):
-            phase = find_folder_phase(job.phase, job.wanted, job.began, job.rows - job.done, in_use=in_use)
+            phase = find_folder_phase(job.phase, wanted, job.began, job.rows - job.done, in_use=in_use)
         else:
-            phase = find_phase(job.phase, job.wanted)
-        return build_status(phase, job.workers or int(in_use), time.time(), journal)
+            phase = find_phase(job.phase, wanted)
+        resume_at = job.find_resume(now) if phase == "paused" else None
+        return build_status(phase, job.workers or int(in_use), resume_at, now, journal)
     finally:
         journal.close()
 
@@ -122,8 +124,9 @@ def _list_database(address: StoreAddress) -> list[JobEntry]:
         found = progress.list_jobs(journal)
     finally:
         journal.close()
+    now = time.time()
     return [
-        build_entry(f"{address.shown}#{job.name}", find_phase(job.phase, job.wanted), job, job.workers)
+        build_entry(f"{address.shown}#{job.name}", find_phase(job.phase, job.find_wanted(now)), job, job.workers)
         for job in found
     ]
 
@@ -150,5 +153,6 @@ def _read_entry(folder: str) -> JobEntry:
         [job] = progress.list_jobs(journal)
     finally:
         journal.close()
-    phase = find_folder_phase(job.phase, job.wanted, job.began, job.rows - job.done, in_use=in_use)
+    wanted = job.find_wanted(time.time())
+    phase = find_folder_phase(job.phase, wanted, job.began, job.rows - job.done, in_use=in_use)
     return build_entry(folder, phase, job, int(in_use))

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ..client import LeadConnector
-from .control import wait_while_paused
-from .eta import forecast_location
+from .control import keep_hours, wait_while_paused
+from .eta import forecast_location, stretch
 from .journal.preparing import Selection, list_all_locations, list_locations
 from .journal.reviewing import list_unknown
 from .journal.rows import count_open
@@ -60,8 +60,13 @@ async def run_all(job: OpenJob, client_for: ClientFor, runner: Runner, prepare: 
     """Prepare and carry out all open rows; returns why the job, or some of its locations, stopped early.
 
     While the job is paused, nothing is read or sent; `prepare` is called again when it resumes. If it is cancelled,
-    its open rows are skipped.
+    its open rows are skipped. Outside of its hours, it is prepared, and waits like a paused one.
     """
+    with keep_hours(job.control):
+        return await _run_all(job, client_for, runner, prepare)
+
+
+async def _run_all(job: OpenJob, client_for: ClientFor, runner: Runner, prepare: Prepare) -> tuple[Stopped, ...]:
     control = job.control
     while True:
         interrupted = not runner.is_open
@@ -117,8 +122,10 @@ def forecast_all(
     """Estimate how long each location takes for its number of requests, in seconds."""
     options, build_load = job.control.options, job.readings.build_load
     return {
-        location: forecast_location(
-            build_load(location, count, find_client(location).quota, 0.0, options), options.rate
+        location: stretch(
+            forecast_location(build_load(location, count, find_client(location).quota, 0.0, options), options.rate),
+            options.hours,
+            time.time(),
         )
         for location, count in requests.items()
     }

@@ -157,19 +157,23 @@ def _describe(polled: Polled, progress: JobProgress, now: float) -> Seen:
     is_folder = polled.in_use is not None
     has_ended = phase in _ENDED and (not is_folder or reading.due is None or polled.failure is not None)
     workers = int(bool(polled.in_use)) if is_folder else progress.workers
-    found = structs.replace(progress, phase=phase, workers=workers, stopped=stopped, faults=reading.faults)
+    resume_at = progress.resume_at if phase == "paused" else None
+    found = structs.replace(
+        progress, phase=phase, workers=workers, stopped=stopped, faults=reading.faults, resume_at=resume_at
+    )
     return Seen(found, has_ended)
 
 
 def find_phase(polled: Polled, remaining: int, now: float) -> JobPhase:
     """A job that no process has, and that will be run soon, is `ready`, or still `paused`."""
     job, due = polled.reading.standing.job, polled.reading.due
+    wanted = polled.reading.standing.find_wanted(now)
     if polled.in_use is None:
-        return "stopped" if job.phase == "done" and remaining else find_stored_phase(job.phase, job.wanted)
+        return "stopped" if job.phase == "done" and remaining else find_stored_phase(job.phase, wanted)
     if polled.in_use or not job.submitted:
-        return find_folder_phase(job.phase, job.wanted, job.began, remaining, in_use=polled.in_use)
+        return find_folder_phase(job.phase, wanted, job.began, remaining, in_use=polled.in_use)
     if polled.failure is not None:
         return "stopped"
     if due is None:
         return "refused" if job.phase == "refused" else "stopped" if remaining else "done"
-    return "paused" if job.wanted == "pause" else "ready" if due <= now else "stopped"
+    return "paused" if wanted == "pause" else "ready" if due <= now else "stopped"

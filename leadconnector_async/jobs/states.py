@@ -11,7 +11,7 @@ from msgspec import Struct
 from .._api.precondition import MAX_READING_AGE
 from .._api.statuses import find_traits
 from .._model import Model
-from .._validation.settings import check_choice, check_flag, is_count, is_finite
+from .._validation.settings import check_choice, check_flag, check_line, is_count, is_finite
 from .._validation.text import show
 from ..exceptions import (
     ApiError,
@@ -27,6 +27,7 @@ from ..exceptions import (
     TokenStoreError,
     TransportError,
 )
+from .hours import Hours, read_hours
 
 RowState: TypeAlias = Literal[
     "applied", "unchanged", "failed", "skipped", "refused", "unknown", "pending", "sent", "loaded"
@@ -164,6 +165,18 @@ class JobOptions(Struct, frozen=True):
     With 0, every change is sent right after a GET of its own. Somebody else's edit between the last reading and the
     change cannot be detected, because the API has no conditional writes.
     """
+    only: str | None = None
+    """Times of day such as `22:00-06:00`: rows are sent only then, by the clock of `only_timezone`.
+
+    Otherwise, the job is paused. Rows in flight when the hours end finish.
+    """
+    only_timezone: str | None = None
+    """IANA name of the time zone of `only`."""
+
+    @property
+    def hours(self) -> Hours | None:
+        """The hours to which the job keeps; `None`: it is sent at any time."""
+        return read_hours(self.only, self.only_timezone)
 
     def __post_init__(self) -> None:
         percent, rate, most_errors = self.max_error_percent, self.rate, self.max_errors
@@ -177,6 +190,10 @@ class JobOptions(Struct, frozen=True):
         check_choice("on_conflict", self.on_conflict, get_args(OnConflict))
         for name in ("verify", "allow_past", "skip_refused"):
             check_flag(name, getattr(self, name))
+        for name in ("only", "only_timezone"):
+            if (text := getattr(self, name)) is not None:
+                check_line(name, text)
+        read_hours(self.only, self.only_timezone)
 
 
 class RowOutcome(Model, frozen=True, kw_only=True):
@@ -249,7 +266,8 @@ class JobSummary(Model, frozen=True, kw_only=True):
 JobPhase: TypeAlias = Literal["ready", "preparing", "refused", "running", "paused", "stopped", "done"]
 """What a job is doing.
 
-`refused`: some rows cannot be carried out, so nothing was sent. `stopped`: too many rows failed.
+`refused`: some rows cannot be carried out, so nothing was sent. `stopped`: too many rows failed. `paused`: by
+somebody, or outside of its hours.
 """
 
 
@@ -274,6 +292,8 @@ class JobProgress(Model, frozen=True, kw_only=True):
     """Predicted seconds until the end; `None` as long as nothing is known."""
     pauses: Mapping[str, str] = {}
     """The locations that are paused, with the reason."""
+    resume_at: float | None = None
+    """When a job that is `paused` outside of its hours continues by itself, in seconds since the epoch."""
     locations: int = 0
     """Locations of the job; 0 for a run in this process, which does not count them."""
     prepared: int = 0

@@ -41,7 +41,7 @@ from .shift import Shift
 from .states import NOT_APPLIED, JobOptions, RowOutcome, Stopped, describe_stop
 from .tickets import Ticket
 from .unit import OpenJob, cancel_location
-from .visit import VisitEnd, visit_location
+from .visit import Closed, VisitEnd, visit_location
 from .worker_events import Emit, JobChanged, LocationFinished, LocationHandedBack, LocationLost, LocationTaken
 
 _GRACE_SECONDS: Final = 7.5
@@ -238,12 +238,14 @@ class Takes:
         if isinstance(end, Stopped):
             resume_at = _find_resume(end)
             give_back = partial(leases.stop_location, place, end.kind, clean_line(end.reason), resume_at)
+        elif isinstance(end, Closed):
+            give_back = partial(leases.wait_for_hours, place, end.opens_at)
         else:
             give_back = partial(leases.end_location if end == "ended" else leases.hand_back, place)
         if not await shift.ask(give_back, place):
             raise FenceLostError(f"The location {held.location} was taken by another worker.")
         where = (shift.worker, known.name, held.location, held.epoch)
-        if end == "open" and not known.runner.is_open:
+        if isinstance(end, Closed) or (end == "open" and not known.runner.is_open):
             self._emit(LocationHandedBack(*where))
         else:
             self._emit(LocationFinished(*where, end.reason if isinstance(end, Stopped) else None))

@@ -15,7 +15,7 @@ from leadconnector_async.cli import jobs
 from leadconnector_async.cli import reschedule as cli_reschedule
 from leadconnector_async.cli.arguments import ACCOUNT, Account
 from leadconnector_async.cli.jobs import resume, retry_failed, status, undo
-from leadconnector_async.cli.reschedule import reschedule
+from leadconnector_async.cli.reschedule import Running, reschedule
 from leadconnector_async.cli.session import JobSession, ask
 from leadconnector_async.sandbox import Sandbox
 
@@ -100,12 +100,12 @@ async def test_a_dry_run_shows_the_good_rows_beside_the_bad_ones(clinic: Sandbox
     """Exit code 2, either way: with `--skip-refused` the bad rows are named as left out."""
     plan = write_plan(*retitle(clinic, 2), "unknown,New title,,")
     for skip in (False, True):
-        assert await reschedule(plan, dry_run=True, skip_refused=skip) == 2
+        assert await reschedule(plan, dry_run=True, running=Running(skip_refused=skip)) == 2
         said = capsys.readouterr().err
         assert "2 to change, 1 refused" in said
         assert "line 4, event_id: the event is deleted or unknown; remove the row, or correct the id" in said
     assert not writes(clinic)
-    assert await reschedule(plan, yes=True, skip_refused=True, canary=1) == 1
+    assert await reschedule(plan, yes=True, running=Running(skip_refused=True), canary=1) == 1
     assert len(writes(clinic)) == 2
 
 
@@ -324,9 +324,9 @@ async def test_a_plan_that_changes_nothing_asks_nothing(clinic: Sandbox, capsys:
     [
         ({"canary": 0}, "--canary 0: it must be at least 1"),
         ({"timezone": "New York"}, "--timezone: 'New York' is not an IANA time zone"),
-        ({"max_errors": "many"}, "--max-errors 'many'"),
-        ({"concurrency": 0}, "concurrency is 0; it must be at least 1"),
-        ({"rate": -1.0}, "rate is -1.0; it must be greater than 0"),
+        ({"running": Running(max_errors="many")}, "--max-errors 'many'"),
+        ({"running": Running(concurrency=0)}, "concurrency is 0; it must be at least 1"),
+        ({"running": Running(rate=-1.0)}, "rate is -1.0; it must be greater than 0"),
     ],
 )
 async def test_a_flag_that_cannot_be_meant_ends_with_2(

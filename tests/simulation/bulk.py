@@ -56,10 +56,19 @@ def connect_hastily(path: str) -> sqlite3.Connection:
 
 @asynccontextmanager
 async def open_job(
-    world: World, sizes: Mapping[str, int], *, concurrency: int = 16, client: LeadConnector | None = None
+    world: World,
+    sizes: Mapping[str, int],
+    *,
+    concurrency: int = 16,
+    client: LeadConnector | None = None,
+    options: JobOptions | None = None,
+    began: float | None = None,
 ) -> AsyncIterator[BulkJob]:
-    """A job that is prepared: so many rows of each location a year later. Windows are empty again."""
-    began = time.time()
+    """A job that is prepared: so many rows of each location a year later. Windows are empty again.
+
+    `began`: the time on the wall at the loop's zero; now if omitted.
+    """
+    began = time.time() if began is None else began
     loop = asyncio.get_running_loop()
     folder = tempfile.mkdtemp()
     with mock.patch("time.time", side_effect=lambda: began + loop.time()):
@@ -68,7 +77,7 @@ async def open_job(
                 Path(folder, "job"),
                 client or world.connect_all(),
                 list(build_plan(world, sizes)),
-                options=JobOptions(concurrency=concurrency),
+                options=options or JobOptions(concurrency=concurrency),
                 connect=connect_hastily,
                 thread=Inline(),
             ) as job:

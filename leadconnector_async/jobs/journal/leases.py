@@ -17,6 +17,8 @@ from .protocol import Journal
 
 MOST_TRIES: Final = 10
 """A location is stopped after so many workers in a row ended without progress while they held it."""
+HOURS: Final = "hours"
+"""The `stop_kind` of a location that waits until the hours of its job begin: nobody is told that it has stopped."""
 SKIP_LOCKED: Final = "/* skip locked */"
 """In a subquery: Postgres leaves out locked rows (`FOR NO KEY UPDATE SKIP LOCKED`); SQLite ignores it."""
 
@@ -255,6 +257,11 @@ def stop_location(place: Place, kind: str, reason: str, resume_at: float | None,
     `resume_at`: when it resumes by itself, in seconds since the epoch; `None`: only when the job is resumed.
     """
     return journal.write(_STOP, (kind, clean(reason), resume_at, place.job, place.location, place.epoch)) == 1
+
+
+def wait_for_hours(place: Place, opens_at: float, journal: Journal) -> bool:
+    """Release a location until the hours of its job begin; returns whether it was still held."""
+    return journal.write(_STOP, (HOURS, "", opens_at, place.job, place.location, place.epoch)) == 1
 
 
 def stop_looping(journal: Journal) -> int:

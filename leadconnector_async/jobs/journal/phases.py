@@ -157,7 +157,12 @@ def end_cancelled(now: float, journal: Journal) -> None:
 
 def read_options(journal: Journal) -> JobOptions:
     """Read the options of the job. Raises `msgspec.MsgspecError` if they are not valid."""
-    return _decode(get_fact("options", journal) or "{}", JobOptions)
+    return decode_options(get_fact("options", journal))
+
+
+def decode_options(text: str | None) -> JobOptions:
+    """Decode the options of a job. Raises `msgspec.MsgspecError` if they are not valid."""
+    return _decode(text or "{}", JobOptions)
 
 
 def read_results(journal: Journal) -> Results:

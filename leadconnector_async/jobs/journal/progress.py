@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct, structs
 
+from ...exceptions import ConfigurationError
+from ..hours import Hours
 from ..states import JobPhase, JobSummary, StopKind, Stopped
 from .counts import summarize
-from .leases import Beat, list_beats
+from .facts import get_fact
+from .leases import HOURS, Beat, list_beats
+from .phases import decode_options
 from .protocol import Journal
 
 Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
@@ -35,17 +40,19 @@ _PAUSES: Final = """
     WHERE job = ? AND kind = 'paused' AND at > ? AND at + seconds > ?
     GROUP BY location
 """
-_STOPS: Final = """
+_STOPS: Final = f"""
     SELECT stop_kind, stop_reason, NULL, NULL FROM jobs WHERE id = ? AND stop_kind IS NOT NULL
     UNION ALL
-    SELECT stop_kind, stop_reason, location, resume_at FROM locations WHERE job = ? AND stop_kind IS NOT NULL
+    SELECT stop_kind, stop_reason, location, resume_at FROM locations
+    WHERE job = ? AND stop_kind IS NOT NULL AND stop_kind <> '{HOURS}'
 """
 _SECONDS: Final = "SELECT ended_at - began_at FROM jobs WHERE id = ?"
 _LIST: Final = """
     SELECT jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows,
         COALESCE(SUM(locations.applied + locations.unchanged), 0), COALESCE(SUM(locations.unknown), 0),
         COALESCE(SUM(locations.not_changed), 0), jobs.rate, COUNT(DISTINCT locations.worker),
-        CASE WHEN jobs.began_at IS NULL THEN 0 ELSE 1 END, COALESCE(jobs.began_at, jobs.made_at)
+        CASE WHEN jobs.began_at IS NULL THEN 0 ELSE 1 END, COALESCE(jobs.began_at, jobs.made_at),
+        (SELECT value FROM facts WHERE facts.job = jobs.id AND facts.name = 'options')
     FROM jobs LEFT JOIN locations ON locations.job = jobs.id
     GROUP BY jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows, jobs.rate, jobs.began_at, jobs.made_at
     ORDER BY jobs.id
@@ -97,6 +104,15 @@ class ListedJob(Struct, frozen=True, array_like=True):
     workers: int
     began: int
     since: float
+    options: str | None
+
+    def find_wanted(self, now: float) -> Wanted:
+        """What it should do now: outside of its hours, it is paused. `now`: seconds since the epoch."""
+        return self.wanted if self.find_resume(now) is None else "pause"
+
+    def find_resume(self, now: float) -> float | None:
+        """When the job, which waits for its hours, continues; `None` if it does not. In seconds since the epoch."""
+        return find_resume(self.phase, self.wanted, decode_hours(self.options), now, is_prepared=True)
 
     @property
     def done(self) -> int:
@@ -113,6 +129,17 @@ class Standing(Struct, frozen=True):
     """Until when locations are paused, in seconds since the epoch."""
     beats: list[Beat]
     """The heartbeats of all workers of the database, including dead ones."""
+    hours: Hours | None = None
+    """The hours to which the job keeps."""
+
+    def find_resume(self, now: float) -> float | None:
+        """When the job, which waits for its hours, continues; `None` if it does not. In seconds since the epoch."""
+        is_prepared = all(one.prepared for one in self.locations)
+        return find_resume(self.job.phase, self.job.wanted, self.hours, now, is_prepared=is_prepared)
+
+    def find_wanted(self, now: float) -> Wanted:
+        """What the job should do now: outside of its hours, it is paused."""
+        return self.job.wanted if self.find_resume(now) is None else "pause"
 
 
 class _Stop(Struct, frozen=True, array_like=True):
@@ -140,7 +167,24 @@ def read_standing(now: float, journal: Journal) -> Standing:
         list(journal.read(LocationRow, _LOCATIONS, (key,))),
         {one.location: one.until for one in journal.read(_Pause, _PAUSES, (key, now - _LONGEST_PAUSE, now))},
         list_beats(journal),
+        decode_hours(get_fact("options", journal)),
     )
+
+
+def decode_hours(options: str | None) -> Hours | None:
+    """The hours in the options of a job; `None` if they cannot be read: whoever runs the job says so."""
+    try:
+        return decode_options(options).hours
+    except (msgspec.MsgspecError, ConfigurationError):
+        return None
+
+
+def find_resume(
+    phase: Phase, wanted: Wanted, hours: Hours | None, now: float, *, is_prepared: bool
+) -> float | None:
+    """When a job that waits for its hours continues; `None` if it does not. In seconds since the epoch."""
+    waits = wanted == "run" and (phase == "running" or (phase == "preparing" and is_prepared))
+    return hours.find_opening(now) if waits and hours is not None else None
 
 
 def find_phase(phase: Phase, wanted: Wanted) -> JobPhase:

@@ -28,9 +28,11 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     """What the job is doing."""
     workers: int = 0
     """How many processes work on it now."""
+    resume_at: float | None = None
+    """When a job that is `paused` outside of its hours continues by itself, in seconds since the epoch."""
 
 
-def build_status(phase: JobPhase, workers: int, now: float, journal: Journal) -> JobStatus:
+def build_status(phase: JobPhase, workers: int, resume_at: float | None, now: float, journal: Journal) -> JobStatus:
     """Build the status of a job. `now`: seconds since the epoch."""
     return JobStatus(
         summary=summarize_end(now, journal),
@@ -38,6 +40,7 @@ def build_status(phase: JobPhase, workers: int, now: float, journal: Journal) ->
         last_change=find_last_change(journal),
         phase=phase,
         workers=workers,
+        resume_at=resume_at,
     )
 
 

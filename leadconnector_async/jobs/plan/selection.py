@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from datetime import time
-from typing import Final, get_args
+from typing import get_args
 
 from msgspec import Struct
 
 from ...exceptions import ConfigurationError
 from ...models import Appointment, AppointmentStatus
+from ..hours import TimesOfDay
 from .shift import find_zone
 from .spelling import find_word
-
-_WINDOW: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)")
-
-
-class TimesOfDay(Struct, frozen=True):
-    """From a time of day up to another, which is not included; across midnight if it is earlier."""
-
-    begin: time
-    end: time
-
-    def __str__(self) -> str:
-        return f"{self.begin:%H:%M}-{self.end:%H:%M}"
-
-    def __contains__(self, clock: time) -> bool:
-        if self.begin < self.end:
-            return self.begin <= clock < self.end
-        return clock >= self.begin or clock < self.end
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -63,18 +45,6 @@ def _explain_time(event: Appointment, times: TimesOfDay, timezone: str | None) -
         return "the server does not show its start"
     start = event.start_time.astimezone(find_zone(timezone)) if timezone else event.start_time
     return None if start.time() in times else f"it does not begin in {times}"
-
-
-def parse_times_of_day(text: str) -> TimesOfDay:
-    """Read times such as `09:00-12:30` or `22:00-06:00`. Raises `ConfigurationError`."""
-    match = _WINDOW.fullmatch(text.strip())
-    if match is None:
-        raise ConfigurationError(f"{text!r} is not a pair of times of day; write it like 09:00-12:30")
-    first, second, third, fourth = (int(number) for number in match.groups())
-    times = TimesOfDay(time(first, second), time(third, fourth))
-    if times.begin == times.end:
-        raise ConfigurationError(f"{text!r} begins when it ends; write it like 09:00-12:30, or leave it out")
-    return times
 
 
 def check_status(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from ..._limiter.headers import LocationQuota
 from ...client import LeadConnector
 from ..control import Control
-from ..eta import ReadingLog, forecast
+from ..eta import ReadingLog, forecast, stretch
 from ..states import NOT_APPLIED, NOT_CHANGED, JobOptions, JobProgress, RowOutcome, RowState, Stopped, count_rows
 
 _LEAST_TRIED: Final = 20
@@ -60,15 +61,16 @@ class Progress:
         span = min(_RATE_SECONDS, now - self._began)
         quotas = [(location, client.quota) for location, client in self.clients.items()]
         return JobProgress(
-            phase="paused" if self._control.wanted == "pause" else "running",
+            phase="paused" if self._control.is_waiting else "running",
             done=done,
             total=done + sum(self._remaining.values()),
             applied=self._counts.get("applied", 0),
             failed=count_rows(self._counts, NOT_CHANGED),
             unknown=self._counts.get("unknown", 0),
             rate=len(self._recent) / span if span > 0 else 0.0,
-            remaining_seconds=self._forecast(),
+            remaining_seconds=stretch(self._forecast(), self._control.options.hours, time.time()),
             pauses={location: reason for location, quota in quotas if (reason := _explain_pause(quota))},
+            resume_at=self._control.opens_at if self._control.wanted == "run" else None,
         )
 
     def _forecast(self) -> float | None:

@@ -78,7 +78,7 @@ class Runner:
     @property
     def is_open(self) -> bool:
         """Whether rows may start."""
-        return self.stopped is None and self._control.wanted == "run"
+        return self.stopped is None and self._control.may_send
 
     def expect(self, loads: Mapping[str, int]) -> None:
         """All locations, and how many rows of each are open, if that is known before they run."""

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from leadconnector_async import Appointment, ConfigurationError
 from leadconnector_async.jobs import PlanRow, Precondition, Shift, iterate_plan, parse_shift
+from leadconnector_async.jobs.hours import parse_times_of_day
 from leadconnector_async.jobs.plan.build import PlanQuery, build_plan, write_plan
 from leadconnector_async.jobs.plan.files import PlanFormat
 from leadconnector_async.jobs.plan.rows import is_blank
-from leadconnector_async.jobs.plan.selection import Selection, check_status, parse_times_of_day
+from leadconnector_async.jobs.plan.selection import Selection, check_status
 
 NEW_YORK = "America/New_York"
 EARLY = datetime(2027, 3, 10, 13, tzinfo=UTC)
