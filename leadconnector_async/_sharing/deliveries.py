@@ -116,6 +116,7 @@ class DeliveryLedger:
                 done = _encode(Entry(holder, row.now, row.clock, is_done=True))
                 if await self._store.swap(name, row.version, done, self._keep_seconds):
                     return
+            _LOGGER.warning("a webhook was processed, which could not be recorded: others changed its row")
         except LeadConnectorError as error:
             _LOGGER.warning("a webhook was processed, which could not be recorded: %s", error)
 

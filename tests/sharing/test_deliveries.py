@@ -1,5 +1,9 @@
 """Which webhooks were processed: the leases of processes that died, and how much is remembered."""
 
+from unittest.mock import AsyncMock
+
+import pytest
+
 from leadconnector_async._sharing.deliveries import LEASE_SECONDS, DeliveryLedger, name_delivery
 from leadconnector_async._sharing.keys import MemoryKeys
 
@@ -36,3 +40,15 @@ async def test_memory_is_bounded() -> None:
     assert await keys.swap("a", (await keys.read("a")).version, b"2", 10.0)
     assert await keys.swap("d", "", b"1", 10.0)
     assert [(await keys.read(key)).content for key in "abcd"] == [b"2", b"", b"1", b"1"]
+
+
+async def test_what_could_not_be_recorded_is_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process would process the next delivery of that event again."""
+    keys = MemoryKeys(lambda: 1.0)
+    ledger = DeliveryLedger(keys, keep_seconds=10.0)
+    async with ledger.process(name_delivery("app", "event")) as found:
+        assert found == "begun"
+        monkeypatch.setattr(keys, "swap", AsyncMock(return_value=False))
+    assert "could not be recorded" in caplog.text
