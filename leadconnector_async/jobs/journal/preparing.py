@@ -46,7 +46,10 @@ _UNREAD_BY_ID: Final = """
 """
 _HAS_ID: Final = ("event_id IN ({marks}) AND new_id IS NULL", "new_id IN ({marks})")
 """Two queries, so that each uses an index: an event that got another id is known by that."""
-_ROW: Final = "SELECT line, wanted, state, found, updates FROM rows WHERE job = ? AND location = ? AND number = ?"
+_ROWS: Final = """
+    SELECT number, line, wanted, state, found, updates FROM rows
+    WHERE job = ? AND location = ? AND number IN ({marks})
+"""
 _LOCATIONS: Final = f"""
     SELECT location FROM rows WHERE job = ? AND read_at IS NULL AND state IN {TO_READ}
     UNION SELECT location FROM locations WHERE job = ? AND prepared = 0 ORDER BY location
@@ -166,6 +169,7 @@ class Move(Struct, frozen=True, array_like=True, gc=False):
 class PreparedRow(Struct, frozen=True, array_like=True):
     """A row with all that was decided about it."""
 
+    number: int
     line: int
     wanted: bytes
     state: RowState
@@ -214,10 +218,21 @@ def match_unread(selection: Selection, event_ids: list[str], journal: Journal) -
 
 def read_row(number: int, journal: Journal) -> PreparedRow:
     """A row of the location by its number."""
-    found = journal.read_one(PreparedRow, _ROW, _name_row(number, journal))
-    if found is None:
-        raise DamagedError(f"The journal is damaged: it has no row {number}.")
-    return found
+    [row] = read_rows([number], journal)
+    return row
+
+
+def read_rows(numbers: Sequence[int], journal: Journal) -> list[PreparedRow]:
+    """Rows of the location by their numbers, in this order: many per statement, each of which is a round trip."""
+    found: dict[int, PreparedRow] = {}
+    for first in range(0, len(numbers), _MOST_IN_QUERY):
+        some = numbers[first : first + _MOST_IN_QUERY]
+        query = _ROWS.format(marks=",".join("?" * len(some)))
+        found |= {row.number: row for row in journal.read(PreparedRow, query, (*_name_location(journal), *some))}
+    for number in numbers:
+        if number not in found:
+            raise DamagedError(f"The journal is damaged: it has no row {number}.")
+    return [found[number] for number in numbers]
 
 
 def forget_readings(journal: Journal) -> None:

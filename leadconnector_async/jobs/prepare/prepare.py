@@ -95,7 +95,8 @@ class Preparation:
         self._log.record(location, len(reader.calendars))
 
     def _save(self, readings: list[EventReading], rules: Rules, journal: Journal) -> list[int]:
-        rows = [(reading, preparing.read_row(reading.number, journal)) for reading in readings]
+        found = preparing.read_rows([reading.number for reading in readings], journal)
+        rows = list(zip(readings, found, strict=True))
         with journal.commit():
             _save_first([one for one in rows if one[1].state == "loaded"], rules, journal)
             return _save_again(

@@ -235,6 +235,10 @@ def test_rows_are_read_again(journal: Journal) -> None:
     assert (row.line, row.state, row.planned[0].title) == (6, "pending", "Visit")
     with pytest.raises(JournalError, match="no row 2"):
         preparing.read_row(2, here)
+    assert [row.line for row in preparing.read_rows([5, 1, 3, 1], here)] == [6, 2, 4, 2]
+    assert preparing.read_rows([], here) == []
+    with pytest.raises(JournalError, match="no row 2"):
+        preparing.read_rows([1, 2], here)
 
 
 def test_failed_rows_are_tried_again(journal: Journal) -> None:

@@ -139,7 +139,7 @@ HOT: dict[str, tuple[str, str]] = {
     "open": (rows._OPEN, "rows_open"),
     "next": (preparing._NEXT, "rows_open"),
     "parking": (rows._PARKING, "rows_parking"),
-    "row": (preparing._ROW, "rows_pkey"),
+    "row": (preparing._ROWS.format(marks="?, ?"), "rows_pkey"),
     "outcome": (rows._OUTCOME, "rows_pkey"),
     "give back": (rows._GIVE_BACK, "rows_pkey"),
     "has open": (wishes._HAS_OPEN, "rows_"),
