@@ -3,15 +3,15 @@
 from ...simulation.fairness import play
 from ...simulation.virtual import run as run_virtually
 
-BIG, OTHERS, ROWS = 100_000, 500, 10
+OTHERS, ROWS = 500, 10
 
 
-def run() -> dict[int, tuple[float, float]]:
+def run(big: int) -> dict[int, tuple[float, float]]:
     """Seconds of the small ones, without the large one and with it, by the number of workers."""
     return {
         workers: (
             run_virtually(play(0, OTHERS, ROWS, workers=workers)),
-            run_virtually(play(BIG, OTHERS, ROWS, workers=workers)),
+            run_virtually(play(big, OTHERS, ROWS, workers=workers)),
         )
         for workers in (1, 2)
     }

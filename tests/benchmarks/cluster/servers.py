@@ -15,10 +15,11 @@ def read_database_cpu(server: PostgresServer) -> float:
     assert server._process is not None
     first = server._process.pid
     pids = [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
-    return sum(_read_cpu(int(pid), with_ended=int(pid) == first) for pid in pids)
+    return sum(read_cpu(int(pid), with_ended=int(pid) == first) for pid in pids)
 
 
-def _read_cpu(pid: int, *, with_ended: bool) -> float:
+def read_cpu(pid: int, *, with_ended: bool = False) -> float:
+    """CPU seconds of a process, with or without those of its children that have ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except FileNotFoundError:
