@@ -107,9 +107,10 @@ class Takes:
         shift = self._shift
         if shift.over.is_set():
             return
-        taken = None
+        taken, place = None, Place(ticket.job, ticket.location)
         try:
-            taken = await shift.ask(partial(leases.take, ticket.job, ticket.location, shift.worker, time.time()))
+            take = partial(leases.take, ticket.job, ticket.location, shift.worker, time.time())
+            taken = await shift.ask(take, place)
             if taken is not None:
                 held = HeldLocation(job=ticket.job, location=ticket.location, epoch=taken.epoch, lease=shift.lease)
                 self._held.add(held)
@@ -119,7 +120,10 @@ class Takes:
                     self._held.discard(held)
         except JournalError as error:  # the shift is lost, or the location cannot be taken
             if taken is not None:
-                shift.lose(str(error), Place(ticket.job, ticket.location, taken.epoch))
+                shift.lose(str(error), structs.replace(place, epoch=taken.epoch))
+            elif not shift.lost:
+                with suppress(JournalError):  # the shift is lost
+                    await shift.ask(partial(leases.count_failure, place, type(error).__name__), place)
         except BaseException as error:
             # Cancelled by the engine, or a bug of ours. Otherwise it would be held until the worker stops.
             shift.lose(f"a location was given up ({type(error).__name__})")

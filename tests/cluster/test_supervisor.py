@@ -557,15 +557,38 @@ async def test_values_that_nobody_has_written_stop_one_location(world: World, sa
 
 
 async def test_a_location_that_cannot_be_taken_keeps_nobody_from_the_others(world: World, sandbox: Sandbox) -> None:
-    """Its epoch has no successor: whoever gets its ticket goes on with the next one."""
+    """Its epoch has no successor: whoever gets its ticket goes on with the next one. It stops, and says why."""
     first = sandbox.location_ids[0]
     world.execute("UPDATE locations SET epoch = ? WHERE location = ?", 2**63 - 1, first)
     async with world.working():
         query = "SELECT COUNT(*) FROM locations WHERE prepared = 1"
         await world.wait(lambda: world.execute(query) == [(2,)])
-        world.execute("DELETE FROM locations WHERE location = ?", first)
         await world.wait_for_phase("done")
+    [(tries, kind, reason)] = world.execute(
+        "SELECT tries, stop_kind, stop_reason FROM locations WHERE location = ?", first
+    )
+    assert (tries, kind) == (leases.MOST_TRIES, "internal")
+    assert reason == "10 attempts in a row to take it have failed (DamagedError)"
     assert len(world.find(WorkerStarted)) == 1
+
+
+async def test_a_location_whose_statements_fail_when_it_is_taken_stops_in_the_end(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the worker registers anew, as if the database had been away; the others are carried out."""
+    monkeypatch.setattr(supervisor, "_FAILING_SECONDS", 0.01)
+    first = sandbox.location_ids[0]
+    world.execute(
+        "CREATE TRIGGER broken BEFORE UPDATE ON locations WHEN NEW.epoch > OLD.epoch AND OLD.location = ?"
+        " BEGIN SELECT RAISE(ABORT, 'disk image is malformed'); END".replace("?", f"'{first}'")
+    )
+    async with world.working(slots=1):
+        await world.wait(lambda: world.execute("SELECT 1 FROM locations WHERE stop_kind = 'internal'") == [(1,)])
+        await world.wait_for_phase("done")
+    assert world.execute("SELECT location, tries FROM locations WHERE stop_kind = 'internal'") == [
+        (first, leases.MOST_TRIES)
+    ]
+    assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
 
 
 async def test_a_location_whose_statements_always_fail_stops_in_the_end(

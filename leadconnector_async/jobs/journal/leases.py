@@ -88,6 +88,16 @@ _STOP_LOOPING: Final = f"""
         WHERE worker IS NULL AND ended = 0 AND tries >= {MOST_TRIES} {SKIP_LOCKED}
     )
 """
+_COUNT_FAILURE: Final = f"""
+    UPDATE locations SET queued = 0,
+        tries = CASE WHEN tries < {MOST_TRIES} THEN tries + 1 ELSE tries END,
+        stop_kind = CASE WHEN tries < {MOST_TRIES - 1} THEN stop_kind ELSE 'internal' END,
+        stop_reason = CASE WHEN tries < {MOST_TRIES - 1} THEN stop_reason ELSE ? END,
+        resume_at = CASE WHEN tries < {MOST_TRIES - 1} THEN resume_at END
+    WHERE worker IS NULL AND ended = 0 AND (job, location) IN (
+        SELECT job, location FROM locations WHERE job = ? AND location = ? {SKIP_LOCKED}
+    )
+"""
 _HAND_BACK: Final = """
     UPDATE locations SET worker = NULL, queued = 0, tries = 0 WHERE job = ? AND location = ? AND epoch = ?
 """
@@ -209,13 +219,16 @@ def leave(worker: int, culprit: Place | None, journal: Journal) -> None:
     """Remove a worker that shuts down, or that was cut off from the database and has ended all its requests.
 
     Its locations are free at once and do not count as crashes, except for the one whose statements failed first:
-    if they always do, it would be taken again and again. All tickets are written again, as it may hold some.
+    if they always do, it would be taken again and again. If it could not even be taken (epoch 0), that is counted
+    here. All tickets are written again, as the worker may hold some.
     """
     job, location = (None, None) if culprit is None else (culprit.job, culprit.location)
     with journal.commit():
         journal.write(_RETURN_ALL, (job, location, worker, worker))
-        journal.write(_LEAVE, (worker,))
+        was_here = journal.write(_LEAVE, (worker,)) == 1
     forget_tickets(journal)
+    if culprit is not None and culprit.epoch == 0 and was_here:
+        count_failure(culprit, "the database reported an error", journal)
 
 
 def take(job: int, location: str, worker: int, now: float, journal: Journal) -> Taken | None:
@@ -228,6 +241,15 @@ def take(job: int, location: str, worker: int, now: float, journal: Journal) -> 
         if not taken:
             journal.write(_USED, (job, location, job, location))
     return taken[0] if taken else None
+
+
+def count_failure(place: Place, cause: str, journal: Journal) -> int:
+    """Count that a location could not be taken, if nobody holds it; returns how many were counted: 1 or 0.
+
+    After as many failures as crashes would take, it is stopped, and the reason shows the cause of the last one.
+    """
+    reason = f"{MOST_TRIES} attempts in a row to take it have failed ({clean(cause)})"
+    return journal.write(_COUNT_FAILURE, (reason, place.job, place.location))
 
 
 def take_all(job: int, worker: int, journal: Journal) -> list[Place]:

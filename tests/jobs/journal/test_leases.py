@@ -159,6 +159,28 @@ def test_the_location_that_made_a_worker_leave_has_failed_once_more(journal: Jou
     assert (look(journal).stop_kind, look(journal, location="loc2").stop_kind) == ("internal", None)
 
 
+def test_a_location_that_cannot_be_taken_is_counted(journal: Journal) -> None:
+    """Its next ticket is written as usual, until it is stopped with a reason; one that is held is left alone."""
+    worker = leases.register(ENTRY, journal)
+    change(journal, "queued = 1")
+    for tries in range(1, leases.MOST_TRIES):
+        assert leases.count_failure(Place(1, "loc1"), "DataError", journal) == 1
+        assert (look(journal).tries, look(journal).queued, look(journal).stop_kind) == (tries, 0, None)
+    leases.count_failure(Place(1, "loc1"), "DataError", journal)
+    assert look(journal).stop_kind == "internal"
+    assert take(journal, worker) is None
+    assert take(journal, worker, location="loc2") is not None
+    assert leases.count_failure(Place(1, "loc2"), "DataError", journal) == 0
+
+
+def test_a_worker_that_leaves_because_it_cannot_take_a_location_has_failed_once(journal: Journal) -> None:
+    """However often it says so."""
+    worker = leases.register(ENTRY, journal)
+    for _ in range(2):
+        leases.leave(worker, Place(1, "loc1"), journal)
+    assert (look(journal).tries, look(journal, location="loc2").tries) == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("phase", "wanted", "changes", "taken"),
     [
