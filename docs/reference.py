@@ -18,6 +18,7 @@ _GUESS: Final = re.compile(r"\[guess(: [^\]]*)?\]")
 _NAME: Final = re.compile(r"(?<![`\[])`([A-Z][A-Za-z]+)`(?![`\]])")
 _INTERNAL: Final = "For this library"
 _STRUCTS: Final = ("msgspec.Struct", "leadconnector_async._model.Model")
+_LONGEST: Final = 40
 
 
 class Reference(griffe.Extension):
@@ -27,17 +28,30 @@ class Reference(griffe.Extension):
         """Called by griffe."""
         links = {name: f"{pkg.path}.{name}" for name in _list_public(pkg)}
         for one in list(_walk(pkg)):
-            if one.docstring is not None:
-                if _INTERNAL in one.docstring.value and one.parent is not None:
-                    one.parent.del_member(one.name)
-                    continue
-                own = {one.name, one.parent.name if one.parent is not None else ""}
-                one.docstring.value = clean(one.docstring.value, {k: v for k, v in links.items() if k not in own})
-            if isinstance(one, griffe.Attribute):
-                one.annotation = _drop_metadata(one.annotation)
-        for one in list(_walk(pkg)):
-            if one.is_class and _is_struct(cast("griffe.Class", one)):
-                _add_constructor(cast("griffe.Class", one))
+            if one.docstring is not None and _INTERNAL in one.docstring.value and one.parent is not None:
+                one.parent.del_member(one.name)
+            else:
+                _describe(one, links)
+                _show_values(one, pkg)
+        for one in _walk(pkg):
+            if isinstance(one, griffe.Class) and _is_struct(one):
+                _add_constructor(one)
+
+
+def _describe(one: griffe.Object, links: dict[str, str]) -> None:
+    if one.docstring is not None:
+        own = {one.name, one.parent.name if one.parent is not None else ""}
+        one.docstring.value = clean(one.docstring.value, {name: links[name] for name in links.keys() - own})
+
+
+def _show_values(one: griffe.Object, package: griffe.Module) -> None:
+    if isinstance(one, griffe.Attribute):
+        one.annotation = _drop_metadata(one.annotation)
+        if "class-attribute" not in one.labels and "module-attribute" not in one.labels:
+            one.value = None  # what a constructor assigns is not a default
+    if isinstance(one, griffe.Function):
+        for parameter in one.parameters:
+            parameter.default = _find_value(parameter.default, package)
 
 
 def clean(text: str, links: dict[str, str]) -> str:
@@ -68,6 +82,18 @@ def _drop_metadata(annotation: str | griffe.Expr | None) -> str | griffe.Expr | 
         return annotation
     parts = annotation.slice
     return parts.elements[0] if isinstance(parts, griffe.ExprTuple) else annotation
+
+
+def _find_value(default: str | griffe.Expr | None, package: griffe.Module) -> str | griffe.Expr | None:
+    """Of a constant, what it is, unless that is long: `VERSION` says nothing to a caller."""
+    if not isinstance(default, griffe.ExprName) or not default.canonical_path.startswith(f"{package.path}."):
+        return default
+    try:
+        constant = package[default.canonical_path.removeprefix(f"{package.path}.")]
+    except KeyError:
+        return default
+    value = getattr(constant, "value", None)
+    return value if value is not None and len(str(value)) <= _LONGEST else default
 
 
 def _is_struct(kind: griffe.Class) -> bool:

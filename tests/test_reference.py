@@ -19,6 +19,8 @@ REFERENCE = DOCS / "pages" / "reference"
 DIRECTIVE = re.compile(r"^::: (?P<path>\S+)\n(?P<body>(?:(?: {4}.*)?\n)*)", re.MULTILINE)
 FOREIGN = {"UNSET"}
 """Of msgspec, which documents it."""
+BASES = {"AppointmentFields", "BlockSlotFields"}
+"""Shown with the classes that inherit their fields."""
 Options = dict[str, object]
 
 
@@ -122,7 +124,7 @@ def list_public(package: griffe.Module) -> list[str]:
         f"{module.path}.{name}"
         for module in list_modules(package)
         for name in map(str, module.exports or ())
-        if name not in FOREIGN
+        if name not in FOREIGN | BASES
     ]
 
 
