@@ -31,7 +31,9 @@ class TimesOfDay(Struct, frozen=True):
     """From a time of day up to another, which is not included; across midnight if it is earlier."""
 
     begin: time
+    """The first moment."""
     end: time
+    """The first moment that is no longer included."""
 
     def __str__(self) -> str:
         return f"{self.begin:%H:%M}-{self.end:%H:%M}"
@@ -58,7 +60,9 @@ class Hours(Struct, frozen=True):
     """Times of day in a zone. Moments are in seconds since the epoch."""
 
     times: TimesOfDay
+    """From when to when."""
     zone: ZoneInfo
+    """The zone whose clock shows them."""
 
     def __str__(self) -> str:
         return f"{self.times} {self.zone.key}"
