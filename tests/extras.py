@@ -18,6 +18,7 @@ MODULES = {
     "redis": ["integrations.redis", "integrations.redis_keys", "integrations.redis_tokens"],
     "testing": ["testing", "webhooks"],
     "webhooks": ["webhooks"],
+    "xlsx": ["jobs.plan.workbook"],
 }
 """What each extra is for."""
 FOR_DEVELOPERS = {"bench", "browser", "dev", "vendors"}
@@ -27,6 +28,7 @@ BROUGHT = (
         "cryptography",
         "cyclopts",
         "fastapi",
+        "openpyxl",
         "opentelemetry",
         "procrastinate",
         "psycopg",

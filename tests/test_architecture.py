@@ -167,8 +167,10 @@ LAYERS = {
     "jobs.plan": """
         build render
         files
-        csv_files sources wanted
-        rows selection
+        workbook
+        csv_files sources wanted workbook_cells workbook_parts
+        heading
+        rows selection sheet_xml
         shift shown_times spelling text_files
     """,
     "jobs.prepare": """

@@ -54,6 +54,9 @@ class Reading:
     encoding: Annotated[
         str | None, Parameter(help="The plan's encoding, such as cp1252, if it is neither UTF-8 nor UTF-16.")
     ] = None
+    sheet: Annotated[
+        str | None, Parameter(help="The sheet of a workbook (.xlsx) with the plan, if several hold something.")
+    ] = None
 
 
 READING: Final = Reading()
@@ -136,7 +139,7 @@ async def reschedule(
     Parameters
     ----------
     plan
-        A file in CSV or JSON, or `-` for stdin.
+        A file in CSV or JSON, a workbook (.xlsx), or `-` for stdin.
     job
         Folder for the journal and the files of the job, next to the plan if omitted; or postgresql://HOST/DATABASE#NAME
         to have workers change it.
@@ -216,6 +219,7 @@ async def create_job(request: NewJob, place: str, client: LeadConnector, options
             timezone=request.timezone,
             date_format=request.reading.date_format,
             encoding=request.reading.encoding,
+            sheet=request.reading.sheet,
         )
         plaintext = request.account.allow_plaintext
         return await BulkJob.create(place, client, rows, options=options, allow_plaintext=plaintext)

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
 from ..._validation.text import show
 from ...exceptions import RowFault
-from .rows import BadRow, PlanRow, is_blank, name_column, restore
-
-Cells: TypeAlias = Mapping[str, object]
-Read: TypeAlias = Callable[[int, Cells], PlanRow | RowFault]
-"""Checks a row of filled cells, by its line."""
+from .heading import MORE_CELLS, Read, read_heading
+from .rows import PlanRow, is_blank, restore
 
 _SEPARATOR: Final = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?(?P=delimiter)*\s*', re.IGNORECASE)
 """The line in which Excel names the delimiter."""
 _DELIMITERS: Final = ",;\t|"
 _QUOTED: Final = re.compile(r'"[^"]*(?:""[^"]*)*"')
-_LOOKS_LIKE_JSON: Final = ("{", "[")
 
 
 class _Lines(Iterable[str]):
@@ -58,7 +54,7 @@ def iterate_csv(lines: Iterable[str], read: Read) -> Iterator[PlanRow | RowFault
     reader = csv.reader(_put_back(first, source), delimiter=delimiter, strict=True)
     nothing: list[str] = []
     try:
-        names, faults = _read_heading(next(reader, nothing), source.count)
+        names, faults = read_heading(next(reader, nothing), source.count)
     except csv.Error as error:
         names, faults = [], [_describe_error(error, source, _Heading(delimiter, []))[0]]
     if faults:
@@ -89,12 +85,8 @@ def _iterate_rows(
             if name and (text := cell.strip()) and (text.isascii() or not is_blank(text))
         }
         if len(cells) > width and not all(map(is_blank, cells[width:])):
-            yield RowFault(
-                source.count,
-                "",
-                "there are more cells than columns",
-                "put text that contains the delimiter in quotation marks",
-            )
+            hint = "put text that contains the delimiter in quotation marks"
+            yield RowFault(source.count, "", MORE_CELLS, hint)
         elif filled or not all(map(is_blank, cells)):
             yield read(source.count, filled)
 
@@ -117,36 +109,6 @@ def _put_back(first: str, source: _Lines) -> Iterator[str]:
         return iter(source)
     source.of_row[:] = [first]
     return chain((first,), source)
-
-
-def _read_heading(cells: Iterable[str], line: int) -> tuple[list[str | None], list[RowFault]]:
-    names: list[str | None] = []
-    spellings: dict[str, str] = {}
-    faults: list[RowFault] = []
-    line = max(1, line)
-    for cell in cells:
-        try:
-            name = name_column(cell)
-        except BadRow as bad:
-            faults.append(_describe_heading(line, bad))
-            continue
-        if name in spellings:
-            both = f"{spellings[name]} and {cell.strip()}"
-            faults.append(RowFault(line, name, f"two columns are the same field: {both}", "remove one"))
-        elif name is not None:
-            spellings[name] = cell.strip()
-        names.append(name)
-    if not faults and "event_id" not in names:
-        faults.append(RowFault(line, "event_id", "there is no column event_id", "add it to the header row"))
-    return names, faults
-
-
-def _describe_heading(line: int, bad: BadRow) -> RowFault:
-    if bad.column.startswith("<"):
-        return RowFault(line, "", "this is HTML or XML, but CSV was expected", 'save it as "CSV UTF-8"')
-    if bad.column.startswith(_LOOKS_LIKE_JSON):
-        return RowFault(line, "", "this is JSON, but CSV was expected", "set the format to jsonl")
-    return RowFault(line, bad.column, bad.reason, bad.hint)
 
 
 def _describe_error(error: csv.Error, source: _Lines, heading: _Heading) -> tuple[RowFault, bool]:

@@ -1,4 +1,4 @@
-"""Plan files: CSV or JSON lines, read and written one row at a time."""
+"""Plan files: CSV, JSON lines or a workbook, read one row at a time; CSV is also written."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from typing import Final, Literal, TypeAlias, get_args
 import msgspec
 
 from ..._validation.arguments import check_choice, check_text, refuse
-from ..._validation.text import shorten
-from ...exceptions import InvalidRequestError, PlanError, RowFault
-from .csv_files import Read, iterate_csv
+from ..._validation.text import shorten, show
+from ...exceptions import ConfigurationError, InvalidRequestError, PlanError, RowFault
+from .csv_files import iterate_csv
+from .heading import Read
 from .rows import BadRow, PlanRow, defuse, is_blank, name_cells, read_row
 from .shown_times import DateFormat
 from .sources import PlanRows
-from .text_files import BadFile, check_encoding, find_encoding, open_text
+from .text_files import BadFile, check_encoding, find_encoding, is_workbook, open_text, read_head
 
 PlanFormat: TypeAlias = Literal["csv", "jsonl"]
 """A table with a heading, or JSON: one object a line, or one array of objects."""
@@ -29,6 +30,9 @@ PlanSource: TypeAlias = Iterable[str] | os.PathLike[str]
 """Lines of text, or the path of a file."""
 
 _MOST_SHOWN: Final = 20
+_NO_OPENPYXL: Final = "{} is a workbook, which needs the extra xlsx: pip install 'leadconnector-async[xlsx]'"
+_ARCHIVE: Final = "this is a workbook or another ZIP archive"
+_WORKBOOK_AS_TEXT: Final = "PK\x03\x04"
 _CRLF: Final = "\r\n"
 
 
@@ -39,6 +43,7 @@ def read_plan(
     timezone: str | None = None,
     date_format: DateFormat | None = None,
     encoding: str | None = None,
+    sheet: str | None = None,
 ) -> list[PlanRow]:
     """Read a plan and check all of it.
 
@@ -49,7 +54,9 @@ def read_plan(
     rows: list[PlanRow] = []
     faults: list[RowFault] = []
     seen: dict[tuple[str | None, str], int] = {}
-    for row in iterate_plan(lines, format=format, timezone=timezone, date_format=date_format, encoding=encoding):
+    for row in iterate_plan(
+        lines, format=format, timezone=timezone, date_format=date_format, encoding=encoding, sheet=sheet
+    ):
         if isinstance(row, RowFault):
             faults.append(row)
             continue
@@ -69,15 +76,17 @@ def iterate_plan(
     timezone: str | None = None,
     date_format: DateFormat | None = None,
     encoding: str | None = None,
+    sheet: str | None = None,
 ) -> PlanRows:
     """The rows of a plan as they come, good and bad. Duplicate events are not detected.
 
     `lines` are those of a file, or its path. Without a `format`, the first character tells: JSON begins
     with a brace or a bracket, and no table does. `timezone` is for rows that name none. `date_format` says which
     number of 3/9/2027 is the day; without it, such a date is refused. `encoding` is that of the file at a path;
-    without it, UTF-8 or UTF-16.
+    without it, UTF-8 or UTF-16. A path may also be that of a workbook (.xlsx), which needs the extra `xlsx`;
+    `sheet` names its sheet if several hold something.
 
-    Raises `OSError` if the file cannot be opened.
+    Raises `OSError` if the file cannot be opened, and `ConfigurationError` without the extra.
     """
     if not isinstance(lines, (Iterable, os.PathLike)):
         raise _refuse_lines(lines)
@@ -88,11 +97,17 @@ def iterate_plan(
     if encoding is not None:
         check_encoding(check_text("encoding", encoding))
     timezone = None if timezone is None else check_text("timezone", timezone)
+    sheet = None if sheet is None else check_text("sheet", sheet)
     read = partial(read_row, timezone=timezone, order=date_format)
-    if not isinstance(lines, os.PathLike):
-        return PlanRows(_iterate(lines, format, read))
     try:
-        return PlanRows(_iterate_file(lines, find_encoding(lines, encoding), format, read))
+        if not isinstance(lines, os.PathLike):
+            _check_no_sheet(sheet)
+            return PlanRows(_iterate(lines, format, read))
+        head = read_head(lines)
+        if is_workbook(head):
+            return PlanRows(_open_workbook(lines, format, sheet, read))
+        _check_no_sheet(sheet)
+        return PlanRows(_iterate_file(lines, find_encoding(head, encoding), format, read))
     except BadFile as bad:
         return PlanRows(iter([RowFault(1, "", bad.reason, bad.hint)]))
 
@@ -129,6 +144,26 @@ def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iter
         yield text.getvalue().removesuffix(_CRLF) + "\n"
 
 
+def _open_workbook(
+    path: os.PathLike[str], format: PlanFormat | None, sheet: str | None, read: Read
+) -> Iterator[PlanRow | RowFault]:
+    """Its reader needs an extra, and takes a while to load."""
+    if format is not None:
+        raise BadFile(f"{_ARCHIVE}, but the format is {format}", "leave the format out")
+    try:
+        from .workbook import iterate_workbook  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "openpyxl":
+            raise
+        raise ConfigurationError(_NO_OPENPYXL.format(show(os.fspath(path)))) from None
+    return iterate_workbook(path, sheet, read)
+
+
+def _check_no_sheet(sheet: str | None) -> None:
+    if sheet is not None:
+        raise BadFile(f"the sheet {show(sheet)} is set, but this is not a workbook", "leave it out")
+
+
 def _iterate_file(
     path: os.PathLike[str], encoding: str, format: PlanFormat | None, read: Read
 ) -> Iterator[PlanRow | RowFault]:
@@ -150,6 +185,9 @@ def _iterate(lines: Iterable[str], format: PlanFormat | None, read: Read) -> Ite
             raise _refuse_lines(line)
         seen.append(line)
         if content := line.strip("\ufeff \t\r\n"):
+            if content.startswith(_WORKBOOK_AS_TEXT):
+                yield RowFault(1, "", f"{_ARCHIVE}, and not text", "give its path")
+                return
             format = format or ("jsonl" if content.startswith(("{", "[")) else "csv")
             break
     everything = chain(seen, source)

@@ -21,6 +21,7 @@ MONTHS: Final = (
     *("August", "September", "October", "November", "December"),
 )
 WRITE: Final = "write it as 2027-03-17T09:00:00, with an offset or a zone"
+FORMAT_COLUMN: Final = "give the column the format yyyy-mm-dd hh:mm, and save the plan again"
 
 _NUMBERS: Final = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})(?![\d/.-])")
 _DAY_FIRST: Final = re.compile(r"(?P<day>\d{1,2})[- ](?P<month>[A-Za-z]{3,9})\.?,?[- ](?P<year>\d{2,4})(?!\d)")
@@ -42,7 +43,8 @@ def read_shown_time(text: str, order: DateFormat | None) -> datetime | None:
     """
     text = " ".join(text.split())
     if _SERIAL.fullmatch(text):
-        raise _refuse_number(text)
+        meant = _FIRST_DAY + timedelta(minutes=round(float(text.replace(",", ".")) * 1440))
+        raise BadMoment(describe_number(text, meant), FORMAT_COLUMN)
     match = _NUMBERS.match(text)
     if match is not None:
         day = _read_numbers(text, match, order)
@@ -54,6 +56,11 @@ def read_shown_time(text: str, order: DateFormat | None) -> datetime | None:
     else:
         return None
     return _combine(text, day, text[match.end() :])
+
+
+def describe_number(text: str, meant: datetime) -> str:
+    """Why a spreadsheet's number for a time is refused."""
+    return f"{show(text)} is a spreadsheet's number for a time, probably {meant:%Y-%m-%d %H:%M}"
 
 
 def find_month(name: str) -> int | None:
@@ -120,9 +127,3 @@ def _read_offset(offset: str | None) -> timezone | None:
     digits = offset[1:].replace(":", "")
     ahead = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(ahead if offset[0] == "+" else -ahead)
-
-
-def _refuse_number(text: str) -> BadMoment:
-    meant = _FIRST_DAY + timedelta(minutes=round(float(text.replace(",", ".")) * 1440))
-    reason = f"{show(text)} is a spreadsheet's number for a time, probably {meant:%Y-%m-%d %H:%M}"
-    return BadMoment(reason, "give the column the format yyyy-mm-dd hh:mm, and save the plan again")

@@ -8,6 +8,7 @@ from typing import Final
 
 _IGNORED: Final = re.compile(r"[\W_]+")
 _OTHER_NAMES: Final = {"status": "appointment_status", "appointmentid": "event_id"}
+_PARTS_OF_A_TIME: Final = frozenset({"date", "day", "time", "hour", "startdate", "startday", "enddate", "endday"})
 _OTHER_WORDS: Final = {"canceled": "cancelled"}
 _TRUE: Final = "true yes y wahr ja vrai oui verdadero sí vero waar verdadeiro sim prawda tak"
 _FALSE: Final = "false no n falsch nein faux non falso onwaar não fałsz nie"
@@ -26,6 +27,11 @@ def squash(text: str) -> str:
 def list_spellings(names: Iterable[str]) -> dict[str, str]:
     """Names by what their spellings have in common, and by the other names that they have."""
     return {squash(name): name for name in names} | _OTHER_NAMES
+
+
+def is_part_of_a_time(name: str) -> bool:
+    """Whether a heading means a day or a time of day alone."""
+    return squash(name) in _PARTS_OF_A_TIME
 
 
 def find_word(text: str, choices: Iterable[str]) -> str:

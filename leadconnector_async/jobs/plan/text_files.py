@@ -18,8 +18,9 @@ KEEP: Final = "surrogateescape"
 """What to do with bytes that are not valid: `rows` refuses them, by line and column."""
 
 _SAVE: Final = 'save the plan as "CSV UTF-8"'
+_WORKBOOK: Final = b"PK\x03\x04"
+_OPEN_DOCUMENT: Final = b"mimetypeapplication/vnd.oasis.opendocument."
 _UNREADABLE: Final = {
-    b"PK\x03\x04": "this is a workbook or another ZIP archive",
     b"\xd0\xcf\x11\xe0": "this is a workbook of Excel 97 (.xls), or one with a password",
     b"%PDF": "this is a PDF file",
     b"\x1f\x8b": "this is a file compressed with gzip",
@@ -51,10 +52,21 @@ def check_encoding(name: str) -> str:
     return name
 
 
-def find_encoding(path: str | os.PathLike[str], encoding: str | None) -> str:
-    """The encoding of a plan, given or by its first bytes. Raises `OSError`, or `BadFile` for what is not text."""
+def read_head(path: str | os.PathLike[str]) -> bytes:
+    """The first bytes of a plan, which tell what it is. Raises `OSError`."""
     with open(path, "rb") as file:
-        head = file.read(8)
+        return file.read(100)
+
+
+def is_workbook(head: bytes) -> bool:
+    """Whether it may be a workbook of Excel (.xlsx). Raises `BadFile` for one of OpenDocument."""
+    if head.startswith(_WORKBOOK) and _OPEN_DOCUMENT in head:
+        raise BadFile("this is an OpenDocument file (.ods)", "save it as an Excel workbook (.xlsx)")
+    return head.startswith(_WORKBOOK)
+
+
+def find_encoding(head: bytes, encoding: str | None) -> str:
+    """The encoding of a plan, given or by its first bytes. Raises `BadFile` for what is not text."""
     for magic, reason in _UNREADABLE.items():
         if head.startswith(magic):
             raise BadFile(reason, _SAVE)

@@ -153,10 +153,7 @@ REFUSED: dict[str, tuple[str | bytes, dict[int, str]]] = {
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504),
         {1: "a workbook of Excel 97 (.xls)"},
     ),
-    "a workbook": (
-        b"PK\x03\x04\x14\x00" + bytes(30),
-        {1: "this is a workbook or another ZIP archive; save the plan"},
-    ),
+    "half a workbook": (b"PK\x03\x04\x14\x00" + bytes(30), {1: "the workbook is damaged: File is not a zip"}),
     "a table in HTML, named .xls": ("<table><tr><td>event_id</td></tr></table>", {1: "this is HTML or XML"}),
     "a plan in a PDF": (b"%PDF-1.7\n%\xe2\xe3", {1: "this is a PDF file"}),
     "a compressed plan": (b"\x1f\x8b\x08\x00\x00", {1: "compressed with gzip"}),
