@@ -9,9 +9,11 @@ import signal
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
+from openpyxl import Workbook
 
 from leadconnector_async.cli.exit_codes import HELP, MEANINGS, code_for, code_of
 from leadconnector_async.exceptions import (
@@ -48,6 +50,26 @@ def write_plan(clinic: Sandbox, folder: Path, *more: str) -> Path:
     path = folder / "day.csv"
     path.write_text("\n".join([*lines, *more]) + "\n", encoding="utf-8-sig")
     return path
+
+
+async def test_a_workbook_is_a_plan(clinic: Sandbox, tmp_path: Path) -> None:
+    """Of the sheet that the command names, where several have something in them."""
+    event = clinic.appointment(clinic.appointment_ids[0])
+    workbook, zone = Workbook(), "America/New_York"
+    workbook.create_sheet("Notes").append(["Call back"])
+    sheet = workbook.create_sheet("March")
+    sheet.append(["Event ID", "Start Time"])
+    sheet.append([event.id, (event.start_time + WEEK).astimezone(ZoneInfo(zone)).replace(tzinfo=None)])
+    workbook.save(tmp_path / "day.xlsx")
+    command = ["reschedule", "day.xlsx", "--timezone", zone, "--yes"]
+    environment = build_environment(clinic)
+    refused = await run(tmp_path, environment, *command, "--sheet", "April")
+    assert refused.code == 2
+    assert "there is no sheet 'April'; set the sheet to one of 'Sheet', 'Notes', 'March'" in refused.err
+    assert not writes(clinic)
+    done = await run(tmp_path, environment, *command, "--sheet", "March")
+    assert done.code == 0, done.err
+    assert clinic.appointment(event.id).start_time == event.start_time + WEEK
 
 
 async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path) -> None:

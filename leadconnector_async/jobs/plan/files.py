@@ -47,9 +47,9 @@ def read_plan(
 ) -> list[PlanRow]:
     """Read a plan and check all of it.
 
-    `lines`, `format`, `timezone`, `date_format` and `encoding` are those of `iterate_plan`. Columns are `event_id`,
-    any field of `AppointmentUpdate`, `shift`, `location_id`, `timezone` (an IANA name for times without an offset),
-    and `before_…`. Raises `PlanError` with every bad row.
+    `lines`, `format`, `timezone`, `date_format`, `encoding` and `sheet` are those of `iterate_plan`. Columns are
+    `event_id`, any field of `AppointmentUpdate`, `shift`, `location_id`, `timezone` (an IANA name for times without
+    an offset), and `before_…`. Raises `PlanError` with every bad row.
     """
     rows: list[PlanRow] = []
     faults: list[RowFault] = []

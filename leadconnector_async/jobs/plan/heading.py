@@ -7,12 +7,14 @@ from typing import Final, TypeAlias
 
 from ...exceptions import RowFault
 from .rows import BadRow, PlanRow, name_column
+from .spelling import is_part_of_a_time
 
 Cells: TypeAlias = Mapping[str, object]
 Read: TypeAlias = Callable[[int, Cells], PlanRow | RowFault]
 """Checks a row of filled cells, by its line."""
 
 MORE_CELLS: Final = "there are more cells than columns"
+_TOGETHER: Final = "give the day and the time of day together, in start_time or end_time"
 _LOOKS_LIKE_JSON: Final = ("{", "[")
 
 
@@ -44,4 +46,5 @@ def _describe_heading(line: int, bad: BadRow) -> RowFault:
         return RowFault(line, "", "this is HTML or XML, but CSV was expected", 'save it as "CSV UTF-8"')
     if bad.column.startswith(_LOOKS_LIKE_JSON):
         return RowFault(line, "", "this is JSON, but CSV was expected", "set the format to jsonl")
-    return RowFault(line, bad.column, bad.reason, bad.hint)
+    hint = _TOGETHER if is_part_of_a_time(bad.column) else bad.hint
+    return RowFault(line, bad.column, bad.reason, hint)

@@ -23,15 +23,7 @@ from ...exceptions import InvalidRequestError, RowFault
 from ...models import AppointmentUpdate
 from .shift import BadZone, Shift, fix_offset, parse_shift, place
 from .shown_times import WRITE, DateFormat, read_shown_time
-from .spelling import (
-    find_truth,
-    find_word,
-    is_part_of_a_time,
-    is_rounded_number,
-    is_sheet_error,
-    list_spellings,
-    squash,
-)
+from .spelling import find_truth, find_word, is_rounded_number, is_sheet_error, list_spellings, squash
 
 IGNORED: Final = "outcome_"
 """How the columns begin that a job writes for people to read, and ignores when they are fed back."""
@@ -113,8 +105,6 @@ def name_column(spelling: object) -> str | None:
     name = _SPELLINGS.get(squash(seen))
     if name is None:
         hint = suggest(seen, _NAMES) or "use event_id, shift, or a field of AppointmentUpdate"
-        if is_part_of_a_time(seen):
-            hint = "give the day and the time of day together, in start_time or end_time"
         raise BadRow(escape(shorten(seen)), "unknown column", hint)
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -35,6 +36,8 @@ _IDS: Final = ("event_id", "eventId")
 
 def check_source(rows: object) -> None:
     """Raise `ConfigurationError` for what no rows can come from."""
+    if _is_path(rows):
+        raise ConfigurationError(f"rows is {show(rows)}; to read a plan, give iterate_plan(path)")
     if not _is_source(rows):
         raise ConfigurationError(f"rows is {show(rows)}; give an iterable, or an async iterable, of rows")
 
@@ -63,6 +66,10 @@ def name_event(row: object) -> str:
             cells = dict(list_items(row, COLUMNS))
             named = [cells.get(name) for name in _IDS]
     return next((name for name in named if isinstance(name, str)), "")
+
+
+def _is_path(rows: object) -> bool:
+    return isinstance(rows, os.PathLike)
 
 
 def _is_source(rows: object) -> bool:  # apart, so that `rows` keeps its type where it is shown

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadconnector_async import AppointmentUpdate, InvalidRequestError, PlanError
+from leadconnector_async import AppointmentUpdate, ConfigurationError, InvalidRequestError, PlanError
 from leadconnector_async.exceptions import RowFault
 from leadconnector_async.jobs import PlanRow, Precondition, iterate_plan, read_plan
 from leadconnector_async.jobs.plan.csv_files import iterate_csv
 from leadconnector_async.jobs.plan.files import write_csv
 from leadconnector_async.jobs.plan.rows import defuse, read_row, restore
+from leadconnector_async.jobs.plan.sources import check_source
 from leadconnector_async.jobs.report.html_report import build_table
 
 PLANS = Path(__file__).parents[2] / "samples" / "plans"
@@ -154,6 +155,12 @@ def test_a_long_value_is_cut_in_every_message() -> None:
     with pytest.raises(PlanError) as caught:
         read_plan([json.dumps({"event_id": long, "title": "x"})] * 2)
     assert len(str(caught.value)) < 500
+
+
+def test_a_path_is_not_a_source_of_rows() -> None:
+    """What reads it is named, since that is where the zone and the sheet are said."""
+    with pytest.raises(ConfigurationError, match=r"day.xlsx'\); to read a plan, give iterate_plan\(path\)"):
+        check_source(Path("day.xlsx"))
 
 
 @given(DANGEROUS)
