@@ -15,7 +15,7 @@ from leadconnector_async.sandbox import Limits, Sandbox
 from . import loops
 from .servers import PostgresServer, ValkeyServer
 
-MOST_SECONDS_IN_CI = 60
+MOST_SECONDS_IN_CI = 120
 """What a campaign may take there."""
 QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.002)
 WIDE = Limits(max_requests=10_000, interval=0.5)

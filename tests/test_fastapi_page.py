@@ -39,7 +39,7 @@ FAST = Limits(max_requests=1000, interval=0.5)
 ROWS = 60
 Row = dict[str, object]
 KEY = "key-of-the-clinic"
-pytestmark = [pytest.mark.timeout(180), pytest.mark.campaign(60)]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.campaign(180)]
 
 
 def read_page() -> str:

@@ -47,6 +47,7 @@ def test_the_shipped_plan_is_the_clinic_day() -> None:
     assert len({row["appointment_status"] for row in cells}) >= 4
 
 
+@pytest.mark.campaign(180)
 @pytest.mark.timeout(180)
 async def test_the_demo_holds_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real process is killed half-way; each figure is as it should be, and the words are for people."""

@@ -51,6 +51,7 @@ def test_every_command_with_an_account_is_tried_here() -> None:
     assert with_account == READING | set(WRITING)
 
 
+@pytest.mark.campaign(180)
 async def test_every_command_that_writes_is_refused(clinic: Sandbox, tmp_path: Path) -> None:
     """By the flag and by the variable, with exit code 2; no request is sent, no file is written."""
     plan, event_id = tmp_path / "day.csv", clinic.appointment_ids[0]
@@ -74,6 +75,7 @@ async def test_every_command_that_writes_is_refused(clinic: Sandbox, tmp_path: P
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
 
+@pytest.mark.campaign(180)
 async def test_what_only_reads_stays_possible(clinic: Sandbox, tmp_path: Path) -> None:
     """Plans, dry runs, single reads, the state and the verification of a job."""
     write_plan(clinic, tmp_path / "day.csv")

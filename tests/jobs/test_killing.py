@@ -55,6 +55,7 @@ async def kill_at(server: Server, point: str, count: int) -> tuple[Tally, Kill]:
         return tally, kill
 
 
+@pytest.mark.campaign(180)
 @pytest.mark.timeout(180)
 async def test_at_every_point_of_a_row_nothing_is_lost_and_nothing_written_twice() -> None:
     """Before and after intent, send, answer and commit, at an early row and at a later one."""
@@ -66,6 +67,7 @@ async def test_at_every_point_of_a_row_nothing_is_lost_and_nothing_written_twice
             assert len(kill.sent) <= 16, point
 
 
+@pytest.mark.campaign(180)
 @pytest.mark.timeout(120)
 async def test_a_crash_in_the_middle_of_a_file_leaves_the_old_one_or_the_new_one() -> None:
     """Each file is whole after the next run, and the journal knows that all was done."""

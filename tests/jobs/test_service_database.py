@@ -138,7 +138,7 @@ def find_owner(database: str, name: str) -> int:
     return int(pid)
 
 
-@pytest.mark.campaign(60)
+@pytest.mark.campaign(180)
 async def test_a_job_survives_the_kill_of_its_process(
     sandbox: Sandbox, jobs_database: str, client: LeadConnector, name: str
 ) -> None:
