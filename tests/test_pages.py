@@ -1,6 +1,8 @@
 """The shell lines of the pages and of the README are run, page by page, against the sandbox."""
 
+import ast
 import asyncio
+import inspect
 import os
 import re
 import sys
@@ -54,3 +56,16 @@ async def test_the_commands_of_a_page_do_what_it_says(path: Path, tmp_path: Path
             )
             said, _ = await process.communicate()
             assert process.returncode == 0, f"{line}\n{said.decode()}"
+
+
+async def test_the_cells_of_the_notebook_page_run_in_one_loop() -> None:
+    """As Jupyter runs them: compiled with `await` outside of functions, one after the other."""
+    page = ROOT / "docs" / "pages" / "how-to" / "use-in-notebooks-and-scripts.md"
+    cells = re.findall(r"```python notest\n(.*?)```", page.read_text(), re.DOTALL)
+    assert len(cells) == 3
+    names: dict[str, object] = {}
+    for cell in cells:
+        running = eval(compile(cell, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307 - our own page
+        if inspect.isawaitable(running):
+            await running
+    assert getattr(names["appointment"], "title", None)
