@@ -69,7 +69,7 @@ def _list_parts(archive: ZipFile, names: set[str]) -> Iterator[tuple[str, int]]:
     for name in names:
         if name == ARC_STYLE or name.endswith(".rels"):
             yield name, _MOST_OF_A_PART
-    for part in fromstring(archive.read(ARC_CONTENT_TYPES)).iter():
+    for part in fromstring(archive.read(ARC_CONTENT_TYPES)).iter("*"):
         name, kind = part.get("PartName", "")[1:], part.get("ContentType", "")
         if name in names and kind == SHARED_STRINGS:
             yield name, _MOST_OF_THE_TEXTS
