@@ -101,7 +101,7 @@ LAYERS = {
         jobs
         calls demo doctor listing plan reschedule sandbox shared worker
         demo_cluster
-        checks control demo_steps session
+        checks control demo_steps notice session
         errors
         findings interrupt job_report
         exit_codes progress

@@ -73,6 +73,13 @@ class Shown:
 
 SHOWN: Final = Shown()
 """The first changes only."""
+OnEnd = Annotated[
+    str | None,
+    Parameter(
+        help="When the job has ended, run this command with the summary as JSON on stdin, or POST it to this URL;"
+        " not stored. One with a secret belongs into LEADCONNECTOR_ON_END."
+    ),
+]
 JobPlace = Annotated[str, Parameter(help="Folder of the job, or postgresql://HOST/DATABASE#NAME.")]
 EventId = Annotated[
     str, Parameter(allow_leading_hyphen=True, help="Id of an event, or of an instance of a series.")

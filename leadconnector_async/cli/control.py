@@ -26,9 +26,14 @@ async def pause(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_
     return await _control(given, BulkJob.pause, "is paused", "is already paused", as_json=json_output)
 
 
-async def continue_paused(job: str, *, as_json: bool) -> int:
-    """Resume the job of a folder that another process runs."""
-    return await _control((job, False), BulkJob.resume, "continues", "is running", as_json=as_json)
+async def continue_paused(job: str, check: Callable[[], object], *, as_json: bool) -> int:
+    """Resume the job of a folder that another process runs. `check` raises for flags that do not apply then."""
+
+    async def act(opened: BulkJob) -> bool:
+        check()
+        return await opened.resume()
+
+    return await _control((job, False), act, "continues", "is running", as_json=as_json)
 
 
 async def cancel(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:

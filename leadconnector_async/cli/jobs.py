@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from itertools import chain
 
 from cyclopts import App
@@ -16,13 +17,28 @@ from ..client import LeadConnector
 from ..jobs import BulkJob, JobOptions, Undo, Verification, read_status
 from ..jobs.journal.folder import is_in_use
 from ..jobs.places import is_url, name_undo
-from .arguments import ACCOUNT, JOBS, Account, AllowPlaintext, DryRun, JobPlace, Json, Reserve, Switch, Yes
+from .arguments import (
+    ACCOUNT,
+    JOBS,
+    SHOWN,
+    Account,
+    AllowPlaintext,
+    DryRun,
+    JobPlace,
+    Json,
+    OnEnd,
+    Reserve,
+    Shown,
+    Switch,
+    Yes,
+)
 from .connect import choose_access, find_place, make_client
 from .control import continue_paused
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
 from .job_report import print_outcomes, print_status
-from .reschedule import reschedule
+from .notice import EndNotice, make_notice, run_with_notice
+from .reschedule import check_shown, reschedule
 from .session import JobSession, describe, discard_unless_begun
 from .terminal import make_consoles, print_json, print_line
 
@@ -31,6 +47,7 @@ async def resume(
     job: JobPlace,
     *,
     skip_refused: Switch = False,
+    on_end: OnEnd = None,
     reserve: Reserve = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
@@ -45,22 +62,30 @@ async def resume(
         Continue without rows that are refused, or whose appointments were changed before the job sent anything.
 
     """
+    ending = partial(make_notice, on_end, account.profile, job)
     if is_url(job):
-        return await _resume_workers(job, account, skip_refused=skip_refused, as_json=json_output)
+        return await _resume_workers(job, account, ending, skip_refused=skip_refused, as_json=json_output)
     if is_in_use(job):
-        return await continue_paused(job, as_json=json_output)
+        return await continue_paused(job, partial(ending, detach=True), as_json=json_output)
     before = BulkJob.leave_out_refused if skip_refused else None
-    return await _continue("resume", job, account, reserve, json_output, before)
+    return await _continue("resume", job, account, reserve, json_output, ending, before)
 
 
 async def retry_failed(
-    job: JobPlace, *, reserve: Reserve = None, json_output: Json = False, account: Account = ACCOUNT
+    job: JobPlace,
+    *,
+    shown: Shown = SHOWN,
+    on_end: OnEnd = None,
+    reserve: Reserve = None,
+    json_output: Json = False,
+    account: Account = ACCOUNT,
 ) -> int:
     """Retry the rows that failed or were skipped.
 
     Example: leadconnector retry-failed day.job
     """
-    return await _continue("retry-failed", job, account, reserve, json_output, BulkJob.retry_failed)
+    ending = partial(make_notice, on_end, account.profile, job)
+    return await _continue("retry-failed", job, account, reserve, json_output, ending, BulkJob.retry_failed, shown)
 
 
 async def status(job: JobPlace, *, allow_plaintext: AllowPlaintext = False, json_output: Json = False) -> int:
@@ -116,6 +141,8 @@ async def undo(
     *,
     dry_run: DryRun = False,
     yes: Yes = False,
+    shown: Shown = SHOWN,
+    on_end: OnEnd = None,
     reserve: Reserve = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
@@ -128,26 +155,30 @@ async def undo(
     Example: leadconnector undo day.job --dry-run
     """
 
-    async def work() -> int:
+    async def work(notice: EndNotice) -> int:
+        check_shown(shown)
         async with _open(job, account, reserve, None if dry_run else "undo") as (opened, client):
             plan = await opened.plan_undo()
             print_outcomes(
                 make_consoles()[1], "Edited by somebody else since, and kept (--json lists all):", plan.kept
             )
-            rows = iter(plan.rows)
-            first = next(rows, None)
-            if first is None:
+            made = await _create_undo(name_undo(find_place(job, account.profile)), opened, client, plan, account)
+            if made is None:
                 return _report_nothing(job, plan, json_output)
-            options = build_undo_options(opened.options)
-            place, plaintext = name_undo(find_place(job, account.profile)), account.allow_plaintext
-            made = await BulkJob.create(
-                place, client, chain([first], rows), options=options, allow_plaintext=plaintext
-            )
             async with discard_unless_begun(made) as begin:
-                session = JobSession(made, yes=yes, as_json=json_output, dry_run=dry_run, kept=plan.kept, here=True)
-                return await session.begin("Revert {count} appointments?", begin)
+                session = JobSession(
+                    made,
+                    yes=yes,
+                    as_json=json_output,
+                    dry_run=dry_run,
+                    kept=plan.kept,
+                    here=True,
+                    on_end=notice.record,
+                )
+                return await session.begin("Revert {count} appointments?", begin, shown=shown)
 
-    return await run_command(work, as_json=json_output)
+    ending = partial(make_notice, None if dry_run else on_end, account.profile, job, detach=dry_run)
+    return await run_command(partial(run_with_notice, ending, work), as_json=json_output)
 
 
 def register(app: App) -> None:
@@ -162,15 +193,19 @@ async def _continue(
     account: Account,
     reserve: int | None,
     as_json: bool,
+    ending: Callable[[], EndNotice],
     before: Callable[[BulkJob], Awaitable[object]] | None,
+    shown: Shown = SHOWN,
 ) -> int:
-    async def work() -> int:
+    async def work(notice: EndNotice) -> int:
+        check_shown(shown)
         async with _open(job, account, reserve, command) as (opened, _):
             if before is not None:
                 await before(opened)
-            return await JobSession(opened, yes=True, as_json=as_json, here=True).resume()
+            session = JobSession(opened, yes=True, as_json=as_json, here=True, on_end=notice.record)
+            return await session.resume(shown)
 
-    return await run_command(work, as_json=as_json)
+    return await run_command(partial(run_with_notice, ending, work), as_json=as_json)
 
 
 @asynccontextmanager
@@ -184,19 +219,32 @@ async def _open(
         yield opened, client
 
 
-async def _resume_workers(job: str, account: Account, *, skip_refused: bool, as_json: bool) -> int:
+async def _resume_workers(
+    job: str, account: Account, ending: Callable[[], EndNotice], *, skip_refused: bool, as_json: bool
+) -> int:
     """Resume a job in a database, and follow it while workers run it."""
 
-    async def work() -> int:
+    async def work(notice: EndNotice) -> int:
         check_may_write(choose_access(account), "resume")
         place = find_place(job, account.profile)
         async with await BulkJob.open(place, allow_plaintext=account.allow_plaintext) as opened:
             if skip_refused:
                 await opened.leave_out_refused()
             await opened.resume()
-            return await JobSession(opened, yes=True, as_json=as_json).follow()
+            return await JobSession(opened, yes=True, as_json=as_json, on_end=notice.record).follow()
 
-    return await run_command(work, as_json=as_json)
+    return await run_command(partial(run_with_notice, ending, work), as_json=as_json)
+
+
+async def _create_undo(
+    place: str, opened: BulkJob, client: LeadConnector, plan: Undo, account: Account
+) -> BulkJob | None:
+    """Make a job of the way back; `None` if there is nothing to undo."""
+    rows = iter(plan.rows)
+    if (first := next(rows, None)) is None:
+        return None
+    options, plaintext = build_undo_options(opened.options), account.allow_plaintext
+    return await BulkJob.create(place, client, chain([first], rows), options=options, allow_plaintext=plaintext)
 
 
 def build_undo_options(options: JobOptions) -> JobOptions:

@@ -27,11 +27,12 @@ from ..jobs.plan.shown_times import DateFormat
 from ..jobs.plan.text_files import KEEP, UTF_8, check_encoding
 from ..jobs.report.preview_file import check_preview_path
 from ..jobs.states import OnConflict
-from .arguments import ACCOUNT, SHOWN, Account, DryRun, Json, Reserve, Shown, Switch, Yes, check_timezone
+from .arguments import ACCOUNT, SHOWN, Account, DryRun, Json, OnEnd, Reserve, Shown, Switch, Yes, check_timezone
 from .connect import find_place, make_client
 from .errors import run_command
 from .exit_codes import CAN_RESUME
 from .interrupt import catch_interrupts, leave
+from .notice import EndNotice, make_notice, run_with_notice
 from .output import check_target
 from .session import JobSession, discard_unless_begun
 from .terminal import has_terminal
@@ -128,6 +129,7 @@ async def reschedule(
     reading: Reading = READING,
     running: Running = RUNNING,
     shown: Shown = SHOWN,
+    on_end: OnEnd = None,
     reserve: Reserve = None,
     json_output: Json = False,
     account: Account = ACCOUNT,
@@ -162,7 +164,10 @@ async def reschedule(
     request = NewJob(
         plan, place, chosen, timezone, reading, dry_run, canary, yes, detach, json_output, account, reserve, shown
     )
-    return await run_command(partial(begin, request, build_options), as_json=json_output)
+    given = None if dry_run else on_end
+    ending = partial(make_notice, given, account.profile, place, detach=detach or dry_run)
+    work = partial(begin, request, build_options)
+    return await run_command(partial(run_with_notice, ending, work), as_json=json_output)
 
 
 class NewJob(Struct, frozen=True):
@@ -183,11 +188,10 @@ class NewJob(Struct, frozen=True):
     shown: Shown
 
 
-async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int:
+async def begin(request: NewJob, build_options: Callable[[], JobOptions], notice: EndNotice) -> int:
     """Read the plan and the calendar, ask for confirmation, and run the job."""
     options = build_options()
-    if request.shown.preview is not None:
-        check_target(check_preview_path(request.shown.preview), force=request.shown.force)
+    check_shown(request.shown)
     if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
         raise ConfigurationError(_CANNOT_ASK)
     if request.detach and not is_url(request.job):
@@ -198,10 +202,21 @@ async def begin(request: NewJob, build_options: Callable[[], JobOptions]) -> int
         made = await create_job(request, place, client, options)
         async with discard_unless_begun(made) as begun:
             session = JobSession(
-                made, yes=request.yes, as_json=request.as_json, dry_run=request.dry_run, detach=request.detach
+                made,
+                yes=request.yes,
+                as_json=request.as_json,
+                dry_run=request.dry_run,
+                detach=request.detach,
+                on_end=notice.record,
             )
             question = "Change {count} appointments?"
             return await session.begin(question, begun, request.canary, request.shown)
+
+
+def check_shown(shown: Shown) -> None:
+    """Raise `ConfigurationError` for a preview that cannot be written, before the calendar is read."""
+    if shown.preview is not None:
+        check_target(check_preview_path(shown.preview), force=shown.force)
 
 
 async def create_job(request: NewJob, place: str, client: LeadConnector, options: JobOptions) -> BulkJob:

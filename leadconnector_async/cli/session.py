@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -50,7 +50,9 @@ class JobSession:
         detach: bool = False,
         here: bool = False,
         kept: tuple[RowOutcome, ...] = (),
+        on_end: Callable[[Mapping[str, object]], None] | None = None,
     ) -> None:
+        """`on_end` gets the summary of a job that has ended, as it is printed with `--json`."""
         self._job = job
         self._yes = yes
         self._as_json = as_json
@@ -58,7 +60,8 @@ class JobSession:
         self._detach = detach
         self._here = here or job.folder is not None
         self._kept = kept
-        self._out, self._err = make_consoles()
+        self._on_end = on_end or _tell_nobody
+        _, self._err = make_consoles()
         self._screen = JobScreen(self._err)
 
     async def begin(
@@ -76,9 +79,15 @@ class JobSession:
             return self._report(summary)
         return await self._run_all(canary)
 
-    async def resume(self) -> int:
-        """A job that was begun: read what was not read yet, and continue."""
-        summary = await self._read(self._job.prepare)
+    async def resume(self, shown: Shown = SHOWN) -> int:
+        """A job that was begun: read what was not read yet, show what is asked for, and continue.
+
+        If it had ended, nobody is told again.
+        """
+        found = await self._job.summarize()
+        if not (found.remaining or found.counts.get("unknown")):
+            self._on_end = _tell_nobody
+        summary = await (self._read(self._job.prepare) if shown == SHOWN else self._prepare(shown))
         if summary.stopped and not (summary.counts.get("pending") or summary.counts.get("sent")):
             return self._report(summary)
         return await self._run_all(None)
@@ -164,7 +173,7 @@ class JobSession:
         if self._as_json:
             print_json({"job": self._job.name, "exit_code": DONE, "submitted": True})
         else:
-            print_line(self._out, f"Submitted. Follow it with: {build_command('resume', self._job.name)}")
+            print_line(make_consoles()[0], f"Submitted. Follow it with: {build_command('resume', self._job.name)}")
         return DONE
 
     async def follow(self) -> int:
@@ -214,11 +223,15 @@ class JobSession:
         return ""
 
     def _report(self, summary: JobSummary) -> int:
-        """Print the summary, and return the exit code."""
+        """Print the summary, pass it on, and return the exit code."""
+        shown = self._describe(summary, {})
+        self._on_end({"phase": "stopped" if summary.remaining else "done"} | shown)
         if self._as_json:
-            print_json(self._describe(summary, {}))
+            print_json(shown)
         else:
-            print_summary(self._out, self._job.name, summary, _now(), has_files=self._job.folder is not None)
+            print_summary(
+                make_consoles()[0], self._job.name, summary, _now(), has_files=self._job.folder is not None
+            )
         return code_of(summary)
 
     def _describe(self, summary: JobSummary, more: dict[str, object]) -> dict[str, object]:
@@ -309,3 +322,7 @@ def _check_first(summary: JobSummary, seen: Sequence[RowOutcome]) -> JobSummary:
 
 def _now() -> datetime:
     return datetime.now().astimezone()
+
+
+def _tell_nobody(document: Mapping[str, object]) -> None:
+    """The summary of a job whose end is of interest to nobody else."""
