@@ -42,9 +42,9 @@ class Row(Struct):
 
 
 def list_rows() -> list[Row]:
-    """Message, error, advice."""
+    """Messages, their errors, and what to do."""
     lines = [line.split("|")[1:3] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    return [Row(MARK.findall(message), set(MARK.findall(error))) for message, error in lines]
+    return [Row(MARK.findall(message), set(MARK.findall(rest.split("<br>")[0]))) for message, rest in lines]
 
 
 def read_template(node: ast.expr) -> str | None:

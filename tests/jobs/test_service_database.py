@@ -120,7 +120,10 @@ async def serve_elsewhere(count: int, database: str, sandbox: Sandbox) -> AsyncI
     try:
         yield processes
     finally:
-        await asyncio.gather(*(one.communicate(b"") for one in processes))
+        for one in processes:
+            if one.returncode is None and one.stdin is not None:
+                one.stdin.close()
+            await one.wait()
 
 
 def find_owner(database: str, name: str) -> int:
