@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .._call.emit import call_handler, log_event
+from .._secret import conceal
 from .._sharing.membership import find_clock
 from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver
 from .._validation.settings import check_callback, check_count, check_kind, check_line, check_seconds
@@ -21,7 +23,7 @@ from .clients import Clients
 from .journal.phases import list_unfinished
 from .journal.protocol import Journal
 from .opening import connect_journal
-from .places import DatabasePlace, parse_database, parse_place
+from .places import DatabasePlace, conceal_place, parse_database, parse_place
 from .run.lease import LEASE
 from .supervisor import Connect, Supervisor, WorkerSettings
 from .tickets import Ticket, Tickets, Work
@@ -62,8 +64,9 @@ async def run_worker(
     Raises `JournalError` if the database cannot be reached within 30 seconds of the start, and `ConfigurationError`
     for tables or clients that cannot be used.
     """
-    address = parse_database(url, allow_plaintext=allow_plaintext)
+    given = conceal(url)
     del url
+    address = parse_database(given, allow_plaintext=allow_plaintext)
     check_kind("client_for", client_for, Callable, "a function that returns the client of a location")  # type: ignore[arg-type]
     check_callback("on_event", on_event)
     if stop is not None:
@@ -90,7 +93,9 @@ async def work_location(
     returns at once if another worker holds the location, and early if the location has to stop. If it is cancelled,
     the location is handed back. Raises what `run_worker` raises.
     """
-    found = _parse_job(place, allow_plaintext=allow_plaintext)
+    given = conceal_place(place)
+    del place
+    found = _parse_job(given, allow_plaintext=allow_plaintext)
     check_line("location", location)
     check_kind("client_for", client_for, Callable, "a function that returns the client of a location")  # type: ignore[arg-type]
     settings = _build_settings(1, lease)
@@ -109,7 +114,9 @@ async def list_open_locations(place: str, *, allow_plaintext: bool = False) -> l
     ended, was stopped, or has refused rows. Raises `JournalError` if there is no such job, or if the database
     cannot be reached.
     """
-    return await _ask(_parse_job(place, allow_plaintext=allow_plaintext), partial(list_unfinished, time.time()))
+    given = conceal_place(place)
+    del place
+    return await _ask(_parse_job(given, allow_plaintext=allow_plaintext), partial(list_unfinished, time.time()))
 
 
 async def _work(
@@ -142,7 +149,7 @@ def _build_settings(slots: int, lease: float) -> WorkerSettings:
     return WorkerSettings(slots=slots, lease=lease, clock=find_clock(), connect_within=_START_SECONDS)
 
 
-def _parse_job(place: str, *, allow_plaintext: bool) -> DatabasePlace:
+def _parse_job(place: str | os.PathLike[str], *, allow_plaintext: bool) -> DatabasePlace:
     found = parse_place(place, allow_plaintext=allow_plaintext)
     if not isinstance(found, DatabasePlace):
         raise ConfigurationError(f"{escape(found.name)} is a folder, which one process runs: use BulkJob.run")
