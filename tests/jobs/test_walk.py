@@ -10,23 +10,31 @@ import pytest
 
 import leadconnector_async
 from leadconnector_async import LeadConnector
+from leadconnector_async._sharing.exchanger import Exchanger
 from leadconnector_async.jobs import BulkJob, JobOptions, control, job
 from leadconnector_async.jobs.journal.writer import JournalWriter
+from leadconnector_async.jobs.places import is_url
 from leadconnector_async.jobs.run.execute import Ending, RowExecutor
 from leadconnector_async.jobs.run.in_flight import InFlightRow
 from leadconnector_async.jobs.run.location import LocationRun
+from leadconnector_async.jobs.shift import Shift
 from leadconnector_async.sandbox import Sandbox
 
+from ..conftest import MakeClient
 from .jobbing import FAST, rows, week_later
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
 ROOT = f"{Path(leadconnector_async.__file__).parent}/"
-BETWEEN = (LocationRun._start_rows, LocationRun._on_done, JournalWriter._on_end, job._tick, control.follow)
+BETWEEN = (
+    *(LocationRun._start_rows, LocationRun._on_done, JournalWriter._on_end, job._tick, control.follow),
+    *(Exchanger._look, Exchanger._run, Exchanger._make, Shift.beat, Shift._send_beat),
+)
 OF_OTHERS = {one.__qualname__ for one in BETWEEN}
 """What runs between a row's steps: the loop that takes up the next row, the end of a task that has sent rows, the
-end of a commit, the progress."""
+end of a commit, the progress, exchanges with other processes, heartbeats."""
 
+LEASE = "jobs/run/lease.py"
 End = Callable[[InFlightRow, Ending], InFlightRow | None]
 Call = tuple[str, str]
 """Module and function; of what lies below the client, `client`: `tests/call/test_walk.py` walks it."""
@@ -42,7 +50,7 @@ def list_names(frame: FrameType | None) -> Iterator[str]:
         frame = frame.f_back
 
 
-async def record(client: LeadConnector, plan: list[dict[str, object]], folder: Path) -> list[list[Call]]:
+async def record(client: LeadConnector, plan: list[dict[str, object]], place: str) -> list[list[Call]]:
     """The calls of each row, from its start until its outcome is on disk; one row at a time."""
     walks: list[list[Call]] = []
     walking = False
@@ -62,7 +70,7 @@ async def record(client: LeadConnector, plan: list[dict[str, object]], folder: P
             walks[-1].append((module if module.startswith("jobs/") else "client", name))
 
     options = JobOptions(concurrency=1)
-    async with await BulkJob.create(folder, client, rows(*plan), options=options) as running:
+    async with await BulkJob.create(place, client, rows(*plan), options=options) as running:
         await running.prepare()
         sys.setprofile(note)
         try:
@@ -74,17 +82,26 @@ async def record(client: LeadConnector, plan: list[dict[str, object]], folder: P
 
 
 async def test_a_row_changes_module_at_most_twenty_times(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, make_client: MakeClient, place: str
 ) -> None:
-    """From its start to the commit of its outcome; the call to the API counts as one. A failure shows the way."""
-    walks = await record(client, week_later(sandbox, 20), tmp_path / "job")
+    """From its start to the commit of its outcome; the call to the API counts as one. A failure shows the way.
+
+    A row of a database takes the same way, as workers run it; besides, its lease is checked right before the send.
+    """
+    walks = await record(make_client(), week_later(sandbox, 20), place)
     assert len(walks) == 20
     way = min(walks, key=len)
-    changes = sum(before != after for (before, _), (after, _) in pairwise(way))
+    leased = [call for call in way if call[0] == LEASE]
+    own = [call for call in way if call[0] != LEASE]
+    changes = sum(before != after for (before, _), (after, _) in pairwise(own))
     assert 10 < changes <= 20, "\n".join([f"{changes}", *(f"{file:<32} {name}" for file, name in way)])
-    assert len(way) <= 95, "calls of the package, those of the client included"
     assert ("jobs/journal/rows.py", "finish") in way
     assert ("client", "CalendarMethods._update_guarded") in way
+    if is_url(place):
+        assert 0 < len(leased) <= 6
+    else:
+        assert not leased
+        assert len(way) <= 95, "calls of the package, those of the client included"
 
 
 async def test_a_task_sends_many_rows(
