@@ -9,7 +9,8 @@ from .plan.files import iterate_plan, read_plan
 from .plan.rows import PlanRow, Precondition
 from .plan.shift import Shift, parse_shift
 from .plan.sources import AnyRow
-from .prepare.preview import Preview
+from .prepare.plan_warnings import PlanWarning
+from .prepare.preview import Example, Preview
 from .service import JobResult, JobService
 from .states import JobOptions, JobPhase, JobProgress, JobSummary, RowOutcome, RowState, Stopped
 from .unit import ClientFor
@@ -35,6 +36,7 @@ __all__ = [
     "ClientFor",
     "DatabaseBack",
     "DatabaseLost",
+    "Example",
     "JobChanged",
     "JobEntry",
     "JobOptions",
@@ -49,6 +51,7 @@ __all__ = [
     "LocationLost",
     "LocationTaken",
     "PlanRow",
+    "PlanWarning",
     "Precondition",
     "Preview",
     "RowFault",

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import Struct
+
 from ..._api.fields import PERSONAL
 from ..._files import replace_file
 from ..journal.counts import Listing, list_rows, read_totals
@@ -70,8 +72,7 @@ def _build_page(journal: Journal, name: str, summary: JobSummary) -> Iterator[st
         yield f'<div class="charts">\n{"".join(charts)}</div>\n'
     if has_many:
         yield from _build_locations(locations)
-    yield f"<script>{SCRIPT}</script>\n"
-    yield "</main>\n</body>\n</html>\n"
+    yield end_page()
 
 
 def _build_facts(journal: Journal, name: str, summary: JobSummary) -> Iterator[str]:
@@ -202,6 +203,11 @@ def begin_page(title: str) -> str:
     )
 
 
+def end_page() -> str:
+    """The script that searches and sorts, and everything below it."""
+    return f"<script>{SCRIPT}</script>\n</main>\n</body>\n</html>\n"
+
+
 def build_heading(text: str, level: int = 2) -> str:
     """A heading."""
     return f"<h{level}>{escape_html(text)}</h{level}>\n"
@@ -221,18 +227,29 @@ def build_figures(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     yield "</tbody>\n</table>\n"
 
 
-def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    """A table with a header row; on a phone each row becomes a block. Counts are right-aligned."""
+class Sortable(Struct, frozen=True):
+    """A cell that is sorted by something else than its text."""
+
+    text: str
+    key: str
+
+
+def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]], mark: str = "") -> Iterator[str]:
+    """A table with a header row; on a phone each row becomes a block. Counts are right-aligned.
+
+    `mark` is its id: `moves` is the one that `SCRIPT` searches and sorts.
+    """
     known = list(rows)
     numbers = [name != "line" and isinstance(value, int) for name, value in zip(columns, known[0], strict=True)]
     heads = "".join(
         f'<th scope="col"{_mark(is_number)}>{escape_html(name)}</th>'
         for name, is_number in zip(columns, numbers, strict=True)
     )
-    yield f'<table class="wide">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n'
+    named = f' id="{mark}"' if mark else ""
+    yield f'<table class="wide"{named}>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n'
     for row in known:
         cells = (
-            f'<td{_mark(is_number)} data-label="{escape_html(name)}">{_show(value, is_number)}</td>'
+            f'<td{_mark(is_number)} data-label="{escape_html(name)}"{_key(value)}>{_show(value, is_number)}</td>'
             for name, is_number, value in zip(columns, numbers, row, strict=True)
         )
         yield f"<tr>{''.join(cells)}</tr>\n"
@@ -243,5 +260,11 @@ def _mark(is_number: bool) -> str:
     return ' class="number"' if is_number else ""
 
 
+def _key(value: object) -> str:
+    return f' data-key="{escape_html(value.key)}"' if isinstance(value, Sortable) else ""
+
+
 def _show(value: object, is_number: bool) -> str:
+    if isinstance(value, Sortable):
+        value = value.text
     return f"{value:,}" if is_number else escape_html("" if value is None else defuse(str(value)))

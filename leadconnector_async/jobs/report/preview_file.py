@@ -32,7 +32,7 @@ from ..prepare.changes import Known, RowChange, name_zones, read_changes, render
 from ..prepare.plan_warnings import WarningCounter
 from ..prepare.preview import Preview
 from ..states import ROW_STATES
-from .html_report import begin_page, build_heading, build_table, build_text
+from .html_report import Sortable, begin_page, build_heading, build_table, build_text, end_page
 
 _COLUMNS: Final = (
     *(
@@ -53,6 +53,7 @@ _COLUMNS: Final = (
 )
 _ON_PAGE: Final = ("line", "event", "title", "contact", "name", "from", "to", "zone", "changes", "warnings")
 Row = Mapping[str, str]
+"""By column; `from_at` and `to_at` are what the page sorts by."""
 Render = Callable[[str, Preview, Iterable[Row]], Iterable[str]]
 
 
@@ -89,8 +90,10 @@ def _build_row(change: RowChange, warnings: Iterable[str]) -> Row:
     }
     if before is not None:
         row["from_day"], _, row["from"] = render_moment(before.start).partition(" ")
+        row["from_at"] = before.start.astimezone(UTC).isoformat()
     if after is not None:
         row["to_day"], _, row["to"] = render_moment(after.start).partition(" ")
+        row["to_at"] = after.start.astimezone(UTC).isoformat()
         row["minutes"] = str(int(after.length.total_seconds()) // 60)
     if before is not None and after is not None:
         row["zone"] = name_zones(before, after)
@@ -98,7 +101,7 @@ def _build_row(change: RowChange, warnings: Iterable[str]) -> Row:
 
 
 def _render_csv(title: str, preview: Preview, rows: Iterable[Row]) -> Iterator[str]:
-    return write_csv(rows, _COLUMNS)
+    return write_csv(({name: row[name] for name in _COLUMNS if name in row} for row in rows), _COLUMNS)
 
 
 def _render_html(title: str, preview: Preview, rows: Iterable[Row]) -> Iterator[str]:
@@ -111,14 +114,14 @@ def _render_html(title: str, preview: Preview, rows: Iterable[Row]) -> Iterator[
         yield from build_table(["warning", "example"], [_list_cells(one) for one in map(str, preview.warnings)])
     if cells := [[_join(row, name) for name in _ON_PAGE] for row in rows]:
         yield build_heading("Changes")
-        yield from build_table(_ON_PAGE, cells)
+        yield from build_table(_ON_PAGE, cells, "moves")
     if preview.faults:
         yield build_heading("Left out")
         faults = ([fault.line, fault.column, fault.reason, fault.hint] for fault in preview.faults)
         yield from build_table(["line", "column", "reason", "what to do"], faults)
     yield build_heading("Approval")
     yield build_text("Approved by: ______________________________ on: ____________________")
-    yield "</main>\n</body>\n</html>\n"
+    yield end_page()
 
 
 def _list_cells(warning: str) -> list[str]:
@@ -126,10 +129,10 @@ def _list_cells(warning: str) -> list[str]:
     return [text, example]
 
 
-def _join(row: Row, name: str) -> str:
-    """A cell of the page: days and times together."""
-    day = row.get(f"{name}_day", "")
-    return f"{day} {row.get(name, '')}".strip()
+def _join(row: Row, name: str) -> str | Sortable:
+    """A cell of the page: days and times together, sorted by the moment."""
+    text = f"{row.get(f'{name}_day', '')} {row.get(name, '')}".strip()
+    return Sortable(text, row[f"{name}_at"]) if f"{name}_at" in row else text
 
 
 _KINDS: Final[Mapping[str, Render]] = {".csv": _render_csv, ".html": _render_html}

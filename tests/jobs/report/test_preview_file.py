@@ -1,8 +1,11 @@
 """The file of a preview, in both journals."""
 
+import base64
 import csv
+import hashlib
 import io
 import os
+import re
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -71,10 +74,24 @@ async def test_the_page_opens_with_the_warnings_and_ends_with_the_approval(
     page = await write(place, client, odd(sandbox), tmp_path / "day.HTML")
     parts = ["2 to change", "1 row moves an appointment to the night", "<h2>Changes</h2>", "Approved by: ___"]
     assert sorted(parts, key=page.index) == parts
-    assert "Wed 2027-03-10 08:00</td>" in page
-    assert "Tue 2027-03-16 23:00</td>" in page
+    assert '"from" data-key="2027-03-10T13:00:00+00:00">Wed 2027-03-10 08:00</td>' in page
+    assert '"to" data-key="2027-03-17T03:00:00+00:00">Tue 2027-03-16 23:00</td>' in page
     assert "&lt;script&gt;" in page
-    assert "<script" not in page
+    assert MARKUP not in page
+
+
+async def test_the_page_can_be_searched_and_sorted_and_loads_nothing(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """One script, which its policy names by hash and which writes text, not markup; no address of anybody."""
+    page = await write(str(tmp_path / "job"), client, odd(sandbox)[1:], tmp_path / "day.html")
+    assert page.count('<table class="wide" id="moves">') == 1
+    [script] = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
+    assert 'getElementById("moves")' in script
+    assert not re.findall(r"innerHTML|insertAdjacentHTML|document\.write|eval\(|fetch|import\b", script)
+    assert not re.findall(r"https?:|src=|href=|url\(|@import", page)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
