@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import LeadConnector, RateLimit
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, PlanRow, RowFault, iterate_plan
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.protocol import Journal
@@ -14,6 +14,8 @@ from leadconnector_async.sandbox import BookedAppointment, Limits, Sandbox
 
 FAST = Limits(max_requests=100_000, interval=1.0)
 """The limit is out of the way."""
+QUICK_START = RateLimit(interval=FAST.interval)
+"""What a client assumes at first. A shared store that was just started gives out nothing for longer than that."""
 WEEK = timedelta(weeks=1)
 
 

@@ -6,11 +6,10 @@ Its client is that of the environment. It runs jobs until its input ends.
 import asyncio
 import sys
 
-from leadconnector_async import LeadConnector, RateLimit, Shared
+from leadconnector_async import LeadConnector, Shared
 from leadconnector_async.jobs import JobService
 
-LIMIT = RateLimit(interval=1.0)
-"""That of the tests' sandbox: a store that has just been started gives out nothing for longer than that."""
+from .jobbing import QUICK_START
 
 
 async def main(database: str) -> None:
@@ -18,7 +17,7 @@ async def main(database: str) -> None:
     shared = Shared(database)
     async with (
         shared,
-        LeadConnector.from_env(shared=shared, rate_limit=LIMIT) as client,
+        LeadConnector.from_env(shared=shared, rate_limit=QUICK_START) as client,
         JobService(database, client),
     ):
         await asyncio.to_thread(sys.stdin.read)

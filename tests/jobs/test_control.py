@@ -17,7 +17,7 @@ from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
-from .jobbing import FAST, exchange, of_one_doctor, rows, select, week_later, writes
+from .jobbing import FAST, QUICK_START, exchange, of_one_doctor, rows, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -32,7 +32,7 @@ BOTH = pytest.mark.parametrize("place", ["folder", "postgres"], indirect=True)
 async def sharing(make_client: MakeClient, jobs_database: str) -> AsyncIterator[LeadConnector]:
     """A client that may run the jobs of a database."""
     async with Shared(jobs_database) as shared:
-        yield make_client(shared=shared)
+        yield make_client(shared=shared, rate_limit=QUICK_START)
 
 
 def list_skipped(journal: Journal) -> list[ListedRow]:

@@ -21,7 +21,7 @@ from leadconnector_async.sandbox import Sandbox
 from ..conftest import MakeClient
 from ..leaks import show_all
 from ..servers import take_port
-from .jobbing import FAST, at, picture, rows, week_later, writes
+from .jobbing import FAST, QUICK_START, at, picture, rows, week_later, writes
 
 PASSWORD = "pass-w0rd-zzzz"
 pytestmark = pytest.mark.sandbox(appointments=20, limits=FAST)
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.sandbox(appointments=20, limits=FAST)
 async def client(make_client: MakeClient, jobs_database: str) -> AsyncIterator[LeadConnector]:
     """One that shares its limits, as writes to a job of a database must."""
     async with Shared(jobs_database) as shared:
-        yield make_client(shared=shared)
+        yield make_client(shared=shared, rate_limit=QUICK_START)
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from leadconnector_async.sandbox import Sandbox
 
 from ..cli.shell import build_environment
 from ..conftest import MakeClient
-from .jobbing import FAST, week_later, writes
-from .service_child import LIMIT
+from .jobbing import FAST, QUICK_START, week_later, writes
 
 pytestmark = pytest.mark.sandbox(appointments=40, limits=FAST)
 OFTEN = 0.7
@@ -28,7 +27,7 @@ OFTEN = 0.7
 @pytest.fixture
 async def client(make_client: MakeClient, jobs_database: str) -> AsyncIterator[LeadConnector]:
     async with Shared(jobs_database) as shared:
-        yield make_client(shared=shared, rate_limit=LIMIT)
+        yield make_client(shared=shared, rate_limit=QUICK_START)
 
 
 @pytest.fixture
