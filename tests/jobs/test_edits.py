@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sandbox(appointments=250, limits=FAST)
 
 
 def read_failed(folder: Path) -> dict[str, str]:
-    """The rows in `failed.csv`, each with its reason."""
+    """The rows in the `failed.csv` of a report, each with its reason."""
     with open(folder / "failed.csv", encoding="utf-8-sig", newline="") as file:
         return {row["event_id"]: row["outcome_reason"] for row in csv.DictReader(file)}
 
@@ -34,15 +34,14 @@ def read_plan(path: Path) -> list[PlanRow | RowFault]:
 
 @pytest.mark.parametrize("state", ["sent", "unknown"])
 async def test_a_stop_while_an_appointment_gets_out_of_the_way_is_nobodys_change(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, state: str
+    sandbox: Sandbox, client: LeadConnector, place: str, state: str
 ) -> None:
     """The process ended before the journal knew that it had arrived: it stands there by the job's own doing."""
-    folder = tmp_path / "job"
-    async with await BulkJob.create(folder, client, rows(*exchange(of_one_doctor(sandbox, 2)))) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(of_one_doctor(sandbox, 2)))) as job:
         await job.run(limit=1)
-        query = "UPDATE rows SET state = ? WHERE parks IS NOT NULL"
-        await job._journal.run(lambda journal: journal.write(query, (state,)))
-    async with await BulkJob.open(folder, client) as job:
+        query = "UPDATE rows SET state = ? WHERE parks IS NOT NULL AND job = ?"
+        await job._journal.run(lambda journal: journal.write(query, (state, journal.hold.job)))
+    async with await BulkJob.open(place, client) as job:
         assert (await job.run()).counts == {"applied": 2}
 
 
@@ -56,30 +55,30 @@ async def test_a_stop_while_an_appointment_gets_out_of_the_way_is_nobodys_change
     ],
 )
 async def test_an_edit_of_an_appointment_that_is_out_of_the_way_is_kept(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, field: str, text: str
+    sandbox: Sandbox, client: LeadConnector, place: str, tmp_path: Path, field: str, text: str
 ) -> None:
     """That the job has moved it aside excuses its place, and nothing else of it."""
-    folder = tmp_path / "job"
     plan = rows(*({**cells, "title": "Planned"} for cells in exchange(of_one_doctor(sandbox, 3))))
-    async with await BulkJob.create(folder, client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         await job.run(limit=1)
         (parked,) = writes(sandbox)
         sandbox.edit_appointment(parked, **{field: text})
-    async with await BulkJob.open(folder, client) as job:
+    async with await BulkJob.open(place, client) as job:
         summary = await job.run()
+        await job.write_report(tmp_path / "report")
     assert getattr(sandbox.appointment(parked), field) == text
     assert code_of(summary) == 1
-    assert "changed by somebody else" in read_failed(folder)[parked]
+    assert "changed by somebody else" in read_failed(tmp_path / "report")[parked]
 
 
 async def test_what_is_put_back_gets_its_time_back_and_nothing_of_the_plan(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """A row that came to nothing has set no title and no description either."""
     events = of_one_doctor(sandbox, 2)
     before = picture(sandbox)
     plan = rows(*({**one, "title": "Planned", "description": "Planned"} for one in exchange(events)))
-    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         await job.prepare()
         sandbox.faults.plan(UPDATE, ["ok", "422"])
         summary = await job.run()
@@ -90,7 +89,7 @@ async def test_what_is_put_back_gets_its_time_back_and_nothing_of_the_plan(
 
 
 async def test_an_assignee_is_put_back_without_what_somebody_has_changed_since(
-    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+    sandbox: Sandbox, make_client: MakeClient, place: str, tmp_path: Path
 ) -> None:
     """The second step is cut off and read back; by then the appointment is cancelled, and stays so."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
@@ -104,12 +103,13 @@ async def test_an_assignee_is_put_back_without_what_somebody_has_changed_since(
 
     client = make_client(on_event=once(ResponseReceived, UPDATE, cancel))
     sandbox.faults.plan(UPDATE, ["ok", "503"])
-    async with await BulkJob.create(tmp_path / "job", client, rows(cells)) as job:
+    async with await BulkJob.create(place, client, rows(cells)) as job:
         summary = await job.run()
+        await job.write_report(tmp_path / "report")
     after = sandbox.appointment(event.id)
     assert (after.appointment_status, after.assigned_user_id) == ("cancelled", event.assigned_user_id)
     assert summary.counts == {"skipped": 1}
-    reason = read_failed(tmp_path / "job")[event.id]
+    reason = read_failed(tmp_path / "report")[event.id]
     assert reason.startswith("changed by somebody else: appointment_status was 'confirmed', is 'cancelled'")
     assert "assigned_user_id was" not in reason
 
@@ -139,20 +139,22 @@ async def test_an_assignee_that_somebody_has_changed_since_is_not_put_back(
 @pytest.mark.parametrize("field", ["title", "address", "description"])
 @pytest.mark.parametrize("planned", ["Planned", None])
 async def test_a_text_that_is_edited_after_the_way_back_was_planned_is_kept(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, field: str, planned: str | None
+    sandbox: Sandbox, client: LeadConnector, place: str, tmp_path: Path, field: str, planned: str | None
 ) -> None:
     """However long the plan of the way back lies about."""
     event = sandbox.appointment(sandbox.appointment_ids[0])
     sandbox.edit_appointment(event.id, **{field: "As it was"})
     change = {field: planned} if planned is not None else {"appointment_status": "cancelled"}
-    async with await BulkJob.create(tmp_path / "job", client, rows(at(event, **change))) as job:
+    async with await BulkJob.create(place, client, rows(at(event, **change))) as job:
         await job.run()
         back = list((await job.plan_undo()).rows)
     sandbox.edit_appointment(event.id, **{field: "By hand"})
-    async with await BulkJob.create(tmp_path / "undo", client, back, options=JobOptions(skip_refused=True)) as undo:
+    skipping = JobOptions(skip_refused=True)
+    async with await BulkJob.create(f"{place}-back", client, back, options=skipping) as undo:
         summary = await undo.run()
+        await undo.write_report(tmp_path / "report")
     assert getattr(sandbox.appointment(event.id), field) == "By hand"
     assert summary.counts == {"refused": 1}
-    (row,) = read_plan(tmp_path / "undo" / "failed.csv")
+    (row,) = read_plan(tmp_path / "report" / "failed.csv")
     assert isinstance(row, PlanRow)
     assert row.before is not None

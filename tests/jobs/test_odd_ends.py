@@ -17,6 +17,7 @@ from leadconnector_async import (
     TransportError,
 )
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, update_many
+from leadconnector_async.jobs.journal.protocol import Journal
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -33,7 +34,12 @@ def client(make_client: MakeClient) -> LeadConnector:
 
 
 async def do(job: BulkJob, statement: str) -> None:
-    await job._journal.run(lambda journal: journal.write(statement))
+    """Change rows of this job: a database has others, too. The statement ends with its conditions."""
+
+    def write(journal: Journal) -> None:
+        journal.write(f"{statement} AND job = ?", (journal.hold.job,))
+
+    await job._journal.run(write)
 
 
 async def list_states(job: BulkJob) -> list[tuple[object, ...]]:
@@ -41,14 +47,14 @@ async def list_states(job: BulkJob) -> list[tuple[object, ...]]:
 
 
 async def test_a_row_behind_one_that_cannot_be_looked_at_ends(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """The blocker was on its way when the job ended, and is read again; its row comes after it, in this run."""
     first, second = of_one_doctor(sandbox, 2)
     plan = rows(
         at(first, start=second.start_time.isoformat()), at(second, start=(second.start_time + WEEK).isoformat())
     )
-    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         await job.prepare()
         await do(job, "UPDATE rows SET state = 'sent' WHERE number = 2")
         sandbox.faults.plan("get_appointment", ["503"] * 4)
@@ -57,11 +63,11 @@ async def test_a_row_behind_one_that_cannot_be_looked_at_ends(
 
 @pytest.mark.parametrize("operation", ["list_events", "get_free_slots"])
 async def test_what_is_prepared_half_way_is_not_sent(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, operation: str
+    sandbox: Sandbox, client: LeadConnector, place: str, operation: str
 ) -> None:
     """Reading or the search for a free slot fails: nothing is sent, and the next run does it all in order."""
     events = of_one_doctor(sandbox, 3)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
         sandbox.faults.plan(operation, ["reset"] * 4)
         summary = await job.run()
         assert [one.kind for one in summary.stopped] == ["unreachable"]
@@ -72,11 +78,11 @@ async def test_what_is_prepared_half_way_is_not_sent(
 
 
 async def test_a_preparation_that_is_cancelled_is_done_again(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """At whatever moment: the order is settled before anything is sent."""
     events = of_one_doctor(sandbox, 3)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
         for seconds in (0.01, 0.02, 0.04):
             task = asyncio.create_task(job.prepare())
             await asyncio.sleep(seconds)
@@ -87,15 +93,15 @@ async def test_a_preparation_that_is_cancelled_is_done_again(
 
 
 async def test_nobody_is_parked_whose_appointment_somebody_has_moved(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Neither when it is read again, nor at the last moment."""
     for name, old in (("again", True), ("last", False)):
         events = of_one_doctor(sandbox, 2)
-        async with await BulkJob.create(tmp_path / name, client, rows(*exchange(events))) as job:
+        async with await BulkJob.create(f"{place}-{name}", client, rows(*exchange(events))) as job:
             await job.prepare()
             if old:
-                await do(job, "UPDATE rows SET read_at = read_at - 3600")
+                await do(job, "UPDATE rows SET read_at = read_at - 3600 WHERE read_at IS NOT NULL")
             ((parked,),) = await select(job, "SELECT event_id FROM rows WHERE parks IS NOT NULL")
             moved = sandbox.appointment(str(parked))
             far = moved.start_time + 9 * WEEK
@@ -105,11 +111,11 @@ async def test_nobody_is_parked_whose_appointment_somebody_has_moved(
 
 
 async def test_a_parked_appointment_that_somebody_moves_is_not_put_back(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """The reason says where it stands."""
     events = of_one_doctor(sandbox, 2)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
         await job.run(limit=1)
         (parked,) = writes(sandbox)
         far = sandbox.appointment(parked).start_time + 9 * WEEK
@@ -121,11 +127,11 @@ async def test_a_parked_appointment_that_somebody_moves_is_not_put_back(
 
 
 async def test_a_parked_row_that_was_on_its_way_goes_on(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """That it stands elsewhere is the job's own doing."""
     events = of_one_doctor(sandbox, 2)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
         await job.run(limit=2)
         await do(
             job,
@@ -135,11 +141,11 @@ async def test_a_parked_row_that_was_on_its_way_goes_on(
 
 
 async def test_a_cycle_that_was_put_back_can_be_tried_again(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Its appointment gets out of the way once more."""
     events = of_one_doctor(sandbox, 2)
-    async with await BulkJob.create(tmp_path / "job", client, rows(*exchange(events))) as job:
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
         await job.prepare()
         sandbox.faults.plan("update_appointment", ["ok", "422"])
         await job.run()
@@ -148,7 +154,7 @@ async def test_a_cycle_that_was_put_back_can_be_tried_again(
 
 
 async def test_rows_made_in_python_are_checked_and_moved(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Datetimes move appointments, in streams and in jobs; naive ones are refused."""
     first, second, third = (sandbox.appointment(one) for one in sandbox.appointment_ids[:3])
@@ -159,17 +165,17 @@ async def test_rows_made_in_python_are_checked_and_moved(
     assert [outcomes[line].state for line in (1, 2)] == ["applied", "refused"]
     assert sandbox.appointment(first.id).start_time == first.start_time + WEEK
     with pytest.raises(PlanError, match="no offset"):
-        await BulkJob.create(tmp_path / "naive", client, [PlanRow(1, second.id, naive)])
+        await BulkJob.create(f"{place}-naive", client, [PlanRow(1, second.id, naive)])
     later = AppointmentUpdate(start_time=third.start_time + WEEK)
-    assert (await run(tmp_path / "job", client, [PlanRow(1, third.id, later)])).counts == {"applied": 1}
+    assert (await run(place, client, [PlanRow(1, third.id, later)])).counts == {"applied": 1}
     assert sandbox.appointment(third.id).start_time == third.start_time + WEEK
 
 
 async def test_a_review_touches_no_row_that_is_still_to_go(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """`verify` on a job that was not read yet, and on one whose rows are to be read again."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox, 20))) as job:
         assert (await job.verify()).checked == 0
         await job.run(limit=5)
         await do(job, "UPDATE rows SET read_at = NULL WHERE state = 'pending'")
@@ -179,7 +185,7 @@ async def test_a_review_touches_no_row_that_is_still_to_go(
     assert sandbox.appointment(sandbox.appointment_ids[9]).title == "By hand"
 
 
-async def test_what_nobody_can_see_stays_unknown(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_what_nobody_can_see_stays_unknown(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """A field that the event does not show: after a lost answer it is not sent again, and it is said."""
     event = sandbox.appointment(sandbox.series_ids[0])
     assert event.meeting_location_type is None
@@ -187,7 +193,7 @@ async def test_what_nobody_can_see_stays_unknown(sandbox: Sandbox, client: LeadC
     sandbox.edit_appointment(single.id, meeting_location_type=None)
     sandbox.faults.plan("update_appointment", ["lose-response"])
     plan = rows(at(single, meeting_location_id="room_7"))
-    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         summary = await job.run()
         assert sum(summary.counts.values()) == 1
     assert len(writes(sandbox)) == 1
@@ -221,12 +227,10 @@ async def test_nothing_is_replaced_that_is_not_ours(
         "preview",
     ],
 )
-async def test_a_job_that_is_closed_says_so(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, name: str
-) -> None:
+async def test_a_job_that_is_closed_says_so(sandbox: Sandbox, client: LeadConnector, place: str, name: str) -> None:
     """With what to do; closing it again, or stopping it, is no error."""
     plan = rows(at(sandbox.appointment(sandbox.appointment_ids[0]), title="x"))
-    job = await BulkJob.create(tmp_path / "job", client, plan)
+    job = await BulkJob.create(place, client, plan)
     await job.aclose()
     with pytest.raises(ConfigurationError, match=r"closed: open it again with BulkJob\.open"):
         await getattr(job, name)()
@@ -235,20 +239,20 @@ async def test_a_job_that_is_closed_says_so(
 
 
 async def test_a_way_back_is_read_while_its_job_is_open(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Afterwards it says so, and not in the words of the database."""
     plan = rows(at(sandbox.appointment(sandbox.appointment_ids[0]), title="x"))
-    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+    async with await BulkJob.create(place, client, plan) as job:
         await job.run()
         undo = await job.plan_undo()
     with pytest.raises(ConfigurationError, match="closed"):
         list(undo.rows)
 
 
-async def test_a_job_runs_once_at_a_time(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_a_job_runs_once_at_a_time(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """A second `run` of the same job is refused."""
-    async with await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 20))) as job:
+    async with await BulkJob.create(place, client, rows(*week_later(sandbox, 20))) as job:
         first = asyncio.create_task(job.run())
         await asyncio.sleep(0)
         with pytest.raises(ConfigurationError, match="already running"):
@@ -257,11 +261,11 @@ async def test_a_job_runs_once_at_a_time(sandbox: Sandbox, client: LeadConnector
 
 
 async def test_a_time_that_passes_before_its_turn_is_not_sent(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """A job that goes on too late moves nobody into the past."""
     async with await BulkJob.create(
-        tmp_path / "job", client, rows(*week_later(sandbox, 2)), options=JobOptions(allow_past=True)
+        place, client, rows(*week_later(sandbox, 2)), options=JobOptions(allow_past=True)
     ) as job:
         await job.prepare()
         past = "UPDATE rows SET start_after = 1583020800 WHERE number = 1"
@@ -271,32 +275,30 @@ async def test_a_time_that_passes_before_its_turn_is_not_sent(
     assert len(writes(sandbox)) == 1
 
 
-async def test_an_odd_id_is_refused_at_its_line(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
+async def test_an_odd_id_is_refused_at_its_line(sandbox: Sandbox, client: LeadConnector, place: str) -> None:
     """Before anything is asked of the server."""
     with pytest.raises(PlanError, match="line 2, event_id"):
-        await BulkJob.create(
-            tmp_path / "job", client, rows({"event_id": "a", "title": "x"}, {"event_id": "..", "title": "x"})
-        )
+        await BulkJob.create(place, client, rows({"event_id": "a", "title": "x"}, {"event_id": "..", "title": "x"}))
     assert not sandbox.requests
 
 
 async def test_a_forced_change_that_was_applied_is_called_so(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
     """Though its answer broke."""
     first, _, third = of_one_doctor(sandbox, 3)
     sandbox.faults.plan("update_appointment", ["ok", "half-body"])
     plan = rows(at(first, start=third.start_time.isoformat()))
-    assert (await run(tmp_path / "job", client, plan, on_conflict="force")).counts == {"applied": 1}
+    assert (await run(place, client, plan, on_conflict="force")).counts == {"applied": 1}
 
 
 async def test_an_odd_value_breaks_the_journal_and_keeps_nobody_waiting(
-    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+    sandbox: Sandbox, client: LeadConnector, place: str
 ) -> None:
-    """What SQLite cannot take is an error like any other."""
+    """What a database cannot take is an error like any other."""
     from leadconnector_async.jobs.journal.groups import Entry
 
-    job = await BulkJob.create(tmp_path / "job", client, rows(*week_later(sandbox, 2)))
+    job = await BulkJob.create(place, client, rows(*week_later(sandbox, 2)))
     with pytest.raises(JournalError):
         await job._journal.write(Entry("UPDATE rows SET reason = ? WHERE job = ? AND location = ?", ("\udcff",)))
     await job.aclose()
