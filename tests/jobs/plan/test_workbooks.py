@@ -1,5 +1,6 @@
 """Plans as workbooks (.xlsx): each has one meaning, or is refused with line, column, value and fix."""
 
+import os
 import re
 import sys
 from datetime import date, datetime, time, timedelta
@@ -453,6 +454,7 @@ def test_a_workbook_that_is_opened_as_text_is_named(tmp_path: Path) -> None:
 def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is read, and with the line to type."""
     path = build(tmp_path, by_openpyxl(HEAD, ROW))
+    monkeypatch.chdir(tmp_path)  # messages cut long paths
     for name in [name for name in sys.modules if name.partition(".")[0] == "openpyxl"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "openpyxl", None)
@@ -461,7 +463,7 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkey
     with pytest.raises(
         ConfigurationError, match=r"plan.xlsx' is a workbook.*pip install 'leadconnector-async\[xlsx\]'"
     ):
-        iterate_plan(path)
+        iterate_plan(os.path.basename(path))
 
 
 def test_a_workbook_is_closed_with_its_rows(tmp_path: Path) -> None:
