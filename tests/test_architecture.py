@@ -171,7 +171,7 @@ LAYERS = {
         csv_files sources wanted workbook_cells workbook_parts
         heading
         rows selection sheet_xml
-        shift shown_times spelling text_files
+        free_slots shift shown_times spelling text_files
     """,
     "jobs.prepare": """
         prepare

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
+from itertools import chain
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
 
+from .._calendar import Calendar
 from .._validation.arguments import describe
+from ..client import LeadConnector
 from ..exceptions import ConfigurationError, InvalidRequestError, explain
 from ..jobs import parse_shift
 from ..jobs.hours import parse_times_of_day
-from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, write_plan
+from ..jobs.plan.build import PlanQuery, PlanResult, build_plan, list_wanted, write_plan
 from ..jobs.plan.files import PlanFormat
+from ..jobs.plan.free_slots import SEARCHED, Offer, Whose, make_offer
 from ..jobs.plan.selection import Selection, check_status
 from ..jobs.plan.shift import Shift
 from .arguments import (
@@ -76,6 +81,7 @@ async def plan(
     group: GroupId = None,
     shift: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     shift_to: str | None = None,
+    shift_to_free_slot: Switch = False,
     changes: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = (),
     timezone: str | None = None,
     filters: Filters = _FILTERS,
@@ -96,6 +102,9 @@ async def plan(
         minutes are elapsed time.
     shift_to
         The day to which the day of `--from` moves, at the same wall-clock time; later days keep their distance.
+    shift_to_free_slot
+        Each appointment moves to the next free slot of its calendar and person after `--to`, within 31 days. The
+        earliest appointment gets the earliest slot, and none is given twice.
     changes
         Another field to set, such as `assigned_user_id=ID`; may be repeated.
     timezone
@@ -115,20 +124,60 @@ async def plan(
         check_target(output, force=force)
         owner, (first, last) = choose_owner(calendar, user, group), read_range(begin, end, timezone)
         async with make_client(account) as client:
-            query = PlanQuery(
-                shift=None if shift is None else _read_shift(shift, timezone),
-                shift_to=None if shift_to is None else _read_day(shift_to, timezone),
-                first_day=find_day(first, timezone),
-                timezone=timezone,
-                changes=read_changes(changes),
-                statuses=frozenset(filters.status),
-                include_cancelled=filters.include_cancelled,
-                selection=_read_filters(filters, timezone),
-                location_id=client.location_id if with_location else None,
-            )
-            return _finish(build_plan(await list_all(client, first, last, owner), query), format, output, force)
+            location = client.location_id if with_location else None
+            query = _make_query(shift, shift_to, shift_to_free_slot, first, timezone, changes, filters, location)
+            events = await list_all(client, first, last, owner)
+            offers = await _read_offers(client, list_wanted(events, query), last, timezone)
+            return _finish(build_plan(events, query, offers), format, output, force)
 
     return await run_command(work, reads=True)
+
+
+def _make_query(
+    shift: str | None,
+    shift_to: str | None,
+    to_free_slot: bool,
+    first: datetime,
+    timezone: str | None,
+    changes: Iterable[str],
+    filters: Filters,
+    location_id: str | None,
+) -> PlanQuery:
+    return PlanQuery(
+        shift=None if shift is None else _read_shift(shift, timezone),
+        shift_to=None if shift_to is None else _read_day(shift_to, timezone),
+        to_free_slot=to_free_slot,
+        first_day=find_day(first, timezone),
+        timezone=timezone,
+        changes=read_changes(changes),
+        statuses=frozenset(filters.status),
+        include_cancelled=filters.include_cancelled,
+        selection=_read_filters(filters, timezone),
+        location_id=location_id,
+    )
+
+
+async def _read_offers(
+    client: LeadConnector, wanted: Iterable[Whose], after: datetime, timezone: str | None
+) -> dict[Whose, Offer]:
+    """The free slots from the end of the range, or from now on if that is over."""
+    begin = max(after, datetime.now(UTC))
+    calendars: dict[str, Calendar] = {}
+    offers: dict[Whose, Offer] = {}
+    for whose in wanted:
+        calendar = calendars.get(whose.calendar_id)
+        if calendar is None:
+            calendar = calendars[whose.calendar_id] = await client.get_calendar(whose.calendar_id)
+        days = await client.get_free_slots(
+            whose.calendar_id,
+            begin,
+            begin + SEARCHED,
+            timezone=timezone,
+            user_ids=() if whose.user_id is None else [whose.user_id],
+        )
+        if offer := make_offer(calendar, whose, chain.from_iterable(days.values())):
+            offers[whose] = offer
+    return offers
 
 
 def _finish(planned: PlanResult, format: PlanFormat, output: str | None, force: bool) -> int:

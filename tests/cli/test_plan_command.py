@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from leadconnector_async import ConfigurationError
+from leadconnector_async import ConfigurationError, LeadConnector
 from leadconnector_async.cli import output
 from leadconnector_async.cli.arguments import read_changes, read_moment, read_range
 from leadconnector_async.cli.output import check_target, clean, write_file
@@ -132,6 +132,25 @@ async def test_a_location_is_named_if_it_is_asked_for(account: Sandbox, capsys: 
     assert {row.location_id for row in rows} == {account.location_id}
 
 
+async def test_a_closed_day_moves_to_free_slots(account: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each to one of its own calendar and person after the day, and all of them can be moved as planned."""
+    calendar = choose_calendar(account)
+    assert await plan(**DAY, calendar=calendar, shift_to_free_slot=True) == 0  # type: ignore[arg-type]
+    rows = read_plan(capsys.readouterr().out.splitlines(keepends=True))
+    before = {row.event_id: account.appointment(row.event_id) for row in rows}
+    async with LeadConnector(account.token, base_url=account.url, location_id=account.location_id) as client:
+        closed = datetime.fromisoformat("2027-03-11T00:00:00-05:00")
+        for row in rows:
+            user = before[row.event_id].assigned_user_id
+            free = await client.get_free_slots(calendar, closed, closed + timedelta(days=31), user_ids=[user])
+            offered = [slot.isoformat() for slots in free.values() for slot in slots]
+            assert row.update.start_time in offered
+        moved = [await client.update_appointment(row.event_id, row.update) for row in rows]
+    assert len(moved) == len(rows) > 3
+    starts = [(before[row.event_id].assigned_user_id, row.update.start_time) for row in rows]
+    assert len(set(starts)) == len(starts)
+
+
 async def test_nothing_to_plan_is_said(account: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     """A header, and an exit code that is not 0."""
     day = {"begin": "2031-01-01", "end": "2031-01-02", "timezone": NEW_YORK}
@@ -153,7 +172,7 @@ async def test_nothing_to_plan_is_said(account: Sandbox, capsys: pytest.CaptureF
         ({"calendar": "c", "begin": "2027-03-14T02:30"}, "--from .* does not exist"),
         ({"calendar": "c", "shift": None}, "would change nothing"),
         ({"calendar": "c", "shift": "two days"}, "--shift: 'two days': it is not a valid shift"),
-        ({"calendar": "c", "shift_to": "2027-03-17"}, "shift and shift_to are both set"),
+        ({"calendar": "c", "shift_to": "2027-03-17"}, "set only one of shift, shift_to and to_free_slot"),
         ({"calendar": "c", "shift": None, "shift_to": "friday"}, "--shift-to 'friday'"),
         ({"calendar": "c", "changes": ("title",)}, "--set 'title': write FIELD=VALUE"),
         ({"calendar": "c", "changes": ("colour=red",)}, "--set colour: unknown field"),

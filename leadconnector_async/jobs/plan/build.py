@@ -18,12 +18,14 @@ from ...exceptions import ConfigurationError, RowFault, explain
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
 from .files import PlanFormat, write_csv
+from .free_slots import Offers, SlotPicker, Whose, find_whose
 from .rows import read_row
 from .selection import Selection
 from .shift import Shift, apply_shift, find_zone, place
 
 _NOT_TO_MOVE: Final = frozenset({"cancelled", "invalid"})
 _FIELDS: Final = frozenset(AppointmentUpdate.__struct_fields__)
+_NO_OFFERS: Final[Offers] = {}
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -35,6 +37,8 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
     """How far each moves."""
     shift_to: date | None = None
     """The day to which `first_day` moves; the others keep their distance."""
+    to_free_slot: bool = False
+    """Each moves to the next free slot of its calendar and person."""
     first_day: date | None = None
     """`None`: the first day on which something is planned."""
     timezone: str | None = None
@@ -50,10 +54,12 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
     """Written into each row, for plans of several locations."""
 
     def __post_init__(self) -> None:
-        if self.shift is not None and self.shift_to is not None:
-            raise ConfigurationError("shift and shift_to are both set: set either")
+        if (self.shift is not None) + (self.shift_to is not None) + self.to_free_slot > 1:
+            raise ConfigurationError("set only one of shift, shift_to and to_free_slot")
         if not (self.moves or self.changes):
-            raise ConfigurationError("the plan would change nothing: give shift, shift_to, or a field to set")
+            raise ConfigurationError(
+                "the plan would change nothing: give shift, shift_to, to_free_slot, or a field to set"
+            )
         keeps_clock = self.shift_to is not None or (self.shift is not None and self.shift.days != 0)
         if keeps_clock and self.timezone is None:
             raise ConfigurationError("days keep the time of day, and so need a timezone, such as Europe/London")
@@ -66,7 +72,7 @@ class PlanQuery(Struct, frozen=True, kw_only=True):
     @property
     def moves(self) -> bool:
         """The appointments get new times, each its own."""
-        return self.shift is not None or self.shift_to is not None
+        return self.shift is not None or self.shift_to is not None or self.to_free_slot
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,15 +103,25 @@ class PlanResult(Struct, frozen=True):
     """Days on which something is planned, before it moves."""
 
 
-def build_plan(events: Iterable[Appointment], query: PlanQuery) -> PlanResult:
-    """Plan the requested changes of all events that can be changed, in the order of their times."""
+def list_wanted(events: Iterable[Appointment], query: PlanQuery) -> list[Whose]:
+    """Whose free slots are needed to plan these events, each once."""
+    planned = (event for event in events if query.to_free_slot and _find_reason(event, query) is None)
+    return list(dict.fromkeys(whose for event in planned if (whose := find_whose(event, query.changes))))
+
+
+def build_plan(events: Iterable[Appointment], query: PlanQuery, offers: Offers = _NO_OFFERS) -> PlanResult:
+    """Plan the requested changes of all events that can be changed, in the order of their times.
+
+    The earliest event gets the earliest of the free slots.
+    """
+    picker = SlotPicker(offers)
     known = sorted(events, key=lambda event: (event.start_time or _LAST, event.id or ""))
     first_day = query.first_day or _find_first_day(known, query)
     rows: list[Mapping[str, str]] = []
     left_out: list[tuple[str, str]] = []
     days: set[date | None] = set()
     for event in known:
-        planned = _find_reason(event, query) or _plan(event, query, first_day)
+        planned = _find_reason(event, query) or _plan(event, query, first_day, picker)
         if isinstance(planned, str):
             left_out.append((event.id or "", planned))
         else:
@@ -154,13 +170,15 @@ def _is_master(event_id: str, event: Appointment) -> bool:
     return not is_instance and bool(event.rrule is not None or event.is_recurring)
 
 
-def _plan(event: Appointment, query: PlanQuery, first_day: date | None) -> Mapping[str, str] | str:
+def _plan(
+    event: Appointment, query: PlanQuery, first_day: date | None, picker: SlotPicker
+) -> Mapping[str, str] | str:
     row = {"event_id": event.id or ""}
     if query.location_id is not None:
         row["location_id"] = query.location_id
     if query.moves:
         try:
-            times = _move(event, query, first_day)
+            times = _move(event, query, first_day, picker)
         except (ValueError, OverflowError) as error:
             return str(error)
         row |= {name: moment.isoformat() for name, moment in zip(TIMES, times, strict=True)}
@@ -170,17 +188,21 @@ def _plan(event: Appointment, query: PlanQuery, first_day: date | None) -> Mappi
     return checked.reason if isinstance(checked, RowFault) else row
 
 
-def _move(event: Appointment, query: PlanQuery, first_day: date | None) -> tuple[datetime, datetime]:
+def _move(
+    event: Appointment, query: PlanQuery, first_day: date | None, picker: SlotPicker
+) -> tuple[datetime, datetime]:
     """The new start and end, at the offset of the zone on that day."""
     if event.start_time is None or event.end_time is None:
         raise ValueError("the server does not show when it is")
-    if query.shift is not None:
+    length = event.end_time.astimezone(UTC) - event.start_time.astimezone(UTC)
+    if query.to_free_slot:
+        start = picker.take(find_whose(event, query.changes), length)
+    elif query.shift is not None:
         start = apply_shift(event.start_time, query.shift, query.timezone)
     else:
         zone, target = query.timezone or "UTC", query.shift_to or date.max
         wall = event.start_time.astimezone(find_zone(zone)).replace(tzinfo=None)
         start = place(wall + (target - (first_day or wall.date())), zone)
-    length = event.end_time.astimezone(UTC) - event.start_time.astimezone(UTC)
     return start, (start.astimezone(UTC) + length).astimezone(start.tzinfo)
 
 

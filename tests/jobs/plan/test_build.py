@@ -215,7 +215,7 @@ def test_instances_are_planned_and_statuses_are_chosen() -> None:
         ({"shift": Shift(days=1)}, "need a timezone"),
         ({"shift_to": date(2027, 3, 17)}, "need a timezone"),
         ({"shift": Shift(days=1), "timezone": "Mars/Base"}, "IANA"),
-        ({"shift": Shift(minutes=1), "shift_to": date(2027, 3, 17), "timezone": NEW_YORK}, "either"),
+        ({"shift": Shift(minutes=1), "shift_to": date(2027, 3, 17), "timezone": NEW_YORK}, "only one"),
         ({"shift": Shift(minutes=1), "changes": {"start_time": "2027-03-10T09:00:00Z"}}, "a shift are both set"),
         ({"changes": {"colour": "red"}}, "not a field of AppointmentUpdate"),
         ({"changes": {"event_id": "other"}}, "not a field of AppointmentUpdate"),
