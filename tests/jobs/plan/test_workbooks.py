@@ -1,6 +1,5 @@
 """Plans as workbooks (.xlsx): each has one meaning, or is refused with line, column, value and fix."""
 
-import os
 import re
 import sys
 from datetime import date, datetime, time, timedelta
@@ -463,7 +462,7 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkey
     with pytest.raises(
         ConfigurationError, match=r"plan.xlsx' is a workbook.*pip install 'leadconnector-async\[xlsx\]'"
     ):
-        iterate_plan(os.path.basename(path))
+        iterate_plan(Path(path.name))
 
 
 def test_a_workbook_is_closed_with_its_rows(tmp_path: Path) -> None:
