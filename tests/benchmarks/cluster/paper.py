@@ -5,8 +5,8 @@ from msgspec import Struct
 WORKERS, SLOTS = 50, 64
 ROWS_A_SECOND = 9.5
 """What a location allows: 100 requests in 10 s, less the reserve of an idle front desk."""
-CONNECTIONS = 4
-"""Of each worker: two of its journal, one of the engine, one of the limits."""
+CONNECTIONS = 5
+"""Of each worker: two of its journal, and one each of the engine, the limits, and tokens in the same database."""
 
 
 class Costs(Struct):
