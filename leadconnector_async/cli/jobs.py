@@ -159,9 +159,7 @@ async def undo(
         check_shown(shown)
         async with _open(job, account, reserve, None if dry_run else "undo") as (opened, client):
             plan = await opened.plan_undo()
-            print_outcomes(
-                make_consoles()[1], "Edited by somebody else since, and kept (--json lists all):", plan.kept
-            )
+            print_outcomes(make_consoles()[1], "Not undone, or not completely (--json lists all):", plan.kept)
             made = await _create_undo(name_undo(find_place(job, account.profile)), opened, client, plan, account)
             if made is None:
                 return _report_nothing(job, plan, json_output)

@@ -331,7 +331,7 @@ class BulkJob(JobHandle):
         self._check_is_own()
         async with self._holding():
             await review_all(self._open, self._client_for, "sent")
-        return await plan_way_back(self._journal)
+        return await plan_way_back(self._journal, self._client.version)
 
     async def _prepare_all(
         self, on_read: Callable[[int], None], on_changed: OnOutcome | None = None

@@ -43,8 +43,8 @@ class Undo(Struct, frozen=True, kw_only=True):
     rows: Iterable[PlanRow]
     """A plan that restores each field that is as the job left it; can be iterated once, while the job is open."""
     kept: tuple[RowOutcome, ...]
-    """Appointments that were edited since, or may have been: the reason names the fields that stay as they are, and
-    whether the others go back."""
+    """Appointments that were edited since, or may have been, or whose old value cannot be sent: the reason names
+    the fields that stay as they are, and whether the others go back."""
 
 
 async def read_location(
@@ -69,10 +69,10 @@ async def summarize_verdicts(journal: JournalWriter) -> Verification:
     return Verification(checked=checked, differing=tuple(differing), unclear=tuple(unclear))
 
 
-async def plan_way_back(journal: JournalWriter) -> Undo:
+async def plan_way_back(journal: JournalWriter, version: str) -> Undo:
     """How to undo every field that is still as the job made it, as the readings have shown."""
-    kept = await journal.run(list_kept)
-    return Undo(rows=journal.lend(list_rows_back), kept=tuple(kept))
+    kept = await journal.run(partial(list_kept, version))
+    return Undo(rows=journal.lend(partial(list_rows_back, version)), kept=tuple(kept))
 
 
 async def _save(journal: JournalWriter, version: str, readings: list[EventReading]) -> None:

@@ -1,7 +1,8 @@
 """How the changes of a job are undone, field by field.
 
 A field that is as the job left it goes back to what it was before. One that somebody has edited since stays, and is
-listed. The times go back by as much as the job moved them, unless the start was edited: an appointment that was
+listed; so is one whose old value the API would not accept, such as a title with a line break: the rest goes back
+without it. The times go back by as much as the job moved them, unless the start was edited: an appointment that was
 made longer since goes back to its time, and stays longer.
 """
 
@@ -16,6 +17,8 @@ from msgspec import UNSET, Struct
 from .._api.fields import PLANNED, SHOWN, TEXTS, TIMES
 from .._api.readback import FieldChange, compare_field, list_changes
 from .._api.validate import check_update
+from .._validation.text import show
+from ..exceptions import InvalidRequestError
 from ..models import Appointment, AppointmentUpdate
 from .journal.protocol import Journal
 from .journal.reviewing import ChangedRow, SentRow, list_changed
@@ -44,23 +47,24 @@ class WayBack(Struct, frozen=True):
         return f"{reasons}; {_REST}" if reasons and self.values else reasons
 
 
-def list_rows_back(journal: Journal) -> Iterator[PlanRow]:
-    """The rows that undo a job."""
+def list_rows_back(version: str, journal: Journal) -> Iterator[PlanRow]:
+    """The rows that undo a job. `version`: that of the API with which they will be sent."""
     for row in list_changed(("as_planned", "differs", "unclear"), journal):
         seen = row.seen
-        if seen is None or not (values := find_way_back(row.sent, row.fields, seen).values):
+        if seen is None or not (values := find_way_back(row.sent, row.fields, seen, version).values):
             continue
         update = AppointmentUpdate(**values)  # type: ignore[arg-type] # as they were read
         yield PlanRow(row.line, row.id_now, update, row.location or None, before=_describe(seen))
 
 
-def list_kept(journal: Journal) -> list[RowOutcome]:
+def list_kept(version: str, journal: Journal) -> list[RowOutcome]:
     """The rows that are not undone, or not with all of their fields; each with its reason."""
-    found = ((row, _explain(row)) for row in list_changed(("differs", "unclear", "gone"), journal))
+    rows = list_changed(("as_planned", "differs", "unclear", "gone"), journal)
+    found = ((row, _explain(row, version)) for row in rows)
     return [row.keep(reason) for row, reason in found if reason]
 
 
-def find_way_back(row: SentRow, fields: list[str], seen: Appointment) -> WayBack:
+def find_way_back(row: SentRow, fields: list[str], seen: Appointment, version: str) -> WayBack:
     """Decide which of the `fields` that a row has changed go back, from the appointment as it is `seen` now."""
     if _shows_nothing(seen):
         return WayBack({})
@@ -77,6 +81,7 @@ def find_way_back(row: SentRow, fields: list[str], seen: Appointment) -> WayBack
             notes.append(f"the event does not show {name}")
         elif now != old and (now or old):
             edits.append(FieldChange(name, _find_left(name, row), now))
+    notes += _drop_unsendable(values, version)
     if moved := values.keys() & set(TIMES):
         times = _decide_times({edit.name for edit in edits}, row, seen)
         values = {name: value for name, value in values.items() if name not in TIMES} | times
@@ -85,6 +90,17 @@ def find_way_back(row: SentRow, fields: list[str], seen: Appointment) -> WayBack
         if times and not takes_time(status):
             values["ignore_free_slot_validation"] = True  # it needs no slot, and the next may still be there
     return WayBack(values, tuple(edits), tuple(notes))
+
+
+def _drop_unsendable(values: dict[str, object], version: str) -> list[str]:
+    """Drop what would have the whole row refused, as others are not held to what can be sent; say why."""
+    notes: list[str] = []
+    for name in sorted(values.keys() - set(TIMES)):
+        try:
+            check_update(AppointmentUpdate(**{name: values[name]}), version)  # type: ignore[arg-type] # as it was read
+        except InvalidRequestError as error:
+            notes.append(f"{name} was {show(values.pop(name))}, which cannot be sent: {error.reason}")
+    return notes
 
 
 def _decide_times(edited: set[str], row: SentRow, seen: Appointment) -> dict[str, object]:
@@ -111,11 +127,11 @@ def _find_left(name: str, row: SentRow) -> object:
     return None if value is UNSET else value
 
 
-def _explain(row: ChangedRow) -> str:
+def _explain(row: ChangedRow, version: str) -> str:
     seen = row.seen
     if seen is None or _shows_nothing(seen):
         return row.reason
-    return find_way_back(row.sent, row.fields, seen).explain()
+    return find_way_back(row.sent, row.fields, seen, version).explain()
 
 
 def _shows_nothing(seen: Appointment) -> bool:

@@ -105,7 +105,7 @@ async def test_a_plan_goes_from_dry_run_to_undo(clinic: Sandbox, tmp_path: Path)
     assert (differs.code, len(json.loads(differs.out)["differing"])) == (1, 1)
     undone = await run(tmp_path, environment, "undo", "day.job", "--yes")
     assert undone.code == 0
-    assert "Edited by somebody else since, and kept" in undone.err
+    assert "Not undone, or not completely" in undone.err
     assert picture(clinic) == before | {kept.id: kept}
 
 

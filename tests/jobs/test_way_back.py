@@ -149,3 +149,30 @@ async def test_rows_whose_slot_somebody_else_has_taken_stay_and_are_listed(
     assert [sandbox.appointment(event.id).start_time for event in events[:3]] == [
         event.start_time for event in events[:3]
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "reason"),
+    [
+        ("title", "First\nvisit", "which cannot be sent: it contains a line break"),
+        ("title", "First\x07visit", "which cannot be sent: it contains a control character"),
+        ("appointment_status", "active", "which cannot be sent: only version v3 accepts it"),
+        ("appointment_status", "pending", "which cannot be sent: it is not"),
+    ],
+)
+async def test_a_value_that_could_not_be_sent_is_listed_and_the_rest_goes_back(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path, name: str, old: str, reason: str
+) -> None:
+    """Whoever set it was not held to what the API accepts: the time of the row goes back all the same."""
+    sandbox.edit_appointment(sandbox.appointment_ids[0], **{name: old})
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    given = {"title": "Moved", "appointment_status": "confirmed"}[name]
+    plan = rows(at(event, start=(event.start_time + WEEK).isoformat(), **{name: given}))
+    async with await BulkJob.create(tmp_path / "job", client, plan) as job:
+        assert (await job.run()).counts == {"applied": 1}
+        kept, summary = await undo(job, str(tmp_path / "job"), client)
+    assert summary.counts == {"applied": 1}
+    assert sandbox.appointment(event.id).start_time == event.start_time
+    assert getattr(sandbox.appointment(event.id), name) == given
+    assert kept[event.id].startswith(f"{name} was {old!r}, {reason}")
+    assert kept[event.id].endswith("; the other changes are undone")
