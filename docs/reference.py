@@ -19,6 +19,8 @@ _NAME: Final = re.compile(r"(?<![`\[])`([A-Z][A-Za-z]+)`(?![`\]])")
 _INTERNAL: Final = "For this library"
 _STRUCTS: Final = ("msgspec.Struct", "leadconnector_async._model.Model")
 _LONGEST: Final = 40
+_PLAIN: Final = {"class-attribute", "instance-attribute", "module-attribute"}
+"""Labels that say nothing to a caller, and would be part of the titles that are searched."""
 
 
 class Reference(griffe.Extension):
@@ -36,6 +38,8 @@ class Reference(griffe.Extension):
         for one in _walk(pkg):
             if isinstance(one, griffe.Class) and _is_struct(one):
                 _add_constructor(one)
+        for one in _walk(pkg):
+            one.labels -= _PLAIN
 
 
 def _describe(one: griffe.Object, links: dict[str, str]) -> None:
