@@ -13,11 +13,13 @@ from rich.text import Text
 
 from ..exceptions import PlanError, RowFault
 from ..jobs import JobStatus, JobSummary, Preview, RowOutcome, RowState
-from ..jobs.states import ROW_STATES, TO_RETRY, count_rows
+from ..jobs.states import ROW_STATES, TO_RETRY, count_rows, list_states
 from .progress import describe_pause, format_end, format_seconds
 from .terminal import print_line
 
 _MOST_LOCATIONS: Final = 10
+_MOST_FAILED: Final = 5
+_AS_PLANNED: Final = list_states("as planned")
 
 
 def print_faults(console: Console, error: PlanError) -> None:
@@ -53,8 +55,8 @@ def print_refused(console: Console, preview: Preview) -> None:
 def print_warnings(console: Console, preview: Preview, file: str | None = None) -> None:
     """What can be sent, but may not be meant; and the file with all changes."""
     for warning in preview.warnings:
-        print_line(console, f"Warning: {warning.text}. Example:")
-        print_line(console, f"line {warning.line}, {warning.event_id}: {warning.example}", 2)
+        print_line(console, f"Warning: {warning.text}.")
+        print_line(console, f"Example: line {warning.line}, {warning.event_id}: {warning.example}", 2)
     if file is not None:
         print_line(console, f"All changes, to be signed off: {file}")
 
@@ -122,6 +124,28 @@ def print_stops(console: Console, summary: JobSummary, now: datetime) -> None:
         print_line(console, f"Stopped. {where}{reason[:1].upper()}{reason[1:]}.{again}")
     if len(summary.stopped) > _MOST_LOCATIONS:
         print_line(console, f"… and {len(summary.stopped) - _MOST_LOCATIONS} more locations")
+
+
+class OutcomeSample:
+    """The first rows of a run that have not become as planned, and how many there are."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._first: list[RowOutcome] = []
+
+    def add(self, outcome: RowOutcome) -> None:
+        """A row has ended."""
+        if outcome.state in _AS_PLANNED:
+            return
+        self._count += 1
+        if len(self._first) < _MOST_FAILED:
+            self._first.append(outcome)
+
+    def print(self, console: Console) -> None:
+        """Which they are, and why; nothing if there are none."""
+        print_outcomes(console, "Not as planned:", self._first)
+        if self._count > len(self._first):
+            print_line(console, f"… and {self._count - len(self._first)} more", 2)
 
 
 def print_outcomes(console: Console, title: str, outcomes: Iterable[RowOutcome], most: int = 20) -> None:

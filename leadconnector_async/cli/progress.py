@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from ..jobs import JobProgress
@@ -24,7 +24,7 @@ class _Bar(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         yield from super().get_renderables()
         if self.note:
-            yield Text(self.note, style="yellow", no_wrap=True, overflow="ellipsis")
+            yield Text(self.note, style="yellow")
 
 
 class JobScreen:
@@ -35,13 +35,13 @@ class JobScreen:
         self._bar = _Bar(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=10),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[counted]}"),
             TextColumn("{task.fields[rate]}"),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("reading", total=None, rate="")
+        self._task = self._bar.add_task("reading", total=None, rate="", counted="")
         self._next_line = 0.0
 
     @property
@@ -63,7 +63,7 @@ class JobScreen:
 
     def show_reading(self, count: int) -> None:
         """Show the number of appointments that were read."""
-        self._bar.update(self._task, description="reading", completed=count)
+        self._bar.update(self._task, description="reading", completed=count, counted=str(count))
 
     def show(self, progress: JobProgress, elapsed: float) -> None:
         """Update the progress; `elapsed` is in seconds since the job began."""
@@ -71,7 +71,8 @@ class JobScreen:
         rate, problems = describe_rate(progress, now), describe_problems(progress, now)
         self._bar.note = problems
         words, done, total = describe_phase(progress)
-        self._bar.update(self._task, description=words, total=total, completed=done, rate=rate)
+        counted = f"{done:>{len(str(total))}}/{total}"
+        self._bar.update(self._task, description=words, total=total, completed=done, rate=rate, counted=counted)
         if not self._console.is_terminal and progress.total and elapsed >= self._next_line:
             self._next_line = elapsed + SECONDS_BETWEEN_LINES
             facts = [f"{done}/{total} done", rate, problems]
@@ -95,7 +96,7 @@ def describe_rate(progress: JobProgress, now: datetime) -> str:
     """Rate, remaining time, and the clock time of the end."""
     rate = f"{progress.rate:.1f}/s"
     seconds = progress.remaining_seconds
-    if not seconds:
+    if not seconds or round(seconds) == 0:
         return rate
     return f"{rate}, {format_seconds(seconds)} left, until {_shorten_end(seconds, now)}"
 

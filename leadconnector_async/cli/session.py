@@ -21,6 +21,7 @@ from .arguments import SHOWN, Shown
 from .exit_codes import DONE, USAGE, code_of
 from .interrupt import Interrupted, catch_interrupts, raise_interrupts
 from .job_report import (
+    OutcomeSample,
     build_command,
     print_outcomes,
     print_preview,
@@ -163,7 +164,12 @@ class JobSession:
             except Interrupted:
                 stopped = Stopped("interrupted", "it was interrupted")
                 return self._report(structs.replace(summary, stopped=(stopped,)))
-        return self._report(await self._run()) if self._here else await self._hand_over()
+        if not self._here:
+            return await self._hand_over()
+        failed = OutcomeSample()
+        summary = await self._run(on_outcome=failed.add)
+        failed.print(self._err)
+        return self._report(summary)
 
     async def _hand_over(self) -> int:
         """A job of a database: leave it to workers, and follow it."""

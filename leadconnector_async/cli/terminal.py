@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import textwrap
 from contextlib import suppress
@@ -13,6 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from .._validation.text import escape
+
+_MOMENT: Final = re.compile(r"(?:\w{3} )?\d{4}-\d\d-\d\d \d\d:\d\d(?: \(UTC[^)]*\))?|\b\d+ (?:s|min|h|d)\b")
+"""A time as we show it, or a duration."""
+_JOINED: Final = "\x00"
+"""A space at which a line must not be broken; no text contains this character."""
 
 
 class _Console(Console):
@@ -76,13 +82,16 @@ def print_json(value: object) -> None:
 
 
 def print_line(console: Console, text: str, indent: int = 0) -> None:
-    """Print a line without control characters; a terminal wraps it between words, with a hanging indent."""
+    """Print a line without control characters; a terminal wraps it between words, with a hanging indent.
+
+    A day and its time stay on one line.
+    """
     start, text = " " * indent, "\n".join(map(escape, text.split("\n")))
     if not console.is_terminal or len(start) + len(text) <= console.width:
         console.print(Text(start + text), soft_wrap=True)
         return
     lines = textwrap.wrap(
-        text,
+        _MOMENT.sub(lambda found: found[0].replace(" ", _JOINED), text),
         console.width,
         initial_indent=start,
         subsequent_indent=f"{start}  ",
@@ -90,7 +99,7 @@ def print_line(console: Console, text: str, indent: int = 0) -> None:
         break_on_hyphens=False,
     )
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(line.replace(_JOINED, " ")), soft_wrap=True)
 
 
 def has_terminal() -> bool:

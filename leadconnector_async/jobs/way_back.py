@@ -9,7 +9,7 @@ made longer since goes back to its time, and stays longer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import UNSET, Struct
@@ -104,13 +104,17 @@ def _drop_unsendable(values: dict[str, object], version: str) -> list[str]:
 
 
 def _decide_times(edited: set[str], row: SentRow, seen: Appointment) -> dict[str, object]:
-    """Both times go back, or neither: a start alone would keep the length that the job has given."""
+    """Both times go back, or neither: a start alone would keep the length that the job has given.
+
+    They are in UTC: the server shows them by the clock of whoever is assigned, which need not be the calendar's.
+    """
     start, end = row.before.start_time, row.before.end_time
     if "start_time" in edited or start is None or seen.start_time is None:
         return {}
     if "end_time" in edited:
         end = _move_end(start, row, seen)
-    return {name: one.isoformat() for name, one in zip(TIMES, (start, end), strict=True) if one is not None}
+    times = zip(TIMES, (start, end), strict=True)
+    return {name: one.astimezone(UTC).isoformat() for name, one in times if one is not None}
 
 
 def _move_end(start: datetime, row: SentRow, seen: Appointment) -> datetime | None:

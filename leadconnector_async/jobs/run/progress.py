@@ -97,7 +97,8 @@ def explain_errors(errors: int, tried: int, options: JobOptions) -> Stopped | No
     """Why a job must stop of which so many rows have failed, or may have, of those that were tried."""
     most, percent = options.max_errors, options.max_error_percent
     if most is not None and errors >= most:
-        return Stopped("errors", f"{errors} rows have failed; max_errors is {most}")
+        failed = "1 row has failed" if errors == 1 else f"{errors} rows have failed"
+        return Stopped("errors", f"{failed}; max_errors is {most}")
     if percent is not None and tried >= _LEAST_TRIED and errors * 100 > percent * tried:
         return Stopped("errors", f"{errors} of {tried} rows have failed; max_error_percent is {percent:g}")
     return None
