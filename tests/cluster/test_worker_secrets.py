@@ -35,6 +35,8 @@ PASSWORD = "pass-w0rd-zzzz"
 TOKEN = "pit-0123456789-very-secret"
 SECRETS = (PASSWORD, TOKEN[4:20])
 LEASE = 2.0
+LIMIT = RateLimit(max_requests=1000, interval=0.5)
+"""A store that has just been started is waited for during an interval and two seconds."""
 pytestmark = [pytest.mark.sandbox(appointments=8), pytest.mark.timeout(180)]
 
 
@@ -126,7 +128,7 @@ async def test_a_job_gives_nothing_away(
     """At DEBUG of everything, in a job whose connections are ended on the way; nor do objects, while it runs."""
     caplog.set_level(logging.DEBUG)
     events: list[WorkerEvent] = []
-    client = make_client(shared=shared, rate_limit=RateLimit(max_requests=1000, interval=0.5))
+    client = make_client(shared=shared, rate_limit=LIMIT)
     place = await submit(url, sandbox, shared)
     async with working(url, lambda location: client, events):
         await wait_for(url, "SELECT 1 FROM locations WHERE worker IS NOT NULL")
@@ -179,7 +181,9 @@ async def test_no_response_that_echoes_a_token_is_recorded(
     refusal = answer(401, b'{"message":"Invalid Private Integration token %s"}' % TOKEN.encode())
     async with (
         raw_server(*[refusal] * 100) as server,
-        LeadConnector(TOKEN, base_url=server.url, location_id=sandbox.location_id, shared=shared) as client,
+        LeadConnector(
+            TOKEN, base_url=server.url, location_id=sandbox.location_id, shared=shared, rate_limit=LIMIT
+        ) as client,
         working(url, lambda location: client, events),
     ):
         await wait_for(url, "SELECT 1 FROM locations WHERE stop_kind IS NOT NULL")
