@@ -58,10 +58,9 @@ _FORGET: Final = """
     UPDATE rows SET read_at = NULL
     WHERE job = ? AND state = 'pending' AND parks IS NULL AND read_at IS NOT NULL
 """
-_FORGET_ONE: Final = """
-    UPDATE rows SET read_at = NULL
-    WHERE job = ? AND location = ? AND number = ? AND state = 'pending' AND parks IS NULL
-"""
+_FORGET_SOME: Final = Group(
+    ("number",), "read_at = NULL", "rows.state = 'pending' AND rows.parks IS NULL AND rows.read_at IS NOT NULL"
+)
 _NEXT: Final = f"""
     SELECT rank, number FROM rows
     WHERE job = ? AND location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
@@ -256,7 +255,7 @@ def forget_next(after: Position, most: int, journal: Journal) -> Position:
     """Have the next rows of the location read again; returns the position of the last one."""
     positions = list(journal.read(_Position, _NEXT, (*_name_location(journal), *after, most)))
     with journal.commit():
-        journal.write_all(_FORGET_ONE, [_name_row(one.number, journal) for one in positions])
+        journal.write_group(_FORGET_SOME, [(one.number,) for one in positions])
     return (positions[-1].rank, positions[-1].number) if positions else after
 
 
