@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
+from ..._validation.text import show
 from ...exceptions import RowFault
 from .rows import BadRow, PlanRow, name_column
 from .spelling import is_part_of_a_time
@@ -14,6 +15,7 @@ Read: TypeAlias = Callable[[int, Cells], PlanRow | RowFault]
 """Checks a row of filled cells, by its line."""
 
 MORE_CELLS: Final = "there are more cells than columns"
+_ENDINGS: Final = (".csv", ".tsv", ".xlsx", ".xlsm", ".json", ".jsonl")
 _TOGETHER: Final = "give the day and the time of day together, in start_time or end_time"
 _LOOKS_LIKE_JSON: Final = ("{", "[")
 
@@ -46,5 +48,8 @@ def _describe_heading(line: int, bad: BadRow) -> RowFault:
         return RowFault(line, "", "this is HTML or XML, but CSV was expected", 'save it as "CSV UTF-8"')
     if bad.column.startswith(_LOOKS_LIKE_JSON):
         return RowFault(line, "", "this is JSON, but CSV was expected", "set the format to jsonl")
+    if bad.column.endswith(_ENDINGS):
+        hint = f"pass Path({show(bad.column)}) to read it"
+        return RowFault(line, "", "this is the name of a file, but CSV was expected", hint)
     hint = _TOGETHER if is_part_of_a_time(bad.column) else bad.hint
     return RowFault(line, bad.column, bad.reason, hint)

@@ -101,8 +101,10 @@ def read_layout(source: IO[bytes]) -> Layout:
     merged: dict[int, str] = {}
 
     seen: list[str] = []
+    count = 0
 
     def start(tag: str, attributes: _Attributes) -> None:
+        nonlocal count
         if not seen:
             seen.append(tag)
             if tag != _ROOT:
@@ -111,7 +113,9 @@ def read_layout(source: IO[bytes]) -> Layout:
             first, last = _read_number(attributes, "min", 1), _read_number(attributes, "max", 1)
             hidden.update(range(first, min(last, MOST_COLUMNS) + 1))
         elif tag == _MERGED:
-            _add_merged(merged, attributes.get("ref", ""))
+            count += _add_merged(merged, attributes.get("ref", ""))
+            if count > _MOST_ROWS:
+                raise _damaged("it merges more rows than a sheet has")
 
     parser = _make_parser()
     parser.StartElementHandler = start
@@ -121,12 +125,14 @@ def read_layout(source: IO[bytes]) -> Layout:
     return Layout(frozenset(hidden), merged)
 
 
-def _add_merged(merged: dict[int, str], reference: str) -> None:
+def _add_merged(merged: dict[int, str], reference: str) -> int:
+    """The number of rows."""
     first, _, last = reference.partition(":")
     rows = range(find_cell(first)[0], find_cell(last or first)[0] + 1)
     if len(rows) > _MOST_ROWS_MERGED:
         raise BadFile(f"the cells {reference} are merged", "split them, and fill each")
     merged.update((row, reference) for row in rows if row not in merged)
+    return len(rows)
 
 
 def iterate_rows(source: IO[bytes]) -> Iterator[Row]:

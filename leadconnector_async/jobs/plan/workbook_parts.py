@@ -20,6 +20,7 @@ _MOST_OF_THE_TEXTS: Final = 100_000_000
 _MOST_OF_A_PART: Final = 10_000_000
 """Bytes of any other part that is read."""
 _MOST_PARTS: Final = 10_000
+_MOST_PARTS_READ: Final = 20
 _FORMATS: Final = f"{{{MAIN}}}numFmts/{{{MAIN}}}numFmt"
 _STYLES: Final = f"{{{MAIN}}}cellXfs/{{{MAIN}}}xf"
 _MAIN: Final = "main+xml"
@@ -30,10 +31,15 @@ def check_parts(archive: ZipFile) -> None:
     """Raise `BadFile` for a file that is not a workbook, or not one that can be read safely."""
     names = set(archive.namelist())
     _check_is_workbook(names)
+    checked: set[str] = set()
     for name, most in _list_parts(archive, names):
-        check_size(archive, name, most)
-        with archive.open(name) as part:
-            check_no_document_type(part)
+        if name not in checked:
+            check_size(archive, name, most)
+            with archive.open(name) as part:
+                check_no_document_type(part)
+        checked.add(name)
+        if len(checked) > _MOST_PARTS_READ:
+            raise BadFile("the workbook is damaged: it has several lists of its sheets", SAVE_AGAIN)
 
 
 def check_size(archive: ZipFile, name: str, most: int) -> None:
@@ -66,15 +72,17 @@ def read_formats(archive: ZipFile) -> list[str]:
 def _list_parts(archive: ZipFile, names: set[str]) -> Iterator[tuple[str, int]]:
     """Those that openpyxl reads as a whole, and how large each may be."""
     yield ARC_CONTENT_TYPES, _MOST_OF_A_PART
-    for name in names:
-        if name == ARC_STYLE or name.endswith(".rels"):
-            yield name, _MOST_OF_A_PART
+    if ARC_STYLE in names:
+        yield ARC_STYLE, _MOST_OF_A_PART
     for part in fromstring(archive.read(ARC_CONTENT_TYPES)).iter("*"):
         name, kind = part.get("PartName", "")[1:], part.get("ContentType", "")
         if name in names and kind == SHARED_STRINGS:
             yield name, _MOST_OF_THE_TEXTS
         elif name in names and kind.endswith(_MAIN):
             yield name, _MOST_OF_A_PART
+            folder, _, base = name.rpartition("/")
+            if (links := f"{folder}/_rels/{base}.rels") in names:
+                yield links, _MOST_OF_A_PART
 
 
 def _check_is_workbook(names: set[str]) -> None:

@@ -1,5 +1,7 @@
 """Workbooks that are damaged, or made to harm whoever unpacks them: each is refused, and nothing of it is read."""
 
+import re
+import string
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -84,6 +86,27 @@ def test_a_damaged_sheet_is_refused(tmp_path: Path, rows: str) -> None:
     (fault,) = find_faults(build(tmp_path, by_hand(rows))).values()
     assert ": the workbook is damaged: " in fault
     assert "; open it in a spreadsheet program and save it again, or save it as CSV UTF-8" in fault
+
+
+def test_ranges_that_merge_everything_again_and_again_are_refused(tmp_path: Path) -> None:
+    """They overlap, which no spreadsheet program lets them do; going through them would take hours."""
+    ranges = "".join(f'<mergeCell ref="{letter}1:{letter}10000"/>' for letter in string.ascii_uppercase) * 5
+    (fault,) = find_faults(build(tmp_path, by_hand(PLAIN, after=f"<mergeCells>{ranges}</mergeCells>"))).values()
+    assert "it merges more rows than a sheet has" in fault
+
+
+def test_more_parts_than_a_workbook_has_are_not_read(tmp_path: Path) -> None:
+    """Each could be as large as the largest one that is allowed."""
+    path = build(tmp_path, by_hand(PLAIN))
+    with ZipFile(path) as archive:
+        types = archive.read("[Content_Types].xml").decode()
+    names = [f"xl/other{number}.xml" for number in range(30)]
+    kind = re.findall('ContentType="([^"]+main[+]xml)"', types)[0]
+    more = "".join(f'<Override PartName="/{name}" ContentType="{kind}"/>' for name in names)
+    changed = types.replace("</Types>", f"{more}</Types>").encode()
+    repack(path, **{"[Content_Types].xml": changed}, **dict.fromkeys(names, b"<x/>"))
+    (fault,) = find_faults(path).values()
+    assert "the workbook is damaged: it has several lists of its sheets" in fault
 
 
 @pytest.mark.parametrize("part", [SHEET, "xl/workbook.xml", "xl/_rels/workbook.xml.rels"])

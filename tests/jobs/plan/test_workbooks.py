@@ -465,6 +465,14 @@ def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkey
         iterate_plan(Path(path.name))
 
 
+def test_the_name_of_a_file_is_not_read_as_text() -> None:
+    """It is a text, and so the lines of a plan."""
+    (fault,) = iterate_plan("day.xlsx")
+    assert (
+        str(fault) == "line 1: this is the name of a file, but CSV was expected; pass Path('day.xlsx') to read it"
+    )
+
+
 def test_a_workbook_is_closed_with_its_rows(tmp_path: Path) -> None:
     """Also by somebody who reads only the first one: a file that stays open is a ResourceWarning, which fails."""
     rows = iterate_plan(build(tmp_path, by_openpyxl(HEAD, ROW, ("ev2", START, END))), timezone=ZONE)
