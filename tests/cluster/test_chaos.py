@@ -15,6 +15,6 @@ SEED = 4711
 async def test_whatever_happens_no_row_is_lost_or_written_twice(tmp_path: Path) -> None:
     """Workers killed, stopped and cut off, the database restarted: 0 lost, 0 second writes, 0 429s."""
     tally = await chaos.run(SEED, len(SHORT), 2.0, tmp_path)
-    assert tally.holds, tally.complaints
+    assert not tally.complaints
     assert sum(tally.faults.values()) + tally.missed == len(SHORT)
     assert tally.missed <= len(SHORT) // 3

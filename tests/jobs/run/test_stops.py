@@ -215,7 +215,7 @@ async def test_rows_that_wait_for_the_limit_are_called_back_at_once(tmp_path: Pa
                 async with asyncio.timeout(30):
                     while client.quota.remaining != 0:
                         await asyncio.sleep(0.01)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     job.stop()
                     await running
                 assert (await check(job, sandbox))["applied"] > 0
