@@ -30,7 +30,7 @@ async def test_a_list_takes_as_many_statements_as_a_row(
 async def test_rows_are_marked_to_be_read_again_in_few_statements(
     place: str, sandbox: Sandbox, make_client: MakeClient
 ) -> None:
-    """A worker that runs what another one has prepared marks all of them, and those that are marked not once more."""
+    """Those of a location that another worker has prepared; rows that are marked already stay as they are."""
     statements: list[str] = []
     async with await BulkJob.create(place, make_client(), rows(*week_later(sandbox, 40))) as job:
         await job.prepare()
