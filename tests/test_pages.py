@@ -29,7 +29,8 @@ NIGHT = "event_id,title\nEWoEjmGE628b0m6zivxZ,Night\n"
 
 def list_lines(path: Path) -> list[str]:
     """The commands of a page; setting up, and what runs until it is stopped, are run elsewhere."""
-    lines = [line for block in BLOCK.findall(path.read_text()) for line in block.splitlines()]
+    blocks = [re.sub(r"\\\n *", "", block) for block in BLOCK.findall(path.read_text())]
+    lines = [line for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("leadconnector ") and " sandbox" not in line]
 
 

@@ -91,6 +91,13 @@ async def test_nothing_is_cut_off(site: str, open_page: OpenPage, path: str, wid
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_every_fence_became_code(site: str) -> None:
+    """On any page: also that of a program that no test runs."""
+    pages = {str(path): path.read_text() for path in (ROOT / "docs" / "site").rglob("*.html")}
+    assert len(pages) > 50
+    assert [path for path, text in pages.items() if "```" in text] == []
+
+
 async def test_code_is_copied_by_a_button(site: str, open_page: OpenPage) -> None:
     """All of the program, and nothing else."""
     page = await open_page(f"{site}tutorial/first-update/")
