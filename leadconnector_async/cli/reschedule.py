@@ -37,6 +37,8 @@ from .output import check_target
 from .session import JobSession, discard_unless_begun
 from .terminal import has_terminal
 
+STDIN: Final = "-"
+"""The plan that comes from there."""
 _CANNOT_ASK: Final = (
     "the plan comes from stdin, so there is no terminal to ask for confirmation; add --yes or --dry-run. "
     "Nothing was changed."
@@ -191,7 +193,7 @@ class NewJob(Struct, frozen=True):
 async def begin(request: NewJob, build_options: Callable[[], JobOptions], notice: EndNotice) -> int:
     """Read the plan and the calendar, ask for confirmation, and run the job."""
     options = build_options()
-    check_shown(request.shown)
+    check_shown(request.shown, request.plan)
     if request.plan == "-" and not (request.yes or request.dry_run or has_terminal()):
         raise ConfigurationError(_CANNOT_ASK)
     if request.detach and not is_url(request.job):
@@ -213,10 +215,14 @@ async def begin(request: NewJob, build_options: Callable[[], JobOptions], notice
             return await session.begin(question, begun, request.canary, request.shown)
 
 
-def check_shown(shown: Shown) -> None:
+def check_shown(shown: Shown, plan: str = STDIN) -> None:
     """Raise `ConfigurationError` for a preview that cannot be written, before the calendar is read."""
-    if shown.preview is not None:
-        check_target(check_preview_path(shown.preview), force=shown.force)
+    if shown.preview is None:
+        return
+    path = check_preview_path(shown.preview)
+    if plan != STDIN and os.path.exists(path) and os.path.exists(plan) and os.path.samefile(path, plan):
+        raise ConfigurationError(f"--preview {path} would overwrite the plan itself; choose another name")
+    check_target(path, force=shown.force)
 
 
 async def create_job(request: NewJob, place: str, client: LeadConnector, options: JobOptions) -> BulkJob:

@@ -121,6 +121,21 @@ async def test_a_preview_of_another_kind_is_refused(clinic: Sandbox, capsys: Out
     assert not clinic.requests
 
 
+async def test_a_preview_never_overwrites_its_plan(clinic: Sandbox, capsys: Output) -> None:
+    """Not with `--force` either, nor through a link: the plan would be lost before anything is changed."""
+    (event,) = pick(clinic, 1)
+    plan = write_plan(f"{event.id},,,New title")
+    before = Path(plan).read_bytes()
+    Path("link.csv").symlink_to(plan)
+    for preview in ("day.csv", "./day.csv", "link.csv"):
+        for force in (False, True):
+            assert await reschedule(plan, dry_run=True, shown=Shown(preview=preview, force=force)) == 2
+            said = capsys.readouterr().err
+            assert said == f"--preview {preview} would overwrite the plan itself; choose another name\n"
+    assert Path(plan).read_bytes() == before
+    assert not clinic.requests
+
+
 async def test_names_are_read_only_if_asked_for(clinic: Sandbox, capsys: Output) -> None:
     """They are personal data."""
     (event,) = pick(clinic, 1)
