@@ -140,6 +140,8 @@ def test_a_token_that_cannot_be_one_is_refused_unseen(token: Any, reason: str) -
         "http://127.0.0.1.evil.example",
         "http://localhost.evil.example",
         "ftp://127.0.0.1",
+        "https://services..leadconnectorhq.com",
+        f"https://{'s' * 64}.leadconnectorhq.com",
         "services.leadconnectorhq.com",
         "https://user:pw@services.leadconnectorhq.com",
         "https://services.leadconnectorhq.com/?a=b",

@@ -40,10 +40,16 @@ def _read_base_url(text: Secret) -> URL | str:
         return "base_url must be a non-empty line of text without surrounding whitespace"
     try:
         url = URL(text)
-        host = url.host if url.scheme in ("http", "https") and url.port is not None else None
+        host = find_host(url) if url.scheme in ("http", "https") and url.port is not None else None
     except Exception:  # its text may hold a part of the address
         return _UNLIKE
     return _find_fault(url, host) or url if host else _UNLIKE
+
+
+def find_host(url: URL) -> str | None:
+    """The host of an address. Raises `UnicodeError`, a `ValueError`, for a name that no resolver takes: `a..b`."""
+    (url.raw_host or "").encode("idna")
+    return url.host
 
 
 def _find_fault(url: URL, host: str) -> str | None:
@@ -61,7 +67,7 @@ def read_url(name: str, value: object) -> URL:
     text = check_line(name, value)
     try:
         url = URL(text)
-        _ = url.host, url.port
+        _ = find_host(url), url.port
     except Exception as error:
         raise ConfigurationError(f"{name} is not an address: {show_error(error)}") from None
     return url

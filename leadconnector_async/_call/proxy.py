@@ -21,6 +21,7 @@ from yarl import URL
 from .._secret import Masked, Secret
 from .._validation.settings import check_kind, is_loopback
 from ..exceptions import ConfigurationError
+from .base_url import find_host
 
 _HINT: Final = "set it to an address such as http://proxy.example.com:3128, or name the host in NO_PROXY"
 
@@ -103,9 +104,11 @@ class _Auth(Masked, Struct, frozen=True):
 def _parse(text: Secret) -> URL | None:
     """Read a proxy's address; one without a scheme is http://, as everywhere."""
     try:
-        return URL(text if "://" in text else Secret(f"http://{text}"))
+        address = URL(text if "://" in text else Secret(f"http://{text}"))
+        find_host(address)
     except ValueError:
         return None
+    return address
 
 
 def _check(given: _Given) -> None:

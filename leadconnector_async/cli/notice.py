@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from .._call.base_url import find_host
 from .._call.proxy import find_proxy
 from .._secret import Secret
 from .._validation.settings import find_text_fault, is_loopback
@@ -127,7 +128,7 @@ def parse_target(name: str, text: Secret) -> Target:
 def _parse_url(name: str, text: Secret) -> UrlTarget:
     try:
         url = URL(text)
-        host = url.host if url.scheme in ("http", "https") and url.port is not None else None
+        host = find_host(url) if url.scheme in ("http", "https") and url.port is not None else None
     except Exception:  # its text may hold a part of the address
         url, host = URL(), None
     if not host:

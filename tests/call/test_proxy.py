@@ -115,6 +115,8 @@ async def test_the_credentials_of_a_proxy_go_to_it_and_are_shown_nowhere(monkeyp
         ("http://{}@", "not the address"),
         ("{}@:3128", "not the address"),
         ("ht!tp://{}@x", "not the address"),
+        ("http://{}@proxy..example:3128", "not the address"),
+        (f"http://{{}}@{'p' * 64}.example:3128", "not the address"),
     ],
 )
 @pytest.mark.parametrize("borrowed", [False, True])

@@ -159,6 +159,7 @@ async def test_a_url_gets_the_summary_once(plan: str, capsys: Output) -> None:
         ("https://u:zzzz-s3cret-zzzz@hooks.example.com/", "must not hold a user name or a password"),
         ("https:///zzzz-s3cret-zzzz", "not a valid URL"),
         ("ftp://hooks.example.com/zzzz-s3cret-zzzz", "not a valid URL"),
+        ("https://hooks..example.com/zzzz-s3cret-zzzz", "not a valid URL"),
         ("https://hooks.example.com:port/zzzz-s3cret-zzzz", "not a valid URL"),
         ("no-such-program zzzz-s3cret-zzzz", "the program no-such-program was not found"),
         ("'unclosed zzzz-s3cret-zzzz", "not a valid command: No closing quotation"),
