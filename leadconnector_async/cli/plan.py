@@ -150,7 +150,7 @@ def _make_query(
         first_day=find_day(first, timezone),
         timezone=timezone,
         changes=read_changes(changes),
-        statuses=frozenset(filters.status),
+        statuses=frozenset(map(check_status, filters.status)),
         include_cancelled=filters.include_cancelled,
         selection=_read_filters(filters, timezone),
         location_id=location_id,

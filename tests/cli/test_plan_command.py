@@ -265,10 +265,18 @@ async def test_filters_select_what_is_planned(account: Sandbox) -> None:
     code, out, err = await run(*arguments, *hours, "--timezone", NEW_YORK, env=name_account(account))
     assert code == 0, err
     assert [row.event_id for row in read_plan(out.splitlines(keepends=True))] == ["late"]
+    code, out, err = await run(*arguments, "--status", "No-show", "--timezone", NEW_YORK, env=name_account(account))
+    assert (code, "its status is" in err) == (1, True)
     code, _, err = await run(*arguments, "--contact", "nobody", "--timezone", NEW_YORK, env=name_account(account))
     assert (code, "it is for another contact" in err) == (1, True)
     before = len(account.requests)
-    for more in (hours, ("--title", " "), ("--not-status", "missed"), ("--time-of-day", "9-12")):
+    for more in (
+        hours,
+        ("--title", " "),
+        ("--not-status", "missed"),
+        ("--status", "missed"),
+        ("--time-of-day", "9-12"),
+    ):
         code, _, err = await run(*arguments, *more, "--timezone", "UTC", env=name_account(account))
         assert (code == 2) is (more is not hours), err
     arguments[4:7:2] = ["2027-03-10T00:00-05:00", "2027-03-11T00:00-05:00"]
