@@ -35,9 +35,13 @@ from .starlette import Backend, Refusal
 
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_NAME: Final = 40
+_LONGEST_TOGETHER: Final = 63
+"""Characters of a location and a name, which a service separates by a dot."""
 _MOST_LISTED: Final = 1_000
 MOST_ROWS: Final = 1_000
 """On one page of a result."""
+MOST_AFTER: Final = 1_000_000_000
+"""More rows than a job can have."""
 _LARGEST_ARRAY: Final = 16 * 1024 * 1024
 _LARGEST_STREAM: Final = 1024 * 1024 * 1024
 _LARGEST_LINE: Final = 1024 * 1024
@@ -174,7 +178,10 @@ class JobRoutes:
 
     async def _result(self, request: Request) -> Response:
         _, name = await self._find(request)
-        after, most = _read_count(request, "after", 0, 2**62, 0), _read_count(request, "most", 1, MOST_ROWS, 100)
+        after, most = (
+            _read_count(request, "after", 0, MOST_AFTER, 0),
+            _read_count(request, "most", 1, MOST_ROWS, 100),
+        )
         states = _read_states(request) or NOT_APPLIED
         return _respond(await self.service.read_result(name, states=states, after=after, most=most))
 
@@ -185,7 +192,7 @@ class JobRoutes:
 
     async def _resume(self, request: Request) -> Response:
         _, name = await self._find(request)
-        await self.service.resume(name, skip_refused=request.query_params.get("skip_refused") == "true")
+        await self.service.resume(name, skip_refused=_read_flag(request, "skip_refused"))
         return _respond(await self.service.read_progress(name))
 
     async def _cancel(self, request: Request) -> Response:
@@ -197,14 +204,17 @@ class JobRoutes:
         """The location of a request, once it is allowed, and the name of its job in the service."""
         location = _check_location(await self._backend.find_location(request))
         name = str(request.path_params["name"])
-        if not 0 < len(name) <= _LONGEST_NAME or not _NAME_CHARACTERS.issuperset(name):
-            raise refuse("name", name, "it is not the name of a job", "use 1 to 40 letters, digits, - and _")
+        longest = min(_LONGEST_NAME, _LONGEST_TOGETHER - len(location))
+        if not 0 < len(name) <= longest or not _NAME_CHARACTERS.issuperset(name):
+            raise refuse(
+                "name", name, "it is not the name of a job", f"use 1 to {longest} letters, digits, - and _"
+            )
         return location, f"{location}.{name}"
 
 
 def _check_location(location: str) -> str:
     """A dot would make two locations of one: `a.b` with the job `c` is not `a` with the job `b.c`."""
-    if not _NAME_CHARACTERS.issuperset(location):
+    if not _NAME_CHARACTERS.issuperset(location) or len(location) >= _LONGEST_TOGETHER:
         raise JobNotFoundError("There are no jobs for a location with such an id.")
     return location
 
@@ -227,8 +237,17 @@ def _read_count(request: Request, name: str, least: int, most: int, default: int
     if text is None:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
-        raise refuse(name, text, "it is not a valid number", f"use a whole number of at least {least}")
+        hint = f"use a whole number of at least {least} and at most {most:,}"
+        raise refuse(name, text, "it is not a valid number", hint)
     return int(text)
+
+
+def _read_flag(request: Request, name: str) -> bool:
+    """In lower case or, as Python writes it, in title case; any other word is refused rather than taken for no."""
+    text = request.query_params.get(name, "false")
+    if text.lower() not in ("true", "false"):
+        raise refuse(name, text, "it is neither true nor false", "use true or false")
+    return text.lower() == "true"
 
 
 async def _read_array(request: Request) -> list[Row]:

@@ -202,6 +202,44 @@ async def test_a_client_that_leaves_while_it_sends_rows_leaves_nothing(
         assert list(tmp_path.glob("*.job")) == []
 
 
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("after=1000000001", "after"),
+        (f"after={2**62}", "after"),
+        ("most=0", "most"),
+        ("most=1001", "most"),
+        ("state=lost", "state"),
+    ],
+)
+async def test_a_query_that_cannot_be_meant_is_the_senders_fault(
+    query: str, field: str, browser: httpx.AsyncClient
+) -> None:
+    """It is refused by name, and never an error of the service, which somebody would be woken up for."""
+    response = await browser.get(f"/jobs/day/result?{query}")
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, field)
+
+
+@pytest.mark.parametrize(("text", "status"), [("True", 404), ("FALSE", 404), ("", 422), ("1", 422), ("maybe", 422)])
+async def test_a_flag_is_true_or_false(text: str, status: int, browser: httpx.AsyncClient) -> None:
+    """Also as Python writes it. Another word is not taken for no: the caller would not learn why nothing runs."""
+    response = await browser.post(f"/jobs/day/resume?skip_refused={text}")
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize(("location", "longest"), [("L" * 20, 40), ("L" * 24, 39), ("L" * 62, 1)])
+async def test_a_name_has_room_beside_its_location(
+    sandbox: Sandbox, framework: str, tmp_path: Path, location: str, longest: int
+) -> None:
+    """One that is too long for both together is refused as any other, and not as an error of the service."""
+    options: Json = {"token": sandbox.token, "location_id": location, "base_url": sandbox.url}
+    app, _ = make_app(framework, {**options, "authorize": lambda *_: True}, tmp_path)
+    async with serve(app) as browser:
+        assert (await browser.get(f"/jobs/{'n' * longest}")).status_code == 404
+        refused = await browser.get(f"/jobs/{'n' * (longest + 1)}")
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "name")
+
+
 @pytest.mark.parametrize("name", ["a.b", "x" * 41, "a%2Fb", "%2e%2e", "a%5Cb", "a%23b", "%C3%BC", "a%00"])
 async def test_a_name_leads_nowhere_else(name: str, browser: httpx.AsyncClient, tmp_path: Path) -> None:
     """Not into another folder, URL or location."""
