@@ -20,7 +20,7 @@ from opentelemetry.metrics import MeterProvider, get_meter
 from opentelemetry.trace import TracerProvider, get_tracer
 
 from .._limiter.headers import LocationQuota
-from .._validation.settings import check_count
+from .._validation.settings import check_count, check_kind
 from .._version import __version__
 from ..client import LeadConnector
 from ..events import Event, combine_handlers
@@ -60,6 +60,10 @@ class Telemetry:
         most_locations: int = 100,
     ) -> None:
         check_count("most_locations", most_locations, 0, 10_000)
+        if tracer_provider is not None:
+            check_kind("tracer_provider", tracer_provider, TracerProvider)
+        if meter_provider is not None:
+            check_kind("meter_provider", meter_provider, MeterProvider)
         tracer = get_tracer(_NAME, __version__, tracer_provider, schema_url=_SCHEMA)
         meter = get_meter(_NAME, __version__, meter_provider, schema_url=_SCHEMA)
         self._observed: WeakKeyDictionary[LeadConnector, _Observed] = WeakKeyDictionary()
@@ -77,6 +81,7 @@ class Telemetry:
         `client` is not kept alive by this. Raises `ConfigurationError` outside of the event loop
         that uses the client.
         """
+        check_kind("client", client, LeadConnector)
         try:
             self._observed[client] = _Observed(asyncio.get_running_loop())
         except RuntimeError:

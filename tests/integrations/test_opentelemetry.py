@@ -313,3 +313,24 @@ async def test_no_token_and_no_payload_leaves(setup: Setup, sandbox: Sandbox, ma
     assert "REDACTED" in dump
     for secret in (sandbox.token, "Private", "Ann", "ann@"):
         assert secret not in dump
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("tracer_provider", MeterProvider()),
+        ("tracer_provider", TracerProvider),
+        ("meter_provider", TracerProvider()),
+        ("meter_provider", "otlp"),
+    ],
+)
+def test_what_is_not_a_provider_is_refused_by_name(name: str, given: object) -> None:
+    """The two are easily confused."""
+    with pytest.raises(ConfigurationError, match=rf"^{name} is .*; it must be a "):
+        Telemetry(**{name: given})  # type: ignore[arg-type]
+
+
+async def test_only_a_client_is_observed() -> None:
+    """A function that returns one, for example, is not."""
+    with pytest.raises(ConfigurationError, match=r"^client is .*; it must be a LeadConnector"):
+        Telemetry().observe(LeadConnector)  # type: ignore[arg-type]
