@@ -32,6 +32,8 @@ _FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
 """Seconds between two attempts to connect. They do not grow, so work resumes soon after an outage ends."""
 _FAILING_SECONDS: Final = 2.0
 """Wait after a short shift: with a full disk, the worker can connect, and its first commit fails."""
+_OPEN_LEASES: Final = 3
+"""Leases within which a worker must be registered: a proxy may stay connected, and never answer."""
 _LEAVE_SECONDS: Final = 0.5
 """Timeout for handing back the remaining locations when the worker stops."""
 _CLOSE_SECONDS: Final = 0.5
@@ -104,7 +106,7 @@ class Supervisor:
             await self._note_loss(last, stopping)
         while not stopping.is_set():
             try:
-                opened = await self._open(last)
+                opened = await self._open_in_time(last)
             except JournalError as error:
                 if last is None and self._settings.clock() >= began + self._settings.connect_within:
                     raise
@@ -123,6 +125,14 @@ class Supervisor:
         self._emit(DatabaseLost(last.worker, last.lost or ""))
         if last.lasted < self._settings.lease:
             await _wait(stopping, min(_FAILING_SECONDS, self._settings.lease / 2))
+
+    async def _open_in_time(self, last: Shift | None) -> _Opened:
+        seconds = _OPEN_LEASES * self._settings.lease
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._open(last)
+        except TimeoutError:
+            raise JournalError(f"The database has not responded within {seconds:g} s.") from None
 
     async def _open(self, last: Shift | None) -> _Opened:
         """Connect and register. The requests of the last shift have ended, so its locations are released first."""

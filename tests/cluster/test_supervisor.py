@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -56,6 +57,7 @@ class World:
         self.lease = LEASE
         self.events: list[WorkerEvent] = []
         self.is_away = False
+        self.connect_within = 0.6
         self.seconds = 0.0
         """By which the clock of the next worker has jumped."""
 
@@ -93,7 +95,9 @@ class World:
         """A worker, until the end of the block."""
         stopping = asyncio.Event()
         clients = Clients(self.client_for)
-        settings = WorkerSettings(slots=slots, lease=self.lease, clock=self.clock, connect_within=0.6)
+        settings = WorkerSettings(
+            slots=slots, lease=self.lease, clock=self.clock, connect_within=self.connect_within
+        )
         made = Supervisor(settings, self.connect, self.tickets, clients, self.events.append)
         task = asyncio.create_task(made.run(stopping))
         try:
@@ -257,6 +261,28 @@ async def test_a_database_that_is_away_at_the_start_is_an_error(world: World) ->
         async with world.working() as task:
             await asyncio.wait([task])
     assert len(world.find(DatabaseLost)) == 1
+
+
+async def test_a_database_that_never_answers_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind a proxy that stays connected: the worker connects again, and does not wait for ever."""
+    answers, register, asked = threading.Event(), leases.register, 0
+
+    def wait_or_register(*given: object) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            answers.wait(30)
+            raise JournalError("too late")
+        return register(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(leases, "register", wait_or_register)
+    world.lease, world.connect_within = SHORT, 60.0
+    try:
+        async with world.working():
+            await world.wait(lambda: bool(world.find(WorkerStarted)))
+    finally:
+        answers.set()
+    assert [one.reason for one in world.find(DatabaseLost)] == ["The database has not responded within 1.5 s."]  # type: ignore[attr-defined]
 
 
 async def test_a_lease_that_has_expired_is_not_used(world: World, sandbox: Sandbox) -> None:
