@@ -27,7 +27,7 @@ from ..exceptions import (
     SlotUnavailableError,
     TokenExpiredError,
 )
-from .statuses import find_traits
+from .statuses import StatusTraits, find_traits
 
 __all__ = ["UNREADABLE", "TokenRefusal", "classify_token_refusal", "lacks_scope", "read_error", "redact"]
 
@@ -73,6 +73,9 @@ _STATUS_AT_START: Final = (
     r"(?i)\A(?:(?:[\s:.;,-]|http(?:/[\d.]+)?|error|status|code)*{status}(?![^\W_]))+[\s:.;,-]*"
 )
 _NOT_THE_API: Final = "This did not come from the API: the edge or a proxy blocked the request."
+_OF_A_NETWORK: Final = (
+    "This did not come from the API: the network or its proxy asks for a sign-in, or sends requests elsewhere."
+)
 _LONGEST_TEXT: Final = 2_000
 """Characters of all messages together in the error's text."""
 _SHORTEST_SECRET: Final = 8
@@ -96,7 +99,7 @@ def read_error(
     traits = find_traits(status)
     stopped_on_the_way = traits.error_type is PermissionDeniedError and not read.is_json
     return error_type(
-        _describe(status, read.messages, stopped_on_the_way=stopped_on_the_way),
+        _describe(status, read.messages, _explain_sender(read, traits, stopped_on_the_way=stopped_on_the_way)),
         messages=read.messages,
         status=status,
         trace_id=read.trace_id,
@@ -166,12 +169,19 @@ def _choose_type(status: int, messages: list[str], daily_spent: bool) -> type[Ap
     return traits.error_type
 
 
-def _describe(status: int, messages: list[str], *, stopped_on_the_way: bool) -> str:
+def _explain_sender(read: ErrorBody, traits: StatusTraits, *, stopped_on_the_way: bool) -> str:
+    """Who sent it, if it was not the API."""
+    if stopped_on_the_way:
+        return _NOT_THE_API
+    return _OF_A_NETWORK if traits.is_from_network and not read.is_json else ""
+
+
+def _describe(status: int, messages: list[str], sender: str) -> str:
     """The error's text: the server's messages, and what to do."""
     said = "; ".join(text for message in messages if (text := _strip_status(status, message)))
     hints = dict.fromkeys(hint for message in messages if (hint := _look_up(_HINTS, message)))
-    if stopped_on_the_way:
-        hints[_NOT_THE_API] = None
+    if sender:
+        hints[sender] = None
     text = f"HTTP {status}: {clean_line(said, _LONGEST_TEXT) or _name_status(status)}"
     if hints and not text.endswith((".", "!", "?", "…")):
         text += "."

@@ -84,6 +84,7 @@ _TABLE: Final[dict[int, StatusTraits]] = {
     429: StatusTraits(RateLimitedError, is_transient=True, is_inconclusive=True, costs_budget=False),
     **dict.fromkeys((307, 308), StatusTraits(is_ambiguous=True, is_from_network=True, is_moved=True)),
     **dict.fromkeys((500, 503), _FAILED),
+    511: StatusTraits(ServerError, is_ambiguous=True, is_from_network=True),
     **dict.fromkeys((502, 504, *range(520, 531)), _GATEWAY),
 }
 _BY_CLASS: Final = {1: _SWITCHED, 2: _SUCCESS, 3: _REDIRECT, 4: _OTHER_4XX}

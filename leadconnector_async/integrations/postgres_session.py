@@ -22,7 +22,7 @@ from .._sharing.url import StoreAddress, redact
 from ..exceptions import ConfigurationError, JournalError, LeadConnectorError
 from ..jobs.journal.groups import Value
 from ..jobs.journal.leases import SKIP_LOCKED
-from ..jobs.journal.protocol import DamagedError, FenceLostError, RowT, ValueRefusedError
+from ..jobs.journal.protocol import DamagedError, DatabaseAwayError, FenceLostError, RowT, ValueRefusedError
 from .postgres import GET_VERSION, SETTING_CODES, SETTING_TEXTS, VERSION, build_settings
 from .postgres_pipeline import Command, Pipeline
 from .postgres_schema import SCHEMA
@@ -38,6 +38,10 @@ _PREPARED_AFTER: Final = 2
 _LOST: Final = "LC001"
 """The error code that `leadconnector_hold` raises."""
 _EXISTS: Final = "23505"
+_AWAY: Final = ("08", "53", "57P", "58")
+"""How the codes of a lost connection, of a full disk or memory, of a restart and of the system begin."""
+_GROWS: Final = ("mdextend", "mdzeroextend")
+"""Functions of Postgres that make a file larger: beyond a quota, their error has the code of a bug (XX000)."""
 _BAD_TABLES: Final = ("42P01", "3F000")
 _SET_UP: Final = f"""
     SELECT set_config('search_path', '{SCHEMA}, ' || current_setting('search_path'), false),
@@ -209,10 +213,17 @@ def _explain_opening(address: StoreAddress, error: BaseException) -> LeadConnect
     return JournalError(f"{address.shown} could not be reached: {text}")
 
 
+def _is_away(error: BaseException) -> bool:
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(_AWAY) or error.diag.source_function in _GROWS
+    return isinstance(error, OSError | psycopg.OperationalError)
+
+
 def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> JournalError:
     text, code = redact(address, error), getattr(error, "sqlstate", None)
     is_refused = isinstance(error, UnicodeEncodeError | psycopg.DataError)
     is_damaged = isinstance(error, UnicodeDecodeError | msgspec.ValidationError)
+    is_away = _is_away(error)
     strip(error)
     if code == _LOST:
         return FenceLostError("Another worker has taken the location.")
@@ -222,4 +233,6 @@ def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> 
         text = f"it holds a value that is not valid: {text}"
         return DamagedError(f"The journal in {address.shown} could not be {what}: {text}")
     text = f"The journal in {address.shown} could not be {what}: {text}"
+    if is_away:
+        return DatabaseAwayError(text)
     return AlreadyExistsError(text) if code == _EXISTS else JournalError(text)

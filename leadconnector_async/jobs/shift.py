@@ -17,7 +17,7 @@ from .._call.fence import Clock
 from ..exceptions import JournalError, StoreUnavailableError
 from .journal import leases
 from .journal.phases import move_on
-from .journal.protocol import EntryError, Journal
+from .journal.protocol import DatabaseAwayError, EntryError, Journal
 from .journal.writer import JournalWriter
 from .run.lease import Beaten, Lease, Missed, Woke, next_step, observe
 from .tickets import Ticket, Tickets
@@ -72,7 +72,7 @@ class Shift:
         except EntryError:  # only one value or location is affected
             raise
         except JournalError as error:
-            self.lose(str(error), about)
+            self.lose_by(error, about)
             raise
 
     def end(self, fault: Exception | None = None) -> None:
@@ -83,6 +83,10 @@ class Shift:
             self.over.set()
             if self._close is not None:
                 self._close()
+
+    def lose_by(self, error: JournalError, about: leases.Place | None) -> None:
+        """Lose the shift by an error, for which the location is blamed unless the whole database is away."""
+        self.lose(str(error), None if isinstance(error, DatabaseAwayError) else about)
 
     def lose(self, reason: str, culprit: leases.Place | None = None) -> None:
         """Lose the shift: from now on nothing may be written, whatever is running."""

@@ -33,7 +33,7 @@ _FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
 _FAILING_SECONDS: Final = 2.0
 """Wait after a short shift: with a full disk, the worker can connect, and its first commit fails."""
 _OPEN_LEASES: Final = 3
-"""Leases within which a worker must be registered: a proxy may stay connected, and never answer."""
+"""Leases within which a worker must be registered: a proxy may stay connected, and never respond."""
 _LEAVE_SECONDS: Final = 0.5
 """Timeout for handing back the remaining locations when the worker stops."""
 _CLOSE_SECONDS: Final = 0.5

@@ -120,7 +120,7 @@ class Takes:
                     self._held.discard(held)
         except JournalError as error:  # the shift is lost, or the location cannot be taken
             if taken is not None:
-                shift.lose(str(error), structs.replace(place, epoch=taken.epoch))
+                shift.lose_by(error, structs.replace(place, epoch=taken.epoch))
             elif not shift.lost:
                 with suppress(JournalError):  # the shift is lost
                     await shift.ask(partial(leases.count_failure, place, type(error).__name__), place)
@@ -181,7 +181,7 @@ class Takes:
         except JournalError as error:
             held.lost = True
             if not isinstance(error, FenceLostError):
-                self._shift.lose(str(error), Place(held.job, held.location, held.epoch))
+                self._shift.lose_by(error, Place(held.job, held.location, held.epoch))
             self._emit(LocationLost(worker, name, held.location, held.epoch))
 
     async def _find_job(self, key: int) -> _KnownJob:

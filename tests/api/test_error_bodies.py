@@ -179,6 +179,15 @@ def test_the_status_is_said_once_and_sentences_end(status: int, body: bytes, tex
     assert str(read_error(status, body)) == text
 
 
+@pytest.mark.parametrize("status", [302, 307, 407, 511])
+def test_a_network_that_answers_in_place_of_the_api_is_named(status: int) -> None:
+    """A hotel asks for a sign-in; what is JSON may be the API's own, moved to another address."""
+    said = "did not come from the API: the network or its proxy asks for a sign-in"
+    assert said in str(read_error(status, b"<html><title>Welcome to the hotel</title></html>"))
+    assert said in str(read_error(status, b""))
+    assert said not in str(read_error(status, b'{"message":"moved"}'))
+
+
 @pytest.mark.parametrize("status", [400, 409, 422])
 @pytest.mark.parametrize(
     "text",

@@ -36,7 +36,7 @@ def test_every_status_code_has_its_row() -> None:
             costs_budget=status not in {401, 403, 429},
             is_inconclusive=status in {401, 403, 408, 425, 429},
             is_about_content=is_4xx and status not in NOT_ABOUT_CONTENT,
-            is_from_network=300 <= status < 400 or status == 407,
+            is_from_network=300 <= status < 400 or status in (407, 511),
             is_moved=status in {307, 308},
             refuses_grant=is_success or status in {400, 401, 403, 422},
         ), status

@@ -18,6 +18,7 @@ from leadconnector_async.jobs.journal import leases, phases
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.folder import fill_journal
 from leadconnector_async.jobs.journal.groups import Entry
+from leadconnector_async.jobs.journal.protocol import DatabaseAwayError
 from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 from leadconnector_async.jobs.supervisor import Supervisor, WorkerSettings
@@ -263,7 +264,7 @@ async def test_a_database_that_is_away_at_the_start_is_an_error(world: World) ->
     assert len(world.find(DatabaseLost)) == 1
 
 
-async def test_a_database_that_never_answers_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_never_responds_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As behind a proxy that stays connected: the worker connects again, and does not wait for ever."""
     answers, register, asked = threading.Event(), leases.register, 0
 
@@ -615,6 +616,37 @@ async def test_a_location_whose_statements_fail_when_it_is_taken_stops_in_the_en
         (first, leases.MOST_TRIES)
     ]
     assert world.execute("SELECT DISTINCT state FROM rows WHERE location <> ?", first) == [("applied",)]
+
+
+async def test_a_database_that_is_full_stops_no_location(
+    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often that is seen while a location is taken or written: it is not the location's fault."""
+    monkeypatch.setattr(supervisor, "_FAILING_SECONDS", 0.01)
+    take, commit, failures = leases.take, SQLiteJournal.commit_entries, 0
+
+    def fail(*given: object) -> None:
+        nonlocal failures
+        failures += 1
+        if failures <= 3 * leases.MOST_TRIES:
+            raise DatabaseAwayError("no space left on device")
+
+    def take_or_fail(*given: object) -> object:
+        if failures < 2 * leases.MOST_TRIES:
+            fail()
+        return take(*given)  # type: ignore[arg-type]
+
+    def commit_or_fail(journal: SQLiteJournal, entries: list[Entry]) -> None:
+        fail()
+        commit(journal, entries)
+
+    monkeypatch.setattr(leases, "take", take_or_fail)
+    monkeypatch.setattr(SQLiteJournal, "commit_entries", commit_or_fail)
+    async with world.working(slots=1):
+        await world.wait_for_phase("done")
+    assert failures > 3 * leases.MOST_TRIES
+    assert world.execute("SELECT DISTINCT stop_kind FROM locations") == [(None,)]
+    assert world.execute("SELECT DISTINCT state FROM rows") == [("applied",)]
 
 
 async def test_a_location_whose_statements_always_fail_stops_in_the_end(

@@ -35,6 +35,10 @@ class DamagedError(EntryError):
     """The database holds an invalid value, or lacks one."""
 
 
+class DatabaseAwayError(JournalError):
+    """The database fails, whatever is asked: it cannot be reached, is being restarted, or its disk is full."""
+
+
 class Journal(Protocol):
     """An open journal. Every method raises `JournalError` if the database fails."""
 

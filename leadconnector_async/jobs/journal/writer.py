@@ -162,13 +162,13 @@ class JournalWriter:
         queue.entries = []
         for then in (*waiting, *later):
             if then is not None:
-                then(JournalError(*failure.args))
+                then(type(failure)(*failure.args))
 
     def _check(self) -> None:
         if self._queue.is_closed:
             raise ConfigurationError("The job is closed: open it again with BulkJob.open.")
         if self._queue.failure is not None:
-            raise JournalError(*self._queue.failure.args)
+            raise type(self._queue.failure)(*self._queue.failure.args)
 
 
 def _resolve(written: asyncio.Future[None], failure: JournalError | None) -> None:

@@ -88,7 +88,8 @@ def iterate_plan(
 
     Raises `OSError` if the file cannot be opened, and `ConfigurationError` without the extra.
     """
-    _check_lines(lines)
+    if not isinstance(lines, (Iterable, os.PathLike)):
+        raise _refuse_lines(lines)
     if format is not None:
         check_choice("format", format, get_args(PlanFormat))
     if date_format is not None:
@@ -198,16 +199,6 @@ def _refuse_lines(line: object) -> InvalidRequestError:
     return refuse("lines", line, f"the lines of the plan are {type(line).__name__}, not text", hint)
 
 
-def _check_lines(lines: object) -> None:
-    """A text of one line has no rows, unless it is JSON; far more often it is the name of a file."""
-    if not isinstance(lines, (Iterable, os.PathLike)):
-        raise _refuse_lines(lines)
-    if isinstance(lines, str) and _ONE_LINE.fullmatch(lines):
-        hint = f"for a file, give its path: pathlib.Path({show(lines)})"
-        raise refuse("lines", lines, "it is text of one line, which has no rows", hint)
-
-
-_ONE_LINE: Final = re.compile(r"\ufeff?\s*[^\s{\[][^\r\n]*")
 _KEY: Final = re.compile(r'"\s*:')
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},]')
 """What decides where an element of an array ends. A text ends in its line at the latest."""

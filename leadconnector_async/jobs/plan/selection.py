@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import get_args
 
 from msgspec import Struct
@@ -31,13 +32,18 @@ class Selection(Struct, frozen=True, kw_only=True):
         """Why an appointment is not selected; `None` if it is."""
         if event.appointment_status in self.not_statuses:
             return f"its status is {event.appointment_status}"
-        if self.title is not None and self.title.casefold() not in (event.title or "").casefold():
+        if self.title is not None and _fold(self.title) not in _fold(event.title or ""):
             return "its title is another one"
         if self.contacts and event.contact_id not in self.contacts:
             return "it is for another contact"
         if self.assignees and event.assigned_user_id not in self.assignees:
             return "it is assigned to somebody else"
         return None if self.times is None else _explain_time(event, self.times, timezone)
+
+
+def _fold(text: str) -> str:
+    """Without case, and with each accented letter as one character: macOS writes é as two."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
 def _explain_time(event: Appointment, times: TimesOfDay, timezone: str | None) -> str | None:

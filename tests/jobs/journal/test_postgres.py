@@ -25,7 +25,7 @@ from leadconnector_async.jobs import JobOptions, PlanRow
 from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
 from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.groups import Group, Hold
-from leadconnector_async.jobs.journal.protocol import FenceLostError, Journal
+from leadconnector_async.jobs.journal.protocol import DatabaseAwayError, FenceLostError, Journal
 from leadconnector_async.jobs.journal.tables import INDEXES, KINDS
 
 from .conftest import make_plan
@@ -416,7 +416,7 @@ def test_a_session_that_is_ended_fails_the_commit(
         if when == "before it":
             thread.start()
         thread.join()
-    assert [type(one) for one in errors] == [JournalError]
+    assert [type(one) for one in errors] == [DatabaseAwayError]
 
 
 def test_commits_of_the_same_locations_do_not_deadlock(journal: PostgresJournal, address: StoreAddress) -> None:
@@ -547,3 +547,39 @@ def test_no_statement_changes_a_whole_location(address: StoreAddress, monkeypatc
     assert sum(changed) >= 20
     assert max(changed) == 4
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "is_away"),
+    [
+        ("08006", True),  # connection failure
+        ("53100", True),  # disk full
+        ("53200", True),  # out of memory
+        ("53300", True),  # too many connections
+        ("57P01", True),  # shut down
+        ("58030", True),  # I/O error
+        ("57014", False),  # a statement took too long: that of one location may
+        ("55P03", False),  # locked by somebody
+        ("XX001", False),  # a damaged page
+        ("42501", False),  # no right to a table
+    ],
+)
+def test_an_error_of_the_whole_database_blames_no_location(
+    address: StoreAddress, code: str, *, is_away: bool
+) -> None:
+    """Whatever the statement was about; others may come from one location's rows."""
+    session = PostgresSession.open(address, None)
+    try:
+        with pytest.raises(JournalError) as caught:
+            session.execute(f"DO $$ BEGIN RAISE EXCEPTION 'as asked' USING ERRCODE = '{code}'; END $$")
+    finally:
+        session.close()
+    assert isinstance(caught.value, DatabaseAwayError) is is_away
+
+
+def test_a_connection_that_is_lost_blames_no_location(address: StoreAddress) -> None:
+    """It has no code."""
+    session = PostgresSession.open(address, None)
+    session.connection.close()
+    with pytest.raises(DatabaseAwayError):
+        session.execute("SELECT 1")

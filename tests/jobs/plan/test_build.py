@@ -258,6 +258,13 @@ def test_a_selection_takes_what_it_names_and_lists_the_rest(
     assert reason in {why for _, why in planned.left_out}
 
 
+def test_a_title_is_found_however_its_accents_are_written() -> None:
+    """One character or two: a Mac and a browser differ."""
+    events = [event("ev1", title="Rene\u0301 Botox"), event("ev2", title="Ren\u00e9"), event("ev3", title="Rene")]
+    for wanted in ("ren\u00c9", "Rene\u0301"):
+        assert [one.id for one in events if Selection(title=wanted).explain(one, None) is None] == ["ev1", "ev2"]
+
+
 @pytest.mark.parametrize("text", ["", "9-12", "09:00", "24:00-06:00", "09:00-09:00", "09:00-12:60"])
 def test_hours_that_select_nothing_or_are_unclear_are_refused(text: str) -> None:
     """With the form to write."""

@@ -192,12 +192,3 @@ def test_a_cell_of_the_report_is_no_formula(text: str) -> None:
     page = "".join(build_table(["line", "reason"], [[1, text]]))
     assert ">&#x27;" in page
     assert f">{text[0]}" not in page
-
-
-@pytest.mark.parametrize("name", ["plan.csv", "march/plan.xlsx"])
-def test_the_name_of_a_file_is_not_its_text(name: str) -> None:
-    """A str is the text of a plan; that of one line would be a heading with an unknown column."""
-    with pytest.raises(InvalidRequestError, match=r"for a file, give its path: pathlib\.Path\('"):
-        iterate_plan(name)
-    with pytest.raises(InvalidRequestError):
-        read_plan(name)
