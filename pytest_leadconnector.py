@@ -75,9 +75,10 @@ async def _sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
 
 
 async def _client(request: pytest.FixtureRequest, leadconnector_sandbox: Sandbox) -> AsyncIterator[LeadConnector]:
-    from leadconnector_async.testing import build_client  # noqa: PLC0415 - see the module
+    from leadconnector_async.testing import bind_to_loop, build_client  # noqa: PLC0415 - see the module
 
     async with _build(lambda options: build_client(leadconnector_sandbox, options), request) as client:
+        bind_to_loop(client)
         yield client
 
 

@@ -162,6 +162,11 @@ def build_client(sandbox: Sandbox, options: Mapping[str, object]) -> LeadConnect
     return LeadConnector(**settings)  # type: ignore[arg-type]
 
 
+def bind_to_loop(client: LeadConnector) -> None:
+    """Make its use in another loop an error at once: there it would wait for a sandbox whose loop does not run."""
+    client._shared.transport.open(asyncio.get_running_loop())  # pyright: ignore[reportPrivateUsage]
+
+
 def _list_parameters(kind: type[object]) -> list[str]:
     return list(inspect.signature(kind).parameters)
 

@@ -14,6 +14,7 @@ HEAD = """
 import asyncio
 import sys
 import pytest
+import pytest_asyncio
 from leadconnector_async import AppointmentUpdate, LeadConnectorError, RetryPolicy
 """
 INI = """
@@ -42,8 +43,16 @@ async def test_module_loop(leadconnector_clock, leadconnector_client, leadconnec
 {BODY}
     await leadconnector_clock.advance(3600)
 
+@pytest_asyncio.fixture
+async def booked(leadconnector_client, leadconnector_sandbox):
+    with pytest.raises(LeadConnectorError, match="first used in another event loop"):
+        await leadconnector_client.get_appointment(leadconnector_sandbox.appointment_ids[0])
+
 @pytest.mark.asyncio(loop_scope="session")
 class TestSession:
+    async def test_fixture_of_another_loop(self, booked):
+        pass
+
     @pytest.mark.leadconnector(appointments=2, seed=7, client={{"retry": RetryPolicy(max_attempts=1)}})
     class TestOptions:
         @pytest.mark.leadconnector(appointments=3, faults={{"update_appointment": ["503"]}})
@@ -65,8 +74,11 @@ def anyio_backend():
 
 
 def test_strict_mode_and_anyio(pytester: pytest.Pytester) -> None:
-    """Whatever the scope of a test's loop is, its fixtures run in it; marks of classes and tests are merged."""
-    run(pytester, STRICT).assert_outcomes(passed=4)
+    """Whatever the scope of a test's loop is, its fixtures run in it; marks of classes and tests are merged.
+
+    A fixture of the user's that runs in another loop is told so at once.
+    """
+    run(pytester, STRICT).assert_outcomes(passed=5)
 
 
 AUTO = f"""
