@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
 
+from ..exceptions import ConfigurationError
 from . import page
 from .admin import Admin
 from .app import Response, SandboxApp
@@ -27,10 +29,18 @@ class Listener:
         self._runner: web.ServerRunner | None = None
 
     async def start(self) -> int:
-        """Listen; returns the port."""
+        """Listen; returns the port. Raises `ConfigurationError` if it cannot be had."""
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            await runner.cleanup()
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise ConfigurationError(
+                f"the sandbox cannot listen on port {self._port} of {self._host} ({reason}): choose another one; "
+                "port 0 is any that is free"
+            ) from None
         self._runner = runner
         return int(runner.addresses[0][1])
 

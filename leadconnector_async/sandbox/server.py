@@ -127,9 +127,9 @@ class Sandbox(WebhookMethods):
         await self.stop()
 
     async def start(self) -> None:
-        """Start listening; `url` is valid from then on."""
-        await self.webhooks.start()
+        """Start listening; `url` is valid from then on. Raises `ConfigurationError` if the port cannot be had."""
         port = await self._listener.start()
+        await self.webhooks.start()
         self.url = f"http://{name_host(self._host)}:{port}"
 
     async def stop(self) -> None:

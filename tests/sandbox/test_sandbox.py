@@ -1,6 +1,7 @@
 """The sandbox behaves like the real server, and can be asked what it saw."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from leadconnector_async import ConfigurationError
 from leadconnector_async.sandbox import Fault, Limits, Quirks, Sandbox
 from leadconnector_async.sandbox.rate_limits import RateLimiter
 from leadconnector_async.sandbox.seed import build_id, build_store
@@ -361,3 +363,13 @@ async def test_the_log_is_bounded_and_measures_windows(call: Caller) -> None:
     await asyncio.sleep(0)
     assert call.sandbox.requests.count_most_in(60.0) == 5
     assert Sandbox(log_size=2).requests.count_most_in(1.0) == 0
+
+
+async def test_a_port_that_is_taken_is_an_error_that_leaves_nothing_open(sandbox: Sandbox) -> None:
+    """Of ours, with the port; a session that stayed open would fail this test by its warning."""
+    port = int(sandbox.url.rpartition(":")[2])
+    with pytest.raises(
+        ConfigurationError, match=rf"cannot listen on port {port} of 127.0.0.1 \(Address already in use\)"
+    ):
+        await Sandbox(port=port).start()
+    gc.collect()
