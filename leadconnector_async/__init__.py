@@ -84,6 +84,7 @@ from .reschedule.plan import Change, Difference
 from .response import Response, with_response
 
 if TYPE_CHECKING:
+    from .keyring_tokens import KeyringTokenStore
     from .oauth import AppTokens, OAuthApp
     from .shared import Shared
     from .shared_tokens import RedisTokenStore, SQLTokenStore
@@ -127,6 +128,7 @@ __all__ = [
     "JournalError",
     "JsonValue",
     "KeyReusedError",
+    "KeyringTokenStore",
     "LeadConnector",
     "LeadConnectorError",
     "LocationQuota",
@@ -180,6 +182,7 @@ __all__ = [
 _HOMES: Final = {
     "AppTokens": "oauth",
     "FileTokenStore": "token_stores",
+    "KeyringTokenStore": "keyring_tokens",
     "MemoryTokenStore": "token_stores",
     "OAuthApp": "oauth",
     "RedisTokenStore": "shared_tokens",

@@ -94,8 +94,8 @@ class FileTokenStore:
     def __init__(self, path: str | os.PathLike[str], *, lock_seconds: float = 60.0) -> None:
         check_seconds("lock_seconds", lock_seconds)
         self._path = os.path.realpath(check_path("path", path))
-        self._folder = f"{self._path}.locks"
-        self._lock_seconds = lock_seconds
+        self._shown = escape(self._path)
+        self._locks = TokenLocks(f"{self._path}.locks", self._shown, lock_seconds)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path!r}>"
@@ -110,53 +110,27 @@ class FileTokenStore:
         check_kind("token", token, StoredToken)
         await asyncio.to_thread(self._add, check_line("key", key), token)
 
-    @asynccontextmanager
-    async def lock(self, key: str) -> AsyncGenerator[None]:
+    def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Excludes all other tasks and processes. Waiting does not block the event loop."""
-        descriptor = self._open_lock(hashlib.sha256(check_line("key", key).encode()).hexdigest()[:32])
-        try:
-            for seconds in self._poll():
-                if self._try_lock(descriptor):
-                    break
-                await asyncio.sleep(seconds)
-            yield
-        finally:
-            close_lock(descriptor)
+        return self._locks.hold(hash_name(check_line("key", key)))
 
     def _add(self, key: str, token: StoredToken) -> None:
-        descriptor = self._open_lock("file")
-        try:
-            for seconds in self._poll():
-                if self._try_lock(descriptor):
-                    break
-                time.sleep(seconds)
-            with self._explain("written"):
-                self._replace(self._write({**self._read(), key: token}))
-        finally:
-            close_lock(descriptor)
+        with self._locks.hold_in_thread("file"), _explain(self._shown, "written"):
+            self._replace(encode_tokens({**self._read(), key: token}, self._shown))
 
     def _read(self) -> dict[str, StoredToken]:
-        with self._explain("read"):
+        with _explain(self._shown, "read"):
             try:
                 with open(self._path, "rb", opener=open_own) as file:
                     content = SecretBytes(file.read())
             except FileNotFoundError:
                 return {}
-        tokens = _try_decode(content)
+        tokens = decode_tokens(content)
         if tokens is None:
             raise TokenStoreError(
-                f"{escape(self._path)} does not contain valid tokens; repair it, or move it away and connect again"
+                f"{self._shown} does not contain valid tokens; repair it, or move it away and connect again"
             )
         return tokens
-
-    def _write(self, tokens: dict[str, StoredToken]) -> SecretBytes:
-        content = SecretBytes(_try_encode(tokens) or b"")
-        if not content or _try_decode(content) is None:
-            raise TokenStoreError(
-                f"the token cannot be stored in {escape(self._path)}, which is unchanged: every field must have "
-                "its declared type, and times must be finite"
-            )
-        return content
 
     def _replace(self, content: SecretBytes) -> None:
         """Write a new file beside it, then rename it. Needs the lock."""
@@ -171,39 +145,94 @@ class FileTokenStore:
         os.replace(beside, self._path)
         sync_folder(self._path)
 
-    def _open_lock(self, name: str) -> int:
-        with self._explain("locked"):
+
+class TokenLocks:
+    """The locks of a store whose processes are on one machine: files in a folder, for its owner only.
+
+    `shown` is what errors call the store, and `seconds` bounds the wait for another process. Raises
+    `TokenStoreError`. For this library.
+    """
+
+    def __init__(self, folder: str, shown: str, seconds: float) -> None:
+        self._folder = folder
+        self._shown = shown
+        self._seconds = seconds
+
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncGenerator[None]:
+        """Hold a lock. Waiting does not block the event loop."""
+        descriptor = self._open(name)
+        try:
+            for seconds in self._poll():
+                if self._try(descriptor):
+                    break
+                await asyncio.sleep(seconds)
+            yield
+        finally:
+            close_lock(descriptor)
+
+    @contextmanager
+    def hold_in_thread(self, name: str) -> Generator[None]:
+        """Hold a lock. Waiting blocks the thread."""
+        descriptor = self._open(name)
+        try:
+            for seconds in self._poll():
+                if self._try(descriptor):
+                    break
+                time.sleep(seconds)
+            yield
+        finally:
+            close_lock(descriptor)
+
+    def _open(self, name: str) -> int:
+        with _explain(self._shown, "locked"):
             make_own_folder(self._folder)
             return open_lock(os.path.join(self._folder, name))
 
-    def _try_lock(self, descriptor: int) -> bool:
-        with self._explain("locked"):
+    def _try(self, descriptor: int) -> bool:
+        with _explain(self._shown, "locked"):
             return try_lock(descriptor)
 
     def _poll(self) -> Iterator[float]:
-        """How long to wait before each next try. Raises `TokenStoreError` after `lock_seconds`."""
-        until = time.monotonic() + self._lock_seconds
+        """How long to wait before each next try. Raises `TokenStoreError` when the time is up."""
+        until = time.monotonic() + self._seconds
         seconds = _FIRST_DELAY
         while time.monotonic() < until:
             yield seconds
             seconds = min(seconds * 1.5, _LONGEST_DELAY)
-        raise TokenStoreError(
-            f"{escape(self._path)} is still locked by another process after {self._lock_seconds:g} s"
-        )
+        raise TokenStoreError(f"{self._shown} is still locked by another process after {self._seconds:g} s")
 
-    @contextmanager
-    def _explain(self, what: str) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = f"{type(error).__name__}: {error.strerror}"
-            raise TokenStoreError(f"{escape(self._path)} could not be {what}: {reason}") from None
+
+def hash_name(text: str) -> str:
+    """A name that any file system takes."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def encode_tokens(tokens: dict[str, StoredToken], shown: str) -> SecretBytes:
+    """The JSON of tokens. Raises `TokenStoreError` if it could not be read again; `shown` is where it would go."""
+    content = SecretBytes(_try_encode(tokens) or b"")
+    if not content or decode_tokens(content) is None:
+        raise TokenStoreError(
+            f"the token cannot be stored in {shown}, which is unchanged: every field must have its declared type, "
+            "and times must be finite"
+        )
+    return content
+
+
+@contextmanager
+def _explain(shown: str, what: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{type(error).__name__}: {error.strerror}"
+        raise TokenStoreError(f"{shown} could not be {what}: {reason}") from None
 
 
 # Neither an error of the codec nor its traceback may be passed on: they hold what was read or written.
 
 
-def _try_decode(content: bytes) -> dict[str, StoredToken] | None:
+def decode_tokens(content: bytes) -> dict[str, StoredToken] | None:
+    """The tokens of such JSON; `None` if it is not valid."""
     try:
         return _decode(content)
     except _UNREADABLE:

@@ -29,7 +29,7 @@ LAYERS = {
         _call
         response webhooks
         shared
-        shared_tokens
+        keyring_tokens shared_tokens
         _sharing
         _limiter
         _retry
@@ -120,7 +120,7 @@ LAYERS = {
         opentelemetry
         opentelemetry_metrics
         opentelemetry_spans
-        postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
+        keyring_entries postgres_keys postgres_tokens procrastinate redis_keys redis_tokens
         postgres_journal
         postgres_session
         postgres redis
@@ -228,6 +228,7 @@ OPENED_LAZILY = {
     ("shared_tokens", "integrations.postgres_tokens"),
     ("jobs.opening", "integrations.postgres_journal"),
     ("shared_tokens", "integrations.redis_tokens"),
+    ("keyring_tokens", "integrations.keyring_entries"),
     ("jobs.worker", "integrations.procrastinate"),
     ("_model", "integrations.pydantic"),
 }
@@ -270,6 +271,7 @@ AWAITING = {
     "_sharing.token_store",
     "auth",
     "integrations",
+    "keyring_tokens",
     "sandbox",
     "response",
     "shared",

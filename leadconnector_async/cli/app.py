@@ -19,8 +19,9 @@ Try it without an account: `leadconnector demo`. Every command has its own help:
 The account comes from the environment: `LEADCONNECTOR_LOCATION_ID`, and one of `LEADCONNECTOR_TOKEN`,
 `LEADCONNECTOR_TOKEN_FILE` (a file that only its owner can read) and `LEADCONNECTOR_TOKEN_COMMAND` (a command that
 prints the token). For an OAuth app, set `LEADCONNECTOR_CLIENT_ID`, `LEADCONNECTOR_CLIENT_SECRET` and
-`LEADCONNECTOR_TOKEN_STORE`, a file or a URL; without the last, the tokens are in the shared store. To use another
-account, `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic` reads `LEADCONNECTOR_CLINIC_TOKEN` and so on.
+`LEADCONNECTOR_TOKEN_STORE`, a file or a URL, such as `keyring://SERVICE`; without the last, the tokens are in the
+shared store. To use another account, `--profile clinic` or `LEADCONNECTOR_PROFILE=clinic` reads
+`LEADCONNECTOR_CLINIC_TOKEN` and so on.
 
 Processes that share a store keep one rate limit together: set `LEADCONNECTOR_SHARED` to its URL,
 `LEADCONNECTOR_SHARED_FILE` to a file that contains the URL, or `LEADCONNECTOR_SHARED_COMMAND` to a command that

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Final, Literal, overload
+from urllib.parse import unquote
 
 from .._call.base_url import BASE_URL
 from .._secret import Secret
@@ -15,6 +16,7 @@ from ..auth import TokenProvider
 from ..client import LeadConnector, own_shared
 from ..exceptions import ConfigurationError
 from ..jobs.places import is_url
+from ..keyring_tokens import KeyringTokenStore
 from ..oauth import OAuthApp
 from ..policy import RateLimit
 from ..shared import Shared
@@ -257,6 +259,9 @@ class Settings:
 
     def _make_token_store(self, shared: Shared | None, *, allow_plaintext: bool) -> TokenStore:
         place = Secret(self.find("TOKEN_STORE") or "")
+        scheme, separator, service = place.partition("://")
+        if separator and scheme.lower() == "keyring":
+            return KeyringTokenStore(unquote(service))
         if "://" in place:
             return open_token_store(place, allow_plaintext=allow_plaintext)
         if place:

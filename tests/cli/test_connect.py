@@ -13,9 +13,11 @@ from leadconnector_async import (
     AuthenticationError,
     ConfigurationError,
     FileTokenStore,
+    KeyringTokenStore,
     LeadConnector,
     OAuthApp,
     SQLTokenStore,
+    TokenStore,
 )
 from leadconnector_async._sharing.crypto import make_key
 from leadconnector_async.cli import tokens
@@ -26,6 +28,7 @@ from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import WIDE
 from ..leaks import show_all
+from ..oauth.keyrings import MemoryKeyring
 from ..test_secrets import show
 from .commanding import name_account, run
 
@@ -67,13 +70,25 @@ async def test_a_token_comes_from_the_environment_a_file_or_a_command(
             assert account.token not in repr(client) + repr(client._shared.tokens)
 
 
-@pytest.mark.parametrize("kind", ["file", "url", "shared"])
+def make_store(kind: str, folder: Path) -> tuple[str, TokenStore]:
+    """What the environment names, and a store for the same place."""
+    match kind:
+        case "file":
+            return f"{folder}/tokens.json", FileTokenStore(folder / "tokens.json")
+        case "keyring":
+            return "keyring://my%20app", KeyringTokenStore("my app", lock_folder=folder / ".leadconnector-async")
+        case _:
+            return f"sqlite:///{folder}/tokens.db", SQLTokenStore(f"sqlite:///{folder}/tokens.db")
+
+
+@pytest.mark.parametrize("kind", ["file", "url", "keyring", "shared"])
 async def test_an_app_brings_its_tokens_for_every_location(
     account: Sandbox, bare: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
-    """Out of a file, of a store of their own, or of the store that is shared; its secret may be in a file."""
-    place = f"{tmp_path}/tokens.json" if kind == "file" else f"sqlite:///{tmp_path}/tokens.db"
-    store = FileTokenStore(place) if kind == "file" else SQLTokenStore(place)
+    """Out of a file, a keyring, a store of their own, or the store that is shared; its secret may be in a file."""
+    place, store = make_store(kind, tmp_path)
+    bare.setenv("HOME", str(tmp_path))
+    bare.setattr("keyring.core._keyring_backend", MemoryKeyring())
     app = OAuthApp(account.client_id, account.client_secret, base_url=account.url, store=store)
     await app.exchange_code(account.issue_code())
     bare.delenv("LEADCONNECTOR_TOKEN")

@@ -1,13 +1,15 @@
 """Tokens that are removed, because the app was uninstalled."""
 
 import os
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from leadconnector_async import (
     FileTokenStore,
+    KeyringTokenStore,
     MemoryTokenStore,
     OAuthApp,
     ReconnectRequiredError,
@@ -17,15 +19,26 @@ from leadconnector_async import (
 )
 from leadconnector_async.sandbox import Sandbox
 
+from .keyrings import MemoryKeyring, use_keyring
+
 STORES: dict[str, Callable[[Path], TokenStore]] = {
     "memory": lambda folder: MemoryTokenStore(),
     "file": lambda folder: FileTokenStore(folder / "tokens.json"),
+    "keyring": lambda folder: KeyringTokenStore("app", lock_folder=folder / "locks"),
     "sqlite": lambda folder: SQLTokenStore(f"sqlite:///{folder}/tokens.db"),
 }
 
 
+@pytest.fixture
+def ring() -> Iterator[MemoryKeyring]:
+    with use_keyring() as found:
+        yield found
+
+
 @pytest.mark.parametrize("kind", STORES)
-async def test_what_is_forgotten_is_in_no_file(kind: str, sandbox: Sandbox, tmp_path: Path) -> None:
+async def test_what_is_forgotten_is_in_no_file(
+    kind: str, sandbox: Sandbox, tmp_path: Path, ring: MemoryKeyring
+) -> None:
     """Neither token is left in any store; a process that knew the location needs a new one from then on."""
     store = STORES[kind](tmp_path)
     first, second = (
@@ -51,6 +64,11 @@ async def test_what_is_forgotten_is_in_no_file(kind: str, sandbox: Sandbox, tmp_
         content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert token.access_token.encode() not in content
         assert (token.refresh_token or "").encode() not in content
+    if kind == "keyring":
+        assert len(ring.names()) == 4  # a header and a part for each of the two locations
+        parts = [b64decode(value) for value in ring.entries.values() if value[0] != "{"]
+        assert [content for content in parts if other.access_token.encode() in content]
+        assert not [content for content in parts if token.access_token.encode() in content]
     again = await second.exchange_code(sandbox.issue_code())
     assert await second.provider(key)() == again.access_token
 

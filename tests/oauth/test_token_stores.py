@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from leadconnector_async import (
     FileTokenStore,
+    KeyringTokenStore,
     MemoryTokenStore,
     StoredToken,
     TokenStore,
@@ -25,6 +27,7 @@ from leadconnector_async import (
 )
 
 from ..test_secrets import show
+from .keyrings import use_keyring
 
 TOKEN = StoredToken(access_token="access-0123456789", refresh_token="refresh-0123456789", expires_at=5.0)
 OTHER = StoredToken(access_token="access-9876543210", expires_at=6.0, location_id="other")
@@ -49,9 +52,16 @@ def read_mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.fixture(params=["memory", "file"])
-def store(request: pytest.FixtureRequest, path: Path) -> TokenStore:
-    return MemoryTokenStore() if request.param == "memory" else FileTokenStore(path)
+@pytest.fixture(params=["memory", "file", "keyring"])
+def store(request: pytest.FixtureRequest, path: Path) -> Iterator[TokenStore]:
+    with use_keyring():
+        match request.param:
+            case "memory":
+                yield MemoryTokenStore()
+            case "file":
+                yield FileTokenStore(path)
+            case _:
+                yield KeyringTokenStore("app", lock_folder=f"{path}.locks")
 
 
 async def test_what_is_saved_is_loaded(store: TokenStore) -> None:
@@ -235,7 +245,7 @@ async def test_a_damaged_file_is_said_and_left_alone(path: Path, content: bytes)
     ],
 )
 async def test_a_token_that_could_not_be_read_again_is_not_written(path: Path, changes: dict[str, Any]) -> None:
-    """It would take the tokens of all other keys along; the file stays as it was."""
+    """It would take the tokens of all other keys along; the file stays as it was, and so does a keyring."""
     store = FileTokenStore(path)
     await store.save("a", TOKEN)
     before = take(path)
@@ -244,6 +254,15 @@ async def test_a_token_that_could_not_be_read_again_is_not_written(path: Path, c
     assert "s3cret" not in show(caught.value)
     assert take(path) == before
     assert await store.load("a") == TOKEN
+    with use_keyring() as ring:
+        with pytest.raises(
+            TokenStoreError, match=r"the token cannot be stored in .*, which is unchanged"
+        ) as caught:
+            await KeyringTokenStore("app", lock_folder=f"{path}.locks").save(
+                "b", msgspec.structs.replace(OTHER, **changes)
+            )
+        assert not ring.names()
+    assert "s3cret" not in show(caught.value)
 
 
 async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:

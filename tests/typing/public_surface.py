@@ -24,6 +24,7 @@ from leadconnector_async import (
     Event,
     FileTokenStore,
     JsonValue,
+    KeyringTokenStore,
     LeadConnector,
     MemoryTokenStore,
     Note,
@@ -203,6 +204,7 @@ class OwnStore:
 
 async def connect() -> None:
     stores: list[TokenStore] = [FileTokenStore("tokens.json"), MemoryTokenStore(), OwnStore()]
+    stores += [KeyringTokenStore("my-app", lock_folder="locks", lock_seconds=5.0)]
     stores += [SQLTokenStore("sqlite:///tokens.db"), RedisTokenStore("redis://localhost", key="k")]
     app = OAuthApp("id", "secret", store=stores[0], redirect_uri="https://example.com")
     assert_type(app.authorize_url(["scope"], state="x"), str)

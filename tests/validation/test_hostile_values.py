@@ -34,6 +34,7 @@ from leadconnector_async import (
     ConfigurationError,
     FileTokenStore,
     InvalidRequestError,
+    KeyringTokenStore,
     LeadConnector,
     LeadConnectorError,
     MemoryTokenStore,
@@ -54,6 +55,7 @@ from leadconnector_async.jobs import BulkJob, JobService, PlanRow
 from leadconnector_async.sandbox import Sandbox
 from leadconnector_async.testing import Clock
 
+from ..oauth.keyrings import use_keyring
 from ..stand_ins import FineTime, MissingTime, NumpyText, OldStatus, PlainStatus, PytzZone, SafeString, Status
 from ..test_webhooks import make_verifier
 
@@ -211,6 +213,7 @@ GOOD: dict[str, Callable[[], object]] = {
     "rows": lambda: [("ev1", AppointmentUpdate(title="x"))],
     "headers": dict,
     "kind": lambda: "pit",
+    "service": lambda: "app",
     "rate": lambda: 5.0,
     "seconds": lambda: 1.0,
     "name": lambda: "job-1",
@@ -281,6 +284,13 @@ async def make(build: Callable[[Path], object], folder: Path) -> AsyncIterator[o
     yield build(folder)
 
 
+@contextlib.asynccontextmanager
+async def make_in_memory(build: Callable[[Path], object], folder: Path) -> AsyncIterator[object]:
+    """Never in the keyring of whoever runs the tests."""
+    with use_keyring():
+        yield build(folder)
+
+
 MAKERS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[object]]] = {
     "LeadConnector": lambda folder: make(lambda folder: make_client(), folder),
     "OAuthApp": lambda folder: make(
@@ -291,6 +301,9 @@ MAKERS: dict[str, Callable[[Path], contextlib.AbstractAsyncContextManager[object
     "SQLTokenStore": lambda folder: make(lambda folder: SQLTokenStore(f"sqlite:///{folder}/tokens.db"), folder),
     "RedisTokenStore": lambda folder: make(
         lambda folder: RedisTokenStore("redis://127.0.0.1:1", key=make_key()), folder
+    ),
+    "KeyringTokenStore": lambda folder: make_in_memory(
+        lambda folder: KeyringTokenStore("app", lock_folder=folder / "locks"), folder
     ),
     "FileTokenStore": lambda folder: make(lambda folder: FileTokenStore(folder / "tokens.json"), folder),
     "WebhookVerifier": lambda folder: make(lambda folder: make_verifier(), folder),

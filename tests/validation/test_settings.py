@@ -11,6 +11,7 @@ from leadconnector_async import (
     AppointmentUpdate,
     ConfigurationError,
     FileTokenStore,
+    KeyringTokenStore,
     LeadConnector,
     LeadConnectorError,
     MemoryTokenStore,
@@ -166,7 +167,8 @@ def test_a_path_that_cannot_be_one_is_refused(path: object) -> None:
 @pytest.mark.parametrize("key", ["", None, 5, "\ud800", "a\0b", b"Loc1"])
 async def test_a_store_refuses_keys_and_tokens_that_cannot_be_kept(tmp_path: object, key: object) -> None:
     """On every way in."""
-    for store in (MemoryTokenStore(), FileTokenStore(f"{tmp_path}/tokens.json")):
+    keyring_store = KeyringTokenStore("app", lock_folder=f"{tmp_path}/locks")
+    for store in (MemoryTokenStore(), FileTokenStore(f"{tmp_path}/tokens.json"), keyring_store):
         token = StoredToken(access_token="a", expires_at=0.0)
         with pytest.raises(LeadConnectorError):
             await store.load(key)  # type: ignore[arg-type]
