@@ -83,8 +83,8 @@ PAGES = {
 }
 
 
-def connect(url: str, policy: RetryPolicy = QUICK) -> LeadConnector:
-    bounds = Timeouts(connect=1, total=0.3)
+def connect(url: str, policy: RetryPolicy = QUICK, seconds: float = 10.0) -> LeadConnector:
+    bounds = Timeouts(connect=seconds, total=seconds)
     return LeadConnector("pit-aaaaaaaa", base_url=url, retry=policy, timeouts=bounds, location_id="l")
 
 
@@ -94,7 +94,7 @@ async def fail(call: Call, *answers: bytes, policy: RetryPolicy = QUICK) -> tupl
     What a write reads afterwards is not counted.
     """
     async with raw_server(*answers, *answers[-1:] * 20) as server:
-        async with connect(server.url, policy) as client:
+        async with connect(server.url, policy, 0.3) as client:  # what is cut off is waited for
             with pytest.raises(LeadConnectorError) as caught:
                 await call(client)
         first = server.requests[0][:4]

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,13 @@ async def test_a_whole_job_can_be_read(
     assert await jobs.status("day.job") == 1
     assert await jobs.undo("day.job", yes=True) == 0
     picture = strip(file.getvalue().replace("\r", "\n"))
-    for words in ("8 to change", LONG[:20], "Not as planned:", "HTTP 422: Unprocessable Entity", "Last change:"):
+    for words in (
+        "8 to change",
+        LONG[:20],
+        "Not as planned:",
+        f"HTTP 422: {HTTPStatus(422).phrase}",
+        "Last change:",
+    ):
         assert words in picture
     assert [line for line in picture.splitlines() if len(line) > width and "leadconnector " not in line] == []
     for line in picture.splitlines():
