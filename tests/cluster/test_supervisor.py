@@ -281,6 +281,7 @@ async def test_a_database_that_never_responds_is_away(world: World, monkeypatch:
     try:
         async with world.working():
             await world.wait(lambda: bool(world.find(WorkerStarted)))
+            answers.set()  # so that the connections that were given up can be closed
     finally:
         answers.set()
     assert [one.reason for one in world.find(DatabaseLost)] == ["The database has not responded within 1.5 s."]  # type: ignore[attr-defined]
