@@ -1,6 +1,6 @@
 """Times of day, and the hours to which a job keeps: within them rows are sent, outside of them it is paused.
 
-They are what the clock of a zone shows: a time that it skips is not among them, and one that it shows twice is so
+They are local time in a zone: a time that it skips is not among them, and one that it shows twice is so
 twice.
 """
 
@@ -62,13 +62,13 @@ class Hours(Struct, frozen=True):
     times: TimesOfDay
     """From when to when."""
     zone: ZoneInfo
-    """The zone whose clock shows them."""
+    """The zone whose local time they are."""
 
     def __str__(self) -> str:
         return f"{self.times} {self.zone.key}"
 
     def is_open(self, now: float) -> bool:
-        """Whether the clock of the zone shows one of the times."""
+        """Whether local time in the zone is one of the times."""
         return self._contains(datetime.fromtimestamp(now, UTC))
 
     def find_change(self, now: float) -> float:

@@ -166,7 +166,7 @@ class JobOptions(Struct, frozen=True):
     change cannot be detected, because the API has no conditional writes.
     """
     only: str | None = None
-    """Times of day such as `22:00-06:00`: rows are sent only then, by the clock of `only_timezone`.
+    """Times of day such as `22:00-06:00`: rows are sent only then, in local time of `only_timezone`.
 
     Otherwise, the job is paused. Rows in flight when the hours end finish.
     """

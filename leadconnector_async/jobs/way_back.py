@@ -106,7 +106,7 @@ def _drop_unsendable(values: dict[str, object], version: str) -> list[str]:
 def _decide_times(edited: set[str], row: SentRow, seen: Appointment) -> dict[str, object]:
     """Both times go back, or neither: a start alone would keep the length that the job has given.
 
-    They are in UTC: the server shows them by the clock of whoever is assigned, which need not be the calendar's.
+    They are in UTC: the server shows them in the timezone of whoever is assigned, which need not be the calendar's.
     """
     start, end = row.before.start_time, row.before.end_time
     if "start_time" in edited or start is None or seen.start_time is None:

@@ -1,4 +1,4 @@
-"""One day of one location, as the page shows it: who is where, and when, on the clock of a zone."""
+"""One day of one location, as the page shows it: who is where, and when, in local time of a zone."""
 
 from __future__ import annotations
 

@@ -6,31 +6,23 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from leadconnector_async.cli import errors, job_report, jobs, reschedule, session
 from leadconnector_async.cli.arguments import Shown
 from leadconnector_async.cli.progress import JobScreen
 from leadconnector_async.cli.reschedule import Running
-from leadconnector_async.jobs import JobProgress
 from leadconnector_async.sandbox import Sandbox
 
-from .test_demo import NOW, SCREENS, Clock, compare, make_console, strip
+from .test_demo import NOW, SCREENS, WAITING, Clock, compare, make_console, strip
 
 pytestmark = pytest.mark.sandbox(appointments=8)
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)?(?: \(UTC[^)]*\))?")
 LONG = "Root canal, the second of three, moved from the tenth because of the snow and the strike"
 WIDTHS = pytest.mark.parametrize("width", [80, 120])
-WAITING = JobProgress(
-    phase="paused",
-    done=12_120,
-    total=125_000,
-    applied=12_000,
-    failed=118,
-    unknown=2,
-    rate=0.0,
-    remaining_seconds=41_400.0,
-    resume_at=NOW.timestamp() + 1800,
+OUTSIDE_OF_ITS_HOURS = structs.replace(
+    WAITING, phase="paused", rate=0.0, remaining_seconds=41_400.0, pauses={}, resume_at=NOW.timestamp() + 1800
 )
 
 
@@ -62,7 +54,7 @@ def test_a_pause_says_until_when(width: int, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("leadconnector_async.cli.progress.datetime", Clock)
     console, file = make_console(width, terminal=True)
     screen = JobScreen(console)
-    screen.show(WAITING, 1.0)
+    screen.show(OUTSIDE_OF_ITS_HOURS, 1.0)
     console.print(screen.bar)
     shown = strip(file.getvalue())
     compare(f"pause-{width}", shown)

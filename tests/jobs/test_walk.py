@@ -116,10 +116,11 @@ async def test_a_task_sends_many_rows(
         return send_rows(self, one, end)
 
     monkeypatch.setattr(RowExecutor, "send_rows", count)
+    sandbox.faults.plan("update_appointment", ["stall 0.05"] * 200)  # so that rows wait for a slot on any machine
     plan = week_later(sandbox, 200)
     options = JobOptions(concurrency=32)
     async with await BulkJob.create(tmp_path / "job", client, rows(*plan), options=options) as running:
         await running.prepare()
         summary = await running.run()
     assert summary.counts == {"applied": 200}
-    assert 32 <= len(begun) < 200  # how many depends on the pace
+    assert 32 <= len(begun) < 150

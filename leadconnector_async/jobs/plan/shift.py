@@ -1,7 +1,7 @@
 """Wall-clock times and shifts of a plan.
 
 A clinic thinks in wall-clock time: "the same hour, two days later" is 47 or 49 hours where the clocks change in
-between. So the weeks and days of a shift are counted on the clock of a zone, its hours and minutes as time that
+between. So the weeks and days of a shift are counted in local time of a zone, its hours and minutes as time that
 passes.
 
 A time that the clock skips, or shows twice, is an error and not a guess.

@@ -23,7 +23,7 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 class Stay(Struct, frozen=True):
-    """When an appointment begins and ends, by the clock of its calendar."""
+    """When an appointment begins and ends, in the timezone of its calendar."""
 
     start: datetime
     end: datetime
@@ -129,7 +129,7 @@ def _flatten(text: str | None) -> str:
 
 
 def place_start(zones: CalendarZones, row: ListedRow) -> datetime | None:
-    """When the appointment of a row was, by the clock of its calendar; `None` if that is not known."""
+    """When the appointment of a row was, in the timezone of its calendar; `None` if that is not known."""
     event = row.before
     if row.start_before is None:
         return None
@@ -143,7 +143,7 @@ def _find_calendar(location: str, event: Appointment) -> Calendar:
 
 
 def build_change(row: ChangeRow, known: Known) -> RowChange:
-    """A change in the words and on the clock of its calendar."""
+    """A change, in the words and the timezone of its calendar."""
     event = row.before
     calendar, zones = _find_calendar(row.location, event), known.zones
 

@@ -12,7 +12,7 @@ from ...exceptions import LeadConnectorError
 from .zones import Calendar, CalendarZones
 
 MOST_CALENDARS: Final = 100
-"""How many are asked; the clock of any other is that of its appointments."""
+"""How many are asked; the timezone of any other is that of its appointments."""
 _RANGE: Final = timedelta(days=31)
 
 
