@@ -144,7 +144,7 @@ class World:
         return self.database.journal.read_one(Text, "SELECT phase FROM jobs") == Text("done")
 
     async def end(self) -> None:
-        """Leave nothing running."""
+        """Leave nothing running, and nothing open."""
         for thread in self._threads:
             thread.end()
         for process in self.processes:
@@ -154,6 +154,7 @@ class World:
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
+        self.database.journal.close()
 
     def check(self) -> None:
         """The laws of a whole schedule: no row is lost or written twice, and what has ended stays as it is."""
