@@ -142,7 +142,8 @@ async def test_a_command_that_gives_no_token_is_named_and_not_shown(
     code: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither its output nor its text; one that takes too long is ended, whatever it has started."""
-    monkeypatch.setattr(tokens, "_COMMAND_SECONDS", 0.5)
+    if "finish" in reason:  # the others end by themselves, on a busy machine not within that
+        monkeypatch.setattr(tokens, "_COMMAND_SECONDS", 0.5)
     monkeypatch.setattr(tokens, "_LAST_SECONDS", 0.2)
     command = script(tmp_path / "t.py", "import sys; sys.stderr.write('said'); " + code.format(secret=SECRET))
     began = time.monotonic()
