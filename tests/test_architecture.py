@@ -124,7 +124,7 @@ LAYERS = {
         postgres_journal
         postgres_session
         postgres redis
-        engine_schema postgres_pipeline postgres_schema
+        engine_schema postgres_batch postgres_schema
     """,
     "jobs": """
         __init__

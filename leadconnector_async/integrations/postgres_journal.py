@@ -23,8 +23,8 @@ from ..jobs.journal.protocol import RowT
 from ..jobs.journal.tables import Kind
 from ..jobs.plan.sources import AnyRow
 from ..jobs.states import JobOptions
-from .postgres_pipeline import Command, encode_array, encode_value, number_marks
-from .postgres_session import AlreadyExistsError, PostgresSession
+from .postgres_batch import Command, encode_array, encode_value, number_marks
+from .postgres_session import MOST_TOGETHER, AlreadyExistsError, PostgresSession
 
 _ARRAYS: Final[dict[Kind, str]] = {
     "integer": "integer[]",
@@ -46,8 +46,6 @@ _ANALYZE: Final = "ANALYZE rows"
 _DUPLICATES: Final = """
     SELECT COUNT(*) FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1
 """
-_MOST_TOGETHER: Final = 1000
-"""Rows in one statement, which must end within a lease on any server."""
 _FIRST: Final = -(2**63)
 _STEP: Final = """
     SELECT MAX(number) FROM (
@@ -123,7 +121,7 @@ class PostgresJournal:
         if not in_steps:
             return self.session.execute(statement, values)
         changed, last, given = 0, _FIRST, tuple(values)
-        while found := self.session.read(Count, _STEP, (self._hold.job, self._hold.location, last, _MOST_TOGETHER)):
+        while found := self.session.read(Count, _STEP, (self._hold.job, self._hold.location, last, MOST_TOGETHER)):
             after, last = last, found[0].number
             changed += self.session.execute(f"{statement} AND number > ? AND number <= ?", (*given, after, last))
         return changed
@@ -135,8 +133,8 @@ class PostgresJournal:
     def write_group(self, group: Group, records: Sequence[Record]) -> None:
         """Change many rows of the location, in batches, so that no statement takes long."""
         with self.session.explain("written"):
-            for first in range(0, len(records), _MOST_TOGETHER):
-                held = [(self._hold, record) for record in records[first : first + _MOST_TOGETHER]]
+            for first in range(0, len(records), MOST_TOGETHER):
+                held = [(self._hold, record) for record in records[first : first + MOST_TOGETHER]]
                 self.session.run([_build_group(group, held)])
 
     def read(

@@ -21,14 +21,15 @@ from .._sharing.store import find_version_fault
 from .._sharing.url import StoreAddress, redact
 from ..exceptions import ConfigurationError, JournalError, LeadConnectorError
 from ..jobs.journal.groups import Value
-from ..jobs.journal.leases import SKIP_LOCKED
 from ..jobs.journal.protocol import DamagedError, DatabaseAwayError, FenceLostError, RowT, ValueRefusedError
 from .postgres import GET_VERSION, SETTING_CODES, SETTING_TEXTS, VERSION, build_settings
-from .postgres_pipeline import Command, Pipeline
+from .postgres_batch import Batch, Command, encode_value, number_marks, render_locks
 from .postgres_schema import SCHEMA
 
 Row: TypeAlias = tuple[object, ...]
 
+MOST_TOGETHER: Final = 1000
+"""Rows or records in one message, which must end within a lease on any server."""
 _FETCHED: Final = 256
 """How many rows of a stream are fetched at a time."""
 _CONNECT_SECONDS: Final = 3
@@ -59,7 +60,7 @@ class PostgresSession:
     def __init__(self, address: StoreAddress, connection: psycopg.Connection[Row]) -> None:
         self.address: Final = address
         self.connection: Final = connection
-        self._pipeline: Final = Pipeline(connection)
+        self._batch: Final = Batch(connection)
         self._is_streaming = False
         """Whether rows of a query are being streamed."""
 
@@ -90,7 +91,6 @@ class PostgresSession:
 
     def close(self) -> None:
         """Close the session. Uncommitted changes are lost."""
-        self._pipeline.close()
         self.connection.close()
 
     @contextmanager
@@ -107,9 +107,9 @@ class PostgresSession:
                 raise
 
     def run(self, commands: Sequence[Command]) -> None:
-        """Run commands in one round trip, as one transaction unless one is already open."""
+        """Run commands as one message, and one transaction unless one is already open."""
         self._check_streams()
-        self._pipeline.run(commands)
+        self._batch.run(commands)
 
     def execute(self, statement: str, values: Iterable[Value] = ()) -> int:
         """Change rows; returns how many."""
@@ -118,10 +118,12 @@ class PostgresSession:
             return self.connection.execute(translate(statement), tuple(values)).rowcount
 
     def execute_many(self, statement: str, records: Iterable[Iterable[Value]]) -> None:
-        """Run the same statement for many records."""
-        with self.explain("written"), self.connection.cursor() as cursor:
-            self._check_streams()
-            cursor.executemany(translate(statement), [tuple(record) for record in records])
+        """Run the same statement for many records, in batches, so that no message is large."""
+        numbered, given = number_marks(statement), list(records)
+        with self.explain("written"):
+            for first in range(0, len(given), MOST_TOGETHER):
+                some = given[first : first + MOST_TOGETHER]
+                self.run([(numbered, [encode_value(value) for value in record]) for record in some])
 
     def read(self, row: type[RowT], query: str, values: Iterable[Value]) -> list[RowT]:
         """Return the rows of a query; each column is checked against the fields of `row`."""
@@ -168,8 +170,7 @@ class PostgresSession:
 @lru_cache(maxsize=512)
 def translate(statement: str) -> bytes:
     """Translate the placeholders of a statement for psycopg."""
-    locked = statement.replace(SKIP_LOCKED, "FOR NO KEY UPDATE SKIP LOCKED")
-    return locked.replace("%", "%%").replace("?", "%s").encode()
+    return render_locks(statement).replace("%", "%%").replace("?", "%s").encode()
 
 
 def _check_version(address: StoreAddress, connection: psycopg.Connection[Row]) -> None:

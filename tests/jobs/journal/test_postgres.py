@@ -5,13 +5,12 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from leadconnector_async import ConfigurationError, JournalError, PlanError
@@ -23,7 +22,6 @@ from leadconnector_async.integrations.postgres_schema import SCHEMA
 from leadconnector_async.integrations.postgres_session import PostgresSession, translate
 from leadconnector_async.jobs import JobOptions, PlanRow
 from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
-from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.groups import Group, Hold
 from leadconnector_async.jobs.journal.protocol import DatabaseAwayError, FenceLostError, Journal
 from leadconnector_async.jobs.journal.tables import INDEXES, KINDS
@@ -313,44 +311,6 @@ def test_a_commit_is_one_round_trip(journal: PostgresJournal, tmp_path: Path) ->
     counted.close()  # type: ignore[attr-defined] # a generator
 
 
-class Frozen:
-    """A connection of libpq whose process is frozen, for as long as `look` takes, before the end of a pipeline."""
-
-    def __init__(self, pgconn: PGconn, look: Callable[[], None]) -> None:
-        self._pgconn = pgconn
-        self._look = look
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._pgconn, name)
-
-    def pipeline_sync(self) -> None:
-        self._look()
-        self._pgconn.pipeline_sync()
-
-
-def test_a_commit_reaches_the_server_in_one_piece(journal: PostgresJournal, address: StoreAddress) -> None:
-    """Whoever is frozen while it is made has locked nothing: the location can be taken at once."""
-    prepare(journal)
-    mine = take(journal, "loc0")
-    other = PostgresJournal.open_all(address)
-    query = "SELECT epoch FROM locations WHERE job = ? AND location = 'loc0' FOR UPDATE NOWAIT"
-    frozen: list[Count] = []
-
-    def look() -> None:
-        frozen.extend(other.read(Count, query, (journal.hold.job,)))
-        [(state,)] = other.session.connection.execute(
-            "SELECT state FROM pg_stat_activity WHERE pid = %s", (journal.session.connection.info.backend_pid,)
-        ).fetchall()
-        assert state == "idle"
-
-    pipeline = journal.session._pipeline
-    pipeline._pgconn = Frozen(pipeline._pgconn, look)  # type: ignore[misc, assignment] # forwards all else
-    write(mine, rows.intend(1, 1.0), end(3, "applied"), rows.put_behind(5, 3, "later"))
-    assert frozen == [Count(1)]
-    assert read_counts(journal, "loc0") == Counts(1, 0, 0, 0)
-    other.close()
-
-
 def test_prepared_statements_may_be_forgotten(journal: PostgresJournal) -> None:
     """By psycopg, which does so after a rollback, or by anything else."""
     mine = prepare(journal)
@@ -535,7 +495,7 @@ def test_no_statement_changes_a_whole_location(address: StoreAddress, monkeypatc
                 changed.append(self.rowcount)
             return self
 
-    monkeypatch.setattr(postgres_journal, "_MOST_TOGETHER", 4)
+    monkeypatch.setattr(postgres_journal, "MOST_TOGETHER", 4)
     journal = fill_journal(address, uuid.uuid4().hex, None, "home", JobOptions(), 6.0, make_plan(10, 1))
     journal.session.connection.cursor_factory = Noting
     mine = prepare(journal)

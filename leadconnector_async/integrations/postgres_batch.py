@@ -1,8 +1,9 @@
-"""Statements that reach the server in one piece, and are one transaction there.
+"""Statements that reach the server as one message, and are one transaction there.
 
-A process can be frozen at any moment. Between two statements that it sends one by one, it would leave a transaction
-open, and the locks of it: the server notices that only where it waits for the next transaction, not for the rest of
-this one. libpq collects what is sent in pipeline mode, up to 64 KiB, until the end of the pipeline.
+A process can be frozen at any moment, also while it sends: libpq passes on what it has after every 8 KiB. Between
+two messages of one transaction the server would keep all locks forever, as none of its timeouts runs there. The
+text of a query is a single message, and the server does nothing before it has all of it. So the statements are
+prepared under names, and what is sent is one text of `EXECUTE name (values)`.
 
 Values are sent as text, and the statements say of which types they are.
 """
@@ -12,15 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import Final, TypeAlias, cast
 
 import psycopg
 from psycopg.errors import InvalidSqlStatementName, error_from_result
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, Escaping, ExecStatus
 from psycopg.pq.abc import PGconn
 
 from ..jobs.journal.groups import Value
+from ..jobs.journal.leases import SKIP_LOCKED
 from ..jobs.journal.tables import Kind
 
 Parameter: TypeAlias = bytes | None
@@ -30,20 +31,15 @@ Command: TypeAlias = tuple[bytes, Sequence[Parameter]]
 _SPECIAL: Final = re.compile(rb'(["\\])')
 
 
-class Pipeline:
+class Batch:
     """Runs commands. Statements are prepared when they are first used."""
 
     def __init__(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         self._pgconn: Final[PGconn] = connection.pgconn
-        self._selector: Final = DefaultSelector()
-        self._selector.register(self._pgconn.socket, EVENT_READ)
+        self._escaping: Final = Escaping(connection.pgconn)
         self._names: dict[bytes, bytes] = {}
         """The names of the statements that the server has prepared."""
         self._last = 0
-
-    def close(self) -> None:
-        """Release the socket."""
-        self._selector.close()
 
     def run(self, commands: Sequence[Command]) -> None:
         """Run them in one transaction, unless one is open already. Raises `psycopg.Error`: nothing was changed."""
@@ -54,50 +50,35 @@ class Pipeline:
             self._run(commands)
 
     def _run(self, commands: Sequence[Command]) -> None:
-        pgconn = self._pgconn
         added: dict[bytes, bytes] = {}
-        pgconn.enter_pipeline_mode()
+        parts: list[bytes] = []
         for statement, values in commands:
             name = self._names.get(statement) or added.get(statement)
             if name is None:
                 self._last += 1
                 name = added[statement] = b"leadconnector_%d" % self._last
-                pgconn.send_prepare(name, statement)
-            pgconn.send_query_prepared(name, values)
-        pgconn.pipeline_sync()
-        error = self._collect()
-        pgconn.exit_pipeline_mode()
-        if error is not None:
-            raise error
+                parts.append(b"PREPARE %b AS %b" % (name, statement))
+            parts.append(b"EXECUTE %b (%b)" % (name, b", ".join(map(self._quote, values))))
+        result = self._pgconn.exec_(b"; ".join(parts))
+        if self._pgconn.status == ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection is lost")
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise error_from_result(result)
         self._names |= added
 
-    def _collect(self) -> psycopg.Error | None:
-        """Wait for all results; returns the first error."""
-        pgconn, error = self._pgconn, None
-        while True:
-            while pgconn.is_busy():
-                self._wait()
-            result = pgconn.get_result()
-            if result is None:  # the results of one statement are complete, or there will be no more
-                if pgconn.status == ConnStatus.BAD:
-                    raise error or psycopg.OperationalError("the connection is lost")
-                continue
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                return error
-            if result.status == ExecStatus.FATAL_ERROR and error is None:
-                error = error_from_result(result)
+    def _quote(self, value: Parameter) -> bytes:
+        return b"NULL" if value is None else bytes(self._escaping.escape_literal(value))
 
-    def _wait(self) -> None:
-        pending = self._pgconn.flush()
-        self._selector.modify(self._pgconn.socket, EVENT_READ | EVENT_WRITE if pending else EVENT_READ)
-        self._selector.select()
-        self._pgconn.consume_input()
+
+def render_locks(statement: str) -> str:
+    """A statement of a journal with the locks that Postgres has and SQLite has not."""
+    return statement.replace(SKIP_LOCKED, "FOR NO KEY UPDATE SKIP LOCKED")
 
 
 @lru_cache(maxsize=512)
 def number_marks(statement: str) -> bytes:
     """A statement with `?` for values, as the server takes it."""
-    first, *others = statement.split("?")
+    first, *others = render_locks(statement).split("?")
     return "".join([first, *(f"${place}{part}" for place, part in enumerate(others, 1))]).encode()
 
 

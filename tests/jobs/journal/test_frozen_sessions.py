@@ -1,0 +1,173 @@
+"""A process that is frozen while it sends a commit, at any byte: nobody waits for its locks longer than its lease.
+
+libpq passes on 8 KiB at a time, so a frozen process can leave the server with a part of what it had to say.
+"""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from leadconnector_async import JournalError
+from leadconnector_async._sharing.url import parse_address
+from leadconnector_async.exceptions import RowFault
+from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
+from leadconnector_async.jobs import JobOptions
+from leadconnector_async.jobs.journal import leases, preparing, rows
+from leadconnector_async.jobs.journal.groups import Hold
+
+from .conftest import make_plan
+from .test_both import end, find, prepare, take, write
+
+LEASE = 1.0
+ROWS = 600
+KIBIBYTE = 1024
+LONGEST = 30.0
+LOCK = "SELECT 1 FROM leadconnector_jobs.locations WHERE job = %s AND location = 'loc0' FOR UPDATE NOWAIT"
+NUMBERS = range(1, ROWS + 1)
+
+
+class Line:
+    """A connection to the server that passes on so many more bytes, and keeps everything after them."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "", parts.port or 5432)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        name = f"{parts.username}@" if parts.username else ""
+        port = self._listener.getsockname()[1]
+        self.url = parts._replace(netloc=f"{name}127.0.0.1:{port}").geturl()
+        self.passed = 0
+        self.left: int | None = None
+        """How many bytes still reach the server; `None`: all."""
+        self.is_frozen = threading.Event()
+        self._sockets: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            client = self._listener.accept()[0]
+            server = socket.create_connection(self._server)
+            self._sockets += [client, server]
+            threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
+            while part := client.recv(64 * KIBIBYTE):
+                if self.left is not None:
+                    part = part[: self.left]
+                    self.left -= len(part)
+                self.passed += len(part)
+                server.sendall(part)
+                if self.left == 0:
+                    self.is_frozen.set()
+
+    def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while part := server.recv(64 * KIBIBYTE):
+                client.sendall(part)
+
+    def close(self) -> None:
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+@contextmanager
+def open_line(url: str, name: str) -> Iterator[tuple[Line, PostgresJournal]]:
+    """The journal of a job, over a line of its own."""
+    line = Line(url)
+    journal = PostgresJournal.open(parse_address(line.url), name, LEASE)
+    try:
+        yield line, journal
+    finally:
+        line.close()
+        journal.close()
+
+
+def commit_entries(mine: PostgresJournal) -> None:
+    """Many at once, of three kinds."""
+    intended = [rows.intend(number, 1.0) for number in NUMBERS]
+    ended = [end(number, "applied", reason="because of this") for number in NUMBERS]
+    write(mine, *intended, *(rows.put_behind(number, 1, "later") for number in range(2, 40)), *ended)
+
+
+def prepare_rows(mine: PostgresJournal) -> None:
+    with mine.commit():
+        preparing.write_findings([find(number) for number in NUMBERS], mine)
+
+
+def refuse_rows(mine: PostgresJournal) -> None:
+    with mine.commit():
+        preparing.write_faults([RowFault(number, "title", "bad", "mend it") for number in NUMBERS], mine)
+
+
+def mark_tickets(mine: PostgresJournal) -> None:
+    """Of the same location over and over, which locks it."""
+    with mine.commit():
+        leases.mark_ticketed([leases.Place(mine.hold.job, "loc0", mine.hold.epoch)] * ROWS, mine)
+
+
+@pytest.mark.parametrize("work", [commit_entries, prepare_rows, refuse_rows, mark_tickets])
+def test_nobody_waits_for_a_frozen_commit(jobs_database: str, work: Callable[[PostgresJournal], None]) -> None:
+    """Wherever its bytes end, the location can soon be taken, and nothing of the commit is there."""
+    name = uuid.uuid4().hex
+    filled = fill_journal(parse_address(jobs_database), name, None, "home", JobOptions(), LEASE, make_plan(ROWS, 1))
+    prepare(filled)
+    job, epoch = filled.hold.job, take(filled, "loc0").hold.epoch
+    mine = Hold(job, "loc0", epoch)
+    with open_line(jobs_database, name) as (line, journal):
+        before = line.passed
+        work(journal.at(mine))
+        size = line.passed - before
+    assert size > 24 * KIBIBYTE, "it would be sent in one piece"
+    cuts = [*range(8 * KIBIBYTE, size, size // 5), 1, size // 2, size - 1]
+    with psycopg.connect(jobs_database, autocommit=True) as look:
+        look.execute("UPDATE leadconnector_jobs.rows SET reason = 'old' WHERE job = %s", (job,))
+        for cut in cuts:
+            freeze(jobs_database, name, cut, lambda journal: work(journal.at(mine)))
+            assert is_free(look, job), cut
+        changed = look.execute(
+            "SELECT count(*) FROM leadconnector_jobs.rows WHERE job = %s AND reason <> 'old'", (job,)
+        ).fetchone()
+        assert changed == (0,)
+    filled.close()
+
+
+def freeze(url: str, name: str, cut: int, work: Callable[[PostgresJournal], None]) -> None:
+    """As a process that is stopped when so many bytes of its work have reached the server, for good."""
+    line = Line(url)
+    journal = PostgresJournal.open(parse_address(line.url), name, LEASE)
+
+    def try_it() -> None:
+        with suppress(JournalError):
+            work(journal)
+
+    line.left = cut
+    threading.Thread(target=try_it, daemon=True).start()
+    assert line.is_frozen.wait(LONGEST)
+    FROZEN.append(line)
+
+
+FROZEN: list[Line] = []
+
+
+@pytest.fixture(autouse=True)
+def thaw() -> Iterator[None]:
+    yield
+    while FROZEN:
+        FROZEN.pop().close()
+
+
+def is_free(look: psycopg.Connection[tuple[object, ...]], job: int) -> bool:
+    """Within the time after which a test gives up."""
+    until = time.monotonic() + LONGEST
+    while time.monotonic() < until:
+        with suppress(psycopg.errors.LockNotAvailable):
+            return bool(look.execute(LOCK, (job,)).fetchall())
+        time.sleep(0.02)
+    return False
