@@ -215,8 +215,8 @@ LAYERS = {
         signing
         calendars responses updates
         contacts free_slots seed
-        faults guard rate_limits store
-        installs models request_log settings
+        faults guard rate_limits request_log store
+        installs models settings
     """,
 }
 """Top first: a module imports from the layers below its own. An `__init__` without imports needs no layer."""

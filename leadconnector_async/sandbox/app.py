@@ -122,8 +122,8 @@ class SandboxApp:
         self.token_endpoint = token_endpoint
         self.quirks = quirks
         self.rate_limits = RateLimits(limits)
-        self.faults = FaultScript()
-        self.requests = RequestLog(log_size)
+        self.faults = FaultScript(OPERATIONS)
+        self.requests = RequestLog(log_size, OPERATIONS)
         self.clock = Clock()
         self._strict = strict
         self._counts = _Counts()

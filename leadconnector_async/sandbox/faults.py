@@ -12,7 +12,7 @@ from msgspec import Struct
 from .._validation.settings import to_text
 from .._validation.text import show
 from ..exceptions import InvalidRequestError
-from .settings import check_switch, check_word
+from .settings import check_operation, check_switch, check_word
 
 FaultKind: TypeAlias = Literal[
     "ok", "status", "after-apply", "reset", "lose-response", "late", "stall", "half-body", "cut", "html"
@@ -107,14 +107,16 @@ _NO_FAULT: Final = Fault("ok")
 class FaultScript:
     """The planned faults of each operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, operations: Iterable[str]) -> None:
+        self._operations = tuple(operations)
         self._plans: dict[str, deque[Fault]] = {}
 
     def plan(self, operation: str, faults: Iterable[Fault | str]) -> None:
-        """Append faults to those that are planned already. Raises `ValueError` for an unknown text.
+        """Append faults to those that are planned already. Raises `ValueError` for an unknown operation or text.
 
         `operation` is such as `update_appointment`; `faults` are met by its next requests, in order.
         """
+        check_operation(operation, self._operations)
         parsed = [fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults]
         self._plans.setdefault(operation, deque()).extend(parsed)
 

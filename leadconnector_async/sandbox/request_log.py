@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from msgspec import Struct
+
+from .settings import check_operation
 
 
 class LoggedRequest(Struct):
@@ -39,7 +41,8 @@ class LoggedRequest(Struct):
 class RequestLog:
     """The newest requests, oldest first."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, operations: Iterable[str]) -> None:
+        self._operations = tuple(operations)
         self._requests: deque[LoggedRequest] = deque(maxlen=size)
         self.total: int = 0
         """How many there ever were."""
@@ -64,10 +67,11 @@ class RequestLog:
         self._requests.clear()
 
     def of(self, operation: str) -> list[LoggedRequest]:
-        """The requests of one operation.
+        """The requests of one operation. Raises `ValueError` for one that does not exist.
 
         `operation` is such as `update_appointment`.
         """
+        check_operation(operation, self._operations)
         return [request for request in self if request.operation == operation]
 
     def count_statuses(self) -> Counter[int | None]:

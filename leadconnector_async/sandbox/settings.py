@@ -46,6 +46,17 @@ def check_word(name: str, value: object, words: Iterable[object]) -> None:
         raise reject_setting(name, value, f"it must be one of {', '.join(map(repr, known))}")
 
 
+def check_operation(operation: object, known: Iterable[str]) -> None:
+    """One that the sandbox serves: no request has a mistyped one, so a test with it would prove nothing."""
+    names, name = tuple(known), to_text(operation) or ""
+    if name not in names:
+        from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it
+
+        near = get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(names)}"
+        raise reject_setting("operation", operation, hint)
+
+
 def check_host(host: object) -> str:
     """An IP address to listen on."""
     text = to_text(host)

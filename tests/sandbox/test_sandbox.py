@@ -312,6 +312,26 @@ def test_an_unknown_fault_says_which_there_are(text: str) -> None:
         Fault.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("operation", "hint"),
+    [
+        ("update_apointment", r"; did you mean 'update_appointment'\?$"),
+        ("updateAppointment", r"; did you mean 'update_appointment'\?$"),
+        ("", "; use one of create_appointment, get_appointment, .*, oauth_location_token$"),
+        (None, "; use one of create_appointment, "),
+    ],
+)
+def test_an_operation_that_no_request_can_have_is_refused(operation: Any, hint: str) -> None:
+    """With a fault for it, or a question about its requests, a test would prove nothing and pass."""
+    with pytest.raises(ValueError, match=hint):
+        Sandbox().faults.plan(operation, ["503"])
+    with pytest.raises(ValueError, match=hint):
+        Sandbox().requests.of(operation)
+    if operation is not None:
+        with pytest.raises(ValueError, match=hint):
+            Sandbox(faults={operation: ["503"]})
+
+
 async def test_faults_are_used_in_order_and_asked_for_after(call: Caller) -> None:
     """Also over the admin route; what is left can be asked for; a refused token uses none up."""
     event_id = call.sandbox.appointment_ids[0]
