@@ -22,9 +22,10 @@ from ._api.contacts import (
     build_get_contact,
     build_list_contact_appointments,
     conceal_sought,
-    describe_sought,
+    describe_nobody,
     group_by_calendar,
     is_of_contact,
+    refuse_selectors,
 )
 from ._api.events import LIST_EVENTS, build_list_events, is_between, merge_events, split_range
 from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
@@ -33,7 +34,7 @@ from ._api.request import Request
 from ._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
 from ._call.pipeline import find_pipeline
 from ._methods import CalendarMethods
-from ._validation.arguments import check_location, check_long_range, refuse
+from ._validation.arguments import check_location, check_long_range
 from .exceptions import (
     BadRequestError,
     ContactNotFoundError,
@@ -149,8 +150,7 @@ class FindingMethods(CalendarMethods):
         sought = conceal_sought(phone, email)
         del phone, email  # an error shows the parameters of each function that it went through
         if len(sought) != 1:
-            hint = "pass exactly one of phone and email"
-            raise refuse("phone", [*sought], "it does not identify a contact", hint)
+            raise refuse_selectors("phone", sought, "phone and email")
         return await self._find_contacts(sought, self._choose_location(location_id))
 
     async def list_contact_appointments(self, contact_id: str) -> list[ContactAppointment]:
@@ -210,9 +210,8 @@ class FindingMethods(CalendarMethods):
         sought = conceal_sought(phone, email)
         del phone, email  # as above
         if len(sought) + (contact_id is not None) != 1:
-            hint = "pass exactly one of contact_id, phone and email"
             given = [*sought, *["contact_id"] * (contact_id is not None)]
-            raise refuse("contact_id", given, "it does not identify a contact", hint)
+            raise refuse_selectors("contact_id", given, "contact_id, phone and email")
         location = check_location(self._choose_location(location_id))
         check_long_range(start, end)
         contacts = [contact_id] if contact_id is not None else await self._find_contact_ids(sought, location)
@@ -226,8 +225,7 @@ class FindingMethods(CalendarMethods):
     async def _find_contact_ids(self, sought: Sought, location_id: str) -> list[str]:
         found = await self._find_contacts(sought, location_id)
         if not found:
-            text = f"No contact of the location has this {describe_sought(sought)}."
-            raise ContactNotFoundError(text, operation=FIND_CONTACTS.name)
+            raise ContactNotFoundError(describe_nobody(sought), operation=FIND_CONTACTS.name)
         return [contact.id for contact in found if contact.id]
 
     async def _find_contacts(self, sought: Sought, location_id: str | None) -> list[Contact]:

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from .._secret import Held, Personal, Secret, conceal
 from .._validation.arguments import check_location, refuse
-from ..exceptions import DecodeError
+from ..exceptions import DecodeError, InvalidRequestError
 from ..models import Appointment, Contact, ContactAppointment
 from .decode import Read, Reader, begins
 from .lists import EMPTY, TRACE, decode_entries, decode_fields, list_entries, read_each
@@ -111,8 +111,19 @@ def conceal_sought(phone: object, email: object) -> Sought:
     return {selector: conceal(value) for selector, value in given.items() if value is not None}
 
 
-def describe_sought(sought: Sought) -> str:
-    return " or ".join(_WORDS[selector] for selector in sought)
+def refuse_selectors(field: str, given: Iterable[str], known: str) -> InvalidRequestError:
+    """The error for none, or several, of what a contact can be searched by."""
+    names = " and ".join(given)
+    reason = f"{names} are given" if names else "no contact is named"
+    return refuse(field, Held(None), reason, f"pass exactly one of {known}")
+
+
+def describe_nobody(sought: Sought) -> str:
+    """That nobody has what was searched for, and what may be wrong with it."""
+    words = " or ".join(_WORDS[selector] for selector in sought)
+    is_local = any(not str(value).lstrip(" (").startswith("+") for name, value in sought.items() if name == "phone")
+    advice = f" It does not begin with +: {_HINTS['phone']}." if is_local else ""
+    return f"No contact of the location has this {words}.{advice}"
 
 
 def group_by_calendar(appointments: Iterable[ContactAppointment]) -> dict[str, list[str]]:

@@ -502,6 +502,40 @@ async def test_whom_to_look_for_must_be_clear(
     assert len(sandbox.requests) == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "no contact is named"),
+        ({"phone": "+12125550123", "contact_id": "c"}, "phone and contact_id are given"),
+    ],
+)
+async def test_none_and_several_contacts_are_told_apart(
+    client: LeadConnector, arguments: dict[str, str], text: str
+) -> None:
+    """The error says which were given."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await client.find_appointments(START, END, **arguments)  # type: ignore[arg-type]
+    assert (
+        str(caught.value)
+        == f"contact_id: {text}; pass exactly one of contact_id, phone and email. Nothing was sent."
+    )
+
+
+@pytest.mark.parametrize(
+    ("phone", "is_advised"),
+    [("(999) 123-4567", True), ("0099912345", True), ("+999123", False), ("(+999) 123", False)],
+)
+async def test_nobody_with_a_local_number_may_lack_the_country_code(
+    client: LeadConnector, phone: str, is_advised: bool
+) -> None:
+    """What a caller says on the phone has none, and it looks as if there were no such contact."""
+    with pytest.raises(ContactNotFoundError) as caught:
+        await client.find_appointments(START, END, phone=phone)
+    advice = " It does not begin with +: pass it with its country code, such as '+442079460123'."
+    known = "No contact of the location has this phone number."
+    assert str(caught.value).startswith(f"{known}{advice * is_advised} [")
+
+
 async def test_a_contact_is_searched_by_one_thing_in_one_location(
     client: LeadConnector, make_client: MakeClient, sandbox: Sandbox
 ) -> None:
