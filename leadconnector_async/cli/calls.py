@@ -16,6 +16,7 @@ from ..client import LeadConnector
 from ..exceptions import ConfigurationError, InvalidRequestError, RowFault, explain
 from ..jobs import PlanRow
 from ..jobs.plan.rows import is_blank, read_row
+from ..jobs.plan.shift import find_zone
 from ..jobs.plan.wanted import Wanted
 from ..jobs.prepare.check import Rules, check_row
 from ..models import Appointment
@@ -148,7 +149,8 @@ async def list_events(
     Parameters
     ----------
     timezone
-        IANA name of the time zone of the days.
+        IANA name of the time zone of the days. The starts are shown in it, too; without it, and with `--json`, each
+        is shown as in the response.
 
     """
 
@@ -164,7 +166,7 @@ async def list_events(
         if json_output:
             write_json([name_fields(event) for event in events])
         else:
-            show_events(events)
+            show_events(events, None if timezone is None else find_zone(timezone))
         return DONE
 
     return await run_command(work, reads=True)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from itertools import groupby
 from typing import Final
 
@@ -106,10 +106,10 @@ def show_event(event: Appointment, *, as_json: bool) -> None:
     out.print(table)
 
 
-def show_events(events: list[Appointment]) -> None:
-    """One line per event; ids are never cut, whatever the width."""
+def show_events(events: list[Appointment], zone: tzinfo | None) -> None:
+    """One line per event, its start by the clock of a zone; ids are never cut, whatever the width."""
     table = Table(box=None, pad_edge=False)
-    rows = [[clean(_render(getattr(event, name))) for name in _SHOWN] for event in events]
+    rows = [[clean(_render(getattr(event, name), zone)) for name in _SHOWN] for event in events]
     for column, (name, heading) in enumerate(_SHOWN.items()):
         width = max((len(row[column]) for row in rows), default=0) if name != "title" else None
         table.add_column(heading, no_wrap=True, min_width=width, overflow="ellipsis")
@@ -136,8 +136,10 @@ def _list_times(slots: Iterable[datetime]) -> str:
     return "  ".join(" ".join([f"({offset})", *(f"{one:%H:%M}" for one in group)]) for offset, group in groups)
 
 
-def _render(value: object) -> str:
-    return value.isoformat(timespec="minutes") if isinstance(value, datetime) else str(value or "")
+def _render(value: object, zone: tzinfo | None) -> str:
+    if isinstance(value, datetime):
+        return (value if zone is None else value.astimezone(zone)).isoformat(timespec="minutes")
+    return str(value or "")
 
 
 def _describe(value: object) -> str:

@@ -49,6 +49,10 @@ from .terminal import make_consoles
 
 _NEEDS_ZONE: Final = "keeps the wall-clock time, so it needs a time zone; add --timezone, such as Europe/London"
 
+_NOTHING_FOUND: Final = (
+    "There are no appointments between --from and --to: check the days, and the id of the calendar, user or group."
+)
+
 
 @Parameter(name="*")
 @dataclass(frozen=True)
@@ -236,6 +240,8 @@ def _print_result(err: Console, planned: PlanResult, output: str | None) -> None
     where = f" in {output}" if output is not None else ""
     text = f"{_count(len(planned.rows), 'appointment')} in {_count(planned.days, 'day')}{where}; "
     err.print(Text(f"{text}{len(left_out)} left out{':' if left_out else '.'}"), soft_wrap=True)
+    if not planned.rows and not left_out:
+        err.print(Text(_NOTHING_FOUND), soft_wrap=True)
     for reason, count in Counter(reason for _, reason in left_out).most_common():
         ids = ", ".join([event_id for event_id, why in left_out if why == reason and event_id][:3])
         named = f" ({ids}{', …' if count > 3 else ''})" if ids else ""

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Awaitable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,20 @@ async def test_list_shows_a_table_or_one_array(account: Sandbox, capsys: Capture
     assert "2027-03-10T08:00-05:00" in out
     assert "診察  [2J" in out
     assert "\x1b" not in out
+
+
+async def test_a_list_shows_one_clock(account: Sandbox, capsys: Capture) -> None:
+    """That of --timezone: the server writes each time in the offset of its user, and without a zone it stays so."""
+    owner = choose_calendar(account)
+    assert await list_events(begin="2027-03-10", end="2027-03-11", timezone=NEW_YORK, calendar=owner) == 0
+    by_zone = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    range_ = {"begin": "2027-03-10T00:00:00-05:00", "end": "2027-03-11T00:00:00-05:00"}
+    assert await list_events(**range_, calendar=owner) == 0
+    written = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert {one[-6:] for one in by_zone} == {"-05:00"}
+    assert len({one[-6:] for one in written}) > 1
+    assert [*map(datetime.fromisoformat, by_zone)] == [*map(datetime.fromisoformat, written)]
+    assert by_zone == sorted(by_zone)
 
 
 async def test_the_appointments_of_a_contact_are_listed(account: Sandbox, capsys: Capture) -> None:

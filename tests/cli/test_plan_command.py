@@ -158,6 +158,7 @@ async def test_nothing_to_plan_is_said(account: Sandbox, capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert out.startswith("event_id,start_time,end_time,before_")
     assert "0 appointments in 0 days; 0 left out." in err
+    assert "There are no appointments between --from and --to: check the days, and the id" in err
 
 
 @pytest.mark.parametrize(
