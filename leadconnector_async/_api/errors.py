@@ -63,7 +63,7 @@ _HINTS: Final = {
         "The access token has expired or is not valid: pass a new one, or a provider that fetches one.",
     ),
     "the token does not have access to this location": "Use the token of the Sub-Account that owns the event.",
-    _SLOT_TAKEN: "Choose another slot, or set ignore_free_slot_validation=True.",
+    _SLOT_TAKEN: "Choose one of get_free_slots, or set ignore_free_slot_validation=True.",
     "the event id is invalid": "The event was deleted, or never existed in this Sub-Account.",
     "the user id not part of calendar team": "Assign a member of the calendar's team; nothing was changed.",
     "a team member needs to be selected. assigneduserid is missing": "Set assigned_user_id as well.",

@@ -80,8 +80,8 @@ async def _check_shared(account: Account, settings: Settings, report: Report) ->
     try:
         shared = make_shared(account.shared, account.profile, allow_plaintext=account.allow_plaintext)
         if shared is None:
-            hint = f"limits are this process's own; {settings.name('SHARED')} would name a store for several"
-            report(Finding("shared store", "skipped", f"none is set: {hint}"))
+            hint = f"to share limits between processes, set {settings.name('SHARED')}"
+            report(Finding("shared store", "skipped", f"none is set; {hint}"))
             return None
         await shared.check()
     except LeadConnectorError as error:

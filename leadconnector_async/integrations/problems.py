@@ -72,7 +72,7 @@ TABLE: Final[dict[type[LeadConnectorError], tuple[int, str]]] = {
     KeyReusedError: (422, "This key was used for another request."),
     ReadOnlyError: (403, "This service may not write."),
     NotApprovedError: (403, "The change was not approved."),
-    JobConflictError: (409, "The job already exists, has ended, or cannot do this now."),
+    JobConflictError: (409, "There is already a job of this name, or the job cannot do this now: read its phase."),
     JobNotFoundError: (404, "There is no such job."),
     JournalError: (503, "The job cannot be read or written at the moment."),
     WorkersMissingError: (503, "There is no worker for this job at the moment."),

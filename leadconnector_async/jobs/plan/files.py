@@ -124,10 +124,8 @@ def build_plan_error(faults: Iterable[RowFault], count: int) -> PlanError:
     known = tuple(faults)
     shown = [str(fault) for fault in known[:_MOST_SHOWN]]
     more = [f"… and {count - len(shown)} more"] if count > len(shown) else []
-    rows = "bad row" if count == 1 else "bad rows"
-    return PlanError(
-        f"The plan has {count} {rows}, none of which was carried out:\n" + "\n".join(shown + more), known, count
-    )
+    bad = "1 bad row, which was" if count == 1 else f"{count} bad rows, which were"
+    return PlanError(f"The plan has {bad} not carried out:\n" + "\n".join(shown + more), known, count)
 
 
 def write_csv(rows: Iterable[Mapping[str, str]], columns: Iterable[str]) -> Iterator[str]:

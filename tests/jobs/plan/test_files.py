@@ -67,3 +67,5 @@ def test_all_bad_rows_are_named_at_once() -> None:
     with pytest.raises(InvalidRequestError, match="3 bad rows") as caught:
         plan("event_id,appointment_status\na,x\nb,new\n,new\nc,y\n")
     assert [f"line {number}," in str(caught.value) for number in (2, 3, 4, 5)] == [True, False, True, True]
+    with pytest.raises(InvalidRequestError, match="The plan has 1 bad row, which was not carried out:\nline 2,"):
+        plan("event_id,appointment_status\na,x\n")
