@@ -35,6 +35,11 @@ class Stamped(Struct, frozen=True, kw_only=True, tag=_name_kind, tag_field="kind
         """The name of its class in snake_case, such as `request_sent`; also the key `kind` of its JSON."""
         return str(self.__struct_config__.tag)
 
+    def __str__(self) -> str:
+        """The kind and what is known, for a line of a log, which has its own time: `paused location_id='…' …`."""
+        known = {name: getattr(self, name) for name in self.__struct_fields__ if name != "at"}
+        return " ".join([self.kind, *(f"{name}={value!r}" for name, value in known.items() if value is not None)])
+
 
 class Event(Stamped, frozen=True):
     """The base class of all events of a call."""

@@ -121,15 +121,12 @@ def _stop(stop: asyncio.Event) -> str:
 
 def _print_event(event: WorkerEvent, *, as_json: bool) -> None:
     """Print one line on stderr. A closed pipe does not stop the worker."""
-    facts = {"event": type(event).__name__, **structs.asdict(event)}
     with suppress(OSError):
         if as_json:
+            facts = {"event": type(event).__name__, **structs.asdict(event)}
             print(json.dumps(facts), file=sys.stderr, flush=True)
             return
-        del facts["at"]
-        moment = datetime.fromtimestamp(event.at)
-        words = " ".join(str(value) for value in facts.values() if value is not None)
-        print_line(make_consoles()[1], f"{moment:%Y-%m-%d %H:%M:%S} {words}")
+        print_line(make_consoles()[1], f"{datetime.fromtimestamp(event.at):%Y-%m-%d %H:%M:%S} {event}")
 
 
 class _Pulse:

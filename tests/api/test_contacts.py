@@ -619,7 +619,7 @@ async def test_no_text_shows_the_query_of_any_request(caplog: pytest.LogCaptureF
             with pytest.raises(TransportError, match="Bad status line") as caught:
                 await client.request("GET", "/contacts/", query={"query": PHONE})
     assert FORMS[0] not in str(caught.value) + caplog.text
-    assert "RequestFailed" in caplog.text
+    assert "request_failed" in caplog.text
 
 
 async def test_a_call_of_several_responses_has_no_single_one(client: LeadConnector, sandbox: Sandbox) -> None:

@@ -36,7 +36,7 @@ from leadconnector_async.events import (
     WaitingForSlot,
     combine_handlers,
 )
-from leadconnector_async.jobs.worker_events import AnyWorkerEvent, WorkerEvent
+from leadconnector_async.jobs.worker_events import AnyWorkerEvent, DatabaseLost, LocationFinished, WorkerEvent
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -123,6 +123,24 @@ def test_an_event_survives_json(event_type: type[Stamped]) -> None:
     assert type(decoded) is event_type
     assert msgspec.json.decode(encoded)["kind"] == event.kind
     assert None not in msgspec.structs.astuple(event)
+
+
+@pytest.mark.parametrize("event_type", CONCRETE)
+def test_the_text_of_an_event_is_one_line_that_begins_with_its_kind(event_type: type[Stamped]) -> None:
+    """With its fields but for the time, which a log has; a value cannot begin another line."""
+    event = make_event(event_type)
+    known = [f"{name}={getattr(event, name)!r}" for name in event.__struct_fields__ if name != "at"]
+    assert str(event).split(" ")[0] == event.kind
+    assert str(event) == " ".join([event.kind, *known])
+
+
+def test_no_value_of_an_event_begins_a_line() -> None:
+    """A log could otherwise be forged; what is unknown is left out."""
+    assert str(DatabaseLost(3, "lost\nERROR forged")) == r"database_lost worker=3 reason='lost\nERROR forged'"
+    assert (
+        str(LocationFinished(3, "day", "loc", 1))
+        == "location_finished worker=3 job='day' location_id='loc' epoch=1"
+    )
 
 
 def test_the_kinds_of_events_are_stable() -> None:

@@ -267,6 +267,17 @@ async def test_the_worker_command_ends_in_order(account: Sandbox, database: str,
     assert len(writes(account)) == 12
 
 
+async def test_a_worker_names_what_it_prints(account: Sandbox, database: str, tmp_path: Path) -> None:
+    """Without --json, a line has the time, the kind and each value with its name."""
+    process = await start(tmp_path, build_environment(account), "worker", database, "--lease", "2")
+    assert process.stderr is not None
+    line = (await process.stderr.readline()).decode()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d worker_started worker=\d+\n", line)
+    process.send_signal(signal.SIGTERM)
+    await process.communicate()
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
