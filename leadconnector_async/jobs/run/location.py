@@ -69,6 +69,8 @@ class LocationRun:
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
         self._starting: asyncio.Task[None] | None = None
+        self._requeued = False
+        """A row has got a new rank since the last fetch."""
         self._failure: BaseException | None = None
 
     async def run(self, fetched: int) -> None:
@@ -106,14 +108,15 @@ class LocationRun:
     async def _start_rows(self, fetched: int) -> None:
         state = self.state
         while state.phase == "starting":
+            self._requeued = False
             fetch = partial(journal_rows.fetch_open, state.cursor, fetched)
             rows = await self._journal.run(fetch)
             if rows:
                 await self._start_batch(rows)
-            elif self.in_flight.by_number:
-                await self.in_flight.wait_for_any()
-            else:
+            elif not self.in_flight.by_number and not self._requeued:
                 break
+            while not rows and not self._requeued and self.in_flight.by_number:
+                await self.in_flight.wait_for_any()  # only a requeued row can come after the last one
 
     async def _start_batch(self, rows: list[OpenRow]) -> None:
         """Until they have started, or must be fetched again."""
@@ -255,6 +258,7 @@ class LocationRun:
         rank = choose_rank(self.state, one.row, action.behind)
         build = journal_rows.postpone if action.refused else journal_rows.put_behind
         await self._journal.write(build(one.row.number, rank, action.reason))
+        self._requeued = True
         return "requeued"
 
 

@@ -76,6 +76,7 @@ class World:
         """At each sending."""
         self.in_doubt: list[int] = []
         """After each commit: rows that a crash would leave to be read back."""
+        self.fetches = 0
         self._writer = JournalWriter(cast("Any", self), Disk(commit))
 
     def is_fresh(self, read_at: float, max_age: float) -> bool:
@@ -94,6 +95,7 @@ class World:
         self.in_doubt.append(self.states.count("sent"))
 
     def fetch(self, after: Position, most: int, journal: object) -> list[OpenRow]:
+        self.fetches += 1
         numbers = range(after[1] + 1, min(after[1] + 1 + most, len(self.states))) if after[0] == 0 else range(most)
         return [structs.replace(ROW, number=number, read_at=self.read_at[number]) for number in numbers]
 
@@ -232,6 +234,13 @@ def test_nothing_starts_ahead_while_the_location_pauses() -> None:
     ahead = lead(find_allowed=lambda: count_allowed(next(quotas)))
     found = [ahead.record(0.01, now) - CONCURRENCY for now in (0.0, 0.01, 0.1, 0.11, 0.2)]
     assert found == [1000 * SECONDS, 1000 * SECONDS, 0, 0, 1000 * SECONDS]
+
+
+async def test_the_journal_is_not_asked_again_while_the_last_rows_end(make_world: MakeWorld) -> None:
+    """Two fetches find rows, one that there are no more, and one that none has been put behind them since."""
+    world = make_world(400, 0.5)
+    await world.carry_out(lead())
+    assert world.fetches == 4
 
 
 async def test_a_run_that_ends_early_gives_back_what_was_not_begun(make_world: MakeWorld) -> None:
