@@ -34,7 +34,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
 }
 _PARTS: Final = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://([^/?#]*)(/[^?#]*)?(?:\?([^#]*))?(#.*)?", re.DOTALL)
 _HOST: Final = re.compile(r"(?P<name>[^:\[\]]*|\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\])(?::(?P<port>\d{1,5}))?")
-_PASSWORD: Final = re.compile(r":.*@|[?&][a-z_]*password=", re.DOTALL | re.IGNORECASE)
+_PASSWORD: Final = re.compile(r":.+@|[?&][a-z_]*password=", re.DOTALL | re.IGNORECASE)
 _LAST_PORT: Final = 65535
 _LONGEST_ERROR: Final = 300
 _LONGEST_READ: Final = 100_000

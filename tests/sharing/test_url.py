@@ -175,9 +175,12 @@ def test_a_password_is_found_in_a_url_of_any_shape(url: str) -> None:
     assert has_password(url)
 
 
-@pytest.mark.parametrize("url", ["sqlite:////a:b/c@d.db", f"postgresql://me@{FAR}:5432/leads", f"rediss://{FAR}:1"])
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:////a:b/c@d.db", f"postgresql://me@{FAR}:5432/leads", "postgresql://me:@/leads", f"rediss://{FAR}:1"],
+)
 def test_no_password_is_found_where_there_is_none(url: str) -> None:
-    """A port, and a path that looks like one."""
+    """A port, a path that looks like one, and an empty one."""
     assert not has_password(url)
 
 
