@@ -41,15 +41,30 @@ class Batch:
         """The names of the statements that the server has prepared."""
         self._last = 0
 
-    def run(self, commands: Sequence[Command]) -> None:
-        """Run them in one transaction, unless one is open already. Raises `psycopg.Error`: nothing was changed."""
-        try:
-            self._run(commands)
-        except InvalidSqlStatementName:  # psycopg forgets all prepared statements at times
-            self._names.clear()
-            self._run(commands)
+    def run(self, commands: Sequence[Command]) -> int:
+        """Run them in one transaction, unless one is open already; returns how many rows the last one has changed.
 
-    def _run(self, commands: Sequence[Command]) -> None:
+        Raises `psycopg.Error`: nothing was changed.
+        """
+        try:
+            return self._run(commands)
+        except InvalidSqlStatementName:  # somebody else had them deallocated
+            self._names.clear()
+            return self._run(commands)
+
+    def send(self, text: bytes) -> int:
+        """Run statements without values; returns how many rows the last one has changed. Raises `psycopg.Error`.
+
+        `BEGIN` and the like belong here: psycopg deallocates all prepared statements when it sees a `ROLLBACK`.
+        """
+        result = self._pgconn.exec_(text)
+        if self._pgconn.status == ConnStatus.BAD:
+            raise psycopg.OperationalError("the connection is lost")
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise error_from_result(result)
+        return result.command_tuples or 0
+
+    def _run(self, commands: Sequence[Command]) -> int:
         added: dict[bytes, bytes] = {}
         parts: list[bytes] = []
         for statement, values in commands:
@@ -59,12 +74,9 @@ class Batch:
                 name = added[statement] = b"leadconnector_%d" % self._last
                 parts.append(b"PREPARE %b AS %b" % (name, statement))
             parts.append(b"EXECUTE %b (%b)" % (name, b", ".join(map(self._quote, values))))
-        result = self._pgconn.exec_(b"; ".join(parts))
-        if self._pgconn.status == ConnStatus.BAD:
-            raise psycopg.OperationalError("the connection is lost")
-        if result.status == ExecStatus.FATAL_ERROR:
-            raise error_from_result(result)
+        changed = self.send(b"; ".join(parts))
         self._names |= added
+        return changed
 
     def _quote(self, value: Parameter) -> bytes:
         return b"NULL" if value is None else bytes(self._escaping.escape_literal(value))

@@ -24,7 +24,7 @@ from ..jobs.journal.tables import Kind
 from ..jobs.plan.sources import AnyRow
 from ..jobs.states import JobOptions
 from .postgres_batch import Command, encode_array, encode_value, number_marks
-from .postgres_session import MOST_TOGETHER, AlreadyExistsError, PostgresSession
+from .postgres_session import MOST_TOGETHER, AlreadyExistsError, LockedError, PostgresSession
 
 _ARRAYS: Final[dict[Kind, str]] = {
     "integer": "integer[]",
@@ -43,6 +43,8 @@ _ADD_JOB: Final = "INSERT INTO jobs (name, phase, rows, made_at) VALUES (?, 'rea
 _COPY: Final = b"COPY rows (job, location, number, line, event_id, wanted) FROM STDIN (FORMAT BINARY)"
 _COPIED: Final = ("int4", "text", "int8", "int4", "text", "bytea")
 _ANALYZE: Final = "ANALYZE rows"
+_NAME_SECONDS: Final = 15.0
+"""How long a name is waited for that another process is about to use: longer than a frozen one can keep a lock."""
 _DUPLICATES: Final = """
     SELECT COUNT(*) FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1
 """
@@ -183,7 +185,7 @@ def fill_journal(
     session = PostgresSession.open(address, None)
     try:
         with session.transact():
-            [added] = session.read(_Id, _ADD_JOB, (name,))
+            added = _add_job(session, name)
             journal = PostgresJournal(session, Hold(added.id))
             load_job(journal, partial(copy_rows, journal), rows, location, timezone, options)
             if submitted:
@@ -194,6 +196,19 @@ def fill_journal(
     finally:
         session.close()
     return PostgresJournal.open(address, name, lease)
+
+
+def _add_job(session: PostgresSession, name: str) -> _Id:
+    """Add the row of a job, whose name is waited for only a while: a process frozen in a `COPY` keeps its own."""
+    session.execute(f"SET LOCAL lock_timeout = {round(_NAME_SECONDS * 1000)}")
+    try:
+        [added] = session.read(_Id, _ADD_JOB, (name,))
+    except LockedError:
+        shown = f"{session.address.shown}#{name}"
+        text = f"{shown} is being created by another process: wait for it to end, or choose another name"
+        raise JobConflictError(text) from None
+    session.execute("SET LOCAL lock_timeout TO DEFAULT")
+    return added
 
 
 def copy_rows(journal: PostgresJournal, records: Iterable[Record]) -> bool:

@@ -32,6 +32,8 @@ MOST_TOGETHER: Final = 1000
 """Rows or records in one message, which must end within a lease on any server."""
 _FETCHED: Final = 256
 """How many rows of a stream are fetched at a time."""
+IDLE_SECONDS: Final = 10.0
+"""How long a process without a lease, once it is frozen inside a transaction, keeps its locks from the others."""
 _CONNECT_SECONDS: Final = 3
 _KEEPALIVE: Final = {"keepalives_idle": "2", "keepalives_interval": "1", "keepalives_count": "2"}
 _PREPARED_AFTER: Final = 2
@@ -39,6 +41,7 @@ _PREPARED_AFTER: Final = 2
 _LOST: Final = "LC001"
 """The error code that `leadconnector_hold` raises."""
 _EXISTS: Final = "23505"
+_LOCKED: Final = "55P03"
 _AWAY: Final = ("08", "53", "57P", "58")
 """How the codes of a lost connection, of a full disk or memory, of a restart and of the system begin."""
 _GROWS: Final = ("mdextend", "mdzeroextend")
@@ -52,6 +55,10 @@ _SET_UP: Final = f"""
 
 class AlreadyExistsError(JournalError):
     """A row with the same key already exists."""
+
+
+class LockedError(JournalError):
+    """Another session has kept a lock for too long."""
 
 
 class PostgresSession:
@@ -70,6 +77,8 @@ class PostgresSession:
     @classmethod
     def open(cls, address: StoreAddress, lease: float | None) -> PostgresSession:
         """Connect, and check the tables. With a lease, in seconds, no statement takes longer.
+
+        Without one, statements may take any time, but a transaction does not wait long for the next of them.
 
         Raises `ConfigurationError` if the database cannot be used, and `JournalError` if it cannot be reached.
         """
@@ -98,10 +107,10 @@ class PostgresSession:
         """A transaction that sends its statements one by one."""
         with self.explain("written"):
             self._check_streams()
-            self.connection.execute("BEGIN")
+            self._batch.send(b"BEGIN")
             try:
                 yield
-                self.connection.execute("COMMIT")
+                self._batch.send(b"COMMIT")
             except BaseException:
                 self._roll_back()
                 raise
@@ -112,10 +121,13 @@ class PostgresSession:
         self._batch.run(commands)
 
     def execute(self, statement: str, values: Iterable[Value] = ()) -> int:
-        """Change rows; returns how many."""
+        """Change rows, whatever the size of the values, by one message; returns how many."""
+        numbered, given = number_marks(statement), list(values)
         with self.explain("written"):
             self._check_streams()
-            return self.connection.execute(translate(statement), tuple(values)).rowcount
+            if not given:
+                return self._batch.send(numbered)
+            return self._batch.run([(numbered, [encode_value(value) for value in given])])
 
     def execute_many(self, statement: str, records: Iterable[Iterable[Value]]) -> None:
         """Run the same statement for many records, in batches, so that no message is large."""
@@ -160,7 +172,7 @@ class PostgresSession:
     def _roll_back(self) -> None:
         status = self.connection.info.transaction_status
         if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-            self.connection.execute("ROLLBACK")
+            self._batch.send(b"ROLLBACK")
 
     def _check_streams(self) -> None:
         if self._is_streaming:
@@ -183,7 +195,9 @@ def _check_version(address: StoreAddress, connection: psycopg.Connection[Row]) -
 def _bound(address: StoreAddress, lease: float | None) -> StoreAddress:
     """Use generic plans for workers, whose statements all concern one location; let reports be planned freely."""
     settings: dict[str, object] = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
-    if lease is not None:
+    if lease is None:
+        settings["idle_in_transaction_session_timeout"] = round(IDLE_SECONDS * 1000)
+    else:
         milliseconds = round(lease * 1000)
         settings |= {
             "statement_timeout": milliseconds,
@@ -236,4 +250,6 @@ def _explain_failure(address: StoreAddress, what: str, error: BaseException) -> 
     text = f"The journal in {address.shown} could not be {what}: {text}"
     if is_away:
         return DatabaseAwayError(text)
+    if code == _LOCKED:
+        return LockedError(text)
     return AlreadyExistsError(text) if code == _EXISTS else JournalError(text)

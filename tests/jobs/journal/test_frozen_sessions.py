@@ -3,13 +3,11 @@
 libpq passes on 8 KiB at a time, so a frozen process can leave the server with a part of what it had to say.
 """
 
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -21,60 +19,17 @@ from leadconnector_async.integrations.postgres_journal import PostgresJournal, f
 from leadconnector_async.jobs import JobOptions
 from leadconnector_async.jobs.journal import leases, preparing, rows
 from leadconnector_async.jobs.journal.groups import Hold
+from leadconnector_async.models import AppointmentUpdate
 
+from ...lines import LONGEST, Line
 from .conftest import make_plan
 from .test_both import end, find, prepare, take, write
 
 LEASE = 1.0
 ROWS = 600
 KIBIBYTE = 1024
-LONGEST = 30.0
 LOCK = "SELECT 1 FROM leadconnector_jobs.locations WHERE job = %s AND location = 'loc0' FOR UPDATE NOWAIT"
 NUMBERS = range(1, ROWS + 1)
-
-
-class Line:
-    """A connection to the server that passes on so many more bytes, and keeps everything after them."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._server = (parts.hostname or "", parts.port or 5432)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        name = f"{parts.username}@" if parts.username else ""
-        port = self._listener.getsockname()[1]
-        self.url = parts._replace(netloc=f"{name}127.0.0.1:{port}").geturl()
-        self.passed = 0
-        self.left: int | None = None
-        """How many bytes still reach the server; `None`: all."""
-        self.is_frozen = threading.Event()
-        self._sockets: list[socket.socket] = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            client = self._listener.accept()[0]
-            server = socket.create_connection(self._server)
-            self._sockets += [client, server]
-            threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
-            while part := client.recv(64 * KIBIBYTE):
-                if self.left is not None:
-                    part = part[: self.left]
-                    self.left -= len(part)
-                self.passed += len(part)
-                server.sendall(part)
-                if self.left == 0:
-                    self.is_frozen.set()
-
-    def _pass_back(self, server: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while part := server.recv(64 * KIBIBYTE):
-                client.sendall(part)
-
-    def close(self) -> None:
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
 
 
 @contextmanager
@@ -112,7 +67,13 @@ def mark_tickets(mine: PostgresJournal) -> None:
         leases.mark_ticketed([leases.Place(mine.hold.job, "loc0", mine.hold.epoch)] * ROWS, mine)
 
 
-@pytest.mark.parametrize("work", [commit_entries, prepare_rows, refuse_rows, mark_tickets])
+def write_long_update(mine: PostgresJournal) -> None:
+    """A value that is longer than what libpq passes on at once."""
+    with mine.commit():
+        preparing.send_first(1, [AppointmentUpdate(title="long" * 10 * KIBIBYTE)], mine)
+
+
+@pytest.mark.parametrize("work", [commit_entries, prepare_rows, refuse_rows, mark_tickets, write_long_update])
 def test_nobody_waits_for_a_frozen_commit(jobs_database: str, work: Callable[[PostgresJournal], None]) -> None:
     """Wherever its bytes end, the location can soon be taken, and nothing of the commit is there."""
     name = uuid.uuid4().hex

@@ -5,7 +5,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,8 +22,8 @@ from leadconnector_async.integrations.postgres_schema import SCHEMA
 from leadconnector_async.integrations.postgres_session import PostgresSession, translate
 from leadconnector_async.jobs import JobOptions, PlanRow
 from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
-from leadconnector_async.jobs.journal.groups import Group, Hold
-from leadconnector_async.jobs.journal.protocol import DatabaseAwayError, FenceLostError, Journal
+from leadconnector_async.jobs.journal.groups import Group, Hold, Value
+from leadconnector_async.jobs.journal.protocol import DatabaseAwayError, FenceLostError, Journal, ValueRefusedError
 from leadconnector_async.jobs.journal.tables import INDEXES, KINDS
 
 from .conftest import make_plan
@@ -188,9 +188,9 @@ BOUNDS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_time
 
 
 def test_a_session_with_a_lease_is_bounded(jobs_database: str) -> None:
-    """Whoever is frozen or cut off within it holds nothing for longer; reports may take their time."""
+    """Whoever is frozen or cut off within it holds nothing for longer; what a report reads may take its time."""
     url = f"{jobs_database}?options=-c%20work_mem%3D7MB%20-c%20synchronous_commit%3Doff"
-    for lease, bounds in ((3.0, ["3s", "1500ms", "1500ms", "1500ms"]), (None, ["0"] * 4)):
+    for lease, bounds in ((3.0, ["3s", "1500ms", "1500ms", "1500ms"]), (None, ["0", "0", "10s"])):
         session = PostgresSession.open(parse_address(url), lease)
         shown = show(session, *BOUNDS)
         assert shown[:3] == bounds[:3]
@@ -311,8 +311,28 @@ def test_a_commit_is_one_round_trip(journal: PostgresJournal, tmp_path: Path) ->
     counted.close()  # type: ignore[attr-defined] # a generator
 
 
+def fail_to_commit(mine: Journal) -> None:
+    with mine.commit():
+        preparing.leave_out(3, "skipped", "not this", 1.0, mine)
+        mine.write("UPDATE rows SET reason = ? WHERE job = ?", ("\0", mine.hold.job))
+
+
+def test_a_commit_that_fails_leaves_the_next_ones_alone(journal: PostgresJournal) -> None:
+    """psycopg deallocates all prepared statements when it sees a rollback, also in the middle of the next one."""
+    mine = take(prepare(journal), "loc0")
+    for reason in ("one", "two", "three"):
+        with mine.commit():
+            preparing.leave_out(1, "skipped", reason, 1.0, mine)
+        with pytest.raises(ValueRefusedError):
+            fail_to_commit(mine)
+    assert [(one.state, one.reason) for one in rows.find_outcomes([1, 3], mine)] == [
+        ("skipped", "three"),
+        ("pending", ""),
+    ]
+
+
 def test_prepared_statements_may_be_forgotten(journal: PostgresJournal) -> None:
-    """By psycopg, which does so after a rollback, or by anything else."""
+    """By whatever does so at the server."""
     mine = prepare(journal)
     write(mine, rows.intend(1, 1.0))
     journal.session.connection.execute("DEALLOCATE ALL")
@@ -488,16 +508,17 @@ def test_no_statement_changes_a_whole_location(address: StoreAddress, monkeypatc
     """With 100,000 rows it would take longer than a lease, again and again."""
     changed: list[int] = []
 
-    class Noting(psycopg.Cursor[TupleRow]):
-        def execute(self, *given: object, **options: object) -> "Noting":
-            super().execute(*given, **options)  # type: ignore[arg-type]
-            if (self.statusmessage or "").startswith("UPDATE"):
-                changed.append(self.rowcount)
-            return self
+    execute = PostgresSession.execute
 
+    def note(self: PostgresSession, statement: str, values: Iterable[Value] = ()) -> int:
+        count = execute(self, statement, values)
+        if statement.lstrip().startswith("UPDATE"):
+            changed.append(count)
+        return count
+
+    monkeypatch.setattr(PostgresSession, "execute", note)
     monkeypatch.setattr(postgres_journal, "MOST_TOGETHER", 4)
     journal = fill_journal(address, uuid.uuid4().hex, None, "home", JobOptions(), 6.0, make_plan(10, 1))
-    journal.session.connection.cursor_factory = Noting
     mine = prepare(journal)
     preparing.forget_location(mine)
     assert len(preparing.list_unread("to prepare", 100, mine)) == 10

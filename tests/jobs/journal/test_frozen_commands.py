@@ -1,0 +1,109 @@
+"""Commands have no lease; one that is frozen, at any byte, holds up neither other commands nor workers for long."""
+
+import time
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from leadconnector_async import JobConflictError, JournalError
+from leadconnector_async._sharing.url import parse_address
+from leadconnector_async.integrations import postgres_journal, postgres_session
+from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
+from leadconnector_async.jobs import JobOptions
+from leadconnector_async.jobs.journal import purge, wishes
+
+from ...lines import LONGEST, frozen, measure
+from .conftest import LEASE, make_plan
+
+IDLE = 1.0
+WAITS = 3.0
+CHANGE_JOB = "UPDATE jobs SET rate = rate WHERE id = ?"
+CHANGE_LOCATIONS = "UPDATE locations SET tries = tries WHERE job = ?"
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds are short, and in the same order."""
+    monkeypatch.setattr(postgres_session, "IDLE_SECONDS", IDLE)
+    monkeypatch.setattr(postgres_journal, "_NAME_SECONDS", WAITS)
+
+
+def submit(url: str, name: str) -> None:
+    options = JobOptions()
+    fill_journal(parse_address(url), name, None, "home", options, LEASE, make_plan(300), submitted=True).close()
+
+
+def run_command(name: str, command: Callable[[PostgresJournal], object], url: str) -> None:
+    """As the command line does."""
+    journal = PostgresJournal.open(parse_address(url), name)
+    try:
+        command(journal)
+    finally:
+        journal.close()
+
+
+def pause(journal: PostgresJournal) -> None:
+    wishes.change_wanted("pause", "a job", journal)
+
+
+def delete(journal: PostgresJournal) -> None:
+    purge.remove_job(journal.hold.job, journal)
+
+
+def list_cuts(size: int, step: int) -> list[int]:
+    """From the first bytes of a session to the last ones of its last commit."""
+    return [*range(size // 3, size, step), size - 8]
+
+
+def test_nobody_waits_for_a_frozen_submission(jobs_database: str) -> None:
+    """With another name. The table of all rows is locked while it is analyzed, until the end of the transaction."""
+    size = measure(jobs_database, lambda url: submit(url, uuid.uuid4().hex))
+    for cut in list_cuts(size, size // 30):
+        with frozen(jobs_database, cut, lambda url: submit(url, uuid.uuid4().hex)):
+            submit(jobs_database, uuid.uuid4().hex)
+
+
+def test_a_name_is_not_waited_for_endlessly(jobs_database: str) -> None:
+    """While its plan is sent, no timeout runs at the server."""
+    name = uuid.uuid4().hex
+    half = measure(jobs_database, lambda url: submit(url, uuid.uuid4().hex)) // 2
+    with (
+        frozen(jobs_database, half, lambda url: submit(url, name)),
+        pytest.raises(JobConflictError, match="is being created by another process: wait for it to end, or choose"),
+    ):
+        submit(jobs_database, name)
+    submit(jobs_database, name)
+    with pytest.raises(JobConflictError, match="already exists"):
+        submit(jobs_database, name)
+
+
+@pytest.mark.parametrize("command", [pause, delete, wishes.leave_out_refused])
+def test_nobody_waits_for_a_frozen_command(
+    jobs_database: str, command: Callable[[PostgresJournal], object]
+) -> None:
+    """Workers move the job on, and take its locations."""
+    measured = uuid.uuid4().hex
+    submit(jobs_database, measured)
+    size = measure(jobs_database, lambda url: run_command(measured, command, url))
+    for cut in list_cuts(size, size // 12):
+        name = uuid.uuid4().hex
+        submit(jobs_database, name)
+        other = PostgresJournal.open(parse_address(jobs_database), name, LEASE)
+        with frozen(jobs_database, cut, lambda url, name=name: run_command(name, command, url)):  # type: ignore[misc]
+            for statement in (CHANGE_JOB, CHANGE_LOCATIONS):
+                change_within(LONGEST, statement, other)
+        other.close()
+
+
+def change_within(seconds: float, statement: str, journal: PostgresJournal) -> None:
+    """As a worker, which tries again."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            journal.write(statement, (journal.hold.job,))
+        except JournalError:
+            if time.monotonic() > until:
+                raise
+        else:
+            return
