@@ -1,6 +1,7 @@
 """Postgres as the store that processes share. Needs the extra `cluster`.
 
-Every statement is a transaction of its own: a client that is frozen or killed between two of them holds no lock.
+Every statement is a transaction of its own, and a single message with its values in it: a client that is frozen or
+killed, also while it sends one, holds no lock.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ _LOCK: Final = 7_236_841_900_152
 _SWEEP_EVERY: Final = 1000
 """Swaps of a process between two deletions of what is kept no longer."""
 _MIGRATE_SECONDS: Final = 60.0
+_BOUND: Final = "SET LOCAL lock_timeout = '5s'; "
+"""Longer than any caller waits. Otherwise a session that nobody waits for any more would wait on at the server: one
+more after every attempt, until the server accepts no connections."""
+_BOUND_MIGRATION: Final = """
+    SET idle_session_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '60s'
+"""
+"""A process that is frozen during a migration does not keep the others from theirs."""
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     # Unlogged: no write waits for the disk. A crash empties the table, which the members notice, as they know what
     # they hold. A state of a few KB stays in its row, and an update beside it, without touching an index.
@@ -119,7 +127,9 @@ class PostgresConnection:
         fault: LeadConnectorError
         try:
             given = Secret(make_conninfo("", **settings))
-            connection = await psycopg.AsyncConnection.connect(given, autocommit=True, prepare_threshold=None)
+            connection = await psycopg.AsyncConnection.connect(
+                given, autocommit=True, prepare_threshold=None, cursor_factory=psycopg.AsyncClientCursor
+            )
             return cls(address, connection)
         except (psycopg.Error, OSError, UnicodeError) as error:
             fault = _explain_failure(address, error)
@@ -129,7 +139,8 @@ class PostgresConnection:
         """Run a statement; returns its rows. Never cancelled while it runs: `abandon` ends it."""
 
         async def work() -> list[Row]:
-            cursor = await self._connection.execute(statement, values or None)
+            cursor = await self._connection.execute(_BOUND + statement, values or None)
+            cursor.nextset()
             return await cursor.fetchall() if cursor.description else []
 
         return await self._do(work)
@@ -147,6 +158,7 @@ class PostgresConnection:
 
         async def work() -> None:
             execute = self._connection.execute
+            await execute(_BOUND_MIGRATION)
             await execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             async with self._connection.transaction():
                 await execute("CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)")
