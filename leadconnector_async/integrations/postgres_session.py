@@ -34,6 +34,9 @@ _FETCHED: Final = 256
 """How many rows of a stream are fetched at a time."""
 IDLE_SECONDS: Final = 10.0
 """How long a process without a lease, once it is frozen inside a transaction, keeps its locks from the others."""
+READ_SECONDS: Final = 600.0
+"""How long the server waits for such a process to read on. Meanwhile it can remove no row that is out of date, and
+every heartbeat of a worker leaves one."""
 _CONNECT_SECONDS: Final = 3
 _KEEPALIVE: Final = {"keepalives_idle": "2", "keepalives_interval": "1", "keepalives_count": "2"}
 _PREPARED_AFTER: Final = 2
@@ -196,7 +199,10 @@ def _bound(address: StoreAddress, lease: float | None) -> StoreAddress:
     """Use generic plans for workers, whose statements all concern one location; let reports be planned freely."""
     settings: dict[str, object] = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
     if lease is None:
-        settings["idle_in_transaction_session_timeout"] = round(IDLE_SECONDS * 1000)
+        settings |= {
+            "idle_in_transaction_session_timeout": round(IDLE_SECONDS * 1000),
+            "tcp_user_timeout": round(READ_SECONDS * 1000),
+        }
     else:
         milliseconds = round(lease * 1000)
         settings |= {

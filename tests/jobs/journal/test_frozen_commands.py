@@ -1,9 +1,11 @@
 """Commands have no lease; one that is frozen, at any byte, holds up neither other commands nor workers for long."""
 
+import socket
 import time
 import uuid
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from leadconnector_async import JobConflictError, JournalError
@@ -12,12 +14,19 @@ from leadconnector_async.integrations import postgres_journal, postgres_session
 from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
 from leadconnector_async.jobs import JobOptions
 from leadconnector_async.jobs.journal import purge, wishes
+from leadconnector_async.jobs.journal.facts import Text
 
 from ...lines import LONGEST, frozen, measure
 from .conftest import LEASE, make_plan
 
 IDLE = 1.0
 WAITS = 3.0
+MUCH = "SELECT repeat('x', 1000) FROM generate_series(1, 100000) WHERE 0 < ?"
+"""More than the buffers between two processes can hold."""
+COUNT_READERS = """
+    SELECT COUNT(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()
+"""
 CHANGE_JOB = "UPDATE jobs SET rate = rate WHERE id = ?"
 CHANGE_LOCATIONS = "UPDATE locations SET tries = tries WHERE job = ?"
 
@@ -107,3 +116,22 @@ def change_within(seconds: float, statement: str, journal: PostgresJournal) -> N
                 raise
         else:
             return
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the server's system cannot bound it")
+def test_a_frozen_report_lets_old_rows_be_removed(jobs_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it reads, nothing that has changed since it began is removed from any table."""
+    monkeypatch.setattr(postgres_session, "READ_SECONDS", 1.0)
+    name = uuid.uuid4().hex
+    submit(jobs_database, name)
+    journal = PostgresJournal.open(parse_address(jobs_database), name)
+    reading = journal.stream(Text, MUCH, (1,))
+    next(reading)
+    with psycopg.connect(jobs_database, autocommit=True) as look:
+        until = time.monotonic() + LONGEST
+        while look.execute(COUNT_READERS).fetchone() != (0,):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    with pytest.raises(JournalError, match="could not be read"):
+        list(reading)
+    journal.close()
