@@ -19,6 +19,7 @@ from .facts import get_fact
 from .leases import HOURS, Beat, list_beats
 from .phases import decode_options
 from .protocol import Journal
+from .tables import NAMELESS
 
 Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
 """As a row of `jobs` says it; of a folder, what its lock and its rows say counts."""
@@ -47,13 +48,14 @@ _STOPS: Final = f"""
     WHERE job = ? AND stop_kind IS NOT NULL AND stop_kind <> '{HOURS}'
 """
 _SECONDS: Final = "SELECT ended_at - began_at FROM jobs WHERE id = ?"
-_LIST: Final = """
+_LIST: Final = f"""
     SELECT jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows,
         COALESCE(SUM(locations.applied + locations.unchanged), 0), COALESCE(SUM(locations.unknown), 0),
         COALESCE(SUM(locations.not_changed), 0), jobs.rate, COUNT(DISTINCT locations.worker),
         CASE WHEN jobs.began_at IS NULL THEN 0 ELSE 1 END, COALESCE(jobs.began_at, jobs.made_at),
         (SELECT value FROM facts WHERE facts.job = jobs.id AND facts.name = 'options')
     FROM jobs LEFT JOIN locations ON locations.job = jobs.id
+    WHERE jobs.name NOT LIKE '{NAMELESS}%'
     GROUP BY jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows, jobs.rate, jobs.began_at, jobs.made_at
     ORDER BY jobs.id
 """

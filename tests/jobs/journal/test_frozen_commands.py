@@ -3,18 +3,20 @@
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psycopg
 import pytest
 
-from leadconnector_async import JobConflictError, JournalError
+from leadconnector_async import JobConflictError, JobNotFoundError, JournalError
 from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.integrations import postgres_journal, postgres_session
 from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
+from leadconnector_async.integrations.postgres_session import PostgresSession
 from leadconnector_async.jobs import JobOptions
-from leadconnector_async.jobs.journal import purge, wishes
-from leadconnector_async.jobs.journal.facts import Text
+from leadconnector_async.jobs.journal import progress, purge, wishes
+from leadconnector_async.jobs.journal.facts import Count, Text
+from leadconnector_async.jobs.journal.groups import Value
 
 from ...lines import LONGEST, frozen, measure
 from .conftest import LEASE, make_plan
@@ -134,4 +136,40 @@ def test_a_frozen_report_lets_old_rows_be_removed(jobs_database: str, monkeypatc
             time.sleep(0.02)
     with pytest.raises(JournalError, match="could not be read"):
         list(reading)
+    journal.close()
+
+
+class KilledError(Exception):
+    """What follows is not done."""
+
+
+@pytest.mark.parametrize("last", ["DELETE FROM rows", "DELETE FROM verdicts"])
+def test_a_job_that_was_deleted_in_part_is_gone(
+    jobs_database: str, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """Nobody runs, verifies or undoes the rest of its rows, and the next purge deletes them."""
+    name = uuid.uuid4().hex
+    submit(jobs_database, name)
+    execute = PostgresSession.execute
+
+    def kill(self: PostgresSession, statement: str, values: Iterable[Value] = ()) -> int:
+        if last in statement:
+            raise KilledError
+        return execute(self, statement, values)
+
+    monkeypatch.setattr(PostgresSession, "execute", kill)
+    with pytest.raises(KilledError):
+        run_command(name, delete, jobs_database)
+    monkeypatch.setattr(PostgresSession, "execute", execute)
+    with pytest.raises(JobNotFoundError):
+        PostgresJournal.open(parse_address(jobs_database), name)
+    submit(jobs_database, name)
+    journal = PostgresJournal.open(parse_address(jobs_database), name)
+    listed = [one for one in progress.list_jobs(journal) if name in one.name]
+    assert [(one.key, one.name) for one in listed] == [(journal.hold.job, name)]
+    [rest] = [one for one in purge.list_ended(1.0, journal) if one.name == name]
+    assert purge.remove_job(rest.key, journal)
+    assert journal.read_one(Count, "SELECT COUNT(*) FROM rows WHERE job = ?", (rest.key,)) == Count(0)
+    assert journal.read_one(Count, "SELECT COUNT(*) FROM rows WHERE job = ?", (journal.hold.job,)) == Count(300)
+    assert not [one for one in purge.list_ended(1.0, journal) if one.name == name]
     journal.close()
