@@ -25,7 +25,9 @@ from .phases import submit_new
 
 _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the whole plan is in it."""
-_FILES: Final = (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", _FILLING)
+_CHANGES: Final = (f"{JOURNAL}-wal", f"{JOURNAL}-journal")
+"""What SQLite would write to a journal before anything else, whichever journal it was meant for."""
+_FILES: Final = (JOURNAL, *_CHANGES, f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
 _TRIES: Final = 4
 _PAUSE: Final = 0.01
@@ -76,10 +78,24 @@ def _check_is_vacant(path: str) -> None:
             text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."
             raise ConfigurationError(text) from error
         raise JobConflictError(f"{escape(path)} already contains a job: resume it, or choose another folder.")
+    for name in _CHANGES:
+        if _find_size(os.path.join(path, name)):
+            raise ConfigurationError(
+                f"{escape(path)} contains a file {name}, but not the journal that it belongs to: move it to that"
+                " journal, delete it if there is none any more, or choose another folder."
+            )
     for name in OUTCOMES:
         if os.path.exists(os.path.join(path, name)):
             text = f"{escape(path)} contains a file {name}, which the job would overwrite: choose another folder."
             raise ConfigurationError(text)
+
+
+def _find_size(path: str) -> int:
+    """The size of a file; 0 if there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def is_in_use(path: str) -> bool:

@@ -1,11 +1,23 @@
 """Opening a journal in its thread: nothing stays open for somebody who no longer waits for it."""
 
 import asyncio
+import os
+import shutil
 import threading
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from leadconnector_async import ConfigurationError
+from leadconnector_async._files import close_lock
+from leadconnector_async.jobs import JobOptions
+from leadconnector_async.jobs.journal.database import JOURNAL
+from leadconnector_async.jobs.journal.facts import Count
+from leadconnector_async.jobs.journal.folder import enter, fill_journal
 from leadconnector_async.jobs.journal.writer import make_thread, open_in
+
+from .conftest import make_plan
 
 
 async def test_what_is_opened_too_late_is_closed() -> None:
@@ -35,3 +47,21 @@ async def test_what_is_opened_in_time_stays_open() -> None:
     assert await open_in(thread, lambda: "a connection", closed.append) == "a connection"
     thread.shutdown(wait=True)
     assert not closed
+
+
+@pytest.mark.parametrize("name", [f"{JOURNAL}-wal", f"{JOURNAL}-journal"])
+def test_what_is_left_of_another_journal_does_not_get_into_a_new_one(tmp_path: Path, name: str) -> None:
+    """SQLite would write it there: the rows of the old job, in place of the new ones."""
+    old, new = tmp_path / "old.job", tmp_path / "new.job"
+    old.mkdir()
+    new.mkdir()
+    with closing(fill_journal(str(old), None, "home", JobOptions(), None, make_plan(300))) as journal:
+        journal.write("UPDATE rows SET reason = 'old'")
+        shutil.copy(old / f"{JOURNAL}-wal", new / name)
+    with pytest.raises(ConfigurationError, match=f"contains a file {name}, but not the journal that it belongs to"):
+        enter(str(new), new=True)
+    os.truncate(new / name, 0)  # of a process that only read
+    lock = enter(str(new), new=True)
+    with closing(fill_journal(str(new), None, "home", JobOptions(), None, make_plan(20))) as journal:
+        assert journal.read_one(Count, "SELECT COUNT(*) FROM rows WHERE reason = ''") == Count(20)
+    close_lock(lock)
