@@ -7,13 +7,15 @@ A response may say that the budget is spent, but not until when, or name a momen
 justify stopping for a day: one request probes after a minute, and the next ones after two, four and so on, up to an
 hour.
 
-Times come in as arguments.
+Times come in as arguments, by a clock that may stop while the machine sleeps. The server's day goes on meanwhile,
+so the time asleep is taken off.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from .headers import DAILY_REMAINING, parse_count, read_daily_limit
@@ -23,6 +25,21 @@ _REREAD_AFTER: Final = 1.0
 """Seconds after which the daily limit and its reset, which change slowly, are read again."""
 _FIRST_PROBE: Final = 60.0
 _LONGEST_PROBE: Final = 3600.0
+_LEAST_SLEEP: Final = 1.0
+"""Seconds that matter to a day."""
+_SLEEPLESS: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+"""The clock that goes on while the machine sleeps: of Linux, or of macOS."""
+
+
+def measure_sleep() -> float:
+    """Seconds that the machine has slept, from an origin that stays the same."""
+    if _SLEEPLESS is None:
+        return 0.0
+    while True:
+        before = time.monotonic()
+        now = time.clock_gettime(_SLEEPLESS)
+        if time.monotonic() - before < _LEAST_SLEEP / 2:  # otherwise the process was stopped between the two
+            return now - before
 
 
 class _Probe:
@@ -48,18 +65,20 @@ class DailyBudget:
 
     __slots__ = (
         "_configured",
+        "_measure_sleep",
         "_newest",
         "_probe",
         "_read_at",
         "_reset_at",
         "_returned",
+        "_slept",
         "limit",
         "only_counts",
         "remaining",
         "reserve",
     )
 
-    def __init__(self, limit: int, reserve: int = 0) -> None:
+    def __init__(self, limit: int, reserve: int = 0, measure_sleep: Callable[[], float] = measure_sleep) -> None:
         self.limit = self.remaining = self._configured = limit
         self.reserve = reserve
         """What bulk calls leave for interactive ones."""
@@ -69,6 +88,9 @@ class DailyBudget:
         self._returned: list[int] = []
         """Requests that were never sent, of those that are newer than the newest response."""
         self._probe = _Probe()
+        self._measure_sleep = measure_sleep
+        self._slept = measure_sleep()
+        """What the machine had slept when the moments of this budget were last corrected."""
         self.only_counts = False
         """`take` would do no more than count: the day has begun, and nobody probes whether it is over."""
 
@@ -80,9 +102,11 @@ class DailyBudget:
     def take(self, now: float) -> None:
         """One more request is sent."""
         if self._reset_at == math.inf:
+            self._catch_up()
             self._reset_at = now + _DAY
         self.remaining -= 1
         if self._probe.due:
+            self._catch_up()
             self._probe.due = False
             self._probe.schedule(now, min(_LONGEST_PROBE, 2 * self._probe.seconds))
         self.only_counts = True
@@ -111,18 +135,21 @@ class DailyBudget:
         if now >= self._read_at + _REREAD_AFTER or not remaining:
             self._learn_limit(headers, now)
         if remaining > 0 and self._probe.at < math.inf:
+            self._catch_up()
             self._probe.schedule(now)
 
     def adopt(self, limit: int, remaining: int, reset_seconds: float | None, now: float) -> None:
         """Take over what the processes that share the budget know of it."""
         self.limit, self.remaining = limit, remaining
         if reset_seconds is not None:
+            self._catch_up()
             self._reset_at, self._probe.at = now + reset_seconds, math.inf
 
     def _learn_limit(self, headers: Mapping[str, str], now: float) -> None:
         limit, reset_seconds = read_daily_limit(headers)
         self._read_at = now
         self.limit = limit or self.limit
+        self._catch_up()
         if reset_seconds is not None:
             self._reset_at, self._probe.at = now + reset_seconds, math.inf
         elif self._probe.at == math.inf:
@@ -130,8 +157,17 @@ class DailyBudget:
 
     def _begin_day(self, now: float) -> None:
         """If a limit lower than the configured one still holds, the first response says so."""
+        self._catch_up()
         self.remaining, self._reset_at = max(self.limit, self._configured), now + _DAY
         self._probe.at, self._probe.due = math.inf, False
+
+    def _catch_up(self) -> None:
+        """Take what the machine has slept since the last time off the moments that are known."""
+        slept = self._measure_sleep()
+        missed, self._slept = slept - self._slept, slept
+        if missed > _LEAST_SLEEP:
+            self._reset_at -= missed
+            self._probe.at -= missed
 
     def compute_wait(self, now: float, *, bulk: bool = False) -> float | None:
         """Seconds until the budget is back or may be probed, if it is spent for this class of calls; else `None`.
@@ -140,6 +176,7 @@ class DailyBudget:
         """
         if self.remaining > (self.reserve if bulk else 0):
             return None
+        self._catch_up()
         if now >= self._reset_at:
             self._begin_day(now)
             return None
@@ -154,5 +191,6 @@ class DailyBudget:
 
     def measure_reset(self, now: float) -> float | None:
         """Seconds until the budget is back or may be probed; `None` before the first request."""
+        self._catch_up()
         until = self._reset_at if self.remaining > 0 else min(self._reset_at, self._probe.at)
         return None if until == math.inf else max(0.0, until - now)

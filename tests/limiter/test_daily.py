@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async._limiter.daily import DailyBudget
+from leadconnector_async._limiter.daily import DailyBudget, measure_sleep
 
 
 def headers(remaining: int, reset_ms: int = 3_600_000) -> dict[str, str]:
@@ -142,3 +142,55 @@ def test_a_reset_of_a_day_is_believed_and_bounded() -> None:
         daily.take(0.0)
         daily.learn(1, 1, headers(0, milliseconds), 0.0)
         assert daily.compute_wait(0.0) == seconds
+
+
+class Machine:
+    """One that can sleep: the clock of the loop stops meanwhile, and the day of the server goes on."""
+
+    def __init__(self) -> None:
+        self.slept = 100.0
+
+    def measure(self) -> float:
+        return self.slept
+
+
+def test_a_night_in_which_the_machine_slept_counts() -> None:
+    """The budget is back when the server's day is over."""
+    machine = Machine()
+    daily = DailyBudget(1, measure_sleep=machine.measure)
+    daily.take(0.0)
+    machine.slept += 36_000
+    assert daily.compute_wait(10.0) == pytest.approx(86_400 - 36_000 - 10)
+    assert daily.measure_reset(10.0) == pytest.approx(86_400 - 36_000 - 10)
+    machine.slept += 50_400
+    assert daily.compute_wait(10.0) is None
+
+
+def test_a_sleep_before_a_moment_was_known_is_not_taken_off_it() -> None:
+    """A response says how long the day still is when the machine has woken."""
+    machine = Machine()
+    daily = DailyBudget(200_000, measure_sleep=machine.measure)
+    daily.take(0.0)
+    machine.slept += 36_000
+    daily.learn(1, 1, headers(0, 7_200_000), 5.0)
+    assert daily.compute_wait(5.0) == pytest.approx(7200)
+    machine.slept += 0.5
+    assert daily.compute_wait(5.0) == pytest.approx(7200)
+    machine.slept += 7200
+    assert daily.compute_wait(5.0) is None
+
+
+def test_a_probe_is_due_after_a_sleep() -> None:
+    """It is not known when the budget is back."""
+    machine = Machine()
+    daily = DailyBudget(200_000, measure_sleep=machine.measure)
+    daily.take(0.0)
+    daily.learn(1, 1, {"x-ratelimit-daily-remaining": "0"}, 1.0)
+    assert daily.compute_wait(1.0) == 60
+    machine.slept += 60
+    assert daily.compute_wait(1.0) is None
+
+
+def test_while_the_machine_is_awake_its_sleep_stays_the_same() -> None:
+    """Whatever clocks it has."""
+    assert measure_sleep() == pytest.approx(measure_sleep(), abs=1.0)
