@@ -304,8 +304,8 @@ async def test_a_worker_without_a_database_gives_up(
     url = f"postgresql://127.0.0.1:{take_port()}/leads"
     assert await worker(url) == 5
     said = capsys.readouterr().err
-    assert "DatabaseLost 0 " in said
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d DatabaseLost 0 \D", said)
+    assert " database_lost worker=0 " in said
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d database_lost worker=0 reason=", said)
     assert not account.requests.of("update_appointment")
 
 

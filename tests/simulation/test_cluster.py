@@ -45,5 +45,5 @@ def test_the_command_plays_one_schedule() -> None:
     command = [sys.executable, "-m", "tests.simulation.cluster", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
-    assert "WorkerStarted(worker=1, " in done.stdout
+    assert "worker_started worker=1\n" in done.stdout
     assert done.stdout.endswith("all laws held\n")
