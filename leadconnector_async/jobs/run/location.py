@@ -113,10 +113,11 @@ class LocationRun:
             rows = await self._journal.run(fetch)
             if rows:
                 await self._start_batch(rows)
-            elif not self.in_flight.by_number and not self._requeued:
+                continue
+            if not self.in_flight.by_number and not self._requeued:
                 break
-            while not rows and not self._requeued and self.in_flight.by_number:
-                await self.in_flight.wait_for_any()  # only a requeued row can come after the last one
+            while self.in_flight.by_number and not self._requeued:  # no other row can come after the last one
+                await self.in_flight.wait_for_any()
 
     async def _start_batch(self, rows: list[OpenRow]) -> None:
         """Until they have started, or must be fetched again."""
