@@ -19,8 +19,8 @@ RESERVE = 5
 """What an idle front desk costs a job."""
 HOLD = 2.0
 """Seconds within which a slot that was taken from the store must be used."""
-CALLS = 1000
-"""Eleven windows of 95, also if a quarter of the first one is kept for people."""
+CALLS = 920
+"""Ten windows, of 95 as of 100, also if a quarter of the first one is kept for people."""
 MODELS: tuple[Algorithm, ...] = tuple(WINDOWS)
 STORES = ("sqlite", "postgres", "valkey")
 
