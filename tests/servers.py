@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +45,22 @@ def take_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+def list_children(pid: int) -> list[int]:
+    """The processes that one has started; none where the system does not tell."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; whoever has to notice that may not have done so yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 class StoreServer:
@@ -219,9 +236,13 @@ class PostgresServer(StoreServer):
         return subprocess.run(command, check=False).returncode == 0  # noqa: S603
 
     def kill(self) -> None:
-        """Its backends end too: they notice that the first process is gone."""
+        """With its backends: they might answer one more query before they notice that the first process is gone."""
+        backends = [] if self._process is None else list_children(self._process.pid)
         super().kill()
-        while self.is_listening():
+        for pid in backends:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while self.is_listening() or any(map(is_running, backends)):
             time.sleep(0.02)
 
     def is_listening(self) -> bool:
