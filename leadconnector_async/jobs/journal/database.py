@@ -29,10 +29,11 @@ from .tables import DEFINITIONS, FORMAT, INDEXES
 
 JOURNAL: Final = "journal.sqlite"
 """The file's name in the folder of a job."""
-_MOST_TOGETHER: Final = 64
+_MOST_TOGETHER: Final = 512
 """Records in one statement. SQLite releases the GIL at every statement, and has to wait until it gets it back."""
-_MOST_VALUES: Final = 999
-"""Of a statement: what every SQLite accepts."""
+_LEADING_BITS: Final = 3
+"""Of the number of records in a statement: 150 are written as 128, 20 and 2. So there are few distinct statements, and
+those that are prepared are used again."""
 _JOB: Final = "INSERT INTO jobs (id, name, phase, rows, made_at) VALUES (?, '', 'ready', 0, 0)"
 _LOAD: Final = "INSERT INTO rows (job, location, number, line, event_id, wanted) VALUES (?, ?, ?, ?, ?, ?)"
 _DUPLICATES: Final = "SELECT COUNT(*) FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1"
@@ -196,13 +197,18 @@ def _check_hold(hold: Hold, counts: Sequence[int], journal: SQLiteJournal) -> No
 
 
 def _write_group(connection: sqlite3.Connection, group: Group, records: Sequence[Record]) -> None:
-    """In powers of two: few distinct statements, so that prepared ones are reused."""
-    first, most = 0, min(_MOST_TOGETHER, _MOST_VALUES // len(group.columns))
+    accepted = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before SQLite 3.32
+    first, most = 0, min(_MOST_TOGETHER, accepted // len(group.columns))
     while first < len(records):
-        size = 1 << min(most, len(records) - first).bit_length() - 1
+        size = _round_down(min(most, len(records) - first))
         together = records[first : first + size]
         connection.execute(_render_group(group, size), tuple(chain.from_iterable(together)))
         first += size
+
+
+def _round_down(number: int) -> int:
+    zeros = max(0, number.bit_length() - _LEADING_BITS)
+    return number >> zeros << zeros
 
 
 def _check_format(path: str, journal: Journal, formats: tuple[str, ...] = (*OLD_FORMATS, FORMAT)) -> str:
