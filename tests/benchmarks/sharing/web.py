@@ -37,7 +37,9 @@ async def _measure(bench: Bench, store: str, server: CountingServer) -> None:
     place = server.take_place("sliding", MOST, bench.interval)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        url = f"sqlite:///{folder / 'web.db'}" if store == "sqlite" else bench.get_url(store)
+        url = (
+            f"sqlite:///{folder / 'web.db'}" if store == "sqlite" else await asyncio.to_thread(bench.get_url, store)
+        )
         await asyncio.to_thread(prepare, url)
         environment = _build_environment(place, url)
         async with Site(folder, environment, WORKERS) as site:
