@@ -3,13 +3,16 @@
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
+from starlette.requests import Request
 
 from leadconnector_async import LeadConnector, OAuthApp
 from leadconnector_async.integrations.fastapi import LOCATION_HEADER, Backend
@@ -20,7 +23,8 @@ from .backends import allow, serve, sign_in
 
 @pytest.fixture
 async def oauth(sandbox: Sandbox) -> OAuthApp:
-    app = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url)
+    returns_to = "https://clinic.example/connected"
+    app = OAuthApp(sandbox.client_id, sandbox.client_secret, redirect_uri=returns_to, base_url=sandbox.url)
     await app.exchange_code(sandbox.issue_code())
     return app
 
@@ -179,6 +183,59 @@ async def test_only_a_user_of_a_location_reaches_it(oauth: OAuthApp, sandbox: Sa
             nobody = await browser.get(url)
             assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
     assert len(sandbox.requests.of("get_appointment")) == 0
+
+
+@pytest.fixture
+async def tab(oauth: OAuthApp, sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+    """Ada's browser; its address is `https`, as cookies of the how-to are for that only."""
+    async with serve(make_clinic(oauth, sandbox)) as browser:
+        browser.base_url = httpx.URL("https://backend")
+        browser.headers.update(ADA)
+        yield browser
+
+
+async def begin(tab: httpx.AsyncClient) -> str:
+    """Begin to connect a location; returns the state."""
+    sent = await tab.get("/connect")
+    return str(httpx.URL(sent.headers["location"]).params["state"])
+
+
+@pytest.mark.parametrize("state", ["", "\u00e9", "of-somebody-else", "begun"])
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_a_code_is_taken_only_from_the_browser_that_was_sent_for_it(
+    state: str, has_begun: bool, tab: httpx.AsyncClient, sandbox: Sandbox
+) -> None:
+    """Otherwise a link could connect the account of whoever follows it to a location of its author."""
+    if has_begun:
+        await begin(tab)
+    asked = len(sandbox.requests.of("oauth_token"))
+    refused = await tab.get("/connected", params={"code": sandbox.issue_code(), "state": state})
+    assert (refused.status_code, len(sandbox.requests.of("oauth_token"))) == (403, asked)
+
+
+async def test_a_user_connects_in_two_tabs_at_once(tab: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """Each state is accepted once."""
+    states = [await begin(tab), await begin(tab)]
+    for expected in (200, 403):
+        for state in states:
+            returned = {"code": sandbox.issue_code(), "state": state}
+            assert (await tab.get("/connected", params=returned)).status_code == expected
+
+
+JOBS_PAGE = PAGE.parent / "run-in-fastapi.md"
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"), [(b"Bearer key", True), (b"Bearer kez", False), (b"Bearer k\xe9y", False), (b"", False)]
+)
+def test_a_key_is_compared_whatever_is_sent(given: bytes, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes beyond ASCII are a wrong key as well, and not an error of the service."""
+    monkeypatch.setenv("APP_KEY", "key")
+    names: dict[str, Any] = {}
+    (source,) = re.findall(r"```python\n(.*?)```", JOBS_PAGE.read_text(), re.DOTALL)
+    exec(source, names)  # noqa: S102 - our own page
+    request = Request({"type": "http", "headers": [(b"authorization", given)]})
+    assert names["may_use"](request, "here") is allowed
 
 
 BLOCKED = """
