@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Annotated, TypeAlias, cast
+from functools import cached_property
+from typing import Annotated, Final, TypeAlias, cast
 
 try:
     from fastapi import APIRouter, Depends, FastAPI, Header, Path
@@ -44,6 +45,8 @@ ClientDependency: TypeAlias = (
 WebhookDependency: TypeAlias = Callable[[Request], AsyncGenerator[WebhookEvent]]
 """The type of `Backend.webhook`."""
 _Schema: TypeAlias = dict[str, object]
+_METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+"""The operations of a path, beside which it may have a summary, servers or parameters."""
 
 
 class Backend(starlette.Backend):
@@ -56,9 +59,12 @@ class Backend(starlette.Backend):
     Settings are those of the backend for Starlette.
     """
 
-    @property
+    @cached_property
     def client(self) -> ClientDependency:
-        """A dependency: the client of the location that a request is for, once `authorize` has allowed it."""
+        """A dependency: the client of the location that a request is for, once `authorize` has allowed it.
+
+        It is always the same function, so a test can replace it: `app.dependency_overrides[backend.client] = …`.
+        """
         find_client = self.find_client
 
         async def with_path(
@@ -78,7 +84,7 @@ class Backend(starlette.Backend):
         source = self._settings.location
         return with_path if source == "path" else with_header if source == "header" else without
 
-    @property
+    @cached_property
     def webhook(self) -> WebhookDependency:
         """A dependency: the event of a webhook, verified, and processed once. See `receive_webhook`.
 
@@ -145,24 +151,26 @@ def _read_fault(fault: _Schema) -> InvalidField:
     cause = cast("_Schema", fault.get("ctx") or {}).get("error")
     if isinstance(cause, InvalidRequestError):
         return InvalidField(field=cause.field, reason=cause.reason, hint=cause.hint)
-    place = [str(one) for one in cast("tuple[object, ...]", fault["loc"])]
-    return InvalidField(field=".".join(place[1:]) or place[0], reason=str(fault["msg"]))
+    place = [str(one) for one in cast("tuple[object, ...]", fault.get("loc", ()))]
+    return InvalidField(field=".".join(place[1:] or place) or None, reason=str(fault.get("msg", "it is not valid")))
 
 
 def _describe_problems(document: _Schema) -> None:
     """Every operation may respond with a problem, and none as FastAPI says that it does."""
     components = cast("dict[str, _Schema]", document.setdefault("components", {}))
     schemas = components.setdefault("schemas", {})
-    problem = "Problem" if "Problem" not in schemas else "LeadConnectorProblem"
-    described = cast("_Schema", TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}"))
-    schemas.update(cast("_Schema", described.pop("$defs", {})))
-    schemas[problem] = described
+    prefix = "LeadConnector" if {Problem.__name__, InvalidField.__name__} & schemas.keys() else ""
+    template = f"#/components/schemas/{prefix}{{model}}"
+    described = cast("_Schema", TypeAdapter(Problem).json_schema(ref_template=template))
+    nested = cast("_Schema", described.pop("$defs", {}))
+    problem = f"{prefix}{Problem.__name__}"
+    schemas.update({problem: described, **{f"{prefix}{name}": one for name, one in nested.items()}})
     response = {
         "description": "A problem (RFC 9457)",
         "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{problem}"}}},
     }
     for path in cast("dict[str, dict[str, object]]", document.get("paths", {})).values():
-        for operation in path.values():
+        for operation in (one for method, one in path.items() if method in _METHODS):
             responses = cast("_Schema", cast("dict[str, object]", operation).get("responses", {}))
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]

@@ -10,13 +10,16 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from leadconnector_async import LeadConnector, OAuthApp
-from leadconnector_async.integrations.fastapi import LOCATION_HEADER, Backend
+from leadconnector_async.integrations.fastapi import LOCATION_HEADER, Backend, install_error_handlers
 from leadconnector_async.sandbox import Sandbox
+from leadconnector_async.webhooks import WebhookEvent
 
 from .backends import allow, serve, sign_in
 
@@ -236,6 +239,74 @@ def test_a_key_is_compared_whatever_is_sent(given: bytes, allowed: bool, monkeyp
     exec(source, names)  # noqa: S102 - our own page
     request = Request({"type": "http", "headers": [(b"authorization", given)]})
     assert names["may_use"](request, "here") is allowed
+
+
+async def test_a_test_replaces_a_dependency(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """With `dependency_overrides`: what the backend shows as its dependency is always the same function."""
+    backend = Backend(oauth=oauth, base_url=sandbox.url, authorize=allow, webhook_key=sandbox.webhook_key)
+    app = FastAPI(lifespan=backend.lifespan)
+    app.include_router(backend.router)
+
+    @app.post("/webhooks")
+    async def receive(event: Annotated[WebhookEvent, Depends(backend.webhook)]) -> str:
+        return event.type
+
+    async with serve(app) as browser, LeadConnector("pit-0", location_id="fake", base_url=sandbox.url) as fake:
+        url = "/locations/anywhere/quota"
+        assert (await browser.get(url)).status_code == 403
+        app.dependency_overrides[backend.client] = lambda: fake
+        app.dependency_overrides[backend.webhook] = lambda: WebhookEvent(type="Fake")
+        assert (await browser.get(url)).status_code == 200
+        assert (await browser.post("/webhooks")).json() == "Fake"
+
+
+class InvalidField(BaseModel):
+    """Of the application, and not of this package."""
+
+    crop: str
+
+
+def test_the_document_keeps_what_the_application_describes() -> None:
+    """A model of the same name stays what it is, and a path may have more than operations."""
+    app = FastAPI()
+
+    @app.get("/fields/{number}")
+    async def respond(number: int) -> InvalidField:
+        return InvalidField(crop="rye")
+
+    build = app.openapi
+
+    def describe() -> dict[str, Any]:
+        document = build()
+        document["paths"]["/fields/{number}"]["summary"] = "A field."
+        document["paths"]["/fields/{number}"]["servers"] = [{"url": "https://fields.example"}]
+        return document
+
+    app.openapi = describe  # type: ignore[method-assign] # as FastAPI's page on extending OpenAPI has it
+    install_error_handlers(app)
+    document = app.openapi()
+    validate(document)
+    schemas = document["components"]["schemas"]
+    assert list(schemas["InvalidField"]["properties"]) == ["crop"]
+    response = document["paths"]["/fields/{number}"]["get"]["responses"]["default"]
+    name = response["content"]["application/problem+json"]["schema"]["$ref"].rpartition("/")[2]
+    nested = schemas[name]["properties"]["errors"]["items"]["$ref"].rpartition("/")[2]
+    assert "reason" in schemas[nested]["properties"]
+
+
+@pytest.mark.parametrize("fault", [{"loc": (), "msg": "they do not fit"}, {"msg": "they do not fit"}])
+async def test_an_application_refuses_a_request_as_fastapi_does(fault: dict[str, Any]) -> None:
+    """With an error of its own, which need not concern one field."""
+    app = FastAPI()
+    install_error_handlers(app)
+
+    @app.get("/")
+    async def respond() -> None:
+        raise RequestValidationError([fault])
+
+    async with serve(app) as browser:
+        refused = await browser.get("/")
+    assert (refused.status_code, refused.json()["errors"][0]["reason"]) == (422, "they do not fit")
 
 
 BLOCKED = """
