@@ -45,6 +45,8 @@ MOST_AFTER: Final = 1_000_000_000
 _LARGEST_ARRAY: Final = 16 * 1024 * 1024
 _LARGEST_STREAM: Final = 1024 * 1024 * 1024
 _LARGEST_LINE: Final = 1024 * 1024
+_STOPPING_SECONDS: Final = 2
+"""Until a client may send again what a server that ends has refused; others take it, or the one that follows."""
 _ENDED: Final = ("done", "refused")
 LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 
@@ -149,15 +151,20 @@ class JobRoutes:
 
     async def _list(self, request: Request) -> Response:
         prefix = f"{_check_location(await self._backend.find_location(request))}."
-        jobs = [one for one in await self.service.list_jobs() if one.name.startswith(prefix)]
-        return _respond([structs.replace(one, name=one.name.removeprefix(prefix)) for one in jobs[-_MOST_LISTED:]])
+        jobs = (await self.service.list_jobs(prefix))[-_MOST_LISTED:]
+        return _respond([structs.replace(one, name=one.name.removeprefix(prefix)) for one in jobs])
 
     async def _submit(self, request: Request) -> Response:
         location, name = await self._find(request)
         rows: Iterable[Row] | AsyncIterator[Row]
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in LINES and kind != "application/json":  # what a form of any website can send with a cookie
+            raise Refusal(415, f"Send rows as application/json or {LINES[0]}.", code="plan_type")
         try:
             rows = _stream_lines(request) if kind in LINES else await _read_array(request)
+            if not self.service.is_running:
+                again = {"Retry-After": str(_STOPPING_SECONDS)}
+                raise Refusal(503, "This server is about to end.", code="stopping", headers=again)
             progress = await self.service.submit(name, rows, location_id=location)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -26,7 +26,8 @@ def noticing_end(on_end: Callable[[], None]) -> Generator[None]:
     before = {number: signal.getsignal(number) for number in _NUMBERS}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(on_end)
+        with suppress(RuntimeError):  # its loop is closed: another application, which began later, ended later
+            loop.call_soon_threadsafe(on_end)
         handler = before[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)

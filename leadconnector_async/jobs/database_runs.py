@@ -114,12 +114,13 @@ class DatabaseRuns:
         """Change the maximum rate of a job."""
         await self.read(name, partial(set_rate, rate))
 
-    async def list_jobs(self) -> list[JobEntry]:
-        """List all jobs, in the order in which they were created."""
+    async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
+        """List the jobs whose names begin so, in the order in which they were created."""
         now = time.time()
         return [
             build_entry(job.name, find_phase(job.phase, job.find_wanted(now)), job, job.workers)
             for job in await self._ask(list_jobs)
+            if job.name.startswith(prefix)
         ]
 
     def stop(self) -> None:

@@ -100,9 +100,9 @@ class FolderRuns:
         """Change the maximum rate of a job."""
         await asyncio.to_thread(write_beside, self._shelf.find(name), partial(set_rate, rate))
 
-    async def list_jobs(self) -> list[JobEntry]:
-        """List all jobs by name. Raises `JournalError`."""
-        return await asyncio.to_thread(self._shelf.list_jobs)
+    async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
+        """List the jobs whose names begin so, by name. Raises `JournalError`."""
+        return await asyncio.to_thread(self._shelf.list_jobs, prefix)
 
     def stop(self) -> None:
         """Begin to stop: no job is taken, and no more rows are sent."""

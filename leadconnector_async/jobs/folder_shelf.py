@@ -52,10 +52,12 @@ class Shelf:
         ]
         return sorted(name for name in jobs if is_name(name))
 
-    def list_jobs(self) -> list[JobEntry]:
-        """List the jobs, by name. Raises `JournalError`."""
+    def list_jobs(self, prefix: str) -> list[JobEntry]:
+        """List the jobs whose names begin so, by name; no other is read. Raises `JournalError`."""
         entries: list[JobEntry] = []
         for name in self.list_names():
+            if not name.startswith(prefix):
+                continue
             with suppress(JobNotFoundError):  # it was removed meanwhile
                 entries.append(self._read_entry(name))
         return entries

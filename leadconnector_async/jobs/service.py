@@ -159,9 +159,9 @@ class JobService:
         it runs. With `location_id`, rows are for that location, and a row that names another one is refused;
         without it, rows that name none are for the location of the client. Returns once the plan is stored, with
         every row checked by itself. Raises `PlanError` with every bad row, `JobConflictError` if there is a job of
-        this name, and `ReadOnlyError` if the client may only read: nothing is left behind then, nor if this is
-        cancelled or `rows` fail. Rows that only the calendar shows to be bad are `faults` of the progress of a
-        `refused` job.
+        this name, and `ReadOnlyError` if the client may only read: nothing is left behind then, nor if `rows` fail.
+        If this is cancelled, there is no job, or a complete one. Rows that only the calendar shows to be bad are
+        `faults` of the progress of a `refused` job.
         """
         check_source(rows)
         if location_id is not None:
@@ -231,9 +231,12 @@ class JobService:
         with _named(name) as job:
             return await self._runs.read(job, read)
 
-    async def list_jobs(self) -> list[JobEntry]:
-        """List the jobs of the place, by the names that the other methods take."""
-        return await self._runs.list_jobs()
+    async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
+        """List the jobs of the place, by the names that the other methods take.
+
+        With a `prefix`, only those whose names begin with it are read.
+        """
+        return await self._runs.list_jobs(check_kind("prefix", prefix, str))
 
     async def pause(self, name: str) -> bool:
         """Pause a job until `resume`, also across restarts; returns whether it was running. Rows in flight finish.
@@ -298,7 +301,7 @@ def _keep_to(location: str, rows: RowSource, timezone: str | None) -> RowSource:
         found = read_any(line, row, timezone)
         if isinstance(found, RowFault) or found.location_id in (None, location):
             return found
-        reason = f"{escape(found.location_id or '')} is not the location of this job"
+        reason = f"{show(found.location_id)} is not the location of this job"
         return RowFault(found.line, "location_id", reason, "leave it out")
 
     async def check_stream(stream: AsyncIterable[AnyRow]) -> AsyncIterator[AnyRow]:

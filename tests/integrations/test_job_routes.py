@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from leadconnector_async import ConfigurationError, LeadConnector, OAuthApp
 from leadconnector_async.integrations import fastapi, job_routes, starlette
+from leadconnector_async.integrations.signals import noticing_end
 from leadconnector_async.jobs import (
     JobEntry,
     JobOptions,
@@ -28,6 +29,7 @@ from leadconnector_async.jobs import (
     RowOutcome,
     Stopped,
 )
+from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.sandbox import Sandbox
 
 from ..jobs.jobbing import FAST, week_later, writes
@@ -172,6 +174,37 @@ async def test_a_body_that_is_no_plan_leaves_nothing(
     assert list(tmp_path.glob("*.job")) == []
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None])
+async def test_a_form_of_another_website_submits_nothing(
+    kind: str | None, sandbox: Sandbox, browser: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Browsers send these with the cookies of whoever visits it, and ask nobody."""
+    rows = json.dumps(week_later(sandbox, 1)).encode()
+    headers = {} if kind is None else {"content-type": kind}
+    refused = await browser.post("/jobs/day", content=rows, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (415, "plan_type")
+    assert list(tmp_path.glob("*.job")) == []
+
+
+async def test_a_server_that_ends_refuses_jobs_as_one_that_is_away(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """Whoever has sent its rows meanwhile may send them again, to the next server: there is no job."""
+    app, routes = make_app("starlette", {"client": client, "authorize": allow}, tmp_path)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"["
+        routes.service.stop()
+        yield json.dumps(week_later(sandbox, 1)).encode()[1:]
+
+    async with serve(app) as browser:
+        headers = {**sign_in(sandbox.location_id), "content-type": "application/json"}
+        refused = await browser.post("/jobs/day", content=stream(), headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (503, "stopping")
+        assert int(refused.headers["retry-after"]) > 0
+        assert list(tmp_path.glob("*.job")) == []
+
+
 async def test_a_client_that_leaves_while_it_sends_rows_leaves_nothing(
     sandbox: Sandbox, client: LeadConnector, tmp_path: Path
 ) -> None:
@@ -273,11 +306,39 @@ async def test_nobody_sees_a_job_of_a_location_that_is_not_theirs(
         foreign = [{**row, "location_id": theirs} for row in rows]
         refused = await browser.post(f"/locations/{mine}/jobs/day", json=foreign)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "location_id")
+        endless = await browser.post(
+            f"/locations/{mine}/jobs/day", json=[{**rows[0], "location_id": "x" * 100_000}]
+        )
+        assert (endless.status_code, len(endless.content) < 2_000) == (422, True)
         own = [{"event_id": one, "title": "mine"} for one in sandbox.find_appointment_ids(mine)[:2]]
         assert (await browser.post(f"/locations/{mine}/jobs/day", json=own)).status_code == 202
         assert (await wait_for(browser, f"/locations/{mine}/jobs/day", "done"))["applied"] == 2
         browser.headers.update(sign_in(theirs))
         assert (await wait_for(browser, f"{at}/day", "done"))["applied"] == 3
+
+
+@pytest.mark.sandbox(appointments=60, limits=FAST, locations=2)
+async def test_a_broken_job_of_another_location_is_in_nobodys_way(
+    sandbox: Sandbox, framework: str, tmp_path: Path
+) -> None:
+    """The jobs of a location are listed, whatever has become of the files of others."""
+    mine, theirs = sandbox.location_ids
+    oauth = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url)
+    for location_id in (mine, theirs):
+        await oauth.exchange_code(sandbox.issue_code(location_id=location_id))
+    app, _ = make_app(framework, {"oauth": oauth, "base_url": sandbox.url, "authorize": allow}, tmp_path)
+    async with serve(app) as browser:
+        for location_id in (mine, theirs):
+            rows = [{"event_id": sandbox.find_appointment_ids(location_id)[0], "title": "x"}]
+            url = f"/locations/{location_id}/jobs/day"
+            browser.headers.update(sign_in(location_id))
+            assert (await browser.post(url, json=rows)).status_code == 202
+            await wait_for(browser, url, "done")
+        (tmp_path / f"{theirs}.day.job" / JOURNAL).write_bytes(b"not a journal" * 1000)
+        assert (await browser.get(f"/locations/{theirs}/jobs")).status_code == 503
+        browser.headers.update(sign_in(mine))
+        listed = await browser.get(f"/locations/{mine}/jobs")
+        assert [one["name"] for one in listed.json()] == ["day"]
 
 
 SENT = {
@@ -345,6 +406,26 @@ def test_the_routes_look_for_dead_processes_as_often_as_the_service() -> None:
         inspect.signature(one).parameters["take_over_every"].default for one in (job_routes.JobRoutes, JobService)
     )
     assert of_routes == of_service == 2.0
+
+
+def test_an_application_that_ends_first_disturbs_no_signal() -> None:
+    """Of two in one process, the later one restores the handler of the first, whose loop is closed by then."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+
+    async def run_both() -> None:
+        first, second = noticing_end(lambda: None), noticing_end(lambda: None)
+        for one in (first, second):
+            one.__enter__()
+        for one in (first, second):
+            one.__exit__(None, None, None)
+
+    try:
+        asyncio.run(run_both())
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
 
 
 async def test_event_streams_end_when_the_process_is_told_to_end(
