@@ -62,7 +62,10 @@ class FolderRuns:
     async def submit(
         self, name: str, rows: RowSource, location: str | None, *, timezone: str | None, options: JobOptions
     ) -> None:
-        """Create a job and begin to run it. If this is cancelled, no job remains."""
+        """Create a job, and begin to run it unless too many run here: then it waits for its turn.
+
+        If this is cancelled, there is no job, or a complete one.
+        """
         path, thread = self._shelf.find(name), make_thread()
         try:
             opened = await create_job(
@@ -78,7 +81,11 @@ class FolderRuns:
         except BaseException:
             thread.shutdown(wait=False)
             raise
-        self._begin(name, FolderRun(path, opened, thread))
+        run = FolderRun(path, opened, thread)
+        if len(self._runs) < _MOST_AT_ONCE:
+            self._begin(name, run)
+        else:
+            await run.close()
 
     async def poll(self, name: str) -> Polled:
         """Read the progress of a job. Raises `JournalError`."""

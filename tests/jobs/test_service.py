@@ -19,10 +19,20 @@ from leadconnector_async import (
     ReconnectRequiredError,
     Shared,
 )
-from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobService, folder_run, polling, read_status
+from leadconnector_async.jobs import (
+    BulkJob,
+    JobOptions,
+    JobProgress,
+    JobService,
+    folder_run,
+    folder_runs,
+    polling,
+    read_status,
+)
 from leadconnector_async.jobs.database_runs import DatabaseRuns
 from leadconnector_async.jobs.folder_runs import FolderRuns
 from leadconnector_async.jobs.journal import database
+from leadconnector_async.jobs.journal.folder import is_in_use
 from leadconnector_async.jobs.journal.serving import DueJob, LocationStop, count_death, find_due
 from leadconnector_async.jobs.run.lease import begin_lease
 from leadconnector_async.sandbox import Sandbox
@@ -357,6 +367,21 @@ async def test_a_submission_that_is_cancelled_leaves_nothing_behind(
     assert await other.list_jobs() == []
     await other.submit("day", plan(sandbox, 2))
     assert (await follow(other, "day"))[-1].phase == "done"
+
+
+async def test_a_process_runs_no_more_jobs_at_once_than_it_can(
+    sandbox: Sandbox, folder: Path, service: JobService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are submitted: each takes a thread and open files. The others wait for their turn."""
+    monkeypatch.setattr(folder_runs, "_MOST_AT_ONCE", 2)
+    names = [f"job{number}" for number in range(5)]
+    for number, name in enumerate(names):
+        rows: list[Row] = [{"event_id": sandbox.appointment_ids[number], "title": "x"}]
+        await service.submit(name, rows, options=JobOptions(rate=1))
+        assert sum(is_in_use(str(folder / f"{one}.job")) for one in names) <= 2
+    for name in names:
+        assert (await follow(service, name))[-1].phase == "done"
+    assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:5])
 
 
 async def test_rows_that_fail_leave_nothing_behind(service: JobService, folder: Path) -> None:
