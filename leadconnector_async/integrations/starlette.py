@@ -350,6 +350,10 @@ def _make_verifier(key: str | bytes | WebhookVerifier) -> WebhookVerifier:
 def _open_inbox(verifier: WebhookVerifier, client: LeadConnector, settings: BackendSettings) -> WebhookInbox:
     from .inbox import WebhookInbox  # noqa: PLC0415 - needs cryptography
 
+    if settings.oauth is None and client.location_id is None:
+        raise ConfigurationError(
+            "every webhook would be ignored: with webhook_key=, pass oauth=, or location_id= for your own location"
+        )
     return WebhookInbox(verifier, client, settings.oauth, settings.shared or client.shared)
 
 

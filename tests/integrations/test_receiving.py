@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from leadconnector_async import (
     ConfigurationError,
+    LeadConnector,
     OAuthApp,
     ReconnectRequiredError,
     Shared,
@@ -338,6 +339,15 @@ async def test_an_install_that_fails_is_delivered_again(
     async with serve(receiver.on_starlette(make_backend(sandbox, oauth=oauth))) as browser:
         assert [await deliver(browser, webhook) for _ in range(3)] == [503, 200, 204]
     assert len(receiver.events) == 1
+
+
+async def test_a_backend_that_could_only_ignore_webhooks_does_not_start(oauth: OAuthApp, sandbox: Sandbox) -> None:
+    """It would acknowledge all of them, because none is for a location of its own."""
+    async with LeadConnector(oauth, base_url=sandbox.url) as client:
+        backend = Backend(client=client, authorize=allow, webhook_key=sandbox.webhook_key)
+        with pytest.raises(ConfigurationError, match="oauth="):
+            async with backend.lifespan():
+                pass
 
 
 async def test_a_backend_without_a_key_takes_no_webhooks(receiver: Receiver, sandbox: Sandbox) -> None:
