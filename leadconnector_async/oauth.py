@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import Final, Literal, TypeAlias, TypeGuard, cast, get_args
 
 import aiohttp
 from msgspec import structs
@@ -21,6 +21,7 @@ from ._oauth.codec import build_stored_token
 from ._oauth.endpoint import AppKeys, TokenEndpoint
 from ._oauth.refresh import TokenRefresher
 from ._secret import Held, Secret, conceal
+from ._validation.arguments import refuse
 from ._validation.settings import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
 from ._validation.text import show, show_error
 from .auth import TokenSource
@@ -164,15 +165,15 @@ class OAuthApp:
 
         `code` is what the user came back with; `user_type` is `Company` for an agency. It is stored under the id of
         its location or agency, even if the caller is cancelled. Raises `ReconnectRequiredError` for a code that was
-        used or has expired. A code works once: after a `TokenStoreError` the token is remembered, and stored by the
-        next call that needs a token of this location.
+        used or has expired, and `InvalidRequestError` for what cannot be a code. A code works once: after a
+        `TokenStoreError` the token is remembered, and stored by the next call that needs a token of this location.
         """
         user_type = check_choice("user_type", user_type, get_args(UserType))  # type: ignore[assignment]
         given = conceal(code)
         del code
         form = {
             "grant_type": "authorization_code",
-            "code": _check_secret("code", given),
+            "code": _check_code(given),
             "user_type": user_type,
             "redirect_uri": self._redirect_uri,
         }
@@ -300,9 +301,21 @@ def _choose_key(token: StoredToken) -> str:
 
 def _check_secret(name: str, value: Secret | Held) -> Secret:
     """As `check_line`, but without showing the value."""
-    if isinstance(value, Held) or not value or value != value.strip() or find_text_fault(value):
+    if not _is_line(value):
         raise ConfigurationError(f"{name} must be a non-empty line of text without surrounding whitespace")
     return value
+
+
+def _check_code(value: Secret | Held) -> Secret:
+    """It is in the query of whoever visits the redirect URI, so the settings are not to blame for it."""
+    if not _is_line(value):
+        reason = "it is empty, or not a line of text without surrounding whitespace"
+        raise refuse("code", Held(value), reason, "send the user through authorize_url(…) again")
+    return value
+
+
+def _is_line(value: Secret | Held) -> TypeGuard[Secret]:
+    return isinstance(value, Secret) and bool(value) and value == value.strip() and not find_text_fault(value)
 
 
 def _list_scopes(scopes: object) -> list[str]:

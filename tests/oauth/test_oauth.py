@@ -20,6 +20,7 @@ from leadconnector_async import (
     DecodeError,
     Event,
     FileTokenStore,
+    InvalidRequestError,
     LeadConnector,
     LeadConnectorError,
     MemoryTokenStore,
@@ -190,6 +191,18 @@ async def test_a_code_becomes_a_stored_token_that_works(
     assert await make_client(app.provider(sandbox.location_id)).get_appointment(sandbox.appointment_ids[0])
     with pytest.raises(ReconnectRequiredError, match=r"invalid_grant.*this code.*authorize_url"):
         await app.exchange_code("used")
+
+
+@pytest.mark.parametrize("code", ["", " c0de", "c0de\n", "c0\x00de", "c0de\ud800"])
+async def test_what_cannot_be_a_code_is_the_fault_of_whoever_sent_it(
+    code: str, sandbox: Sandbox, app: OAuthApp
+) -> None:
+    """It is in the query of whoever visits the redirect URI: the settings are not to blame. It is not shown."""
+    with pytest.raises(InvalidRequestError) as caught:
+        await app.exchange_code(code)
+    assert caught.value.field == "code"
+    assert "c0de" not in str(caught.value)
+    assert len(sandbox.requests) == 0
 
 
 async def test_a_hundred_tasks_share_one_renewal(
