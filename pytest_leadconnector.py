@@ -6,6 +6,7 @@ and imports nothing of it until a fixture is used.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, cast
@@ -39,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     plugin = ModuleType("leadconnector_fixtures")
     for function in _list_functions():
         setattr(plugin, f"{function.__name__}_anyio", pytest.fixture(function))
-    if config.pluginmanager.has_plugin("asyncio"):
+    if _has_pytest_asyncio(config):
         import pytest_asyncio  # noqa: PLC0415 - an extra
 
         for scope in _LOOP_SCOPES:
@@ -103,6 +104,12 @@ def _build(build: Callable[[dict[str, object]], T], request: pytest.FixtureReque
     pytest.fail(f"@pytest.mark.leadconnector: {fault}", pytrace=False)
 
 
+def _has_pytest_asyncio(config: pytest.Config) -> bool:
+    """Whatever it is called: loaded by `-p pytest_asyncio.plugin`, it has not the name of its entry point."""
+    plugin = sys.modules.get("pytest_asyncio.plugin")
+    return plugin is not None and config.pluginmanager.is_registered(plugin)
+
+
 def _list_functions() -> list[_AsyncFixture]:
     """Copies each time: pytest-asyncio notes the loop of a fixture on its function."""
     made: list[_AsyncFixture] = []
@@ -115,7 +122,7 @@ def _list_functions() -> list[_AsyncFixture]:
 def _choose(request: pytest.FixtureRequest, name: str) -> str:
     """The fixture that runs in the loop of the test: a client serves one loop, and so does the sandbox."""
     mark = request.node.get_closest_marker("asyncio")
-    if mark is not None and request.config.pluginmanager.has_plugin("asyncio"):
+    if mark is not None and _has_pytest_asyncio(request.config):
         given = mark.kwargs.get("loop_scope") or mark.kwargs.get("scope")
         return f"_leadconnector{name}_{given or request.config.getini('asyncio_default_test_loop_scope')}"
     if "anyio_backend" not in request.fixturenames:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from difflib import get_close_matches
 from typing import Final, Protocol, TypeVar, TypeVarTuple, cast
-from weakref import WeakKeyDictionary
 
 from ._validation.settings import is_finite
 from ._validation.text import show
@@ -119,13 +118,10 @@ class _Jumps:
         self._working -= 1
 
 
-_installed: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Jumps]] = WeakKeyDictionary()
-
-
 def _install(loop: asyncio.AbstractEventLoop) -> _Jumps:
     """Once for each loop, until it is closed: a time that fell back would delay its timers."""
-    known = _installed.get(loop)
-    if known is not None:
+    known: object = getattr(loop.time, "__self__", None)
+    if isinstance(known, _Jumps):
         return known
     selector = getattr(loop, _SELECTOR, None)
     if not hasattr(selector, "select"):
@@ -133,7 +129,7 @@ def _install(loop: asyncio.AbstractEventLoop) -> _Jumps:
         raise RuntimeError(
             f"the clock needs asyncio's own event loop, and this is {kind}: run the test on asyncio's"
         )
-    jumps = _installed[loop] = _Jumps(loop, cast("_Selector", selector))
+    jumps = _Jumps(loop, cast("_Selector", selector))
     for owner, name, method in (
         (loop, "time", jumps.time),
         (loop, "run_in_executor", jumps.run_in_executor),

@@ -1,8 +1,10 @@
 """The clock: waits of the client, of the sandbox and of the test pass at once, and in order."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from datetime import timedelta
 from itertools import pairwise
 
@@ -148,6 +150,20 @@ async def test_a_time_that_cannot_pass_is_refused(leadconnector_clock: Clock, se
     """By name and value."""
     with pytest.raises(InvalidRequestError, match="seconds is"):
         await leadconnector_clock.advance(seconds)
+
+
+def test_a_loop_that_is_closed_is_freed() -> None:
+    """Otherwise each test with a clock would leave its loop, and all that it refers to, until the end."""
+
+    async def make() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await Clock().advance(1)
+        return weakref.ref(asyncio.get_running_loop())
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        loop = runner.run(make())
+    del runner
+    gc.collect()
+    assert loop() is None
 
 
 def test_another_loop_is_refused() -> None:

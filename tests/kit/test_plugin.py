@@ -94,6 +94,44 @@ def test_auto_mode_in_several_processes(pytester: pytest.Pytester) -> None:
     run(pytester, AUTO, "-n", "2", ini="asyncio_mode = auto\n").assert_outcomes(passed=6)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_plugins_that_are_named_on_the_command_line(
+    order: int, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pytest loads none by itself, as some distributions have it: pytest-asyncio has another name then."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    plugins = ["-ppytest_leadconnector", "-ppytest_asyncio.plugin"][::order]
+    test = f"{HEAD}\n@pytest.mark.asyncio\nasync def test_it(leadconnector_client, leadconnector_sandbox):\n{BODY}"
+    run(pytester, test, *plugins).assert_outcomes(passed=1)
+
+
+RAISING = f"""
+{HEAD}
+@pytest.mark.asyncio
+async def test_it(leadconnector_clock, leadconnector_client, leadconnector_sandbox):
+    leadconnector_sandbox.webhooks.subscribe("http://127.0.0.1:9/")
+    async def work():
+        async with asyncio.TaskGroup() as group:
+            for event_id in leadconnector_sandbox.appointment_ids[:5]:
+                group.create_task(leadconnector_client.update_appointment(event_id, AppointmentUpdate(title="x")))
+            await asyncio.sleep(0)
+            raise ValueError("of the test")
+    await leadconnector_clock.run(work())
+
+@pytest.mark.asyncio
+async def test_the_next(leadconnector_clock, leadconnector_client, leadconnector_sandbox):
+{BODY}
+    assert leadconnector_clock.skipped == 0
+"""
+
+
+def test_a_test_that_fails_leaves_nothing_open(pytester: pytest.Pytester) -> None:
+    """Not even a warning; the next one is not disturbed."""
+    result = run(pytester, RAISING)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.no_fnmatch_line("*Warning*")
+
+
 UNUSED = """
 import sys
 
