@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar, cast, get_args
 from msgspec import structs
 
 from .._api.precondition import MOST_READINGS, Granted, StaleReadingError
-from .._api.readback import compare_update, name_other_location
+from .._api.readback import compare_update, list_changes, name_other_location
 from .._api.validate import check_changes, check_update
 from .._validation.arguments import check_choice, refuse
 from ..exceptions import InvalidEventError, LeadConnectorError, VerificationError
@@ -204,15 +204,16 @@ async def _verify(client: Operations, event_id: str, planned: Planned) -> Appoin
     try:
         shown = await client.get_appointment(event_id)
     except LeadConnectorError as error:
-        raise _build_verification_error(f"{text}; reading it failed: {error.args[0]}", None) from error
+        text = f"{text}; reading it failed: {error.args[0]}"
+        raise VerificationError(text, operation="reschedule_appointment") from error
     verdict = compare_update(check_update(planned.updates[-1], "v3"), shown)
     if verdict is True:
         return shown
     reason = "shows something else" if verdict is False else "does not show whether it was applied"
-    raise _build_verification_error(f"{text}, and the event {reason}.", verdict)
-
-
-def _build_verification_error(text: str, verdict: bool | None) -> VerificationError:
-    return VerificationError(
-        text, operation="reschedule_appointment", outcome="not_applied" if verdict is False else "unknown"
+    # Some of it may have been applied, or all, and somebody has changed it since.
+    is_as_before = verdict is False and not list_changes(planned.before, shown)
+    raise VerificationError(
+        f"{text}, and the event {reason}.",
+        operation="reschedule_appointment",
+        outcome="not_applied" if is_as_before else "unknown",
     )

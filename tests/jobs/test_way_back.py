@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import LeadConnector
-from leadconnector_async.jobs import BulkJob, JobSummary
+from leadconnector_async import Event, LeadConnector
+from leadconnector_async.events import ResponseReceived
+from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary
 from leadconnector_async.sandbox import Sandbox
 
+from ..conftest import MakeClient
 from .jobbing import FAST, WEEK, at, of_one_doctor, rows, run
 from .test_edits import read_failed
 
@@ -176,3 +178,27 @@ async def test_a_value_that_could_not_be_sent_is_listed_and_the_rest_goes_back(
     assert getattr(sandbox.appointment(event.id), name) == given
     assert kept[event.id].startswith(f"{name} was {old!r}, {reason}")
     assert kept[event.id].endswith("; the other changes are undone")
+
+
+async def test_what_is_edited_before_it_is_verified_is_undone_all_the_same(
+    sandbox: Sandbox, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """The server has moved it, whatever the reading after that shows: its row has not failed."""
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+
+    def edit(event_seen: Event) -> None:
+        if isinstance(event_seen, ResponseReceived) and event_seen.operation == "update_appointment":
+            sandbox.edit_appointment(event.id, appointment_status="showed")
+
+    plan = rows(at(event, start=(event.start_time + WEEK).isoformat()))
+    options = JobOptions(verify=True)
+    watched = make_client(on_event=edit)
+    async with await BulkJob.create(tmp_path / "job", watched, plan, options=options) as job:
+        assert (await job.run()).counts == {"unknown": 1}
+    client = make_client()
+    async with await BulkJob.open(tmp_path / "job", client) as job:
+        kept, summary = await undo(job, str(tmp_path / "job"), client)
+    assert summary.counts == {"applied": 1}
+    assert "appointment_status was" in kept[event.id]
+    now = sandbox.appointment(event.id)
+    assert (now.start_time, now.end_time, now.appointment_status) == (event.start_time, event.end_time, "showed")

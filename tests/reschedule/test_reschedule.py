@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -166,11 +167,27 @@ async def test_a_success_that_changed_nothing_is_found_out(client: LeadConnector
     before = sandbox.appointment(event_id)
     put = sandbox.store.put
     sandbox.store.put = lambda event: None  # type: ignore[method-assign]
-    with pytest.raises(VerificationError, match="shows something else"):
+    with pytest.raises(VerificationError, match="shows something else") as caught:
         await client.reschedule_appointment(event_id, shift=MOVE, verify=True)
+    assert caught.value.outcome == "not_applied"
     sandbox.store.put = put  # type: ignore[method-assign]
     shown = await client.reschedule_appointment(event_id, shift=MOVE, verify=True)
     assert shown.start_time == before.start_time + MOVE
+
+
+async def test_a_success_of_which_only_a_part_is_shown_is_not_said_to_have_changed_nothing(
+    client: LeadConnector, sandbox: Sandbox
+) -> None:
+    """The appointment has moved, and somebody has edited it since, or the rest was dropped."""
+    event_id = sandbox.appointment_ids[0]
+    before = sandbox.appointment(event_id)
+    put = sandbox.store.put
+    drop = partial(structs.replace, title=before.title)
+    sandbox.store.put = lambda event: put(drop(event))  # type: ignore[method-assign]
+    with pytest.raises(VerificationError, match="shows something else") as caught:
+        await client.reschedule_appointment(event_id, shift=MOVE, title="New", verify=True)
+    assert caught.value.outcome == "unknown"
+    assert sandbox.appointment(event_id).start_time == before.start_time + MOVE
 
 
 async def test_a_deleted_event_is_said_to_be_deleted(client: LeadConnector, sandbox: Sandbox) -> None:
