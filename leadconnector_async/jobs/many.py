@@ -204,7 +204,7 @@ class _Changer:
         guard = begin_reading(client, granted)
         found = await client.get_appointment(row.event_id)
         wanted = Wanted(row.update, row.shift, row.timezone, row.before)
-        rules = structs.replace(self._rules, location_id=client.location_id)
+        rules = structs.replace(self._rules, now=datetime.now(UTC), location_id=client.location_id)
         result = check_row(row.event_id, wanted, found, rules)
         if result.state != "pending":
             return result.state, result.reason, None

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from leadconnector_async import (
     PreconditionFailedError,
     VerificationError,
 )
-from leadconnector_async.jobs import BulkJob, PlanRow, RowOutcome, Shift, update_many
+from leadconnector_async.jobs import BulkJob, PlanRow, RowOutcome, Shift, many, update_many
 from leadconnector_async.jobs.many import classify_failure
 from leadconnector_async.sandbox import Sandbox
 
@@ -386,3 +386,30 @@ def test_a_row_that_raises_has_a_state(error: BaseException, *, sent: bool, stat
     found, reason = classify_failure(error, sent=sent)
     assert found == state
     assert reason
+
+
+async def test_the_past_of_a_stream_that_runs_for_days_is_that_of_each_row(
+    sandbox: Sandbox, client: LeadConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time that was ahead when the stream began can have passed when a row that wants it comes."""
+    one, two = map(sandbox.appointment, sandbox.appointment_ids[:2])
+    wanted = [event.start_time + timedelta(weeks=1) for event in (one, two)]
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Later":
+            return cls.fromtimestamp(max(wanted).timestamp() + 1, tz)
+
+    async def stream() -> AsyncIterator[object]:
+        yield (one.id, AppointmentUpdate(start_time=wanted[0]))
+        while not writes(sandbox):
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(many, "datetime", Later)
+        yield (two.id, AppointmentUpdate(start_time=wanted[1]))
+
+    rows = stream()
+    outcomes = {each.event_id: each async for each in update_many(client, rows, concurrency=1)}  # type: ignore[arg-type]
+    assert outcomes[one.id].state == "applied"
+    assert outcomes[two.id].state == "refused"
+    assert "is in the past" in outcomes[two.id].reason
+    assert writes(sandbox) == [one.id]
