@@ -200,8 +200,9 @@ async def _continue(
         async with _open(job, account, reserve, command) as (opened, _):
             if before is not None:
                 await before(opened)
-            session = JobSession(opened, yes=True, as_json=as_json, here=True, on_end=notice.record)
-            return await session.resume(shown)
+            here = not await opened._is_submitted()  # pyright: ignore[reportPrivateUsage] - of this package
+            session = JobSession(opened, yes=True, as_json=as_json, here=here, on_end=notice.record)
+            return await (session.resume(shown) if here else session.follow())
 
     return await run_command(partial(run_with_notice, ending, work), as_json=as_json)
 

@@ -32,7 +32,7 @@ from .journal.load import MOST_NAMED
 from .journal.preparing import forget_readings, has_sent
 from .journal.purge import remove_job
 from .journal.rows import retry_failed
-from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate, want
+from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate
 from .journal.writer import make_thread
 from .locations import cancel_all, prepare_all, review_all, run_all
 from .opening import OpenedJob, connect_journal, create_job, open_job
@@ -313,10 +313,9 @@ class BulkJob(JobHandle):
         self.options = options
 
     async def retry_failed(self) -> int:
-        """Re-queue the rows that failed or were skipped; returns how many. `run` sends them."""
+        """Re-queue the rows that failed or were skipped; returns how many. `run` sends them, or its workers do."""
         self._check_is_own()
         async with self._holding():
-            await self._journal.run(partial(want, "run"))  # a cancelled job goes on
             return await self._journal.run(retry_failed)
 
     async def verify(self) -> Verification:

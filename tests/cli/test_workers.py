@@ -18,6 +18,7 @@ from leadconnector_async.cli.jobs import resume, retry_failed, status, undo, ver
 from leadconnector_async.cli.listing import list_all, purge
 from leadconnector_async.cli.progress import describe_phase
 from leadconnector_async.cli.reschedule import reschedule
+from leadconnector_async.cli.session import JobSession
 from leadconnector_async.cli.worker import worker
 from leadconnector_async.jobs import BulkJob, JobProgress, following, handle, list_jobs, run_worker
 from leadconnector_async.jobs import worker as worker_module
@@ -124,6 +125,30 @@ async def test_a_job_that_nobody_runs_is_cancelled_and_taken_up_again(
     assert await status(job) == 1
     assert "12" in capsys.readouterr().out
     assert await retry_failed(job) == 0
+    assert len(writes(account)) == 12
+
+
+async def test_a_retry_of_a_job_that_workers_have_follows_it(
+    account: Sandbox, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not end the pause, nor does it run the job beside them."""
+    job, following = f"{database}#day", asyncio.Event()
+    follow = JobSession.follow
+
+    async def note(session: JobSession) -> int:
+        following.set()
+        return await follow(session)
+
+    assert await reschedule("day.csv", job=job, yes=True, detach=True) == 0
+    assert await pause(job) == 0
+    monkeypatch.setattr(JobSession, "follow", note)
+    retrying = asyncio.create_task(retry_failed(job))
+    async with asyncio.timeout(20):
+        await following.wait()
+    assert not writes(account)
+    async with working(account, database):
+        assert await resume(job) == 0
+        assert await retrying == 0
     assert len(writes(account)) == 12
 
 

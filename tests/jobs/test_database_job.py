@@ -125,6 +125,17 @@ async def test_a_job_that_nobody_runs_is_cancelled_by_the_caller(
         assert (await job.run()).counts == {"applied": 3}
 
 
+async def test_a_retry_does_not_end_a_pause(sandbox: Sandbox, client: LeadConnector, name: str) -> None:
+    """Whoever has paused the job wants it to wait; what is requeued waits, too."""
+    async with await BulkJob.create(name, client, rows(*week_later(sandbox, 3))) as job:
+        await job.submit()
+        await job.pause()
+        await job.retry_failed()
+        async for progress in job.watch():
+            assert progress.phase == "paused"
+            break
+
+
 async def test_a_submitted_job_is_left_to_the_workers(sandbox: Sandbox, client: LeadConnector, name: str) -> None:
     """It is not run here; pausing and rates are written for them; submitting twice changes nothing."""
     async with await BulkJob.create(name, client, rows(*week_later(sandbox, 3))) as job:

@@ -85,6 +85,11 @@ _RECOUNT: Final = f"""
     )
     WHERE job = ?
 """
+_GO_ON: Final = "UPDATE jobs SET wanted = 'run' WHERE id = ? AND wanted = 'cancel'"
+_REOPEN: Final = """
+    UPDATE locations SET ended = 0
+    WHERE job = ? AND ended = 1 AND rows > applied + unchanged + unknown + not_changed
+"""
 
 Position: TypeAlias = tuple[int, int]
 """Rank and number of a row."""
@@ -201,12 +206,14 @@ def find_outcomes(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
 
 
 def retry_failed(journal: Journal) -> int:
-    """Re-queue the rows that failed or were skipped; returns how many."""
+    """Re-queue the rows that failed or were skipped; returns how many. A cancelled job goes on."""
     job = journal.hold.job
     with journal.commit():
+        journal.write(_GO_ON, (job,))
         journal.write(_RETRY_PARKING, (job, job))
         count = journal.write(_RETRY, (job,))
         recount_all(journal)
+        journal.write(_REOPEN, (job,))  # workers that go on with other locations take this one again
     return count
 
 

@@ -251,6 +251,19 @@ def test_failed_rows_are_tried_again(journal: Journal) -> None:
     assert [row.number for row in preparing.list_unread("to prepare", 10, here)] == [1, 3]
 
 
+def test_a_location_that_has_ended_is_open_again_when_rows_of_it_are_requeued(journal: Journal) -> None:
+    """For workers that go on with the others; a pause stays, a cancellation does not."""
+    here = prepare(journal)
+    write(here, end(1, "failed"), end(3, "applied"), end(5, "applied"))
+    for wanted, then in (("pause", "pause"), ("cancel", "run")):
+        journal.write("UPDATE locations SET ended = 1 WHERE job = ?", (journal.hold.job,))
+        journal.write("UPDATE jobs SET wanted = ? WHERE id = ?", (wanted, journal.hold.job))
+        rows.retry_failed(journal)
+        assert wishes.read_wishes(journal).wanted == then
+        query = "SELECT rows FROM locations WHERE job = ? AND location = ? AND ended = 0"
+        assert journal.read_one(Count, query, (journal.hold.job, "loc0"))
+
+
 def test_verdicts(journal: Journal) -> None:
     """Written again, listed, and what follows for rows whose outcome is unknown."""
     here = prepare(journal)
