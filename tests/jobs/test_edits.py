@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import Event, LeadConnector
 from leadconnector_async.cli.exit_codes import code_of
 from leadconnector_async.events import ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault, iterate_plan
@@ -15,7 +15,7 @@ from leadconnector_async.sandbox import Sandbox
 
 from ..api.test_precondition import once
 from ..conftest import MakeClient
-from .jobbing import FAST, at, exchange, of_one_doctor, picture, rows, writes
+from .jobbing import FAST, WEEK, at, exchange, of_one_doctor, picture, rows, run, writes
 
 UPDATE = "update_appointment"
 pytestmark = pytest.mark.sandbox(appointments=250, limits=FAST)
@@ -158,3 +158,22 @@ async def test_a_text_that_is_edited_after_the_way_back_was_planned_is_kept(
     (row,) = read_plan(tmp_path / "report" / "failed.csv")
     assert isinstance(row, PlanRow)
     assert row.before is not None
+
+
+async def test_a_new_assignee_who_was_replaced_while_the_slot_was_refused_stays(
+    sandbox: Sandbox, make_client: MakeClient, place: str
+) -> None:
+    """The first step is taken back, which shows the edit; the row is not tried again over it."""
+    first, second = of_one_doctor(sandbox, 2)
+    team = [one for one in sandbox.store.calendars[first.calendar_id].team if one != first.assigned_user_id]
+    taken, length = second.start_time + 20 * WEEK, second.end_time - second.start_time
+    sandbox.edit_appointment(second.id, assigned_user_id=team[0], start_time=taken, end_time=taken + length)
+
+    def edit(event: Event) -> None:
+        if isinstance(event, ResponseReceived) and event.status == 400:
+            sandbox.edit_appointment(first.id, assigned_user_id=team[1])
+
+    plan = rows(at(first, start=taken.isoformat(), assigned_user_id=team[0]))
+    summary = await run(place, make_client(on_event=edit), plan)
+    assert sandbox.appointment(first.id).assigned_user_id == team[1]
+    assert summary.counts == {"skipped": 1}

@@ -43,9 +43,10 @@ _GIVE_BACK: Final = (
     "UPDATE rows SET state = 'pending' WHERE number = ? AND state = 'sent' AND job = ? AND location = ?"
 )
 _PUT_BEHIND: Final = "UPDATE rows SET rank = ?, reason = ? WHERE number = ? AND job = ? AND location = ?"
-_POSTPONE: Final = (
-    "UPDATE rows SET state = 'pending', rank = ?, reason = ? WHERE number = ? AND job = ? AND location = ?"
-)
+_POSTPONE: Final = """
+    UPDATE rows SET state = 'pending', rank = ?, reason = ?, read_at = CASE WHEN parks IS NOT NULL THEN read_at END
+    WHERE number = ? AND job = ? AND location = ?
+"""
 _TAKE_BACK: Final = """
     UPDATE rows SET state = 'skipped', reason = ?
     WHERE parks = ? AND state = 'applied' AND job = ? AND location = ?
@@ -260,7 +261,7 @@ def put_behind(number: int, rank: int, reason: str) -> Entry:
 
 
 def postpone(number: int, rank: int, reason: str) -> Entry:
-    """A row that was rejected is tried again after all others."""
+    """A row that was rejected is tried again after all others, and its appointment is read again before."""
     return Entry(_POSTPONE, (rank, clean(reason), number))
 
 
