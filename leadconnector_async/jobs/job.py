@@ -329,7 +329,7 @@ class BulkJob(JobHandle):
         """Plan how to undo the job, field by field: rows for another job, and what was edited since. Reads only."""
         self._check_is_own()
         async with self._holding():
-            await review_all(self._open, self._client_for, "sent")
+            await review_all(self._open, self._client_for, "to undo")
         return await plan_way_back(self._journal, self._client.version)
 
     async def _prepare_all(

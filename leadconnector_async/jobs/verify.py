@@ -14,12 +14,15 @@ from .._api.precondition import ReadingClock
 from .._api.readback import compare_update, list_changes
 from .._api.validate import check_update
 from ..client import LeadConnector
+from ..models import Appointment
 from .journal import reviewing
 from .journal.preparing import Selection
 from .journal.protocol import Journal
 from .journal.reviewing import SentRow, Verdict
+from .journal.rows import find_parking
 from .journal.writer import JournalWriter
 from .plan.rows import PlanRow
+from .prepare.check import list_looks
 from .prepare.prepare import find_known_time
 from .prepare.reader import CalendarReader, EventReading
 from .states import RowOutcome
@@ -56,7 +59,7 @@ async def read_location(
 ) -> None:
     """Read the selected rows of a location again, and write what the calendar shows of each."""
     client = client.with_options(priority="bulk")
-    save = partial(_save, journal, client.version)
+    save = partial(_save, journal, client.version, selection)
     reader = CalendarReader(client, location, selection, journal.run, save, clock)
     await reader.read_all(find_known_time)
 
@@ -75,19 +78,23 @@ async def plan_way_back(journal: JournalWriter, version: str) -> Undo:
     return Undo(rows=journal.lend(partial(list_rows_back, version)), kept=tuple(kept))
 
 
-async def _save(journal: JournalWriter, version: str, readings: list[EventReading]) -> None:
-    await journal.run(partial(_save_verdicts, version, readings))
+async def _save(journal: JournalWriter, version: str, selection: Selection, readings: list[EventReading]) -> None:
+    await journal.run(partial(_save_verdicts, version, selection, readings))
 
 
-def _save_verdicts(version: str, readings: list[EventReading], journal: Journal) -> None:
+def _save_verdicts(version: str, selection: Selection, readings: list[EventReading], journal: Journal) -> None:
     with journal.commit():
         for reading in readings:
             row = reviewing.read_sent(reading.number, journal)
-            verdict, reason = _compare(version, reading, row)
+            looks = [row.before]
+            if selection == "unknown":  # it can be sent again also where it is half-way, or out of the way
+                looks = list_looks(row.before, row.all_planned, find_parking(reading.number, journal))
+            verdict, reason = _compare(version, reading, row, looks)
             reviewing.write_verdict(reading.number, verdict, reason, reading.found, reading.read_at, journal)
 
 
-def _compare(version: str, reading: EventReading, row: SentRow) -> tuple[Verdict, str]:
+def _compare(version: str, reading: EventReading, row: SentRow, looks: list[Appointment]) -> tuple[Verdict, str]:
+    """`looks`: how it looks if nothing of it was applied, that is, before the job or between its steps."""
     if reading.found is None:
         return "gone", reading.reason
     planned = row.planned
@@ -97,7 +104,8 @@ def _compare(version: str, reading: EventReading, row: SentRow) -> tuple[Verdict
     shows = compare_update(check_update(planned, version), reading.found)
     if shows is True and not others:
         return "as_planned", ""
-    changes = list_changes(row.before, reading.found)
+    found = reading.found
+    changes = min((list_changes(look, found) for look in looks), key=len)
     if shows is None and not (changes or others):
         return "unclear", "the event does not show what was changed"
     if not changes:

@@ -53,6 +53,8 @@ def list_rows_back(version: str, journal: Journal) -> Iterator[PlanRow]:
         seen = row.seen
         if seen is None or not (values := find_way_back(row.sent, row.fields, seen, version).values):
             continue
+        if row.only_parks:
+            values["to_notify"] = False  # nobody was told that it was moved
         update = AppointmentUpdate(**values)  # type: ignore[arg-type] # as they were read
         yield PlanRow(row.line, row.id_now, update, row.location or None, before=_describe(seen))
 

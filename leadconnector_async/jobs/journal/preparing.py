@@ -26,13 +26,22 @@ from .protocol import DamagedError, Journal
 from .rows import Position
 from .tables import SENT, TO_READ, TO_SEND
 
-Selection: TypeAlias = Literal["to prepare", "sent", "unknown"]
+Selection: TypeAlias = Literal["to prepare", "sent", "to undo", "unknown"]
 """Which rows are read from the calendar: those to check before they are sent, those that were sent or may have
-been, or those of them whose outcome is unknown.
+been, the same with those that have only moved an appointment out of the way, or those whose outcome is unknown.
 """
 SELECTED: Final[dict[Selection, str]] = {
     "to prepare": f"state IN {TO_READ}",
     "sent": f"state IN {SENT} AND parks IS NULL",
+    "to undo": f"""
+        state IN {SENT} AND (
+            parks IS NULL OR EXISTS (
+                SELECT 1 FROM rows AS other
+                WHERE other.job = rows.job AND other.location = rows.location AND other.number = rows.parks
+                    AND other.state NOT IN {SENT}
+            )
+        )
+    """,
     "unknown": "state = 'unknown'",
 }
 _MOST_IN_QUERY: Final = 500

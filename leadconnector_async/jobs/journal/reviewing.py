@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-from ..._api.fields import WATCHED
+from ..._api.fields import TIMES, WATCHED
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome
 from .columns import clean, decode_differences, decode_found, decode_updates, encode_found
@@ -35,7 +35,7 @@ _OUTCOMES: Final = """
 """
 _CHANGED: Final = """
     SELECT line, event_id, COALESCE(new_id, event_id), location, found, updates, shown, differences, seen, verdict,
-        verdicts.reason
+        verdicts.reason, parks
     FROM rows JOIN verdicts USING (job, location, number)
     WHERE job = ? AND verdict IN ({marks}) ORDER BY number
 """
@@ -97,9 +97,14 @@ class SentRow(Struct, frozen=True, array_like=True):
         )
 
     @property
+    def all_planned(self) -> tuple[AppointmentUpdate, ...]:
+        """The updates of the row, in order."""
+        return decode_updates(self.updates)
+
+    @property
     def planned(self) -> AppointmentUpdate:
-        """The last update of the row."""
-        return decode_updates(self.updates)[-1]
+        """The last of them."""
+        return self.all_planned[-1]
 
 
 class ChangedRow(Struct, frozen=True, array_like=True):
@@ -116,6 +121,7 @@ class ChangedRow(Struct, frozen=True, array_like=True):
     seen_now: bytes | None
     verdict: Verdict
     reason: str
+    parks: int | None
 
     @property
     def sent(self) -> SentRow:
@@ -128,9 +134,14 @@ class ChangedRow(Struct, frozen=True, array_like=True):
         return None if self.seen_now is None else decode_found(self.seen_now)
 
     @property
+    def only_parks(self) -> bool:
+        """Whether it has only moved its appointment out of the way."""
+        return self.parks is not None
+
+    @property
     def fields(self) -> list[str]:
         """The fields that the job has changed."""
-        return [name for name, *_ in decode_differences(self.differences)]
+        return list(TIMES) if self.only_parks else [name for name, *_ in decode_differences(self.differences)]
 
     def keep(self, reason: str) -> RowOutcome:
         """Its outcome, if some of it is not undone."""

@@ -214,7 +214,7 @@ def retry_failed(journal: Journal) -> int:
         journal.write(_RETRY_PARKING, (job, job))
         count = journal.write(_RETRY, (job,))
         recount_all(journal)
-        journal.write(_REOPEN, (job,))  # workers that go on with other locations take this one again
+        journal.write(_REOPEN, (job,))  # workers of other locations take this one again
     return count
 
 

@@ -7,7 +7,7 @@ update would otherwise reset.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -20,6 +20,7 @@ from ..._validation.arguments import describe
 from ...exceptions import InvalidRequestError
 from ...models import Appointment, AppointmentUpdate
 from ...recurrence import parse_instance_id
+from ...reschedule.apply import list_expected
 from ...reschedule.plan import Change, Changes, Difference, plan_change
 from ..journal.preparing import BusyTime, CheckResult
 from ..plan.rows import BadRow
@@ -65,6 +66,17 @@ def show_sent(before: Appointment, update: AppointmentUpdate) -> Appointment:
     values = {name: value for name, value in sent.items() if value is not UNSET}
     values |= {name: _read_time(values[name]) for name in TIMES if name in values}
     return structs.replace(before, **values)
+
+
+def list_looks(
+    before: Appointment, updates: Sequence[AppointmentUpdate], parking: Sequence[AppointmentUpdate]
+) -> list[Appointment]:
+    """How an appointment can look if its row was not applied, and nobody else has changed it.
+
+    `parking`: what has moved it out of the way.
+    """
+    parked = [show_sent(before, parking[-1])] if parking else []
+    return [look for one in (before, *parked) for look in list_expected(one, updates)]
 
 
 def describe_changes(changes: Iterable[FieldChange]) -> str:

@@ -35,6 +35,8 @@ from .conflicts import resolve_conflicts
 from .reader import CalendarReader, EventReading, KnownTime
 
 PLAN_AGAIN: Final = "make a new plan, or leave the row out: skip_refused, --skip-refused"
+_LONG_AGO: Final = 0.0
+"""A row whose appointment is out of the way is read again in the run, which leaves it out and moves that back."""
 HasSent = Callable[[Journal], bool]
 
 
@@ -138,6 +140,9 @@ def _save_again(
         result = _check_again(reading, row, rules, journal)
         if result is None:
             kept.append((reading.number, reading.read_at))
+            continue
+        if result.state == "refused" and reading.found and journal_rows.find_parking(reading.number, journal):
+            kept.append((reading.number, _LONG_AGO))
             continue
         if result.state == "refused" and has_sent(journal):
             result = structs.replace(result, state="skipped")

@@ -31,8 +31,9 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
+from ..._api.fields import TIMES
 from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, ReadingClock, StaleReadingError, UpdateGuard
-from ..._api.readback import compare_update
+from ..._api.readback import compare_field, compare_update
 from ..._api.validate import check_update
 from ..._call.fence import HELD, Held
 from ..._methods import guard_updates
@@ -46,12 +47,12 @@ from ...exceptions import (
     SlotUnavailableError,
 )
 from ...models import Appointment, AppointmentUpdate
-from ...reschedule.apply import carry_out, list_expected
+from ...reschedule.apply import carry_out
 from ...reschedule.plan import Changes, plan_change
 from ..journal import rows
 from ..journal.rows import OpenRow
 from ..journal.writer import JournalWriter
-from ..prepare.check import show_sent
+from ..prepare.check import list_looks
 from ..states import JobOptions, RowOutcome, RowState, Stopped, describe_stop
 from .in_flight import ROW_METRICS, InFlightRow, RowMetrics
 
@@ -268,8 +269,9 @@ class RowExecutor:
             return result
         ROW_METRICS.set(metrics)
         HELD.set(self._held)
-        note = await self._move_back(row, parking[-1])
-        await self._journal.write(rows.take_back(row.number, note))
+        note, is_away = await self._move_back(row, parking[-1])
+        if not is_away:
+            await self._journal.write(rows.take_back(row.number, note))
         outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason} {note}")
         return structs.replace(result, outcome=outcome)
 
@@ -311,16 +313,22 @@ class RowExecutor:
         except LeadConnectorError as error:
             return error
 
-    async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> str:
-        """Unless somebody else has moved it since. Returns a sentence for the row's reason."""
+    async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> tuple[str, bool]:
+        """Unless somebody else has moved it since.
+
+        Returns a sentence for the row's reason, and whether it may still be where the job has put it: a retry then
+        takes that for the job's own doing.
+        """
         was = row.before
         read_at = self._clock.now()
         try:
             now = await self._client.get_appointment(row.event_id)
-            if compare_update(check_update(parking, self._version), now) is not True:
-                return (
-                    f"Its appointment was moved out of the way first, and has been moved to {now.start_time} since."
-                )
+            sent = check_update(parking, self._version)
+            if now.deleted or not all(compare_field(name, sent, now) for name in TIMES):
+                note = f"has been {'deleted' if now.deleted else f'moved to {now.start_time}'} since"
+                if (now.start_time, now.end_time) == (was.start_time, was.end_time):
+                    note = "then back"
+                return f"Its appointment was moved out of the way first, and {note}.", False
             guard = UpdateGuard(lambda: [now], read_at, self._clock)
             back = plan_change(
                 now,
@@ -331,8 +339,9 @@ class RowExecutor:
             )
             await carry_out(self._client, back, verify=False, send=guard_updates(self._client, guard))
         except LeadConnectorError as error:
-            return f"Its appointment was moved out of the way first, and could not be moved back: {error.args[0]}"
-        return "Its appointment was moved out of the way first, and then back."
+            note = f"could not be moved back: {error.args[0]}"
+            return f"Its appointment was moved out of the way first, and {note}", True
+        return "Its appointment was moved out of the way first, and then back.", False
 
 
 def _force(row: OpenRow) -> OpenRow:
@@ -342,10 +351,7 @@ def _force(row: OpenRow) -> OpenRow:
 
 
 def _list_looks(row: OpenRow, parking: tuple[AppointmentUpdate, ...]) -> list[Appointment]:
-    """How an appointment can look if nobody else has changed it."""
-    before = row.before
-    parked = [show_sent(before, parking[-1])] if parking else []
-    return [look for one in (before, *parked) for look in list_expected(one, row.updates)]
+    return list_looks(row.before, row.updates, parking)
 
 
 def _list_switches(row: OpenRow) -> Changes:
