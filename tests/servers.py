@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 STARTS_WITHIN = 30.0
 GUARD = 'cat >/dev/null; kill -9 "$0" 2>/dev/null; rm -rf "$1"'
@@ -47,6 +48,13 @@ def take_port() -> int:
         return int(one.getsockname()[1])
 
 
+def redirect(url: str, port: int) -> str:
+    """The URL of a server, with a port of this machine in place of its address; a password is left out."""
+    parts = urlsplit(url)
+    name = f"{parts.username}@" if parts.username else ""
+    return parts._replace(netloc=f"{name}127.0.0.1:{port}").geturl()
+
+
 def list_children(pid: int) -> list[int]:
     """The processes that one has started; none where the system does not tell."""
     try:
@@ -56,7 +64,7 @@ def list_children(pid: int) -> list[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process has not ended; whoever has to notice that may not have done so yet."""
+    """Whether a process has not ended; its parent may not have noticed yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .servers import PostgresServer, StoreServer, ValkeyServer, find_program
+from .servers import PostgresServer, StoreServer, ValkeyServer, find_program, is_running
 
 CODE = """
 import sys, time
@@ -42,13 +42,6 @@ def test_a_server_ends_with_its_process(name: str, end: str) -> None:
     process.stdout.close()
     while Path(folder).exists() or is_running(int(pid)):  # the test's own time limit ends this
         time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
 
 
 def test_a_server_can_be_killed_and_started_again() -> None:

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from ..servers import UNPRIVILEGED, PostgresServer
+from ..servers import UNPRIVILEGED, PostgresServer, list_children
 
 NO_LIMIT = "unlimited"
 
@@ -17,8 +17,9 @@ class SmallDisk(PostgresServer):
     def limit_sessions(self, size: int | str) -> int:
         """No session can write a file beyond `size` bytes; returns how many were open. Later ones inherit it."""
         assert self._process is not None
-        assert self._limit(self._process.pid, str(size))
-        return sum(self._limit(pid, str(size)) for pid in self._list_children() if self._is_session(pid))
+        first = self._process.pid
+        assert self._limit(first, str(size))
+        return sum(self._limit(pid, str(size)) for pid in list_children(first) if self._is_session(pid))
 
     def _limit(self, pid: int, size: str) -> bool:
         tool = shutil.which("prlimit")  # of util-linux
@@ -27,11 +28,6 @@ class SmallDisk(PostgresServer):
         # By their own user: root of a container may not do that. A session may just have ended.
         user = UNPRIVILEGED if self.needs_user() else None
         return subprocess.run(command, check=False, user=user, stderr=subprocess.DEVNULL).returncode == 0  # noqa: S603
-
-    def _list_children(self) -> list[int]:
-        assert self._process is not None
-        parent = self._process.pid
-        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
     def _is_session(self, pid: int) -> bool:
         try:

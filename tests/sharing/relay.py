@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+from ..servers import redirect
+
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 """What a Postgres client sends first, in plain text."""
 
@@ -77,9 +79,7 @@ async def relay(server: str, context: ssl.SSLContext | None = None) -> AsyncIter
 
     started = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=None if is_postgres else context)
     port = started.sockets[0].getsockname()[1]
-    parts = urlsplit(server)
-    name = f"{parts.username}@" if parts.username else ""
-    made.url = parts._replace(netloc=f"{name}127.0.0.1:{port}").geturl()
+    made.url = redirect(server, port)
     try:
         yield made
     finally:

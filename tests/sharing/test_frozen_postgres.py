@@ -12,7 +12,7 @@ from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.integrations import postgres
 from leadconnector_async.integrations.postgres import PostgresStore
 
-from ..lines import LONGEST, frozen, measure
+from ..freezing import LONGEST, frozen, measure
 from .counting import KEEP
 
 KEY = "a state"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from leadconnector_async import Shared
 
-from ...servers import PostgresServer
+from ...servers import PostgresServer, list_children
 
 HZ = os.sysconf("SC_CLK_TCK")
 
@@ -14,8 +14,7 @@ def read_database_cpu(server: PostgresServer) -> float:
     """CPU seconds of all processes of a server, those that have ended included."""
     assert server._process is not None
     first = server._process.pid
-    pids = [first, *Path(f"/proc/{first}/task/{first}/children").read_text().split()]
-    return sum(read_cpu(int(pid), with_ended=int(pid) == first) for pid in pids)
+    return sum(read_cpu(pid, with_ended=pid == first) for pid in (first, *list_children(first)))
 
 
 def read_cpu(pid: int, *, with_ended: bool = False) -> float:

@@ -18,7 +18,7 @@ from leadconnector_async.jobs.journal import progress, purge, wishes
 from leadconnector_async.jobs.journal.facts import Count, Text
 from leadconnector_async.jobs.journal.groups import Value
 
-from ...lines import LONGEST, frozen, measure
+from ...freezing import LONGEST, frozen, measure
 from .conftest import LEASE, make_plan
 
 IDLE = 1.0

@@ -3,16 +3,15 @@
 libpq passes on 8 KiB at a time, so a frozen process can leave the server with a part of what it had to say.
 """
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import psycopg
 import pytest
 
-from leadconnector_async import JournalError
 from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.exceptions import RowFault
 from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
@@ -21,7 +20,7 @@ from leadconnector_async.jobs.journal import leases, preparing, rows
 from leadconnector_async.jobs.journal.groups import Hold
 from leadconnector_async.models import AppointmentUpdate
 
-from ...lines import LONGEST, Line
+from ...freezing import LONGEST, FreezingProxy, frozen_at
 from .conftest import make_plan
 from .test_both import end, find, prepare, take, write
 
@@ -33,14 +32,14 @@ NUMBERS = range(1, ROWS + 1)
 
 
 @contextmanager
-def open_line(url: str, name: str) -> Iterator[tuple[Line, PostgresJournal]]:
-    """The journal of a job, over a line of its own."""
-    line = Line(url)
-    journal = PostgresJournal.open(parse_address(line.url), name, LEASE)
+def open_through_proxy(url: str, name: str) -> Iterator[tuple[FreezingProxy, PostgresJournal]]:
+    """The journal of a job, through a proxy of its own."""
+    proxy = FreezingProxy(url)
+    journal = PostgresJournal.open(parse_address(proxy.url), name, LEASE)
     try:
-        yield line, journal
+        yield proxy, journal
     finally:
-        line.close()
+        proxy.close()
         journal.close()
 
 
@@ -81,47 +80,25 @@ def test_nobody_waits_for_a_frozen_commit(jobs_database: str, work: Callable[[Po
     prepare(filled)
     job, epoch = filled.hold.job, take(filled, "loc0").hold.epoch
     mine = Hold(job, "loc0", epoch)
-    with open_line(jobs_database, name) as (line, journal):
-        before = line.passed
+    with open_through_proxy(jobs_database, name) as (proxy, journal):
+        before = proxy.passed
         work(journal.at(mine))
-        size = line.passed - before
+        size = proxy.passed - before
     assert size > 24 * KIBIBYTE, "it would be sent in one piece"
     cuts = [*range(8 * KIBIBYTE, size, size // 5), 1, size // 2, size - 1]
     with psycopg.connect(jobs_database, autocommit=True) as look:
         look.execute("UPDATE leadconnector_jobs.rows SET reason = 'old' WHERE job = %s", (job,))
         for cut in cuts:
-            freeze(jobs_database, name, cut, lambda journal: work(journal.at(mine)))
-            assert is_free(look, job), cut
+            with (
+                open_through_proxy(jobs_database, name) as (proxy, journal),
+                frozen_at(proxy, cut, partial(work, journal.at(mine))),
+            ):
+                assert is_free(look, job), cut
         changed = look.execute(
             "SELECT count(*) FROM leadconnector_jobs.rows WHERE job = %s AND reason <> 'old'", (job,)
         ).fetchone()
         assert changed == (0,)
     filled.close()
-
-
-def freeze(url: str, name: str, cut: int, work: Callable[[PostgresJournal], None]) -> None:
-    """As a process that is stopped when so many bytes of its work have reached the server, for good."""
-    line = Line(url)
-    journal = PostgresJournal.open(parse_address(line.url), name, LEASE)
-
-    def try_it() -> None:
-        with suppress(JournalError):
-            work(journal)
-
-    line.left = cut
-    threading.Thread(target=try_it, daemon=True).start()
-    assert line.is_frozen.wait(LONGEST)
-    FROZEN.append(line)
-
-
-FROZEN: list[Line] = []
-
-
-@pytest.fixture(autouse=True)
-def thaw() -> Iterator[None]:
-    yield
-    while FROZEN:
-        FROZEN.pop().close()
 
 
 def is_free(look: psycopg.Connection[tuple[object, ...]], job: int) -> bool:

@@ -1,4 +1,4 @@
-"""Connections to a server that pass on so many bytes, and keep all others: as from a process that is frozen."""
+"""Freezes a process at a byte: a proxy lets only so much of what it sends reach the server."""
 
 import socket
 import threading
@@ -6,22 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
+from .servers import redirect
+
 LONGEST = 30.0
+"""Seconds after which a test gives up."""
 _BUFFER = 64 * 1024
 
 
-class Line:
-    """A port that leads to the server of a URL; `left` is how many bytes still reach it, `None`: all."""
+class FreezingProxy:
+    """Passes bytes on to the server of a URL; `left` is how many still reach it, `None` for all."""
 
-    def __init__(self, url: str, left: int | None = None) -> None:
+    def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname or "", parts.port or 5432)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        name = f"{parts.username}@" if parts.username else ""
-        port = self._listener.getsockname()[1]
-        self.url = parts._replace(netloc=f"{name}127.0.0.1:{port}").geturl()
+        self.url = redirect(url, self._listener.getsockname()[1])
         self.passed = 0
-        self.left = left
+        """Bytes that have reached the server."""
+        self.left: int | None = None
         self.is_frozen = threading.Event()
         self._sockets: list[socket.socket] = [self._listener]
         self._start(self._accept)
@@ -55,7 +57,7 @@ class Line:
                 client.sendall(part)
 
     def close(self) -> None:
-        """The process is gone."""
+        """End all connections, as if the process had ended."""
         for one in self._sockets:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -64,28 +66,36 @@ class Line:
 
 @contextmanager
 def frozen(url: str, left: int, work: Callable[[str], object]) -> Iterator[None]:
-    """Do some work over a line, up to that byte, and hold the process there for the block."""
-    line = Line(url, left)
+    """Freeze a process that does `work` for the block, once so many of its bytes have reached the server."""
+    proxy = FreezingProxy(url)
+    with frozen_at(proxy, left, lambda: work(proxy.url)):
+        yield
+
+
+@contextmanager
+def frozen_at(proxy: FreezingProxy, left: int, work: Callable[[], object]) -> Iterator[None]:
+    """The same with connections that are open already. They are closed at the end; errors of `work` are ignored."""
+    proxy.left = left
 
     def try_it() -> None:
         with suppress(Exception):
-            work(line.url)
+            work()
 
     working = threading.Thread(target=try_it, daemon=True)
     working.start()
     try:
-        assert line.is_frozen.wait(LONGEST)
+        assert proxy.is_frozen.wait(LONGEST)
         yield
     finally:
-        line.close()
+        proxy.close()
         working.join(LONGEST)
 
 
 def measure(url: str, work: Callable[[str], object]) -> int:
-    """How many bytes some work sends."""
-    line = Line(url)
+    """How many bytes `work` sends to the server."""
+    proxy = FreezingProxy(url)
     try:
-        work(line.url)
+        work(proxy.url)
     finally:
-        line.close()
-    return line.passed
+        proxy.close()
+    return proxy.passed
