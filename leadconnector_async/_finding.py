@@ -22,7 +22,7 @@ from ._api.contacts import (
     build_get_contact,
     build_list_contact_appointments,
     conceal_sought,
-    describe_nobody,
+    explain_no_match,
     group_by_calendar,
     is_of_contact,
     refuse_selectors,
@@ -225,7 +225,7 @@ class FindingMethods(CalendarMethods):
     async def _find_contact_ids(self, sought: Sought, location_id: str) -> list[str]:
         found = await self._find_contacts(sought, location_id)
         if not found:
-            raise ContactNotFoundError(describe_nobody(sought), operation=FIND_CONTACTS.name)
+            raise ContactNotFoundError(explain_no_match(sought), operation=FIND_CONTACTS.name)
         return [contact.id for contact in found if contact.id]
 
     async def _find_contacts(self, sought: Sought, location_id: str | None) -> list[Contact]:

@@ -36,7 +36,7 @@ class Stamped(Struct, frozen=True, kw_only=True, tag=_name_kind, tag_field="kind
         return str(self.__struct_config__.tag)
 
     def __str__(self) -> str:
-        """The kind and what is known, for a line of a log, which has its own time: `paused location_id='…' …`."""
+        """One line for a log: the kind and the known values, without the time, which a log adds itself."""
         known = {name: getattr(self, name) for name in self.__struct_fields__ if name != "at"}
         return " ".join([self.kind, *(f"{name}={value!r}" for name, value in known.items() if value is not None)])
 

@@ -112,16 +112,17 @@ def conceal_sought(phone: object, email: object) -> Sought:
 
 
 def refuse_selectors(field: str, given: Iterable[str], known: str) -> InvalidRequestError:
-    """The error for none, or several, of what a contact can be searched by."""
+    """The error for a contact that is named in no way, or in several."""
     names = " and ".join(given)
     reason = f"{names} are given" if names else "no contact is named"
     return refuse(field, Held(None), reason, f"pass exactly one of {known}")
 
 
-def describe_nobody(sought: Sought) -> str:
-    """That nobody has what was searched for, and what may be wrong with it."""
+def explain_no_match(sought: Sought) -> str:
+    """Say that no contact has this; for a phone number without a country code, that it may need one."""
     words = " or ".join(_WORDS[selector] for selector in sought)
-    is_local = any(not str(value).lstrip(" (").startswith("+") for name, value in sought.items() if name == "phone")
+    phone = sought.get("phone")
+    is_local = isinstance(phone, str) and not phone.lstrip(" (").startswith("+")
     advice = f" It does not begin with +: {_HINTS['phone']}." if is_local else ""
     return f"No contact of the location has this {words}.{advice}"
 

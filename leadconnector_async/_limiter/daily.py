@@ -7,8 +7,8 @@ A response may say that the budget is spent, but not until when, or name a momen
 justify stopping for a day: one request probes after a minute, and the next ones after two, four and so on, up to an
 hour.
 
-Times come in as arguments, by a clock that may stop while the machine sleeps. The server's day goes on meanwhile,
-so the time asleep is taken off.
+Times come in as arguments, by a clock that may stop while the machine sleeps. The server's day does not stop, so
+the time asleep is deducted.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _REREAD_AFTER: Final = 1.0
 _FIRST_PROBE: Final = 60.0
 _LONGEST_PROBE: Final = 3600.0
 _LEAST_SLEEP: Final = 1.0
-"""Seconds that matter to a day."""
-_SLEEPLESS: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
-"""The clock that goes on while the machine sleeps: of Linux, or of macOS."""
+"""Seconds: a shorter sleep does not matter to a day, and may be an error of two clocks that are read in turn."""
+_BOOT_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+"""The clock that continues while the machine sleeps, on Linux or macOS; that of Windows does so anyway."""
 
 
 def measure_sleep() -> float:
     """Seconds that the machine has slept, from an origin that stays the same."""
-    if _SLEEPLESS is None:
+    if _BOOT_CLOCK is None:
         return 0.0
     while True:
         before = time.monotonic()
-        now = time.clock_gettime(_SLEEPLESS)
+        now = time.clock_gettime(_BOOT_CLOCK)
         if time.monotonic() - before < _LEAST_SLEEP / 2:  # otherwise the process was stopped between the two
             return now - before
 
@@ -90,7 +90,7 @@ class DailyBudget:
         self._probe = _Probe()
         self._measure_sleep = measure_sleep
         self._slept = measure_sleep()
-        """What the machine had slept when the moments of this budget were last corrected."""
+        """How long the machine had slept when the moments of this budget were last corrected, in seconds."""
         self.only_counts = False
         """`take` would do no more than count: the day has begun, and nobody probes whether it is over."""
 
@@ -162,7 +162,7 @@ class DailyBudget:
         self._probe.at, self._probe.due = math.inf, False
 
     def _catch_up(self) -> None:
-        """Take what the machine has slept since the last time off the moments that are known."""
+        """Move the known moments forward by what the machine has slept since the last correction."""
         slept = self._measure_sleep()
         missed, self._slept = slept - self._slept, slept
         if missed > _LEAST_SLEEP:

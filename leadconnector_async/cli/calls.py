@@ -149,8 +149,8 @@ async def list_events(
     Parameters
     ----------
     timezone
-        IANA name of the time zone of the days. The starts are shown in it, too; without it, and with `--json`, each
-        is shown as in the response.
+        IANA name of the time zone of the days. Times are shown in it, too; without it, and with `--json`, they are
+        shown as in the response.
 
     """
 

@@ -107,7 +107,7 @@ def show_event(event: Appointment, *, as_json: bool) -> None:
 
 
 def show_events(events: list[Appointment], zone: tzinfo | None) -> None:
-    """One line per event, its start by the clock of a zone; ids are never cut, whatever the width."""
+    """One line per event; without a zone, times keep their offsets. Ids are never cut, whatever the width."""
     table = Table(box=None, pad_edge=False)
     rows = [[clean(_render(getattr(event, name), zone)) for name in _SHOWN] for event in events]
     for column, (name, heading) in enumerate(_SHOWN.items()):

@@ -1,7 +1,7 @@
 """Postgres as the store that processes share. Needs the extra `cluster`.
 
-Every statement is a transaction of its own, and a single message with its values in it: a client that is frozen or
-killed, also while it sends one, holds no lock.
+Every statement is a transaction of its own, and one message that contains its values: a client that is frozen or
+killed holds no lock, not even while it sends.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _SWEEP_EVERY: Final = 1000
 """Swaps of a process between two deletions of what is kept no longer."""
 _MIGRATE_SECONDS: Final = 60.0
 _BOUND: Final = "SET LOCAL lock_timeout = '5s'; "
-"""Longer than any caller waits. Otherwise a session that nobody waits for any more would wait on at the server: one
-more after every attempt, until the server accepts no connections."""
+"""Longer than any caller waits. Without it, a session whose caller has given up would keep waiting at the server:
+one more after every attempt, until the server accepts no connections."""
 _BOUND_MIGRATION: Final = """
     SET idle_session_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '60s'
 """
-"""A process that is frozen during a migration does not keep the others from theirs."""
+"""So that a process that is frozen during a migration does not block the migrations of others."""
 _MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     # Unlogged: no write waits for the disk. A crash empties the table, which the members notice, as they know what
     # they hold. A state of a few KB stays in its row, and an update beside it, without touching an index.

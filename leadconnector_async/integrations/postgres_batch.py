@@ -1,11 +1,11 @@
 """Statements that reach the server as one message, and are one transaction there.
 
-A process can be frozen at any moment, also while it sends: libpq passes on what it has after every 8 KiB. Between
-two messages of one transaction the server would keep all locks forever, as none of its timeouts runs there. The
-text of a query is a single message, and the server does nothing before it has all of it. So the statements are
-prepared under names, and what is sent is one text of `EXECUTE name (values)`.
+A process can be frozen at any moment, even while it sends: libpq passes on what it has after every 8 KiB. Between
+two messages of a pipeline no timeout of the server runs, so it would keep all locks forever. The text of a query is
+a single message, and the server does nothing until it has all of it. So statements are prepared under names, and
+what is sent is one text of `EXECUTE name (values)`.
 
-Values are sent as text, and the statements say of which types they are.
+Values are sent as text; the statements state their types.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Batch:
         """
         try:
             return self._run(commands)
-        except InvalidSqlStatementName:  # somebody else had them deallocated
+        except InvalidSqlStatementName:  # something else has deallocated them
             self._names.clear()
             return self._run(commands)
 
@@ -83,7 +83,7 @@ class Batch:
 
 
 def render_locks(statement: str) -> str:
-    """A statement of a journal with the locks that Postgres has and SQLite has not."""
+    """Add to a statement of a journal the row locks that Postgres has and SQLite lacks."""
     return statement.replace(SKIP_LOCKED, "FOR NO KEY UPDATE SKIP LOCKED")
 
 

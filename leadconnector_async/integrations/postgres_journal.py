@@ -44,7 +44,8 @@ _COPY: Final = b"COPY rows (job, location, number, line, event_id, wanted) FROM 
 _COPIED: Final = ("int4", "text", "int8", "int4", "text", "bytea")
 _ANALYZE: Final = "ANALYZE rows"
 _NAME_SECONDS: Final = 15.0
-"""How long a name is waited for that another process is about to use: longer than a frozen one can keep a lock."""
+"""How long to wait for another process that creates a job of the same name: longer than a frozen one can keep a
+lock, except in the middle of its `COPY`."""
 _DUPLICATES: Final = """
     SELECT COUNT(*) FROM rows WHERE job = ? GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1
 """
@@ -199,7 +200,10 @@ def fill_journal(
 
 
 def _add_job(session: PostgresSession, name: str) -> _Id:
-    """Add the row of a job, whose name is waited for only a while: a process frozen in a `COPY` keeps its own."""
+    """Add the row of a job. Raises `JobConflictError` if another process is creating one of this name.
+
+    A process that is frozen in its `COPY` keeps the name for as long as it is connected, so the wait is bounded.
+    """
     session.execute(f"SET LOCAL lock_timeout = {round(_NAME_SECONDS * 1000)}")
     try:
         [added] = session.read(_Id, _ADD_JOB, (name,))

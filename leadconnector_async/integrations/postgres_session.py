@@ -33,9 +33,9 @@ MOST_TOGETHER: Final = 1000
 _FETCHED: Final = 256
 """How many rows of a stream are fetched at a time."""
 IDLE_SECONDS: Final = 10.0
-"""How long a process without a lease, once it is frozen inside a transaction, keeps its locks from the others."""
+"""How long a process without a lease keeps its locks once it is frozen inside a transaction."""
 READ_SECONDS: Final = 600.0
-"""How long the server waits for such a process to read on. Meanwhile it can remove no row that is out of date, and
+"""How long the server waits for such a process to continue reading. Until then VACUUM can remove no dead rows, and
 every heartbeat of a worker leaves one."""
 _CONNECT_SECONDS: Final = 3
 _KEEPALIVE: Final = {"keepalives_idle": "2", "keepalives_interval": "1", "keepalives_count": "2"}
@@ -61,7 +61,7 @@ class AlreadyExistsError(JournalError):
 
 
 class LockedError(JournalError):
-    """Another session has kept a lock for too long."""
+    """A lock was not free within `lock_timeout`."""
 
 
 class PostgresSession:
@@ -81,7 +81,8 @@ class PostgresSession:
     def open(cls, address: StoreAddress, lease: float | None) -> PostgresSession:
         """Connect, and check the tables. With a lease, in seconds, no statement takes longer.
 
-        Without one, statements may take any time, but a transaction does not wait long for the next of them.
+        Without one, a statement may take any time, but the server does not wait long for the next one of its
+        transaction.
 
         Raises `ConfigurationError` if the database cannot be used, and `JournalError` if it cannot be reached.
         """

@@ -47,7 +47,7 @@ def check_word(name: str, value: object, words: Iterable[object]) -> None:
 
 
 def check_operation(operation: object, known: Iterable[str]) -> None:
-    """One that the sandbox serves: no request has a mistyped one, so a test with it would prove nothing."""
+    """One that the sandbox serves. A test with a mistyped one would prove nothing, because no request has it."""
     names, name = tuple(known), to_text(operation) or ""
     if name not in names:
         from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it

@@ -515,10 +515,8 @@ async def test_none_and_several_contacts_are_told_apart(
     """The error says which were given."""
     with pytest.raises(InvalidRequestError) as caught:
         await client.find_appointments(START, END, **arguments)  # type: ignore[arg-type]
-    assert (
-        str(caught.value)
-        == f"contact_id: {text}; pass exactly one of contact_id, phone and email. Nothing was sent."
-    )
+    advice = "pass exactly one of contact_id, phone and email. Nothing was sent."
+    assert str(caught.value) == f"contact_id: {text}; {advice}"
 
 
 @pytest.mark.parametrize(

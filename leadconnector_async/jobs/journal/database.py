@@ -32,8 +32,8 @@ JOURNAL: Final = "journal.sqlite"
 _MOST_TOGETHER: Final = 512
 """Records in one statement. SQLite releases the GIL at every statement, and has to wait until it gets it back."""
 _LEADING_BITS: Final = 3
-"""Of the number of records in a statement: 150 are written as 128, 20 and 2. So distinct statements are few, and
-prepared ones are used again."""
+"""How many leading bits of the number of records in a statement may be set: 150 are written as 128, 20 and 2. So
+distinct statements are few, and prepared ones are reused."""
 _JOB: Final = "INSERT INTO jobs (id, name, phase, rows, made_at) VALUES (?, '', 'ready', 0, 0)"
 _LOAD: Final = "INSERT INTO rows (job, location, number, line, event_id, wanted) VALUES (?, ?, ?, ?, ?, ?)"
 _DUPLICATES: Final = "SELECT COUNT(*) FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1"
@@ -207,6 +207,7 @@ def _write_group(connection: sqlite3.Connection, group: Group, records: Sequence
 
 
 def _round_down(number: int) -> int:
+    """Clear all but the leading bits."""
     zeros = max(0, number.bit_length() - _LEADING_BITS)
     return number >> zeros << zeros
 

@@ -26,7 +26,7 @@ from .phases import submit_new
 _FILLING: Final = f"{JOURNAL}.new"
 """The journal's name until the whole plan is in it."""
 _CHANGES: Final = (f"{JOURNAL}-wal", f"{JOURNAL}-journal")
-"""What SQLite would write to a journal before anything else, whichever journal it was meant for."""
+"""What SQLite would apply to a new journal when it is opened, although it belongs to another one."""
 _FILES: Final = (JOURNAL, *_CHANGES, f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
 _TRIES: Final = 4
@@ -82,7 +82,7 @@ def _check_is_vacant(path: str) -> None:
         if _find_size(os.path.join(path, name)):
             raise ConfigurationError(
                 f"{escape(path)} contains a file {name}, but not the journal that it belongs to: move it to that"
-                " journal, delete it if there is none any more, or choose another folder."
+                " journal, delete it if that journal no longer exists, or choose another folder."
             )
     for name in OUTCOMES:
         if os.path.exists(os.path.join(path, name)):

@@ -19,7 +19,7 @@ from .facts import get_fact
 from .leases import HOURS, Beat, list_beats
 from .phases import decode_options
 from .protocol import Journal
-from .tables import NAMELESS
+from .tables import DELETED
 
 Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
 """As a row of `jobs` says it; of a folder, what its lock and its rows say counts."""
@@ -55,7 +55,7 @@ _LIST: Final = f"""
         CASE WHEN jobs.began_at IS NULL THEN 0 ELSE 1 END, COALESCE(jobs.began_at, jobs.made_at),
         (SELECT value FROM facts WHERE facts.job = jobs.id AND facts.name = 'options')
     FROM jobs LEFT JOIN locations ON locations.job = jobs.id
-    WHERE jobs.name NOT LIKE '{NAMELESS}%'
+    WHERE jobs.name NOT LIKE '{DELETED}%'
     GROUP BY jobs.id, jobs.name, jobs.phase, jobs.wanted, jobs.rows, jobs.rate, jobs.began_at, jobs.made_at
     ORDER BY jobs.id
 """

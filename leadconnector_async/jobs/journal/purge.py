@@ -1,7 +1,7 @@
 """Deletes jobs of a database, one after another, in transactions of bounded size, and never one in use.
 
-A job is deleted completely: its plan, its readings, and its outcomes. It loses its name first: whatever a process
-that is killed leaves behind cannot be run, verified or undone by anybody, and the next purge deletes it.
+A job is deleted completely: its plan, its readings, and its outcomes. It loses its name first, so that nobody can
+run, verify or undo what a process that is killed leaves behind; the next purge deletes that.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from .facts import Text
 from .protocol import Journal
-from .tables import NAMELESS
+from .tables import DELETED
 
 _MOST_TOGETHER: Final = 10_000
 """How many rows one transaction deletes."""
@@ -22,9 +22,9 @@ _ENDED: Final = """
         AND NOT EXISTS (SELECT 1 FROM locations WHERE locations.job = jobs.id AND worker IS NOT NULL)
     ORDER BY id
 """
-_FORGET: Final = f"""
+_TAKE_NAME: Final = f"""
     UPDATE jobs SET phase = 'stopped', ended_at = 0,
-        name = CASE WHEN name LIKE '{NAMELESS}%' THEN name ELSE '{NAMELESS}' || id || ' ' || name END
+        name = CASE WHEN name LIKE '{DELETED}%' THEN name ELSE '{DELETED}' || id || ' ' || name END
     WHERE id = ? AND NOT EXISTS (SELECT 1 FROM locations WHERE job = ? AND worker IS NOT NULL)
 """
 _FENCE: Final = "UPDATE locations SET epoch = epoch + 1, queued = 0 WHERE job = ? AND worker IS NULL"
@@ -49,14 +49,14 @@ class EndedJob(Struct, frozen=True, array_like=True):
 
 def list_ended(before: float, journal: Journal) -> list[EndedJob]:
     """List the jobs that ended before a time, in seconds since the epoch, and that no process works on."""
-    return [EndedJob(one.key, _find_name(one.name)) for one in journal.read(EndedJob, _ENDED, (before,))]
+    return [EndedJob(one.key, _restore_name(one.name)) for one in journal.read(EndedJob, _ENDED, (before,))]
 
 
 def remove_job(key: int, journal: Journal) -> bool:
     """Delete a job; `False` if a process works on it. If one takes it meanwhile, its next commit fails."""
     with journal.commit():
         journal.write(_FENCE, (key,))
-        if not journal.write(_FORGET, (key, key)):
+        if not journal.write(_TAKE_NAME, (key, key)):
             return False
     for location in [one.text for one in journal.read(Text, _LOCATIONS, (key,))]:
         while journal.write(_ROWS, (key, location, key, location)) == _MOST_TOGETHER:
@@ -68,6 +68,6 @@ def remove_job(key: int, journal: Journal) -> bool:
     return True
 
 
-def _find_name(name: str) -> str:
-    """The name that a job had, if a process was killed while it deleted it."""
-    return name.removeprefix(NAMELESS).partition(" ")[2] if name.startswith(NAMELESS) else name
+def _restore_name(name: str) -> str:
+    """The name that a job had before it was deleted in part."""
+    return name.removeprefix(DELETED).partition(" ")[2] if name.startswith(DELETED) else name

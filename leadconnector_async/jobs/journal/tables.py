@@ -18,8 +18,8 @@ Kind: TypeAlias = Literal["integer", "bigint", "real", "text", "blob", "timestam
 FORMAT: Final = "3"
 """The format of new journals in SQLite, a fact of each. `migrate` upgrades older ones."""
 
-NAMELESS: Final = "deleted "
-"""How the name of a job begins that is being deleted; with a space, which no name of a job may have."""
+DELETED: Final = "deleted "
+"""How the name of a job begins once its deletion has begun. No other name can, as it contains a space."""
 
 
 def render_states(listed: Iterable[RowState]) -> str:

@@ -70,7 +70,7 @@ class LocationRun:
         self._loop = asyncio.get_running_loop()
         self._starting: asyncio.Task[None] | None = None
         self._requeued = False
-        """A row has got a new rank since the last fetch."""
+        """Whether a row has moved to a later rank since the last fetch."""
         self._failure: BaseException | None = None
 
     async def run(self, fetched: int) -> None:
@@ -116,7 +116,7 @@ class LocationRun:
                 continue
             if not self.in_flight.by_number and not self._requeued:
                 break
-            while self.in_flight.by_number and not self._requeued:  # no other row can come after the last one
+            while self.in_flight.by_number and not self._requeued:  # only such a row can follow the last one
                 await self.in_flight.wait_for_any()
 
     async def _start_batch(self, rows: list[OpenRow]) -> None:
