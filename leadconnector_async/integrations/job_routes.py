@@ -46,7 +46,7 @@ _LARGEST_ARRAY: Final = 16 * 1024 * 1024
 _LARGEST_STREAM: Final = 1024 * 1024 * 1024
 _LARGEST_LINE: Final = 1024 * 1024
 _STOPPING_SECONDS: Final = 2
-"""Until a client may send again what a server that ends has refused; others take it, or the one that follows."""
+"""After which a client may repeat what a server has refused while it shuts down: by then another one responds."""
 _ENDED: Final = ("done", "refused")
 LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 
@@ -164,7 +164,7 @@ class JobRoutes:
             rows = _stream_lines(request) if kind in LINES else await _read_array(request)
             if not self.service.is_running:
                 again = {"Retry-After": str(_STOPPING_SECONDS)}
-                raise Refusal(503, "This server is about to end.", code="stopping", headers=again)
+                raise Refusal(503, "This server is shutting down.", code="stopping", headers=again)
             progress = await self.service.submit(name, rows, location_id=location)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it

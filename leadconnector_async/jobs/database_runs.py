@@ -115,7 +115,7 @@ class DatabaseRuns:
         await self.read(name, partial(set_rate, rate))
 
     async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
-        """List the jobs whose names begin so, in the order in which they were created."""
+        """List the jobs whose names begin with `prefix`, in the order in which they were created."""
         now = time.time()
         return [
             build_entry(job.name, find_phase(job.phase, job.find_wanted(now)), job, job.workers)

@@ -108,7 +108,7 @@ class FolderRuns:
         await asyncio.to_thread(write_beside, self._shelf.find(name), partial(set_rate, rate))
 
     async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
-        """List the jobs whose names begin so, by name. Raises `JournalError`."""
+        """List the jobs whose names begin with `prefix`, by name. Raises `JournalError`."""
         return await asyncio.to_thread(self._shelf.list_jobs, prefix)
 
     def stop(self) -> None:

@@ -53,7 +53,7 @@ class Shelf:
         return sorted(name for name in jobs if is_name(name))
 
     def list_jobs(self, prefix: str) -> list[JobEntry]:
-        """List the jobs whose names begin so, by name; no other is read. Raises `JournalError`."""
+        """List the jobs whose names begin with `prefix`, by name; no other is read. Raises `JournalError`."""
         entries: list[JobEntry] = []
         for name in self.list_names():
             if not name.startswith(prefix):

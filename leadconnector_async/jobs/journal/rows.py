@@ -86,7 +86,7 @@ _RECOUNT: Final = f"""
     )
     WHERE job = ?
 """
-_GO_ON: Final = "UPDATE jobs SET wanted = 'run' WHERE id = ? AND wanted = 'cancel'"
+_UNCANCEL: Final = "UPDATE jobs SET wanted = 'run' WHERE id = ? AND wanted = 'cancel'"
 _REOPEN: Final = """
     UPDATE locations SET ended = 0
     WHERE job = ? AND ended = 1 AND rows > applied + unchanged + unknown + not_changed
@@ -207,10 +207,10 @@ def find_outcomes(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
 
 
 def retry_failed(journal: Journal) -> int:
-    """Re-queue the rows that failed or were skipped; returns how many. A cancelled job goes on."""
+    """Re-queue the rows that failed or were skipped; returns how many. A cancelled job continues."""
     job = journal.hold.job
     with journal.commit():
-        journal.write(_GO_ON, (job,))
+        journal.write(_UNCANCEL, (job,))
         journal.write(_RETRY_PARKING, (job, job))
         count = journal.write(_RETRY, (job,))
         recount_all(journal)

@@ -314,7 +314,7 @@ class RowExecutor:
             return error
 
     async def _move_back(self, row: OpenRow, parking: AppointmentUpdate) -> tuple[str, bool]:
-        """Unless somebody else has moved it since.
+        """Move the appointment back, unless somebody else has moved it since.
 
         Returns a sentence for the row's reason, and whether it may still be where the job has put it: a retry then
         takes that for the job's own doing.
