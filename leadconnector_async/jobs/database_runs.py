@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from typing import Final, TypeVar
 
@@ -60,7 +61,7 @@ class DatabaseRuns:
         )
         self._working: asyncio.Task[None] | None = None
         self._reader: JournalWriter | None = None
-        self._opening = asyncio.Lock()
+        self._connecting: asyncio.Task[JournalWriter | LeadConnectorError] | None = None
 
     async def open(self) -> None:
         """Begin to work. Raises `ConfigurationError` for tables or an extra that are missing."""
@@ -134,6 +135,9 @@ class DatabaseRuns:
             await asyncio.wait([self._working], timeout=_CLOSE_SECONDS)
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
         await self._forget_reader(self._reader)
 
     async def _keep_working(self) -> None:
@@ -164,10 +168,22 @@ class DatabaseRuns:
         return await (await self._find_reader()).run(work)
 
     async def _find_reader(self) -> JournalWriter:
-        async with self._opening:
-            if self._reader is None:
-                self._reader = await connect_journal(self._address, None)
+        """The open connection, or one that all who need it wait for together, however it ends."""
+        if self._reader is not None:
             return self._reader
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect())
+        found = await asyncio.shield(self._connecting)
+        if isinstance(found, JournalWriter):
+            return found
+        raise copy(found)
+
+    async def _connect(self) -> JournalWriter | LeadConnectorError:
+        try:
+            self._reader = await connect_journal(self._address, None)
+        except LeadConnectorError as error:
+            return error.with_traceback(None)
+        return self._reader
 
     async def _forget_reader(self, reader: JournalWriter | None) -> None:
         if reader is None or self._reader is not reader:  # another task was as quick

@@ -11,7 +11,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from leadconnector_async import JobConflictError, JobNotFoundError, LeadConnector, PlanError, Shared
+from leadconnector_async import (
+    JobConflictError,
+    JobNotFoundError,
+    JournalError,
+    LeadConnector,
+    PlanError,
+    Shared,
+)
 from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobService
 from leadconnector_async.sandbox import Sandbox
 
@@ -180,6 +187,30 @@ async def test_a_lost_connection_is_replaced(service: JobService, jobs_database:
         )
     with pytest.raises(JobNotFoundError):
         await service.read_progress(name)
+
+
+async def test_all_who_wait_for_a_database_that_is_away_wait_together(make_client: MakeClient) -> None:
+    """For one connection. Otherwise each would wait for those before it to give up as well, longer and longer."""
+    connections: list[asyncio.StreamWriter] = []
+    all_ask, seen = asyncio.Event(), asyncio.Event()
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        seen.set()
+        await all_ask.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        url = f"postgresql://127.0.0.1:{server.sockets[0].getsockname()[1]}/jobs"
+        service = JobService(url, make_client(shared=Shared(url)))
+        asking = [asyncio.create_task(service.list_jobs()) for _ in range(10)]
+        await seen.wait()
+        all_ask.set()
+        failures = await asyncio.gather(*asking, return_exceptions=True)
+        assert len(connections) == 1
+        assert {type(one) for one in failures} == {JournalError}
+        assert len({id(one) for one in failures}) == len(asking)
+        await service.aclose()
 
 
 def test_no_password_is_shown(client: LeadConnector) -> None:
