@@ -6,10 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from leadconnector_async import Event, LeadConnector
 from leadconnector_async.cli.exit_codes import code_of
-from leadconnector_async.events import ResponseReceived
+from leadconnector_async.events import RequestFailed, ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault, iterate_plan
 from leadconnector_async.sandbox import Sandbox
 
@@ -177,3 +178,33 @@ async def test_a_new_assignee_who_was_replaced_while_the_slot_was_refused_stays(
     summary = await run(place, make_client(on_event=edit), plan)
     assert sandbox.appointment(first.id).assigned_user_id == team[1]
     assert summary.counts == {"skipped": 1}
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+@pytest.mark.parametrize("edit", [{"appointment_status": "cancelled"}, {"title": "By hand"}, {}])
+async def test_a_change_whose_response_was_lost_is_not_taken_for_the_edit_that_followed(
+    sandbox: Sandbox, make_client: MakeClient, place: str, edit: dict[str, object], is_killed: bool
+) -> None:
+    """The job itself has moved the appointment: it says that it may have, and an undo moves it back."""
+    before = sandbox.appointment(sandbox.appointment_ids[0])
+    plan = rows(at(before, start=(before.start_time + WEEK).isoformat(), title="Planned"))
+    handler = once(RequestFailed, UPDATE, lambda: sandbox.edit_appointment(before.id, **edit))
+    async with await BulkJob.create(place, make_client(on_event=handler), plan) as job:
+        if is_killed:
+            await job.run(limit=0)
+            mark = "UPDATE rows SET state = 'sent' WHERE job = ?"
+            await job._journal.run(lambda journal: journal.write(mark, (journal.hold.job,)))
+            arrived = {
+                "start_time": before.start_time + WEEK,
+                "end_time": before.end_time + WEEK,
+                "title": "Planned",
+            }
+            sandbox.edit_appointment(before.id, **(arrived | edit))
+        else:
+            sandbox.faults.plan(UPDATE, ["lose-response"])
+        assert (await job.run()).counts == ({"unknown": 1} if edit else {"applied": 1})
+        undo = await job.plan_undo()
+        summary = await run(f"{place}.undo", make_client(), undo.rows)
+    assert summary.counts == {"applied": 1}
+    assert [one.event_id for one in undo.kept] == [before.id] * bool(edit)
+    assert sandbox.appointment(before.id) == replace(before, **edit)

@@ -4,7 +4,7 @@
 
 | step | event | what follows |
 | --- | --- | --- |
-| `read_back` (it may have been applied) | the appointment shows the change, or somebody else's | a result |
+| `read_back` (it may have been applied) | the appointment shows the change, a part of it, or another | a result |
 | `read_back` | neither | `save_intent`, or failed if the new time has passed |
 | `save_intent` | on disk | `send` |
 | `send` | a response | applied |
@@ -29,11 +29,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct, structs
+from msgspec import UNSET, Struct, structs
 
 from ..._api.fields import TIMES
 from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, ReadingClock, StaleReadingError, UpdateGuard
-from ..._api.readback import compare_field, compare_update
+from ..._api.readback import compare_field, compare_update, list_changes
 from ..._api.validate import check_update
 from ..._call.fence import HELD, Held
 from ..._methods import guard_updates
@@ -151,8 +151,20 @@ def _classify_reading(one: Execution, reading: Reading) -> Result | None:
         reason = "it was in flight when the job ended, and the event does not show whether it was applied"
         return build_result(row, one.metrics, "unknown", reason)
     if changed := one.guard.check_shown(reading.found, reading.read_at):
+        if in_doubt and _shows_a_part(one, reading.found):
+            reason = (
+                f"it was in flight when the job ended, and the event shows a part of it: {_name_change(changed)}"
+            )
+            return build_result(row, one.metrics, "unknown", reason)
         return build_result(row, one.metrics, "skipped", _name_change(changed))
     return None
+
+
+def _shows_a_part(one: Execution, found: Appointment) -> bool:
+    """Whether it shows anything that the row changes: the row may have been applied, and edited since."""
+    sent = check_update(one.row.updates[-1], one.version)
+    names = [change.name for change in list_changes(one.row.before, found)]
+    return any(compare_field(name, sent, found) for name in names if getattr(sent, name, None) not in (UNSET, None))
 
 
 def _classify_failed_reading(one: Execution, error: LeadConnectorError) -> Result | Stopped:
