@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from .._secret import Held, Personal, Secret, conceal
 from .._validation.arguments import check_location, refuse
+from .._validation.text import show
 from ..exceptions import DecodeError, InvalidRequestError
 from ..models import Appointment, Contact, ContactAppointment
 from .decode import Read, Reader, begins
@@ -78,7 +79,7 @@ def read_contacts(body: bytes) -> Read[list[Contact]]:
     inner = fields.get("contact", fields.get("contacts", body if "id" in fields else Raw(b"null")))
     if begins(inner, b"n"):
         if unknown := fields.keys() - {"contact", "contacts", TRACE}:
-            raise ValueError(f"it has no 'contact', but {sorted(unknown)[:3]}")
+            raise ValueError(f"it has no 'contact', but {', '.join(map(show, sorted(unknown)[:3]))}")
         return Read([])
     entries = decode_entries(inner) if begins(inner, b"[") else [Raw(inner)]
     read = read_each([one for one in entries if bytes(one).strip() not in (b"{}", b"null")], "contacts", _read_flat)

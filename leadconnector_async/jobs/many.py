@@ -17,7 +17,7 @@ from .._api.precondition import Granted
 from .._api.readback import name_other_location
 from .._methods import begin_reading
 from .._validation.settings import check_callback, check_count, check_flag, check_kind, check_line
-from .._validation.text import shorten
+from .._validation.text import show_error
 from ..access import check_may_write
 from ..client import LeadConnector, needs_location
 from ..exceptions import LeadConnectorError, NotApprovedError, PreconditionFailedError, RowFault, explain
@@ -221,7 +221,7 @@ class _Changer:
 def classify_failure(error: BaseException, *, sent: bool) -> tuple[RowState, str]:
     """The state and reason of a row whose change has raised; `sent`: its write was sent, or may have been."""
     if not isinstance(error, LeadConnectorError):
-        return "unknown" if sent else "failed", f"it was interrupted ({shorten(repr(error))})"
+        return "unknown" if sent else "failed", f"it was interrupted ({show_error(error)})"
     reason = " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])
     if error.outcome != "not_applied":
         return error.outcome, reason

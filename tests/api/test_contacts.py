@@ -37,6 +37,7 @@ from leadconnector_async._api.contacts import (
     build_find_contacts,
     build_get_contact,
     build_list_contact_appointments,
+    read_contacts,
 )
 from leadconnector_async._api.events import merge_events, split_range
 from leadconnector_async._secret import Secret
@@ -532,6 +533,12 @@ async def test_nobody_with_a_local_number_may_lack_the_country_code(
     advice = " It does not begin with +: pass it with its country code, such as '+442079460123'."
     known = "No contact of the location has this phone number."
     assert str(caught.value).startswith(f"{known}{advice * is_advised} [")
+
+
+def test_an_unknown_response_to_a_search_is_named() -> None:
+    """By the first few fields that it has."""
+    with pytest.raises(ValueError, match=r"^it has no 'contact', but 'page', 'people'$"):
+        read_contacts(b'{"people": [], "page": 1}')
 
 
 async def test_a_contact_is_searched_by_one_thing_in_one_location(

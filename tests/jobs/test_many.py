@@ -388,6 +388,28 @@ def test_a_row_that_raises_has_a_state(error: BaseException, *, sent: bool, stat
     assert reason
 
 
+class UnreadableError(Exception):
+    """As that of a library whose errors cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (asyncio.CancelledError(), "CancelledError"),
+        (ValueError("two\nlines"), "ValueError: two lines"),
+        (UnreadableError(), "UnreadableError"),
+    ],
+)
+def test_the_reason_of_a_row_is_a_sentence_whatever_was_raised(error: BaseException, shown: str) -> None:
+    """The row keeps its outcome even if the error cannot be shown."""
+    assert classify_failure(error, sent=False) == ("failed", f"it was interrupted ({shown})")
+
+
 async def test_the_past_of_a_stream_that_runs_for_days_is_that_of_each_row(
     sandbox: Sandbox, client: LeadConnector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
