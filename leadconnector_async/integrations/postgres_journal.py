@@ -158,6 +158,10 @@ class PostgresJournal:
         """Close the session. Uncommitted changes are lost."""
         self.session.close()
 
+    def break_off(self) -> None:
+        """Break the connection, on which another thread waits for a response."""
+        self.session.break_off()
+
 
 def _find_job(session: PostgresSession, name: str) -> int:
     for found in session.read(_Id, _JOB, (name,)):

@@ -5,8 +5,10 @@ Used by one thread at a time; it waits without the GIL. Whatever fails is a `Jou
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from typing import Final, TypeAlias, cast
 
@@ -105,6 +107,11 @@ class PostgresSession:
     def close(self) -> None:
         """Close the session. Uncommitted changes are lost."""
         self.connection.close()
+
+    def break_off(self) -> None:
+        """Break the connection, so that the thread that waits for a response gets an error."""
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as one:
+            one.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
     def transact(self) -> Generator[None]:

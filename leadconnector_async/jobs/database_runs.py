@@ -37,6 +37,10 @@ _LEASES: Final = 1.5
 """The lease of the worker, in looks: its locations are taken over one look after it has expired, at most."""
 _LEAST_LEASE: Final = 1.0
 _CLOSE_SECONDS: Final = 9.5
+_END_SECONDS: Final = 0.5
+"""For what is being asked when the service is closed."""
+_ANSWER_SECONDS: Final = 30.0
+"""For what is asked of a database. Each of its statements ends within a lease, unless the database is frozen."""
 T = TypeVar("T")
 
 
@@ -61,6 +65,7 @@ class DatabaseRuns:
         )
         self._working: asyncio.Task[None] | None = None
         self._reader: JournalWriter | None = None
+        self._is_closed = False
         self._connecting: asyncio.Task[JournalWriter | LeadConnectorError] | None = None
 
     async def open(self) -> None:
@@ -135,10 +140,15 @@ class DatabaseRuns:
             await asyncio.wait([self._working], timeout=_CLOSE_SECONDS)
             self._working.cancel()
             await asyncio.gather(self._working, return_exceptions=True)
+        self._is_closed = True
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        await self._forget_reader(self._reader)
+        if (reader := self._reader) is not None:
+            closing = asyncio.create_task(self._forget_reader(reader))
+            if not (await asyncio.wait([closing], timeout=_END_SECONDS))[0]:
+                reader.break_off()
+            await closing
 
     async def _keep_working(self) -> None:
         """Work until the service is stopped, whatever happens to the database."""
@@ -158,14 +168,14 @@ class DatabaseRuns:
         was_open = self._reader is not None
         reader = await self._find_reader()
         try:
-            return await reader.run(work)
+            return await _run(reader, work)
         except JobNotFoundError:
             raise
         except JournalError:
             await self._forget_reader(reader)
-            if not was_open:
+            if not was_open or self._is_closed:
                 raise
-        return await (await self._find_reader()).run(work)
+        return await _run(await self._find_reader(), work)
 
     async def _find_reader(self) -> JournalWriter:
         """The open connection, or one that all who need it wait for together, however it ends."""
@@ -191,3 +201,14 @@ class DatabaseRuns:
         self._reader = None
         with suppress(LeadConnectorError):
             await reader.close()
+
+
+async def _run(reader: JournalWriter, work: Callable[[Journal], T]) -> T:
+    """Ask, and wait for a while: a database that is frozen keeps its connections, and never responds."""
+    asked = asyncio.ensure_future(reader.run(work))
+    try:
+        if not (await asyncio.wait([asked], timeout=_ANSWER_SECONDS))[0]:
+            reader.break_off()
+        return await asked
+    finally:
+        asked.cancel()

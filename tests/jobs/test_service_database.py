@@ -19,11 +19,12 @@ from leadconnector_async import (
     PlanError,
     Shared,
 )
-from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobService
+from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobService, database_runs
 from leadconnector_async.sandbox import Sandbox
 
 from ..cli.shell import build_environment
 from ..conftest import MakeClient
+from ..sharing.relay import relay
 from .jobbing import FAST, QUICK_START, week_later, writes
 
 pytestmark = pytest.mark.sandbox(appointments=40, limits=FAST)
@@ -211,6 +212,31 @@ async def test_all_who_wait_for_a_database_that_is_away_wait_together(make_clien
         assert {type(one) for one in failures} == {JournalError}
         assert len({id(one) for one in failures}) == len(asking)
         await service.aclose()
+
+
+@pytest.mark.parametrize("how", ["patience", "close"])
+async def test_a_database_that_is_frozen_keeps_nobody_waiting_without_end(
+    how: str, jobs_database: str, client: LeadConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open and nothing comes: whoever asks is told in the end, and the service closes."""
+    async with relay(jobs_database) as frozen:
+        service = JobService(frozen.url, client)
+        with pytest.raises(JobNotFoundError):
+            await service.read_progress("x")
+        frozen.running.clear()
+        frozen.received.clear()
+        if how == "patience":
+            monkeypatch.setattr(database_runs, "_ANSWER_SECONDS", 0.2)
+        asking = [asyncio.create_task(service.read_progress("x")) for _ in range(5)]
+        await frozen.received.wait()
+        if how == "patience":
+            failures = await asyncio.gather(*asking, return_exceptions=True)
+            assert {type(one) for one in failures} == {JournalError}
+        await service.aclose()
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        frozen.running.set()
 
 
 def test_no_password_is_shown(client: LeadConnector) -> None:

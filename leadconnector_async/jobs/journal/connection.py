@@ -40,6 +40,10 @@ class SQLiteConnection:
         """Close the file. Uncommitted changes are lost."""
         self.raw.close()
 
+    def break_off(self) -> None:
+        """Interrupt the statement that another thread runs."""
+        self.raw.interrupt()
+
     @contextmanager
     def transact(self) -> Generator[None]:
         """A transaction: everything written inside it, or nothing."""

@@ -157,6 +157,10 @@ class SQLiteJournal:
         """Close the file. What was not committed is gone."""
         self.sqlite.close()
 
+    def break_off(self) -> None:
+        """Interrupt the statement that another thread runs."""
+        self.sqlite.break_off()
+
 
 def open_beside(path: str) -> SQLiteJournal:
     """Open a journal that another process has open, to write a little."""

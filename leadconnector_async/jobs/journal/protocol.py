@@ -95,3 +95,7 @@ class Journal(Protocol):
     def close(self) -> None:
         """Close the journal. Uncommitted changes are lost."""
         ...
+
+    def break_off(self) -> None:
+        """End at once, with a `JournalError`, what runs in the journal's thread. Call it in another one."""
+        ...

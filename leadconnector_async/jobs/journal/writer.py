@@ -85,6 +85,10 @@ class JournalWriter:
         self._check()
         return await self._loop.run_in_executor(self._thread, work, self._journal)
 
+    def break_off(self) -> None:
+        """End at once what runs in the thread, with an error: nothing else would end it if a database is frozen."""
+        self._journal.break_off()
+
     def lend(self, read: Callable[[Journal], Iterable[T]]) -> Iterator[T]:
         """Read the journal from another thread; nothing else may use it meanwhile."""
         self._check()

@@ -61,6 +61,9 @@ class Bare:
     def close(self) -> None:
         self._forwarded.close()
 
+    def break_off(self) -> None:
+        self._forwarded.break_off()
+
 
 async def test_a_job_runs_on_the_protocol_alone(sandbox: Sandbox, client: LeadConnector, tmp_path: Path) -> None:
     """Preparing, carrying out, the report, a check, and the way back."""

@@ -11,6 +11,7 @@ import pytest
 from leadconnector_async import JournalError
 from leadconnector_async.jobs.journal.connection import Connect
 from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.groups import Entry
 from leadconnector_async.jobs.journal.rows import put_behind
 from leadconnector_async.jobs.journal.writer import JournalWriter
@@ -57,6 +58,19 @@ async def test_what_follows_from_a_commit_comes_with_the_next(journal: Slow, thr
     await writing
     await writer.close()
     assert journal.commits == [[1], [2, 3]]
+
+
+async def test_what_would_never_end_can_be_broken_off(journal: Slow, thread: ThreadPoolExecutor) -> None:
+    """From the event loop, while the thread waits for it; the journal can be closed then."""
+    writer = JournalWriter(journal, thread)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
+    asking = asyncio.create_task(writer.run(lambda journal: journal.read_one(Count, endless)))
+    while not asking.done():
+        writer.break_off()
+        await asyncio.sleep(0.01)
+    with pytest.raises(JournalError, match="interrupted"):
+        await asking
+    await writer.close()
 
 
 async def test_a_writer_cancelled_between_commits_tells_everybody_once(
