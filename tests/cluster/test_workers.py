@@ -105,7 +105,7 @@ async def test_two_workers_finish_a_job(calendar: Calendar, database: Database, 
     await database.wait("SELECT COUNT(*) FROM workers", 2)
     plan = await submit(calendar, database, rate=4)
     await database.wait_for_phase("done")
-    owners = [one for one in workers if "LocationTaken" in one.read_errors()]
+    owners = [one for one in workers if "location_taken" in one.read_errors()]
     assert len(owners) == 2
     for worker in workers:
         worker.terminate()
@@ -127,7 +127,7 @@ async def test_a_worker_that_is_killed_is_replaced_by_the_other(
     first.kill()
     await database.wait_for_phase("done")
     await check(calendar, database, plan)
-    assert "LocationTaken" in second.read_errors()
+    assert "location_taken" in second.read_errors()
     assert database.execute("SELECT COUNT(*) FROM workers") == [(1,)]
 
 
@@ -142,7 +142,7 @@ async def test_sigterm_hands_all_locations_back(calendar: Calendar, database: Da
     assert time.monotonic() - began < 10
     assert database.execute("SELECT COUNT(*) FROM locations WHERE worker IS NOT NULL") == [(0,)]
     assert database.execute("SELECT * FROM workers") == []
-    assert "LocationHandedBack" in first.read_errors()
+    assert "location_handed_back" in first.read_errors()
     database.execute("UPDATE jobs SET rate = NULL")
     await start(crew, database)
     await database.wait_for_phase("done")
@@ -184,7 +184,7 @@ async def test_a_worker_that_was_frozen_sends_nothing_more(
     await database.wait_for_phase("done")
     await check(calendar, database, plan)
     async with asyncio.timeout(SOON):
-        while "DatabaseLost" not in first.read_errors():
+        while "database_lost" not in first.read_errors():
             await asyncio.sleep(0.05)
 
 
