@@ -42,22 +42,40 @@ def measure_sleep() -> float:
             return now - before
 
 
-class _Probe:
-    """When one request may try whether a spent budget is back."""
+class _Schedule:
+    """When the budget is back, and when one request, a probe, may try whether it is."""
 
-    __slots__ = ("at", "due", "seconds")
+    __slots__ = ("_measure_sleep", "_slept", "probe_at", "probe_due", "probe_seconds", "reset_at")
 
-    def __init__(self) -> None:
-        self.at = math.inf
+    def __init__(self, measure_sleep: Callable[[], float]) -> None:
+        self.reset_at = math.inf
+        self.probe_at = math.inf
         """Infinite while the reset is known, or our own count is all there is."""
-        self.due = False
+        self.probe_due = False
         """One may be sent now."""
-        self.seconds = _FIRST_PROBE
+        self.probe_seconds = _FIRST_PROBE
+        self._measure_sleep = measure_sleep
+        self._slept = measure_sleep()
+        """How long the machine had slept when the moments were last corrected, in seconds."""
 
-    def schedule(self, now: float, seconds: float | None = None) -> None:
-        """The next one may be sent after so many seconds."""
-        self.seconds = _FIRST_PROBE if seconds is None else seconds
-        self.at = now + self.seconds
+    def set_reset(self, at: float) -> None:
+        """The reset is known, so nobody has to probe."""
+        self.catch_up()
+        self.reset_at, self.probe_at = at, math.inf
+
+    def set_probe(self, now: float, seconds: float | None = None) -> None:
+        """The next probe may be sent after so many seconds."""
+        self.catch_up()
+        self.probe_seconds = _FIRST_PROBE if seconds is None else seconds
+        self.probe_at = now + self.probe_seconds
+
+    def catch_up(self) -> None:
+        """Make the moments earlier by what the machine has slept since the last correction."""
+        slept = self._measure_sleep()
+        missed, self._slept = slept - self._slept, slept
+        if missed > _LEAST_SLEEP:
+            self.reset_at -= missed
+            self.probe_at -= missed
 
 
 class DailyBudget:
@@ -65,13 +83,10 @@ class DailyBudget:
 
     __slots__ = (
         "_configured",
-        "_measure_sleep",
         "_newest",
-        "_probe",
         "_read_at",
-        "_reset_at",
         "_returned",
-        "_slept",
+        "_schedule",
         "limit",
         "only_counts",
         "remaining",
@@ -82,33 +97,29 @@ class DailyBudget:
         self.limit = self.remaining = self._configured = limit
         self.reserve = reserve
         """What bulk calls leave for interactive ones."""
-        self._reset_at = math.inf
         self._read_at = -math.inf
         self._newest = 0
         self._returned: list[int] = []
         """Requests that were never sent, of those that are newer than the newest response."""
-        self._probe = _Probe()
-        self._measure_sleep = measure_sleep
-        self._slept = measure_sleep()
-        """How long the machine had slept when the moments of this budget were last corrected, in seconds."""
+        self._schedule = _Schedule(measure_sleep)
         self.only_counts = False
         """`take` would do no more than count: the day has begun, and nobody probes whether it is over."""
 
     @property
     def knows_reset(self) -> bool:
         """Whether it is known when the budget is back."""
-        return self._probe.at == math.inf
+        return self._schedule.probe_at == math.inf
 
     def take(self, now: float) -> None:
         """One more request is sent."""
-        if self._reset_at == math.inf:
-            self._catch_up()
-            self._reset_at = now + _DAY
+        schedule = self._schedule
+        if schedule.reset_at == math.inf:
+            schedule.catch_up()
+            schedule.reset_at = now + _DAY
         self.remaining -= 1
-        if self._probe.due:
-            self._catch_up()
-            self._probe.due = False
-            self._probe.schedule(now, min(_LONGEST_PROBE, 2 * self._probe.seconds))
+        if schedule.probe_due:
+            schedule.probe_due = False
+            schedule.set_probe(now, min(_LONGEST_PROBE, 2 * schedule.probe_seconds))
         self.only_counts = True
 
     def give_back(self, number: int) -> None:
@@ -125,7 +136,7 @@ class DailyBudget:
             return
         remaining = parse_count(headers.get(DAILY_REMAINING))
         if remaining is None:
-            if success and self._probe.at < math.inf:
+            if success and not self.knows_reset:
                 self._begin_day(now)
             return
         self._newest = number
@@ -134,40 +145,29 @@ class DailyBudget:
         self.remaining = remaining - (newest - number) + len(self._returned)
         if now >= self._read_at + _REREAD_AFTER or not remaining:
             self._learn_limit(headers, now)
-        if remaining > 0 and self._probe.at < math.inf:
-            self._catch_up()
-            self._probe.schedule(now)
+        if remaining > 0 and not self.knows_reset:
+            self._schedule.set_probe(now)
 
     def adopt(self, limit: int, remaining: int, reset_seconds: float | None, now: float) -> None:
         """Take over what the processes that share the budget know of it."""
         self.limit, self.remaining = limit, remaining
         if reset_seconds is not None:
-            self._catch_up()
-            self._reset_at, self._probe.at = now + reset_seconds, math.inf
+            self._schedule.set_reset(now + reset_seconds)
 
     def _learn_limit(self, headers: Mapping[str, str], now: float) -> None:
         limit, reset_seconds = read_daily_limit(headers)
         self._read_at = now
         self.limit = limit or self.limit
-        self._catch_up()
         if reset_seconds is not None:
-            self._reset_at, self._probe.at = now + reset_seconds, math.inf
-        elif self._probe.at == math.inf:
-            self._probe.schedule(now)
+            self._schedule.set_reset(now + reset_seconds)
+        elif self.knows_reset:
+            self._schedule.set_probe(now)
 
     def _begin_day(self, now: float) -> None:
         """If a limit lower than the configured one still holds, the first response says so."""
-        self._catch_up()
-        self.remaining, self._reset_at = max(self.limit, self._configured), now + _DAY
-        self._probe.at, self._probe.due = math.inf, False
-
-    def _catch_up(self) -> None:
-        """Move the known moments forward by what the machine has slept since the last correction."""
-        slept = self._measure_sleep()
-        missed, self._slept = slept - self._slept, slept
-        if missed > _LEAST_SLEEP:
-            self._reset_at -= missed
-            self._probe.at -= missed
+        self.remaining = max(self.limit, self._configured)
+        self._schedule.set_reset(now + _DAY)
+        self._schedule.probe_due = False
 
     def compute_wait(self, now: float, *, bulk: bool = False) -> float | None:
         """Seconds until the budget is back or may be probed, if it is spent for this class of calls; else `None`.
@@ -176,21 +176,26 @@ class DailyBudget:
         """
         if self.remaining > (self.reserve if bulk else 0):
             return None
-        self._catch_up()
-        if now >= self._reset_at:
+        schedule = self._schedule
+        schedule.catch_up()
+        if now >= schedule.reset_at:
             self._begin_day(now)
             return None
-        probe = self._probe
-        probe.due = probe.due or now >= probe.at
-        self.only_counts = self.only_counts and not probe.due
-        return None if probe.due else min(probe.at, self._reset_at) - now
+        schedule.probe_due = schedule.probe_due or now >= schedule.probe_at
+        self.only_counts = self.only_counts and not schedule.probe_due
+        return None if schedule.probe_due else min(schedule.probe_at, schedule.reset_at) - now
 
     def is_idle(self, now: float) -> bool:
         """The next response tells as much as is known here, and so does a new day."""
-        return now >= self._reset_at or (self._newest > 0 and self.remaining > 0) or self.remaining == self.limit
+        return (
+            now >= self._schedule.reset_at
+            or (self._newest > 0 and self.remaining > 0)
+            or self.remaining == self.limit
+        )
 
     def measure_reset(self, now: float) -> float | None:
         """Seconds until the budget is back or may be probed; `None` before the first request."""
-        self._catch_up()
-        until = self._reset_at if self.remaining > 0 else min(self._reset_at, self._probe.at)
+        schedule = self._schedule
+        schedule.catch_up()
+        until = schedule.reset_at if self.remaining > 0 else min(schedule.reset_at, schedule.probe_at)
         return None if until == math.inf else max(0.0, until - now)

@@ -83,7 +83,7 @@ def take_use(state: BudgetState, report: Report) -> None:
 def _is_proof(state: BudgetState, remaining: int, sent_at: float, answered_at: float) -> bool:
     """Whether the server has forgotten many requests as soon as our own count did.
 
-    A server that weighs the last window counts them for longer.
+    A server that weights the previous window counts them for longer.
     """
     most, interval = state.max_requests, state.interval
     surely = answered_at - interval + (answered_at - sent_at)
@@ -107,7 +107,7 @@ def is_careful(state: BudgetState) -> bool:
 def measure_room(state: BudgetState, kept: int, *, bulk: bool) -> int:
     """How many more leases may be out, by what remained when the server last said so; at most 0 if none.
 
-    Slots of ours that have come free since then do not count: a server may weigh them for longer. So of a burst,
+    Slots of ours that have come free since then do not count: a server may count them for longer. So of a burst,
     one goes ahead, and what remains by its response goes next. `kept`: so many are left for interactive calls.
     """
     now, interval = state.now, state.interval
