@@ -40,7 +40,7 @@ _CLOSE_SECONDS: Final = 9.5
 _END_SECONDS: Final = 0.5
 """For what is being asked when the service is closed."""
 _ANSWER_SECONDS: Final = 30.0
-"""For what is asked of a database. Each of its statements ends within a lease, unless the database is frozen."""
+"""For a response of the database. What a service asks is short, so only a frozen database takes longer."""
 T = TypeVar("T")
 
 

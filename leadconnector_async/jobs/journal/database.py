@@ -81,18 +81,6 @@ class SQLiteJournal:
             raise
         return journal
 
-    @classmethod
-    def open_to_read(cls, path: str) -> Self:
-        """Open a complete one of any format, and write nothing, also while another process works with it."""
-        journal = cls(_check_exists(path), connect_to_read)
-        try:
-            for view in list_views(_check_format(path, journal)):
-                journal.write(view)
-        except BaseException:
-            journal.close()
-            raise
-        return journal
-
     @property
     def hold(self) -> Hold:
         """What is worked on."""
@@ -168,6 +156,18 @@ def open_beside(path: str) -> SQLiteJournal:
     try:
         _check_format(path, journal, (FORMAT,))
         journal.sqlite.script("PRAGMA synchronous=FULL")
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def open_file_to_read(path: str) -> SQLiteJournal:
+    """Open a complete one of any format, and write nothing, even while another process works with it."""
+    journal = SQLiteJournal(_check_exists(path), connect_to_read)
+    try:
+        for view in list_views(_check_format(path, journal)):
+            journal.write(view)
     except BaseException:
         journal.close()
         raise

@@ -18,7 +18,7 @@ from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError
 from ..plan.sources import AnyRow
 from ..states import JobOptions
 from .connection import Connect
-from .database import JOURNAL, SQLiteJournal, complete, load_rows
+from .database import JOURNAL, SQLiteJournal, complete, load_rows, open_file_to_read
 from .facts import check_location
 from .load import load_job
 from .phases import submit_new
@@ -72,7 +72,7 @@ def _check_is_vacant(path: str) -> None:
     """No existing file is replaced, whether it belongs to a job or only has the same name."""
     if os.path.exists(os.path.join(path, JOURNAL)):
         try:
-            SQLiteJournal.open_to_read(os.path.join(path, JOURNAL)).close()
+            open_file_to_read(os.path.join(path, JOURNAL)).close()
         except JournalError as error:
             hint = "move it away, or choose another folder"
             text = f"{escape(path)} contains a journal that cannot be used ({error}): {hint}."
@@ -153,7 +153,7 @@ def open_to_read(path: str) -> SQLiteJournal:
     """Open the journal of a job, and write nothing, also while another process runs it."""
     if not os.path.exists(os.path.join(path, JOURNAL)):
         raise JobNotFoundError(f"There is no job in {escape(path)}.")
-    return SQLiteJournal.open_to_read(os.path.join(path, JOURNAL))
+    return open_file_to_read(os.path.join(path, JOURNAL))
 
 
 def fill_journal(
