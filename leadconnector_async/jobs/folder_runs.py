@@ -45,6 +45,8 @@ class FolderRuns:
         self._clients = clients
         self._every = every
         self._runs: dict[str, FolderRun] = {}
+        self._taking = False
+        """One more is about to be taken."""
         self._looking: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._is_stopped = False
@@ -82,10 +84,14 @@ class FolderRuns:
             thread.shutdown(wait=False)
             raise
         run = FolderRun(path, opened, thread)
-        if len(self._runs) < _MOST_AT_ONCE:
-            self._begin(name, run)
-        else:
+        if self._is_full:
             await run.close()
+        else:
+            self._begin(name, run)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._runs) + self._taking >= _MOST_AT_ONCE
 
     async def poll(self, name: str) -> Polled:
         """Read the progress of a job. Raises `JournalError`."""
@@ -148,8 +154,9 @@ class FolderRuns:
                 await asyncio.wait_for(self._wake.wait(), self._every)
 
     async def _take(self, name: str) -> None:
-        if self._is_stopped or name in self._runs or len(self._runs) >= _MOST_AT_ONCE:
+        if self._is_stopped or name in self._runs or self._is_full:
             return
+        self._taking = True
         try:
             run = await take_run(self._shelf.find(name))
         except (JobNotFoundError, ConfigurationError):
@@ -157,6 +164,8 @@ class FolderRuns:
         except JournalError as error:  # usually: another process was quicker
             LOGGER.debug("the job %s is not taken over: %s", escape(name), error)
             return
+        finally:
+            self._taking = False
         if run is not None:
             LOGGER.debug("the job %s is taken over", escape(name))
             self._begin(name, run)
