@@ -10,6 +10,7 @@ reading that the write may rely on, and came after the job was last opened or as
 import argparse
 import asyncio
 import csv
+import math
 import os
 import random
 import shutil
@@ -24,6 +25,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from leadconnector_async import LeadConnector, RetryPolicy
+from leadconnector_async._api.precondition import BACK_TO_BACK
 from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary
 from leadconnector_async.sandbox import Limits, Sandbox
 
@@ -32,6 +34,8 @@ from .jobbing import rows, week_later
 ROWS = 24
 AGES = (0.0, 0.15, 0.4, 60.0)
 FAULTS = ("503", "reset", "lose-response", "503-after-apply", "html 502")
+ON_THE_WAY = 1.0
+"""Seconds that a write may take to the server after its age was checked, on a busy machine."""
 QUICK = RetryPolicy(backoff_base=0.001, backoff_cap=0.01)
 
 
@@ -55,9 +59,9 @@ class Tally(Struct):
     lost: int = 0
     """Edits overwritten that were older than `max_reading_age`, or came before the job was opened or answered."""
     younger: int = 0
-    """Edits overwritten that no reading could have shown."""
+    """Edits overwritten that came after the reading that the write relied on."""
     younger_at_zero: int = 0
-    """Those of them with an age of 0."""
+    """With an age of 0: those that the reading right before the write has shown, or that came long after it."""
     unlisted: int = 0
     """Edits that kept a row from being sent, and are not in the files."""
     twice: int = 0
@@ -190,6 +194,9 @@ class Round:
         tally.jobs += 1
         tally.rows += len(self._ids)
         tally.edits += len(self._edits)
+        readings: dict[str, list[float]] = {}
+        for request in self._sandbox.requests.of("get_appointment"):
+            readings.setdefault(str(request.event_id), []).append(request.at)
         writes: dict[str, list[float]] = {}
         for request in self._sandbox.requests.of("update_appointment"):
             if request.applied:
@@ -198,9 +205,11 @@ class Round:
         listed = self._list_left_alone()
         for event_id in self._ids:
             edits = [one.at for one in self._edits if one.event_id == event_id]
-            self._judge_event(event_id, edits, writes.get(event_id, []), listed)
+            self._judge_event(event_id, edits, readings.get(event_id, []), writes.get(event_id, []), listed)
 
-    def _judge_event(self, event_id: str, edits: list[float], writes: list[float], listed: set[str]) -> None:
+    def _judge_event(
+        self, event_id: str, edits: list[float], readings: list[float], writes: list[float], listed: set[str]
+    ) -> None:
         for edited in edits:
             later = [moment for moment in writes if moment > edited]
             if not later:
@@ -209,7 +218,7 @@ class Round:
                 later[0] - edited > self._age and self._age > 0
             ):
                 self._tally.lost += 1
-            elif self._age > 0:
+            elif self._age > 0 or _is_between(readings, edited, later[0]):
                 self._tally.younger += 1
             else:
                 self._tally.younger_at_zero += 1
@@ -222,6 +231,12 @@ class Round:
             with suppress(FileNotFoundError), open(self._folder / name, encoding="utf-8-sig", newline="") as file:
                 listed |= {row["event_id"] for row in csv.DictReader(file)}
         return listed
+
+
+def _is_between(readings: list[float], edited: float, written: float) -> bool:
+    """Whether an edit came between a write and the reading right before it, which nothing can exclude."""
+    last = max((moment for moment in readings if moment <= written), default=-math.inf)
+    return last < edited and written - last <= BACK_TO_BACK + ON_THE_WAY
 
 
 class Editor:
