@@ -84,14 +84,10 @@ class FolderRuns:
             thread.shutdown(wait=False)
             raise
         run = FolderRun(path, opened, thread)
-        if self._is_full:
-            await run.close()
-        else:
+        if len(self._runs) + self._taking < _MOST_AT_ONCE:
             self._begin(name, run)
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._runs) + self._taking >= _MOST_AT_ONCE
+        else:
+            await run.close()
 
     async def poll(self, name: str) -> Polled:
         """Read the progress of a job. Raises `JournalError`."""
@@ -154,7 +150,7 @@ class FolderRuns:
                 await asyncio.wait_for(self._wake.wait(), self._every)
 
     async def _take(self, name: str) -> None:
-        if self._is_stopped or name in self._runs or self._is_full:
+        if self._is_stopped or name in self._runs or len(self._runs) >= _MOST_AT_ONCE:
             return
         self._taking = True
         try:

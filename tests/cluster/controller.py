@@ -185,8 +185,12 @@ class Controller:
     async def _gather(self) -> None:
         """Until all are registered. A worker that has ended by itself is a complaint."""
 
+        missing = {post.member.pid for post in self._posts}
+
         async def are_there() -> bool:
-            return {post.member.pid for post in self._posts} <= await self._watcher.list_pids()
+            nonlocal missing
+            missing = {post.member.pid for post in self._posts} - await self._watcher.list_pids()
+            return not missing
 
         for post in self._posts:
             if post.member.code is not None:
@@ -196,4 +200,5 @@ class Controller:
         try:
             await self._watcher.until(are_there, LONGEST)
         except TimeoutError:
-            self.tally.complaints.append(f"not all workers came back within {LONGEST:.0f} s")
+            said = [post.member.read_errors()[-2000:] for post in self._posts if post.member.pid in missing]
+            self.tally.complaints.append(f"{missing} did not come back within {LONGEST:.0f} s: {said}")

@@ -11,6 +11,8 @@ from msgspec import Struct
 T = TypeVar("T")
 SCHEMA = "-c search_path=leadconnector_jobs"
 TICK = 0.05
+ANSWERS_WITHIN = 10.0
+"""Seconds after which a connection is given up: one to a server that was killed may never end by itself."""
 OWNED = """
     SELECT l.job, l.location, l.epoch, l.prepared FROM locations AS l JOIN workers AS w ON w.id = l.worker
     WHERE w.pid = ANY(%s) AND l.ended = 0
@@ -44,8 +46,9 @@ class Watcher:
         """Tries until the database answers."""
         while True:
             try:
-                return await self._fetch(query, values)
-            except psycopg.OperationalError:
+                async with asyncio.timeout(ANSWERS_WITHIN):
+                    return await self._fetch(query, values)
+            except (psycopg.OperationalError, TimeoutError):
                 await self.close()
                 await asyncio.sleep(TICK)
                 self.answers_since = time.monotonic()
