@@ -281,15 +281,21 @@ async def test_a_name_leads_nowhere_else(name: str, browser: httpx.AsyncClient, 
     assert list(tmp_path.iterdir()) == []
 
 
+async def connect_all(sandbox: Sandbox) -> OAuthApp:
+    """An app that all locations have installed."""
+    oauth = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url)
+    for location_id in sandbox.location_ids:
+        await oauth.exchange_code(sandbox.issue_code(location_id=location_id))
+    return oauth
+
+
 @pytest.mark.sandbox(appointments=60, limits=FAST, locations=2)
 async def test_nobody_sees_a_job_of_a_location_that_is_not_theirs(
     sandbox: Sandbox, framework: str, tmp_path: Path
 ) -> None:
     """Nor can they change it, take its name, or put rows of another location into a job of theirs."""
     mine, theirs = sandbox.location_ids
-    oauth = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url)
-    for location_id in (mine, theirs):
-        await oauth.exchange_code(sandbox.issue_code(location_id=location_id))
+    oauth = await connect_all(sandbox)
     options: Json = {"oauth": oauth, "base_url": sandbox.url, "authorize": allow}
     app, _ = make_app(framework, options, tmp_path)
     rows = [{"event_id": one, "title": "theirs"} for one in sandbox.find_appointment_ids(theirs)[:3]]
@@ -323,9 +329,7 @@ async def test_a_broken_job_of_another_location_is_in_nobodys_way(
 ) -> None:
     """The jobs of a location are listed, whatever has become of the files of others."""
     mine, theirs = sandbox.location_ids
-    oauth = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url)
-    for location_id in (mine, theirs):
-        await oauth.exchange_code(sandbox.issue_code(location_id=location_id))
+    oauth = await connect_all(sandbox)
     app, _ = make_app(framework, {"oauth": oauth, "base_url": sandbox.url, "authorize": allow}, tmp_path)
     async with serve(app) as browser:
         for location_id in (mine, theirs):

@@ -1,7 +1,7 @@
 """A job in a Postgres database, from the process that creates it: everything short of workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -21,6 +21,7 @@ from leadconnector_async.sandbox import Sandbox
 from ..conftest import MakeClient
 from ..leaks import show_all
 from ..servers import take_port
+from .conftest import make_database
 from .jobbing import FAST, QUICK_START, at, picture, rows, week_later, writes
 
 PASSWORD = "pass-w0rd-zzzz"
@@ -164,19 +165,24 @@ async def test_a_folder_cannot_be_submitted(sandbox: Sandbox, client: LeadConnec
             await job.submit()
 
 
-async def test_ended_jobs_are_purged(sandbox: Sandbox, client: LeadConnector, name: str) -> None:
+@pytest.fixture
+def own_database(postgres_server: str) -> Iterator[str]:
+    """A database in which no other test leaves jobs."""
+    with make_database(postgres_server) as url:
+        yield url
+
+
+async def test_ended_jobs_are_purged(sandbox: Sandbox, client: LeadConnector, own_database: str) -> None:
     """Those that ended long enough ago; others stay, and so does one that was not run yet."""
-    url = name.partition("#")[0]
+    url, name = own_database, f"{own_database}#purged"
     bad = at(sandbox.appointment(sandbox.appointment_ids[0]), assigned_user_id="nobody")
     async with await BulkJob.create(f"{name}.1", client, rows(bad, *week_later(sandbox, 3)[1:])) as job:
         await job.run()
     async with await BulkJob.create(f"{name}.2", client, rows(*week_later(sandbox, 3))):
         pass
-    assert job.name not in purge_jobs(url, timedelta(days=1))
-    assert job.name in purge_jobs(url, timedelta(0))
-    names = {one.name for one in list_jobs(url)}
-    assert job.name not in names
-    assert f"{parse_place(name).name}.2" in names
+    assert purge_jobs(url, timedelta(days=1)) == []
+    assert purge_jobs(url, timedelta(0)) == [job.name]
+    assert [one.name for one in list_jobs(url)] == [f"{parse_place(name).name}.2"]
 
 
 async def test_a_job_without_workers_says_so(

@@ -363,6 +363,7 @@ def _force(row: OpenRow) -> OpenRow:
 
 
 def _list_looks(row: OpenRow, parking: tuple[AppointmentUpdate, ...]) -> list[Appointment]:
+    """As `list_looks`. The appointment is decoded only when this is called, which few rows need."""
     return list_looks(row.before, row.updates, parking)
 
 
