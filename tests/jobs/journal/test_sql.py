@@ -33,7 +33,7 @@ SQLITE_ONLY = {
     "an unqualified column in an upsert": r"DO\s+UPDATE\s+SET\b.*=\s*(?!excluded\.|rows\.|'|\?|NULL\b)\w*[a-z]",
 }
 NAMES_JOB = re.compile(
-    r"\bjob = \?|\bjob = rows\.job|\bjobs\.id = \?|\bWHERE id = \?|FROM jobs WHERE name = \?|"
+    r"\bjob = \?|\bother\.job = rows\.job|\bjobs\.id = \?|\bWHERE id = \?|FROM jobs WHERE name = \?|"
     r"INTO \w+\s*\([^)]*\bjob\b|UPDATE jobs SET .* id = \?",
     re.S,
 )
