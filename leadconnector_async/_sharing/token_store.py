@@ -2,7 +2,7 @@
 
 A lease is renewed while it is held. A holder that is killed keeps the others waiting for 3 s at most: SQLite and
 Postgres notice it at once, and leases in Redis are that short. One that is frozen or cut off keeps them for 5 s at
-most. When it continues, it does no harm: a save replaces only what was loaded under the lock.
+most. When it continues, it does no harm: a save replaces only what the holder itself has loaded under the lock.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import secrets
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from types import TracebackType
 from typing import ClassVar, Final, Protocol, Self
 from urllib.parse import quote
@@ -69,6 +70,34 @@ class TokenRows(Protocol):
         ...
 
 
+class _Hold:
+    """A lock of a row that is held, and what its holder knows of the row."""
+
+    __slots__ = ("has_read", "is_held", "known", "row", "store")
+
+    def __init__(self, store: SharedTokenStore, row: str) -> None:
+        self.store = store
+        self.row = row
+        self.is_held = True
+        self.has_read = False
+        self.known: SecretBytes | None = None
+        """What was loaded or saved last under this lock."""
+
+    def learn(self, value: SecretBytes | None) -> None:
+        """Remember what the row holds."""
+        self.has_read, self.known = True, value
+
+
+_HOLDS: Final[ContextVar[tuple[_Hold, ...]]] = ContextVar("leadconnector_token_holds", default=())
+"""Those of the current task and of the tasks that began it. Others of the process may read the same row without its
+lock, or take the lock when this one was lost: what they know must not pass for what the holder has seen."""
+
+
+def _find_hold(store: SharedTokenStore, row: str) -> _Hold | None:
+    """The current task's hold of this row."""
+    return next((one for one in _HOLDS.get() if one.store is store and one.row == row and one.is_held), None)
+
+
 class SharedTokenStore:
     """A `TokenStore` over rows. Without a cipher, values are stored as they are.
 
@@ -92,9 +121,6 @@ class SharedTokenStore:
         self._cipher = cipher
         self._lock_seconds = lock_seconds
         self._plain_readable = plain_readable
-        self._locked: set[str] = set()
-        self._known: dict[str, SecretBytes | None] = {}
-        """What was loaded or saved last under the locks that are held."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {vars(self).get('_shown', '')}>"  # incomplete while a setting is refused
@@ -118,8 +144,8 @@ class SharedTokenStore:
         """The newest token that any process saved."""
         row = self._name_row(key)
         found = await self._read(row)
-        if row in self._locked:
-            self._known[row] = found
+        if (hold := _find_hold(self, row)) is not None:
+            hold.learn(found)
         return None if found is None else self._decode(row, found)
 
     async def save(self, key: str, token: StoredToken) -> None:
@@ -129,29 +155,29 @@ class SharedTokenStore:
         """
         row = self._name_row(key)
         value = self._encode(row, check_kind("token", token, StoredToken))
+        hold = _find_hold(self, row)
         with _explain(row, "saved"):
-            if row not in self._known:
+            if hold is None or not hold.has_read:
                 return await self._rows.replace(row, value)
-            written = await self._rows.write(row, value, self._known[row])
+            written = await self._rows.write(row, value, hold.known)
         if not written:
             await self._check_same(row, value, token)
-        if row in self._locked:
-            self._known[row] = value
-        return None
+        return hold.learn(value)
 
     @asynccontextmanager
     async def lock(self, key: str) -> AsyncGenerator[None]:
         """Excludes all other tasks and processes. Waiting does not block the event loop."""
         row, holder, ended = self._name_row(key), secrets.token_hex(8), asyncio.Event()
+        hold = _Hold(self, row)
         renewing: asyncio.Task[None] | None = None
         try:
             await self._wait(row, holder)
-            self._locked.add(row)
+            _HOLDS.set((*_HOLDS.get(), hold))
             renewing = asyncio.get_running_loop().create_task(self._renew(row, holder, ended))
             yield
         finally:
-            self._locked.discard(row)
-            self._known.pop(row, None)
+            hold.is_held = False
+            _HOLDS.set(tuple(one for one in _HOLDS.get() if one is not hold))
             ended.set()
             if renewing is not None:
                 await asyncio.wait([renewing])  # or it might take the lease again after it was released

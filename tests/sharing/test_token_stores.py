@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +20,7 @@ from leadconnector_async import (
     OAuthApp,
     RedisTokenStore,
     SQLTokenStore,
+    StoredToken,
     TokenStoreError,
 )
 from leadconnector_async._sharing.crypto import make_key
@@ -124,6 +126,55 @@ async def test_a_save_after_the_lock_was_lost_does_not_replace_a_newer_token(pla
                 await slow.save("b", OTHER)
         await slow.save("b", OTHER)  # without a lock, the last one wins
         assert await other.load("b") == OTHER
+
+
+async def test_what_another_task_reads_is_not_what_the_holder_has_seen(place: Place) -> None:
+    """A task that reads without the lock learns of the newer token; the holder, whose lock was lost, does not."""
+    async with place.open() as slow, place.open() as other:
+        await slow.save("a", OTHER)
+        async with slow.lock("a"):
+            assert await slow.load("a") == OTHER
+            await other.save("a", TOKEN)  # as a process does that was given the lock in the meantime
+            assert await in_another_task(slow.load("a")) == TOKEN
+            with pytest.raises(TokenStoreError, match=LOST):
+                await slow.save("a", msgspec.structs.replace(TOKEN, access_token="late"))
+        assert await other.load("a") == TOKEN
+
+
+async def test_a_holder_that_lost_its_lock_takes_nothing_from_the_next_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same process: what the next one has loaded under its lock is still what it replaces."""
+    async with place.open() as store, place.open() as other:
+        await store.save("a", OTHER)
+        is_late, may_end = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            async with store.lock("a"):
+                is_late.set()
+                await may_end.wait()
+
+        late = asyncio.create_task(hold())
+        await is_late.wait()
+        monkeypatch.setattr(store._rows, "take", is_taken)
+        async with store.lock("a"):
+            assert await store.load("a") == OTHER
+            may_end.set()
+            await late
+            await other.save("a", TOKEN)
+            with pytest.raises(TokenStoreError, match=LOST):
+                await store.save("a", msgspec.structs.replace(TOKEN, access_token="late"))
+        assert await other.load("a") == TOKEN
+
+
+async def in_another_task(work: Coroutine[Any, Any, StoredToken | None]) -> StoredToken | None:
+    """One that was started before any lock was taken: it has nothing from whoever waits for it."""
+    return await asyncio.create_task(work, context=contextvars.Context())
+
+
+async def is_taken(name: str, holder: str) -> bool:
+    """As if the lease of whoever had the lock had ended."""
+    return True
 
 
 async def test_a_token_that_the_store_has_lost_is_saved_again(place: Place) -> None:
