@@ -32,6 +32,7 @@ from .findings import (
     Finding,
     blame,
     describe_token,
+    find_foreign,
     find_paste_mistake,
     judge_clock,
     judge_limits,
@@ -206,6 +207,9 @@ async def _list_calendars(
         listed = await with_response(client.list_calendars())
     except LeadConnectorError as error:
         return _explain_refusal(client, error, report)
+    if (foreign := find_foreign(listed)) is not None:
+        report(foreign)
+        return False
     report(Finding("API", "ok", "reached, and it accepts the token"))
     report(Finding("location", "ok", f"the token has access to {client.location_id}"))
     count = len(listed.value)

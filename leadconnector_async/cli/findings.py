@@ -13,7 +13,9 @@ from .._api.statuses import find_traits
 from .._limiter.headers import Quota
 from .._secret import Secret
 from ..exceptions import ApiError, LeadConnectorError
-from .exit_codes import CAN_RESUME, DAY_SPENT, DONE, NO_ACCESS, USAGE, code_for
+from ..models import Calendar
+from ..response import Response
+from .exit_codes import CAN_RESUME, DAY_SPENT, DONE, FAILED, NO_ACCESS, USAGE, code_for
 
 State: TypeAlias = Literal["ok", "warning", "failed", "skipped"]
 
@@ -74,6 +76,16 @@ def describe_token(name: str, token: Secret, *, renewed: bool) -> Finding:
     return Finding(
         "token", "warning", f"{text}. Set it to a Private Integration Token, or set LEADCONNECTOR_CLIENT_ID"
     )
+
+
+def find_foreign(listed: Response[list[Calendar]]) -> Finding | None:
+    """A success without any list, such as that of a gateway which accepts everything; `None` for the API's own."""
+    content = listed.body.strip()
+    if listed.value or content.startswith(b"[") or b'"calendars"' in content:
+        return None
+    what = "no list of calendars" if content else "an empty body"
+    text = f"the response to the list of calendars is HTTP {listed.status} with {what}, so it is not HighLevel's"
+    return Finding("API", "failed", f"{text}. Check BASE_URL, and what is between this machine and it", FAILED)
 
 
 def judge_scope(scope: str, error: LeadConnectorError | None, need: str) -> Finding:

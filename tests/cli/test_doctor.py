@@ -318,6 +318,20 @@ async def test_a_server_that_accepts_everything_gets_no_update(make_client: Make
     assert (states[READ], states[WRITE]) == ("failed", "skipped")
 
 
+@pytest.mark.parametrize(
+    ("body", "what"), [(b"", "an empty body"), (b" \r\n", "an empty body"), (b"{}", "no list of calendars")]
+)
+async def test_a_success_that_lists_nothing_is_not_the_api(make_client: MakeClient, body: bytes, what: str) -> None:
+    """As of a gateway that answers for the API: neither token nor location were looked at."""
+    found: list[Finding] = []
+    async with raw_server(answer(200, body)) as server:
+        await check_account(make_client(base_url=server.url), found.append, is_local=False)
+        assert len(server.requests) == 1
+    (only,) = found
+    assert (only.check, only.state, only.code) == ("API", "failed", 1)
+    assert only.text.startswith(f"the response to the list of calendars is HTTP 200 with {what}, ")
+
+
 async def test_it_is_a_command(account: Sandbox) -> None:
     """From the shell, with flags of every command that needs an account."""
     env = {
