@@ -10,8 +10,6 @@ from itertools import chain
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.text import Text
 
 from .._calendar import Calendar
 from .._validation.arguments import describe
@@ -31,6 +29,7 @@ from .arguments import (
     CalendarId,
     From,
     GroupId,
+    Owner,
     Switch,
     Texts,
     To,
@@ -44,14 +43,10 @@ from .arguments import (
 from .connect import make_client
 from .errors import run_command
 from .exit_codes import DONE, FAILED
-from .output import check_target, clean, write_file, write_lines
-from .terminal import make_consoles
+from .output import check_target, write_file, write_lines
+from .terminal import make_consoles, print_line
 
 _NEEDS_ZONE: Final = "keeps the wall-clock time, so it needs a time zone; add --timezone, such as Europe/London"
-
-_NOTHING_FOUND: Final = (
-    "There are no appointments between --from and --to: check the days, and the id of the calendar, user or group."
-)
 
 
 @Parameter(name="*")
@@ -95,7 +90,7 @@ async def plan(
     force: Switch = False,
     account: Account = ACCOUNT,
 ) -> int:
-    """Build a plan from the calendar. Changes nothing.
+    """Build a plan from the calendar. Changes nothing, and writes nothing if no appointment can be planned.
 
     Example: leadconnector plan --calendar ID --from 2027-03-10 --to 2027-03-11 --shift +2d --timezone Europe/London
 
@@ -132,7 +127,12 @@ async def plan(
             query = _make_query(shift, shift_to, shift_to_free_slot, first, timezone, changes, filters, location)
             events = await list_all(client, first, last, owner)
             offers = await _read_offers(client, list_wanted(events, query), last, timezone)
-            return _finish(build_plan(events, query, offers), format, output, force)
+        planned = build_plan(events, query, offers)
+        if not planned.rows:
+            _print_nothing(planned, _describe_selected(owner, begin, end, timezone))
+            return FAILED
+        _write(planned, format, output, force)
+        return DONE
 
     return await run_command(work, reads=True)
 
@@ -184,14 +184,12 @@ async def _read_offers(
     return offers
 
 
-def _finish(planned: PlanResult, format: PlanFormat, output: str | None, force: bool) -> int:
-    _, err = make_consoles()
+def _write(planned: PlanResult, format: PlanFormat, output: str | None, force: bool) -> None:
     if output is None:
         write_lines(write_plan(planned, format))
     else:
         write_file(output, write_plan(planned, format), force=force)
-    _print_result(err, planned, output)
-    return DONE if planned.rows else FAILED
+    _print_written(planned, output)
 
 
 def register(app: App) -> None:
@@ -235,17 +233,45 @@ def _read_day(text: str, timezone: str | None) -> date:
     return day
 
 
-def _print_result(err: Console, planned: PlanResult, output: str | None) -> None:
-    left_out = planned.left_out
+def _describe_selected(owner: Owner, begin: str, end: str, timezone: str | None) -> str:
+    """Such as `calendar ID from 2027-03-10 to 2027-03-11 in Europe/London`."""
+    [(kind, owner_id)] = owner.items()
+    zone = "" if timezone is None else f" in {timezone}"
+    return f"{kind.removesuffix('_id')} {owner_id} from {begin} to {end}{zone}"
+
+
+def _print_written(planned: PlanResult, output: str | None) -> None:
     where = f" in {output}" if output is not None else ""
-    text = f"{_count(len(planned.rows), 'appointment')} in {_count(planned.days, 'day')}{where}; "
-    err.print(Text(f"{text}{len(left_out)} left out{':' if left_out else '.'}"), soft_wrap=True)
-    if not planned.rows and not left_out:
-        err.print(Text(_NOTHING_FOUND), soft_wrap=True)
+    text = f"{_count(len(planned.rows), 'appointment')} in {_count(planned.days, 'day')}{where}"
+    count = len(planned.left_out)
+    _print(f"{text}; {count} left out{':' if count else '.'}")
+    _print_left_out(planned)
+
+
+def _print_nothing(planned: PlanResult, selected: str) -> None:
+    count = len(planned.left_out)
+    if not count:
+        _print(
+            f"No plan was written: there are no appointments of {selected}. Check the days, and the id of the "
+            "calendar, user or group."
+        )
+        return
+    _print(f"No plan was written: of {selected}, {_count(count, 'appointment')} were found and left out:")
+    _print_left_out(planned)
+    _print("Choose other days, or change the options that select, such as --status or --include-cancelled.")
+
+
+def _print_left_out(planned: PlanResult) -> None:
+    """Each reason, with some of the ids."""
+    left_out = planned.left_out
     for reason, count in Counter(reason for _, reason in left_out).most_common():
         ids = ", ".join([event_id for event_id, why in left_out if why == reason and event_id][:3])
         named = f" ({ids}{', …' if count > 3 else ''})" if ids else ""
-        err.print(Text(clean(f"  {count}: {reason}{named}")), soft_wrap=True)
+        _print(f"{count}: {reason}{named}", indent=2)
+
+
+def _print(line: str, indent: int = 0) -> None:
+    print_line(make_consoles()[1], line, indent)
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ from leadconnector_async import ConfigurationError, LeadConnector
 from leadconnector_async.cli import output
 from leadconnector_async.cli.arguments import read_changes, read_moment, read_range
 from leadconnector_async.cli.output import check_target, clean, write_file
-from leadconnector_async.cli.plan import plan
+from leadconnector_async.cli.plan import Filters, plan
 from leadconnector_async.jobs import read_plan
 from leadconnector_async.sandbox import BookedAppointment, Sandbox
 
@@ -151,14 +151,43 @@ async def test_a_closed_day_moves_to_free_slots(account: Sandbox, capsys: pytest
     assert len(set(starts)) == len(starts)
 
 
-async def test_nothing_to_plan_is_said(account: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """A header, and an exit code that is not 0."""
+async def test_nothing_to_plan_is_said(
+    account: Sandbox, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What was selected and what to do, and an exit code that is not 0; no plan is written, and none replaced."""
+    path = tmp_path / "plan.csv"
+    path.write_text("an older plan")
     day = {"begin": "2031-01-01", "end": "2031-01-02", "timezone": NEW_YORK}
-    assert await plan(**day, calendar=choose_calendar(account), shift="+2d") == 1  # type: ignore[arg-type]
+    calendar = choose_calendar(account)
+    for target in (None, str(path)):
+        assert await plan(**day, calendar=calendar, shift="+2d", output=target, force=True) == 1  # type: ignore[arg-type]
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err == (
+            f"No plan was written: there are no appointments of calendar {calendar} from 2031-01-01 to 2031-01-02 "
+            "in America/New_York. Check the days, and the id of the calendar, user or group.\n"
+        )
+    assert path.read_text() == "an older plan"
+
+
+async def test_a_plan_that_would_be_empty_says_what_was_left_out(
+    account: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each reason with some ids, and how to select others."""
+    calendar, filters = choose_calendar(account), Filters(title="no such title")
+    assert await plan(**DAY, calendar=calendar, shift="+2d", filters=filters) == 1  # type: ignore[arg-type]
     out, err = capsys.readouterr()
-    assert out.startswith("event_id,start_time,end_time,before_")
-    assert "0 appointments in 0 days; 0 left out." in err
-    assert "There are no appointments between --from and --to: check the days, and the id" in err
+    assert out == ""
+    first, *reasons, last = err.splitlines()
+    found = re.fullmatch(
+        rf"No plan was written: of calendar {calendar} from 2027-03-10 to 2027-03-11 in {NEW_YORK}, "
+        r"(\d+) appointments were found and left out:",
+        first,
+    )
+    assert found is not None, first
+    assert sum(int(line.split(":")[0]) for line in reasons) == int(found[1]) > 0
+    assert any("its title is another one" in line for line in reasons), reasons
+    assert last.startswith("Choose other days, or change the options that select")
 
 
 @pytest.mark.parametrize(
