@@ -158,6 +158,9 @@ def _describe(polled: Polled, progress: JobProgress, now: float) -> Seen:
     has_ended = phase in _ENDED and (not is_folder or reading.due is None or polled.failure is not None)
     workers = int(bool(polled.in_use)) if is_folder else progress.workers
     resume_at = progress.resume_at if phase == "paused" else None
+    if phase in _ENDED:  # the same for those who followed it and those who first ask now
+        remaining = 0.0 if progress.done >= progress.total else None
+        progress = structs.replace(progress, rate=0.0, remaining_seconds=remaining)
     found = structs.replace(
         progress, phase=phase, workers=workers, stopped=stopped, faults=reading.faults, resume_at=resume_at
     )

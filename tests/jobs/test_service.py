@@ -95,13 +95,19 @@ async def look_some_more() -> None:
 async def test_a_job_is_run_and_seen_by_every_service(
     sandbox: Sandbox, service: JobService, other: JobService
 ) -> None:
-    """Progress to the end, result and list; an unknown name is a `JobNotFoundError` that shows no folder."""
+    """Progress to the end, result and list; an unknown name is a `JobNotFoundError` that shows no folder.
+
+    The rate of a job that has ended is the same for whoever followed it and whoever asks later.
+    """
     begun = await service.submit("day", plan(sandbox), options=JobOptions(rate=80))
     assert (begun.total, begun.workers) == (40, 1)
     seen = await follow(other, "day")
     assert [one.done for one in seen] == sorted(one.done for one in seen)
     assert (seen[-1].phase, seen[-1].applied, seen[-1].stopped) == ("done", 40, ())
+    assert (seen[-1].rate, seen[-1].remaining_seconds) == (0.0, 0.0)
     for one in (service, other):
+        progress = await one.read_progress("day")
+        assert (progress.rate, progress.remaining_seconds) == (0.0, 0.0)
         result = await one.read_result("day")
         assert (result.summary.counts, result.rows, result.next_page) == ({"applied": 40}, (), None)
         [entry] = await one.list_jobs()
