@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct
 
@@ -52,11 +52,13 @@ def check_approve(value: object) -> None:
         raise ConfigurationError(f"approve is {show(value)}; it must be an async function")
 
 
-def check_may_write(access: Access, operation: str) -> None:
-    """Raise `ReadOnlyError` if a client may only read."""
+_ALLOW: Final = "create it with access='write', and without LEADCONNECTOR_ACCESS=read"
+
+
+def check_may_write(access: Access, operation: str, allow: str = _ALLOW) -> None:
+    """Raise `ReadOnlyError` if a client may only read. `allow`: what to do so that it may write."""
     if access != "write":
         raise ReadOnlyError(
-            f"{operation} writes, and this client may only read: nothing was sent. To allow writes, create it with "
-            "access='write', and without LEADCONNECTOR_ACCESS=read or --read-only.",
+            f"{operation} writes, and this client may only read: nothing was sent. To allow writes, {allow}.",
             operation=operation,
         )

@@ -39,9 +39,7 @@ def make_client(
     command, if it writes; raises `ReadOnlyError` if nothing may be changed. `place`: a job; if it is in a database,
     limits are shared there, unless another store is named.
     """
-    access = choose_access(account)
-    if to_write is not None:
-        check_may_write(access, to_write)
+    access = choose_access(account) if to_write is None else require_write(account, to_write)
     limit = _make_limit(reserve)
     profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
     settings = Settings(os.environ, profile)
@@ -76,10 +74,23 @@ def open_client(
 
 def choose_access(account: Account) -> Access:
     """`read` if the flag says so, or the variable of the profile or of all profiles."""
+    return "read" if _list_restrictions(account) else "write"
+
+
+def require_write(account: Account, command: str) -> Access:
+    """Raise `ReadOnlyError` naming what keeps a command from writing."""
+    found = _list_restrictions(account)
+    access: Access = "read" if found else "write"
+    check_may_write(access, command, f"run the command without {' and '.join(found)}")
+    return access
+
+
+def _list_restrictions(account: Account) -> list[str]:
+    """The flag and the variables that allow reading only."""
     profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
-    names = (f"{_PREFIX}ACCESS", Settings(os.environ, profile).name("ACCESS"))
-    found = [check_access(os.environ.get(name) or "write", name) for name in names]
-    return "read" if account.read_only or "read" in found else "write"
+    names = dict.fromkeys((f"{_PREFIX}ACCESS", Settings(os.environ, profile).name("ACCESS")))
+    found = [f"{name}=read" for name in names if check_access(os.environ.get(name) or "write", name) == "read"]
+    return ["--read-only", *found] if account.read_only else found
 
 
 def _make_limit(reserve: int | None) -> RateLimit:

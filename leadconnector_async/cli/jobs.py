@@ -12,7 +12,6 @@ from itertools import chain
 from cyclopts import App
 from msgspec import structs
 
-from ..access import check_may_write
 from ..client import LeadConnector
 from ..jobs import BulkJob, JobOptions, Undo, Verification, read_status
 from ..jobs.journal.folder import is_in_use
@@ -32,7 +31,7 @@ from .arguments import (
     Switch,
     Yes,
 )
-from .connect import choose_access, find_place, make_client
+from .connect import find_place, make_client, require_write
 from .control import continue_paused
 from .errors import run_command
 from .exit_codes import DONE, FAILED, code_of
@@ -224,7 +223,7 @@ async def _resume_workers(
     """Resume a job in a database, and follow it while workers run it."""
 
     async def work(notice: EndNotice) -> int:
-        check_may_write(choose_access(account), "resume")
+        require_write(account, "resume")
         place = find_place(job, account.profile)
         async with await BulkJob.open(place, allow_plaintext=account.allow_plaintext) as opened:
             if skip_refused:

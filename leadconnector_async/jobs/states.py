@@ -287,7 +287,7 @@ class JobProgress(Model, frozen=True, kw_only=True):
     unknown: int
     """Rows that may or may not have been changed."""
     rate: float
-    """Recent rows per second; 0 until there are two readings, and from a `JobService` also when the job has ended."""
+    """Recent rows per second; 0 after the first reading and, from a `JobService`, after the end."""
     remaining_seconds: float | None = None
     """Predicted seconds until the end; `None` as long as nothing is known."""
     pauses: Mapping[str, str] = {}

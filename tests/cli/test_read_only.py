@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import ConfigurationError
+from leadconnector_async import ConfigurationError, ReadOnlyError
 from leadconnector_async.cli.app import app
 from leadconnector_async.cli.arguments import Account
 from leadconnector_async.cli.connect import make_client
@@ -69,8 +69,15 @@ async def test_every_command_that_writes_is_refused(clinic: Sandbox, tmp_path: P
         by_flag = await run(tmp_path, environment, command, *words, "--read-only")
         by_variable = await run(tmp_path, restricted, command, *words, "--json")
         assert (by_flag.code, by_variable.code) == (2, 2), command
-        assert f"{command} writes, and this client may only read" in by_flag.err
-        assert json.loads(by_variable.out)["error"]["type"] == "ReadOnlyError"
+        said = (
+            f"{command} writes, and this client may only read: nothing was sent. To allow writes, run the command"
+        )
+        assert by_flag.err == f"{said} without --read-only. [{command}]\n"
+        error = json.loads(by_variable.out)["error"]
+        assert error == {
+            "type": "ReadOnlyError",
+            "message": f"{said} without LEADCONNECTOR_ACCESS=read. [{command}]",
+        }
     assert not clinic.requests
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
@@ -111,6 +118,10 @@ def test_the_variable_of_all_profiles_restricts_each(bare: pytest.MonkeyPatch) -
     bare.setenv("LEADCONNECTOR_CLINIC_ACCESS", "write")
     bare.setenv("LEADCONNECTOR_ACCESS", "read")
     assert (make_client(Account(profile="clinic")).access, make_client().access) == ("read", "read")
+    bare.setenv("LEADCONNECTOR_CLINIC_ACCESS", "read")
+    restrictions = "--read-only and LEADCONNECTOR_ACCESS=read and LEADCONNECTOR_CLINIC_ACCESS=read"
+    with pytest.raises(ReadOnlyError, match=f"To allow writes, run the command without {restrictions}\\. "):
+        make_client(Account(profile="clinic", read_only=True), to_write="update")
     bare.setenv("LEADCONNECTOR_CLINIC_ACCESS", "readonly")
     with pytest.raises(ConfigurationError, match="LEADCONNECTOR_CLINIC_ACCESS is 'readonly'"):
         make_client(Account(profile="clinic"))
