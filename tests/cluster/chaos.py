@@ -11,7 +11,8 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -26,12 +27,12 @@ SLOTS = 6
 """Of each worker: two of them can hold all locations."""
 
 
-async def run(seed: int, faults: int, lease: float, folder: Path) -> Tally:
+async def run(seed: int, faults: int, lease: float, folder: Path, say: Callable[[str], object]) -> Tally:
     """One campaign."""
     async with AsyncExitStack() as stack:
         field = await stack.enter_async_context(lay_out(folder, LOCATIONS, APPOINTMENTS, lease=lease, slots=SLOTS))
         relays = [await stack.enter_async_context(relay(field.server.url)) for _ in range(WORKERS)]
-        return await Controller(field, RATE).run(draw(seed, faults, lease), relays)
+        return await Controller(field, RATE, say).run(draw(seed, faults, lease), relays)
 
 
 def render(tally: Tally) -> Iterator[str]:
@@ -50,6 +51,11 @@ def _show(found: list[float]) -> str:
     return f"{len(found):9}" + "".join(f" {seconds:6.2f}" for seconds in measured)
 
 
+def _print(line: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -58,7 +64,7 @@ def main() -> int:
     given = parser.parse_args()
     sys.stdout.write(f"seed {given.seed}\n")
     with tempfile.TemporaryDirectory() as folder:
-        tally = asyncio.run(run(given.seed, given.faults, given.lease, Path(folder)))
+        tally = asyncio.run(run(given.seed, given.faults, given.lease, Path(folder), _print))
     sys.stdout.writelines(render(tally))
     return 0 if tally.holds else 1
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -22,6 +23,8 @@ SIGTERM_SECONDS = 10.0
 class Tally(Struct):
     """What a campaign has shown."""
 
+    say: Callable[[str], object]
+    """Is told each thing as it happens, so that a campaign of hours can be followed and ended early."""
     faults: dict[str, int] = {}
     missed: int = 0
     """Points that a worker did not reach in time."""
@@ -37,11 +40,36 @@ class Tally(Struct):
     def holds(self) -> bool:
         return not self.complaints and not self.late
 
-    def add(self, job: str, verdict: Verdict) -> None:
+    def add_job(self, job: str, verdict: Verdict) -> None:
         self.jobs += 1
         self.rows += verdict.rows
+        self.say(f"{job}: {verdict.rows} rows judged")
         if not verdict.holds:
-            self.complaints.append(f"{job}: {verdict}")
+            self.complain(f"{job}: {verdict}")
+
+    def add_fault(self, name: str) -> None:
+        self.faults[name] += 1
+        self.say(f"{sum(self.faults.values()) + self.missed:4} {name}")
+
+    def add_missed(self, name: str) -> None:
+        self.missed += 1
+        self.say(f"{sum(self.faults.values()) + self.missed:4} {name}: not reached")
+
+    def add_takeovers(self, name: str, found: list[float], most: float) -> None:
+        """`most`: the seconds that one may take."""
+        self.takeovers[name] += found
+        self.say(f"     taken over after {', '.join(f'{seconds:.2f}' for seconds in found)}")
+        for seconds in found:
+            if seconds > most:
+                self.add_late(f"{name}: taken over after {seconds:.2f} s")
+
+    def complain(self, text: str) -> None:
+        self.complaints.append(text)
+        self.say(f"FAILED: {text}")
+
+    def add_late(self, text: str) -> None:
+        self.late.append(text)
+        self.say(f"LATE: {text}")
 
 
 class Post(Struct):
@@ -54,12 +82,12 @@ class Post(Struct):
 class Controller:
     """One campaign."""
 
-    def __init__(self, field: Field, rate: float) -> None:
-        """`rate`: rows per second and location, so that jobs last."""
+    def __init__(self, field: Field, rate: float, say: Callable[[str], object]) -> None:
+        """`rate`: rows per second and location, so that jobs last. `say`: see `Tally`."""
         self._field, self._watcher, self._rate = field, field.watcher, rate
         self._posts: list[Post] = []
         self._plan: Plan | None = None
-        self.tally = Tally(faults=defaultdict(int), takeovers=defaultdict(list))
+        self.tally = Tally(say, faults=defaultdict(int), takeovers=defaultdict(list))
 
     async def run(self, script: list[Fault], relays: list[Relay]) -> Tally:
         """One worker for each relay."""
@@ -91,15 +119,15 @@ class Controller:
         try:
             verdict = await self._field.finish(self._job, self._plan)
         except TimeoutError:
-            self.tally.complaints.append(f"{self._job} has not ended")
-        self.tally.add(self._job, verdict)
+            self.tally.complain(f"{self._job} has not ended")
+        self.tally.add_job(self._job, verdict)
         self._plan = None
 
     async def _play(self, fault: Fault) -> None:
         """Until its locations were taken over, and all workers are there again."""
         post = await self._choose(fault.victim)
         if fault.point and not await self._lead_to(post, fault):
-            self.tally.missed += 1
+            self.tally.add_missed(fault.name)
             return
         kind, _, second = fault.kind.partition(" and ")
         hit = self._posts if "database" in fault.kind else [post]
@@ -120,7 +148,7 @@ class Controller:
         if "database" in (kind, second):
             began = await self._restart_database(fault.down)
         await self._recover(post, kind, fault, held, began)
-        self.tally.faults[fault.name] += 1
+        self.tally.add_fault(fault.name)
 
     async def _choose(self, victim: float) -> Post:
         """One that works on something, as soon as there is one."""
@@ -144,9 +172,9 @@ class Controller:
         code = await post.member.wait()
         seconds = time.monotonic() - began
         if code:
-            self.tally.complaints.append(f"SIGTERM: exit code {code}")
+            self.tally.complain(f"SIGTERM: exit code {code}")
         if seconds > SIGTERM_SECONDS:
-            self.tally.late.append(f"SIGTERM: ended after {seconds:.1f} s")
+            self.tally.add_late(f"SIGTERM: ended after {seconds:.1f} s")
 
     async def _restart_database(self, down: float) -> float:
         await asyncio.to_thread(self._field.server.kill)
@@ -171,11 +199,10 @@ class Controller:
         try:
             found = await self._watcher.measure(held, began, LONGEST)
         except TimeoutError:
-            self.tally.complaints.append(f"{fault.name}: nobody took over within {LONGEST:.0f} s")
+            self.tally.complain(f"{fault.name}: nobody took over within {LONGEST:.0f} s")
             return
-        self.tally.takeovers[fault.name] += found
-        most = MOST_LEASES * self._field.lease
-        self.tally.late += [f"{fault.name}: taken over after {one:.2f} s" for one in found if one > most]
+        if found:
+            self.tally.add_takeovers(fault.name, found, MOST_LEASES * self._field.lease)
 
     async def _continue(self, post: Post, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -195,10 +222,10 @@ class Controller:
         for post in self._posts:
             if post.member.code is not None:
                 said = post.member.read_errors()[-2000:]
-                self.tally.complaints.append(f"a worker ended by itself ({post.member.code}): {said}")
+                self.tally.complain(f"a worker ended by itself ({post.member.code}): {said}")
                 post.member = await self._field.start(post.relay.url)
         try:
             await self._watcher.until(are_there, LONGEST)
         except TimeoutError:
             said = [post.member.read_errors()[-2000:] for post in self._posts if post.member.pid in missing]
-            self.tally.complaints.append(f"{missing} did not come back within {LONGEST:.0f} s: {said}")
+            self.tally.complain(f"{missing} did not come back within {LONGEST:.0f} s: {said}")
