@@ -34,6 +34,8 @@ _REPORT_AFTER: Final = 0.25
 """A use is reported after this part of an interval, or half of `hold`."""
 _REPORT_SOON: Final = 0.01
 """The same if what remains decides how many more may be sent."""
+_REPORT_LATE: Final = 0.5
+"""The same if the server weighs its last window: until then, the next exchange that asks reports as well."""
 _FIRST_RETRY: Final = 0.05
 _GATHER: Final = 0.01
 """The part of `hold` for which waiting calls are gathered before the next exchange."""
@@ -296,8 +298,7 @@ class Leases:
             due.append(contact.began + min(_RENEW, max(HOLD, 2 * self.contact.interval)))
         if self._unreported:
             oldest = min(at for at, _ in self._unreported.values())
-            part = _REPORT_SOON if grant is not None and grant.probing else _REPORT_AFTER
-            due.append(oldest + self.contact.interval * part)
+            due.append(oldest + self.contact.interval * _find_report_part(grant))
         if self._flights:
             oldest = min(flight.reported_at for flight in self._flights.values())
             due.append(oldest + (self.contact.hold + self.contact.interval) / 2)
@@ -342,3 +343,9 @@ class Leases:
         recent = self._recent
         while recent and recent[0][0] + self.contact.interval <= now:
             recent.popleft()
+
+
+def _find_report_part(grant: Grant | None) -> float:
+    if grant is None:
+        return _REPORT_AFTER
+    return _REPORT_SOON if grant.probing else _REPORT_LATE if grant.weighed else _REPORT_AFTER

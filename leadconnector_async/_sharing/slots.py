@@ -11,8 +11,9 @@ from .state import BudgetState, Lease, Report, Stamp
 _TICK: Final = 0.001
 """A slot is freed so many seconds late: clocks have a resolution, and sums of them are rounded."""
 KNOWN: Final = 0.3
-"""For this part of an interval a used slot is remembered after it was free: an older response counted it."""
-_KEEP: Final = 1 + KNOWN
+"""A response that is older than this part of an interval tells nothing any more."""
+_KEEP: Final = 2 + KNOWN
+"""For so many intervals a used slot is remembered: a server that weighs its last window may count it for two."""
 
 
 class Tally(Struct):

@@ -145,6 +145,8 @@ class Grant(Struct, kw_only=True, frozen=True):
     """Slots that are free after this grant."""
     probing: bool = False
     """What its responses say remains decides how many more may be sent: they are reported at once."""
+    weighed: bool = False
+    """The server weighs its last window. Slots come free little by little, so no report is waited for."""
     foreign: float = 0.0
     """Requests per interval of others, who do not use the store."""
     pause_seconds: float = 0.0
@@ -238,6 +240,10 @@ class BudgetState(Struct, kw_only=True):
     foreign_at: float = float("-inf")
     proven: bool = False
     """The server was seen to free slots when this state does."""
+    weighed_at: float = float("-inf")
+    """When it last counted more than this state, as if it weighed its last window."""
+    settled_at: float = float("inf")
+    """From then on it is known not to: a burst at the end of its window looks for a while as if it did not."""
     remaining: int = 0
     """What remained by the response that is believed."""
     remaining_at: float = float("-inf")

@@ -8,6 +8,7 @@ from typing import Final
 from .._limiter.reserve import follow_demand, scale_reserve
 from .slots import KNOWN, Tally
 from .state import BudgetState, Report
+from .weighted import measure_weighted
 
 _MEMORY: Final = 3.0
 """For how many intervals others, who do not use the store, are remembered."""
@@ -17,6 +18,8 @@ _FEW: Final = 0.05
 """Until then, bulk leases for this part of the limit may be out: with more, the server's count proves nothing."""
 _DOUBT: Final = 20.0
 """After so many intervals without a sign of others, it may be seen to."""
+_SETTLE: Final = 2.0
+"""So many intervals after a proof, a server that weighs its last window would have been seen to."""
 _STALE: Final = 2.0
 """After so many intervals, what remained then says nothing about now."""
 _AT_ONCE: Final = 0.5
@@ -68,30 +71,51 @@ def take_use(state: BudgetState, report: Report) -> None:
     if sent_at >= state.remaining_at or remaining <= state.remaining:
         state.remaining, state.remaining_at = remaining, max(state.remaining_at, answered_at, now - stated.age)
         state.remaining_since = sent_at - (answered_at - sent_at)
-    if sent_at < now - KNOWN * state.interval:
-        return
-    own = sum(lease.in_flight or lease.at <= answered_at for lease in state.leases.values())
-    own += sum(stamp.at > sent_at - state.interval for stamp in state.used.values())
-    foreign = state.max_requests - remaining - own
-    if foreign > 0:
-        state.foreign, state.foreign_at, state.proven = max(foreign, state.foreign), now, False
-        return
-    if now - state.foreign_at > _DOUBT * state.interval and _is_proof(state, remaining, sent_at, answered_at):
-        state.proven = True
+    if sent_at >= now - KNOWN * state.interval:
+        _compare(state, state.max_requests - remaining, sent_at, answered_at)
 
 
-def _is_proof(state: BudgetState, remaining: int, sent_at: float, answered_at: float) -> bool:
+def _compare(state: BudgetState, counted: int, sent_at: float, answered_at: float) -> None:
+    """Explain what the server counted between these moments: by our own use, by how it counts, or by others."""
+    leased = sum(lease.in_flight or lease.at <= answered_at for lease in state.leases.values())
+    used = sum(stamp.at > sent_at - state.interval for stamp in state.used.values())
+    foreign = counted - leased - used
+    if foreign > 0 and _may_weigh(state, counted - leased, sent_at):
+        state.weighed_at, state.settled_at, state.proven = state.now, math.inf, False
+    elif foreign > 0:
+        state.foreign, state.foreign_at, state.proven = max(foreign, state.foreign), state.now, False
+    elif _is_proof(state, counted, sent_at, answered_at):
+        state.proven, state.weighed_at = True, -math.inf
+        state.settled_at = min(state.settled_at, state.now + _SETTLE * state.interval)
+
+
+def _may_weigh(state: BudgetState, counted: int, sent_at: float) -> bool:
+    """Whether a server that weighs its last window can count so many of what the members have used."""
+    if state.now >= state.settled_at or state.now - state.foreign_at <= _DOUBT * state.interval:
+        return False
+    return counted <= math.ceil(_measure_weighted(state, sent_at))
+
+
+def _measure_weighted(state: BudgetState, at: float) -> float:
+    return measure_weighted((stamp.at for stamp in state.used.values()), at, state.interval)
+
+
+def _is_proof(state: BudgetState, counted: int, sent_at: float, answered_at: float) -> bool:
     """Whether the server has forgotten many requests as soon as our own count did.
 
-    A server that weights the previous window counts them for longer.
+    A server that weighs its last window counts them for longer, unless they came at an even pace.
     """
     most, interval = state.max_requests, state.interval
+    if state.now - max(state.foreign_at, state.weighed_at) <= _DOUBT * interval:
+        return False
     surely = answered_at - interval + (answered_at - sent_at)
-    counted = freed = 0
+    known = freed = 0
     for stamp in state.used.values():
-        counted += surely < stamp.at <= sent_at
+        known += surely < stamp.at <= sent_at
         freed += stamp.at <= sent_at - interval
-    return freed >= _PROOF * most and most - remaining - counted <= _count_few(most)
+    if freed < _PROOF * most or counted - known > _count_few(most):
+        return False
+    return not is_weighed(state) or counted <= _measure_weighted(state, sent_at) - _PROOF * most
 
 
 def _count_few(most: int) -> int:
@@ -101,7 +125,12 @@ def _count_few(most: int) -> int:
 def is_careful(state: BudgetState) -> bool:
     """Whether what the server says remains goes before our own count: it may count others, or in another way."""
     is_known = state.now - state.remaining_at <= _STALE * state.interval
-    return is_known and (state.foreign > 0 or not state.proven)
+    return is_known and (state.foreign > 0 or not (state.proven or is_weighed(state)))
+
+
+def is_weighed(state: BudgetState) -> bool:
+    """Whether the server was seen to weigh its last window; then the most that it can count goes."""
+    return state.weighed_at > -math.inf and not state.foreign
 
 
 def measure_room(state: BudgetState, kept: int, *, bulk: bool) -> int:
@@ -111,6 +140,8 @@ def measure_room(state: BudgetState, kept: int, *, bulk: bool) -> int:
     one goes ahead, and what remains by its response goes next. `kept`: so many are left for interactive calls.
     """
     now, interval = state.now, state.interval
+    if is_weighed(state):
+        return math.floor(state.max_requests - kept - len(state.leases) - _measure_weighted(state, now))
     if not is_careful(state):
         return state.max_requests
     out = sum(lease.at > state.remaining_since for lease in state.leases.values())
