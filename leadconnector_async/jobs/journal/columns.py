@@ -9,12 +9,13 @@ from operator import attrgetter
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from ..._api.fields import SHOWN
 from ..._validation.text import show
 from ...models import Appointment, AppointmentUpdate
 from ...reschedule.plan import Difference
+from ..states import RowOutcome, RowState
 
 
 class _StoredUpdate(AppointmentUpdate, frozen=True, kw_only=True, gc=False):
@@ -24,6 +25,35 @@ class _StoredUpdate(AppointmentUpdate, frozen=True, kw_only=True, gc=False):
     end_time: datetime | None | UnsetType = UNSET
 
 
+class OutcomeColumns(Struct, frozen=True, array_like=True):
+    """What a row says of its outcome: each field is the column of its name, in the order of `OUTCOME_COLUMNS`."""
+
+    line: int
+    event_id: str
+    location: str
+    state: RowState
+    reason: str
+    attempts: int
+    repeated: int
+    trace_id: str | None
+    new_id: str | None
+
+    def build(self) -> RowOutcome:
+        """The outcome, as users see it."""
+        return RowOutcome(
+            line=self.line,
+            event_id=self.event_id,
+            location_id=self.location or None,
+            state=self.state,
+            reason=self.reason,
+            attempts=self.attempts,
+            repeated=bool(self.repeated),
+            trace_id=self.trace_id,
+            new_event_id=self.new_id,
+        )
+
+
+OUTCOME_COLUMNS: Final = ", ".join(OutcomeColumns.__struct_fields__)
 _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 _KEPT: Final = ("id", *SHOWN, "contact_id", "is_recurring", "master_event_id", "deleted")
 _get_kept: Final = attrgetter(*_KEPT)

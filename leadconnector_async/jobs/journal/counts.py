@@ -16,8 +16,8 @@ from ...exceptions import RowFault
 from ...models import Appointment, AppointmentUpdate
 from ..plan.wanted import Wanted, read_wanted
 from ..states import JobSummary, RowOutcome, RowState
-from .columns import decode_differences, decode_found, decode_updates
-from .facts import Count
+from .columns import OUTCOME_COLUMNS, OutcomeColumns, decode_differences, decode_found, decode_updates
+from .facts import Count, LocationCount
 from .protocol import Journal
 from .tables import NOT_CHANGED, TO_SEND, render_states
 
@@ -55,9 +55,9 @@ _LISTED_ROWS: Final = """
     FROM rows
     WHERE job = ? AND parks IS NULL AND {listed} ORDER BY number
 """
-_OUTCOMES: Final = """
-    SELECT number, line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows
-    WHERE job = ? AND parks IS NULL AND state IN {states} AND number > ? ORDER BY number LIMIT ?
+_OUTCOMES: Final = f"""
+    SELECT {OUTCOME_COLUMNS}, number FROM rows
+    WHERE job = ? AND parks IS NULL AND state IN {{states}} AND number > ? ORDER BY number LIMIT ?
 """
 _SPAN: Final = "SELECT MIN(done_at), MAX(done_at) FROM rows WHERE job = ? AND parks IS NULL"
 _SLOTS: Final = """
@@ -200,26 +200,12 @@ class _LocationStateCount(Struct, frozen=True, array_like=True):
     count: int
 
 
-class _Outcome(Struct, frozen=True, array_like=True):
+class _NumberedOutcome(OutcomeColumns, frozen=True, array_like=True):
     number: int
-    line: int
-    event_id: str
-    location: str
-    state: RowState
-    reason: str
-    attempts: int
-    repeated: int
-    trace_id: str | None
-    new_id: str | None
 
 
 class _Moment(Struct, frozen=True, array_like=True):
     at: float | None
-
-
-class _LocationCount(Struct, frozen=True, array_like=True):
-    location: str
-    count: int
 
 
 class _Fault(Struct, frozen=True, array_like=True):
@@ -275,7 +261,7 @@ def list_planned(journal: Journal) -> Iterator[tuple[str, str]]:
 
 def count_requests(journal: Journal) -> dict[str, int]:
     """Changes to send, by location."""
-    return {one.location: one.count for one in journal.read(_LocationCount, _REQUESTS, (journal.hold.job,))}
+    return {one.location: one.number for one in journal.read(LocationCount, _REQUESTS, (journal.hold.job,))}
 
 
 def list_faults(most: int, journal: Journal) -> tuple[list[RowFault], int]:
@@ -296,22 +282,8 @@ def list_outcomes(
 ) -> tuple[list[RowOutcome], int | None]:
     """A page of rows in some states, by line; and the number after which the next page begins, if there is one."""
     query = _OUTCOMES.format(states=render_states(states))
-    found = list(journal.read(_Outcome, query, (journal.hold.job, after, most + 1)))
-    rows = [
-        RowOutcome(
-            line=one.line,
-            event_id=one.event_id,
-            location_id=one.location or None,
-            state=one.state,
-            reason=one.reason,
-            attempts=one.attempts,
-            repeated=bool(one.repeated),
-            trace_id=one.trace_id,
-            new_event_id=one.new_id,
-        )
-        for one in found[:most]
-    ]
-    return rows, found[most - 1].number if len(found) > most else None
+    found = list(journal.read(_NumberedOutcome, query, (journal.hold.job, after, most + 1)))
+    return [one.build() for one in found[:most]], found[most - 1].number if len(found) > most else None
 
 
 def find_span(journal: Journal) -> Span:

@@ -1,4 +1,4 @@
-"""Named facts about a job, and structs for rows of one column."""
+"""Named facts about a job, and structs for the rows of small queries."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ class Text(Struct, frozen=True, array_like=True):
     """A row with one text."""
 
     text: str
+
+
+class LocationCount(Struct, frozen=True, array_like=True):
+    """A row with a location and a number."""
+
+    location: str
+    number: int
 
 
 def set_fact(name: str, value: str, journal: Journal) -> None:

@@ -9,21 +9,23 @@ from msgspec import Struct
 
 from ...models import Appointment, AppointmentUpdate
 from ..states import RowOutcome, RowState
-from .columns import clean, decode_found, decode_updates, encode_found
+from .columns import OUTCOME_COLUMNS, OutcomeColumns, clean, decode_found, decode_updates, encode_found
+from .facts import LocationCount
 from .groups import RESULTS, Entry, Group, Record
 from .protocol import Journal
 from .tables import COUNTED, SENT, TO_RETRY, TO_SEND, render_states
 
+_OPEN_COLUMNS: Final = """
+    number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
+    CASE WHEN start_before IS NULL OR start_after <> start_before THEN start_after END
+"""
+"""Those of `_OpenColumns`."""
 _OPEN: Final = f"""
-    SELECT number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
-        CASE WHEN start_before IS NULL OR start_after <> start_before THEN start_after END
-    FROM rows
+    SELECT {_OPEN_COLUMNS} FROM rows
     WHERE job = ? AND location = ? AND state IN {TO_SEND} AND (rank, number) > (?, ?) ORDER BY rank, number LIMIT ?
 """
 _PARKED: Final = f"""
-    SELECT number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
-        CASE WHEN start_before IS NULL OR start_after <> start_before THEN start_after END
-    FROM rows
+    SELECT {_OPEN_COLUMNS} FROM rows
     WHERE job = ? AND location = ? AND parks IS NULL AND state = 'pending' AND number IN (
         SELECT parks FROM rows WHERE job = ? AND location = ? AND parks IS NOT NULL AND state IN {SENT}
     )
@@ -56,10 +58,7 @@ _PARKING: Final = f"""
     SELECT updates FROM rows
     WHERE job = ? AND location = ? AND parks = ? AND state IN {SENT}
 """
-_OUTCOME: Final = """
-    SELECT line, event_id, location, state, reason, attempts, repeated, trace_id, new_id FROM rows
-    WHERE job = ? AND location = ? AND number = ?
-"""
+_OUTCOME: Final = f"SELECT {OUTCOME_COLUMNS} FROM rows WHERE job = ? AND location = ? AND number = ?"
 _COUNT_OPEN: Final = f"""
     SELECT location, SUM(CASE WHEN parks IS NULL THEN 1 ELSE 0 END) FROM rows
     WHERE job = ? AND state IN {TO_SEND}
@@ -145,25 +144,8 @@ class _OpenColumns(Struct, frozen=True, array_like=True, gc=False):
     new_start: int | None
 
 
-class _OutcomeColumns(Struct, frozen=True, array_like=True):
-    line: int
-    event_id: str
-    location: str
-    state: RowState
-    reason: str
-    attempts: int
-    repeated: int
-    trace_id: str | None
-    new_id: str | None
-
-
 class _Updates(Struct, frozen=True, array_like=True):
     updates: bytes | None
-
-
-class _LocationCount(Struct, frozen=True, array_like=True):
-    location: str
-    count: int
 
 
 def fetch_open(after: Position, most: int, journal: Journal) -> list[OpenRow]:
@@ -181,8 +163,8 @@ def fetch_parked(journal: Journal) -> list[OpenRow]:
 
 def count_open(journal: Journal) -> dict[str, int]:
     """Open rows by location; of the locations whose order is decided."""
-    rows = journal.read(_LocationCount, _COUNT_OPEN, (journal.hold.job, journal.hold.job))
-    return {one.location: one.count for one in rows}
+    rows = journal.read(LocationCount, _COUNT_OPEN, (journal.hold.job, journal.hold.job))
+    return {one.location: one.number for one in rows}
 
 
 def find_standings(numbers: Iterable[int], journal: Journal) -> list[Standing]:
@@ -202,8 +184,8 @@ def find_parking(number: int, journal: Journal) -> tuple[AppointmentUpdate, ...]
 def find_outcomes(numbers: Iterable[int], journal: Journal) -> list[RowOutcome]:
     """The outcomes of some rows of the location."""
     job, location = journal.hold.job, journal.hold.location
-    found = (journal.read_one(_OutcomeColumns, _OUTCOME, (job, location, number)) for number in numbers)
-    return [_build_outcome(row) for row in found if row is not None]
+    found = (journal.read_one(OutcomeColumns, _OUTCOME, (job, location, number)) for number in numbers)
+    return [row.build() for row in found if row is not None]
 
 
 def retry_failed(journal: Journal) -> int:
@@ -289,18 +271,4 @@ def _build_open(location: str, row: _OpenColumns) -> OpenRow:
         row.parks,
         row.read_at or 0.0,
         row.new_start,
-    )
-
-
-def _build_outcome(row: _OutcomeColumns) -> RowOutcome:
-    return RowOutcome(
-        line=row.line,
-        event_id=row.event_id,
-        location_id=row.location or None,
-        state=row.state,
-        reason=row.reason,
-        attempts=row.attempts,
-        repeated=bool(row.repeated),
-        trace_id=row.trace_id,
-        new_event_id=row.new_id,
     )
