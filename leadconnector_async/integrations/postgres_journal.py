@@ -17,12 +17,11 @@ from .._validation.text import escape
 from ..exceptions import JobConflictError, JobNotFoundError
 from ..jobs.journal.facts import Count
 from ..jobs.journal.groups import RESULTS, Entry, Group, Hold, Record, Value, count_results
-from ..jobs.journal.load import load_job
+from ..jobs.journal.load import NewJob, load_job
 from ..jobs.journal.phases import submit_new
 from ..jobs.journal.protocol import RowT
 from ..jobs.journal.tables import Kind
 from ..jobs.plan.sources import AnyRow
-from ..jobs.states import JobOptions
 from .postgres_batch import Command, encode_array, encode_value, number_marks
 from .postgres_session import MOST_TOGETHER, AlreadyExistsError, LockedError, PostgresSession
 
@@ -171,19 +170,9 @@ def _find_job(session: PostgresSession, name: str) -> int:
 
 
 def fill_journal(
-    address: StoreAddress,
-    name: str,
-    timezone: str | None,
-    location: str | None,
-    options: JobOptions,
-    lease: float,
-    rows: Iterable[AnyRow],
-    *,
-    submitted: bool = False,
+    address: StoreAddress, name: str, new: NewJob, lease: float, rows: Iterable[AnyRow]
 ) -> PostgresJournal:
     """Load a plan into a new journal, in one transaction: if anything fails, nothing is left behind.
-
-    `submitted`: it is handed to workers in the same transaction.
 
     Raises `PlanError`, and `JobConflictError` if a job of this name already exists.
     """
@@ -192,8 +181,8 @@ def fill_journal(
         with session.transact():
             added = _add_job(session, name)
             journal = PostgresJournal(session, Hold(added.id))
-            load_job(journal, partial(copy_rows, journal), rows, location, timezone, options)
-            if submitted:
+            load_job(journal, partial(copy_rows, journal), rows, new)
+            if new.submitted:
                 submit_new(journal)
     except AlreadyExistsError:
         text = f"{address.shown}#{name} already exists: resume it, or choose another name"

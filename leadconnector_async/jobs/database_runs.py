@@ -17,6 +17,7 @@ from .._validation.text import show_error
 from ..exceptions import JobNotFoundError, JournalError, LeadConnectorError
 from .job import BulkJob
 from .journal.groups import Hold
+from .journal.load import NewJob
 from .journal.progress import find_phase, list_jobs
 from .journal.protocol import Journal
 from .journal.serving import check_wish, find_job, read_progress
@@ -27,7 +28,6 @@ from .opening import connect_journal, create_job
 from .places import DatabasePlace, check_name
 from .plan.sources import RowSource
 from .polling import Polled
-from .states import JobOptions
 from .unit import ClientFor
 from .worker import run_worker
 
@@ -74,22 +74,11 @@ class DatabaseRuns:
             await self._find_reader()
         self._working = asyncio.create_task(self._keep_working())
 
-    async def submit(
-        self, name: str, rows: RowSource, location: str | None, *, timezone: str | None, options: JobOptions
-    ) -> None:
+    async def submit(self, name: str, rows: RowSource, new: NewJob) -> None:
         """Create a job for the workers. If this is cancelled, there is no job, or a complete one."""
         thread = make_thread()
         try:
-            opened = await create_job(
-                DatabasePlace(self._address, check_name(name)),
-                rows,
-                location,
-                timezone=timezone,
-                options=options,
-                connect=None,
-                thread=thread,
-                submitted=True,
-            )
+            opened = await create_job(DatabasePlace(self._address, check_name(name)), rows, new, thread)
             await asyncio.get_running_loop().run_in_executor(thread, opened.journal.close)
         finally:
             thread.shutdown(wait=False)

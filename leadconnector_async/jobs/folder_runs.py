@@ -19,6 +19,7 @@ from ..exceptions import ConfigurationError, JobNotFoundError, JournalError
 from .clients import Clients
 from .folder_run import FolderRun, take_run
 from .folder_shelf import Shelf
+from .journal.load import NewJob
 from .journal.protocol import Journal
 from .journal.serving import change_wish
 from .journal.wishes import Wanted, set_rate
@@ -28,7 +29,6 @@ from .opening import create_job
 from .places import FolderPlace
 from .plan.sources import RowSource
 from .polling import Polled
-from .states import JobOptions
 from .wishing import write_beside
 
 _MOST_AT_ONCE: Final = 64
@@ -61,25 +61,14 @@ class FolderRuns:
             raise JournalError(f"The folder {escape(folder)} cannot be used ({error.strerror}).") from error
         self._looking = asyncio.create_task(self._look())
 
-    async def submit(
-        self, name: str, rows: RowSource, location: str | None, *, timezone: str | None, options: JobOptions
-    ) -> None:
+    async def submit(self, name: str, rows: RowSource, new: NewJob) -> None:
         """Create a job, and begin to run it unless too many run here: then it waits for its turn.
 
         If this is cancelled, there is no job, or a complete one.
         """
         path, thread = self._shelf.find(name), make_thread()
         try:
-            opened = await create_job(
-                FolderPlace(path),
-                rows,
-                location,
-                timezone=timezone,
-                options=options,
-                connect=None,
-                thread=thread,
-                submitted=True,
-            )
+            opened = await create_job(FolderPlace(path), rows, new, thread)
         except BaseException:
             thread.shutdown(wait=False)
             raise

@@ -28,7 +28,7 @@ from .eta import ReadingLog
 from .handle import JobHandle
 from .journal.connection import Connect
 from .journal.counts import list_faults
-from .journal.load import MOST_NAMED
+from .journal.load import MOST_NAMED, NewJob
 from .journal.preparing import forget_readings, has_sent
 from .journal.purge import remove_job
 from .journal.rows import retry_failed
@@ -117,10 +117,8 @@ class BulkJob(JobHandle):
         check_callback("connect", connect)
         thread = make_thread() if thread is None else check_kind("thread", thread, Executor, "an Executor")
         location = None if needs_location(client) else client.location_id or ""
-        opened = await create_job(
-            found, rows, location, timezone=timezone, options=chosen, connect=connect, thread=thread
-        )
-        return cls(opened, client, thread)
+        new = NewJob(location=location, timezone=timezone, options=chosen)
+        return cls(await create_job(found, rows, new, thread, connect), client, thread)
 
     @classmethod
     async def open(

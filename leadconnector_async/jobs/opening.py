@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from .journal.connection import Connect
 from .journal.database import JOURNAL, SQLiteJournal
 from .journal.facts import check_location
 from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
+from .journal.load import NewJob
 from .journal.phases import read_options
 from .journal.protocol import Journal
 from .journal.purge import remove_job
@@ -50,35 +50,27 @@ class OpenedJob(Struct, frozen=True):
 async def create_job(
     place: Place,
     rows: RowSource,
-    location: str | None,
-    *,
-    timezone: str | None,
-    options: JobOptions,
-    connect: Connect | None,
+    new: NewJob,
     thread: Executor,
-    submitted: bool = False,
+    connect: Connect | None = None,
 ) -> OpenedJob:
     """Load a plan into a new journal. If it raises `PlanError` or is cancelled, it leaves nothing behind.
 
-    `submitted`: the job is handed to workers, or to the services of its folder, as soon as it exists. If this is
-    cancelled while a database commits such a job, the job remains: workers may have begun.
+    If it is cancelled while a database commits a job that is submitted, the job remains: workers may have begun.
     """
     if isinstance(place, DatabasePlace):
-        load = load_driver(place.address).fill
-        filled = partial(load, place.address, place.job, timezone, location, options, LEASE)
-        discard = _close_journal if submitted else _remove
-        work = partial(filled, submitted=submitted)
-        return OpenedJob(place, await hand_over(rows, work, thread, discard), options)
+        work = partial(load_driver(place.address).fill, place.address, place.job, new, LEASE)
+        discard = _close_journal if new.submitted else _remove
+        return OpenedJob(place, await hand_over(rows, work, thread, discard), new.options)
     path = place.folder
     lock = enter(path, new=True)
     try:
-        fill = partial(fill_journal, path, timezone, location, options, connect, submitted=submitted)
-        journal = await hand_over(rows, fill, thread, _close_journal)
+        journal = await hand_over(rows, partial(fill_journal, path, new, connect), thread, _close_journal)
     except BaseException:
         remove_files(path)
         close_lock(lock)
         raise
-    return OpenedJob(place, journal, options, lock)
+    return OpenedJob(place, journal, new.options, lock)
 
 
 def _close_journal(journal: Journal) -> None:
@@ -161,31 +153,12 @@ def _open_database(place: DatabasePlace, location: str | None) -> OpenedJob:
     return _describe(place, journal)
 
 
-class Fill(Protocol):
-    """Loads a plan into a new journal in Postgres."""
-
-    def __call__(
-        self,
-        address: StoreAddress,
-        name: str,
-        timezone: str | None,
-        location: str | None,
-        options: JobOptions,
-        lease: float,
-        rows: Iterable[AnyRow],
-        *,
-        submitted: bool = False,
-    ) -> Journal:
-        """Return the open journal. Raises `PlanError`, and `JobConflictError` if there is a job of this name."""
-        ...
-
-
 class Driver(Struct, frozen=True):
     """The functions that open journals in Postgres."""
 
     open: Callable[[StoreAddress, str, float | None], Journal]
     open_all: Callable[[StoreAddress, float | None], Journal]
-    fill: Fill
+    fill: Callable[[StoreAddress, str, NewJob, float, Iterable[AnyRow]], Journal]
 
 
 def load_driver(address: StoreAddress) -> Driver:

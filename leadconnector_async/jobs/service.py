@@ -29,6 +29,7 @@ from .database_runs import DatabaseRuns
 from .folder_runs import FolderRuns
 from .journal.counts import list_outcomes
 from .journal.folder import FolderInUseError
+from .journal.load import NewJob
 from .journal.progress import summarize_end
 from .journal.protocol import Journal
 from .journal.wishes import Wanted
@@ -177,9 +178,10 @@ class JobService:
             if location is None and not needs_location(self._client):
                 location = self._client.location_id or ""
         checked = rows if location_id is None else _keep_to(location_id, rows, timezone)
+        new = NewJob(location=location, timezone=timezone, options=chosen, submitted=True)
         try:
             with _named(name) as job:
-                await self._runs.submit(job, checked, location, timezone=timezone, options=chosen)
+                await self._runs.submit(job, checked, new)
         except (JobConflictError, FolderInUseError):
             raise JobConflictError(f"There is already a job {escape(name)}.") from None
         return await self.read_progress(name)

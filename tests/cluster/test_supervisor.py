@@ -18,6 +18,7 @@ from leadconnector_async.jobs.journal import leases, phases
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.folder import fill_journal
 from leadconnector_async.jobs.journal.groups import Entry
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import DatabaseAwayError
 from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
@@ -120,7 +121,7 @@ async def world(sandbox: Sandbox, make_client: MakeClient, tmp_path: Path) -> As
             for event in list_single(sandbox)
         )
     )
-    fill_journal(str(tmp_path), None, "", JobOptions(concurrency=2), None, plan).close()
+    fill_journal(str(tmp_path), NewJob(location="", options=JobOptions(concurrency=2)), None, plan).close()
     async with Shared(f"sqlite:///{tmp_path}/limits.db") as shared:
 
         def client_for(location: str) -> LeadConnector:

@@ -14,6 +14,7 @@ from leadconnector_async import ConfigurationError, LeadConnector, Shared
 from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.integrations.postgres_journal import fill_journal
 from leadconnector_async.jobs import JobOptions, PlanRow, RowFault, iterate_plan
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.unit import ClientFor
 from leadconnector_async.jobs.worker import list_open_locations, run_worker, work_location
 
@@ -78,10 +79,10 @@ def read_rows(plan: Plan) -> list[PlanRow | RowFault]:
 async def submit(calendar: Calendar, database: Database, rate: float | None = None) -> Plan:
     """A job `march` that workers are to prepare and run."""
     plan = await plan_week(calendar)
-    options = JobOptions(concurrency=4, rate=rate)
+    new = NewJob(location="", options=JobOptions(concurrency=4, rate=rate))
     address = parse_address(database.url)
     rows = read_rows(plan)
-    fill = asyncio.to_thread(fill_journal, address, "march", None, "", options, LEASE, rows)
+    fill = asyncio.to_thread(fill_journal, address, "march", new, LEASE, rows)
     (await fill).close()
     database.execute("UPDATE jobs SET submitted = 1, phase = 'preparing'")
     return plan

@@ -10,13 +10,13 @@ import pytest
 
 from leadconnector_async import ConfigurationError
 from leadconnector_async._sharing.membership import find_clock
-from leadconnector_async.jobs import JobOptions
 from leadconnector_async.jobs.claim import hold_all, hold_free
 from leadconnector_async.jobs.journal import leases
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.folder import fill_journal
 from leadconnector_async.jobs.journal.groups import Hold
 from leadconnector_async.jobs.journal.leases import WorkerEntry
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import FenceLostError
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 
@@ -30,7 +30,7 @@ NAME = "postgresql://db.example.com/leads#march"
 async def control(tmp_path: Path) -> AsyncIterator[JournalWriter]:
     """The journal of a job with three locations."""
     plan = rows(*({"event_id": f"ev{number}", "title": "x", "location_id": f"loc{number}"} for number in range(3)))
-    fill_journal(str(tmp_path), None, "", JobOptions(), None, plan).close()
+    fill_journal(str(tmp_path), NewJob(location=""), None, plan).close()
     thread = make_thread()
     loop = asyncio.get_running_loop()
     journal = await loop.run_in_executor(thread, SQLiteJournal.open, str(tmp_path / JOURNAL))

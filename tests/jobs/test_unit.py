@@ -17,6 +17,7 @@ from leadconnector_async.jobs.control import Control
 from leadconnector_async.jobs.eta import ReadingLog
 from leadconnector_async.jobs.journal.counts import count_by_location
 from leadconnector_async.jobs.journal.folder import fill_journal
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import FenceLostError, Journal
 from leadconnector_async.jobs.journal.reviewing import count_reviewed
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
@@ -64,11 +65,11 @@ def journal(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) ->
         )
     )
     if request.param == "sqlite":
-        return fill_journal(str(tmp_path), None, "", OPTIONS, None, plan)
+        return fill_journal(str(tmp_path), NewJob(location="", options=OPTIONS), None, plan)
     from leadconnector_async.integrations import postgres_journal  # only this needs psycopg
 
     address = parse_address(request.getfixturevalue("jobs_database"))
-    return postgres_journal.fill_journal(address, uuid.uuid4().hex, None, "", OPTIONS, 6.0, plan)
+    return postgres_journal.fill_journal(address, uuid.uuid4().hex, NewJob(location="", options=OPTIONS), 6.0, plan)
 
 
 @pytest.fixture

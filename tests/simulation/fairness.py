@@ -18,6 +18,7 @@ from leadconnector_async.jobs import JobOptions, RowOutcome, Stopped, iterate_pl
 from leadconnector_async.jobs.control import Control
 from leadconnector_async.jobs.eta import ReadingLog
 from leadconnector_async.jobs.journal.folder import fill_journal
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.writer import JournalWriter
 from leadconnector_async.jobs.run.runner import Runner
 from leadconnector_async.jobs.tickets import Ticket
@@ -67,7 +68,7 @@ async def play(big: int, others: int, rows: int, *, workers: int = 2, slots: int
     with tempfile.TemporaryDirectory() as folder, mock.patch("asyncio.to_thread", read_here):
         plan = iterate_plan(write_plan(big, others, rows))
         options = JobOptions(max_reading_age=86_400)
-        journal = fill_journal(str(Path(folder)), None, "", options, connect_hastily, plan)
+        journal = fill_journal(str(Path(folder)), NewJob(location="", options=options), connect_hastily, plan)
         writer, clock = JournalWriter(journal, Inline()), ReadingClock(loop)
         job = OpenJob(1, writer, clock, ReadingLog(clock), Control(options))
         client = join(connect(None), transport=Distant())

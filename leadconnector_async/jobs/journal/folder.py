@@ -16,11 +16,10 @@ from ..._files import close_lock, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError, JournalError
 from ..plan.sources import AnyRow
-from ..states import JobOptions
 from .connection import Connect
 from .database import JOURNAL, SQLiteJournal, complete, load_rows, open_file_to_read
 from .facts import check_location
-from .load import load_job
+from .load import NewJob, load_job
 from .phases import submit_new
 
 _FILLING: Final = f"{JOURNAL}.new"
@@ -156,22 +155,13 @@ def open_to_read(path: str) -> SQLiteJournal:
     return open_file_to_read(os.path.join(path, JOURNAL))
 
 
-def fill_journal(
-    path: str,
-    timezone: str | None,
-    location: str | None,
-    options: JobOptions,
-    connect: Connect | None,
-    rows: Iterable[AnyRow],
-    *,
-    submitted: bool = False,
-) -> SQLiteJournal:
-    """Load a plan into a new journal. `submitted`: a `JobService` is to run it. Raises `PlanError`."""
+def fill_journal(path: str, new: NewJob, connect: Connect | None, rows: Iterable[AnyRow]) -> SQLiteJournal:
+    """Load a plan into a new journal. Raises `PlanError`."""
     filling = os.path.join(path, _FILLING)
     journal = SQLiteJournal.create(filling, connect)
     try:
-        load_job(journal, partial(load_rows, journal), rows, location, timezone, options)
-        if submitted:
+        load_job(journal, partial(load_rows, journal), rows, new)
+        if new.submitted:
             submit_new(journal)
         complete(journal)
     finally:

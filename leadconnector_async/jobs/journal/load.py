@@ -49,24 +49,26 @@ Each record has job, location, number, line, event_id and wanted.
 """
 
 
-def load_job(
-    journal: Journal,
-    load: Load,
-    rows: Iterable[AnyRow],
-    location: str | None,
-    timezone: str | None,
-    options: JobOptions,
-) -> None:
-    """Write a job: its plan, and what is known of it. Raises `PlanError`.
+class NewJob(Struct, frozen=True, kw_only=True):
+    """What a new job is to be, besides its rows."""
 
-    `location`: of rows that name none; with `None`, each row must name one.
-    """
-    count = load_plan(journal, load, rows, location, timezone)
+    location: str | None
+    """Of rows that name none; with `None`, each row must name one."""
+    timezone: str | None = None
+    """For wall-clock times in rows that were made in Python."""
+    options: JobOptions = JobOptions()
+    submitted: bool = False
+    """It is handed to workers, or to the services of its folder, as soon as it exists."""
+
+
+def load_job(journal: Journal, load: Load, rows: Iterable[AnyRow], new: NewJob) -> None:
+    """Write a job: its plan, and what is known of it. Raises `PlanError`."""
+    count = load_plan(journal, load, rows, new.location, new.timezone)
     now = time.time()
-    set_fact("options", msgspec.json.encode(options).decode(), journal)
-    set_fact("location", location or "", journal)
+    set_fact("options", msgspec.json.encode(new.options).decode(), journal)
+    set_fact("location", new.location or "", journal)
     set_fact("made_at", str(now), journal)
-    journal.write(_JOB, (count, now, options.rate, journal.hold.job))
+    journal.write(_JOB, (count, now, new.options.rate, journal.hold.job))
 
 
 def load_plan(

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async._sharing.url import parse_address
-from leadconnector_async.jobs import JobOptions, PlanRow
+from leadconnector_async.jobs import PlanRow
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.folder import fill_journal
 from leadconnector_async.jobs.journal.groups import Hold
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import Journal
 from leadconnector_async.jobs.journal.tables import DEFINITIONS, INDEXES
 from leadconnector_async.models import AppointmentUpdate
@@ -33,18 +34,18 @@ def make_journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mak
     made: list[Journal] = []
 
     def make(plan: list[PlanRow] | None = None) -> Journal:
-        rows, options = make_plan() if plan is None else plan, JobOptions()
+        rows, new = make_plan() if plan is None else plan, NewJob(location="home")
         journal: Journal
         if request.param == "sqlite":
             folder = tmp_path / f"{uuid.uuid4().hex}.job"
             folder.mkdir()
-            journal = fill_journal(str(folder), None, "home", options, None, rows)
+            journal = fill_journal(str(folder), new, None, rows)
         else:
             from leadconnector_async.integrations import postgres_journal  # only this needs psycopg
 
             address = parse_address(request.getfixturevalue("jobs_database"))
             name = uuid.uuid4().hex
-            journal = postgres_journal.fill_journal(address, name, None, "home", options, LEASE, rows)
+            journal = postgres_journal.fill_journal(address, name, new, LEASE, rows)
         made.append(journal)
         return journal
 

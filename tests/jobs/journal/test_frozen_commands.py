@@ -13,10 +13,10 @@ from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.integrations import postgres_journal, postgres_session
 from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
 from leadconnector_async.integrations.postgres_session import PostgresSession
-from leadconnector_async.jobs import JobOptions
 from leadconnector_async.jobs.journal import progress, purge, wishes
 from leadconnector_async.jobs.journal.facts import Count, Text
 from leadconnector_async.jobs.journal.groups import Value
+from leadconnector_async.jobs.journal.load import NewJob
 
 from ...freezing import LONGEST, frozen, measure
 from .conftest import LEASE, make_plan
@@ -41,8 +41,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def submit(url: str, name: str) -> None:
-    options = JobOptions()
-    fill_journal(parse_address(url), name, None, "home", options, LEASE, make_plan(300), submitted=True).close()
+    new = NewJob(location="home", submitted=True)
+    fill_journal(parse_address(url), name, new, LEASE, make_plan(300)).close()
 
 
 def run_command(name: str, command: Callable[[PostgresJournal], object], url: str) -> None:

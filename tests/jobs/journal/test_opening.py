@@ -11,10 +11,10 @@ import pytest
 
 from leadconnector_async import ConfigurationError
 from leadconnector_async._files import close_lock
-from leadconnector_async.jobs import JobOptions
 from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.folder import enter, fill_journal
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.writer import make_thread, open_in
 
 from .conftest import make_plan
@@ -55,13 +55,13 @@ def test_what_is_left_of_another_journal_does_not_get_into_a_new_one(tmp_path: P
     old, new = tmp_path / "old.job", tmp_path / "new.job"
     old.mkdir()
     new.mkdir()
-    with closing(fill_journal(str(old), None, "home", JobOptions(), None, make_plan(300))) as journal:
+    with closing(fill_journal(str(old), NewJob(location="home"), None, make_plan(300))) as journal:
         journal.write("UPDATE rows SET reason = 'old'")
         shutil.copy(old / f"{JOURNAL}-wal", new / name)
     with pytest.raises(ConfigurationError, match=f"contains a file {name}, but not the journal that it belongs to"):
         enter(str(new), new=True)
     os.truncate(new / name, 0)  # of a process that only read
     lock = enter(str(new), new=True)
-    with closing(fill_journal(str(new), None, "home", JobOptions(), None, make_plan(20))) as journal:
+    with closing(fill_journal(str(new), NewJob(location="home"), None, make_plan(20))) as journal:
         assert journal.read_one(Count, "SELECT COUNT(*) FROM rows WHERE reason = ''") == Count(20)
     close_lock(lock)

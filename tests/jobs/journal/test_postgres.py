@@ -20,9 +20,10 @@ from leadconnector_async.integrations import postgres_journal
 from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
 from leadconnector_async.integrations.postgres_schema import SCHEMA
 from leadconnector_async.integrations.postgres_session import PostgresSession, translate
-from leadconnector_async.jobs import JobOptions, PlanRow
+from leadconnector_async.jobs import PlanRow
 from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
 from leadconnector_async.jobs.journal.groups import Group, Hold, Value
+from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import DatabaseAwayError, FenceLostError, Journal, ValueRefusedError
 from leadconnector_async.jobs.journal.tables import INDEXES, KINDS
 
@@ -46,7 +47,7 @@ def look(jobs_database: str) -> Iterator[psycopg.Connection[TupleRow]]:
 
 
 def fill(address: StoreAddress, name: str = "", lease: float = 6.0) -> PostgresJournal:
-    return fill_journal(address, name or uuid.uuid4().hex, None, "home", JobOptions(), lease, make_plan())
+    return fill_journal(address, name or uuid.uuid4().hex, NewJob(location="home"), lease, make_plan())
 
 
 @pytest.fixture
@@ -283,7 +284,7 @@ def test_of_a_plan_that_is_not_taken_in_nothing_remains(
         "killed session": kill(),
     }
     with pytest.raises((PlanError, BrokenPlanError, JournalError)):
-        fill_journal(address, f"not this {why}", None, "home", JobOptions(), 6.0, plans[why])
+        fill_journal(address, f"not this {why}", NewJob(location="home"), 6.0, plans[why])
     assert look.execute("SELECT 1 FROM jobs WHERE name = %s", (f"not this {why}",)).fetchall() == []
     assert look.execute("SELECT COUNT(*) FROM rows WHERE job NOT IN (SELECT id FROM jobs)").fetchall() == [(0,)]
 
@@ -518,7 +519,7 @@ def test_no_statement_changes_a_whole_location(address: StoreAddress, monkeypatc
 
     monkeypatch.setattr(PostgresSession, "execute", note)
     monkeypatch.setattr(postgres_journal, "MOST_TOGETHER", 4)
-    journal = fill_journal(address, uuid.uuid4().hex, None, "home", JobOptions(), 6.0, make_plan(10, 1))
+    journal = fill_journal(address, uuid.uuid4().hex, NewJob(location="home"), 6.0, make_plan(10, 1))
     mine = prepare(journal)
     preparing.forget_location(mine)
     assert len(preparing.list_unread("to prepare", 100, mine)) == 10

@@ -15,7 +15,7 @@ from leadconnector_async.jobs import JobOptions, PlanRow
 from leadconnector_async.jobs.clients import Clients
 from leadconnector_async.jobs.journal.database import load_rows
 from leadconnector_async.jobs.journal.groups import Hold
-from leadconnector_async.jobs.journal.load import load_job
+from leadconnector_async.jobs.journal.load import NewJob, load_job
 from leadconnector_async.jobs.journal.tables import DEFINITIONS
 from leadconnector_async.jobs.journal.writer import JournalWriter
 from leadconnector_async.jobs.run.lease import Lease, begin_lease
@@ -108,7 +108,7 @@ class World:
             PlanRow(line, str(event["id"]), AppointmentUpdate(title="moved"), str(event["locationId"]))
             for line, event in enumerate(self.calendar.events.values(), 2)
         ]
-        load_job(journal, partial(load_rows, journal), plan, "", None, self.options)
+        load_job(journal, partial(load_rows, journal), plan, NewJob(location="", options=self.options))
         journal.write("UPDATE jobs SET phase = 'preparing', submitted = 1")
         journal.sqlite.script(_WATCH)
 
