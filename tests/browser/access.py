@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from leadconnector_async.sandbox import Sandbox
 
-from .chromium import REBOUND, launch
+from .chromium import REBOUND
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ALL = "0.0.0.0"  # noqa: S104 - what a container listens on
@@ -40,12 +39,6 @@ Promise.allSettled(tries.map(async one => one())).then(all => {{
   document.title = all.map((one, place) => one.status === "fulfilled" ? place : "").join("") || "nothing";
 }});
 </script>"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launch() as started:
-        yield started
 
 
 @asynccontextmanager

@@ -10,28 +10,16 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from leadconnector_async import AppointmentUpdate, LeadConnector, RateLimit, RetryPolicy
 from leadconnector_async.sandbox import Limits, Sandbox
 
-from .chromium import OpenPage, launch, watch_pages
+from .chromium import OpenPage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MARKUP = '<img src="x" onerror="document.title=1"><script>document.title=2</script>'
 QUICK = RetryPolicy(backoff_base=0.01, backoff_cap=0.02)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launch() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
-    async with watch_pages(browser) as opener:
-        yield opener
 
 
 @pytest_asyncio.fixture(loop_scope="module")
