@@ -1,11 +1,13 @@
-"""What tests of commands share: a sandbox whose account is in the environment."""
+"""What tests of commands share: a sandbox whose account is in the environment, and a plan for it."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from leadconnector_async.sandbox import Sandbox
 
+from ..jobs.jobbing import WEEK
 from .commanding import name_account
 
 
@@ -23,3 +25,13 @@ async def account(sandbox: Sandbox, bare: pytest.MonkeyPatch) -> Sandbox:
     for name, value in name_account(sandbox).items():
         bare.setenv(name, value)
     return sandbox
+
+
+@pytest.fixture
+def plan(account: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A file that moves everybody by a week; the working folder holds nothing else."""
+    monkeypatch.chdir(tmp_path)
+    events = map(account.appointment, account.appointment_ids)
+    lines = [f"{event.id},{(event.start_time + WEEK).isoformat()}" for event in events]
+    Path("day.csv").write_text("\n".join(["event_id,start_time", *lines]) + "\n")
+    return "day.csv"

@@ -14,23 +14,10 @@ from leadconnector_async.cli.jobs import build_undo_options
 from leadconnector_async.cli.progress import JobScreen
 from leadconnector_async.cli.reschedule import Running, reschedule
 from leadconnector_async.jobs import JobOptions, JobProgress, JobStatus, JobSummary
-from leadconnector_async.sandbox import Sandbox
-
-from ..jobs.jobbing import WEEK
 
 Output = pytest.CaptureFixture[str]
 pytestmark = pytest.mark.sandbox(appointments=4)
 NOW = datetime(2027, 3, 10, 21, 59, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-def plan(account: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A plan in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    events = map(account.appointment, account.appointment_ids)
-    lines = [f"{event.id},{(event.start_time + WEEK).isoformat()}" for event in events]
-    Path("day.csv").write_text("\n".join(["event_id,start_time", *lines]) + "\n")
-    return "day.csv"
 
 
 async def test_hours_need_a_zone(plan: str, capsys: Output) -> None:

@@ -18,7 +18,7 @@ from leadconnector_async.jobs import BulkJob
 from leadconnector_async.jobs.journal.folder import is_in_use
 from leadconnector_async.sandbox import Sandbox
 
-from ..jobs.jobbing import WEEK, writes
+from ..jobs.jobbing import writes
 from ..raw_server import answer, raw_server
 from .test_job_sessions import answer as answer_question
 
@@ -35,14 +35,10 @@ KEY = "zzzz-s3cret-zzzz"
 
 
 @pytest.fixture
-def plan(account: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """A plan in an empty folder, and a program that notes what it is told."""
-    monkeypatch.chdir(tmp_path)
-    events = map(account.appointment, account.appointment_ids)
-    lines = [f"{event.id},{(event.start_time + WEEK).isoformat()}" for event in events]
-    Path("day.csv").write_text("\n".join(["event_id,start_time", *lines]) + "\n")
+def plan(plan: str) -> str:
+    """With a program that notes what it is told."""
     Path("note.py").write_text(NOTE)
-    return "day.csv"
+    return plan
 
 
 def call(*arguments: str) -> str:

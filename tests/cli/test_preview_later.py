@@ -11,7 +11,7 @@ from leadconnector_async.cli.jobs import retry_failed, undo
 from leadconnector_async.cli.reschedule import reschedule
 from leadconnector_async.sandbox import Sandbox
 
-from ..jobs.jobbing import WEEK, picture, writes
+from ..jobs.jobbing import picture, writes
 
 Output = pytest.CaptureFixture[str]
 pytestmark = pytest.mark.sandbox(appointments=4)
@@ -19,14 +19,10 @@ FILE = Shown(preview="back.csv", names=True, check_slots=True)
 
 
 @pytest.fixture
-async def moved(account: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
+async def moved(account: Sandbox, plan: str) -> Sandbox:
     """A job of which one row has failed."""
-    monkeypatch.chdir(tmp_path)
-    events = map(account.appointment, account.appointment_ids)
-    lines = [f"{event.id},{(event.start_time + WEEK).isoformat()}" for event in events]
-    Path("day.csv").write_text("\n".join(["event_id,start_time", *lines]) + "\n")
     account.faults.plan("update_appointment", ["400"])
-    assert await reschedule("day.csv", yes=True) == 1
+    assert await reschedule(plan, yes=True) == 1
     account.requests.clear()
     return account
 

@@ -1,12 +1,22 @@
 """What tests of jobs share."""
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from leadconnector_async import LeadConnector, RateLimit
-from leadconnector_async.jobs import BulkJob, JobOptions, JobSummary, PlanRow, RowFault, iterate_plan
+from leadconnector_async.jobs import (
+    BulkJob,
+    JobOptions,
+    JobProgress,
+    JobService,
+    JobSummary,
+    PlanRow,
+    RowFault,
+    iterate_plan,
+)
 from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.protocol import Journal
 from leadconnector_async.jobs.journal.tables import KINDS
@@ -36,6 +46,20 @@ async def run(
     chosen = JobOptions(**options)  # type: ignore[arg-type]
     async with await BulkJob.create(place, client, plan, options=chosen) as job:
         return await job.run()
+
+
+async def follow(service: JobService, name: str) -> list[JobProgress]:
+    """All progress of a job of a service, to its end."""
+    async with asyncio.timeout(60):
+        return [progress async for progress in service.watch(name)]
+
+
+async def wait_for(service: JobService, name: str, is_so: Callable[[JobProgress], bool]) -> JobProgress:
+    """Until its progress is as it should be."""
+    async with asyncio.timeout(60):
+        while not is_so(progress := await service.read_progress(name)):
+            await asyncio.sleep(0.02)
+    return progress
 
 
 async def select(job: BulkJob, query: str) -> list[tuple[object, ...]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from leadconnector_async import (
 from leadconnector_async.jobs import (
     BulkJob,
     JobOptions,
-    JobProgress,
     JobService,
     folder_run,
     folder_runs,
@@ -38,7 +37,7 @@ from leadconnector_async.jobs.run.lease import begin_lease
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
-from .jobbing import FAST, week_later, writes
+from .jobbing import FAST, follow, wait_for, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -73,18 +72,6 @@ async def other(service: JobService, folder: Path, make_client: MakeClient) -> A
 
 def plan(sandbox: Sandbox, count: int = 40) -> list[Row]:
     return week_later(sandbox, count)
-
-
-async def follow(service: JobService, name: str) -> list[JobProgress]:
-    async with asyncio.timeout(60):
-        return [progress async for progress in service.watch(name)]
-
-
-async def wait_for(service: JobService, name: str, is_so: Callable[[JobProgress], bool]) -> JobProgress:
-    async with asyncio.timeout(60):
-        while not is_so(progress := await service.read_progress(name)):
-            await asyncio.sleep(0.02)
-    return progress
 
 
 async def look_some_more() -> None:

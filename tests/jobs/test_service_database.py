@@ -6,7 +6,7 @@ import sys
 import time
 import uuid
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -19,13 +19,13 @@ from leadconnector_async import (
     PlanError,
     Shared,
 )
-from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobService, database_runs
+from leadconnector_async.jobs import BulkJob, JobOptions, JobService, database_runs
 from leadconnector_async.sandbox import Sandbox
 
 from ..cli.shell import build_environment
 from ..conftest import MakeClient
 from ..sharing.relay import relay
-from .jobbing import FAST, QUICK_START, week_later, writes
+from .jobbing import FAST, QUICK_START, follow, wait_for, week_later, writes
 
 pytestmark = pytest.mark.sandbox(appointments=40, limits=FAST)
 OFTEN = 0.7
@@ -48,18 +48,6 @@ async def service(jobs_database: str, client: LeadConnector) -> AsyncIterator[Jo
 def name() -> str:
     """Other tests use the same database."""
     return uuid.uuid4().hex[:12]
-
-
-async def follow(service: JobService, name: str) -> list[JobProgress]:
-    async with asyncio.timeout(60):
-        return [progress async for progress in service.watch(name)]
-
-
-async def wait_for(service: JobService, name: str, is_so: Callable[[JobProgress], bool]) -> JobProgress:
-    async with asyncio.timeout(60):
-        while not is_so(progress := await service.read_progress(name)):
-            await asyncio.sleep(0.02)
-    return progress
 
 
 async def test_a_job_is_paused_resumed_and_finished_by_any_service(
