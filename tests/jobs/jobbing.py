@@ -62,6 +62,15 @@ async def wait_for(service: JobService, name: str, is_so: Callable[[JobProgress]
     return progress
 
 
+async def do(job: BulkJob, statement: str) -> None:
+    """Change rows of this job: a database has others, too. The statement ends with its conditions."""
+
+    def write(journal: Journal) -> None:
+        journal.write(f"{statement} AND job = ?", (journal.hold.job,))
+
+    await job._journal.run(write)
+
+
 async def select(job: BulkJob, query: str) -> list[tuple[object, ...]]:
     """What the journal of a job holds, and in a database no other."""
 

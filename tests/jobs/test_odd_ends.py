@@ -1,7 +1,7 @@
-"""Odd ends of a job: what is half-way, put off, parked, or somebody else's."""
+"""Odd ends of a job: what is half-way, put off, or somebody else's."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,10 @@ from leadconnector_async import (
     TransportError,
 )
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, update_many
-from leadconnector_async.jobs.journal.protocol import Journal
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
-from .jobbing import FAST, WEEK, at, exchange, of_one_doctor, rows, run, select, week_later, writes
+from .jobbing import FAST, WEEK, at, do, exchange, of_one_doctor, rows, run, select, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -31,15 +30,6 @@ QUICK = RetryPolicy(max_attempts=2, backoff_base=0.001, backoff_cap=0.002)
 @pytest.fixture
 def client(make_client: MakeClient) -> LeadConnector:
     return make_client(retry=QUICK)
-
-
-async def do(job: BulkJob, statement: str) -> None:
-    """Change rows of this job: a database has others, too. The statement ends with its conditions."""
-
-    def write(journal: Journal) -> None:
-        journal.write(f"{statement} AND job = ?", (journal.hold.job,))
-
-    await job._journal.run(write)
 
 
 async def list_states(job: BulkJob) -> list[tuple[object, ...]]:
@@ -90,67 +80,6 @@ async def test_a_preparation_that_is_cancelled_is_done_again(
             await asyncio.gather(task, return_exceptions=True)
         assert (await job.run()).counts == {"applied": 3}
     assert sandbox.requests.count_statuses().keys() <= {200, None}
-
-
-async def test_nobody_is_parked_whose_appointment_somebody_has_moved(
-    sandbox: Sandbox, client: LeadConnector, place: str
-) -> None:
-    """Neither when it is read again, nor at the last moment."""
-    for name, old in (("again", True), ("last", False)):
-        events = of_one_doctor(sandbox, 2)
-        async with await BulkJob.create(f"{place}-{name}", client, rows(*exchange(events))) as job:
-            await job.prepare()
-            if old:
-                await do(job, "UPDATE rows SET read_at = read_at - 3600 WHERE read_at IS NOT NULL")
-            ((parked,),) = await select(job, "SELECT event_id FROM rows WHERE parks IS NOT NULL")
-            moved = sandbox.appointment(str(parked))
-            far = moved.start_time + 9 * WEEK
-            sandbox.edit_appointment(moved.id, start_time=far, end_time=far + timedelta(minutes=15))
-            await job.run()
-        assert sandbox.appointment(moved.id).start_time == far
-
-
-async def test_a_parked_appointment_that_somebody_moves_is_not_put_back(
-    sandbox: Sandbox, client: LeadConnector, place: str
-) -> None:
-    """The reason says where it stands."""
-    events = of_one_doctor(sandbox, 2)
-    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
-        await job.run(limit=1)
-        (parked,) = writes(sandbox)
-        far = sandbox.appointment(parked).start_time + 9 * WEEK
-        sandbox.edit_appointment(parked, start_time=far, end_time=far + timedelta(minutes=15))
-        (other,) = [event.id for event in events if event.id != parked]
-        sandbox.delete_appointment(other)
-        await job.run()
-    assert sandbox.appointment(parked).start_time == far
-
-
-async def test_a_parked_row_that_was_on_its_way_goes_on(
-    sandbox: Sandbox, client: LeadConnector, place: str
-) -> None:
-    """That it stands elsewhere is the job's own doing."""
-    events = of_one_doctor(sandbox, 2)
-    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
-        await job.run(limit=2)
-        await do(
-            job,
-            "UPDATE rows SET state = 'sent' WHERE number IN (SELECT parks FROM rows WHERE parks IS NOT NULL)",
-        )
-        assert (await job.run()).counts == {"applied": 2}
-
-
-async def test_a_cycle_that_was_put_back_can_be_tried_again(
-    sandbox: Sandbox, client: LeadConnector, place: str
-) -> None:
-    """Its appointment gets out of the way once more."""
-    events = of_one_doctor(sandbox, 2)
-    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
-        await job.prepare()
-        sandbox.faults.plan("update_appointment", ["ok", "422"])
-        await job.run()
-        assert await job.retry_failed() == 2
-        assert (await job.run()).counts == {"applied": 2}
 
 
 async def test_rows_made_in_python_are_checked_and_moved(

@@ -11,7 +11,7 @@ from leadconnector_async.jobs.journal.rows import recount_all
 from leadconnector_async.sandbox import BookedAppointment, Sandbox
 
 from ..conftest import MakeClient
-from .jobbing import FAST, at, exchange, of_one_doctor, rows, run, select, writes
+from .jobbing import FAST, WEEK, at, do, exchange, of_one_doctor, rows, run, select, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 QUICK = RetryPolicy(max_attempts=2, backoff_base=0.001, backoff_cap=0.002)
@@ -134,6 +134,71 @@ async def test_an_undo_moves_back_what_a_cancellation_has_left(
         plan = await job.plan_undo()
         assert (await run(f"{place}.undo", client, plan.rows)).counts == {"applied": 1}
     assert [sandbox.appointment(event.id) for event in ring] == ring
+
+
+async def test_nobody_is_parked_whose_appointment_somebody_has_moved(
+    sandbox: Sandbox, client: LeadConnector, place: str
+) -> None:
+    """Neither when it is read again, nor at the last moment."""
+    for name, old in (("again", True), ("last", False)):
+        events = of_one_doctor(sandbox, 2)
+        async with await BulkJob.create(f"{place}-{name}", client, rows(*exchange(events))) as job:
+            await job.prepare()
+            if old:
+                await do(job, "UPDATE rows SET read_at = read_at - 3600 WHERE read_at IS NOT NULL")
+            ((parked,),) = await select(job, "SELECT event_id FROM rows WHERE parks IS NOT NULL")
+            moved = sandbox.appointment(str(parked))
+            far = moved.start_time + 9 * WEEK
+            sandbox.edit_appointment(moved.id, start_time=far, end_time=far + timedelta(minutes=15))
+            await job.run()
+        assert sandbox.appointment(moved.id).start_time == far
+
+
+async def test_a_parked_appointment_that_somebody_moves_is_not_put_back(
+    sandbox: Sandbox, client: LeadConnector, place: str
+) -> None:
+    """The reason says where it stands."""
+    events = of_one_doctor(sandbox, 2)
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
+        parked = (await park_one(job, sandbox, events)).id
+        far = sandbox.appointment(parked).start_time + 9 * WEEK
+        sandbox.edit_appointment(parked, start_time=far, end_time=far + timedelta(minutes=15))
+        (other,) = [event.id for event in events if event.id != parked]
+        sandbox.delete_appointment(other)
+        await job.run()
+        reason = str((await read_reasons(job))[parked])
+    assert sandbox.appointment(parked).start_time == far
+    far_there = (await client.get_appointment(parked)).start_time
+    first, second = reason.split(". ")
+    assert "whose time it needs, has not moved (" in first
+    assert second == f"Its appointment was moved out of the way first, and has been moved to {far_there} since."
+
+
+async def test_a_parked_row_that_was_on_its_way_goes_on(
+    sandbox: Sandbox, client: LeadConnector, place: str
+) -> None:
+    """That it stands elsewhere is the job's own doing."""
+    events = of_one_doctor(sandbox, 2)
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
+        await job.run(limit=2)
+        await do(
+            job,
+            "UPDATE rows SET state = 'sent' WHERE number IN (SELECT parks FROM rows WHERE parks IS NOT NULL)",
+        )
+        assert (await job.run()).counts == {"applied": 2}
+
+
+async def test_a_cycle_that_was_put_back_can_be_tried_again(
+    sandbox: Sandbox, client: LeadConnector, place: str
+) -> None:
+    """Its appointment gets out of the way once more."""
+    events = of_one_doctor(sandbox, 2)
+    async with await BulkJob.create(place, client, rows(*exchange(events))) as job:
+        await job.prepare()
+        sandbox.faults.plan("update_appointment", ["ok", "422"])
+        await job.run()
+        assert await job.retry_failed() == 2
+        assert (await job.run()).counts == {"applied": 2}
 
 
 async def test_a_row_whose_outcome_is_unknown_is_sent_again_if_its_appointment_is_still_out_of_the_way(

@@ -284,7 +284,7 @@ class RowExecutor:
         note, is_away = await self._move_back(row, parking[-1])
         if not is_away:
             await self._journal.write(rows.take_back(row.number, note))
-        outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason} {note}")
+        outcome = structs.replace(result.outcome, reason=f"{result.outcome.reason.rstrip('.')}. {note}")
         return structs.replace(result, outcome=outcome)
 
     def _build(self, row: OpenRow, metrics: RowMetrics, parking: tuple[AppointmentUpdate, ...] = ()) -> Execution:
