@@ -19,14 +19,12 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..exceptions import LeadConnectorError
-from .keys import KeyRow, KeyStore
+from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyStore
 
 LEASE_SECONDS: Final = 10.0
 """How long a process that was killed keeps its delivery from the others."""
 _RENEWALS: Final = 4
 """Of a lease, before it ends."""
-_MOST_TRIES: Final = 5
-_GIVEN_BACK_SECONDS: Final = 1.0
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 
 
@@ -85,15 +83,11 @@ class DeliveryLedger:
         entry = _decode(row.content) if row.content else None
         if entry is not None and entry.is_done:
             return "done"
-        if entry is not None and self._is_leased(entry, row):
+        if entry is not None and entry.clock == row.clock and row.keeps_lease(entry.until, self._lease_seconds):
             return "busy"
         leased = Entry(holder, row.now + self._lease_seconds, row.clock)
         taken = await self._store.swap(name, row.version, _encode(leased), self._keep_seconds, sync=False)
         return "begun" if taken else "busy"
-
-    def _is_leased(self, entry: Entry, row: KeyRow) -> bool:
-        """A lease that would end later than one that begins now is void: the clock is another one."""
-        return entry.clock == row.clock and row.now < entry.until <= row.now + self._lease_seconds
 
     async def _renew(self, name: str, holder: str) -> None:
         while True:
@@ -111,7 +105,7 @@ class DeliveryLedger:
     async def _record(self, name: str, holder: str) -> None:
         """Never raises: the event was processed, and another delivery of it would be processed again at worst."""
         try:
-            for _ in range(_MOST_TRIES):
+            for _ in range(MOST_TRIES):
                 row = await self._store.read(name)
                 done = _encode(Entry(holder, row.now, row.clock, is_done=True))
                 if await self._store.swap(name, row.version, done, self._keep_seconds):
@@ -125,7 +119,7 @@ class DeliveryLedger:
         try:
             row = await self._store.read(name)
             if row.content and _decode(row.content).holder == holder:
-                await self._store.swap(name, row.version, b"", _GIVEN_BACK_SECONDS, sync=False)
+                await self._store.swap(name, row.version, b"", GIVEN_BACK_SECONDS, sync=False)
         except LeadConnectorError as error:
             _LOGGER.debug("a webhook was not given back: %s", error)
 

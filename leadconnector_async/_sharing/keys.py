@@ -20,6 +20,10 @@ BUSY_SECONDS: Final = 4.0
 """How long a statement waits for another process, less than the caller does."""
 SWEEP_EVERY: Final = 1000
 """Swaps of a process between two deletions of what is kept no longer."""
+MOST_TRIES: Final = 5
+"""Of a change that others disturb: few do, since a row is leased while somebody is at work on it."""
+GIVEN_BACK_SECONDS: Final = 1.0
+"""How long an empty row is kept in place of a lease that was given back."""
 
 
 class KeyRow(Struct, frozen=True, array_like=True):
@@ -32,6 +36,13 @@ class KeyRow(Struct, frozen=True, array_like=True):
     """The store's clock in seconds: it has no fixed origin, and may jump."""
     clock: str = ""
     """Names that clock: two readings of the same one tell how much time has passed."""
+
+    def keeps_lease(self, until: float, lease_seconds: float) -> bool:
+        """Whether a lease that ends at `until` is still held.
+
+        One that would end later than a lease that begins now is void: the clock was set back, or is another one.
+        """
+        return self.now < until <= self.now + lease_seconds
 
 
 class KeyStore(Protocol):

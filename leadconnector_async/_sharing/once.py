@@ -29,7 +29,7 @@ import msgspec
 from msgspec import Struct
 
 from ..exceptions import LeadConnectorError
-from .keys import KeyRow, KeyStore
+from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyRow, KeyStore
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -38,9 +38,6 @@ LEASE_SECONDS: Final = 2.5
 RENEW_SECONDS: Final = 0.5
 KEEP_SECONDS: Final = 86_400.0
 """How long a key is remembered after its last change."""
-_GIVEN_BACK_SECONDS: Final = 1.0
-_MOST_TRIES: Final = 5
-"""Of a change that others disturb: tasks with the same key take turns, so only other processes do."""
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 
 
@@ -54,7 +51,7 @@ class Entry(Struct, frozen=True, array_like=True):
     began_at: float
     """The same by the wall clock of its first holder."""
     clock: str
-    """Names the store's clock."""
+    """Names the clock of `began`: that of `until` is another one if the machine was restarted in between."""
     holder: str = ""
     until: float = 0.0
     """By the store's clock: when its lease ends, or when it ended."""
@@ -141,7 +138,7 @@ class KeyLedger:
         asked_at = self._clock()
         row = await self._store.read(names.key)
         entry = decode_entry(row)
-        if (refusal := self._find_refusal(entry, row.now, names.payload)) is not None:
+        if (refusal := self._find_refusal(entry, row, names.payload)) is not None:
             return refusal
         if entry is None and not await self._list_rival(names):
             return Busy()
@@ -155,7 +152,7 @@ class KeyLedger:
         before = None if entry is None else Before.build(entry, row)
         return HeldKey(self._store, names, held, self._clock, self._lease_seconds, asked_at, before)
 
-    def _find_refusal(self, entry: Entry | None, now: float, payload: str) -> Known | Busy | Reused | None:
+    def _find_refusal(self, entry: Entry | None, row: KeyRow, payload: str) -> Known | Busy | Reused | None:
         """Why a key cannot be claimed: see this module."""
         if entry is None:
             return None
@@ -163,11 +160,11 @@ class KeyLedger:
             return Reused()
         if entry.result:
             return Known(entry.result)
-        return Busy() if self._is_leased(entry, now) else None
+        return Busy() if self._is_leased(entry, row) else None
 
     async def _list_rival(self, names: KeyNames) -> bool:
         """Before the key is claimed: whoever looks for what a key has created must know of all others."""
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             row = await self._store.read(names.rivals)
             known = _decode_names(row.content) if row.content else []
             listed = _encode([*(one for one in known if one != names.key), names.key])
@@ -190,12 +187,11 @@ class KeyLedger:
                 rivals.results.add(entry.result)
             else:
                 rivals.is_open = True
-                rivals.is_busy = rivals.is_busy or self._is_leased(entry, other.now)
+                rivals.is_busy = rivals.is_busy or self._is_leased(entry, other)
         return rivals
 
-    def _is_leased(self, entry: Entry, now: float) -> bool:
-        """A lease that would end later than one that begins now is void: the clock was set back."""
-        return now < entry.until <= now + self._lease_seconds
+    def _is_leased(self, entry: Entry, row: KeyRow) -> bool:
+        return row.keeps_lease(entry.until, self._lease_seconds)
 
 
 class HeldKey:
@@ -272,7 +268,7 @@ class HeldKey:
 
         Also if somebody else has taken the key over: they wait for this.
         """
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             row = await self._store.read(self._names.key)
             entry = decode_entry(row) or self._entry
             if entry.result:
@@ -295,14 +291,14 @@ class HeldKey:
 
     async def _change(self, change: Callable[[KeyRow, Entry], Entry | None]) -> bool:
         """Change the entry while it is this call's; returns whether it was."""
-        for _ in range(_MOST_TRIES):
+        for _ in range(MOST_TRIES):
             row = await self._store.read(self._names.key)
             entry = decode_entry(row)
             if entry is None or entry.holder != self._entry.holder or entry.result:
                 return False
             changed = change(row, entry)
             content = b"" if changed is None else _encode(changed)
-            keep = _GIVEN_BACK_SECONDS if changed is None else KEEP_SECONDS
+            keep = GIVEN_BACK_SECONDS if changed is None else KEEP_SECONDS
             if await self._store.swap(self._names.key, row.version, content, keep, sync=False):
                 return True
         return False

@@ -245,6 +245,7 @@ async def test_a_restart_of_the_machine_leaves_the_wall_clock(world: World, wall
     world.boot, world.now = "second", 1010.0
     again = await world.hold()
     assert (again.measure_age(), again.measure_idle()) == (90.0, 0.0)
+    assert await world.claim() == Busy()
 
 
 async def test_a_key_is_remembered_for_a_day(world: World) -> None:
