@@ -87,7 +87,7 @@ def parse_instance_id(event_id: str) -> InstanceId | None:
 
     Raises `InvalidRequestError` if it is not a string.
     """
-    match = _INSTANCE_ID.match(_check_text("event_id", event_id))
+    match = _INSTANCE_ID.match(_check_event_id(event_id))
     if match is None:
         return None
     try:
@@ -122,7 +122,7 @@ def find_master_id(event_id: str) -> str:
     `event_id` is any id of an event.
     """
     instance = parse_instance_id(event_id)
-    return _check_text("event_id", event_id) if instance is None else instance.master_event_id
+    return _check_event_id(event_id) if instance is None else instance.master_event_id
 
 
 def expand_series(
@@ -260,10 +260,11 @@ def _read_zone(zone: str | ZoneInfo) -> ZoneInfo:
         raise _refuse("zone", zone, "it is not a known zone", hint) from None
 
 
-def _check_text(field: str, value: object) -> str:
+def _check_event_id(value: object) -> str:
     text = to_text(value)
     if text is None:
-        raise _refuse(field, value, f"it is a {type(value).__name__}, not text", "give the id as the API shows it")
+        reason = f"it is a {type(value).__name__}, not text"
+        raise _refuse("event_id", value, reason, "give the id as the API shows it")
     return text
 
 

@@ -66,16 +66,14 @@ def check_long_range(start: datetime, end: datetime) -> None:
         raise refuse("end", end, reason, f"list at most {_LONGEST_RANGE.days:,} days at once")
 
 
-def check_instant(
-    field: str, value: object, ending: str = NOTHING_SENT, *, may_be_skipped: bool = False
-) -> datetime:
+def check_instant(field: str, value: object, ending: str = NOTHING_SENT) -> datetime:
     """An aware time as a plain `datetime`. Raises `InvalidRequestError`."""
     if not isinstance(value, datetime):
         raise refuse(
             field, value, f"it is a {type(value).__name__}, not an aware datetime", "pass one with a zone", ending
         )
     try:
-        return check_moment(value, may_be_skipped=may_be_skipped)
+        return check_moment(value)
     except BadMoment as bad:
         raise refuse(field, value, bad.reason, bad.hint, ending) from None
 

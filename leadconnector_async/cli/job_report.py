@@ -18,6 +18,7 @@ from .progress import describe_pause, format_end, format_seconds
 from .terminal import print_line
 
 _MOST_LOCATIONS: Final = 10
+_MOST_OUTCOMES: Final = 20
 _MOST_FAILED: Final = 5
 _AS_PLANNED: Final = list_states("as planned")
 
@@ -148,17 +149,17 @@ class OutcomeSample:
             print_line(console, f"… and {self._count - len(self._first)} more", 2)
 
 
-def print_outcomes(console: Console, title: str, outcomes: Iterable[RowOutcome], most: int = 20) -> None:
-    """Rows with their outcomes."""
+def print_outcomes(console: Console, title: str, outcomes: Iterable[RowOutcome]) -> None:
+    """The first rows with their outcomes, and how many more there are."""
     known = list(outcomes)
     if not known:
         return
     print_line(console, title)
-    for outcome in known[:most]:
+    for outcome in known[:_MOST_OUTCOMES]:
         result = outcome.reason or ROW_STATES[outcome.state].words
         print_line(console, f"line {outcome.line}, {outcome.event_id}: {result}", 2)
-    if len(known) > most:
-        print_line(console, f"… and {len(known) - most} more", 2)
+    if len(known) > _MOST_OUTCOMES:
+        print_line(console, f"… and {len(known) - _MOST_OUTCOMES} more", 2)
 
 
 def build_command(command: str, folder: str) -> str:

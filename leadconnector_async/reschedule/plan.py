@@ -102,11 +102,10 @@ def plan_change(
     event_id: str,
     start_time: datetime | None = None,
     end_time: datetime | None = None,
-    shift: timedelta | None = None,
     changes: Changes | None = None,
 ) -> Change:
     """Plan the change of one appointment. Raises `InvalidRequestError` if there is no safe way."""
-    times = decide_times(before, start_time, end_time, shift)
+    times = decide_times(before, start_time, end_time, None)
     wanted = AppointmentUpdate(**(changes or {}))
     differences = _list_differences(before, wanted, times)
     if not differences:

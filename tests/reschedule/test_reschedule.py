@@ -326,8 +326,8 @@ def test_a_status_that_cannot_be_sent_cannot_be_kept(status: str | None) -> None
     """Rather a clear refusal than a status that is reset; a new one can be given."""
     shown = structs.replace(SHOWN, appointment_status=status)
     with pytest.raises(InvalidRequestError, match="not a status that can be sent"):
-        plan_change(shown, event_id="e", shift=MOVE)
-    assert plan_change(shown, event_id="e", shift=MOVE, changes={"appointment_status": "new"}).updates
+        plan_change(shown, event_id="e", start_time=NINE + MOVE)
+    assert plan_change(shown, event_id="e", start_time=NINE + MOVE, changes={"appointment_status": "new"}).updates
 
 
 def test_another_address_keeps_the_kind_of_the_place_where_it_is_shown() -> None:
@@ -339,7 +339,9 @@ def test_another_address_keeps_the_kind_of_the_place_where_it_is_shown() -> None
 
 def test_another_calendar_and_its_person_go_together() -> None:
     """The person is not in the team of the old one."""
-    change = plan_change(SHOWN, event_id="e", shift=MOVE, changes={"assigned_user_id": "b", "calendar_id": "d"})
+    change = plan_change(
+        SHOWN, event_id="e", start_time=NINE + MOVE, changes={"assigned_user_id": "b", "calendar_id": "d"}
+    )
     assert len(change.updates) == 1
 
 
@@ -397,7 +399,7 @@ async def test_bad_input_is_refused_before_anything_is_changed(client: LeadConne
 def test_a_time_that_is_not_shown_cannot_be_moved() -> None:
     """There is nothing to move it from."""
     with pytest.raises(InvalidRequestError, match="does not show when"):
-        plan_change(Appointment(appointment_status="new"), event_id="e", shift=MOVE)
+        plan_change(Appointment(appointment_status="new"), event_id="e", start_time=NINE + MOVE)
 
 
 async def test_a_place_keeps_its_address(client: LeadConnector, sandbox: Sandbox) -> None:
