@@ -87,7 +87,7 @@ LAYERS = {
         deliveries exchange leases once sqlite_keys sqlite_tokens token_store
         turns
         clock keys lock_files members sqlite statements
-        connection crypto fair mounts slots url
+        connection crypto fair mounts slots url weighted
         state store
     """,
     "_validation": """
