@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,12 +52,13 @@ class Bench(Struct):
         return f"sqlite:///{self.folder / 'shared.db'}" if store == "sqlite" else self.get_server(store).url
 
     def get_server(self, store: str) -> StoreServer:
-        """The server of a store; it is started when it is needed first."""
+        """The server of a store; it is started when it is needed first, and has run long enough to be believed."""
         server = self.stores.get(store)
         if server is None:
             server = self.stores[store] = {"postgres": PostgresServer, "valkey": ValkeyServer}[store]()
             server.start()
             prepare(server.url)
+            time.sleep(HOLD + self.interval)  # it grants nothing before: it may have forgotten what it had granted
         return server
 
 
