@@ -12,6 +12,7 @@ from .crew import Member
 from .field import LONGEST, Field
 from .judge import Verdict
 from .script import Fault
+from .traps import IN_TRANSACTION
 from .watch import Held, Place
 from .world import Plan
 
@@ -95,7 +96,7 @@ class Controller:
             self._posts.append(Post(await self._field.start(relay.url), relay))
         await self._gather()
         for fault in script:
-            await self._supply()
+            await (self._finish() if fault.point == IN_TRANSACTION else self._supply())
             await asyncio.sleep(fault.after)
             await self._play(fault)
         await self._finish()
@@ -124,9 +125,12 @@ class Controller:
         self._plan = None
 
     async def _play(self, fault: Fault) -> None:
-        """Until its locations were taken over, and all workers are there again."""
+        """Until its locations were taken over, and all workers are there again.
+
+        A transaction of several pieces takes or prepares a location, so the next job begins with the trap armed.
+        """
         post = await self._choose(fault.victim)
-        if fault.point and not await self._lead_to(post, fault):
+        if fault.point and not (await asyncio.gather(self._lead_to(post, fault), self._supply()))[0]:
             self.tally.add_missed(fault.name)
             return
         kind, _, second = fault.kind.partition(" and ")
@@ -155,6 +159,8 @@ class Controller:
         busy: list[Post] = []
 
         async def find() -> bool:
+            if self._plan is None:
+                return True
             busy[:] = [post for post in self._posts if await self._watcher.list_held(post.member.pid)]
             return bool(busy) or await self._watcher.has_ended(self._job)
 

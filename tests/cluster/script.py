@@ -70,7 +70,7 @@ def draw(seed: int, faults: int, lease: float) -> list[Fault]:
             Fault(
                 kind,
                 point,
-                times=dice.randint(1, 12),
+                times=dice.randint(1, 3 if point == IN_TRANSACTION else 12),
                 victim=dice.random(),
                 after=dice.uniform(0.1, 1.0),
                 lasts=lease * dice.uniform(0.5, 3.0),
