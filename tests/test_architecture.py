@@ -134,10 +134,10 @@ LAYERS = {
         job many worker
         folder_shelf
         handle listing polling supervisor
-        opening takes wishing
+        opening wishing worker_locations
         claim
         previewing service_clients
-        clients following locations places shift visit
+        clients following locations places registration visit
         unit
         report verify
         way_back

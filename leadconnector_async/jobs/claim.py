@@ -20,8 +20,8 @@ from ..exceptions import ConfigurationError, JournalError
 from .journal import leases
 from .journal.leases import Holder, WorkerEntry
 from .journal.writer import JournalWriter
+from .registration import Registration
 from .run.lease import LEASE, HeldLocation, begin_lease, observe
-from .shift import Shift
 
 Held: TypeAlias = Mapping[str, HeldLocation]
 """The fence of each location that this process holds."""
@@ -51,11 +51,11 @@ async def hold_free(
     sent_at = clock()
     entry = WorkerEntry(lease=lease, host=socket.gethostname(), pid=os.getpid(), version=__version__, slots=0)
     worker = await control.run(partial(leases.register, entry))
-    shift = Shift(begin_lease(worker, lease, sent_at), control, clock)
+    registration = Registration(begin_lease(worker, lease, sent_at), control, clock)
     held: dict[str, HeldLocation] = {}
-    beating = asyncio.create_task(shift.beat(lambda: len(held)))
+    beating = asyncio.create_task(registration.beat(lambda: len(held)))
     try:
-        others = await _take(job, shift, held)
+        others = await _take(job, registration, held)
         yield held, others
     finally:
         beating.cancel()
@@ -64,22 +64,22 @@ async def hold_free(
             await control.run(partial(leases.leave, worker, None))
 
 
-async def _take(job: int, shift: Shift, held: dict[str, HeldLocation]) -> list[Holder]:
+async def _take(job: int, registration: Registration, held: dict[str, HeldLocation]) -> list[Holder]:
     """Take all free locations; returns those of live processes. Waits for holders that may be dead."""
     while True:
-        await shift.ask(leases.free_locations)
-        for place in await shift.ask(partial(leases.take_all, job, shift.worker)):
+        await registration.ask(leases.free_locations)
+        for place in await registration.ask(partial(leases.take_all, job, registration.worker)):
             held[place.location] = HeldLocation(
-                job=job, location=place.location, epoch=place.epoch, lease=shift.lease
+                job=job, location=place.location, epoch=place.epoch, lease=registration.lease
             )
-        others = await shift.ask(partial(leases.list_holders, job, shift.worker))
+        others = await registration.ask(partial(leases.list_holders, job, registration.worker))
         if not others:
             return []
-        before = {worker: seen.beats for worker, seen in shift.lease.sightings.items()}
-        beats = await shift.ask(leases.list_beats)
-        for dead in observe(shift.lease, beats, shift.clock()):
-            await shift.ask(partial(leases.bury, dead))
+        before = {worker: seen.beats for worker, seen in registration.lease.sightings.items()}
+        beats = await registration.ask(leases.list_beats)
+        for dead in observe(registration.lease, beats, registration.clock()):
+            await registration.ask(partial(leases.bury, dead))
         alive = {one.worker for one in beats if before.get(one.worker, one.beats) != one.beats}
         if any(one.worker in alive for one in others):
             return others
-        await asyncio.sleep(shift.lease.sweep_seconds)
+        await asyncio.sleep(registration.lease.sweep_seconds)

@@ -23,8 +23,8 @@ from .opening import OpenedJob, close_opened, take_folder
 from .places import FolderPlace
 from .service_clients import Borrowed
 from .states import Stopped, describe_stop
-from .takes import explain_internal
 from .wishing import write_beside
+from .worker_locations import explain_internal
 
 _GRACE_SECONDS: Final = 8.0
 """What rows in flight get when the service is stopped; all of it may take ten seconds."""

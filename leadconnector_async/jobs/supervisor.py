@@ -19,11 +19,11 @@ from .clients import Clients
 from .journal import leases
 from .journal.leases import WorkerEntry
 from .journal.writer import JournalWriter
+from .registration import Registration, Sweeper
 from .run.lease import begin_lease
-from .shift import Shift, Sweeper
-from .takes import Takes
 from .tickets import Tickets
 from .worker_events import DatabaseBack, DatabaseLost, Emit, WorkerStarted, WorkerStopped
+from .worker_locations import WorkerLocations
 
 Connect: TypeAlias = Callable[[], Awaitable[JournalWriter]]
 """Opens a journal with a thread of its own. Raises `JournalError` if it cannot be reached, `ConfigurationError`."""
@@ -31,7 +31,7 @@ Connect: TypeAlias = Callable[[], Awaitable[JournalWriter]]
 _FIRST_WAIT, _LATER_WAIT = 0.25, 0.5
 """Seconds between two attempts to connect. They do not grow, so work resumes soon after an outage ends."""
 _FAILING_SECONDS: Final = 2.0
-"""Wait after a short shift: with a full disk, the worker can connect, and its first commit fails."""
+"""Wait after a short registration: with a full disk, the worker can connect, and its first commit fails."""
 _OPEN_LEASES: Final = 3
 """Leases within which a worker must be registered: a proxy may stay connected, and never respond."""
 _LEAVE_SECONDS: Final = 0.5
@@ -55,7 +55,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
 class _Opened(Struct):
     control: JournalWriter
     writer: JournalWriter
-    shift: Shift
+    registration: Registration
 
 
 class Supervisor:
@@ -84,13 +84,13 @@ class Supervisor:
 
         Raises `ConfigurationError` for tables or clients that cannot be used.
         """
-        last: Shift | None = None
+        last: Registration | None = None
         try:
             while not stopping.is_set():
                 opened = await self._begin(last, stopping)
                 if opened is None:
                     break
-                last = opened.shift
+                last = opened.registration
                 await self._work(opened, stopping)
         finally:
             if last is not None:
@@ -98,7 +98,7 @@ class Supervisor:
             if self._closing:
                 await asyncio.wait(self._closing, timeout=_CLOSE_SECONDS)
 
-    async def _begin(self, last: Shift | None, stopping: asyncio.Event) -> _Opened | None:
+    async def _begin(self, last: Registration | None, stopping: asyncio.Event) -> _Opened | None:
         """Register as soon as the database can be reached; `None` if the worker is stopped before that."""
         began, seconds = self._settings.clock(), _FIRST_WAIT
         is_away = last is not None
@@ -115,18 +115,18 @@ class Supervisor:
                 is_away = True
             else:
                 if is_away:
-                    self._emit(DatabaseBack(opened.shift.worker, self._settings.clock() - began))
+                    self._emit(DatabaseBack(opened.registration.worker, self._settings.clock() - began))
                 return opened
             await _wait(stopping, seconds)
             seconds = _LATER_WAIT
         return None
 
-    async def _note_loss(self, last: Shift, stopping: asyncio.Event) -> None:
+    async def _note_loss(self, last: Registration, stopping: asyncio.Event) -> None:
         self._emit(DatabaseLost(last.worker, last.lost or ""))
         if last.lasted < self._settings.lease:
             await _wait(stopping, min(_FAILING_SECONDS, self._settings.lease / 2))
 
-    async def _open_in_time(self, last: Shift | None) -> _Opened:
+    async def _open_in_time(self, last: Registration | None) -> _Opened:
         seconds = _OPEN_LEASES * self._settings.lease
         try:
             async with asyncio.timeout(seconds):
@@ -134,8 +134,8 @@ class Supervisor:
         except TimeoutError:
             raise JournalError(f"The database has not responded within {seconds:g} s.") from None
 
-    async def _open(self, last: Shift | None) -> _Opened:
-        """Connect and register. The requests of the last shift have ended, so its locations are released first."""
+    async def _open(self, last: Registration | None) -> _Opened:
+        """Connect and register. The requests of the `last` one have ended, so its locations are released first."""
         settings, opened = self._settings, list[JournalWriter]()
         try:
             for _ in range(2):
@@ -157,33 +157,37 @@ class Supervisor:
             raise
         sightings = None if last is None else last.lease.sightings
         lease = begin_lease(worker, settings.lease, sent_at, sightings)
-        return _Opened(control, writer, Shift(lease, control, settings.clock))
+        return _Opened(control, writer, Registration(lease, control, settings.clock))
 
     async def _work(self, opened: _Opened, stopping: asyncio.Event) -> None:
-        shift, slots = opened.shift, self._settings.slots
-        takes = Takes(shift, opened.writer, self._clients, slots, self._emit)
-        sweeper = Sweeper(shift, self._tickets if self._writes_tickets else None, self._emit)
-        self._emit(WorkerStarted(shift.worker))
-        engine = asyncio.create_task(self._tickets.work(takes.work, slots, shift.over))
-        loops = [asyncio.create_task(one) for one in (shift.beat(lambda: takes.busy), takes.watch(), sweeper.run())]
-        waiting = [asyncio.create_task(one.wait()) for one in (stopping, shift.over)]
+        registration, slots = opened.registration, self._settings.slots
+        locations = WorkerLocations(registration, opened.writer, self._clients, slots, self._emit)
+        sweeper = Sweeper(registration, self._tickets if self._writes_tickets else None, self._emit)
+        self._emit(WorkerStarted(registration.worker))
+        engine = asyncio.create_task(self._tickets.work(locations.work, slots, registration.over))
+        loops = [
+            asyncio.create_task(one)
+            for one in (registration.beat(lambda: locations.busy), locations.watch(), sweeper.run())
+        ]
+        waiting = [asyncio.create_task(one.wait()) for one in (stopping, registration.over)]
         try:
             await asyncio.wait([engine, *loops, *waiting], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             engine.cancel()
             raise
         finally:
-            shift.end()
+            registration.end()
             await _end_within(_ENGINE_SECONDS, engine)
             for task in (*loops, *waiting):
                 task.cancel()
             await asyncio.wait([*loops, *waiting])
             with suppress(JournalError, TimeoutError):
                 await asyncio.wait_for(
-                    opened.control.run(partial(leases.leave, shift.worker, shift.culprit)), _LEAVE_SECONDS
+                    opened.control.run(partial(leases.leave, registration.worker, registration.culprit)),
+                    _LEAVE_SECONDS,
                 )
             self._close(opened.control, opened.writer)
-        _raise_fault(shift.fault, engine, *loops)
+        _raise_fault(registration.fault, engine, *loops)
 
     def _close(self, *journals: JournalWriter) -> None:
         """Close them in the background: a server that does not respond must not hold up the worker."""

@@ -188,7 +188,7 @@ class _OneTicket:
     async def work(self, run: Work, slots: int, stopping: asyncio.Event) -> None:
         """Hand out the ticket."""
         await run(self._ticket)
-        if not stopping.is_set():  # otherwise the shift was lost, and there is another one
+        if not stopping.is_set():  # otherwise the registration was lost, and there is another one
             self._stopping.set()
 
     async def clean(self) -> None:

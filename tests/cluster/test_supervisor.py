@@ -23,7 +23,6 @@ from leadconnector_async.jobs.journal.protocol import DatabaseAwayError
 from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 from leadconnector_async.jobs.supervisor import Supervisor, WorkerSettings
-from leadconnector_async.jobs.takes import Takes
 from leadconnector_async.jobs.tickets import Ticket
 from leadconnector_async.jobs.unit import ClientFor, OpenJob
 from leadconnector_async.jobs.worker_events import (
@@ -37,6 +36,7 @@ from leadconnector_async.jobs.worker_events import (
     WorkerStarted,
     WorkerStopped,
 )
+from leadconnector_async.jobs.worker_locations import WorkerLocations
 from leadconnector_async.sandbox import BookedAppointment, Sandbox
 
 from ..conftest import MakeClient
@@ -500,15 +500,15 @@ async def test_a_job_that_was_resumed_counts_anew(world: World, sandbox: Sandbox
 async def test_a_ticket_that_is_cancelled_leaves_its_location_to_others(world: World, sandbox: Sandbox) -> None:
     """The engine may cancel it, such as one that has forgotten the worker: the worker lives on, and goes on."""
     running: list[asyncio.Task[object]] = []
-    work = Takes.work
+    work = WorkerLocations.work
 
-    async def note(takes: Takes, ticket: Ticket) -> None:
+    async def note(locations: WorkerLocations, ticket: Ticket) -> None:
         running.append(asyncio.current_task())  # type: ignore[arg-type]
-        await work(takes, ticket)
+        await work(locations, ticket)
 
     be_slow(world)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Takes, "work", note)
+        patched.setattr(WorkerLocations, "work", note)
         async with world.working():
             await world.wait(lambda: len(writes(sandbox)) >= 3)
             for one in running:

@@ -14,10 +14,10 @@ from leadconnector_async._sharing.exchanger import Exchanger
 from leadconnector_async.jobs import BulkJob, JobOptions, control, job
 from leadconnector_async.jobs.journal.writer import JournalWriter
 from leadconnector_async.jobs.places import is_url
+from leadconnector_async.jobs.registration import Registration
 from leadconnector_async.jobs.run.execute import Ending, RowExecutor
 from leadconnector_async.jobs.run.in_flight import InFlightRow
 from leadconnector_async.jobs.run.location import LocationRun
-from leadconnector_async.jobs.shift import Shift
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.sandbox(limits=FAST)
 ROOT = f"{Path(leadconnector_async.__file__).parent}/"
 BETWEEN = (
     *(LocationRun._start_rows, LocationRun._on_done, JournalWriter._on_end, job._tick, control.follow),
-    *(Exchanger._look, Exchanger._run, Exchanger._make, Shift.beat, Shift._send_beat),
+    *(Exchanger._look, Exchanger._run, Exchanger._make, Registration.beat, Registration._send_beat),
 )
 OF_OTHERS = {one.__qualname__ for one in BETWEEN}
 """What runs between a row's steps: the loop that takes up the next row, the end of a task that has sent rows, the

@@ -8,7 +8,7 @@ from unittest import mock
 from msgspec import structs
 
 from leadconnector_async._call import fence
-from leadconnector_async.jobs import shift
+from leadconnector_async.jobs import registration
 from leadconnector_async.jobs.journal import database, leases
 from leadconnector_async.jobs.journal.groups import Hold
 from leadconnector_async.jobs.journal.leases import Beat
@@ -34,11 +34,11 @@ def _bury_early(one: Lease, rows: Iterable[Beat], now: float) -> list[Beat]:
 MUTATIONS: Final[dict[str, tuple[Mutation, int]]] = {
     "commits are not fenced": (lambda: mock.patch.object(database, "_check_hold", _check_nothing), 35),
     "writes are not fenced": (lambda: mock.patch.object(fence, "_check", return_value=None), 262),
-    "burial after half a lease": (lambda: mock.patch.object(shift, "observe", _bury_early), 0),
+    "burial after half a lease": (lambda: mock.patch.object(registration, "observe", _bury_early), 0),
     "taken from the living": (
         lambda: mock.patch.object(leases, "_TAKE", leases._TAKE.replace("AND worker IS NULL", "")),
         0,
     ),
-    "lease from the response": (lambda: mock.patch.object(shift, "next_step", _count_from_response), 50),
+    "lease from the response": (lambda: mock.patch.object(registration, "next_step", _count_from_response), 50),
 }
 """Each with a number a little below that of a schedule that notices it."""

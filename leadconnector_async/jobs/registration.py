@@ -1,4 +1,4 @@
-"""A shift of a worker: from one registration until a graceful shutdown, or until its lease or the database is lost.
+"""A registration of a worker: it lasts until a graceful shutdown, or until its lease or the database is lost.
 
 Its state in memory can be discarded at any time: whoever takes over reads everything from the tables.
 """
@@ -32,8 +32,8 @@ _CLEAN_LEASES: Final = 10
 T = TypeVar("T")
 
 
-class Shift:
-    """One registration."""
+class Registration:
+    """What a worker knows of its registration, and how it is kept."""
 
     def __init__(self, lease: Lease, control: JournalWriter, clock: Clock) -> None:
         """`control`: a journal that only this uses, so that no beat waits for a commit of rows."""
@@ -58,15 +58,15 @@ class Shift:
 
     @property
     def lasted(self) -> float:
-        """Seconds since the shift began."""
+        """Seconds since the registration began."""
         return self.clock() - self._began
 
     def closes(self, close: Callable[[], None]) -> None:
-        """Set the function to call when the shift is over."""
+        """Set the function to call when the registration is over."""
         self._close = close
 
     async def ask(self, work: Callable[[Journal], T], about: leases.Place | None = None) -> T:
-        """Run a function on the control journal, about one location or none. If it fails, the shift is lost."""
+        """Run a function on the control journal, about a location or none. A failure loses the registration."""
         try:
             return await self._control.run(work)
         except EntryError:  # only one value or location is affected
@@ -76,7 +76,7 @@ class Shift:
             raise
 
     def end(self, fault: Exception | None = None) -> None:
-        """End the shift in order: take no more locations and close the runs. A fault also ends the worker."""
+        """End it in order: take no more locations and close the runs. A fault also ends the worker."""
         if fault is not None and self.fault is None:
             self.fault = fault
         if not self.over.is_set():
@@ -85,18 +85,18 @@ class Shift:
                 self._close()
 
     def lose_by(self, error: JournalError, about: leases.Place | None) -> None:
-        """Lose the shift by an error, for which the location is blamed unless the whole database is away."""
+        """Lose the registration by an error, for which the location is blamed unless the whole database is away."""
         self.lose(str(error), None if isinstance(error, DatabaseAwayError) else about)
 
     def lose(self, reason: str, culprit: leases.Place | None = None) -> None:
-        """Lose the shift: from now on nothing may be written, whatever is running."""
+        """Lose the registration: from now on nothing may be written, whatever is running."""
         self.lease.lost = True
         if self.lost is None:
             self.lost, self.culprit = reason, culprit
         self.end()
 
     async def beat(self, count_busy: Callable[[], int]) -> None:
-        """Send heartbeats until the shift is lost or this is cancelled."""
+        """Send heartbeats until the registration is lost or this is cancelled."""
         sending: asyncio.Task[None] | None = None
         try:
             while not self.lost:
@@ -132,53 +132,53 @@ class Sweeper:
     Every worker does so. With `tickets=None`, tickets are left to the others.
     """
 
-    def __init__(self, shift: Shift, tickets: Tickets | None, emit: Emit) -> None:
-        self._shift = shift
+    def __init__(self, registration: Registration, tickets: Tickets | None, emit: Emit) -> None:
+        self._registration = registration
         self._tickets = tickets
         self._emit = emit
         self._looked_at = self._cleaned_at = -math.inf
 
     async def run(self) -> None:
-        """Sweep until the shift is lost or this is cancelled."""
-        while not self._shift.lost:
-            with suppress(JournalError):  # the shift is lost, unless the error is about one invalid value
+        """Sweep until the registration is lost or this is cancelled."""
+        while not self._registration.lost:
+            with suppress(JournalError):  # the registration is lost, unless the error is about one invalid value
                 await self._sweep()
-            await asyncio.sleep(self._shift.lease.sweep_seconds)
+            await asyncio.sleep(self._registration.lease.sweep_seconds)
 
     async def _sweep(self) -> None:
         has_died = await self._bury()
         if has_died:  # it may have held a ticket that it had not used yet
             self._cleaned_at = -math.inf
-        if has_died or self._shift.clock() >= self._looked_at + _LOOK_SECONDS:
+        if has_died or self._registration.clock() >= self._looked_at + _LOOK_SECONDS:
             await self._look()
 
     async def _bury(self) -> bool:
-        shift = self._shift
-        beats = await shift.ask(leases.list_beats)
-        dead = observe(shift.lease, beats, shift.clock())
-        buried = [await shift.ask(partial(leases.bury, one)) for one in dead]
+        registration = self._registration
+        beats = await registration.ask(leases.list_beats)
+        dead = observe(registration.lease, beats, registration.clock())
+        buried = [await registration.ask(partial(leases.bury, one)) for one in dead]
         return any(buried)
 
     async def _look(self) -> None:
-        shift, self._looked_at = self._shift, self._shift.clock()
-        await shift.ask(leases.stop_looping)
-        await shift.ask(leases.free_locations)
-        for state in await shift.ask(partial(move_on, time.time())):
-            self._emit(JobChanged(shift.worker, state.name, state.phase))
+        registration, self._looked_at = self._registration, self._registration.clock()
+        await registration.ask(leases.stop_looping)
+        await registration.ask(leases.free_locations)
+        for state in await registration.ask(partial(move_on, time.time())):
+            self._emit(JobChanged(registration.worker, state.name, state.phase))
         if self._tickets is not None:
             with suppress(StoreUnavailableError):  # the engine's connection only: the next sweep tries again
                 await self._write_tickets(self._tickets)
 
     async def _write_tickets(self, tickets: Tickets) -> None:
-        shift = self._shift
-        if shift.clock() >= self._cleaned_at + _CLEAN_LEASES * shift.lease.seconds:
-            self._cleaned_at = shift.clock()
+        registration = self._registration
+        if registration.clock() >= self._cleaned_at + _CLEAN_LEASES * registration.lease.seconds:
+            self._cleaned_at = registration.clock()
             await tickets.clean()
-            await shift.ask(leases.forget_tickets)
+            await registration.ask(leases.forget_tickets)
         while True:
-            places = await shift.ask(partial(leases.list_unticketed, time.time(), _MOST_TICKETS))
+            places = await registration.ask(partial(leases.list_unticketed, time.time(), _MOST_TICKETS))
             if places:
                 await tickets.defer([Ticket(one.job, one.location) for one in places])
-                await shift.ask(partial(leases.mark_ticketed, places))
+                await registration.ask(partial(leases.mark_ticketed, places))
             if len(places) < _MOST_TICKETS:
                 return

@@ -34,10 +34,10 @@ from .journal.phases import (
 )
 from .journal.protocol import DamagedError, FenceLostError, Journal, ValueRefusedError
 from .journal.writer import JournalWriter
+from .registration import Registration
 from .run.lease import HeldLocation
 from .run.progress import explain_errors
 from .run.runner import Runner
-from .shift import Shift
 from .states import NOT_APPLIED, JobOptions, RowOutcome, Stopped, describe_stop
 from .tickets import Ticket
 from .unit import OpenJob, cancel_location
@@ -56,7 +56,7 @@ _PACKAGE: Final = Path(__file__).parent.parent
 
 
 class _KnownJob(Struct):
-    """A job that the worker has worked on in this shift."""
+    """A job that the worker has worked on since it registered."""
 
     name: str
     phase: str
@@ -81,12 +81,14 @@ class _KnownJob(Struct):
         control.update("run" if wanted == "run" else "cancel" if wanted == "cancel" else "pause", options)
 
 
-class Takes:
-    """The locations held during one shift."""
+class WorkerLocations:
+    """The locations held under one registration."""
 
-    def __init__(self, shift: Shift, writer: JournalWriter, clients: Clients, slots: int, emit: Emit) -> None:
+    def __init__(
+        self, registration: Registration, writer: JournalWriter, clients: Clients, slots: int, emit: Emit
+    ) -> None:
         """`writer`: the journal that rows of all jobs are written to."""
-        self._shift = shift
+        self._registration = registration
         self._writer = writer
         self._clients = clients
         self._slots = slots
@@ -95,7 +97,7 @@ class Takes:
         self._held: set[HeldLocation] = set()
         self._failed = asyncio.Event()
         """A row has not been applied."""
-        shift.closes(self._close)
+        registration.closes(self._close)
 
     @property
     def busy(self) -> int:
@@ -104,37 +106,39 @@ class Takes:
 
     async def work(self, ticket: Ticket) -> None:
         """Take the location of a ticket and work on it, if it is free and there is something to do."""
-        shift = self._shift
-        if shift.over.is_set():
+        registration = self._registration
+        if registration.over.is_set():
             return
         taken, place = None, Place(ticket.job, ticket.location)
         try:
-            take = partial(leases.take, ticket.job, ticket.location, shift.worker, time.time())
-            taken = await shift.ask(take, place)
+            take = partial(leases.take, ticket.job, ticket.location, registration.worker, time.time())
+            taken = await registration.ask(take, place)
             if taken is not None:
-                held = HeldLocation(job=ticket.job, location=ticket.location, epoch=taken.epoch, lease=shift.lease)
+                held = HeldLocation(
+                    job=ticket.job, location=ticket.location, epoch=taken.epoch, lease=registration.lease
+                )
                 self._held.add(held)
                 try:
                     await self._hold(held)
                 finally:
                     self._held.discard(held)
-        except JournalError as error:  # the shift is lost, or the location cannot be taken
+        except JournalError as error:  # the registration is lost, or the location cannot be taken
             if taken is not None:
-                shift.lose_by(error, structs.replace(place, epoch=taken.epoch))
-            elif not shift.lost:
-                with suppress(JournalError):  # the shift is lost
-                    await shift.ask(partial(leases.count_failure, place, type(error).__name__), place)
+                registration.lose_by(error, structs.replace(place, epoch=taken.epoch))
+            elif not registration.lost:
+                with suppress(JournalError):  # the registration is lost
+                    await registration.ask(partial(leases.count_failure, place, type(error).__name__), place)
         except BaseException as error:
             # Cancelled by the engine, or a bug of ours. Otherwise it would be held until the worker stops.
-            shift.lose(f"a location was given up ({type(error).__name__})")
+            registration.lose(f"a location was given up ({type(error).__name__})")
             raise
 
     async def watch(self) -> None:
-        """Apply changes of the jobs' rows until the shift is lost or this is cancelled.
+        """Apply changes of the jobs' rows until the registration is lost or this is cancelled.
 
         As soon as a row fails here, the failed rows of all workers are counted, for `max_errors`.
         """
-        while not self._shift.lost:
+        while not self._registration.lost:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._failed.wait(), _CONTROL_SECONDS)
                 await asyncio.sleep(_COUNT_SECONDS)
@@ -144,14 +148,14 @@ class Takes:
                     await self._look()
 
     async def _look(self) -> None:
-        states = {state.job: state for state in await self._shift.ask(list_open)}
+        states = {state.job: state for state in await self._registration.ask(list_open)}
         for key, known in list(self._jobs.items()):
             known.obey(states.get(key))
             if key not in states and all(one.job != key for one in self._held):
                 del self._jobs[key]
         for key, known in list(self._jobs.items()):  # whose states may be old by the next line
             if key in states and known.is_limited:
-                results = await self._shift.ask(partial(_read_results, key))
+                results = await self._registration.ask(partial(_read_results, key))
                 tried = results.errors + results.as_planned
                 stopped = explain_errors(results.errors, tried, known.open.control.options)
                 if stopped is not None:
@@ -160,8 +164,8 @@ class Takes:
     async def _stop(self, known: _KnownJob, stopped: Stopped) -> None:
         """Stop the whole job: here at once, and through its row in all other workers."""
         known.runner.stop(stopped)
-        if await self._shift.ask(partial(stop_job, known.open.key, stopped.kind, stopped.reason)):
-            self._emit(JobChanged(self._shift.worker, known.name, "stopped"))
+        if await self._registration.ask(partial(stop_job, known.open.key, stopped.kind, stopped.reason)):
+            self._emit(JobChanged(self._registration.worker, known.name, "stopped"))
 
     def _note(self, outcome: RowOutcome) -> None:
         if outcome.state in NOT_APPLIED:
@@ -173,7 +177,7 @@ class Takes:
 
     async def _hold(self, held: HeldLocation) -> None:
         known = await self._find_job(held.job)
-        worker, name = self._shift.worker, known.name
+        worker, name = self._registration.worker, known.name
         self._emit(LocationTaken(worker, name, held.location, held.epoch))
         try:
             end = await self._carry_out(known, held)
@@ -181,21 +185,21 @@ class Takes:
         except JournalError as error:
             held.lost = True
             if not isinstance(error, FenceLostError):
-                self._shift.lose_by(error, Place(held.job, held.location, held.epoch))
+                self._registration.lose_by(error, Place(held.job, held.location, held.epoch))
             self._emit(LocationLost(worker, name, held.location, held.epoch))
 
     async def _find_job(self, key: int) -> _KnownJob:
         """Find or set up a job, with the state and options read after the location was taken."""
-        state, options = await self._shift.ask(partial(_read_job, key))
+        state, options = await self._registration.ask(partial(_read_job, key))
         known = self._jobs.get(key)
-        if known is None or (known.runner.stopped is not None and not self._shift.over.is_set()):
+        if known is None or (known.runner.stopped is not None and not self._registration.over.is_set()):
             clock, control = ReadingClock(asyncio.get_running_loop()), Control(options)
             readings = ReadingLog(clock)
             runner = Runner(control, clock, readings, on_outcome=self._note, at_once=self._slots)
             known = self._jobs[key] = _KnownJob(
                 state.name, state.phase, OpenJob(key, self._writer, clock, readings, control), runner
             )
-            if self._shift.over.is_set():
+            if self._registration.over.is_set():
                 self._close()
         known.obey(state, options)
         return known
@@ -212,7 +216,7 @@ class Takes:
         try:
             client = await self._clients.take(held.location)
         except UnsharedClientError as error:
-            self._shift.end(error)
+            self._registration.end(error)
             return "open"
         except Exception as error:  # `client_for` belongs to the user
             return explain_no_client(error, held.location)
@@ -236,7 +240,7 @@ class Takes:
 
     async def _give_back(self, known: _KnownJob, held: HeldLocation, end: VisitEnd) -> None:
         """Release the location and record how its work ended. Raises `FenceLostError` if it was taken over."""
-        shift, place = self._shift, Place(held.job, held.location, held.epoch)
+        registration, place = self._registration, Place(held.job, held.location, held.epoch)
         if (stopped := known.runner.stopped) is not None and stopped.kind == "errors":
             await self._stop(known, stopped)
         if isinstance(end, Stopped):
@@ -246,9 +250,9 @@ class Takes:
             give_back = partial(leases.wait_for_hours, place, end.opens_at)
         else:
             give_back = partial(leases.end_location if end == "ended" else leases.hand_back, place)
-        if not await shift.ask(give_back, place):
+        if not await registration.ask(give_back, place):
             raise FenceLostError(f"The location {held.location} was taken by another worker.")
-        where = (shift.worker, known.name, held.location, held.epoch)
+        where = (registration.worker, known.name, held.location, held.epoch)
         if isinstance(end, Closed) or (end == "open" and not known.runner.is_open):
             self._emit(LocationHandedBack(*where))
         else:
