@@ -39,7 +39,7 @@ from .models import (
 )
 from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
 from .reschedule.plan import Change, Changes, Scope
-from .reschedule.wishes import collect_wishes
+from .reschedule.requested import collect_requested
 
 if TYPE_CHECKING:
     from ._once import KeyedCalls
@@ -137,9 +137,9 @@ class CalendarMethods:
         `event_id`, `update`, `start_time`, `end_time`, `shift`, `scope` and `changes` are those of
         `reschedule_appointment`. Raises what it raises before it sends anything.
         """
-        wishes = collect_wishes(update, start_time, end_time, shift, changes)
+        requested = collect_requested(update, start_time, end_time, shift, changes)
         return await prepare(
-            self, event_id, wishes, scope=scope, version=self._version, location_id=self._location_id
+            self, event_id, requested, scope=scope, version=self._version, location_id=self._location_id
         )
 
     def _check_location(self, shown: Appointment) -> Appointment:

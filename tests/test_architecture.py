@@ -134,7 +134,7 @@ LAYERS = {
         job many worker
         folder_shelf
         handle listing polling supervisor
-        opening wishing worker_locations
+        instructing opening worker_locations
         claim
         previewing service_clients
         clients following locations places registration visit
@@ -152,7 +152,7 @@ LAYERS = {
     "jobs.journal": """
         folder serving status
         progress purge
-        wishes
+        instructions
         counts load phases reviewing
         leases
         preparing
@@ -168,7 +168,7 @@ LAYERS = {
         build render
         files
         workbook
-        csv_files sources wanted workbook_cells workbook_parts
+        csv_files sources wanted_change workbook_cells workbook_parts
         heading
         rows selection sheet_xml
         free_slots shift shown_times spelling text_files
@@ -198,7 +198,7 @@ LAYERS = {
     "reschedule": """
         __init__
         apply
-        wishes
+        requested
         plan
     """,
     "sandbox": """

@@ -28,7 +28,7 @@ IN_VIRTUAL_TIME = {
     "integrations/test_event_stream.py",
     "jobs/run/test_rates.py",
     "jobs/run/test_start_ahead.py",
-    "jobs/test_wishes_in_time.py",
+    "jobs/test_instructions_in_time.py",
     "limiter/test_limiter.py",
     "sharing/test_budget.py",
     "sharing/test_long_outages.py",

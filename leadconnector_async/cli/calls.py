@@ -17,7 +17,7 @@ from ..exceptions import ConfigurationError, InvalidRequestError, RowFault, expl
 from ..jobs import PlanRow
 from ..jobs.plan.rows import is_blank, read_row
 from ..jobs.plan.shift import find_zone
-from ..jobs.plan.wanted import Wanted
+from ..jobs.plan.wanted_change import WantedChange
 from ..jobs.prepare.check import Rules, check_row
 from ..models import Appointment
 from ..reschedule.apply import carry_out, retry_stale
@@ -238,7 +238,7 @@ async def _read_and_change(client: LeadConnector, row: PlanRow, granted: Granted
     guard = begin_reading(client, granted)
     found = await client.get_appointment(row.event_id)
     rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
-    finding = check_row(row.event_id, Wanted(row.update, row.shift, row.timezone, row.before), found, rules)
+    finding = check_row(row.event_id, WantedChange(row.update, row.shift, row.timezone, row.before), found, rules)
     if finding.state == "refused":
         raise InvalidRequestError(explain(finding.reason, finding.hint), field=finding.column)
     change = Change(found, row.event_id, finding.updates, finding.differences)

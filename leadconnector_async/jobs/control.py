@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import structs
 
 from ..exceptions import JournalError
-from .journal.wishes import Wanted, Wishes, read_wishes
+from .journal.instructions import Instructions, Wanted, read_instructions
 from .journal.writer import JournalWriter
 from .states import JobOptions
 
@@ -56,13 +56,13 @@ class Control:
         self.notify()
         return True
 
-    def obey(self, wishes: Wishes) -> bool:
+    def obey(self, instructions: Instructions) -> bool:
         """Apply what the row of the job says; returns whether anything has changed."""
         options = self.options
-        if wishes.rate != self._rate:
-            self._rate = wishes.rate
-            options = structs.replace(options, rate=wishes.rate)
-        return self.update(wishes.wanted, options)
+        if instructions.rate != self._rate:
+            self._rate = instructions.rate
+            options = structs.replace(options, rate=instructions.rate)
+        return self.update(instructions.wanted, options)
 
     def look_at_clock(self, now: float) -> None:
         """Compare the hours of the job with the time, in seconds since the epoch."""
@@ -99,7 +99,7 @@ async def follow(control: Control, journal: JournalWriter) -> None:
     while True:
         await asyncio.sleep(TICK)
         with suppress(JournalError):  # a busy database; if it is more than that, the run fails as well
-            control.obey(await journal.run(read_wishes))
+            control.obey(await journal.run(read_instructions))
 
 
 @contextmanager

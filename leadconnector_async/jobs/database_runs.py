@@ -17,11 +17,11 @@ from .._validation.text import show_error
 from ..exceptions import JobNotFoundError, JournalError, LeadConnectorError
 from .job import BulkJob
 from .journal.groups import Hold
+from .journal.instructions import Wanted, set_rate
 from .journal.load import NewJob
 from .journal.progress import find_phase, list_jobs
 from .journal.protocol import Journal
-from .journal.serving import check_wish, find_job, read_progress
-from .journal.wishes import Wanted, set_rate
+from .journal.serving import check_instruction, find_job, read_progress
 from .journal.writer import JournalWriter, make_thread
 from .listing import JobEntry, build_entry
 from .opening import connect_journal, create_job
@@ -96,10 +96,10 @@ class DatabaseRuns:
 
         return await self._ask(read)
 
-    async def wish(self, name: str, wanted: Wanted, *, skip_refused: bool) -> bool:
+    async def instruct(self, name: str, wanted: Wanted, *, skip_refused: bool) -> bool:
         """Change what a job should do; returns whether that is new. Raises `JobConflictError`, `JournalError`."""
         reading = await self.read(name, partial(read_progress, time.time()))
-        check_wish(name, wanted, reading, skip_refused=skip_refused)
+        check_instruction(name, wanted, reading, skip_refused=skip_refused)
         async with await BulkJob.open(Secret(f"{self._url}#{name}"), allow_plaintext=self._allow_plaintext) as job:
             if skip_refused:
                 await job.leave_out_refused()

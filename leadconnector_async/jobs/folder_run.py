@@ -14,6 +14,7 @@ from .._call.emit import LOGGER
 from .._validation.text import escape
 from ..exceptions import LeadConnectorError, PlanError
 from .clients import Clients
+from .instructing import write_beside
 from .job import BulkJob
 from .journal.folder import is_still_there
 from .journal.protocol import Journal
@@ -23,7 +24,6 @@ from .opening import OpenedJob, close_opened, take_folder
 from .places import FolderPlace
 from .service_clients import Borrowed
 from .states import Stopped, describe_stop
-from .wishing import write_beside
 from .worker_locations import explain_internal
 
 _GRACE_SECONDS: Final = 8.0

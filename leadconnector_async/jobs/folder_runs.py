@@ -19,17 +19,17 @@ from ..exceptions import ConfigurationError, JobNotFoundError, JournalError
 from .clients import Clients
 from .folder_run import FolderRun, take_run
 from .folder_shelf import Shelf
+from .instructing import write_beside
+from .journal.instructions import Wanted, set_rate
 from .journal.load import NewJob
 from .journal.protocol import Journal
-from .journal.serving import change_wish
-from .journal.wishes import Wanted, set_rate
+from .journal.serving import change_instruction
 from .journal.writer import make_thread
 from .listing import JobEntry
 from .opening import create_job
 from .places import FolderPlace
 from .plan.sources import RowSource
 from .polling import Polled
-from .wishing import write_beside
 
 _MOST_AT_ONCE: Final = 64
 """Jobs that one process takes: each has a thread and open files. The others wait."""
@@ -86,9 +86,9 @@ class FolderRuns:
         """Read the journal of a job, also while it runs. Raises `JournalError`."""
         return await asyncio.to_thread(self._shelf.read, name, work)
 
-    async def wish(self, name: str, wanted: Wanted, *, skip_refused: bool) -> bool:
+    async def instruct(self, name: str, wanted: Wanted, *, skip_refused: bool) -> bool:
         """Change what a job should do; returns whether that is new. Raises `JobConflictError`, `JournalError`."""
-        work = partial(change_wish, name, wanted, skip_refused)
+        work = partial(change_instruction, name, wanted, skip_refused)
         changed = await asyncio.to_thread(write_beside, self._shelf.find(name), work)
         has_failed = self._shelf.failures.pop(name, None) is not None
         self._wake.set()

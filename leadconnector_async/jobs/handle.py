@@ -18,19 +18,19 @@ from .._validation.text import escape
 from ..exceptions import ConfigurationError, JobConflictError, WorkersMissingError
 from .claim import hold_free
 from .following import EVERY, PATIENCE, Follower
+from .instructing import cancel_held, write_rate, write_wanted
 from .journal.counts import list_faults, summarize
 from .journal.folder import is_in_use
+from .journal.instructions import Wanted, change_wanted, set_rate
 from .journal.load import MOST_NAMED
 from .journal.phases import submit
 from .journal.progress import Standing, find_folder_phase, read_standing, summarize_end
-from .journal.wishes import Wanted, change_wanted, set_rate
 from .journal.writer import JournalWriter
 from .opening import OpenedJob, connect_journal
 from .places import DatabasePlace, FolderPlace
 from .plan.files import build_plan_error
 from .report import check_folder, write_files, write_html
 from .states import JobOptions, JobProgress, JobSummary, count_rows, list_states
-from .wishing import cancel_held, write_rate, write_wish
 
 
 class JobHandle:
@@ -124,14 +124,14 @@ class JobHandle:
 
         Rows in flight finish. Raises `ConfigurationError` if the job has ended, or if no process runs the folder.
         """
-        return await self._wish("pause")
+        return await self._instruct("pause")
 
     async def resume(self) -> bool:
         """Resume a paused job; returns whether it was paused. A stopped job in a database is submitted again.
 
         Raises `ConfigurationError` if the job has ended, or if no process runs the folder.
         """
-        changed = await self._wish("run")
+        changed = await self._instruct("run")
         return (self.folder is None and await self._journal.run(submit)) or changed
 
     async def cancel(self) -> bool:
@@ -141,8 +141,8 @@ class JobHandle:
         sent become `unknown`, unless the job was opened with a client. `retry_failed` re-queues them all.
         """
         if not isinstance(self._place, DatabasePlace):
-            return await self._wish("cancel")
-        changed = await self._wish("cancel")
+            return await self._instruct("cancel")
+        changed = await self._instruct("cancel")
         control = await connect_journal(self._place.address, self._place.job)
         try:
             async with hold_free(self._key, control) as (held, _):
@@ -178,11 +178,11 @@ class JobHandle:
             await self._journal.run(partial(check_folder, chosen))
         await self._journal.run(partial(write_files, chosen, self._place.title, summary))
 
-    async def _wish(self, wanted: Wanted) -> bool:
+    async def _instruct(self, wanted: Wanted) -> bool:
         """Write what the job should do, for the processes that run it; returns whether that is new."""
         await self._check_is_open(wanted)
         if isinstance(self._place, FolderPlace):
-            return await asyncio.to_thread(write_wish, self._place.folder, wanted)
+            return await asyncio.to_thread(write_wanted, self._place.folder, wanted)
         return await self._journal.run(partial(change_wanted, wanted, self.name))
 
     async def _check_is_open(self, wanted: Wanted) -> None:

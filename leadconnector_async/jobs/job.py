@@ -26,13 +26,14 @@ from .claim import hold_all
 from .control import Control, follow
 from .eta import ReadingLog
 from .handle import JobHandle
+from .instructing import describe_idle
 from .journal.connection import Connect
 from .journal.counts import list_faults
+from .journal.instructions import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate
 from .journal.load import MOST_NAMED, NewJob
 from .journal.preparing import forget_readings, has_sent
 from .journal.purge import remove_job
 from .journal.rows import retry_failed
-from .journal.wishes import Wanted, begin_run, change_wanted, end_run, leave_out_refused, refuse_run, set_rate
 from .journal.writer import make_thread
 from .locations import cancel_all, prepare_all, review_all, run_all
 from .opening import OpenedJob, connect_journal, create_job, open_job
@@ -46,7 +47,6 @@ from .run.runner import GRACE_SECONDS, Runner
 from .states import JobOptions, JobSummary, OnOutcome, OnProgress, RowOutcome, Stopped
 from .unit import ClientFor, OpenJob, find_no_fence
 from .verify import Undo, Verification, plan_way_back, summarize_verdicts
-from .wishing import describe_idle
 
 _TICK: Final = 0.2
 
@@ -280,9 +280,9 @@ class BulkJob(JobHandle):
         stopped = Stopped("interrupted", check_line("reason", reason))
         return self._runner.stop(stopped, grace) if self._runner is not None else 0
 
-    async def _wish(self, wanted: Wanted) -> bool:
+    async def _instruct(self, wanted: Wanted) -> bool:
         if self._given_client is None or self.folder is None:
-            return await super()._wish(wanted)
+            return await super()._instruct(wanted)
         if self._runner is None:
             raise describe_idle(self.name)
         is_new = await self._journal.run(partial(change_wanted, wanted, self.name))

@@ -11,10 +11,10 @@ from typing import Final, TypeVar
 from ..client import LeadConnector
 from .control import keep_hours, wait_while_paused
 from .eta import forecast_location, stretch
+from .journal.instructions import list_open, start_sending, want
 from .journal.preparing import Selection, list_all_locations, list_locations
 from .journal.reviewing import list_unknown
 from .journal.rows import count_open
-from .journal.wishes import list_open, start_sending, want
 from .run.runner import Runner
 from .states import RowOutcome, Stopped
 from .unit import (

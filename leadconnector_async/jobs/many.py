@@ -25,7 +25,7 @@ from ..reschedule.apply import carry_out, retry_stale
 from ..reschedule.plan import Change
 from .plan.rows import PlanRow, explain_no_location
 from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
-from .plan.wanted import Wanted
+from .plan.wanted_change import WantedChange
 from .prepare.check import Rules, check_row
 from .run.in_flight import ROW_METRICS, RowListener, RowMetrics
 from .states import MOST_AT_ONCE, OnOutcome, RowOutcome, RowState
@@ -203,7 +203,7 @@ class _Changer:
     ) -> tuple[RowState, str, str | None]:
         guard = begin_reading(client, granted)
         found = await client.get_appointment(row.event_id)
-        wanted = Wanted(row.update, row.shift, row.timezone, row.before)
+        wanted = WantedChange(row.update, row.shift, row.timezone, row.before)
         rules = structs.replace(self._rules, now=datetime.now(UTC), location_id=client.location_id)
         result = check_row(row.event_id, wanted, found, rules)
         if result.state != "pending":

@@ -15,11 +15,11 @@ from .journal.connection import Connect
 from .journal.database import JOURNAL, SQLiteJournal
 from .journal.facts import check_location
 from .journal.folder import enter, fill_journal, open_to_read, remove_files, reopen_journal
+from .journal.instructions import forget_pause
 from .journal.load import NewJob
 from .journal.phases import read_options
 from .journal.protocol import Journal
 from .journal.purge import remove_job
-from .journal.wishes import forget_pause
 from .journal.writer import JournalWriter, make_thread, open_in
 from .places import DatabasePlace, FolderPlace, Place
 from .plan.sources import AnyRow, RowSource, hand_over

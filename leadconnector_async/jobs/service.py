@@ -29,10 +29,10 @@ from .database_runs import DatabaseRuns
 from .folder_runs import FolderRuns
 from .journal.counts import list_outcomes
 from .journal.folder import FolderInUseError
+from .journal.instructions import Wanted
 from .journal.load import NewJob
 from .journal.progress import summarize_end
 from .journal.protocol import Journal
-from .journal.wishes import Wanted
 from .listing import JobEntry
 from .places import conceal_place, parse_database
 from .plan.rows import PlanRow
@@ -247,7 +247,7 @@ class JobService:
 
         Raises `JobConflictError` if it has ended or stopped.
         """
-        return await self._wish(name, "pause")
+        return await self._instruct(name, "pause")
 
     async def resume(self, name: str, *, skip_refused: bool = False) -> bool:
         """Continue a job that was paused or has stopped; returns whether it was.
@@ -255,7 +255,7 @@ class JobService:
         `name` is the name of the job. With `skip_refused`, a refused job runs without its bad rows. Raises
         `JobConflictError` if it has ended, is being cancelled, or was refused otherwise.
         """
-        return await self._wish(name, "run", skip_refused=skip_refused)
+        return await self._instruct(name, "run", skip_refused=skip_refused)
 
     async def cancel(self, name: str) -> bool:
         """Cancel a job, whatever it is doing: its open rows become `skipped`. Returns whether it was not before.
@@ -263,7 +263,7 @@ class JobService:
         `name` is the name of the job. Rows in flight finish, or are read back. Raises `JobConflictError` if it has
         ended.
         """
-        return await self._wish(name, "cancel")
+        return await self._instruct(name, "cancel")
 
     async def set_rate(self, name: str, rate: float | None) -> None:
         """Change the maximum `rate` of the job `name`: rows per second and location; `None`: no maximum."""
@@ -271,9 +271,9 @@ class JobService:
         with _named(name) as job:
             await self._runs.set_rate(job, checked)
 
-    async def _wish(self, name: str, wanted: Wanted, *, skip_refused: bool = False) -> bool:
+    async def _instruct(self, name: str, wanted: Wanted, *, skip_refused: bool = False) -> bool:
         with _named(name) as job:
-            return await self._runs.wish(job, wanted, skip_refused=skip_refused)
+            return await self._runs.instruct(job, wanted, skip_refused=skip_refused)
 
     def _check_is_shared(self) -> None:
         if isinstance(self._client, LeadConnector) and self._client.shared is None:

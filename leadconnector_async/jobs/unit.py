@@ -22,10 +22,10 @@ from ..exceptions import LeadConnectorError
 from .control import Control
 from .eta import ReadingLog
 from .journal.groups import Hold
+from .journal.instructions import CANCELLED, doubt_sent, has_open, skip_open
 from .journal.preparing import Selection, forget_location
 from .journal.reviewing import Resolved, begin_review, has_unknown, resolve_unknown
 from .journal.rows import fetch_parked, finish
-from .journal.wishes import CANCELLED, doubt_sent, has_open, skip_open
 from .journal.writer import JournalWriter
 from .prepare.prepare import Preparation
 from .run.execute import RowExecutor, build_result

@@ -19,7 +19,7 @@ from .._validation.arguments import check_choice, refuse
 from ..exceptions import InvalidEventError, LeadConnectorError, VerificationError
 from ..models import Appointment, AppointmentUpdate
 from .plan import NOTHING_CHANGED, Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
-from .wishes import Wishes
+from .requested import RequestedChange
 
 T = TypeVar("T")
 Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
@@ -59,7 +59,7 @@ class Planned(Protocol):
 async def prepare(
     client: Operations,
     event_id: str,
-    wishes: Wishes,
+    requested: RequestedChange,
     *,
     scope: Scope,
     version: str,
@@ -67,8 +67,8 @@ async def prepare(
 ) -> Change:
     """Read the appointment, plan its change, and validate every update."""
     check_choice("scope", scope, get_args(Scope))
-    start_time, end_time, shift = check_times(wishes.start_time, wishes.end_time, wishes.shift)
-    changes = wishes.changes
+    start_time, end_time, shift = check_times(requested.start_time, requested.end_time, requested.shift)
+    changes = requested.changes
     if changes:
         check_changes(AppointmentUpdate(**changes), version)
     before = await _read(client, event_id)

@@ -1,4 +1,4 @@
-"""Wishes reach every worker within a second, by the server's log: pause, resume, cancel, rate."""
+"""Instructions reach every worker within a second, by the server's log: pause, resume, cancel, rate."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def begin(field: Field, rate: float = 5.0) -> Plan:
 
 
 async def rest(field: Field) -> int:
-    """What was written when a wish has reached everybody; a busy machine gets twice the second."""
+    """What was written when an instruction has reached everybody; a busy machine gets twice the second."""
     await asyncio.sleep(2 * SEEN_WITHIN)
     return await field.calendar.count_writes()
 

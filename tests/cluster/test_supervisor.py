@@ -18,9 +18,9 @@ from leadconnector_async.jobs.journal import leases, phases
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal
 from leadconnector_async.jobs.journal.folder import fill_journal
 from leadconnector_async.jobs.journal.groups import Entry
+from leadconnector_async.jobs.journal.instructions import CANCELLED
 from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import DatabaseAwayError
-from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 from leadconnector_async.jobs.supervisor import Supervisor, WorkerSettings
 from leadconnector_async.jobs.tickets import Ticket

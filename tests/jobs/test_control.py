@@ -12,8 +12,8 @@ import pytest
 from leadconnector_async import ConfigurationError, JournalError, LeadConnector, Shared
 from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress, JobSummary
 from leadconnector_async.jobs.journal.counts import ListedRow, list_rows
+from leadconnector_async.jobs.journal.instructions import CANCELLED
 from leadconnector_async.jobs.journal.protocol import Journal
-from leadconnector_async.jobs.journal.wishes import CANCELLED
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -22,7 +22,7 @@ from .jobbing import FAST, QUICK_START, exchange, of_one_doctor, rows, select, w
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
 SECONDS = 1.0
-"""Within which a wish is fulfilled."""
+"""Within which an instruction is followed."""
 
 
 BOTH = pytest.mark.parametrize("place", ["folder", "postgres"], indirect=True)
@@ -57,7 +57,7 @@ async def run_beside(
     on_progress: Callable[[JobProgress], None] = lambda progress: None,
     count: int = 100,
 ) -> AsyncIterator[tuple[BulkJob, "asyncio.Task[JobSummary]"]]:
-    """A job that runs, and a second opening of it that can only look and wish, as another process has it."""
+    """A job that runs, and a second opening of it that can only look and instruct, as another process has it."""
     chosen = JobOptions(concurrency=4, rate=100)
     plan = rows(*week_later(sandbox, count))
     async with (
@@ -198,14 +198,14 @@ async def test_what_makes_no_sense_is_refused(sandbox: Sandbox, client: LeadConn
     folder = tmp_path / "job"
     idle = f"Nobody runs {folder}; leadconnector resume {folder} runs it here"
     async with await BulkJob.create(folder, client, rows(*week_later(sandbox, 2))) as job:
-        for wish in (job.pause, job.resume):
+        for instruct in (job.pause, job.resume):
             with pytest.raises(ConfigurationError) as caught:
-                await wish()
+                await instruct()
             assert str(caught.value) == idle
     async with await BulkJob.open(folder) as other:
-        for wish in (other.pause, other.resume):
+        for instruct in (other.pause, other.resume):
             with pytest.raises(ConfigurationError) as caught:
-                await wish()
+                await instruct()
             assert str(caught.value) == idle
         with pytest.raises(ConfigurationError, match="rate is 0; it must be greater than 0"):
             await other.set_rate(0)

@@ -3,8 +3,9 @@
 import pytest
 
 from leadconnector_async.jobs.following import Follower
+from leadconnector_async.jobs.journal.instructions import Wanted
 from leadconnector_async.jobs.journal.leases import Beat
-from leadconnector_async.jobs.journal.progress import JobRow, LocationRow, Phase, Standing, Wanted
+from leadconnector_async.jobs.journal.progress import JobRow, LocationRow, Phase, Standing
 
 
 def see(

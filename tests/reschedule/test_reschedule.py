@@ -25,7 +25,7 @@ from leadconnector_async import (
 from leadconnector_async._api.appointments import build_update_appointment
 from leadconnector_async.reschedule.apply import carry_out, prepare
 from leadconnector_async.reschedule.plan import plan_change
-from leadconnector_async.reschedule.wishes import Wishes
+from leadconnector_async.reschedule.requested import RequestedChange
 from leadconnector_async.sandbox import Sandbox
 
 MOVE = timedelta(days=30, hours=1)
@@ -298,7 +298,7 @@ async def ask(server: Renaming, scope: str, shift: timedelta = timedelta(hours=1
     return await prepare(
         server,
         "e",
-        Wishes(None, None, shift, {}),
+        RequestedChange(None, None, shift, {}),
         scope=scope,  # type: ignore[arg-type]
         version="2021-04-15",
     )

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ...exceptions import RowFault
 from ...models import Appointment, AppointmentUpdate
-from ..plan.wanted import Wanted, read_wanted
+from ..plan.wanted_change import WantedChange, read_wanted
 from ..states import JobSummary, RowOutcome, RowState
 from .columns import OUTCOME_COLUMNS, OutcomeColumns, decode_differences, decode_found, decode_updates
 from .facts import Count, LocationCount
@@ -111,7 +111,7 @@ class ListedRow(Struct, frozen=True, array_like=True):
         return decode_found(self.found)
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> WantedChange:
         """What the row of the plan says."""
         return read_wanted(self.wanted_content)
 
@@ -139,7 +139,7 @@ class ChangeRow(Struct, frozen=True, array_like=True):
     state: RowState
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> WantedChange:
         """What the row of the plan says."""
         return read_wanted(self.wanted_content)
 

@@ -18,7 +18,7 @@ from ...exceptions import RowFault
 from ..plan.files import build_plan_error, describe_duplicate
 from ..plan.rows import PlanRow, explain_no_location
 from ..plan.sources import AnyRow, PlanRows, read_any
-from ..plan.wanted import Wanted
+from ..plan.wanted_change import WantedChange
 from ..states import JobOptions
 from .facts import set_fact
 from .groups import Record
@@ -135,7 +135,7 @@ def _build_records(
         if location is None:
             faults.add(explain_no_location(row.line))
             continue
-        wanted = _encode(Wanted(row.update, row.shift, row.timezone, row.before))
+        wanted = _encode(WantedChange(row.update, row.shift, row.timezone, row.before))
         key = hashlib.blake2b(f"{location}\0{row.event_id}\0".encode() + wanted, digest_size=16).digest()
         counter.number += 1
         counter.locations[location] += 1

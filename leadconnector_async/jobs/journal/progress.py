@@ -16,6 +16,7 @@ from ..hours import Hours
 from ..states import JobPhase, JobSummary, StopKind, Stopped
 from .counts import summarize
 from .facts import get_fact
+from .instructions import Wanted
 from .leases import HOURS, Beat, list_beats
 from .phases import decode_options
 from .protocol import Journal
@@ -23,7 +24,6 @@ from .tables import DELETED
 
 Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
 """As a row of `jobs` says it; of a folder, what its lock and its rows say counts."""
-Wanted: TypeAlias = Literal["run", "pause", "cancel"]
 
 _LONGEST_PAUSE: Final = 600.0
 """Seconds. A location that would have to wait longer stops instead."""

@@ -23,9 +23,9 @@ from ..states import StopKind, Stopped
 from .columns import clean
 from .counts import list_faults
 from .facts import Count, Text, get_fact, set_fact
-from .progress import Phase, Standing, Wanted, read_standing, summarize_stops
+from .instructions import Wanted, change_wanted, end_run, forget_stops, leave_out_refused
+from .progress import Phase, Standing, read_standing, summarize_stops
 from .protocol import Journal
-from .wishes import change_wanted, end_run, leave_out_refused
 
 RETRY_SECONDS: Final = 60.0
 """After this time a job whose server was unreachable is tried again."""
@@ -39,7 +39,6 @@ _RESUME: Final = """
         ended_at = NULL
     WHERE id = ?
 """
-_FORGET_STOPS: Final = "UPDATE locations SET stop_kind = NULL, stop_reason = NULL, resume_at = NULL WHERE job = ?"
 _LOCATIONS: Final = "SELECT location FROM locations WHERE job = ? ORDER BY location LIMIT 1"
 _FIND: Final = "SELECT id FROM jobs WHERE name = ?"
 _DEATHS: Final = "deaths"
@@ -126,7 +125,7 @@ def find_job(name: str, journal: Journal) -> int:
     return found.number
 
 
-def check_wish(name: str, wanted: Wanted, reading: Reading, *, skip_refused: bool) -> None:
+def check_instruction(name: str, wanted: Wanted, reading: Reading, *, skip_refused: bool) -> None:
     """Raise `JobConflictError` for what cannot be wanted of the job any more."""
     job = reading.standing.job
     remaining = sum(one.rows - one.done for one in reading.standing.locations)
@@ -141,10 +140,10 @@ def check_wish(name: str, wanted: Wanted, reading: Reading, *, skip_refused: boo
         raise JobConflictError(f"The job {escape(name)} is not running.")
 
 
-def change_wish(name: str, wanted: Wanted, skip_refused: bool, journal: Journal) -> bool:
+def change_instruction(name: str, wanted: Wanted, skip_refused: bool, journal: Journal) -> bool:
     """Change what the job of a folder should do; returns whether that is new. Raises `JobConflictError`."""
     reading = read_progress(time.time(), journal)
-    check_wish(name, wanted, reading, skip_refused=skip_refused)
+    check_instruction(name, wanted, reading, skip_refused=skip_refused)
     if skip_refused:
         leave_out_refused(journal)
     if wanted == "pause" or reading.due == _AT_ONCE:
@@ -157,7 +156,7 @@ def resume_stopped(journal: Journal) -> None:
     """Have a job that stopped or was refused run again: its rows are checked anew."""
     with journal.commit():
         journal.write(_RESUME, (journal.hold.job,))
-        journal.write(_FORGET_STOPS, (journal.hold.job,))
+        forget_stops(journal)
         set_fact(_DEATHS, _encode(_Deaths()), journal)
 
 

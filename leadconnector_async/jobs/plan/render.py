@@ -14,7 +14,7 @@ from msgspec import UNSET
 from ..._api.fields import PLANNED
 from ...models import AppointmentUpdate
 from .shift import Shift, parse_shift
-from .wanted import Wanted
+from .wanted_change import WantedChange
 
 LEFT_OUT: Final = "left_out"
 """A column that no plan knows."""
@@ -31,7 +31,7 @@ COLUMNS: Final = (
 _WORDS: Final = {True: "true", False: "false"}
 
 
-def render_wanted(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dict[str, str]:
+def render_wanted(wanted: WantedChange, updates: tuple[AppointmentUpdate, ...]) -> dict[str, str]:
     """What a row wants. A shift that was counted already is written as the times that it led to."""
     values: dict[str, object] = {
         name: value
@@ -45,13 +45,13 @@ def render_wanted(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dic
     return row | {LEFT_OUT: " ".join(left_out)} if left_out else row
 
 
-def _render_before(wanted: Wanted) -> dict[str, str]:
+def _render_before(wanted: WantedChange) -> dict[str, str]:
     """What a cell cannot say is not compared when it comes back."""
     texts = {f"before_{name}": _render(getattr(wanted.before, name, None)) for name in PLANNED}
     return {name: text for name, text in texts.items() if text and text == text.strip()}
 
 
-def _render_shift(wanted: Wanted, updates: tuple[AppointmentUpdate, ...]) -> dict[str, object]:
+def _render_shift(wanted: WantedChange, updates: tuple[AppointmentUpdate, ...]) -> dict[str, object]:
     if wanted.shift is None:
         return {}
     for update in reversed(updates):

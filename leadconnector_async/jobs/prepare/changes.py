@@ -13,7 +13,7 @@ from ..._validation.text import escape
 from ...models import Appointment
 from ..journal.counts import ChangeRow, ListedRow, list_changes
 from ..journal.protocol import Journal
-from ..plan.wanted import Wanted
+from ..plan.wanted_change import WantedChange
 from .names import ContactKey
 from .taken import TakenSlots
 from .zones import Calendar, CalendarZones, name_offset
@@ -52,7 +52,7 @@ class RowChange(Struct, frozen=True):
     location: str
     found: Appointment
     """The appointment as it was read."""
-    wanted: Wanted
+    wanted: WantedChange
     before: Stay | None
     """`None` if the response does not show its times."""
     after: Stay | None

@@ -25,7 +25,7 @@ from ...reschedule.plan import Change, Changes, Difference, plan_change
 from ..journal.preparing import BusyTime, CheckResult
 from ..plan.rows import BadRow
 from ..plan.shift import apply_shift
-from ..plan.wanted import Wanted
+from ..plan.wanted_change import WantedChange
 
 _FREES_ITS_TIME: Final = frozenset({"cancelled", "invalid"})
 _OTHER_LOCATION: Final = "check the token, LEADCONNECTOR_LOCATION_ID and the row's location_id"
@@ -42,7 +42,7 @@ class Rules(Struct, frozen=True):
     """Of the rows; `None` if it is not known."""
 
 
-def check_row(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> CheckResult:
+def check_row(event_id: str, wanted: WantedChange, found: Appointment, rules: Rules) -> CheckResult:
     """Check a row against its appointment."""
     try:
         change = _plan(event_id, wanted, found, rules)
@@ -103,7 +103,7 @@ def build_busy_time(event: Appointment) -> BusyTime | None:
     return BusyTime(owner if busy else None, int(event.start_time.timestamp()), int(event.end_time.timestamp()))
 
 
-def _plan(event_id: str, wanted: Wanted, found: Appointment, rules: Rules) -> Change:
+def _plan(event_id: str, wanted: WantedChange, found: Appointment, rules: Rules) -> Change:
     if found.deleted:
         raise BadRow("event_id", "the appointment is deleted", "remove the row")
     if other := name_other_location(found, rules.location_id):
@@ -126,7 +126,7 @@ def _check_is_single(event_id: str, found: Appointment) -> None:
         raise BadRow("event_id", "it is the master of a series", "give the id of an instance")
 
 
-def _decide_times(wanted: Wanted, found: Appointment) -> tuple[datetime | None, datetime | None]:
+def _decide_times(wanted: WantedChange, found: Appointment) -> tuple[datetime | None, datetime | None]:
     if wanted.shift is None:
         return _read_time(wanted.update.start_time), _read_time(wanted.update.end_time)
     if found.start_time is None:

@@ -28,7 +28,7 @@ from ..journal.preparing import CheckResult, PreparedRow, Unread
 from ..journal.protocol import Journal
 from ..journal.rows import Position
 from ..journal.writer import JournalWriter
-from ..plan.wanted import read_wanted
+from ..plan.wanted_change import read_wanted
 from ..states import JobOptions, RowOutcome
 from .check import Rules, check_row, describe_changes, show_sent
 from .conflicts import resolve_conflicts

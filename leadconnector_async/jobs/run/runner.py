@@ -17,8 +17,8 @@ from ..._call.fence import Held
 from ...client import LeadConnector
 from ..control import Control
 from ..eta import ReadingLog
+from ..journal.instructions import Wanted
 from ..journal.rows import OpenRow, Position, record_moment
-from ..journal.wishes import Wanted
 from ..journal.writer import JournalWriter
 from ..states import JobProgress, RowOutcome, Stopped
 from .execute import RowExecutor

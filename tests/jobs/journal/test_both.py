@@ -9,7 +9,7 @@ from msgspec import Struct
 from leadconnector_async import JournalError, PlanError
 from leadconnector_async.exceptions import RowFault
 from leadconnector_async.jobs import PlanRow, RowOutcome
-from leadconnector_async.jobs.journal import counts, facts, preparing, reviewing, rows, wishes
+from leadconnector_async.jobs.journal import counts, facts, instructions, preparing, reviewing, rows
 from leadconnector_async.jobs.journal.facts import Count, Text
 from leadconnector_async.jobs.journal.groups import Entry, Hold
 from leadconnector_async.jobs.journal.preparing import BusyTime, CheckResult
@@ -125,7 +125,7 @@ def test_a_row_is_prepared_sent_and_finished(journal: Journal) -> None:
     assert first.before.start_time == START
     assert [update.title for update in first.updates] == ["Visit"]
     assert not preparing.has_sent(journal)
-    wishes.start_sending(10.0, journal)
+    instructions.start_sending(10.0, journal)
     write(here, rows.intend(1, 20.0), rows.intend(3, 20.0, repeated=True), rows.intend(5, 20.0))
     assert preparing.has_sent(journal)
     write(
@@ -259,7 +259,7 @@ def test_a_location_that_has_ended_is_open_again_when_rows_of_it_are_requeued(jo
         journal.write("UPDATE locations SET ended = 1 WHERE job = ?", (journal.hold.job,))
         journal.write("UPDATE jobs SET wanted = ? WHERE id = ?", (wanted, journal.hold.job))
         rows.retry_failed(journal)
-        assert wishes.read_wishes(journal).wanted == then
+        assert instructions.read_instructions(journal).wanted == then
         query = "SELECT rows FROM locations WHERE job = ? AND location = ? AND ended = 0"
         assert journal.read_one(Count, query, (journal.hold.job, "loc0"))
 

@@ -13,7 +13,7 @@ from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.integrations import postgres_journal, postgres_session
 from leadconnector_async.integrations.postgres_journal import PostgresJournal, fill_journal
 from leadconnector_async.integrations.postgres_session import PostgresSession
-from leadconnector_async.jobs.journal import progress, purge, wishes
+from leadconnector_async.jobs.journal import instructions, progress, purge
 from leadconnector_async.jobs.journal.facts import Count, Text
 from leadconnector_async.jobs.journal.groups import Value
 from leadconnector_async.jobs.journal.load import NewJob
@@ -55,7 +55,7 @@ def run_command(name: str, command: Callable[[PostgresJournal], object], url: st
 
 
 def pause(journal: PostgresJournal) -> None:
-    wishes.change_wanted("pause", "a job", journal)
+    instructions.change_wanted("pause", "a job", journal)
 
 
 def delete(journal: PostgresJournal) -> None:
@@ -89,7 +89,7 @@ def test_a_name_is_not_waited_for_endlessly(jobs_database: str) -> None:
         submit(jobs_database, name)
 
 
-@pytest.mark.parametrize("command", [pause, delete, wishes.leave_out_refused])
+@pytest.mark.parametrize("command", [pause, delete, instructions.leave_out_refused])
 def test_nobody_waits_for_a_frozen_command(
     jobs_database: str, command: Callable[[PostgresJournal], object]
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadconnector_async.jobs.journal import leases, phases, preparing, progress, reviewing, rows, wishes
+from leadconnector_async.jobs.journal import instructions, leases, phases, preparing, progress, reviewing, rows
 from leadconnector_async.jobs.journal.facts import set_fact
 from leadconnector_async.jobs.journal.groups import Hold
 from leadconnector_async.jobs.journal.leases import WorkerEntry
@@ -57,12 +57,12 @@ def test_a_job_from_its_submission_to_its_end(journal: Journal) -> None:
     assert [one.phase for one in phases.move_on(NOW, journal)] == ["running"]
     for location in ("loc1", "loc2"):
         _, here = take(journal, location)
-        assert wishes.has_open(here)
+        assert instructions.has_open(here)
         for row in rows.fetch_open((-2, 0), 9, here):
             entry = rows.finish(row.number, RowOutcome(line=1, event_id="e", state="applied"), NOW, 0.5, None)
             entry.hold = here.hold
             here.commit_entries([entry])
-        assert not wishes.has_open(here)
+        assert not instructions.has_open(here)
         leases.end_location(leases.Place(1, location, here.hold.epoch), here)
     assert [one.phase for one in phases.move_on(NOW + 9, journal)] == ["done"]
     standing = progress.read_standing(NOW, journal)
@@ -124,8 +124,8 @@ def test_a_location_is_cancelled_and_reviewed(journal: Journal) -> None:
     here.commit_entries([sent])
     preparing.forget_location(here)
     assert [row.number for row in preparing.list_unread("to prepare", 9, here)] == [4]
-    wishes.doubt_sent(here)
-    wishes.skip_open(NOW, here)
+    instructions.doubt_sent(here)
+    instructions.skip_open(NOW, here)
     assert [one.state for one in rows.find_outcomes([3, 4], here)] == ["unknown", "skipped"]
     assert reviewing.has_unknown(here)
     assert reviewing.begin_review("unknown", here)
@@ -141,7 +141,7 @@ def test_reasons_of_stops_are_stored_whatever_they_hold(journal: Journal) -> Non
     phases.stop_job(1, "errors", hostile, journal)
     assert {one.reason for one in progress.summarize_end(NOW, journal).stopped} == {shown}
     stops = [Stopped("errors", hostile), Stopped("daily", hostile, "loc2", 5.0)]
-    wishes.end_run(stops, 4, NOW, journal)
+    instructions.end_run(stops, 4, NOW, journal)
     assert {one.reason for one in progress.summarize_end(NOW, journal).stopped} == {shown}
 
 

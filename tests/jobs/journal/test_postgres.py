@@ -21,7 +21,7 @@ from leadconnector_async.integrations.postgres_journal import PostgresJournal, f
 from leadconnector_async.integrations.postgres_schema import SCHEMA
 from leadconnector_async.integrations.postgres_session import PostgresSession, translate
 from leadconnector_async.jobs import PlanRow
-from leadconnector_async.jobs.journal import preparing, reviewing, rows, wishes
+from leadconnector_async.jobs.journal import instructions, preparing, reviewing, rows
 from leadconnector_async.jobs.journal.groups import Group, Hold, Value
 from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.protocol import DatabaseAwayError, FenceLostError, Journal, ValueRefusedError
@@ -141,7 +141,7 @@ HOT: dict[str, tuple[str, str]] = {
     "row": (preparing._ROWS.format(marks="?, ?"), "rows_pkey"),
     "outcome": (rows._OUTCOME, "rows_pkey"),
     "give back": (rows._GIVE_BACK, "rows_pkey"),
-    "has open": (wishes._HAS_OPEN, "rows_"),
+    "has open": (instructions._HAS_OPEN, "rows_"),
     "has unknown": (reviewing._HAS_UNKNOWN, "rows_parking"),
     "parked": (rows._PARKED, "rows_"),
     "forget location": (f"{preparing._FORGET} AND location = ?", "rows_"),
@@ -524,8 +524,8 @@ def test_no_statement_changes_a_whole_location(address: StoreAddress, monkeypatc
     preparing.forget_location(mine)
     assert len(preparing.list_unread("to prepare", 100, mine)) == 10
     preparing.add_parking(7, (), [8], mine)
-    wishes.skip_open(5.0, mine)
-    assert not wishes.has_open(mine)
+    instructions.skip_open(5.0, mine)
+    assert not instructions.has_open(mine)
     assert sum(changed) >= 20
     assert max(changed) == 4
     journal.close()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from leadconnector_async import Appointment, AppointmentUpdate
-from leadconnector_async.jobs.plan.wanted import Wanted
+from leadconnector_async.jobs.plan.wanted_change import WantedChange
 from leadconnector_async.jobs.prepare.check import Rules, check_row
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ RULES = Rules(NOW, allow_past=False, version="2021-07-28")
 
 
 def check(found: Appointment, **changes: object) -> tuple[str, str, str]:
-    wanted = Wanted(AppointmentUpdate(**changes), None, None, None)  # type: ignore[arg-type]
+    wanted = WantedChange(AppointmentUpdate(**changes), None, None, None)  # type: ignore[arg-type]
     result = check_row("e", wanted, found, RULES)
     return result.state, result.column, result.reason
 

@@ -22,6 +22,7 @@ from .rows import recount
 from .tables import SENT, TO_READ, TO_SEND, render_states
 
 Wanted: TypeAlias = Literal["run", "pause", "cancel"]
+"""What the row of a job says that it should do."""
 
 CANCELLED: Final = "cancelled"
 """The reason of rows that were open when their job was cancelled."""
@@ -65,7 +66,7 @@ _LIST_OPEN: Final = f"SELECT DISTINCT location FROM rows WHERE job = ? AND state
 _HAS_OPEN: Final = f"SELECT number FROM rows WHERE job = ? AND location = ? AND state IN {TO_SEND} LIMIT 1"
 
 
-class Wishes(Struct, frozen=True):
+class Instructions(Struct, frozen=True):
     """What the row of a job says that it should do."""
 
     wanted: Wanted
@@ -77,10 +78,10 @@ class _Wanted(Struct, frozen=True, array_like=True):
     wanted: Wanted
 
 
-def read_wishes(journal: Journal) -> Wishes:
+def read_instructions(journal: Journal) -> Instructions:
     """Read what the job should do."""
     found = journal.read_one(_Wanted, _READ, (journal.hold.job,))
-    return Wishes("run" if found is None else found.wanted, read_options(journal).rate)
+    return Instructions("run" if found is None else found.wanted, read_options(journal).rate)
 
 
 def want(wanted: Wanted, journal: Journal) -> None:
@@ -91,7 +92,7 @@ def want(wanted: Wanted, journal: Journal) -> None:
 def change_wanted(wanted: Wanted, name: str, journal: Journal) -> bool:
     """Like `want`, but raises `JobConflictError` if the job is being cancelled; returns whether it changed."""
     with journal.commit():
-        now = read_wishes(journal).wanted
+        now = read_instructions(journal).wanted
         if now == "cancel" != wanted:
             raise JobConflictError(f"{escape(name)} is being cancelled")
         want(wanted, journal)
@@ -116,12 +117,17 @@ def forget_pause(journal: Journal) -> None:
     journal.write(_FORGET_PAUSE, (journal.hold.job,))
 
 
-def begin_run(journal: Journal) -> Wishes:
+def begin_run(journal: Journal) -> Instructions:
     """Record that the job of a folder is preparing; returns what it should do."""
     with journal.commit():
         journal.write(_BEGIN, (journal.hold.job,))
-        journal.write(_FORGET_STOPS, (journal.hold.job,))
-    return read_wishes(journal)
+        forget_stops(journal)
+    return read_instructions(journal)
+
+
+def forget_stops(journal: Journal) -> None:
+    """Forget why locations of the job were stopped."""
+    journal.write(_FORGET_STOPS, (journal.hold.job,))
 
 
 def start_sending(now: float, journal: Journal) -> None:

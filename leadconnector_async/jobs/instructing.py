@@ -19,15 +19,15 @@ from .journal import leases
 from .journal.database import JOURNAL, SQLiteJournal, open_beside
 from .journal.folder import enter, is_in_use
 from .journal.groups import Hold
+from .journal.instructions import Wanted, change_wanted, doubt_sent, list_open, set_rate, skip_open, want
 from .journal.leases import Place
 from .journal.phases import end_cancelled
 from .journal.protocol import Journal
-from .journal.wishes import Wanted, change_wanted, doubt_sent, list_open, set_rate, skip_open, want
 
 T = TypeVar("T")
 
 
-def write_wish(folder: str, wanted: Wanted) -> bool:
+def write_wanted(folder: str, wanted: Wanted) -> bool:
     """Tell the process that runs the job of a folder what to do; returns whether that is new. Blocks.
 
     A job that no process runs can only be cancelled; rows that may have been sent then become `unknown`. Raises

@@ -13,7 +13,7 @@ from .rows import Precondition
 from .shift import Shift
 
 
-class Wanted(Struct, frozen=True, array_like=True):
+class WantedChange(Struct, frozen=True, array_like=True):
     """What a row wants, as the journal keeps it."""
 
     update: AppointmentUpdate
@@ -32,8 +32,8 @@ class _WireWanted(Struct, frozen=True, array_like=True):
 _decode_wanted: Final = msgspec.json.Decoder(_WireWanted).decode
 
 
-def read_wanted(content: bytes) -> Wanted:
+def read_wanted(content: bytes) -> WantedChange:
     """What was written of a row."""
     kept = _decode_wanted(content)
     update = AppointmentUpdate(**msgspec.structs.asdict(kept.update))
-    return Wanted(update, kept.shift, kept.timezone, kept.before)
+    return WantedChange(update, kept.shift, kept.timezone, kept.before)

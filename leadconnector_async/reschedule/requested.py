@@ -16,7 +16,7 @@ from ..models import AppointmentUpdate
 from .plan import Changes, refuse_change
 
 
-class Wishes(Struct, frozen=True):
+class RequestedChange(Struct, frozen=True):
     """Checked as far as that can be done without the appointment."""
 
     start_time: datetime | None
@@ -26,13 +26,13 @@ class Wishes(Struct, frozen=True):
     """All other fields."""
 
 
-def collect_wishes(
+def collect_requested(
     update: Payload[AppointmentUpdate] | None,
     start_time: datetime | None,
     end_time: datetime | None,
     shift: timedelta | None,
     changes: Mapping[str, object],
-) -> Wishes:
+) -> RequestedChange:
     """Merge them. Raises `InvalidRequestError` for a field that is given twice, and for a rule.
 
     A time that is `None` stays as it is.
@@ -48,7 +48,7 @@ def collect_wishes(
         hint = "use update_appointment"
         raise refuse_change("rrule", given["rrule"], "a reschedule does not change the rule of a series", hint)
     start, end = (_read_time(name, given.pop(name, None)) for name in TIMES)
-    return Wishes(start, end, shift, cast("Changes", given))
+    return RequestedChange(start, end, shift, cast("Changes", given))
 
 
 def _list_fields(update: Payload[AppointmentUpdate] | None) -> dict[str, object]:
