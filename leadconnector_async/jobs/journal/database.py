@@ -32,8 +32,8 @@ JOURNAL: Final = "journal.sqlite"
 _MOST_TOGETHER: Final = 512
 """Records in one statement. SQLite releases the GIL at every statement, and has to wait until it gets it back."""
 _LEADING_BITS: Final = 3
-"""How many leading bits of the number of records in a statement may be set: 150 are written as 128, 20 and 2. So
-distinct statements are few, and prepared ones are reused."""
+"""How many leading bits of the number of records in a statement may be set: 150 are written as 160, of which ten
+are left out. So distinct statements are few, and prepared ones are reused."""
 _JOB: Final = "INSERT INTO jobs (id, name, phase, rows, made_at) VALUES (?, '', 'ready', 0, 0)"
 _LOAD: Final = "INSERT INTO rows (job, location, number, line, event_id, wanted) VALUES (?, ?, ?, ?, ?, ?)"
 _DUPLICATES: Final = "SELECT COUNT(*) FROM rows GROUP BY location, event_id HAVING COUNT(*) > 1 LIMIT 1"
@@ -202,18 +202,19 @@ def _check_hold(hold: Hold, counts: Sequence[int], journal: SQLiteJournal) -> No
 
 def _write_group(connection: sqlite3.Connection, group: Group, records: Sequence[Record]) -> None:
     accepted = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)  # 999 before SQLite 3.32
-    first, most = 0, min(_MOST_TOGETHER, accepted // len(group.columns))
-    while first < len(records):
-        size = _round_down(min(most, len(records) - first))
-        together = records[first : first + size]
-        connection.execute(_render_group(group, size), tuple(chain.from_iterable(together)))
-        first += size
+    width = len(group.columns)
+    most = min(_MOST_TOGETHER, accepted // width)
+    for first in range(0, len(records), most):
+        together = records[first : first + most]
+        size = min(most, _round_up(len(together)))
+        padding = (0,) * width * (size - len(together))
+        connection.execute(_render_group(group, size), (*chain.from_iterable(together), *padding))
 
 
-def _round_down(number: int) -> int:
-    """Clear all but the leading bits."""
+def _round_up(number: int) -> int:
+    """To the next number of which only the leading bits are set."""
     zeros = max(0, number.bit_length() - _LEADING_BITS)
-    return number >> zeros << zeros
+    return -(-number >> zeros) << zeros
 
 
 def _check_format(path: str, journal: Journal, formats: tuple[str, ...] = (*OLD_FORMATS, FORMAT)) -> str:
@@ -250,14 +251,16 @@ def _migrate(opened: SQLiteConnection, found: str) -> None:
 def _render_group(group: Group, size: int) -> str:
     """An upsert that never inserts: it is the one statement that changes many rows, each with its own values.
 
-    The columns behind those of the group are required of a row that would be added.
+    The columns behind those of the group are required of a row that would be added. Records of the number 0, which
+    no row has, are left out.
     """
     marks = f"({', '.join('?' * len(group.columns))}, 0, '', '', '')"
     sets = group.sets.replace("new.", "excluded.")
     where = f" WHERE {group.where}" if group.where else ""
     return (
         f"INSERT INTO rows ({', '.join(group.columns)}, line, location, event_id, wanted)"
-        f" VALUES {', '.join([marks] * size)} ON CONFLICT (number) DO UPDATE SET {sets}{where}"
+        f" SELECT * FROM (VALUES {', '.join([marks] * size)}) WHERE column1 <> 0"
+        f" ON CONFLICT (number) DO UPDATE SET {sets}{where}"
     )
 
 

@@ -18,6 +18,9 @@ from .groups import Entry, Hold
 from .protocol import EntryError, Journal
 
 T = TypeVar("T")
+_TURNS: Final = 2
+"""Turns of the event loop before a commit: what they add joins it. A busy loop makes half as many commits so, for
+each of which it shares the GIL; an idle one takes its turns at once."""
 Then = Callable[[JournalError | None], object]
 """Called once: with `None` when the entry is on disk, otherwise with the error. Must not raise."""
 
@@ -135,7 +138,8 @@ class JournalWriter:
             while queue.entries:
                 waiting: list[Then | None] = []
                 try:
-                    await asyncio.sleep(0)  # rows that the last commit allowed to start join this one
+                    for _ in range(_TURNS):
+                        await asyncio.sleep(0)
                     entries, waiting = queue.entries, queue.waiting
                     queue.entries, queue.waiting = [], []
                     lost = await self._loop.run_in_executor(self._thread, _commit, self._journal, entries)

@@ -10,10 +10,10 @@ import pytest
 
 from leadconnector_async import JournalError
 from leadconnector_async.jobs.journal.connection import Connect
-from leadconnector_async.jobs.journal.database import SQLiteJournal
+from leadconnector_async.jobs.journal.database import SQLiteJournal, load_rows
 from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.groups import Entry
-from leadconnector_async.jobs.journal.rows import put_behind
+from leadconnector_async.jobs.journal.rows import intend, put_behind
 from leadconnector_async.jobs.journal.writer import JournalWriter
 
 
@@ -58,6 +58,34 @@ async def test_what_follows_from_a_commit_comes_with_the_next(journal: Slow, thr
     await writing
     await writer.close()
     assert journal.commits == [[1], [2, 3]]
+
+
+async def test_what_two_turns_of_the_loop_add_is_one_commit(journal: Slow, thread: ThreadPoolExecutor) -> None:
+    writer = JournalWriter(journal, thread)
+    journal.may_go_on.set()
+    writer.add(put_behind(1, 1, ""))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    writer.add(put_behind(1, 2, ""))
+    await writer.close()
+    assert journal.commits == [[1, 2]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 9, 150, 513, 1100])
+def test_any_number_of_rows_is_changed_by_few_statements(tmp_path: Path, count: int) -> None:
+    """Each takes up to 512 of them; no other row is changed, and none is added."""
+    journal = SQLiteJournal.create(str(tmp_path / "journal.sqlite"))
+    load_rows(journal, [(1, "loc", number, number, f"event{number}", b"{}") for number in range(1, 1102)])
+    statements: list[str] = []
+    journal.sqlite.raw.set_trace_callback(statements.append)
+    journal.commit_entries([intend(number, 9.0) for number in range(1, count + 1)])
+    assert len(statements) == len(["BEGIN", "COMMIT"]) + -(-count // 512)
+    changed = "SELECT COUNT(*) FROM rows WHERE state = 'sent' AND sent_at = 9.0 AND number BETWEEN 1 AND ?"
+    others = "SELECT COUNT(*) FROM rows WHERE state = 'loaded' AND sent_at IS NULL AND number BETWEEN 1 AND 1101"
+    assert journal.read_one(Count, changed, (count,)) == Count(count)
+    assert journal.read_one(Count, others) == Count(1101 - count)
+    assert journal.read_one(Count, "SELECT COUNT(*) FROM rows") == Count(1101)
+    journal.close()
 
 
 async def test_what_would_never_end_can_be_broken_off(journal: Slow, thread: ThreadPoolExecutor) -> None:
