@@ -166,7 +166,8 @@ class BulkJob(JobHandle):
             return await self._wait_until_prepared()
         async with self._holding():
             await self._journal.run(forget_readings)
-            return await self._read_unread(on_read)
+            stopped = await self._read_unread(on_read)
+            return msgspec.structs.replace(await self.summarize(), stopped=stopped)
 
     async def recheck(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[RowOutcome, ...]:
         """Read all open rows again, such as after a prompt; returns those that will no longer be changed.
@@ -189,18 +190,20 @@ class BulkJob(JobHandle):
         self.options = msgspec.structs.replace(self.options, skip_refused=True)
         await self._journal.run(leave_out_refused)
 
-    async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> JobSummary:
+    async def _read_unread(self, on_read: Callable[[int], None] = lambda count: None) -> tuple[Stopped, ...]:
         stopped = await self._prepare_all(on_read)
         faults, count = await self._journal.run(partial(list_faults, MOST_NAMED))
         if count and not self.options.skip_refused and not await self._journal.run(has_sent):
             raise build_plan_error(faults, count)
-        return msgspec.structs.replace(await self.summarize(), stopped=stopped)
+        return stopped
 
     async def _read_what_is_old(self) -> tuple[Stopped, ...]:
         """Before a run: all open rows, unless they were read just now. What becomes stale is read in the run."""
         read_at, self._prepared_at = self._prepared_at, None
         is_fresh = read_at is not None and self._open.clock.is_fresh(read_at, self.options.max_reading_age)
-        return (await (self._read_unread() if is_fresh else self.prepare())).stopped
+        if not is_fresh:
+            await self._journal.run(forget_readings)
+        return await self._read_unread()
 
     async def run(
         self,

@@ -20,7 +20,7 @@ async def test_the_campaign_sees_a_job_that_believes_old_readings(monkeypatch: p
     """With the fault put in (nothing is read again, and no age is too old), edits are lost."""
 
     async def read_nothing_again(job: BulkJob) -> tuple[Stopped, ...]:
-        return (await job._read_unread()).stopped
+        return await job._read_unread()
 
     monkeypatch.setattr(BulkJob, "_read_what_is_old", read_nothing_again)
     monkeypatch.setattr(UpdateGuard, "check_age", lambda self: None)

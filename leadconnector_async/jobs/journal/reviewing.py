@@ -58,7 +58,7 @@ _SEND_UNBLOCKED: Final = """
 """
 _UNKNOWN: Final = """
     SELECT location FROM locations WHERE job = ? AND unknown > 0
-    UNION SELECT location FROM rows WHERE job = ? AND parks IS NOT NULL AND state = 'unknown' ORDER BY location
+    UNION SELECT location FROM rows WHERE job = ? AND parks IS NOT NULL AND state = 'unknown'
 """
 _HAS_UNKNOWN: Final = """
     SELECT location FROM locations WHERE job = ? AND location = ? AND unknown > 0
@@ -219,7 +219,7 @@ def list_changed(verdicts: Iterable[Verdict], journal: Journal) -> Iterator[Chan
 
 def list_unknown(journal: Journal) -> list[str]:
     """The locations with rows whose outcome is unknown."""
-    return [one.text for one in journal.read(Text, _UNKNOWN, (journal.hold.job, journal.hold.job))]
+    return sorted(one.text for one in journal.read(Text, _UNKNOWN, (journal.hold.job, journal.hold.job)))
 
 
 def has_unknown(journal: Journal) -> bool:
