@@ -8,10 +8,11 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from ..._api.free_slots import LONGEST_FREE_SLOTS
 from ..._calendar import Calendar
 from ...models import Appointment
 
-SEARCHED: Final = timedelta(days=31)
+SEARCHED: Final = LONGEST_FREE_SLOTS
 """How far from the end of the plan's range free slots are looked for: as far as one request lists them."""
 
 _UNITS: Final = {"mins": "minutes", "hours": "hours"}

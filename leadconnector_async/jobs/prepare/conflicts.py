@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct, structs
 
+from ..._api.free_slots import LONGEST_FREE_SLOTS
 from ...client import LeadConnector
 from ...exceptions import ApiError, InvalidRequestError, RowFault
 from ...models import Appointment
@@ -28,8 +29,6 @@ from .ordering import Cycle, Order, order_moves
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Journal], T]], Awaitable[T]]
-
-_LONGEST_LOOK: Final = timedelta(days=31)
 
 
 class Parking(Struct, frozen=True):
@@ -104,7 +103,7 @@ async def _find_parking(
     users = () if event.assigned_user_id is None else (event.assigned_user_id,)
     begin = max(datetime.now(UTC) + timedelta(hours=1), event.start_time.astimezone(UTC))
     try:
-        days = await client.get_free_slots(event.calendar_id, begin, begin + _LONGEST_LOOK, user_ids=users)
+        days = await client.get_free_slots(event.calendar_id, begin, begin + LONGEST_FREE_SLOTS, user_ids=users)
     except (ApiError, InvalidRequestError) as error:
         stopped = describe_stop(error, location)
         if stopped is not None and stopped.kind != "authentication":

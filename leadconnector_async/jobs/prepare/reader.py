@@ -31,6 +31,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from ..._api.events import LONGEST_LIST
 from ..._api.precondition import ReadingClock
 from ...client import LeadConnector
 from ...exceptions import (
@@ -51,7 +52,6 @@ _FETCHED: Final = 200
 MOST_AT_ONCE: Final = 16
 """Rows that are read by themselves at the same time, once lists do not pay."""
 FIRST_SPAN: Final = timedelta(days=2)
-LONGEST_SPAN: Final = timedelta(days=31)
 MOST_MISSES: Final = 3
 """Consecutive lists that show no other row of the plan, after which a calendar is read event by event."""
 _MARGIN: Final = timedelta(days=1)
@@ -181,7 +181,7 @@ def _learn(state: ReadingState, listed: RangeListed) -> None:
         state.misses[calendar_id] = MOST_MISSES
     elif len(listed.event_ids) > 1:
         state.misses[calendar_id] = 0
-        state.spans[calendar_id] = min(listed.span * 2, LONGEST_SPAN)
+        state.spans[calendar_id] = min(listed.span * 2, LONGEST_LIST)
     else:
         state.misses[calendar_id] = state.misses.get(calendar_id, 0) + 1
 
@@ -197,8 +197,8 @@ def _widen(known: KnownTime, others: Iterable[KnownTime | None]) -> tuple[str, d
     """How early and how late the same list can show other rows whose time is known."""
     calendar_id, start = known
     starts = [one[1] for one in others if one is not None and one[0] == calendar_id]
-    first = max(min(starts, default=start), start - LONGEST_SPAN / 2)
-    last = max(one for one in (start, *starts) if one <= first + LONGEST_SPAN)
+    first = max(min(starts, default=start), start - LONGEST_LIST / 2)
+    last = max(one for one in (start, *starts) if one <= first + LONGEST_LIST)
     return calendar_id, min(first, start), last
 
 

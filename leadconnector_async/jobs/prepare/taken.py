@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from ..._api.events import LONGEST_LIST
 from ...client import LeadConnector
 from ...exceptions import LeadConnectorError
 from ...models import Appointment
@@ -18,7 +19,7 @@ from .check import build_busy_time
 
 MOST_LISTS: Final = 200
 """How many lists of events are read; slots beyond them are not checked."""
-_LONGEST: Final = timedelta(days=31).total_seconds()
+_LONGEST: Final = LONGEST_LIST.total_seconds()
 _MARGIN: Final = timedelta(days=1)
 _HOUR: Final = 3600
 Owner: TypeAlias = tuple[str, str]

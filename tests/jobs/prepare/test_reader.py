@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from leadconnector_async._api.events import LONGEST_LIST
 from leadconnector_async.jobs.journal.preparing import Unread
 from leadconnector_async.jobs.prepare.reader import (
     FIRST_SPAN,
-    LONGEST_SPAN,
     MOST_AT_ONCE,
     MOST_MISSES,
     EventReading,
@@ -138,7 +138,7 @@ TRANSITIONS: dict[str, Case] = {
     "much earlier rows are known": (
         make([]),
         fetch(ROWS, ev1=AT, ev2=("cal1", START - 60 * DAY)),
-        cover(START - LONGEST_SPAN / 2, LONGEST_SPAN / 2),
+        cover(START - LONGEST_LIST / 2, LONGEST_LIST / 2),
     ),
     "rows of another calendar are known": (make([]), fetch(ROWS, ev1=AT, ev2=("cal2", START - DAY)), cover(START)),
     "a calendar's lists have grown": (
@@ -167,7 +167,7 @@ def test_a_list_grows_while_it_pays() -> None:
         spans.append(step.span)
         next_step(state, RangeListed("cal1", step.span, {"x", "y"}))
         assert state.misses == {"cal1": 0}
-    assert spans == [FIRST_SPAN, 4 * DAY, 8 * DAY, 16 * DAY, LONGEST_SPAN, LONGEST_SPAN]
+    assert spans == [FIRST_SPAN, 4 * DAY, 8 * DAY, 16 * DAY, LONGEST_LIST, LONGEST_LIST]
 
 
 @pytest.mark.parametrize(
