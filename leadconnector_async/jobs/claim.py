@@ -68,9 +68,9 @@ async def _take(job: int, registration: Registration, held: dict[str, HeldLocati
     """Take all free locations; returns those of live processes. Waits for holders that may be dead."""
     while True:
         await registration.ask(leases.free_locations)
-        for place in await registration.ask(partial(leases.take_all, job, registration.worker)):
-            held[place.location] = HeldLocation(
-                job=job, location=place.location, epoch=place.epoch, lease=registration.lease
+        for one in await registration.ask(partial(leases.take_all, job, registration.worker)):
+            held[one.location] = HeldLocation(
+                job=job, location=one.location, epoch=one.epoch, lease=registration.lease
             )
         others = await registration.ask(partial(leases.list_holders, job, registration.worker))
         if not others:

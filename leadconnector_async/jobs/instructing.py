@@ -20,7 +20,6 @@ from .journal.database import JOURNAL, SQLiteJournal, open_beside
 from .journal.folder import enter, is_in_use
 from .journal.groups import Hold
 from .journal.instructions import Wanted, change_wanted, doubt_sent, list_open, set_rate, skip_open, want
-from .journal.leases import Place
 from .journal.phases import end_cancelled
 from .journal.protocol import Journal
 
@@ -64,10 +63,11 @@ def describe_idle(name: str) -> ConfigurationError:
 def cancel_held(held: Held, now: float, journal: Journal) -> None:
     """Skip the open rows of the locations that this process holds. `now`: in seconds since the epoch."""
     for location, one in held.items():
-        view = journal.at(Hold(one.job, location, one.epoch))
+        hold = Hold(one.job, location, one.epoch)
+        view = journal.at(hold)
         doubt_sent(view)
         skip_open(now, view)
-        leases.end_location(Place(one.job, location, one.epoch), journal)
+        leases.end_location(hold, journal)
     end_cancelled(now, journal)
 
 

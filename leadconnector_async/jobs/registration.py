@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from .._call.fence import Clock
 from ..exceptions import JournalError, StoreUnavailableError
 from .journal import leases
+from .journal.groups import Hold
 from .journal.phases import move_on
 from .journal.protocol import DatabaseAwayError, EntryError, Journal
 from .journal.writer import JournalWriter
@@ -43,7 +44,7 @@ class Registration:
         """Set when no more locations are taken; the work on those that are held is being ended."""
         self.lost: str | None = None
         """Why the worker may not write any more; `None` while it may."""
-        self.culprit: leases.Place | None = None
+        self.culprit: Hold | None = None
         """The location whose statements failed first, if that is why."""
         self.fault: Exception | None = None
         """The error that must end the worker, if there is one."""
@@ -65,7 +66,7 @@ class Registration:
         """Set the function to call when the registration is over."""
         self._close = close
 
-    async def ask(self, work: Callable[[Journal], T], about: leases.Place | None = None) -> T:
+    async def ask(self, work: Callable[[Journal], T], about: Hold | None = None) -> T:
         """Run a function on the control journal, about a location or none. A failure loses the registration."""
         try:
             return await self._control.run(work)
@@ -84,11 +85,11 @@ class Registration:
             if self._close is not None:
                 self._close()
 
-    def lose_by(self, error: JournalError, about: leases.Place | None) -> None:
+    def lose_by(self, error: JournalError, about: Hold | None) -> None:
         """Lose the registration by an error, for which the location is blamed unless the whole database is away."""
         self.lose(str(error), None if isinstance(error, DatabaseAwayError) else about)
 
-    def lose(self, reason: str, culprit: leases.Place | None = None) -> None:
+    def lose(self, reason: str, culprit: Hold | None = None) -> None:
         """Lose the registration: from now on nothing may be written, whatever is running."""
         self.lease.lost = True
         if self.lost is None:
@@ -176,9 +177,9 @@ class Sweeper:
             await tickets.clean()
             await registration.ask(leases.forget_tickets)
         while True:
-            places = await registration.ask(partial(leases.list_unticketed, time.time(), _MOST_TICKETS))
-            if places:
-                await tickets.defer([Ticket(one.job, one.location) for one in places])
-                await registration.ask(partial(leases.mark_ticketed, places))
-            if len(places) < _MOST_TICKETS:
+            waiting = await registration.ask(partial(leases.list_unticketed, time.time(), _MOST_TICKETS))
+            if waiting:
+                await tickets.defer([Ticket(one.job, one.location) for one in waiting])
+                await registration.ask(partial(leases.mark_ticketed, waiting))
+            if len(waiting) < _MOST_TICKETS:
                 return

@@ -22,7 +22,6 @@ from .control import Control
 from .eta import ReadingLog
 from .journal import leases
 from .journal.groups import Hold
-from .journal.leases import Place
 from .journal.phases import (
     JobState,
     Results,
@@ -109,10 +108,10 @@ class WorkerLocations:
         registration = self._registration
         if registration.over.is_set():
             return
-        taken, place = None, Place(ticket.job, ticket.location)
+        taken, hold = None, Hold(ticket.job, ticket.location)
         try:
             take = partial(leases.take, ticket.job, ticket.location, registration.worker, time.time())
-            taken = await registration.ask(take, place)
+            taken = await registration.ask(take, hold)
             if taken is not None:
                 held = HeldLocation(
                     job=ticket.job, location=ticket.location, epoch=taken.epoch, lease=registration.lease
@@ -124,10 +123,10 @@ class WorkerLocations:
                     self._held.discard(held)
         except JournalError as error:  # the registration is lost, or the location cannot be taken
             if taken is not None:
-                registration.lose_by(error, structs.replace(place, epoch=taken.epoch))
+                registration.lose_by(error, structs.replace(hold, epoch=taken.epoch))
             elif not registration.lost:
                 with suppress(JournalError):  # the registration is lost
-                    await registration.ask(partial(leases.count_failure, place, type(error).__name__), place)
+                    await registration.ask(partial(leases.count_failure, hold, type(error).__name__), hold)
         except BaseException as error:
             # Cancelled by the engine, or a bug of ours. Otherwise it would be held until the worker stops.
             registration.lose(f"a location was given up ({type(error).__name__})")
@@ -185,7 +184,7 @@ class WorkerLocations:
         except JournalError as error:
             held.lost = True
             if not isinstance(error, FenceLostError):
-                self._registration.lose_by(error, Place(held.job, held.location, held.epoch))
+                self._registration.lose_by(error, Hold(held.job, held.location, held.epoch))
             self._emit(LocationLost(worker, name, held.location, held.epoch))
 
     async def _find_job(self, key: int) -> _KnownJob:
@@ -240,17 +239,17 @@ class WorkerLocations:
 
     async def _give_back(self, known: _KnownJob, held: HeldLocation, end: VisitEnd) -> None:
         """Release the location and record how its work ended. Raises `FenceLostError` if it was taken over."""
-        registration, place = self._registration, Place(held.job, held.location, held.epoch)
+        registration, hold = self._registration, Hold(held.job, held.location, held.epoch)
         if (stopped := known.runner.stopped) is not None and stopped.kind == "errors":
             await self._stop(known, stopped)
         if isinstance(end, Stopped):
             resume_at = _find_resume(end)
-            give_back = partial(leases.stop_location, place, end.kind, clean_line(end.reason), resume_at)
+            give_back = partial(leases.stop_location, hold, end.kind, clean_line(end.reason), resume_at)
         elif isinstance(end, Closed):
-            give_back = partial(leases.wait_for_hours, place, end.opens_at)
+            give_back = partial(leases.wait_for_hours, hold, end.opens_at)
         else:
-            give_back = partial(leases.end_location if end == "ended" else leases.hand_back, place)
-        if not await registration.ask(give_back, place):
+            give_back = partial(leases.end_location if end == "ended" else leases.hand_back, hold)
+        if not await registration.ask(give_back, hold):
             raise FenceLostError(f"The location {held.location} was taken by another worker.")
         where = (registration.worker, known.name, held.location, held.epoch)
         if isinstance(end, Closed) or (end == "open" and not known.runner.is_open):

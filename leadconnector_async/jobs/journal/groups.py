@@ -17,7 +17,7 @@ Value: TypeAlias = None | int | float | str | bytes | bytearray
 Record: TypeAlias = tuple[Value, ...]
 
 
-class Hold(Struct, frozen=True, gc=False):
+class Hold(Struct, frozen=True, array_like=True, gc=False):
     """A location of a job, as its current owner holds it."""
 
     job: int

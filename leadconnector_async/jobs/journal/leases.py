@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from .columns import clean
+from .groups import Hold
 from .protocol import Journal
 
 MOST_TRIES: Final = 10
@@ -152,15 +153,6 @@ class Beat(Struct, frozen=True, array_like=True):
     """Seconds."""
 
 
-class Place(Struct, frozen=True, array_like=True):
-    """A location of a job, with the epoch in which it was taken."""
-
-    job: int
-    location: str
-    epoch: int = 0
-    """The fencing token: how many times it has been taken."""
-
-
 class Taken(Struct, frozen=True, array_like=True):
     """A location was taken."""
 
@@ -215,7 +207,7 @@ def free_locations(journal: Journal) -> int:
     return sum(journal.write(_FREE, (owner, owner)) for owner in owners)
 
 
-def leave(worker: int, culprit: Place | None, journal: Journal) -> None:
+def leave(worker: int, culprit: Hold | None, journal: Journal) -> None:
     """Remove a worker that shuts down, or that was cut off from the database and has ended all its requests.
 
     Its locations are free at once and do not count as crashes, except for the one whose statements failed first:
@@ -243,19 +235,19 @@ def take(job: int, location: str, worker: int, now: float, journal: Journal) -> 
     return taken[0] if taken else None
 
 
-def count_failure(place: Place, cause: str, journal: Journal) -> int:
+def count_failure(hold: Hold, cause: str, journal: Journal) -> int:
     """Count that a location could not be taken, if nobody holds it; returns how many were counted: 1 or 0.
 
     After as many failures as crashes would take, it is stopped, and the reason shows the cause of the last one.
     """
     reason = f"{MOST_TRIES} attempts in a row to take it have failed ({clean(cause)})"
-    return journal.write(_COUNT_FAILURE, (reason, place.job, place.location))
+    return journal.write(_COUNT_FAILURE, (reason, hold.job, hold.location))
 
 
-def take_all(job: int, worker: int, journal: Journal) -> list[Place]:
+def take_all(job: int, worker: int, journal: Journal) -> list[Hold]:
     """Take all free locations of a job, also those without work to do."""
     with journal.commit():
-        return list(journal.read(Place, _TAKE_ALL, (worker, job, job)))
+        return list(journal.read(Hold, _TAKE_ALL, (worker, job, job)))
 
 
 def list_holders(job: int, worker: int, journal: Journal) -> list[Holder]:
@@ -263,27 +255,27 @@ def list_holders(job: int, worker: int, journal: Journal) -> list[Holder]:
     return list(journal.read(Holder, _HOLDERS, (job, worker)))
 
 
-def hand_back(place: Place, journal: Journal) -> bool:
+def hand_back(hold: Hold, journal: Journal) -> bool:
     """Release a location with open rows; returns whether it was still held."""
-    return journal.write(_HAND_BACK, (place.job, place.location, place.epoch)) == 1
+    return journal.write(_HAND_BACK, (hold.job, hold.location, hold.epoch)) == 1
 
 
-def end_location(place: Place, journal: Journal) -> bool:
+def end_location(hold: Hold, journal: Journal) -> bool:
     """Release a location without open rows, as ended; returns whether it was still held."""
-    return journal.write(_END, (place.job, place.location, place.epoch)) == 1
+    return journal.write(_END, (hold.job, hold.location, hold.epoch)) == 1
 
 
-def stop_location(place: Place, kind: str, reason: str, resume_at: float | None, journal: Journal) -> bool:
+def stop_location(hold: Hold, kind: str, reason: str, resume_at: float | None, journal: Journal) -> bool:
     """Release a location as stopped; returns whether it was still held.
 
     `resume_at`: when it resumes by itself, in seconds since the epoch; `None`: only when the job is resumed.
     """
-    return journal.write(_STOP, (kind, clean(reason), resume_at, place.job, place.location, place.epoch)) == 1
+    return journal.write(_STOP, (kind, clean(reason), resume_at, hold.job, hold.location, hold.epoch)) == 1
 
 
-def wait_for_hours(place: Place, opens_at: float, journal: Journal) -> bool:
+def wait_for_hours(hold: Hold, opens_at: float, journal: Journal) -> bool:
     """Release a location until the hours of its job begin; returns whether it was still held."""
-    return journal.write(_STOP, (HOURS, "", opens_at, place.job, place.location, place.epoch)) == 1
+    return journal.write(_STOP, (HOURS, "", opens_at, hold.job, hold.location, hold.epoch)) == 1
 
 
 def stop_looping(journal: Journal) -> int:
@@ -291,14 +283,14 @@ def stop_looping(journal: Journal) -> int:
     return journal.write(_STOP_LOOPING)
 
 
-def list_unticketed(now: float, most: int, journal: Journal) -> list[Place]:
+def list_unticketed(now: float, most: int, journal: Journal) -> list[Hold]:
     """List free locations with work to do and without a ticket. `now`: seconds since the epoch."""
-    return list(journal.read(Place, _UNTICKETED, (now, most)))
+    return list(journal.read(Hold, _UNTICKETED, (now, most)))
 
 
-def mark_ticketed(places: Iterable[Place], journal: Journal) -> None:
+def mark_ticketed(holds: Iterable[Hold], journal: Journal) -> None:
     """Record that tickets of these locations are waiting, except those that were taken meanwhile."""
-    journal.write_all(_TICKETED, [(one.job, one.location, one.epoch, one.job, one.location) for one in places])
+    journal.write_all(_TICKETED, [(one.job, one.location, one.epoch, one.job, one.location) for one in holds])
 
 
 def forget_tickets(journal: Journal) -> int:

@@ -63,7 +63,7 @@ def refuse_rows(mine: PostgresJournal) -> None:
 def mark_tickets(mine: PostgresJournal) -> None:
     """Of the same location over and over, which locks it."""
     with mine.commit():
-        leases.mark_ticketed([leases.Place(mine.hold.job, "loc0", mine.hold.epoch)] * ROWS, mine)
+        leases.mark_ticketed([Hold(mine.hold.job, "loc0", mine.hold.epoch)] * ROWS, mine)
 
 
 def write_long_update(mine: PostgresJournal) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from leadconnector_async.jobs.journal import leases
 from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.groups import Entry, Hold, Value
-from leadconnector_async.jobs.journal.leases import Beat, Place, WorkerEntry
+from leadconnector_async.jobs.journal.leases import Beat, WorkerEntry
 from leadconnector_async.jobs.journal.protocol import FenceLostError, Journal
 
 NOW = 1_000_000.0
@@ -57,9 +57,9 @@ def change(journal: Journal, changes: str, *values: Value, job: int = 1) -> None
     journal.write(statement, (*values, job))
 
 
-def take(journal: Journal, worker: int, job: int = 1, location: str = "loc1") -> Place | None:
+def take(journal: Journal, worker: int, job: int = 1, location: str = "loc1") -> Hold | None:
     taken = leases.take(job, location, worker, NOW, journal)
-    return None if taken is None else Place(job, location, taken.epoch)
+    return None if taken is None else Hold(job, location, taken.epoch)
 
 
 def test_a_worker_appears_beats_and_leaves(journal: Journal) -> None:
@@ -88,10 +88,10 @@ def test_one_worker_takes_a_location(journal: Journal) -> None:
     """Each take raises the epoch, so that what a former owner writes can be told from what the new one writes."""
     first, second = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
     held = take(journal, first)
-    assert held == Place(1, "loc1", 1)
+    assert held == Hold(1, "loc1", 1)
     assert take(journal, second) is None
     assert leases.hand_back(held, journal)
-    assert take(journal, second) == Place(1, "loc1", 2)
+    assert take(journal, second) == Hold(1, "loc1", 2)
     assert look(journal, 2) == Standing(0, 0, None, 0, 0, None, None), "of another job"
     assert look(journal, location="loc2").epoch == 0
 
@@ -154,7 +154,7 @@ def test_the_location_that_made_a_worker_leave_has_failed_once_more(journal: Jou
         held = take(journal, worker)
         assert held is not None
         take(journal, worker, location="loc2")
-        leases.leave(worker, Place(1, "loc1", held.epoch), journal)
+        leases.leave(worker, Hold(1, "loc1", held.epoch), journal)
     assert leases.stop_looping(journal) == 1
     assert (look(journal).stop_kind, look(journal, location="loc2").stop_kind) == ("internal", None)
 
@@ -164,20 +164,20 @@ def test_a_location_that_cannot_be_taken_is_counted(journal: Journal) -> None:
     worker = leases.register(ENTRY, journal)
     change(journal, "queued = 1")
     for tries in range(1, leases.MOST_TRIES):
-        assert leases.count_failure(Place(1, "loc1"), "DataError", journal) == 1
+        assert leases.count_failure(Hold(1, "loc1"), "DataError", journal) == 1
         assert (look(journal).tries, look(journal).queued, look(journal).stop_kind) == (tries, 0, None)
-    leases.count_failure(Place(1, "loc1"), "DataError", journal)
+    leases.count_failure(Hold(1, "loc1"), "DataError", journal)
     assert look(journal).stop_kind == "internal"
     assert take(journal, worker) is None
     assert take(journal, worker, location="loc2") is not None
-    assert leases.count_failure(Place(1, "loc2"), "DataError", journal) == 0
+    assert leases.count_failure(Hold(1, "loc2"), "DataError", journal) == 0
 
 
 def test_a_worker_that_leaves_because_it_cannot_take_a_location_has_failed_once(journal: Journal) -> None:
     """However often it says so."""
     worker = leases.register(ENTRY, journal)
     for _ in range(2):
-        leases.leave(worker, Place(1, "loc1"), journal)
+        leases.leave(worker, Hold(1, "loc1"), journal)
     assert (look(journal).tries, look(journal, location="loc2").tries) == (1, 0)
 
 
@@ -210,7 +210,7 @@ def test_what_there_is_to_do(journal: Journal, phase: str, wanted: str, changes:
     journal.write("UPDATE jobs SET phase = ?, wanted = ? WHERE id = 1", (phase, wanted))
     change(journal, changes)
     unticketed = leases.list_unticketed(NOW, 100, journal)
-    assert (Place(1, "loc1", 0) in unticketed) is taken
+    assert (Hold(1, "loc1", 0) in unticketed) is taken
     assert (take(journal, worker) is not None) is taken
     if taken:
         assert look(journal).stop_kind is None
@@ -237,7 +237,7 @@ def test_a_ticket_is_written_once_until_it_is_used(journal: Journal) -> None:
     assert take(journal, worker) is None
     assert leases.list_unticketed(NOW, 100, journal) == []
     journal.write("UPDATE jobs SET wanted = 'run' WHERE id = 1")
-    assert leases.list_unticketed(NOW, 100, journal) == [Place(1, "loc1", 0)]
+    assert leases.list_unticketed(NOW, 100, journal) == [Hold(1, "loc1", 0)]
 
 
 def test_a_ticket_that_was_used_meanwhile_is_not_waiting(journal: Journal) -> None:
@@ -296,7 +296,7 @@ def test_a_location_that_ends_one_worker_after_the_other_is_stopped(journal: Jou
     ids=["hand back", "end", "stop"],
 )
 def test_giving_back_in_order_resets_the_tries(
-    journal: Journal, free: Callable[[Place, Journal], bool], shown: Standing
+    journal: Journal, free: Callable[[Hold, Journal], bool], shown: Standing
 ) -> None:
     """Only workers that die with a location count."""
     worker = leases.register(ENTRY, journal)
@@ -368,7 +368,7 @@ def test_a_lock_on_a_location_stops_no_worker(journal: Journal) -> None:
     worker, other = leases.register(ENTRY, journal), leases.register(ENTRY, journal)
     held = take(journal, worker)
     assert held is not None
-    places = [Place(1, "loc1", held.epoch), Place(1, "loc2")]
+    places = [Hold(1, "loc1", held.epoch), Hold(1, "loc2")]
     leases.mark_ticketed(places[1:], journal)
     change(journal, "tries = 10", job=2)
     person = PostgresSession.open(journal.session.address, None)

@@ -45,7 +45,7 @@ def prepare(journal: Journal, location: str) -> None:
     with here.commit():
         preparing.write_findings([find(number) for number in numbers], here)
         preparing.write_order([(number, 0, ()) for number in numbers], here)
-    leases.hand_back(leases.Place(1, location, here.hold.epoch), here)
+    leases.hand_back(Hold(1, location, here.hold.epoch), here)
 
 
 def test_a_job_from_its_submission_to_its_end(journal: Journal) -> None:
@@ -63,7 +63,7 @@ def test_a_job_from_its_submission_to_its_end(journal: Journal) -> None:
             entry.hold = here.hold
             here.commit_entries([entry])
         assert not instructions.has_open(here)
-        leases.end_location(leases.Place(1, location, here.hold.epoch), here)
+        leases.end_location(Hold(1, location, here.hold.epoch), here)
     assert [one.phase for one in phases.move_on(NOW + 9, journal)] == ["done"]
     standing = progress.read_standing(NOW, journal)
     assert (standing.job.phase, standing.job.began, standing.job.submitted) == ("done", 1, 1)
@@ -101,7 +101,7 @@ def test_who_works_and_what_has_stopped(journal: Journal) -> None:
     ]
     assert standing.paused == {"loc1": NOW + 4}
     assert [one.worker for one in standing.beats] == [worker]
-    leases.stop_location(leases.Place(1, "loc1", here.hold.epoch), "daily", "used up", NOW + 60, here)
+    leases.stop_location(Hold(1, "loc1", here.hold.epoch), "daily", "used up", NOW + 60, here)
     assert phases.stop_job(1, "errors", "3 rows have failed", journal)
     assert not phases.stop_job(1, "errors", "again", journal)
     assert progress.summarize_end(NOW, journal).stopped == (
@@ -137,7 +137,7 @@ def test_reasons_of_stops_are_stored_whatever_they_hold(journal: Journal) -> Non
     """Of a location and of the whole job, by workers and by a folder's process."""
     hostile, shown = "a\0b\udcff", "a\ufffdb\ufffd"
     _, here = take(journal, "loc1")
-    leases.stop_location(leases.Place(1, "loc1", here.hold.epoch), "errors", hostile, None, here)
+    leases.stop_location(Hold(1, "loc1", here.hold.epoch), "errors", hostile, None, here)
     phases.stop_job(1, "errors", hostile, journal)
     assert {one.reason for one in progress.summarize_end(NOW, journal).stopped} == {shown}
     stops = [Stopped("errors", hostile), Stopped("daily", hostile, "loc2", 5.0)]
