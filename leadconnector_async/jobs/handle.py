@@ -25,6 +25,7 @@ from .journal.instructions import Wanted, change_wanted, set_rate
 from .journal.load import MOST_NAMED
 from .journal.phases import submit
 from .journal.progress import Standing, find_folder_phase, read_standing, summarize_end
+from .journal.tables import UNDER_WAY
 from .journal.writer import JournalWriter
 from .opening import OpenedJob, connect_journal
 from .places import DatabasePlace, FolderPlace
@@ -93,7 +94,7 @@ class JobHandle:
                 return
             if progress.phase == "refused":
                 raise build_plan_error(*await self._journal.run(partial(list_faults, MOST_NAMED)))
-            if self.folder is None and progress.phase in ("preparing", "running") and follower.is_alone(now):
+            if self.folder is None and progress.phase in UNDER_WAY and follower.is_alone(now):
                 raise WorkersMissingError(
                     f"No worker has been seen for {PATIENCE:g} s: start one with leadconnector worker "
                     f"{self.name.partition('#')[0]}. The job stays submitted."
@@ -198,7 +199,7 @@ class JobHandle:
         if self.folder is not None:
             return False
         job = (await self._journal.run(partial(read_standing, time.time()))).job
-        return bool(job.submitted) and job.phase in ("preparing", "running")
+        return bool(job.submitted) and job.phase in UNDER_WAY
 
     async def _close(self, *, discard: bool) -> None:
         if self._closed:

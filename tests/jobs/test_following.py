@@ -5,7 +5,8 @@ import pytest
 from leadconnector_async.jobs.following import Follower
 from leadconnector_async.jobs.journal.instructions import Wanted
 from leadconnector_async.jobs.journal.leases import Beat
-from leadconnector_async.jobs.journal.progress import JobRow, LocationRow, Phase, Standing
+from leadconnector_async.jobs.journal.progress import JobRow, LocationRow, Standing
+from leadconnector_async.jobs.journal.tables import Phase
 
 
 def see(

@@ -15,6 +15,7 @@ from msgspec import Struct
 from .columns import clean
 from .groups import Hold
 from .protocol import Journal
+from .tables import UNDER_WAY_LIST
 
 MOST_TRIES: Final = 10
 """A location is stopped after so many workers in a row ended without progress while they held it."""
@@ -48,10 +49,10 @@ _RETURN_ALL: Final = f"""
     WHERE worker = ? AND (job, location) IN (SELECT job, location FROM locations WHERE worker = ? {SKIP_LOCKED})
 """
 """What is left out is freed later: its worker is gone."""
-_TO_DO: Final = """
+_TO_DO: Final = f"""
     ended = 0 AND EXISTS (
         SELECT 1 FROM jobs
-        WHERE jobs.id = locations.job AND jobs.submitted = 1 AND jobs.phase IN ('preparing', 'running') AND (
+        WHERE jobs.id = locations.job AND jobs.submitted = 1 AND jobs.phase IN {UNDER_WAY_LIST} AND (
             jobs.wanted = 'cancel'
             OR jobs.wanted = 'run'
                 AND locations.prepared = CASE WHEN jobs.phase = 'running' THEN 1 ELSE 0 END

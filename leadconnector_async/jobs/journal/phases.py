@@ -14,7 +14,7 @@ A phase follows from the last by compare-and-set, so any number of workers may l
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -26,12 +26,12 @@ from .groups import Hold
 from .leases import SKIP_LOCKED
 from .preparing import has_sent
 from .protocol import Journal
+from .tables import UNDER_WAY_LIST, Phase
 
 StructT = TypeVar("StructT", bound=Struct)
-Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
 
 _COLUMNS: Final = "id, name, phase, wanted, rate"
-_OPEN_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE phase IN ('preparing', 'running')"
+_OPEN_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE phase IN {UNDER_WAY_LIST}"
 _JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id = ?"
 _IS_PREPARED: Final = """
     NOT EXISTS (
@@ -52,7 +52,7 @@ _HAS_ENDED: Final = """
 _TO_MOVE_ON: Final = f"""
     SELECT {_COLUMNS} FROM jobs
     WHERE phase = 'preparing' AND wanted <> 'cancel' AND {_IS_PREPARED}
-        OR phase IN ('preparing', 'running') AND {_HAS_ENDED}
+        OR phase IN {UNDER_WAY_LIST} AND {_HAS_ENDED}
 """
 _FREE: Final = f"id IN (SELECT id FROM jobs WHERE id = ? {SKIP_LOCKED})"
 """A row that somebody has locked is left for the next time: no worker waits for it."""
@@ -63,15 +63,15 @@ _RUN: Final = f"""
 _REFUSE: Final = f"UPDATE jobs SET phase = 'refused' WHERE {_FREE} AND phase = 'preparing' AND {_IS_PREPARED}"
 _END: Final = f"""
     UPDATE jobs SET phase = 'done', ended_at = ?
-    WHERE {_FREE} AND phase IN ('preparing', 'running') AND {_HAS_ENDED}
+    WHERE {_FREE} AND phase IN {UNDER_WAY_LIST} AND {_HAS_ENDED}
 """
 _STOP: Final = f"""
     UPDATE jobs SET phase = 'stopped', stop_kind = ?, stop_reason = ?
-    WHERE {_FREE} AND phase IN ('preparing', 'running')
+    WHERE {_FREE} AND phase IN {UNDER_WAY_LIST}
 """
-_UNFINISHED: Final = """
+_UNFINISHED: Final = f"""
     SELECT location FROM locations JOIN jobs ON jobs.id = locations.job
-    WHERE jobs.id = ? AND phase IN ('preparing', 'running') AND ended = 0 AND (
+    WHERE jobs.id = ? AND phase IN {UNDER_WAY_LIST} AND ended = 0 AND (
         wanted = 'cancel'
         OR prepared = CASE WHEN phase = 'running' THEN 1 ELSE 0 END
             AND (locations.stop_kind IS NULL OR resume_at IS NOT NULL)
@@ -84,10 +84,10 @@ _RESULTS: Final = """
 """
 _COUNTED: Final = "counted"
 """A fact: the results of a job when it was last resumed, as `Results` in JSON."""
-_SUBMIT: Final = """
+_SUBMIT: Final = f"""
     UPDATE jobs SET submitted = 1, phase = 'preparing', wanted = 'run', stop_kind = NULL, stop_reason = NULL,
         ended_at = NULL
-    WHERE id = ? AND NOT (submitted = 1 AND phase IN ('preparing', 'running'))
+    WHERE id = ? AND NOT (submitted = 1 AND phase IN {UNDER_WAY_LIST})
 """
 _REOPEN: Final = """
     UPDATE locations SET stop_kind = NULL, stop_reason = NULL, resume_at = NULL, tries = 0, queued = 0,

@@ -6,7 +6,7 @@ It covers the whole job, whoever works on it, and the time to read it does not d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 from msgspec import Struct, structs
@@ -20,10 +20,7 @@ from .instructions import Wanted
 from .leases import HOURS, Beat, list_beats
 from .phases import decode_options
 from .protocol import Journal
-from .tables import DELETED
-
-Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
-"""As a row of `jobs` says it; of a folder, what its lock and its rows say counts."""
+from .tables import DELETED, UNDER_WAY, Phase
 
 _LONGEST_PAUSE: Final = 600.0
 """Seconds. A location that would have to wait longer stops instead."""
@@ -191,7 +188,7 @@ def find_resume(
 
 def find_phase(phase: Phase, wanted: Wanted) -> JobPhase:
     """Return the phase of a job in a database."""
-    return "paused" if wanted == "pause" and phase in ("preparing", "running") else phase
+    return "paused" if wanted == "pause" and phase in UNDER_WAY else phase
 
 
 def find_folder_phase(phase: Phase, wanted: Wanted, began: int, remaining: int, *, in_use: bool) -> JobPhase:

@@ -24,8 +24,9 @@ from .columns import clean
 from .counts import list_faults
 from .facts import Count, Text, get_fact, set_fact
 from .instructions import Wanted, change_wanted, end_run, forget_stops, leave_out_refused
-from .progress import Phase, Standing, read_standing, summarize_stops
+from .progress import Standing, read_standing, summarize_stops
 from .protocol import Journal
+from .tables import UNDER_WAY, Phase
 
 RETRY_SECONDS: Final = 60.0
 """After this time a job whose server was unreachable is tried again."""
@@ -81,7 +82,7 @@ def find_due(job: DueJob, stops: Iterable[LocationStop]) -> float | None:
     """When a service runs a job that no process has, in seconds since the epoch; `None`: not by itself."""
     if not job.submitted or job.phase == "done":
         return None
-    if job.wanted == "cancel" or job.phase in ("ready", "preparing", "running"):
+    if job.wanted == "cancel" or job.phase in ("ready", *UNDER_WAY):
         return _AT_ONCE
     if job.phase == "refused":
         return None
@@ -168,7 +169,7 @@ def record_stop(kind: StopKind, reason: str, journal: Journal) -> None:
 def count_death(journal: Journal) -> bool:
     """Count the process that died while it ran the job, if one did; `False` if it must not be run any more."""
     standing = read_standing(time.time(), journal)
-    if standing.job.phase not in ("preparing", "running"):
+    if standing.job.phase not in UNDER_WAY:
         return True
     done = sum(one.done for one in standing.locations)
     before = msgspec.json.decode(get_fact(_DEATHS, journal) or "[]", type=_Deaths)

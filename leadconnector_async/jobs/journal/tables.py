@@ -18,12 +18,17 @@ Kind: TypeAlias = Literal["integer", "bigint", "real", "text", "blob", "timestam
 FORMAT: Final = "3"
 """The format of new journals in SQLite, a fact of each. `migrate` upgrades older ones."""
 
+Phase: TypeAlias = Literal["ready", "preparing", "refused", "running", "stopped", "done"]
+"""As a row of `jobs` says it; of a folder, what its lock and its rows say counts."""
+UNDER_WAY: Final[tuple[Phase, ...]] = ("preparing", "running")
+"""The phases in which processes work on a job, or would if there were any."""
+
 DELETED: Final = "deleted "
 """How the name of a job begins once its deletion has begun. No other name can, as it contains a space."""
 
 
-def render_states(listed: Iterable[RowState]) -> str:
-    """Format states as a list for `IN`."""
+def render_states(listed: Iterable[RowState] | Iterable[Phase]) -> str:
+    """Format the states of rows, or the phases of jobs, as a list for `IN`."""
     return "({})".format(", ".join(f"'{state}'" for state in listed))
 
 
@@ -32,6 +37,7 @@ TO_SEND: Final = render_states(state for state, kind in ROW_STATES.items() if ki
 SENT: Final = render_states(state for state, kind in ROW_STATES.items() if kind.sent)
 TO_RETRY: Final = render_states(states.TO_RETRY)
 NOT_CHANGED: Final = render_states(states.NOT_CHANGED)
+UNDER_WAY_LIST: Final = render_states(UNDER_WAY)
 
 COUNTED: Final[Mapping[RowState, str]] = {
     state: "not_changed" if kind.result == "not changed" else state
