@@ -107,13 +107,13 @@ def close_lock(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: str, texts: Iterable[str]) -> None:
-    """Replace a file atomically; on failure, the old one is unchanged."""
+def replace_file(path: str, parts: Iterable[str] | Iterable[bytes]) -> None:
+    """Replace a file atomically, for its owner only; on failure, the old one is unchanged. Texts become UTF-8."""
     beside = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(beside)
     try:
-        _write(beside, texts)
+        _write(beside, parts)
         os.replace(beside, path)
     except BaseException:
         with suppress(OSError):
@@ -130,10 +130,10 @@ def remove_file(path: str) -> None:
             sync_folder(path)
 
 
-def _write(path: str, texts: Iterable[str]) -> None:
+def _write(path: str, parts: Iterable[str] | Iterable[bytes]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="") as file:
-        file.writelines(texts)
+    with open(descriptor, "wb") as file:
+        file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
         file.flush()
         os.fsync(descriptor)
 

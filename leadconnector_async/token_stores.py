@@ -11,12 +11,12 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Final, Protocol
 
 import msgspec
 
-from ._files import close_lock, make_own_folder, open_lock, open_own, sync_folder, try_lock
+from ._files import close_lock, make_own_folder, open_lock, open_own, replace_file, try_lock
 from ._secret import SecretBytes
 from ._validation.settings import check_kind, check_line, check_path, check_seconds
 from ._validation.text import escape
@@ -116,7 +116,7 @@ class FileTokenStore:
 
     def _add(self, key: str, token: StoredToken) -> None:
         with self._locks.hold_in_thread("file"), _explain(self._shown, "written"):
-            self._replace(encode_tokens({**self._read(), key: token}, self._shown))
+            replace_file(self._path, [encode_tokens({**self._read(), key: token}, self._shown)])
 
     def _read(self) -> dict[str, StoredToken]:
         with _explain(self._shown, "read"):
@@ -131,19 +131,6 @@ class FileTokenStore:
                 f"{self._shown} does not contain valid tokens; repair it, or move it away and connect again"
             )
         return tokens
-
-    def _replace(self, content: SecretBytes) -> None:
-        """Write a new file beside it, then rename it. Needs the lock."""
-        beside = f"{self._path}.new"
-        with suppress(FileNotFoundError):
-            os.unlink(beside)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(beside, self._path)
-        sync_folder(self._path)
 
 
 class TokenLocks:

@@ -152,7 +152,7 @@ async def test_the_file_is_its_owners_from_the_first_byte(path: Path, monkeypatc
 async def test_a_save_that_fails_leaves_what_was_there(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The file is replaced as a whole or not at all; the error says what failed, without a secret."""
+    """The file is replaced as a whole or not at all; no token is left beside it, and the error names no secret."""
     store = FileTokenStore(path)
     await store.save("a", OTHER)
     with monkeypatch.context() as patch:
@@ -163,6 +163,7 @@ async def test_a_save_that_fails_leaves_what_was_there(
         patch.setattr(os, step, fail)
         with pytest.raises(TokenStoreError, match=r"could not be written: OSError: No space left"):
             await store.save("a", TOKEN)
+    assert set(os.listdir(path.parent)) == {"tokens.json", "tokens.json.locks"}
     assert await store.load("a") == OTHER
     await store.save("a", TOKEN)
     assert await store.load("a") == TOKEN
