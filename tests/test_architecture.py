@@ -132,7 +132,7 @@ LAYERS = {
         database_runs folder_runs
         folder_run
         job many worker
-        folder_shelf
+        folder_jobs
         handle listing polling supervisor
         instructing opening worker_locations
         claim

@@ -17,8 +17,8 @@ from .._call.emit import LOGGER
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError, JobNotFoundError, JournalError
 from .clients import Clients
+from .folder_jobs import FolderJobs
 from .folder_run import FolderRun, take_run
-from .folder_shelf import Shelf
 from .instructing import write_beside
 from .journal.instructions import Wanted, set_rate
 from .journal.load import NewJob
@@ -41,7 +41,7 @@ class FolderRuns:
     """The jobs of a folder. `every`: seconds between two looks."""
 
     def __init__(self, folder: str, clients: Clients, every: float) -> None:
-        self._shelf = Shelf(folder)
+        self._jobs = FolderJobs(folder)
         self._clients = clients
         self._every = every
         self._runs: dict[str, FolderRun] = {}
@@ -54,7 +54,7 @@ class FolderRuns:
 
     async def open(self) -> None:
         """Begin to look for jobs. Raises `JournalError` if the folder cannot be used."""
-        folder = self._shelf.folder
+        folder = self._jobs.folder
         try:
             await asyncio.to_thread(os.makedirs, folder, 0o700, exist_ok=True)
         except OSError as error:
@@ -66,7 +66,7 @@ class FolderRuns:
 
         If this is cancelled, there is no job, or a complete one.
         """
-        path, thread = self._shelf.find(name), make_thread()
+        path, thread = self._jobs.find(name), make_thread()
         try:
             opened = await create_job(FolderPlace(path), rows, new, thread)
         except BaseException:
@@ -80,27 +80,27 @@ class FolderRuns:
 
     async def poll(self, name: str) -> Polled:
         """Read the progress of a job. Raises `JournalError`."""
-        return await asyncio.to_thread(self._shelf.poll, name)
+        return await asyncio.to_thread(self._jobs.poll, name)
 
     async def read(self, name: str, work: Callable[[Journal], T]) -> T:
         """Read the journal of a job, also while it runs. Raises `JournalError`."""
-        return await asyncio.to_thread(self._shelf.read, name, work)
+        return await asyncio.to_thread(self._jobs.read, name, work)
 
     async def instruct(self, name: str, wanted: Wanted, *, skip_refused: bool) -> bool:
         """Change what a job should do; returns whether that is new. Raises `JobConflictError`, `JournalError`."""
         work = partial(change_instruction, name, wanted, skip_refused)
-        changed = await asyncio.to_thread(write_beside, self._shelf.find(name), work)
-        has_failed = self._shelf.failures.pop(name, None) is not None
+        changed = await asyncio.to_thread(write_beside, self._jobs.find(name), work)
+        has_failed = self._jobs.failures.pop(name, None) is not None
         self._wake.set()
         return changed or has_failed
 
     async def set_rate(self, name: str, rate: float | None) -> None:
         """Change the maximum rate of a job."""
-        await asyncio.to_thread(write_beside, self._shelf.find(name), partial(set_rate, rate))
+        await asyncio.to_thread(write_beside, self._jobs.find(name), partial(set_rate, rate))
 
     async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
         """List the jobs whose names begin with `prefix`, by name. Raises `JournalError`."""
-        return await asyncio.to_thread(self._shelf.list_jobs, prefix)
+        return await asyncio.to_thread(self._jobs.list_jobs, prefix)
 
     def stop(self) -> None:
         """Begin to stop: no job is taken, and no more rows are sent."""
@@ -127,7 +127,7 @@ class FolderRuns:
         while not self._is_stopped:
             self._wake.clear()
             try:
-                for name in await asyncio.to_thread(self._shelf.list_due, frozenset(self._runs)):
+                for name in await asyncio.to_thread(self._jobs.list_due, frozenset(self._runs)):
                     await self._take(name)
                 await self._stop_removed()
                 self._complaint = ""
@@ -143,7 +143,7 @@ class FolderRuns:
             return
         self._taking = True
         try:
-            run = await take_run(self._shelf.find(name))
+            run = await take_run(self._jobs.find(name))
         except (JobNotFoundError, ConfigurationError):
             return
         except JournalError as error:  # usually: another process was quicker
@@ -157,14 +157,14 @@ class FolderRuns:
 
     def _begin(self, name: str, run: FolderRun) -> None:
         self._runs[name] = run
-        self._shelf.failures.pop(name, None)
+        self._jobs.failures.pop(name, None)
         run.task = asyncio.create_task(self._run(name, run))
 
     async def _run(self, name: str, run: FolderRun) -> None:
         try:
             failure = await run.run(self._clients, lambda: self._is_stopped)
             if failure is not None and self._runs.get(name) is run:
-                self._shelf.failures[name] = failure
+                self._jobs.failures[name] = failure
         finally:
             if self._runs.get(name) is run:  # otherwise its folder was removed, and there is another job
                 del self._runs[name]

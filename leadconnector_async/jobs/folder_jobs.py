@@ -27,7 +27,7 @@ _Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]
 T = TypeVar("T")
 
 
-class Shelf:
+class FolderJobs:
     """The jobs of a folder. All methods block."""
 
     def __init__(self, folder: str) -> None:
