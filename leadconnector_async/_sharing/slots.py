@@ -12,8 +12,8 @@ _TICK: Final = 0.001
 """A slot is freed so many seconds late: clocks have a resolution, and sums of them are rounded."""
 KNOWN: Final = 0.3
 """A response that is older than this part of an interval tells nothing any more."""
-_KEEP: Final = 2 + KNOWN
-"""For so many intervals a used slot is remembered: a server that weighs its last window may count it for two."""
+_WEIGHED: Final = 2.0
+"""For so many intervals a server may count a request that weighs its last window, and for one if it does not."""
 
 
 class Tally(Struct):
@@ -60,7 +60,7 @@ def take_slots(state: BudgetState, report: Report) -> None:
         mine.discard(use.number)
         known = leases.pop(use.number, None) is not None or use.number in used
         state.day.remaining -= not known
-        if now - use.age + _KEEP * state.interval > now:
+        if use.age < _find_memory(state):
             used[use.number] = Stamp(report.member, use.bulk, now - use.age)
     for number in mine:  # it was given up, or its grant was lost on the way
         del leases[number]
@@ -72,9 +72,14 @@ def free_slots(state: BudgetState) -> None:
     oldest = state.now - state.hold - state.interval - _TICK
     if any(lease.at <= oldest for lease in state.leases.values()):
         state.leases = {number: lease for number, lease in state.leases.items() if lease.at > oldest}
-    oldest = state.now - _KEEP * state.interval - _TICK
+    oldest = state.now - _find_memory(state) - _TICK
     if any(stamp.at <= oldest for stamp in state.used.values()):
         state.used = {number: stamp for number, stamp in state.used.items() if stamp.at > oldest}
+
+
+def _find_memory(state: BudgetState) -> float:
+    """For how many seconds a used slot is remembered."""
+    return ((1.0 if state.now >= state.settled_at else _WEIGHED) + KNOWN) * state.interval
 
 
 def tally(state: BudgetState) -> Tally:
