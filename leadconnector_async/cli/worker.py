@@ -15,9 +15,9 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 from msgspec import Struct, structs
 
-from ..client import LeadConnector
 from ..exceptions import ConfigurationError, JournalError, StoreUnavailableError
 from ..jobs import DatabaseLost, WorkerEvent, WorkerStarted, WorkerStopped, run_worker
+from ..jobs.unit import choose_client
 from .arguments import ACCOUNT, JOBS, Account, Json, Reserve
 from .connect import find_place, make_client
 from .errors import run_command
@@ -81,7 +81,7 @@ async def run(url: str, flags: WorkerFlags) -> int:
             with catch_interrupts(partial(_stop, stop)), _explain_outage():
                 await run_worker(
                     place,
-                    client_for=partial(_find_client, client),
+                    client_for=partial(choose_client, client),
                     slots=flags.slots,
                     lease=flags.lease,
                     on_event=report,
@@ -107,11 +107,6 @@ def _explain_outage() -> Generator[None]:
         yield
     except JournalError as error:
         raise StoreUnavailableError(str(error)) from None
-
-
-def _find_client(client: LeadConnector, location: str) -> LeadConnector:
-    """Return the client of the account, or a copy of it for another location."""
-    return client if location in ("", client.location_id) else client.for_location(location)
 
 
 def _stop(stop: asyncio.Event) -> str:

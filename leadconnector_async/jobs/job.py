@@ -45,7 +45,7 @@ from .previewing import preview_job
 from .report import write_files
 from .run.runner import GRACE_SECONDS, Runner
 from .states import JobOptions, JobSummary, OnOutcome, OnProgress, RowOutcome, Stopped
-from .unit import ClientFor, OpenJob, find_no_fence
+from .unit import ClientFor, OpenJob, choose_client, find_no_fence
 from .verify import Undo, Verification, plan_way_back, summarize_verdicts
 
 _TICK: Final = 0.2
@@ -386,9 +386,7 @@ class BulkJob(JobHandle):
     def _find_client(self, location: str) -> LeadConnector:
         client = self._clients.get(location)
         if client is None:
-            given = self._client
-            own = location in ("", given.location_id)
-            client = self._clients[location] = given if own else given.for_location(location)
+            client = self._clients[location] = choose_client(self._client, location)
         return client
 
 

@@ -9,7 +9,7 @@ from .._validation.text import show
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError, LeadConnectorError
 from .clients import Clients
-from .unit import ClientFor
+from .unit import ClientFor, choose_client
 
 
 def check_client(client: LeadConnector | ClientFor) -> None:
@@ -29,7 +29,8 @@ def make_client_for(given: LeadConnector | ClientFor) -> ClientFor:
 
 
 def _copy_client(client: LeadConnector, location: str) -> LeadConnector:
-    return client.with_options() if location in ("", client.location_id) else client.for_location(location)
+    chosen = choose_client(client, location)
+    return client.with_options() if chosen is client else chosen
 
 
 async def _await_client(client_for: ClientFor, location: str) -> LeadConnector:

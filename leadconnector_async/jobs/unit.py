@@ -191,6 +191,11 @@ async def review_location(
         await read_location(journal, location, await find_client(client_for, location), job.clock, selection)
 
 
+def choose_client(client: LeadConnector, location: str) -> LeadConnector:
+    """The client itself for its own location and for rows that name none; for any other, a copy."""
+    return client if location in ("", client.location_id) else client.for_location(location)
+
+
 async def find_client(client_for: ClientFor, location: str) -> LeadConnector:
     """Return the client of a location, awaiting it if needed."""
     found = client_for(location)
