@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import select
 import sys
 import warnings
@@ -11,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from weakref import ref
 
 import aiohttp
@@ -40,6 +41,18 @@ _LONGEST_HEAD: Final = 1000
 _LONGEST_MESSAGE: Final = 150
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
+_INHERITED: Final[list[object]] = []
+"""Connections of the process that this one was forked from: closing one here would end it there."""
+
+
+class _Home(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    pid: int
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is that of the process that this one was forked from, where alone its loop runs."""
+        return self.pid != os.getpid()
 
 
 class Transport:
@@ -49,7 +62,7 @@ class Transport:
         "_base",
         "_borrowed",
         "_closed",
-        "_loop",
+        "_home",
         "_prefix",
         "_route",
         "body_type",
@@ -68,7 +81,8 @@ class Transport:
         self.body_type: type[TrackedBody] = TrackedBody
         self.request_type: type[CarefulRequest] = CarefulRequest
         self.session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._home: _Home | None = None
+        """Where `session` was opened."""
         self.open_in: asyncio.AbstractEventLoop | None = None
         """Where `session` can be used without asking `open`. `None` for a borrowed one: others may close it."""
         self._closed = False
@@ -83,11 +97,11 @@ class Transport:
             if self._closed:
                 raise ConfigurationError("the client is closed; create a new one, or close it later")
             self.session = self._make_session()
-            self._loop = loop
+            self._home = _Home(loop, os.getpid())
             self.open_in = loop if self._borrowed is None else None
             if self._route:
                 self.session.trace_configs.append(_trace_headers())
-        elif self._loop is not loop:
+        elif self._home is None or self._home.loop is not loop:
             raise ConfigurationError("the client was first used in another event loop; create one client per loop")
         return self.session
 
@@ -106,6 +120,9 @@ class Transport:
         session.detach()  # or aiohttp would warn in its own words
         if self._borrowed is not None or connector is None:
             return
+        if self._home is not None and self._home.is_inherited:
+            _INHERITED.append(connector)
+            return
         with suppress(Exception):
             connector._close()  # pyright: ignore[reportPrivateUsage] - the public one must be awaited
         text = "unclosed LeadConnector; use 'async with LeadConnector(…) as client', or await client.aclose()"
@@ -115,10 +132,15 @@ class Transport:
         """Close what is ours; a borrowed session stays open.
 
         Also from the event loop of another thread. Raises `ConfigurationError`, and changes nothing, if the loop
-        that the connections belong to is neither running nor closed.
+        that the connections belong to is neither running nor closed. After a fork it only forgets them.
         """
-        session, loop = self.session, self._loop
-        if session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
+        session, home = self.session, self._home
+        loop = None if home is None else home.loop
+        if session is not None and home is not None and home.is_inherited:
+            self._closed, self.session, self.open_in = True, None, None
+            _INHERITED.append(session.connector)
+            session.detach()
+        elif session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
             self._closed, self.session, self.open_in = True, None, None
             if session is not None:
                 await session.close()

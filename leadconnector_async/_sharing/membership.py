@@ -125,6 +125,8 @@ class Membership:
         """Say goodbye for these lanes, within a second. Their loop may be that of another thread."""
         here, lanes = asyncio.get_running_loop(), set(lanes)
         for loop, member in list(self._members.items()):
+            if member.pid != os.getpid():  # its loop runs in the process that this one was forked from
+                continue
             if loop is here:
                 await member.leave(lanes)
             elif loop.is_running():

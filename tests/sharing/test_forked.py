@@ -1,0 +1,25 @@
+"""Processes that are forked from one whose client is in use."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from leadconnector_async import Shared
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+
+
+async def test_a_child_may_close_its_own_client_and_an_inherited_one(store_url: str) -> None:
+    """It waits for no event loop of its parent, and disturbs none of the parent's connections."""
+    shared = Shared(store_url)
+    await shared.migrate()
+    await shared.aclose()
+    script = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.sharing.forked", store_url),
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await script.communicate()
+    assert printed.decode().split("\n") == ["ended 0", "ended 0", "ended 0", "True", "True", ""]
