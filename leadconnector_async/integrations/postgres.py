@@ -20,7 +20,8 @@ from psycopg.conninfo import make_conninfo
 
 from .._secret import Secret, strip
 from .._sharing.connection import ConnectionKeeper
-from .._sharing.store import MISSING, Reading, find_version_fault, make_version
+from .._sharing.store import MISSING, STORE_SECONDS, Reading, find_version_fault, make_version
+from .._sharing.together import Together
 from .._sharing.url import StoreAddress, explain_missing_driver, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
 from .engine_schema import has_engine, migrate_engine
@@ -28,8 +29,9 @@ from .postgres_schema import JOBS
 
 T = TypeVar("T")
 
-Value: TypeAlias = str | bytes | int | float | None
+Value: TypeAlias = str | bytes | int | float | list[str] | None
 Row: TypeAlias = tuple[object, ...]
+Statement: TypeAlias = tuple[LiteralString, Sequence[Value]]
 
 _PORT: Final = "5432"
 _LOCK: Final = 7_236_841_900_152
@@ -73,8 +75,10 @@ _READ: Final = """
     SELECT coalesce(state.version, ''), state.content, extract(epoch FROM clock_timestamp())::float8,
            greatest(extract(epoch FROM pg_postmaster_start_time())::float8, encode(mark.content, 'escape')::float8),
            mark.version
-    FROM (VALUES (%s)) AS wanted (key) LEFT JOIN leadconnector_states AS state USING (key)
+    FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (key, place)
+    LEFT JOIN leadconnector_states AS state USING (key)
     LEFT JOIN leadconnector_states AS mark ON mark.key = 'emptied'
+    ORDER BY wanted.place
 """
 _MARK: Final = """
     INSERT INTO leadconnector_states
@@ -145,6 +149,23 @@ class PostgresConnection:
 
         return await self._do(work)
 
+    async def fetch_all(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """Run statements that return rows, each a transaction of its own, in one message; returns those of each."""
+        if len(statements) == 1:
+            return [await self.fetch(*statements[0])]
+
+        async def work() -> list[list[Row]]:
+            text = "".join([f"BEGIN; {_BOUND}{statement}; COMMIT; " for statement, _ in statements])
+            values = [value for _, given in statements for value in given]
+            cursor = await self._connection.execute(text, values)
+            found: list[list[Row]] = []
+            while cursor.nextset():
+                if cursor.description:
+                    found.append(await cursor.fetchall())
+            return found
+
+        return await self._do(work)
+
     async def check(self) -> None:
         """Raise `ConfigurationError` unless the tables are those of this version of the library."""
         fault = find_version_fault(self._address.shown, await self._get_version(), VERSION)
@@ -207,38 +228,42 @@ class PostgresStore:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
         self._keeper = keep_connection(address)
-        self._swaps = 0
+        self._reads: Together[str, Reading] = Together(address.shown, self._read, STORE_SECONDS)
+        self._swaps: Together[Statement, bool] = Together(address.shown, self._swap, STORE_SECONDS)
+        self._until_sweep = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._address.shown}>"
 
     async def read(self, key: str) -> Reading:
         """The state of a key, and the server's time."""
-
-        async def work(connection: PostgresConnection) -> _Found:
-            found = convert((await connection.fetch(_READ, (key,)))[0], _Found)
-            if found.mark is None:
-                await connection.fetch(_MARK, (make_version(),))
-                found = convert((await connection.fetch(_READ, (key,)))[0], _Found)
-            return found
-
-        found = await self._keeper.run(work, may_repeat=True)
-        server = f"postgres {found.started!r} {found.mark}"
-        return Reading(found.version, found.content, found.now, server, found.now - found.started)
+        return await self._reads.call(key)
 
     async def swap(self, key: str, version: str, content: bytes, keep_seconds: float) -> bool:
         """Replace the state if it still has this version."""
         values = (make_version(), content, keep_seconds, key)
+        return await self._swaps.call(
+            (_ADD, values) if version == MISSING else (_REPLACE, (*values, version)),
+        )
 
-        async def work(connection: PostgresConnection) -> bool:
-            if version == MISSING:
-                rows = await connection.fetch(_ADD, values)
-            else:
-                rows = await connection.fetch(_REPLACE, (*values, version))
-            if self._swaps % _SWEEP_EVERY == 0:
+    async def _read(self, keys: list[str]) -> list[Reading]:
+        async def work(connection: PostgresConnection) -> list[_Found]:
+            found = convert(await connection.fetch(_READ, (keys,)), list[_Found])
+            if found[0].mark is None:
+                await connection.fetch(_MARK, (make_version(),))
+                found = convert(await connection.fetch(_READ, (keys,)), list[_Found])
+            return found
+
+        return [one.build() for one in await self._keeper.run(work, may_repeat=True)]
+
+    async def _swap(self, statements: list[Statement]) -> list[bool]:
+        async def work(connection: PostgresConnection) -> list[bool]:
+            rows = await connection.fetch_all(statements)
+            if self._until_sweep <= 0:
                 await connection.fetch(_SWEEP)
-            self._swaps += 1
-            return bool(rows)
+                self._until_sweep = _SWEEP_EVERY
+            self._until_sweep -= len(statements)
+            return [bool(one) for one in rows]
 
         return await self._keeper.run(work)
 
@@ -265,12 +290,29 @@ def keep_connection(address: StoreAddress) -> ConnectionKeeper[PostgresConnectio
     return ConnectionKeeper(address.shown, partial(PostgresConnection.open, address), PostgresConnection.check)
 
 
+def line_up(
+    keeper: ConnectionKeeper[PostgresConnection], name: str, seconds: float, *, may_repeat: bool
+) -> Together[Statement, list[Row]]:
+    """Statements that return rows, together where they can be. `name` is what errors call the store."""
+
+    async def work(statements: list[Statement]) -> list[list[Row]]:
+        return await keeper.run(
+            lambda connection: connection.fetch_all(statements), seconds=seconds, may_repeat=may_repeat
+        )
+
+    return Together(name, work, seconds)
+
+
 class _Found(Struct, frozen=True, array_like=True):
     version: str
     content: bytes | None
     now: float
     started: float
     mark: str | None
+
+    def build(self) -> Reading:
+        server = f"postgres {self.started!r} {self.mark}"
+        return Reading(self.version, self.content, self.now, server, self.now - self.started)
 
 
 def build_settings(address: StoreAddress) -> dict[str, str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, LiteralString
+from typing import Final
 
 from msgspec import convert
 
 from .._sharing.keys import KEY_SECONDS, SWEEP_EVERY, KeyRow
 from .._sharing.store import MISSING, make_version
 from .._sharing.url import StoreAddress
-from .postgres import PostgresConnection, keep_connection
+from .postgres import Statement, keep_connection, line_up
 
 _READ: Final = """
     SELECT coalesce(version, ''), coalesce(content, ''), extract(epoch FROM clock_timestamp())::float8
@@ -42,33 +42,27 @@ class PostgresKeys:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
         self._keeper = keep_connection(address)
-        self._swaps = 0
+        self._reads = line_up(self._keeper, address.shown, KEY_SECONDS, may_repeat=True)
+        self._swaps = line_up(self._keeper, address.shown, KEY_SECONDS, may_repeat=False)
+        self._count = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._address.shown}>"
 
     async def read(self, key: str) -> KeyRow:
         """The row of a key, and the server's time."""
-
-        async def work(connection: PostgresConnection) -> KeyRow:
-            return convert((await connection.fetch(_READ, (key,)))[0], KeyRow)
-
-        return await self._keeper.run(work, seconds=KEY_SECONDS, may_repeat=True)
+        return convert((await self._reads.call((_READ, (key,))))[0], KeyRow)
 
     async def swap(self, key: str, version: str, content: bytes, keep_seconds: float, *, sync: bool = True) -> bool:
         """Replace a row if it still has this version."""
         values = (make_version(), content, keep_seconds, key)
-
-        async def work(connection: PostgresConnection) -> bool:
-            adds = version == MISSING
-            statement: LiteralString = _ADD if adds else _REPLACE
-            rows = await connection.fetch(statement, values if adds else (*values, version))
-            if self._swaps % SWEEP_EVERY == 0:
-                await connection.fetch(_SWEEP)
-            self._swaps += 1
-            return bool(rows)
-
-        return await self._keeper.run(work, seconds=KEY_SECONDS)
+        statement: Statement = (_ADD, values) if version == MISSING else (_REPLACE, (*values, version))
+        sweeps = self._count % SWEEP_EVERY == 0
+        self._count += 1
+        rows = await self._swaps.call(statement)
+        if sweeps:
+            await self._keeper.run(lambda connection: connection.fetch(_SWEEP), seconds=KEY_SECONDS)
+        return bool(rows)
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -9,7 +9,7 @@ from msgspec import convert
 from .._secret import SecretBytes
 from .._sharing.store import RELEASE_SECONDS, TOKEN_SECONDS
 from .._sharing.url import StoreAddress
-from .postgres import PostgresConnection, Value, keep_connection
+from .postgres import Value, keep_connection, line_up
 
 _READ: Final = "SELECT value FROM leadconnector_tokens WHERE name = %s"
 _REPLACE: Final = """
@@ -46,7 +46,7 @@ them, a holder that has connected in the meantime would seem to have ended.
 Of another role's session only the pid is visible. Through a pooler the session outlives the holder: then the end of
 the lease is waited for.
 """
-_RELEASE: Final = "DELETE FROM leadconnector_token_locks WHERE name = %s AND holder = %s"
+_RELEASE: Final = "DELETE FROM leadconnector_token_locks WHERE name = %s AND holder = %s RETURNING 1"
 
 
 class PostgresTokenRows:
@@ -56,6 +56,7 @@ class PostgresTokenRows:
 
     def __init__(self, address: StoreAddress) -> None:
         self._keeper = keep_connection(address)
+        self._statements = line_up(self._keeper, address.shown, TOKEN_SECONDS, may_repeat=True)
 
     async def read(self, name: str) -> bytes | None:
         """The value of a row."""
@@ -68,7 +69,7 @@ class PostgresTokenRows:
 
     async def replace(self, name: str, value: bytes) -> None:
         """Write a row, whatever its value."""
-        await self._fetch(_REPLACE, name, value)
+        await self._fetch(f"{_REPLACE} RETURNING 1", name, value)
 
     async def take(self, name: str, holder: str) -> bool:
         """Take a lease, or renew the holder's own, by the server's clock."""
@@ -85,7 +86,4 @@ class PostgresTokenRows:
     async def _fetch(
         self, statement: LiteralString, *values: Value, bound: float = TOKEN_SECONDS
     ) -> list[tuple[object, ...]]:
-        async def work(connection: PostgresConnection) -> list[tuple[object, ...]]:
-            return await connection.fetch(statement, values)
-
-        return await self._keeper.run(work, seconds=bound, may_repeat=True)
+        return await self._statements.call((statement, values), bound)

@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypedDict, cast
+from typing import Final, TypeAlias, TypedDict, TypeVar, cast
 
 from msgspec import Struct, convert
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissionError, RedisError, ResponseError
 
 from .._secret import strip
 from .._sharing.connection import ConnectionKeeper
-from .._sharing.store import Reading, make_version
+from .._sharing.store import STORE_SECONDS, Reading, make_version
+from .._sharing.together import Together
 from .._sharing.url import StoreAddress, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
+
+T = TypeVar("T")
+
+Part: TypeAlias = str | bytes | int
+Command: TypeAlias = tuple[Part, ...]
 
 _PORT: Final = 6379
 _PREFIX: Final = "leadconnector:state:"
@@ -77,12 +84,37 @@ class RedisConnection:
         await opened.aclose()
         raise fault
 
-    async def call(self, *command: str | bytes | int) -> object:
-        """Send a command; returns the response, undecoded. Whatever goes wrong, the connection is closed."""
-        fault: LeadConnectorError
-        try:
+    async def call(self, *command: Part) -> object:
+        """Send a command; returns the response, undecoded."""
+
+        async def work() -> object:
             await self._connection.send_command(*command)
             return cast("object", await self._connection.read_response(disable_decoding=True))
+
+        return await self._do(work)
+
+    async def call_all(self, commands: Sequence[Command]) -> list[object]:
+        """Send commands together; returns the responses, or the error of each that the server refused."""
+        if len(commands) == 1:
+            return [await self.call(*commands[0])]
+
+        async def work() -> list[object]:
+            await self._connection.send_packed_command(self._connection.pack_commands(commands))
+            return [await self._read() for _ in commands]
+
+        return await self._do(work)
+
+    async def _read(self) -> object:
+        try:
+            return cast("object", await self._connection.read_response(disable_decoding=True))
+        except ResponseError as error:
+            return _explain_failure(self._address, error)
+
+    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Whatever goes wrong, the connection is closed."""
+        fault: LeadConnectorError
+        try:
+            return await work()
         except _FAILURES as error:
             fault = _explain_failure(self._address, error)
             await self.aclose()
@@ -113,16 +145,15 @@ class RedisStore:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
         self._keeper = keep_connection(address)
+        self._reads = line_up(self._keeper, address.shown, STORE_SECONDS, may_repeat=True)
+        self._swaps = line_up(self._keeper, address.shown, STORE_SECONDS, may_repeat=False)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._address.shown}>"
 
     async def read(self, key: str) -> Reading:
         """The state of a key, and the server's time."""
-        response = await self._keeper.run(
-            lambda connection: connection.call("EVAL", _READ, 1, f"{_PREFIX}{key}"), may_repeat=True
-        )
-        found = convert(response, _Found)
+        found = convert(await self._reads.call(("EVAL", _READ, 1, f"{_PREFIX}{key}")), _Found)
         if not found.run_id:
             raise ConfigurationError(f"{self._address.shown} cannot be used: INFO does not show its run_id")
         now = found.seconds + found.microseconds / _MILLION
@@ -132,7 +163,7 @@ class RedisStore:
         """Replace the state if it still has this version."""
         kept = max(1, round(keep_seconds * 1000))
         command = ("EVAL", _SWAP, 1, f"{_PREFIX}{key}", version, make_version(), content, kept)
-        return await self._keeper.run(lambda connection: connection.call(*command)) == 1
+        return await self._swaps.call(command) == 1
 
     async def migrate(self) -> None:
         """Nothing needs to be created; check that it can be used."""
@@ -159,6 +190,19 @@ class _Found(Struct, frozen=True, array_like=True):
 def keep_connection(address: StoreAddress) -> ConnectionKeeper[RedisConnection]:
     """A connection per event loop."""
     return ConnectionKeeper(address.shown, partial(RedisConnection.open, address))
+
+
+def line_up(
+    keeper: ConnectionKeeper[RedisConnection], name: str, seconds: float, *, may_repeat: bool
+) -> Together[Command, object]:
+    """Commands, together where they can be. `name` is what errors call the store."""
+
+    async def work(commands: list[Command]) -> list[object]:
+        return await keeper.run(
+            lambda connection: connection.call_all(commands), seconds=seconds, may_repeat=may_repeat
+        )
+
+    return Together(name, work, seconds)
 
 
 def _build(address: StoreAddress) -> AbstractConnection:

@@ -10,7 +10,7 @@ from msgspec import Struct, convert
 from .._sharing.keys import KEY_SECONDS, KeyRow
 from .._sharing.store import make_version
 from .._sharing.url import StoreAddress
-from .redis import RedisConnection, keep_connection
+from .redis import keep_connection, line_up
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 _PREFIX: Final = "leadconnector:key:"
@@ -37,6 +37,8 @@ class RedisKeys:
     def __init__(self, address: StoreAddress) -> None:
         self._address = address
         self._keeper = keep_connection(address)
+        self._reads = line_up(self._keeper, address.shown, KEY_SECONDS, may_repeat=True)
+        self._swaps = line_up(self._keeper, address.shown, KEY_SECONDS, may_repeat=False)
         self._has_warned = False
 
     def __repr__(self) -> str:
@@ -44,16 +46,16 @@ class RedisKeys:
 
     async def read(self, key: str) -> KeyRow:
         """The row of a key, and the server's time."""
-        found = convert(await self._call("EVAL", _READ, 1, f"{_PREFIX}{key}", may_repeat=True), _Found)
+        found = convert(await self._reads.call(("EVAL", _READ, 1, f"{_PREFIX}{key}")), _Found)
         return KeyRow(found.version.decode(), found.content, found.seconds + found.microseconds / _MILLION)
 
     async def swap(self, key: str, version: str, content: bytes, keep_seconds: float, *, sync: bool = True) -> bool:
         """Replace a row if it still has this version."""
         kept = max(1, round(keep_seconds * 1000))
         command = ("EVAL", _SWAP, 1, f"{_PREFIX}{key}", version, make_version(), content, kept)
-        written = convert(await self._call(*command, may_repeat=False), int)
+        written = convert(await self._swaps.call(command), int)
         if written > 1 and sync:
-            await self._call("WAITAOF", 1, 0, _SYNC_MILLISECONDS, may_repeat=True)
+            await self._reads.call(("WAITAOF", 1, 0, _SYNC_MILLISECONDS))
         elif written == 0 and not self._has_warned:
             self._has_warned = True
             _LOGGER.warning(
@@ -66,12 +68,6 @@ class RedisKeys:
     async def aclose(self) -> None:
         """Close the connection."""
         await self._keeper.aclose()
-
-    async def _call(self, *command: str | bytes | int, may_repeat: bool) -> object:
-        async def work(connection: RedisConnection) -> object:
-            return await connection.call(*command)
-
-        return await self._keeper.run(work, seconds=KEY_SECONDS, may_repeat=may_repeat)
 
 
 class _Found(Struct, frozen=True, array_like=True):

@@ -10,7 +10,7 @@ from msgspec import convert
 from .._secret import SecretBytes
 from .._sharing.store import RELEASE_SECONDS, TOKEN_SECONDS
 from .._sharing.url import StoreAddress
-from .redis import RedisConnection, keep_connection
+from .redis import Part, keep_connection, line_up
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 _PREFIX: Final = "leadconnector:token:"
@@ -42,6 +42,7 @@ class RedisTokenRows:
     def __init__(self, address: StoreAddress) -> None:
         self._shown = address.shown
         self._keeper = keep_connection(address)
+        self._commands = line_up(self._keeper, address.shown, TOKEN_SECONDS, may_repeat=True)
         self._has_warned = False
 
     async def read(self, name: str) -> bytes | None:
@@ -83,8 +84,5 @@ class RedisTokenRows:
             )
         return written >= 0
 
-    async def _call(self, *command: str | bytes | int, bound: float = TOKEN_SECONDS) -> object:
-        async def work(connection: RedisConnection) -> object:
-            return await connection.call(*command)
-
-        return await self._keeper.run(work, seconds=bound, may_repeat=True)
+    async def _call(self, *command: Part, bound: float = TOKEN_SECONDS) -> object:
+        return await self._commands.call(command, bound)

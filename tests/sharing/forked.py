@@ -25,15 +25,14 @@ async def fork(act: Callable[[], Awaitable[object]]) -> str:
         os._exit(0)
     try:
         async with asyncio.timeout(CHILD_SECONDS):
-            while True:
-                found, status = os.waitpid(pid, os.WNOHANG)
-                if found:
-                    return f"ended {os.waitstatus_to_exitcode(status)}"
-                await asyncio.sleep(0.02)
+            return f"ended {await asyncio.to_thread(wait_for, pid)}"
     except TimeoutError:
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
         return "hung"
+
+
+def wait_for(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 async def main(url: str) -> None:
@@ -61,7 +60,7 @@ async def main(url: str) -> None:
             ended.append(await fork(drop))
             again = [await one.get_appointment(event_id) for one in (client, dropped[0])]
             await dropped[0].aclose()
-            print(*ended, *(one.id == event_id for one in again), sep="\n")
+            sys.stdout.write("\n".join([*ended, *(str(one.id == event_id) for one in again), ""]))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ class Relay:
         self.connections = 0
         self.seen = bytearray()
         """What clients have sent in plain text before TLS."""
+        self.delay = 0.0
+        """Seconds that everything takes in each direction."""
         self.running = asyncio.Event()
         self.running.set()
         self.received = asyncio.Event()
@@ -51,6 +53,7 @@ class Relay:
             while part := await reader.read(65536):
                 self.received.set()
                 await self.running.wait()
+                await asyncio.sleep(self.delay)
                 writer.write(part)
                 await writer.drain()
         writer.close()
