@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from ..exceptions import LeadConnectorError
-from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyStore
+from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyRow, KeyStore
 
 LEASE_SECONDS: Final = 10.0
 """How long a process that was killed keeps its delivery from the others."""
@@ -80,7 +80,7 @@ class DeliveryLedger:
 
     async def _claim(self, name: str, holder: str) -> Literal["begun", "done", "busy"]:
         row = await self._store.read(name)
-        entry = _decode(row.content) if row.content else None
+        entry = _read(row)
         if entry is not None and entry.is_done:
             return "done"
         if entry is not None and entry.clock == row.clock and row.keeps_lease(entry.until, self._lease_seconds):
@@ -94,7 +94,7 @@ class DeliveryLedger:
             await asyncio.sleep(self._lease_seconds / _RENEWALS)
             try:
                 row = await self._store.read(name)
-                entry = _decode(row.content) if row.content else None
+                entry = _read(row)
                 if entry is None or entry.holder != holder:
                     return
                 renewed = structs.replace(entry, until=row.now + self._lease_seconds)
@@ -118,10 +118,19 @@ class DeliveryLedger:
         """Without the store, the lease ends by itself."""
         try:
             row = await self._store.read(name)
-            if row.content and _decode(row.content).holder == holder:
+            entry = _read(row)
+            if entry is not None and entry.holder == holder:
                 await self._store.swap(name, row.version, b"", GIVEN_BACK_SECONDS, sync=False)
         except LeadConnectorError as error:
             _LOGGER.debug("a webhook was not given back: %s", error)
+
+
+def _read(row: KeyRow) -> Entry | None:
+    """`None` too for what something else has changed: the event is processed again at worst."""
+    try:
+        return _decode(row.content) if row.content else None
+    except (msgspec.MsgspecError, ValueError, TypeError):
+        return None
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -23,13 +23,15 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from ..exceptions import LeadConnectorError
+from ..exceptions import LeadConnectorError, StoreUnavailableError
 from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyRow, KeyStore
+
+T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -123,6 +125,7 @@ class Rivals(Struct):
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Entry).decode
 _decode_names: Final = msgspec.msgpack.Decoder(list[str]).decode
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError)
 
 
 class KeyLedger:
@@ -137,7 +140,7 @@ class KeyLedger:
         """Take the key, unless it is used. Raises `StoreUnavailableError` and `ConfigurationError`."""
         asked_at = self._clock()
         row = await self._store.read(names.key)
-        entry = decode_entry(row)
+        entry = decode_entry(names.key, row)
         if (refusal := self._find_refusal(entry, row, names.payload)) is not None:
             return refusal
         if entry is None and not await self._list_rival(names):
@@ -166,7 +169,7 @@ class KeyLedger:
         """Before the key is claimed: whoever looks for what a key has created must know of all others."""
         for _ in range(MOST_TRIES):
             row = await self._store.read(names.rivals)
-            known = _decode_names(row.content) if row.content else []
+            known = _read(_decode_names, names.rivals, row) or []
             listed = _encode([*(one for one in known if one != names.key), names.key])
             if await self._store.swap(names.rivals, row.version, listed, KEEP_SECONDS, sync=False):
                 return True
@@ -179,9 +182,9 @@ class KeyLedger:
         """
         row = await self._store.read(names.rivals)
         rivals = Rivals()
-        for name in _decode_names(row.content) if row.content else []:
+        for name in _read(_decode_names, names.rivals, row) or []:
             other = await self._store.read(name)
-            if name == names.key or (entry := decode_entry(other)) is None:
+            if name == names.key or (entry := decode_entry(name, other)) is None:
                 continue
             if entry.result:
                 rivals.results.add(entry.result)
@@ -270,7 +273,7 @@ class HeldKey:
         """
         for _ in range(MOST_TRIES):
             row = await self._store.read(self._names.key)
-            entry = decode_entry(row) or self._entry
+            entry = decode_entry(self._names.key, row) or self._entry
             if entry.result:
                 return entry.result == result
             content = _encode(msgspec.structs.replace(entry, until=row.now, result=result))
@@ -293,7 +296,7 @@ class HeldKey:
         """Change the entry while it is this call's; returns whether it was."""
         for _ in range(MOST_TRIES):
             row = await self._store.read(self._names.key)
-            entry = decode_entry(row)
+            entry = decode_entry(self._names.key, row)
             if entry is None or entry.holder != self._entry.holder or entry.result:
                 return False
             changed = change(row, entry)
@@ -304,9 +307,22 @@ class HeldKey:
         return False
 
 
-def decode_entry(row: KeyRow) -> Entry | None:
-    """The entry in a row; `None` if there is none, or it was given back."""
-    return _decode(row.content) if row.content else None
+def decode_entry(name: str, row: KeyRow) -> Entry | None:
+    """The entry in a row; `None` if there is none, or it was given back. Raises `StoreUnavailableError`."""
+    return _read(_decode, name, row)
+
+
+def _read(decode: Callable[[bytes], T], name: str, row: KeyRow) -> T | None:
+    """Without knowing what a row says, nothing may be sent: it may say that the appointment exists."""
+    if not row.content:
+        return None
+    try:
+        return decode(row.content)
+    except _UNREADABLE:
+        raise StoreUnavailableError(
+            f"the shared store's row {name} of leadconnector_keys cannot be read, because something else has "
+            "changed it: look up in the calendar what was created, then delete the row"
+        ) from None
 
 
 def _hash(kind: bytes, content: bytes) -> str:

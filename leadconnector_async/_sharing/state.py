@@ -264,11 +264,11 @@ def encode(state: BudgetState) -> bytes:
 
 
 def decode(content: bytes | None) -> BudgetState | None:
-    """The state that a store had; `None` if there is none, or none of this format."""
+    """The state that a store had; `None` if there is none, or none of this format, or something else changed it."""
     if content is None:
         return None
     try:
         state = _decoder.decode(content)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, TypeError):
         return None
     return state if state.format == FORMAT else None

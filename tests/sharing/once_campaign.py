@@ -148,7 +148,8 @@ class Campaign:
 async def find_entry(shared: Shared, booking: Booking) -> str | None:
     """The result that a store knows of a key; empty if that is open, and `None` if it does not know the key."""
     scope = ("pit", booking.location_id, "create_appointment")
-    entry = decode_entry(await shared.keys.read(KeyNames.build(scope, booking.once, (), b"").key))
+    name = KeyNames.build(scope, booking.once, (), b"").key
+    entry = decode_entry(name, await shared.keys.read(name))
     return None if entry is None else entry.result
 
 

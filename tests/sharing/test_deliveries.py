@@ -27,6 +27,15 @@ async def test_a_process_that_was_killed_leaves_a_lease_that_ends() -> None:
         assert found == "begun"
 
 
+async def test_an_event_whose_row_something_else_has_changed_is_processed() -> None:
+    keys = MemoryKeys(lambda: 1.0)
+    name = name_delivery("app", "event")
+    assert await keys.swap(name, "", b"garbage", 10.0)
+    for expected in ("begun", "done"):
+        async with DeliveryLedger(keys, keep_seconds=10.0).process(name) as found:
+            assert found == expected
+
+
 def test_apps_that_share_a_store_have_their_own_events() -> None:
     """Whatever their names and ids contain."""
     assert len({name_delivery(*pair) for pair in (("a", "bc"), ("ab", "c"), ("a", "b"), ("a/b", ""))}) == 4

@@ -95,3 +95,13 @@ def test_time_out_of_reach_does_not_count_as_waiting_for_those_who_know_more() -
     assert grant.interactive == []
     _, grant = ask(encode(state), 150.0 + LIMITS.hold + LIMITS.interval, "B", server="restarted", uptime=90.0)
     assert grant.interactive
+
+
+@pytest.mark.parametrize("found", ["epoch", "server"])
+def test_a_state_that_something_else_has_changed_is_begun_anew(found: str) -> None:
+    """It would keep all processes from the store otherwise, until somebody removes it."""
+    state, _ = ask(None, 0.0, "A", 0)
+    value = getattr(state, found).encode()
+    content = encode(state)
+    assert decode(content) is not None
+    assert decode(content.replace(value, b"\xff" * len(value))) is None

@@ -192,11 +192,11 @@ async def test_a_lease_ends_for_its_holder_before_it_ends_for_the_others(world: 
 
     world.keys.read = read_late  # type: ignore[method-assign]
     held = await world.hold()
-    entry = decode_entry(await read(names().key))
+    entry = decode_entry(names().key, await read(names().key))
     assert entry is not None
     assert held.send_by <= entry.until
     await held.renew()
-    entry = decode_entry(await read(names().key))
+    entry = decode_entry(names().key, await read(names().key))
     assert entry is not None
     assert held.send_by <= entry.until
 
@@ -296,3 +296,22 @@ async def test_a_store_that_is_down_lets_nobody_claim(world: World) -> None:
     assert not held.is_lost
     world.is_down = False
     assert await held.renew()
+
+
+@pytest.mark.parametrize(
+    ("row", "content"),
+    [
+        ("key", b"\x90"),
+        ("key", b"garbage"),
+        ("key", b"\x97\xa1\xff\x01\x01\xa1a\xa1b\x01\xa1c"),
+        ("rivals", b"garbage"),
+        ("rivals", b"\x91\xa1\xff"),
+    ],
+)
+async def test_what_cannot_be_read_is_said_before_anything_is_sent(row: str, content: bytes) -> None:
+    """Something else has changed it: it may have said that the appointment exists."""
+    world = World()
+    name = getattr(names(), row)
+    assert await world.keys.swap(name, "", content, 10.0)
+    with pytest.raises(StoreUnavailableError, match=f"row {name} of leadconnector_keys cannot be read"):
+        await world.claim()
