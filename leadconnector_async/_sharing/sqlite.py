@@ -24,7 +24,7 @@ from .._files import sync_folder
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
 from .mounts import find_network
-from .store import MISSING, STORE_SECONDS, Reading, find_version_fault, make_version
+from .store import MISSING, STORE_SECONDS, Reading, find_version_fault, make_version, try_swap
 from .url import StoreAddress
 
 T = TypeVar("T")
@@ -235,8 +235,8 @@ class SQLiteStore:
         await self.check()
 
     async def check(self) -> None:
-        """Open the file, and check its tables."""
-        await self._file.run(lambda connection: None)
+        """Open the file, check its tables, and whether they can be written."""
+        await try_swap(self)
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -248,7 +248,9 @@ def check_file(path: str) -> None:
 
     An existing file is not opened here: closing it would release the locks that SQLite has on it in this process.
     """
-    name, folder = escape(path), os.path.dirname(path)
+    name = escape(path)
+    path = os.path.realpath(path)  # what a link leads to may be elsewhere, and may not exist yet
+    folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         raise ConfigurationError(f"{name} cannot be created: the folder {escape(folder)} does not exist")
     if kind := find_network(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ class SQLiteTokenRows:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = SQLiteFile(path, "FULL", _BUSY_SECONDS)
-        self._locks = LockFiles(f"{path}.locks", self.lease_seconds)
+        self._locks = LockFiles(f"{os.path.realpath(path)}.locks", self.lease_seconds)
 
     async def read(self, name: str) -> bytes | None:
         """The value of a row."""

@@ -183,3 +183,22 @@ async def test_a_disk_that_is_full_is_an_outage(tmp_path: Path) -> None:
         assert caught.value.__cause__ is None
         await add(shared.store, 1)
         assert await get(shared.store) == 2
+
+
+async def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file, and one lock for each token; the link may be there first, and the file on a network."""
+    folders = [tmp_path / name for name in ("here", "there")]
+    for folder in folders:
+        folder.mkdir()
+    link, file = (folder / "shared.db" for folder in folders)
+    link.symlink_to(file)
+    async with Shared(f"sqlite:///{link}") as first, Shared(f"sqlite:///{file}") as second:
+        await add(first.store, 1)
+        await add(second.store, 1)
+        assert await get(first.store) == 2
+        async with first.token_store().lock("a"):
+            assert not await second.token_store()._rows.take("/a", "another")
+    monkeypatch.setattr(module, "find_network", lambda folder: "nfs4" if folder == str(folders[1]) else None)
+    with pytest.raises(ConfigurationError, match="network file system"):
+        async with Shared(f"sqlite:///{link}"):
+            pass
