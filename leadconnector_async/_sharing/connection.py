@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-from ..exceptions import LeadConnectorError, StoreUnavailableError
+from ..exceptions import StoreUnavailableError
 from .store import STORE_SECONDS
 
 T = TypeVar("T")
@@ -121,7 +121,7 @@ class ConnectionKeeper(Generic[C]):
             if self._check is not None:
                 try:
                     await self._shield(own, own.connection, self._check)
-                except LeadConnectorError:
+                except Exception:
                     await self._close(own)
                     raise
         return await self._shield(own, own.connection, work)

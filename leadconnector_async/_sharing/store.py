@@ -22,6 +22,7 @@ __all__ = [
     "Store",
     "StoreUnavailableError",
     "make_version",
+    "try_swap",
 ]
 
 PRIVATE_APP: Final = "pit"
@@ -32,6 +33,9 @@ STORE_SECONDS: Final = 1.0
 """What a `read` or `swap` takes at most, connecting included; then it raises `StoreUnavailableError`."""
 TOKEN_SECONDS: Final = 5.0
 """What an operation on tokens takes at most, connecting included."""
+_TRIED: Final = "check"
+"""The key of a state that nobody uses; those of locations have a slash."""
+_TRIED_SECONDS: Final = 60.0
 RELEASE_SECONDS: Final = 1.0
 """What releasing a lock takes at most."""
 
@@ -71,7 +75,7 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Connect, and check that the store can be used."""
+        """Connect, and check that the store can be read and written."""
         ...
 
     async def migrate(self) -> None:
@@ -86,6 +90,12 @@ class Store(Protocol):
 def make_version() -> str:
     """A version that never recurs, not even after the store was restarted empty."""
     return secrets.token_hex(8)
+
+
+async def try_swap(store: Store) -> None:
+    """Write a state that nobody uses. Raises what `Store.swap` raises: a replica, for example, can only be read."""
+    reading = await store.read(_TRIED)
+    await store.swap(_TRIED, reading.version, b"", _TRIED_SECONDS)
 
 
 def find_version_fault(name: str, found: int | None, wanted: int) -> str | None:

@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from .._secret import Secret, strip
 from .._sharing.connection import ConnectionKeeper
-from .._sharing.store import MISSING, STORE_SECONDS, Reading, find_version_fault, make_version
+from .._sharing.store import MISSING, STORE_SECONDS, Reading, find_version_fault, make_version, try_swap
 from .._sharing.together import Together
 from .._sharing.url import StoreAddress, explain_missing_driver, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
@@ -97,7 +97,9 @@ _REPLACE: Final = """
     WHERE key = %s AND version = %s RETURNING 1
 """
 _SWEEP: Final = "DELETE FROM leadconnector_states WHERE kept_until < clock_timestamp()"
-_MISSING_TABLE: Final = ("42P01", "42703", "3F000")
+_MISSING_TABLE: Final = ("42P01", "3F000")
+_OTHER_TABLE: Final = ("42703", "42P07", "42804")
+"""Codes for a column that is missing or of another type, and for a table that exists already."""
 SETTING_CODES: Final = ("28000", "28P01", "3D000", "42501")
 """Codes for a password, a database or a privilege that only the user can correct."""
 SETTING_TEXTS: Final = (
@@ -184,7 +186,7 @@ class PostgresConnection:
             async with self._connection.transaction():
                 await execute("CREATE TABLE IF NOT EXISTS leadconnector_schema (version integer PRIMARY KEY)")
                 rows = await (await execute(GET_VERSION)).fetchall()
-                found = convert(rows[0][0], int | None) or 0
+                found = self._read_version(rows) or 0
                 for version, statements in enumerate(_MIGRATIONS[found:], found + 1):
                     await execute(statements)
                     await execute("INSERT INTO leadconnector_schema VALUES (%s)", (version,))
@@ -207,7 +209,13 @@ class PostgresConnection:
         self.abandon()
 
     async def _get_version(self) -> int | None:
-        return convert((await self.fetch(GET_VERSION))[0][0], int | None)
+        return self._read_version(await self.fetch(GET_VERSION))
+
+    def _read_version(self, rows: list[Row]) -> int | None:
+        version = rows[0][0]
+        if version is None or isinstance(version, int):
+            return version
+        raise _refuse_table(self._address, "leadconnector_schema has other columns")
 
     async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
         fault: LeadConnectorError
@@ -277,8 +285,9 @@ class PostgresStore:
         await self.check()
 
     async def check(self) -> None:
-        """Connect, and check the tables."""
+        """Connect, check the tables, and whether they can be written."""
         await self._keeper.run(PostgresConnection.check, may_repeat=True)
+        await try_swap(self)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -348,6 +357,15 @@ def _explain_failure(address: StoreAddress, error: BaseException) -> LeadConnect
     strip(error)
     if code in _MISSING_TABLE:
         return ConfigurationError(find_version_fault(address.shown, None, VERSION) or "")
+    if code in _OTHER_TABLE:
+        return _refuse_table(address, text)
     if code in SETTING_CODES or (code is None and any(one in text for one in SETTING_TEXTS)):
         return ConfigurationError(f"{address.shown} cannot be used: {text}")
-    return StoreUnavailableError(f"{address.shown} could not be reached: {text}")
+    return StoreUnavailableError(f"{address.shown} could not be {'used' if code else 'reached'}: {text}")
+
+
+def _refuse_table(address: StoreAddress, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{address.shown} has a table of another program whose name is one of this library's ({reason}): choose "
+        "another database"
+    )

@@ -21,7 +21,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 
 from .._secret import strip
 from .._sharing.connection import ConnectionKeeper
-from .._sharing.store import STORE_SECONDS, Reading, make_version
+from .._sharing.store import STORE_SECONDS, Reading, make_version, try_swap
 from .._sharing.together import Together
 from .._sharing.url import StoreAddress, redact
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
@@ -38,11 +38,15 @@ local state = redis.call('HMGET', KEYS[1], 'version', 'content')
 local now = redis.call('TIME')
 local info = redis.call('INFO', 'server')
 local uptime = tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or 0)
-if not state[1] and string.find(redis.call('INFO', 'commandstats'), 'cmdstat_flush', 1, true) then uptime = 0 end
+if not state[1] then
+    local flushed = string.find(redis.call('INFO', 'commandstats'), 'cmdstat_flush', 1, true)
+    local evicted = string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+    if flushed or evicted ~= '0' then uptime = 0 end
+end
 return {state[1] or '', state[2], tonumber(now[1]), tonumber(now[2]),
         string.match(info, 'run_id:(%w+)') or '', uptime}
 """
-"""A state that is missing after a `FLUSHALL` may have been there a moment ago, as after a restart."""
+"""A state that is missing after a `FLUSHALL` or an eviction may have been there until now, as after a restart."""
 _SWAP: Final = """
 if (redis.call('HGET', KEYS[1], 'version') or '') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[2], 'content', ARGV[3])
@@ -170,8 +174,8 @@ class RedisStore:
         await self.check()
 
     async def check(self) -> None:
-        """Connect, and check that scripts and `INFO` are permitted."""
-        await self.read("")
+        """Connect, and check that scripts and `INFO` are permitted, and that it can be written."""
+        await try_swap(self)
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -255,4 +259,5 @@ def _explain_failure(address: StoreAddress, error: BaseException) -> LeadConnect
     strip(error)
     if isinstance(reason, _SETTINGS) or any(one in text for one in _SETTING_TEXTS):
         return ConfigurationError(f"{address.shown} cannot be used: {text}")
-    return StoreUnavailableError(f"{address.shown} could not be reached: {text}")
+    what = "used" if isinstance(reason, ResponseError) else "reached"
+    return StoreUnavailableError(f"{address.shown} could not be {what}: {text}")

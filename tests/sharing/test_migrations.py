@@ -116,6 +116,28 @@ async def test_tables_of_another_version_are_refused(postgres_url: str, change: 
             pass
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE leadconnector_schema (version text); INSERT INTO leadconnector_schema VALUES ('v1')",
+        "CREATE TABLE leadconnector_schema (name text)",
+        "CREATE TABLE leadconnector_states (name text)",
+    ],
+)
+async def test_tables_of_another_program_are_left_alone(postgres_url: str, tables: str) -> None:
+    """Migrating is not what helps."""
+    execute(postgres_url, tables)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=r"a table of another program .*: choose another database"):
+            await migrate(postgres_url)
+    if "leadconnector_schema" in tables:
+        shared = Shared(postgres_url)
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="a table of another program"):
+                await shared.check()
+        await shared.aclose()
+
+
 async def test_a_newer_version_is_not_migrated_back(postgres_url: str) -> None:
     """By a process that was not updated yet."""
     await migrate(postgres_url)
@@ -137,9 +159,10 @@ async def test_a_worker_needs_only_a_workers_privileges(postgres_url: str) -> No
         execute(postgres_url, granted)
         async with Shared(postgres_url.replace("postgres@", f"worker_{name}@")) as shared:
             await add(shared.store, 1)
-        async with Shared(postgres_url.replace("postgres@", f"reader_{name}@")) as shared:
-            with pytest.raises(ConfigurationError, match="permission denied for table leadconnector_states"):
-                await shared.store.read("key")
+        execute(postgres_url, f"GRANT SELECT ON leadconnector_states TO reader_{name}")
+        with pytest.raises(ConfigurationError, match="permission denied for table leadconnector_states"):
+            async with Shared(postgres_url.replace("postgres@", f"reader_{name}@")):
+                pass
     finally:
         execute(postgres_url, f"DROP OWNED BY worker_{name}, reader_{name}; DROP ROLE worker_{name}, reader_{name}")
 

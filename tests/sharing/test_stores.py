@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
 from leadconnector_async import Shared, StoreUnavailableError
 from leadconnector_async._sharing.store import MISSING, Reading, Store
@@ -363,3 +364,18 @@ async def test_a_state_that_is_missing_after_flushall_may_have_been_there() -> N
             assert (after.content, after.uptime) == (None, 0)
             assert await shared.store.swap(KEY, MISSING, b"two", KEEP)
             assert (await shared.store.read(KEY)).uptime >= 1
+
+
+async def test_a_state_that_is_missing_after_evictions_may_have_been_there() -> None:
+    """Redis says how many keys it has evicted, but not which."""
+    with ValkeyServer("--maxmemory-policy", "allkeys-lru") as server, redis.Redis.from_url(server.url) as admin:
+        async with Shared(server.url) as shared:
+            await asyncio.sleep(1.1)
+            assert await shared.store.swap(KEY, MISSING, b"one", KEEP)
+            assert (await shared.store.read("other")).uptime >= 1
+            admin.config_set("maxmemory", 1)
+            with pytest.raises(redis.ResponseError, match="maxmemory"):
+                admin.set("more", "memory")
+            admin.config_set("maxmemory", 0)
+            after = await shared.store.read(KEY)
+            assert (after.content, after.uptime) == (None, 0)
