@@ -87,7 +87,7 @@ LAYERS = {
         deliveries exchange leases once sqlite_keys sqlite_tokens token_store
         turns
         clock keys lock_files members sqlite statements
-        connection crypto fair mounts slots url weighted
+        connection crypto fair mounts slots together url weighted
         state store
     """,
     "_validation": """
@@ -268,6 +268,7 @@ AWAITING = {
     "_sharing.sqlite_keys",
     "_sharing.sqlite_tokens",
     "_sharing.store",
+    "_sharing.together",
     "_sharing.token_store",
     "auth",
     "integrations",

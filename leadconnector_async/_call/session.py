@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 
 _MOST_CONNECTIONS: Final = 1000
 """Far more than a location's limit allows in flight, far fewer than a process may open."""
+_INHERITED: Final[list[object]] = []
+"""Connections of the process that this one was forked from: closing one here would end it there."""
 _RESPECTED: Final = (
     "trace_configs",
     "middlewares",
@@ -22,6 +26,29 @@ _RESPECTED: Final = (
 )
 """Settings of a borrowed session that concern the transport. Its headers, cookies, credentials and timeouts are not
 used: ours bound each attempt."""
+
+
+class Home(NamedTuple):
+    """Where a session was opened."""
+
+    loop: asyncio.AbstractEventLoop
+    pid: int
+
+    @classmethod
+    def find(cls, loop: asyncio.AbstractEventLoop) -> Home:
+        """In this process."""
+        return cls(loop, os.getpid())
+
+    def disown(self, session: aiohttp.ClientSession) -> bool:
+        """Forget a session of the process that this one was forked from; returns whether it is one.
+
+        Only that process runs its event loop, also where the loop says that it is running.
+        """
+        if self.pid == os.getpid():
+            return False
+        _INHERITED.append(session.connector)
+        session.detach()
+        return True
 
 
 def make_session(request_class: type[aiohttp.ClientRequest]) -> aiohttp.ClientSession:

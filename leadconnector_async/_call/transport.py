@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import select
 import sys
 import warnings
@@ -12,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 from weakref import ref
 
 import aiohttp
@@ -32,7 +31,7 @@ from ..exceptions import ConfigurationError
 from ..policy import Timeouts
 from .proxy import ProxyRoute
 from .reply import NoResponse, Progress, RawResponse, describe_cut
-from .session import borrow, make_session
+from .session import Home, borrow, make_session
 
 T = TypeVar("T")
 
@@ -41,18 +40,6 @@ _LONGEST_HEAD: Final = 1000
 _LONGEST_MESSAGE: Final = 150
 _NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 _CERTIFICATE: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ServerFingerprintMismatch)
-_INHERITED: Final[list[object]] = []
-"""Connections of the process that this one was forked from: closing one here would end it there."""
-
-
-class _Home(NamedTuple):
-    loop: asyncio.AbstractEventLoop
-    pid: int
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether it is that of the process that this one was forked from, where alone its loop runs."""
-        return self.pid != os.getpid()
 
 
 class Transport:
@@ -81,8 +68,7 @@ class Transport:
         self.body_type: type[TrackedBody] = TrackedBody
         self.request_type: type[CarefulRequest] = CarefulRequest
         self.session: aiohttp.ClientSession | None = None
-        self._home: _Home | None = None
-        """Where `session` was opened."""
+        self._home: Home | None = None
         self.open_in: asyncio.AbstractEventLoop | None = None
         """Where `session` can be used without asking `open`. `None` for a borrowed one: others may close it."""
         self._closed = False
@@ -97,7 +83,7 @@ class Transport:
             if self._closed:
                 raise ConfigurationError("the client is closed; create a new one, or close it later")
             self.session = self._make_session()
-            self._home = _Home(loop, os.getpid())
+            self._home = Home.find(loop)
             self.open_in = loop if self._borrowed is None else None
             if self._route:
                 self.session.trace_configs.append(_trace_headers())
@@ -113,15 +99,12 @@ class Transport:
         return make_session(make_careful(aiohttp.ClientRequest if plain else PromptRequest, self.request_type))
 
     def __del__(self) -> None:
-        session = getattr(self, "session", None)
-        if session is None or session.closed:
+        session, home = getattr(self, "session", None), getattr(self, "_home", None)
+        if session is None or session.closed or (home is not None and home.disown(session)):
             return
         connector = session.connector
         session.detach()  # or aiohttp would warn in its own words
         if self._borrowed is not None or connector is None:
-            return
-        if self._home is not None and self._home.is_inherited:
-            _INHERITED.append(connector)
             return
         with suppress(Exception):
             connector._close()  # pyright: ignore[reportPrivateUsage] - the public one must be awaited
@@ -136,10 +119,8 @@ class Transport:
         """
         session, home = self.session, self._home
         loop = None if home is None else home.loop
-        if session is not None and home is not None and home.is_inherited:
+        if session is not None and home is not None and home.disown(session):
             self._closed, self.session, self.open_in = True, None, None
-            _INHERITED.append(session.connector)
-            session.detach()
         elif session is None or loop is None or loop is asyncio.get_running_loop() or loop.is_closed():
             self._closed, self.session, self.open_in = True, None, None
             if session is not None:

@@ -29,7 +29,7 @@ class _Line(Generic[A, R]):
 
     def __init__(self) -> None:
         self.waiting: list[tuple[A, asyncio.Future[R]]] = []
-        self.underway: list[tuple[A, asyncio.Future[R]]] = []
+        self.in_flight: list[tuple[A, asyncio.Future[R]]] = []
         self.task: asyncio.Task[None] | None = None
 
 
@@ -37,7 +37,7 @@ class Together(Generic[A, R]):
     """`work` does what up to `MOST` calls ask for. `name` is what errors call the store.
 
     A call takes at most `seconds`, unless it says otherwise. One that is cancelled leaves the others alone; once
-    nobody waits for what is under way, that is cancelled too.
+    nobody waits for what is in progress, that is cancelled too.
     """
 
     def __init__(self, name: str, work: Work[A, R], seconds: float) -> None:
@@ -60,7 +60,7 @@ class Together(Generic[A, R]):
         except TimeoutError:
             raise StoreUnavailableError(f"{self._name} did not respond within {bound:g} s") from None
         finally:
-            if line.task is not None and line.underway and all(each.done() for _, each in line.underway):
+            if line.task is not None and line.in_flight and all(each.done() for _, each in line.in_flight):
                 line.task.cancel()
 
     def _begin(self, line: _Line[A, R]) -> None:
@@ -72,13 +72,13 @@ class Together(Generic[A, R]):
         try:
             while line.waiting:
                 wanted = [(one, future) for one, future in line.waiting if not future.done()]
-                line.underway, line.waiting = wanted[:MOST], wanted[MOST:]
-                if line.underway:
-                    _tell(line.underway, await self._try([one for one, _ in line.underway]))
-                line.underway = []
+                line.in_flight, line.waiting = wanted[:MOST], wanted[MOST:]
+                if line.in_flight:
+                    _tell(line.in_flight, await self._try([one for one, _ in line.in_flight]))
+                line.in_flight = []
         finally:
             line.waiting = [each for each in line.waiting if not each[1].done()]
-            line.underway, line.task = [], None
+            line.in_flight, line.task = [], None
             self._begin(line)
 
     async def _try(self, calls: list[A]) -> Sequence[R | Exception]:
@@ -88,8 +88,8 @@ class Together(Generic[A, R]):
             return [error] * len(calls)
 
 
-def _tell(underway: list[tuple[A, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:
-    for (_, future), result in zip(underway, results, strict=True):
+def _tell(in_flight: list[tuple[A, asyncio.Future[R]]], results: Sequence[R | Exception]) -> None:
+    for (_, future), result in zip(in_flight, results, strict=True):
         if future.done():
             continue
         if isinstance(result, LeadConnectorError):
