@@ -10,7 +10,7 @@ Slices are secrets too: some tools truncate a text before they take its repr.
 from __future__ import annotations
 
 import re
-from typing import Final, SupportsIndex, TypeVar, overload
+from typing import Final, NoReturn, SupportsIndex, TypeVar, overload
 
 E = TypeVar("E", bound=BaseException)
 
@@ -89,6 +89,16 @@ class Masked:
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return []
+
+
+class InOneProcess:
+    """Base class of what holds secrets and connections: a pickle would show the ones, and lack the others."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(f"a {name} cannot be pickled or copied; create one in each process, with the same settings")
 
 
 class Held(Masked):

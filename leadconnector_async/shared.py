@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, cast
 
-from ._secret import Secret, conceal
+from ._secret import InOneProcess, Secret, conceal
 from ._sharing.crypto import check_key
 from ._sharing.keys import KeyStore
 from ._sharing.membership import Membership
@@ -17,7 +17,7 @@ from .exceptions import StoreUnavailableError
 from .shared_tokens import RedisTokenStore, SQLTokenStore, open_token_store
 
 
-class Shared:
+class Shared(InOneProcess):
     """The rate limits and tokens that all processes with the same URL and app share.
 
     `url` names the store: `sqlite:////FOLDER/FILE` for the processes of one machine,

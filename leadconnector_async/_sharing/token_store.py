@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from .._secret import SecretBytes
+from .._secret import InOneProcess, SecretBytes
 from .._validation.settings import check_kind, check_line, check_seconds
 from ..exceptions import LeadConnectorError, StoreUnavailableError, TokenStoreError
 from ..tokens import StoredToken
@@ -98,7 +98,7 @@ def _find_hold(store: SharedTokenStore, row: str) -> _Hold | None:
     return next((one for one in _HOLDS.get() if one.store is store and one.row == row and one.is_held), None)
 
 
-class SharedTokenStore:
+class SharedTokenStore(InOneProcess):
     """A `TokenStore` over rows. Without a cipher, values are stored as they are.
 
     `plain_readable` also accepts values that were stored without encryption before there was a key.

@@ -1,8 +1,10 @@
 """What goes to a store is encrypted and its certificate verified, and no error shows a user or a password."""
 
 import asyncio
+import copy
 import logging
 import os
+import pickle
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 
-from leadconnector_async import ConfigurationError, LeadConnectorError, Shared, StoreUnavailableError
+from leadconnector_async import ConfigurationError, LeadConnector, LeadConnectorError, Shared, StoreUnavailableError
+from leadconnector_async._sharing.crypto import make_key
 from leadconnector_async._sharing.store import MISSING
 from leadconnector_async._sharing.url import parse_address
 from leadconnector_async.integrations.postgres import build_settings
@@ -19,6 +22,7 @@ from leadconnector_async.integrations.postgres import build_settings
 from ..leaks import show_all
 from ..servers import PostgresServer, StoreServer, ValkeyServer, take_port
 from .certificates import write_authority
+from .conftest import migrate
 from .counting import KEEP, add, get
 from .relay import relay
 
@@ -292,3 +296,14 @@ async def _migrate(url: str) -> None:
     shared = Shared(url)
     await shared.migrate()
     await shared.aclose()
+
+
+async def test_what_holds_a_password_and_connections_is_not_pickled(store_url: str) -> None:
+    """Before it is used and afterwards, also within a client; not half a copy either."""
+    await migrate(store_url)
+    async with Shared(store_url, key=make_key()) as shared:
+        client = LeadConnector("pit-token", shared=shared)
+        for one in (Shared(store_url, key=make_key()), shared, shared.token_store(), client):
+            for spread in (pickle.dumps, copy.deepcopy):
+                with pytest.raises(TypeError, match=r"cannot be pickled or copied; create one in each process"):
+                    spread(one)
