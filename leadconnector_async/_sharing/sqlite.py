@@ -60,6 +60,8 @@ _BUSY_SECONDS: Final = 0.8
 _SAME_BOOT: Final = 5.0
 """Seconds by which estimates of the same start may differ; no machine starts twice within them."""
 _NOT_OURS: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_PRIMARY: Final = 0xFF
+"""The part of an extended code of SQLite that names the kind of error."""
 
 
 class SQLiteFile:
@@ -182,12 +184,16 @@ class SQLiteFile:
 
     def _explain(self, error: sqlite3.Error | OSError) -> LeadConnectorError:
         name = escape(self._path)
-        if getattr(error, "sqlite_errorcode", None) in _NOT_OURS:
+        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _NOT_OURS:
             return ConfigurationError(f"{name} is not an SQLite database, or is damaged: move it away ({error})")
         return StoreUnavailableError(f"{name} could not be used ({show_error(error)})")
 
 
 _CREATING: Final = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child would find it held for ever by a thread that it does not have
+    os.register_at_fork(
+        before=_CREATING.acquire, after_in_parent=_CREATING.release, after_in_child=_CREATING.release
+    )
 _INHERITED: Final[list[object]] = []
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -202,3 +203,38 @@ async def test_a_link_is_the_file_that_it_leads_to(tmp_path: Path, monkeypatch: 
     with pytest.raises(ConfigurationError, match="network file system"):
         async with Shared(f"sqlite:///{link}"):
             pass
+
+
+async def test_a_damaged_index_is_said_as_any_other_damage(tmp_path: Path) -> None:
+    """SQLite has a code of its own for it."""
+
+    def fail(connection: sqlite3.Connection) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT_INDEX
+        raise error
+
+    async with Shared(f"sqlite:///{tmp_path}/shared.db") as shared:
+        with pytest.raises(ConfigurationError, match="is damaged: move it away"):
+            await shared.store._file.run(fail)  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_does_not_wait_for_a_file_that_its_parent_is_creating() -> None:
+    """It has no thread that would ever release the lock."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def create() -> None:
+        with module._CREATING:
+            begun.set()
+            ended.wait(0.2)
+
+    thread = threading.Thread(target=create)
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if module._CREATING.acquire(timeout=5) else 1)
+    ended.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
