@@ -190,7 +190,7 @@ class SQLiteFile:
 
 
 _CREATING: Final = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a child would find it held for ever by a thread that it does not have
+if hasattr(os, "register_at_fork"):  # a child would find it held forever by a thread that it does not have
     os.register_at_fork(
         before=_CREATING.acquire, after_in_parent=_CREATING.release, after_in_child=_CREATING.release
     )
