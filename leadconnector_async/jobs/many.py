@@ -28,7 +28,7 @@ from .plan.sources import AnyRow, RowSource, check_source, name_event, read_any
 from .plan.wanted_change import WantedChange
 from .prepare.check import Rules, check_row
 from .run.in_flight import ROW_METRICS, RowListener, RowMetrics
-from .states import MOST_AT_ONCE, OnOutcome, RowOutcome, RowState
+from .states import MOST_AT_ONCE, OnOutcome, RowOutcome, RowState, explain_failure
 
 
 def _ignore(outcome: RowOutcome) -> None:
@@ -222,7 +222,7 @@ def classify_failure(error: BaseException, *, sent: bool) -> tuple[RowState, str
     """The state and reason of a row whose change has raised; `sent`: its write was sent, or may have been."""
     if not isinstance(error, LeadConnectorError):
         return "unknown" if sent else "failed", f"it was interrupted ({show_error(error)})"
-    reason = " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])
+    reason = explain_failure(error)
     if error.outcome != "not_applied":
         return error.outcome, reason
     return "skipped" if isinstance(error, PreconditionFailedError | NotApprovedError) else "failed", reason

@@ -329,6 +329,11 @@ def is_transient(error: LeadConnectorError) -> bool:
     return isinstance(error, ApiError) and (error.transient or find_traits(error.status).is_from_network)
 
 
+def explain_failure(error: LeadConnectorError) -> str:
+    """Why the change of a row has failed: the text of the error alone, with what was noted since."""
+    return " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])
+
+
 def describe_stop(error: LeadConnectorError, location: str) -> Stopped | None:
     """Why the location must stop; `None` if the error concerns only the row.
 

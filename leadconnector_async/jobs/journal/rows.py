@@ -15,6 +15,8 @@ from .groups import RESULTS, Entry, Group, Record
 from .protocol import Journal
 from .tables import COUNTED, SENT, TO_RETRY, TO_SEND, render_states
 
+LAST: Final = 1_000_000
+"""Rank of rows that are retried after all others."""
 _OPEN_COLUMNS: Final = """
     number, line, event_id, state, rank, found, updates, waits_for, parks, read_at,
     CASE WHEN start_before IS NULL OR start_after <> start_before THEN start_after END
@@ -70,7 +72,7 @@ _RETRY_PARKING: Final = f"""
     )
 """
 _RETRY: Final = f"""
-    UPDATE rows SET state = 'pending', rank = CASE WHEN rank < 1000000 THEN rank ELSE 999999 END,
+    UPDATE rows SET state = 'pending', rank = CASE WHEN rank < {LAST} THEN rank ELSE {LAST - 1} END,
         reason = '', read_at = NULL
     WHERE job = ? AND state IN {TO_RETRY} AND updates IS NOT NULL AND parks IS NULL
 """

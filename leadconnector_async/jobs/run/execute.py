@@ -50,16 +50,14 @@ from ...models import Appointment, AppointmentUpdate
 from ...reschedule.apply import carry_out
 from ...reschedule.plan import Changes, plan_change
 from ..journal import rows
-from ..journal.rows import OpenRow
+from ..journal.rows import LAST, OpenRow
 from ..journal.writer import JournalWriter
 from ..prepare.check import list_looks
-from ..states import JobOptions, RowOutcome, RowState, Stopped, describe_stop
+from ..states import JobOptions, RowOutcome, RowState, Stopped, describe_stop, explain_failure
 from .in_flight import ROW_METRICS, InFlightRow, RowMetrics
 
 _MOST_READING: Final = 3
 """Rows of a location that are read again at the same time: with more, their writes would wait behind other GETs."""
-LAST: Final = 1_000_000
-"""Rank of rows that are retried after all others."""
 
 Step: TypeAlias = Literal["read_back", "save_intent", "send", "read_again", "look_back", "force"]
 
@@ -176,7 +174,7 @@ def _classify_failed_reading(one: Execution, error: LeadConnectorError) -> Resul
     if isinstance(error, InvalidEventError | NotFoundError):
         reason = "changed by somebody else: the event is deleted or unknown"
         return build_result(one.row, one.metrics, "skipped", reason, error)
-    return build_result(one.row, one.metrics, "failed", _explain(error), error)
+    return build_result(one.row, one.metrics, "failed", explain_failure(error), error)
 
 
 def _classify_failed_write(one: Execution, error: LeadConnectorError) -> Step | Ending:
@@ -184,7 +182,7 @@ def _classify_failed_write(one: Execution, error: LeadConnectorError) -> Step | 
         one.readings += 1
         return "read_again"
     if error.outcome != "not_applied":
-        return build_result(one.row, one.metrics, error.outcome, _explain(error), error)
+        return build_result(one.row, one.metrics, error.outcome, explain_failure(error), error)
     if (stopped := describe_stop(error, one.row.location)) is not None:
         return stopped
     if isinstance(error, PreconditionFailedError) and not isinstance(error, StaleReadingError):
@@ -193,7 +191,7 @@ def _classify_failed_write(one: Execution, error: LeadConnectorError) -> Step | 
         one.conflict = error
         return "look_back" if one.metrics.repeated else _resolve_conflict(one, error)
     state: RowState = "skipped" if isinstance(error, NotApprovedError) else "failed"
-    return build_result(one.row, one.metrics, state, _explain(error), error)
+    return build_result(one.row, one.metrics, state, explain_failure(error), error)
 
 
 def _resolve_conflict(one: Execution, error: SlotUnavailableError) -> Step | Result | Postponed:
@@ -201,7 +199,7 @@ def _resolve_conflict(one: Execution, error: SlotUnavailableError) -> Step | Res
         return Postponed(str(error.args[0]))
     if one.options.on_conflict == "force":
         return "force"
-    return build_result(one.row, one.metrics, "failed", _explain(error), error)
+    return build_result(one.row, one.metrics, "failed", explain_failure(error), error)
 
 
 def _is_in_doubt(one: Execution) -> bool:
@@ -377,7 +375,3 @@ def _list_switches(row: OpenRow) -> Changes:
 def _name_change(error: PreconditionFailedError) -> str:
     reason = str(error.args[0])
     return f"{reason[:1].lower()}{reason[1:]}"
-
-
-def _explain(error: LeadConnectorError) -> str:
-    return " ".join([str(error.args[0]), *getattr(error, "__notes__", ())])

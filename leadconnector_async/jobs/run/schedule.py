@@ -31,9 +31,9 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
-from ..journal.rows import OpenRow, Position, Standing
+from ..journal.rows import LAST, OpenRow, Position, Standing
 from ..states import NOT_APPLIED, NOT_CHANGED, OPEN, JobOptions, OnConflict, RowState, Stopped, find_wait
-from .execute import LAST, Ending, Postponed, Result, build_result, find_late
+from .execute import Ending, Postponed, Result, build_result, find_late
 from .in_flight import InFlightRow
 from .read_ahead import ReadAhead
 from .start_ahead import StartAhead

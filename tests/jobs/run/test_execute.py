@@ -21,9 +21,8 @@ from leadconnector_async import (
 )
 from leadconnector_async._api.precondition import MOST_READINGS, ReadingClock, StaleReadingError, UpdateGuard
 from leadconnector_async.jobs import JobOptions
-from leadconnector_async.jobs.journal.rows import OpenRow
+from leadconnector_async.jobs.journal.rows import LAST, OpenRow
 from leadconnector_async.jobs.run.execute import (
-    LAST,
     Ending,
     Execution,
     Postponed,

@@ -10,8 +10,8 @@ from msgspec import structs
 from leadconnector_async import JournalError
 from leadconnector_async._api.precondition import ReadingClock
 from leadconnector_async.jobs import JobOptions, RowOutcome
-from leadconnector_async.jobs.journal.rows import OpenRow, Standing
-from leadconnector_async.jobs.run.execute import LAST, Postponed, Result
+from leadconnector_async.jobs.journal.rows import LAST, OpenRow, Standing
+from leadconnector_async.jobs.run.execute import Postponed, Result
 from leadconnector_async.jobs.run.in_flight import InFlightRow, RowMetrics, RowPhase
 from leadconnector_async.jobs.run.read_ahead import ReadAhead
 from leadconnector_async.jobs.run.schedule import (
