@@ -13,13 +13,16 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct, structs
 
 from ..exceptions import LeadConnectorError
 from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyRow, KeyStore
+
+ClaimState: TypeAlias = Literal["begun", "done", "busy"]
+"""It is leased now; it was processed; or somebody else has leased it."""
 
 LEASE_SECONDS: Final = 10.0
 """How long a process that was killed keeps its delivery from the others."""
@@ -58,7 +61,7 @@ class DeliveryLedger:
         self._lease_seconds = lease_seconds
 
     @asynccontextmanager
-    async def process(self, name: str) -> AsyncGenerator[Literal["begun", "done", "busy"]]:
+    async def process(self, name: str) -> AsyncGenerator[ClaimState]:
         """Lease an event for the block, if nobody has processed it, or is about to.
 
         An error in the block gives it back. Raises `StoreUnavailableError`: then nothing was leased.
@@ -78,7 +81,7 @@ class DeliveryLedger:
         await _end(renewing)
         await self._record(name, holder)
 
-    async def _claim(self, name: str, holder: str) -> Literal["begun", "done", "busy"]:
+    async def _claim(self, name: str, holder: str) -> ClaimState:
         row = await self._store.read(name)
         entry = _read(row)
         if entry is not None and entry.is_done:

@@ -41,10 +41,9 @@ def make_client(
     """
     access = choose_access(account) if to_write is None else require_write(account, to_write)
     limit = _make_limit(reserve)
-    profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
-    settings = Settings(os.environ, profile)
+    settings = find_settings(account.profile)
     location_id = settings.find_location()
-    shared = make_shared(account.shared, profile, allow_plaintext=account.allow_plaintext)
+    shared = make_shared(account.shared, account.profile, allow_plaintext=account.allow_plaintext)
     if shared is None and is_url(place):
         shared = Shared(Secret(place.partition("#")[0]), allow_plaintext=account.allow_plaintext)
     token = settings.make_token(location_id, shared, allow_plaintext=account.allow_plaintext)
@@ -87,8 +86,7 @@ def require_write(account: Account, command: str) -> Access:
 
 def _list_restrictions(account: Account) -> list[str]:
     """The flag and the variables that allow reading only."""
-    profile = account.profile or os.environ.get(f"{_PREFIX}PROFILE") or None
-    names = dict.fromkeys((f"{_PREFIX}ACCESS", Settings(os.environ, profile).name("ACCESS")))
+    names = dict.fromkeys((f"{_PREFIX}ACCESS", find_settings(account.profile).name("ACCESS")))
     found = [f"{name}=read" for name in names if check_access(os.environ.get(name) or "write", name) == "read"]
     return ["--read-only", *found] if account.read_only else found
 
