@@ -1,6 +1,7 @@
 """Lists in responses, decoded entry by entry: an invalid entry does not hide the others.
 
-An entry that cannot be decoded is named in `unread`. A missing list is an error, never an empty list.
+An entry that cannot be decoded is named in `unread`. A body that has other fields in place of the list is an error,
+never an empty list; one that has nothing is an empty list.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def check_unread(unread: list[str]) -> None:
 
 
 def list_entries(body: bytes, name: str) -> list[Raw]:
-    """The entries of a list, with or without its envelope."""
+    """The entries of a list, with or without its envelope; none if the body is empty, or `{}`."""
     if body[:1] == b"[" or body.lstrip()[:1] == b"[":
         inner: bytes | Raw = body
     else:
