@@ -18,6 +18,10 @@ if sys.platform == "win32":
     def _try(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _try_shared(descriptor: int) -> None:
+        """Windows locks for one only, so whoever else asks at this moment is taken for an owner."""
+        _try(descriptor)
+
     def _release(descriptor: int) -> None:
         """Closing the file is enough."""
 else:
@@ -26,6 +30,9 @@ else:
     def _try(descriptor: int) -> None:
         # flock, not lockf: it belongs to the open file, so two tasks of one process exclude each other too.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _try_shared(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _release(descriptor: int) -> None:
         # Explicitly, because a process that was forked in the meantime has the file open as well.
@@ -97,6 +104,15 @@ def try_lock(descriptor: int) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether somebody has taken the lock. Others who ask at the same moment do not count; close it soon after."""
+    try:
+        _try_shared(descriptor)
+    except (BlockingIOError, PermissionError):
+        return True
+    return False
 
 
 def close_lock(descriptor: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from ..._files import close_lock, open_lock, open_own, sync_folder, try_lock
+from ..._files import close_lock, is_locked, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError, JournalError
 from ..plan.sources import AnyRow
@@ -104,7 +104,7 @@ def is_in_use(path: str) -> bool:
     except OSError:
         return False
     try:
-        return not try_lock(lock)
+        return is_locked(lock)
     finally:
         close_lock(lock)
 

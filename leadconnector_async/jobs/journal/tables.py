@@ -27,7 +27,7 @@ DELETED: Final = "deleted "
 """How the name of a job begins once its deletion has begun. No other name can, as it contains a space."""
 
 
-def render_states(listed: Iterable[RowState] | Iterable[Phase]) -> str:
+def render_states(listed: Iterable[RowState | Phase]) -> str:
     """Format the states of rows, or the phases of jobs, as a list for `IN`."""
     return "({})".format(", ".join(f"'{state}'" for state in listed))
 

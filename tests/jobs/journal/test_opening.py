@@ -11,9 +11,10 @@ import pytest
 
 from leadconnector_async import ConfigurationError
 from leadconnector_async._files import close_lock
+from leadconnector_async.jobs.journal import folder
 from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.jobs.journal.facts import Count
-from leadconnector_async.jobs.journal.folder import enter, fill_journal
+from leadconnector_async.jobs.journal.folder import enter, fill_journal, is_in_use
 from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.writer import make_thread, open_in
 
@@ -47,6 +48,27 @@ async def test_what_is_opened_in_time_stays_open() -> None:
     assert await open_in(thread, lambda: "a connection", closed.append) == "a connection"
     thread.shutdown(wait=True)
     assert not closed
+
+
+def test_whoever_looks_whether_a_folder_is_in_use_does_not_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For others who look at the same moment: they would be told that a process runs the job."""
+    job = str(tmp_path / "day.job")
+    close_lock(enter(job, new=True))
+    others: list[bool] = []
+
+    def look_at_the_same_moment(lock: int) -> None:
+        monkeypatch.undo()
+        others.append(is_in_use(job))
+        close_lock(lock)
+
+    monkeypatch.setattr(folder, "close_lock", look_at_the_same_moment)
+    assert not is_in_use(job)
+    assert others == [False]
+    lock = enter(job, new=True)
+    assert is_in_use(job)
+    close_lock(lock)
 
 
 @pytest.mark.parametrize("name", [f"{JOURNAL}-wal", f"{JOURNAL}-journal"])
