@@ -29,6 +29,7 @@ from ._api.contacts import (
 )
 from ._api.events import LIST_EVENTS, build_list_events, is_between, merge_events, split_range
 from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
+from ._api.lists import list_lost
 from ._api.operations import Operation
 from ._api.request import Request
 from ._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
@@ -51,7 +52,7 @@ T = TypeVar("T")
 
 _AT_ONCE: Final = 8
 """Requests of one call that are on their way, or wait for the rate limit, at the same time."""
-_LISTS: Final = ("events[", "calendars[")
+_LISTS: Final = ("events", "calendars")
 """How the name of an entry that could not be read begins, unlike that of one of its fields."""
 
 
@@ -258,7 +259,7 @@ class FindingMethods(CalendarMethods):
     async def _call_whole(self, request: Request[list[T]]) -> list[T]:
         """Read a list. Raises `DecodeError` if an entry cannot be read: without it, the list looks complete."""
         response = await self._call_in_version(request)
-        lost = [name for name in response.unread if name.startswith(_LISTS) and name.endswith("]")]
+        lost = [one for name in _LISTS for one in list_lost(name, response.unread)]
         if lost:
             text = f"{', '.join(lost)[:200]} of the response cannot be read."
             raise _build_error(text, request.operation, response)

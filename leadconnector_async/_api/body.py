@@ -191,6 +191,11 @@ def is_foreign(body: bytes) -> bool:
     return False
 
 
+def is_empty_reading(request: Request[T], body: bytes) -> bool:
+    """Whether a read came back with nothing. The API always sends a body then, so this shows no empty calendar."""
+    return request.known and not request.operation.writes and _find_start(body) == len(body)
+
+
 def is_foreign_so_far(head: bytes, headers: Mapping[str, str]) -> bool:
     """Like `is_foreign`, for a truncated response; if it has no byte at all, its content type decides."""
     first = head[_find_start(head) :][:1]
@@ -267,6 +272,8 @@ def _repair_encoding(body: bytes) -> bytes:
 
 def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> str:
     """Describe what came instead of a response of the API."""
+    if _find_start(body) == len(body):
+        return f"The response (HTTP {status}) is empty, so something between here and the API sent it."
     text = body[:_LONGEST_HEAD].decode("utf-8", "replace")
     title = _TITLE().search(text)
     words = "".join(

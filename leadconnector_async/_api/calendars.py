@@ -7,7 +7,7 @@ from typing import Final
 from .._validation.arguments import check_id, check_location
 from ..models import Calendar
 from .decode import Read
-from .lists import build_inner_reader, list_entries, read_each
+from .lists import build_inner_reader, read_list
 from .operations import reads
 from .request import Query, Request, encode_flag, encode_id
 
@@ -18,7 +18,7 @@ read_calendar: Final = build_inner_reader(Calendar)
 
 def read_calendars(body: bytes) -> Read[list[Calendar]]:
     """A list of calendars."""
-    return read_each(list_entries(body, "calendars"), "calendars", read_calendar)
+    return read_list(body, "calendars", read_calendar)
 
 
 def build_get_calendar(calendar_id: str) -> Request[Calendar]:

@@ -18,7 +18,7 @@ from .._validation.text import show
 from ..exceptions import DecodeError, InvalidRequestError
 from ..models import Appointment, Contact, ContactAppointment
 from .decode import Read, Reader, begins
-from .lists import EMPTY, TRACE, decode_entries, decode_fields, list_entries, read_each
+from .lists import EMPTY, TRACE, decode_entries, decode_fields, read_each, read_list
 from .operations import reads
 from .request import Query, Request, encode_id
 
@@ -90,7 +90,7 @@ def read_contacts(body: bytes) -> Read[list[Contact]]:
 
 def read_contact_appointments(body: bytes) -> Read[list[ContactAppointment]]:
     """A list of appointments, whose times stay the text that they are."""
-    return read_each(list_entries(body, "events"), "events", _read_appointment)
+    return read_list(body, "events", _read_appointment)
 
 
 def build_get_contact(contact_id: str) -> Request[Contact]:

@@ -13,6 +13,7 @@ from .block_slots import CREATE_BLOCK_SLOT, read_block_slot
 from .created import Candidate, compare_appointment, compare_block_slot, compare_note
 from .decode import Read
 from .events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_list_events, read_events
+from .lists import list_lost
 from .notes import CREATE_NOTE, build_list_notes, check_note, read_note, read_notes
 from .operations import Operation
 from .payloads import NoteText, WireBlockSlot, WireCreate
@@ -20,7 +21,6 @@ from .request import Page, Request, Search, encode_id, encode_payload
 from .validate import check_block_slot_create, check_create
 
 T = TypeVar("T")
-V = TypeVar("V")
 
 _MARGIN: Final = timedelta(minutes=1)
 """Listed on both sides of the times that were sent: whether a range includes its limits is not known."""
@@ -107,7 +107,7 @@ def _read_appointments(sent: WireCreate, body: bytes) -> Read[Page[Appointment]]
     candidates = tuple(
         Candidate(one.id, one.date_added, compare_appointment(sent, one), one) for one in listed.value
     )
-    return Read(Page(candidates, complete=_is_complete("events", listed)))
+    return Read(Page(candidates, complete=not list_lost("events", listed.unread)))
 
 
 def _read_block_slots(sent: WireBlockSlot, body: bytes) -> Read[Page[BlockSlot]]:
@@ -116,7 +116,7 @@ def _read_block_slots(sent: WireBlockSlot, body: bytes) -> Read[Page[BlockSlot]]
         Candidate(one.id, one.date_added, compare_block_slot(sent, one), _to_block_slot(one))
         for one in listed.value
     )
-    return Read(Page(candidates, complete=_is_complete("events", listed)))
+    return Read(Page(candidates, complete=not list_lost("events", listed.unread)))
 
 
 def _list_notes(event_id: str, sent: NoteText, offset: int) -> Request[Page[Note]]:
@@ -129,12 +129,7 @@ def _read_notes(sent: NoteText, offset: int, body: bytes) -> Read[Page[Note]]:
     page = listed.value
     candidates = tuple(Candidate(one.id, one.date_added, compare_note(sent, one), one) for one in page.notes)
     following = offset + page.count if page.has_more and page.count else None
-    return Read(Page(candidates, following, complete=_is_complete("notes", listed)))
-
-
-def _is_complete(name: str, listed: Read[V]) -> bool:
-    """Whether every entry of a list could be decoded; one of which only a field is missing counts."""
-    return not any(one.startswith(f"{name}[") for one in listed.unread)
+    return Read(Page(candidates, following, complete=not list_lost("notes", listed.unread)))
 
 
 def _to_block_slot(shown: Appointment) -> BlockSlot:

@@ -18,7 +18,7 @@ from .appointments import read_created, read_deleted
 from .body import LARGE
 from .decode import Read, Reader, begins
 from .errors import UNREADABLE
-from .lists import MOST_ONE_BY_ONE, Envelope, check_count, list_entries, read_each, read_verdict
+from .lists import MOST_ONE_BY_ONE, Envelope, check_count, list_entries, read_each, read_list, read_verdict
 from .operations import EVENTS, Operation, deletes, reads
 from .payloads import MisspeltStatus
 from .request import Proof, Query, Request, encode_id
@@ -48,14 +48,14 @@ _decode_statuses: Final = msgspec.json.Decoder(list[MisspeltStatus]).decode
 def read_events(body: bytes) -> Read[list[Appointment]]:
     """A list of events, decoded at once if all are valid, which is several times as fast."""
     if len(body) > LARGE:
-        return _read_blocks(list_entries(body, "events"))
+        return _read_blocks(list_entries(body, "events").value)
     try:
         values = _decode_events(body).events
     except UNREADABLE:
         values = []
     if values and _MISSPELT not in body and all(value.id for value in values):
         return Read(values)
-    return read_each(list_entries(body, "events"), "events", read_created)
+    return read_list(body, "events", read_created)
 
 
 def _read_blocks(entries: list[Raw]) -> Read[list[Appointment]]:

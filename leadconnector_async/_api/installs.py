@@ -6,7 +6,7 @@ from typing import Final
 
 from ..models import InstalledLocation
 from .decode import Read
-from .lists import build_inner_reader, list_entries, read_each
+from .lists import build_inner_reader, read_list
 from .operations import reads
 from .request import Query, Request
 
@@ -17,7 +17,7 @@ _read_location: Final = build_inner_reader(InstalledLocation)
 
 
 def _read_locations(body: bytes) -> Read[list[InstalledLocation]]:
-    return read_each(list_entries(body, "locations"), "locations", _read_location)
+    return read_list(body, "locations", _read_location)
 
 
 def build_list_installed(company_id: str, app_id: str, skip: int) -> Request[list[InstalledLocation]]:

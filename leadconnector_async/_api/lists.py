@@ -1,12 +1,12 @@
 """Lists in responses, decoded entry by entry: an invalid entry does not hide the others.
 
-An entry that cannot be decoded is named in `unread`. A body that has other fields in place of the list is an error,
-never an empty list; one that has nothing is an empty list.
+An entry that cannot be decoded is named in `unread`, and so is a list that is missing. A body that has other fields
+in its place is an error, never an empty list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 import msgspec
@@ -97,18 +97,32 @@ def check_unread(unread: list[str]) -> None:
         raise ValueError(f"more than {_MOST_UNREAD} of its entries cannot be read")
 
 
-def list_entries(body: bytes, name: str) -> list[Raw]:
-    """The entries of a list, with or without its envelope; none if the body is empty, or `{}`."""
+def read_list(body: bytes, name: str, read: Callable[[Raw], Read[T]]) -> Read[list[T]]:
+    """Decode a list entry by entry, with or without its envelope."""
+    entries = list_entries(body, name)
+    values = read_each(entries.value, name, read)
+    return Read(values.value, entries.unread + values.unread)
+
+
+def list_entries(body: bytes, name: str) -> Read[list[Raw]]:
+    """The entries of a list, with or without its envelope; a list that is missing, as in `{}`, is in `unread`."""
+    missing: tuple[str, ...] = ()
     if body[:1] == b"[" or body.lstrip()[:1] == b"[":
         inner: bytes | Raw = body
     else:
         fields = decode_fields(body or EMPTY)
         if name not in fields and fields.keys() - {TRACE}:
             raise ValueError(f"it has no {name!r}")
+        missing = () if name in fields else (name,)
         inner = fields.get(name, Raw(b"null"))
     entries = [] if begins(inner, b"n") else decode_entries(inner)
     if len(body) > LARGE:
         check_count(len(entries), len(body) // _SMALLEST_ENTRY, "entries, too many for its size")
         if name != "events":
             check_count(len(entries), _MOST_OF_OTHERS, name)
-    return entries
+    return Read(entries, missing)
+
+
+def list_lost(name: str, unread: Iterable[str]) -> list[str]:
+    """Entries that could not be decoded, or the list itself if it is missing: without them, it looks complete."""
+    return [one for one in unread if one == name or (one.startswith(f"{name}[") and one.endswith("]"))]

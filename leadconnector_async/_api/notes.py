@@ -43,8 +43,9 @@ read_note: Final = build_inner_reader(Note)
 def read_notes(body: bytes) -> Read[NotePage]:
     """One page of notes."""
     entries = list_entries(body, "notes")
-    read = read_each(entries, "notes", read_note)
-    return Read(NotePage(read.value, _reads_more(body), len(entries)), read.unread)
+    read = read_each(entries.value, "notes", read_note)
+    page = NotePage(read.value, _reads_more(body), len(entries.value))
+    return Read(page, entries.unread + read.unread)
 
 
 def _reads_more(body: bytes) -> bool:

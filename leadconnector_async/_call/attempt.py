@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from multidict import CIMultiDict
 
-from .._api.body import is_foreign, read_success
+from .._api.body import is_empty_reading, is_foreign, read_success
 from .._api.decode import Read
 from .._api.errors import read_error
 from .._api.request import Guard
@@ -182,7 +182,7 @@ class Attempts:
         body = reply.body
         if not 200 <= reply.status < 300:
             return self._read_refusal(call, lane, reply, ticket)
-        foreign = body[:1] != b"{" and is_foreign(body)
+        foreign = body[:1] != b"{" and (is_foreign(body) or is_empty_reading(call.request, body))
         lane.finish(ticket, reply.answered_at, reply.headers, success=not foreign)
         if reply.fault or foreign:
             return read_broken_success(call, reply) if reply.fault else read_foreign_success(call, reply)

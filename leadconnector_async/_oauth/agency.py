@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from .._api.installs import LIST_INSTALLED, build_list_installed
+from .._api.lists import list_lost
 from .._call.attempt import Attempts, Shared
 from .._call.creations import Creations
 from .._call.emit import EventEmitter
@@ -68,7 +69,7 @@ async def list_installed(pipeline: Pipeline, company_id: str, app_id: str) -> li
     seen = 0
     while True:
         response = await pipeline.call(build_list_installed(company_id, app_id, seen))
-        lost = sum(name.startswith("locations[") and name.endswith("]") for name in response.unread)
+        lost = len(list_lost("locations", response.unread))
         if lost or not all(one.id for one in response.value):
             text = f"{lost or 'Some'} {_LOST}"
             raise DecodeError(text, operation=LIST_INSTALLED.name, status=response.status, outcome="not_applied")

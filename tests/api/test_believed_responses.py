@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from leadconnector_async import (
     ApiError,
@@ -142,6 +143,44 @@ async def test_a_page_is_never_data(name: str, page: str) -> None:
     """A read is repeated, and in the end an error; it is never an empty list."""
     error, requests = await fail(READS[name], PAGES[page])
     assert (error.outcome, requests) == ("not_applied", QUICK.max_attempts)
+
+
+NOTHING = {
+    "no byte": answer(200, b""),
+    "blanks": answer(200, b" \r\n"),
+    "mark": answer(200, b"\xef\xbb\xbf"),
+    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("empty", NOTHING)
+@pytest.mark.parametrize("name", [name for name in READS if name != "request"])
+async def test_nothing_is_no_empty_calendar(name: str, empty: str) -> None:
+    """The API has a body for every read. Only of what is not known of it, nothing may be all that there is."""
+    error, requests = await fail(READS[name], NOTHING[empty])
+    assert (type(error), error.outcome, requests) == (DecodeError, "not_applied", QUICK.max_attempts)
+    assert "is empty" in str(error)
+    async with raw_server(NOTHING[empty]) as server, connect(server.url) as client:
+        await READS["request"](client)
+
+
+@pytest.mark.parametrize("empty", [*NOTHING.values(), answer(200, b"{}"), answer(200, b'{"traceId": "t"}')])
+@pytest.mark.parametrize("name", ["create", "block", "note"])
+async def test_a_list_that_is_missing_does_not_prove_that_nothing_was_created(name: str, empty: bytes) -> None:
+    """It was sent again, and two were booked."""
+    async with raw_server(PAGES["html"], *[empty] * 20) as server:
+        async with connect(server.url, structs.replace(QUICK, apply_timeout=0.05)) as client:
+            with pytest.raises(OutcomeUnknownError):
+                await WRITES[name](client)
+    assert [request[:4] for request in server.requests].count(b"POST") == 1
+
+
+async def test_a_list_that_is_missing_is_not_shown_as_an_empty_one() -> None:
+    """Where a result would look complete: whoever finds no appointment books one."""
+    names = answer(200, b'{"calendars": [{"id": "c"}]}')
+    async with raw_server(names, answer(200, b"{}")) as server, connect(server.url) as client:
+        with pytest.raises(DecodeError, match="events of the response cannot be read"):
+            await client.list_location_events(DAY, DAY + timedelta(1))
 
 
 async def test_a_page_that_passes_costs_a_read_nothing_but_time() -> None:

@@ -372,6 +372,7 @@ def test_a_list_without_entries_is_empty(body: bytes) -> None:
         LIST_EVENTS, "l", DAY, DAY + timedelta(1), user_id="u", calendar_id=None, group_id=None
     )
     assert listing.read(body).value == []
+    assert listing.read(body).unread == (("events",) if b"events" not in body and body != b"[]" else ())
 
 
 def test_one_odd_entry_hides_no_other() -> None:
