@@ -103,9 +103,10 @@ class ConnectionKeeper(Generic[C]):
         loop = asyncio.get_running_loop()
         own = self._by_loop.get(loop)
         if own is None:
-            for ended in [one for one in self._by_loop if one.is_closed()]:
-                if (connection := self._by_loop.pop(ended).connection) is not None:
-                    connection.abandon()
+            for ended in [one for one in list(self._by_loop) if one.is_closed()]:  # other threads have loops, too
+                gone = self._by_loop.pop(ended, None)
+                if gone is not None and gone.connection is not None:
+                    gone.connection.abandon()
             own = self._by_loop[loop] = _LoopConnection()
         return own
 

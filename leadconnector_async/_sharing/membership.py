@@ -101,8 +101,9 @@ class Membership:
 
     def _find_member(self, loop: asyncio.AbstractEventLoop) -> Member:
         """The member that this process is in this loop; another one after a fork. Those of ended loops are gone."""
-        for ended in [one for one in self._members if one.is_closed()]:
-            self._members.pop(ended).abandon()
+        for ended in [one for one in list(self._members) if one.is_closed()]:  # other threads have loops, too
+            if (gone := self._members.pop(ended, None)) is not None:
+                gone.abandon()
         member = self._members.get(loop)
         if member is None or member.pid != os.getpid():
             member = self._members[loop] = Member(

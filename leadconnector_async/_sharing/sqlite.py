@@ -78,10 +78,14 @@ class SQLiteFile:
         self._path = path
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
-        self._process = 0
+        self._process = os.getpid()
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
+        self._use = threading.Lock()
+        """Held by whoever uses the connection: closing it meanwhile would crash the program."""
+        self._change = threading.Lock()
+        """Held while the thread is given work, or is ended: event loops of other threads do so, too."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path!r}>"
@@ -99,10 +103,14 @@ class SQLiteFile:
         return await self._call(lambda: work(self._find_connection()), seconds)
 
     async def _call(self, work: Callable[[], T], seconds: float) -> T:
-        loop = asyncio.get_running_loop()
+        self._leave_parent()
+        with self._change:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "leadconnector-sqlite")
+            working = self._thread.submit(self._work, work)
         try:
             async with asyncio.timeout(seconds):
-                return await loop.run_in_executor(self._find_thread(), self._work, work)
+                return await asyncio.wrap_future(working)
         except TimeoutError:
             name = escape(self._path)
             raise StoreUnavailableError(f"{name} could not be used within {seconds:g} s") from None
@@ -113,28 +121,36 @@ class SQLiteFile:
 
     async def aclose(self) -> None:
         """Close the file. The next use opens it again."""
-        thread, self._thread = self._thread, None
-        if thread is not None and self._process == os.getpid():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STORE_SECONDS):
-                    await asyncio.get_running_loop().run_in_executor(thread, self._close)
+        self._leave_parent()
+        with self._change:
+            thread, self._thread = self._thread, None
+            if thread is None:
+                return
+            closing = thread.submit(self._work, self._close)
             thread.shutdown(wait=False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STORE_SECONDS):
+                await asyncio.wrap_future(closing)
 
-    def _find_thread(self) -> ThreadPoolExecutor:
-        if self._process != os.getpid():  # a connection must not be used after a fork, nor closed
-            _INHERITED.append((self._thread, self._connection))
-            self._process, self._thread, self._connection = os.getpid(), None, None
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "leadconnector-sqlite")
-        return self._thread
+    def _leave_parent(self) -> None:
+        """After a fork, a connection must not be used, nor closed; a lock may be held by a thread that is gone."""
+        if self._process == os.getpid():
+            return
+        with _LEAVING:
+            if self._process != os.getpid():
+                _INHERITED.append((self._thread, self._connection))
+                self._thread, self._connection = None, None
+                self._use, self._change = threading.Lock(), threading.Lock()
+                self._process = os.getpid()
 
     def _work(self, work: Callable[[], T]) -> T:
         fault: LeadConnectorError
-        try:
-            return work()
-        except (sqlite3.Error, OSError) as error:
-            fault = self._explain(error)
-        self._close()
+        with self._use:
+            try:
+                return work()
+            except (sqlite3.Error, OSError) as error:
+                fault = self._explain(error)
+            self._close()
         raise fault from None
 
     def _find_connection(self) -> sqlite3.Connection:
@@ -190,10 +206,10 @@ class SQLiteFile:
 
 
 _CREATING: Final = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a child would find it held forever by a thread that it does not have
-    os.register_at_fork(
-        before=_CREATING.acquire, after_in_parent=_CREATING.release, after_in_child=_CREATING.release
-    )
+_LEAVING: Final = threading.Lock()
+for _lock in (_CREATING, _LEAVING):
+    if hasattr(os, "register_at_fork"):  # a child would find it held forever by a thread that it does not have
+        os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _INHERITED: Final[list[object]] = []
 
 
