@@ -77,10 +77,16 @@ def find_turn(state: BudgetState, counts: Tally, member: str, reserve: int, *, l
     if not times:
         return _stand_apart(state, member, now + short)
     first = max(times[0], now)
-    if not me.interactive:
+    if not me.interactive and not _may_be_returned(state, member):
         first = max(now, *(time for time in times if time <= times[0] + _TOGETHER * interval))
         return _stand_apart(state, member, first)
     return _stand_apart(state, member, min(first, now + short))
+
+
+def _may_be_returned(state: BudgetState, member: str) -> bool:
+    """Whether fewer slots are wanted than others have leased: at the end of a job, many come back unused."""
+    wanted = sum(one.bulk + one.interactive for one in state.members.values())
+    return wanted <= sum(lease.member != member and not lease.in_flight for lease in state.leases.values())
 
 
 def _list_times(state: BudgetState, counts: Tally, member: str, reserve: int) -> list[float]:

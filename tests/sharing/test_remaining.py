@@ -115,6 +115,21 @@ def test_few_exchanges_are_enough(processes: int, exchanges: float, finish: floa
         run(play(seed))
 
 
+@pytest.mark.usefixtures("one_seed")
+@pytest.mark.parametrize("algorithm", ["sliding", "bucket"])
+def test_the_last_calls_use_slots_that_others_return(algorithm: Algorithm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten windows are enough for them. One that had waited for its own slots to be free needed an eleventh."""
+    monkeypatch.setattr(sys.modules[__name__], "CALLS", 920)
+
+    async def play(seed: int) -> None:
+        world, _, everybody = await begin(algorithm, seed, 16)
+        assert await read_bulk(world, everybody) <= 0.9 * 1.07
+        assert world.sandbox.requests.count_statuses()[429] == 0
+
+    for seed in range(1, 5):
+        run(play(seed))
+
+
 @pytest.mark.parametrize("algorithm", ["sliding", "counter"])
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_a_front_desk_beside_jobs_waits_for_a_response_only(processes: int, algorithm: Algorithm) -> None:
