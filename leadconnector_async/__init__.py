@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from ._api.request import JsonValue
 from ._api.slot_offers import SlotOffer, SlotOwner
-from ._booking import Booking, BookingConflict, BookingDetails
+from ._client.booking import Booking, BookingConflict, BookingDetails
 from ._limiter.headers import LocationQuota, Quota
 from ._version import __version__
 from .access import Access, PendingWrite

@@ -1,4 +1,4 @@
-"""`LeadConnector`: the settings, connections and limiter behind the operations of `_methods` and `_finding`.
+"""`LeadConnector`: the settings, connections and limiter behind the operations of `_client/`.
 
 Settings are checked when the client is created; connections are opened on first use.
 """
@@ -17,7 +17,6 @@ from msgspec import UNSET, UnsetType, structs
 from yarl import URL
 
 from ._api.request import JsonValue, Query, build_request
-from ._booking import BookingMethods
 from ._call.attempt import Attempts
 from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
@@ -29,7 +28,8 @@ from ._call.pipeline import Pipeline
 from ._call.proxy import find_proxy
 from ._call.timeouts import AttemptTimer
 from ._call.transport import Transport
-from ._environment import ClientOptions, add_environment, read_token
+from ._client.booking import BookingMethods
+from ._client.environment import ClientOptions, add_environment, read_token
 from ._limiter.headers import LocationQuota
 from ._limiter.lane import CLOCK_LAG
 from ._limiter.limiter import Limiter
@@ -42,7 +42,7 @@ from .events import EventHandler
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
-    from ._once import KeyedCalls
+    from ._client.once import KeyedCalls
     from .shared import Shared
 
 T = TypeVar("T")
@@ -281,7 +281,7 @@ class LeadConnector(BookingMethods):
 
     def _find_keyed_calls(self) -> KeyedCalls:
         """One for each app. Most programs use no keys."""
-        from ._once import open_keyed_calls  # noqa: PLC0415 - as above
+        from ._client.once import open_keyed_calls  # noqa: PLC0415 - as above
 
         sharing, app = self._sharing, self._shared.tokens.client_id
         if app not in self._keyed:

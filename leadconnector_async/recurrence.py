@@ -23,9 +23,9 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from ._rrule import Rule, find_rule_fault, iterate_walls, read_rule
 from ._validation.arguments import refuse
 from ._validation.moments import NAME_AN_INSTANT, BadMoment, check_moment, check_name
+from ._validation.rrule import Rule, find_rule_fault, iterate_walls, read_rule
 from ._validation.settings import to_text
 from .exceptions import InvalidRequestError
 

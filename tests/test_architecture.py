@@ -20,11 +20,7 @@ LAYERS = {
         __init__
         jobs
         client oauth
-        _environment
-        _booking
-        _finding
-        _methods
-        _once
+        _client
         _oauth reschedule
         _call
         response webhooks
@@ -35,7 +31,7 @@ LAYERS = {
         _retry
         _api recurrence
         _settings
-        _rrule access auth policy token_stores
+        access auth policy token_stores
         _validation
         _files _secret _start _version events exceptions inputs models tokens
         _calendar
@@ -61,6 +57,13 @@ LAYERS = {
         transport
         proxy reply session
         base_url creations emit timeouts
+    """,
+    "_client": """
+        environment
+        booking
+        finding
+        methods
+        once
     """,
     "_limiter": """
         limiter
@@ -91,7 +94,7 @@ LAYERS = {
         state store
     """,
     "_validation": """
-        arguments
+        arguments rrule
         moments settings
         text
     """,
@@ -239,10 +242,10 @@ AWAITING = {
     "cli",
     "jobs",
     "client",
-    "_booking",
-    "_finding",
-    "_methods",
-    "_once",
+    "_client.booking",
+    "_client.finding",
+    "_client.methods",
+    "_client.once",
     "reschedule.apply",
     "_oauth.agency",
     "_oauth.endpoint",
@@ -400,7 +403,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     seldom = {
         "tenacity",
         "dateutil",
-        *(f"leadconnector_async.{module}" for module in ("recurrence", "_rrule", "oauth", "_oauth")),
+        *(f"leadconnector_async.{module}" for module in ("recurrence", "_validation.rrule", "oauth", "_oauth")),
     }
     assert not (heavy | seldom) & set(loaded)
 

@@ -29,7 +29,7 @@ from leadconnector_async import (
     with_response,
 )
 from leadconnector_async import client as client_module
-from leadconnector_async._environment import ClientOptions
+from leadconnector_async._client.environment import ClientOptions
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from .conftest import QUICK, MakeClient

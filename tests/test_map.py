@@ -27,7 +27,7 @@ FILE = re.compile(r"[\w./-]+(\.py|\.md|\.toml|/|/run)")
 NAME = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 BLOCK = re.compile(r"\n(?=\||- |\d+\. |\n)")
 CHANGES = {
-    "a new operation": {"_methods.py", "sandbox/handlers.py", "sandbox/routes.py"},
+    "a new operation": {"_client/methods.py", "sandbox/handlers.py", "sandbox/routes.py"},
     "a new field of an update": {"_api/fields.py", "models.py", "sandbox/models.py"},
     "another retryable status code": {"_api/statuses.py"},
     "a new rate-limit header": {"_limiter/headers.py", "sandbox/rate_limits.py"},

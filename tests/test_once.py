@@ -27,7 +27,7 @@ from leadconnector_async import (
     with_response,
 )
 from leadconnector_async._call.fence import FencedTransport
-from leadconnector_async._once import KeyedCalls
+from leadconnector_async._client.once import KeyedCalls
 from leadconnector_async._sharing.keys import MemoryKeys
 from leadconnector_async._sharing.once import (
     LEASE_SECONDS,

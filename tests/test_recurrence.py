@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from leadconnector_async import InvalidRequestError
-from leadconnector_async._rrule import find_rule_fault
+from leadconnector_async._validation.rrule import find_rule_fault
 from leadconnector_async.recurrence import (
     Instance,
     InstanceId,

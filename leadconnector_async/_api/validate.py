@@ -191,7 +191,7 @@ def _check_version(wire: AppointmentFields, version: str) -> None:
 def _check_rule(wire: AppointmentFields) -> None:
     if not isinstance(wire.rrule, str):
         return
-    from .._rrule import find_rule_fault  # noqa: PLC0415 - only series need dateutil
+    from .._validation.rrule import find_rule_fault  # noqa: PLC0415 - only series need dateutil
 
     if fault := find_rule_fault(wire.rrule):
         raise refuse("rrule", wire.rrule, fault, "pass an RFC 5545 rule such as 'RRULE:FREQ=DAILY;COUNT=5'")

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from .._api.precondition import Granted
-from .._methods import begin_reading
+from .._client.methods import begin_reading
 from ..client import LeadConnector
 from ..exceptions import ConfigurationError, InvalidRequestError, RowFault, explain
 from ..jobs import PlanRow

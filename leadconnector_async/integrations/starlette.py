@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from .._call.base_url import check_base_url
-from .._environment import ClientOptions
+from .._client.environment import ClientOptions
 from .._secret import conceal
 from .._settings import Options
 from .._sharing.deliveries import LEASE_SECONDS

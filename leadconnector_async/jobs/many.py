@@ -15,7 +15,7 @@ from msgspec import structs
 
 from .._api.precondition import Granted
 from .._api.readback import name_other_location
-from .._methods import begin_reading
+from .._client.methods import begin_reading
 from .._validation.settings import check_callback, check_count, check_flag, check_kind, check_line
 from .._validation.text import show_error
 from ..access import check_may_write

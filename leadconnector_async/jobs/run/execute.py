@@ -36,7 +36,7 @@ from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, ReadingClock, Stal
 from ..._api.readback import compare_field, compare_update, list_changes
 from ..._api.validate import check_update
 from ..._call.fence import HELD, Held
-from ..._methods import guard_updates
+from ..._client.methods import guard_updates
 from ...client import LeadConnector
 from ...exceptions import (
     InvalidEventError,

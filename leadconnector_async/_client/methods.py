@@ -13,21 +13,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
-from ._api.appointments import build_get_appointment, build_update_appointment
-from ._api.block_slots import build_update_block_slot
-from ._api.calendars import build_get_calendar, build_list_calendars
-from ._api.convert import to_payload
-from ._api.creations import build_create_appointment, build_create_block_slot, build_create_note
-from ._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
-from ._api.notes import build_delete_note, build_list_notes, build_update_note
-from ._api.precondition import Granted, ReadingClock, UpdateGuard
-from ._api.readback import name_other_location
-from ._api.request import Request
-from ._call.pipeline import Pipeline
-from ._validation.arguments import check_flag
-from .access import Access, check_may_write
-from .inputs import Payload
-from .models import (
+from .._api.appointments import build_get_appointment, build_update_appointment
+from .._api.block_slots import build_update_block_slot
+from .._api.calendars import build_get_calendar, build_list_calendars
+from .._api.convert import to_payload
+from .._api.creations import build_create_appointment, build_create_block_slot, build_create_note
+from .._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
+from .._api.notes import build_delete_note, build_list_notes, build_update_note
+from .._api.precondition import Granted, ReadingClock, UpdateGuard
+from .._api.readback import name_other_location
+from .._api.request import Request
+from .._call.pipeline import Pipeline
+from .._validation.arguments import check_flag
+from ..access import Access, check_may_write
+from ..inputs import Payload
+from ..models import (
     Appointment,
     AppointmentCreate,
     AppointmentUpdate,
@@ -37,12 +37,12 @@ from .models import (
     Calendar,
     Note,
 )
-from .reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
-from .reschedule.plan import Change, Changes, Scope
-from .reschedule.requested import collect_requested
+from ..reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
+from ..reschedule.plan import Change, Changes, Scope
+from ..reschedule.requested import collect_requested
 
 if TYPE_CHECKING:
-    from ._once import KeyedCalls
+    from .once import KeyedCalls
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
 T = TypeVar("T")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypedDict
 
 import aiohttp
 
-from ._call.emit import LOGGER
-from ._secret import Secret
-from .access import Access, Approve, check_access
-from .events import EventHandler
-from .exceptions import ConfigurationError
-from .policy import Priority, RateLimit, RetryPolicy, Timeouts
+from .._call.emit import LOGGER
+from .._secret import Secret
+from ..access import Access, Approve, check_access
+from ..events import EventHandler
+from ..exceptions import ConfigurationError
+from ..policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
-    from .shared import Shared
+    from ..shared import Shared
 
 
 class ClientOptions(TypedDict, total=False):
@@ -73,7 +73,7 @@ def add_environment(options: ClientOptions) -> bool:
     url = Secret(os.environ.get("LEADCONNECTOR_SHARED", ""))
     if not url or "shared" in options:
         return False
-    from .shared import Shared  # noqa: PLC0415 - most programs share nothing
+    from ..shared import Shared  # noqa: PLC0415 - most programs share nothing
 
     options["shared"] = Shared(url)
     return True

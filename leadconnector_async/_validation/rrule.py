@@ -19,8 +19,8 @@ from typing import Final
 from dateutil.rrule import rrulestr
 from msgspec import Struct
 
-from ._validation.settings import to_text
-from ._validation.text import escape, shorten, show
+from .settings import to_text
+from .text import escape, shorten, show
 
 _ANCHOR: Final = datetime(9600, 1, 1)
 """The start of the last whole cycle of 400 years."""

@@ -8,16 +8,16 @@ from typing import Final, TypedDict, Unpack
 
 from msgspec import UNSET, Struct
 
-from ._api.convert import Item, is_convertible, list_items, list_spellings, name_fields
-from ._api.created import compare_appointment
-from ._api.slot_offers import SlotOffer, SlotOwner, list_sources
-from ._api.validate import check_create
-from ._finding import FindingMethods
-from ._validation.arguments import check_ids, check_instant, check_long_range, check_once, refuse
-from .access import check_may_write
-from .exceptions import KeyReusedError, LeadConnectorError, SlotUnavailableError, VerificationError
-from .inputs import ModelLike
-from .models import Appointment, AppointmentCreate, AppointmentStatus, MeetingLocationType
+from .._api.convert import Item, is_convertible, list_items, list_spellings, name_fields
+from .._api.created import compare_appointment
+from .._api.slot_offers import SlotOffer, SlotOwner, list_sources
+from .._api.validate import check_create
+from .._validation.arguments import check_ids, check_instant, check_long_range, check_once, refuse
+from ..access import check_may_write
+from ..exceptions import KeyReusedError, LeadConnectorError, SlotUnavailableError, VerificationError
+from ..inputs import ModelLike
+from ..models import Appointment, AppointmentCreate, AppointmentStatus, MeetingLocationType
+from .finding import FindingMethods
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _GONE: Final = frozenset({"cancelled", "invalid"})

@@ -14,8 +14,8 @@ from functools import partial
 from itertools import chain
 from typing import Final, TypeVar, overload
 
-from ._api.calendars import LIST_CALENDARS, build_list_calendars
-from ._api.contacts import (
+from .._api.calendars import LIST_CALENDARS, build_list_calendars
+from .._api.contacts import (
     FIND_CONTACTS,
     Sought,
     build_find_contacts,
@@ -27,16 +27,15 @@ from ._api.contacts import (
     is_of_contact,
     refuse_selectors,
 )
-from ._api.events import LIST_EVENTS, build_list_events, is_between, merge_events, split_range
-from ._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
-from ._api.lists import list_lost
-from ._api.operations import Operation
-from ._api.request import Request
-from ._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
-from ._call.pipeline import find_pipeline
-from ._methods import CalendarMethods
-from ._validation.arguments import check_location, check_long_range
-from .exceptions import (
+from .._api.events import LIST_EVENTS, build_list_events, is_between, merge_events, split_range
+from .._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
+from .._api.lists import list_lost
+from .._api.operations import Operation
+from .._api.request import Request
+from .._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
+from .._call.pipeline import find_pipeline
+from .._validation.arguments import check_location, check_long_range
+from ..exceptions import (
     BadRequestError,
     ContactNotFoundError,
     DecodeError,
@@ -45,8 +44,9 @@ from .exceptions import (
     NotFoundError,
     UnprocessableError,
 )
-from .models import Appointment, Contact, ContactAppointment
-from .response import Response
+from ..models import Appointment, Contact, ContactAppointment
+from ..response import Response
+from .methods import CalendarMethods
 
 T = TypeVar("T")
 

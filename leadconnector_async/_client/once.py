@@ -21,15 +21,15 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct, structs
 
-from ._api.created import Ambiguous, NotFound, choose_wait
-from ._api.request import Request, Search
-from ._call.pipeline import Pipeline, find_deadline
-from ._sharing.keys import KeyStore, MemoryKeys
-from ._sharing.once import RENEW_SECONDS, Busy, Clock, HeldKey, KeyLedger, KeyNames, Known, Reused
-from ._sharing.store import PRIVATE_APP
-from ._validation.arguments import check_once
-from ._validation.text import show
-from .exceptions import (
+from .._api.created import Ambiguous, NotFound, choose_wait
+from .._api.request import Request, Search
+from .._call.pipeline import Pipeline, find_deadline
+from .._sharing.keys import KeyStore, MemoryKeys
+from .._sharing.once import RENEW_SECONDS, Busy, Clock, HeldKey, KeyLedger, KeyNames, Known, Reused
+from .._sharing.store import PRIVATE_APP
+from .._validation.arguments import check_once
+from .._validation.text import show
+from ..exceptions import (
     DeadlineExceededError,
     InvalidEventError,
     KeyReusedError,
@@ -37,7 +37,7 @@ from .exceptions import (
     OutcomeUnknownError,
     StoreUnavailableError,
 )
-from .response import Response, collected
+from ..response import Response, collected
 
 T = TypeVar("T")
 
