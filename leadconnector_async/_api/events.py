@@ -48,7 +48,9 @@ _decode_statuses: Final = msgspec.json.Decoder(list[MisspeltStatus]).decode
 def read_events(body: bytes) -> Read[list[Appointment]]:
     """A list of events, decoded at once if all are valid, which is several times as fast."""
     if len(body) > LARGE:
-        return _read_blocks(list_entries(body, "events").value)
+        entries = list_entries(body, "events")
+        read = _read_blocks(entries.value)
+        return Read(read.value, entries.unread + read.unread)
     try:
         values = _decode_events(body).events
     except UNREADABLE:

@@ -149,9 +149,9 @@ def _grant(state: BudgetState, report: Report, counts: Tally, reserve: int, *, b
     free = state.max_requests - counts.in_use
     most = free - measure_held(state, counts, report.member)
     pot = measure_pot(state, counts, report.member, reserve) if bulk else free
-    if bulk:
-        most -= sum(one.interactive for one in state.members.values())
-    room = measure_room(state, max(0, reserve - counts.interactive) if bulk else 0, bulk=bulk)
+    unmet = sum(one.interactive for one in state.members.values()) if bulk else 0
+    most -= unmet
+    room = measure_room(state, max(unmet, reserve - counts.interactive) if bulk else 0, bulk=bulk)
     part = find_part(state, counts, report.member, wanted, pot, bulk=bulk)
     many = max(0, min(wanted, part, pot, most, room, count_day(state, report, bulk=bulk)))
     first = state.next_number

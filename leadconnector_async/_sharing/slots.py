@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from msgspec import Struct
@@ -70,8 +71,10 @@ def take_slots(state: BudgetState, report: Report) -> None:
 def free_slots(state: BudgetState) -> None:
     """Free the leases that were never reported back, and forget uses that tell nothing any more."""
     oldest = state.now - state.hold - state.interval - _TICK
-    if any(lease.at <= oldest for lease in state.leases.values()):
-        state.leases = {number: lease for number, lease in state.leases.items() if lease.at > oldest}
+    for number in [number for number, lease in state.leases.items() if lease.at <= oldest]:
+        lease = state.leases.pop(number)
+        if state.weighed_at > -math.inf:  # it may have been used, and a server that weighs may still count it
+            state.used.setdefault(number, Stamp(lease.member, lease.bulk, lease.at + state.hold))
     oldest = state.now - _find_memory(state) - _TICK
     if any(stamp.at <= oldest for stamp in state.used.values()):
         state.used = {number: stamp for number, stamp in state.used.items() if stamp.at > oldest}

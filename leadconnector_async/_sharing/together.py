@@ -65,7 +65,7 @@ class Together(Generic[A, R]):
 
     def _begin(self, line: _Line[A, R]) -> None:
         """In the next iteration of the loop, with all that is called in this one."""
-        if line.task is None and line.waiting:
+        if (line.task is None or line.task.done()) and line.waiting:  # one cancelled before it began is still there
             line.task = asyncio.get_running_loop().create_task(self._run(line))
 
     async def _run(self, line: _Line[A, R]) -> None:

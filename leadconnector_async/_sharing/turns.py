@@ -67,8 +67,11 @@ def find_turn(state: BudgetState, counts: Tally, member: str, reserve: int, *, l
     closed = max(state.closed_until, state.pause_until)
     if now < closed:
         return _stand_apart(state, member, closed)
-    if is_weighed(state):
-        return max([now, *_list_turns(state, member)]) + _measure_gap(state) * interval
+    if is_weighed(state) and not me.interactive:
+        gap = (
+            _measure_gap(state) * interval
+        )  # at most one round: who asks before its turn must not delay the others
+        return min(max([now, *_list_turns(state, member)]) + gap, now + _count_waiting(state) * gap)
     short = _SHORT_POLL * interval * max(1.0, _count_waiting(state) / _CROWD)
     if limited:
         trip = state.remaining_at - state.remaining_since

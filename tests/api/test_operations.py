@@ -375,6 +375,15 @@ def test_a_list_without_entries_is_empty(body: bytes) -> None:
     assert listing.read(body).unread == (("events",) if b"events" not in body and body != b"[]" else ())
 
 
+def test_a_large_body_without_a_list_is_not_an_empty_list() -> None:
+    """What is missing is named there, too."""
+    listing = build_list_events(
+        LIST_EVENTS, "l", DAY, DAY + timedelta(1), user_id="u", calendar_id=None, group_id=None
+    )
+    read = listing.read(b'{"traceId": "%s"}' % (b"t" * 70_000))
+    assert (read.value, read.unread) == ([], ("events",))
+
+
 def test_one_odd_entry_hides_no_other() -> None:
     """It is named by its place, and the rest is there."""
     listing = build_list_events(

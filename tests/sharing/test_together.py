@@ -53,6 +53,20 @@ async def test_calls_that_are_made_meanwhile_go_together() -> None:
     assert [len(one) for one in server.batches] == [2, MOST, 1]
 
 
+async def test_all_tasks_can_be_cancelled_before_a_round_trip_begins() -> None:
+    """As when a program ends, and closes what it has shared afterwards: that went nowhere."""
+    server = Server()
+    server.open.set()
+    line = Together("it", server.double, 10.0)
+    caller = asyncio.create_task(line.call(0))
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert await asyncio.wait_for(line.call(2), 5.0) == 4
+
+
 async def test_each_call_has_an_error_of_its_own() -> None:
     """And all of them that of a round trip which failed."""
     server = Server()

@@ -1,11 +1,21 @@
 """A server that weighs its last window: what it may count, how it is told from others, and how it is asked."""
 
+import math
 import random
 
 import pytest
 
 from leadconnector_async._sharing.exchange import exchange
-from leadconnector_async._sharing.state import BudgetState, Lease, Limits, Remaining, Report, Stamp, Stated
+from leadconnector_async._sharing.state import (
+    BudgetState,
+    Grant,
+    Lease,
+    Limits,
+    Remaining,
+    Report,
+    Stamp,
+    Stated,
+)
 from leadconnector_async._sharing.statements import is_careful, is_weighed, measure_room, take_use
 from leadconnector_async._sharing.store import Reading
 from leadconnector_async._sharing.weighted import measure_weighted
@@ -138,3 +148,60 @@ def test_leases_are_given_out_for_what_it_cannot_count(
     state.weighed_at, state.remaining, state.remaining_at = NOW, 0, NOW
     state.leases = {1000 + number: Lease("me", True, NOW) for number in range(leases)}
     assert measure_room(state, kept, bulk=True) == room
+
+
+def ask(
+    state: BudgetState, later: float, member: str, *, bulk: int = 0, interactive: int = 0
+) -> tuple[BudgetState, Grant]:
+    """An exchange, so many seconds after the last one."""
+    now = state.raw + later
+    limits = Limits(max_requests=MOST, interval=INTERVAL, interactive_reserve=0)
+    report = Report(member=member, limits=limits, wall=now, bulk=bulk, interactive=interactive)
+    return exchange(state, Reading("", b"", now, "a", 1e6 + now), report)
+
+
+def begin(ages: dict[float, int]) -> BudgetState:
+    """At a moment at which the server is known to weigh, and nobody waits."""
+    state = build({})
+    state.raw, state.weighed_at, state.members = NOW, NOW, {}
+    state.used = build(ages).used
+    return state
+
+
+@pytest.mark.parametrize("members", [2, 4, 16])
+def test_who_asks_before_its_turn_does_not_delay_the_others(members: int) -> None:
+    """New calls and reports ask at once. Each turn followed all others, so two pushed each other on for ever."""
+    state = begin({0.5: MOST})
+    for number in range(40 * members):
+        state, grant = ask(state, 0.01, f"m{number % members}", bulk=50)
+        assert grant.next_in is not None
+        assert grant.next_in <= 0.14 * math.sqrt(members) * INTERVAL + 1e-6
+
+
+def test_people_do_not_take_turns_with_jobs() -> None:
+    """A call that waits is asked for again as soon as with any other server."""
+    state = begin({0.5: MOST})
+    for number in range(8):
+        state, _ = ask(state, 0.01, f"m{number}", bulk=50)
+    state, grant = ask(state, 0.01, "desk", interactive=1)
+    assert grant.next_in is not None
+    assert grant.next_in <= 0.05 * INTERVAL * 9 / 4 + 0.1
+
+
+def test_a_job_leaves_slots_to_people_who_wait() -> None:
+    """Also if their number is above the reserve."""
+    state = begin({0.5: MOST})
+    state, _ = ask(state, 0.01, "desk", interactive=4)
+    state.used = build({12.5: 120}).used  # so 90 may be counted: ten are free
+    state, grant = ask(state, 0.01, "job", bulk=50)
+    assert len(grant.bulk) == 6
+
+
+def test_what_a_killed_process_may_have_sent_counts_for_two_intervals() -> None:
+    """Its leases expire after `hold` and an interval; the server may count them until then in full."""
+    state, grant = ask(begin({}), 0.1, "killed", bulk=80)
+    assert len(grant.bulk) == 80
+    state, grant = ask(state, 2.0 + INTERVAL + 0.1, "other", bulk=100)
+    assert len(grant.bulk) <= 22
+    state, grant = ask(state, INTERVAL, "other", bulk=100)
+    assert len(grant.bulk) > 22
