@@ -75,7 +75,7 @@ def test_a_stray_decision_by_status_code_is_found() -> None:
 
 
 OTHER_NUMBERS = {
-    "_rrule.py": "the Gregorian calendar repeats after 400 years",
+    "rrule.py": "the Gregorian calendar repeats after 400 years",
     "problems.py": "the status codes that backends respond with",
 }
 

@@ -319,17 +319,24 @@ async def test_a_server_that_accepts_everything_gets_no_update(make_client: Make
 
 
 @pytest.mark.parametrize(
-    ("body", "what"), [(b"", "an empty body"), (b" \r\n", "an empty body"), (b"{}", "no list of calendars")]
+    ("body", "requests", "text"),
+    [
+        (b"", 2, "The response (HTTP 200) is empty"),
+        (b" \r\n", 2, "The response (HTTP 200) is empty"),
+        (b"{}", 1, "the response to the list of calendars is HTTP 200 without one, "),
+    ],
 )
-async def test_a_success_that_lists_nothing_is_not_the_api(make_client: MakeClient, body: bytes, what: str) -> None:
+async def test_a_success_that_lists_nothing_is_not_the_api(
+    make_client: MakeClient, body: bytes, requests: int, text: str
+) -> None:
     """As of a gateway that answers for the API: neither token nor location were looked at."""
     found: list[Finding] = []
-    async with raw_server(answer(200, body)) as server:
+    async with raw_server(*[answer(200, body)] * 5) as server:
         await check_account(make_client(base_url=server.url), found.append, is_local=False)
-        assert len(server.requests) == 1
+        assert [one.split(b"?")[0] for one in server.requests] == [b"GET /calendars/"] * requests
     (only,) = found
     assert (only.check, only.state, only.code) == ("API", "failed", 1)
-    assert only.text.startswith(f"the response to the list of calendars is HTTP 200 with {what}, ")
+    assert only.text.startswith(text)
 
 
 async def test_it_is_a_command(account: Sandbox) -> None:
