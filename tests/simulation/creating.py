@@ -137,6 +137,7 @@ class Campaign:
         return self.dice.choice(faults) if self.dice.random() < share else "ok"
 
     async def run(self) -> Ended:
+        random.seed(self.dice.random())  # waits before retries are of the module's own dice
         async with self.world.connect() as client:
             duration = sum(one.times for one in self.wanted) / PER_SECOND
             await asyncio.gather(*(self._want(client, one, self.dice.uniform(0, duration)) for one in self.wanted))
