@@ -62,7 +62,7 @@ class Reader(Generic[S]):
 
     def __init__(self, struct_type: type[S]) -> None:
         self._type = struct_type
-        self.decode = msgspec.json.Decoder(struct_type, strict=False).decode
+        self.decode: Callable[[bytes | Raw], S] = msgspec.json.Decoder(struct_type, strict=False).decode
         self._fields: list[tuple[str, ReadField]] | None = None
         self._split: Callable[[bytes | Raw], Struct] | None = None
         self._decode_list: Callable[[bytes], list[S]] | None = None
@@ -80,7 +80,8 @@ class Reader(Generic[S]):
     def read_list(self, content: bytes) -> Read[list[S]]:
         """Decode a JSON list of objects. Raises one of `UNREADABLE` if it must be decoded entry by entry."""
         if self._decode_list is None:
-            self._decode_list = msgspec.json.Decoder(list[self._type], strict=False).decode  # type: ignore[name-defined]
+            decoder: msgspec.json.Decoder[list[S]] = msgspec.json.Decoder(list[self._type], strict=False)  # type: ignore[name-defined]
+            self._decode_list = decoder.decode
         if self._odd:
             return self._read_apart(content)
         try:
