@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from msgspec import Struct
@@ -13,7 +12,7 @@ _TICK: Final = 0.001
 """A slot is freed so many seconds late: clocks have a resolution, and sums of them are rounded."""
 KNOWN: Final = 0.3
 """A response that is older than this part of an interval tells nothing any more."""
-_WEIGHED: Final = 2.0
+_COUNTED: Final = 2.0
 """For so many intervals a server may count a request that weighs its last window, and for one if it does not."""
 
 
@@ -73,7 +72,7 @@ def free_slots(state: BudgetState) -> None:
     oldest = state.now - state.hold - state.interval - _TICK
     for number in [number for number, lease in state.leases.items() if lease.at <= oldest]:
         lease = state.leases.pop(number)
-        if state.weighed_at > -math.inf:  # it may have been used, and a server that weighs may still count it
+        if state.weighs:  # it may have been used, and a server that weighs may still count it
             state.used.setdefault(number, Stamp(lease.member, lease.bulk, lease.at + state.hold))
     oldest = state.now - _find_memory(state) - _TICK
     if any(stamp.at <= oldest for stamp in state.used.values()):
@@ -82,7 +81,7 @@ def free_slots(state: BudgetState) -> None:
 
 def _find_memory(state: BudgetState) -> float:
     """For how many seconds a used slot is remembered."""
-    return ((1.0 if state.now >= state.settled_at else _WEIGHED) + KNOWN) * state.interval
+    return ((1.0 if state.now >= state.settled_at else _COUNTED) + KNOWN) * state.interval
 
 
 def tally(state: BudgetState) -> Tally:

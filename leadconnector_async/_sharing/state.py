@@ -253,6 +253,11 @@ class BudgetState(Struct, kw_only=True):
     pause_until: float = float("-inf")
     day: Day
 
+    @property
+    def weighs(self) -> bool:
+        """The server was seen to weigh its last window, and nothing has proven since that it does not."""
+        return self.weighed_at > float("-inf")
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(BudgetState)

@@ -130,7 +130,7 @@ def is_careful(state: BudgetState) -> bool:
 
 def is_weighed(state: BudgetState) -> bool:
     """Whether the server was seen to weigh its last window; then the most that it can count goes."""
-    return state.weighed_at > -math.inf and not state.foreign
+    return state.weighs and not state.foreign
 
 
 def measure_room(state: BudgetState, kept: int, *, bulk: bool) -> int:
