@@ -1,6 +1,7 @@
 """Worker processes that a test starts, kills, stops, continues and replaces."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -33,7 +34,10 @@ class Member:
         return self._errors.read_text()
 
     async def lead_to(self, point: str, times: int, act: str, seconds: float) -> bool:
-        """Let it act when it reaches a point for the n-th time; `False` if it does not in time."""
+        """Let it act when it reaches a point for the n-th time; `False` if it does not in time.
+
+        If it is to stop, it has stopped when this returns: one that is continued before would stay stopped.
+        """
         self._reached.clear()
         self._arm(f"{point} {times} {act}")
         with suppress(TimeoutError):
@@ -43,7 +47,13 @@ class Member:
             self._disarmed.clear()
             self._arm("nowhere 1 stop")
             await self._settle(self._disarmed.wait())
+        if self._reached.is_set() and act == "stop":
+            await self._until_stopped()
         return self._reached.is_set()
+
+    async def _until_stopped(self) -> None:
+        with suppress(ChildProcessError):  # it has ended instead, and asyncio has taken note of that
+            await asyncio.to_thread(os.waitid, os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def _arm(self, line: str) -> None:
         assert self._process.stdin is not None

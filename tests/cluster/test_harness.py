@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,14 @@ from .world import Calendar, Plan, plan_week, serve
 
 LOCATIONS, ROWS = 2, 30
 SOON = 60.0
+LATE_STOP = """
+import os, signal, sys, time
+sys.stdin.readline()
+os.write(1, b"reached point\\n")
+time.sleep(0.5)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+"""Announces the point, and stops only when another process has had the processor for a while."""
 pytestmark = [pytest.mark.campaign(180), pytest.mark.timeout(180)]
 
 
@@ -82,6 +91,33 @@ async def test_a_worker_acts_at_each_point_and_nothing_is_lost(
         member.thaw()
     assert await member.wait() == 0, member.read_errors()
     assert await plan.judge(calendar, read_states(tmp_path)) == Verdict(rows=LOCATIONS * ROWS)
+
+
+async def test_a_worker_that_stops_late_is_continued_after_that(tmp_path: Path) -> None:
+    """Continued before it stops, it would stay stopped."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", LATE_STOP, stdin=pipe, stdout=pipe)
+    member = Member(process, tmp_path / "errors")
+    try:
+        assert await member.lead_to("point", 1, "stop", SOON)
+        member.freeze()
+        member.thaw()
+        async with asyncio.timeout(SOON):
+            assert await member.wait() == 0
+    finally:
+        member.kill()
+        await member.wait()
+
+
+async def test_a_worker_may_end_where_it_should_stop(tmp_path: Path) -> None:
+    """Its exit code says so; the harness itself does not fail."""
+    pipe = asyncio.subprocess.PIPE
+    code = "import os, sys; sys.stdin.readline(); os.write(1, b'reached point\\n'); os._exit(3)"
+    for _ in range(8):  # either asyncio or the harness is the first to see that it has ended
+        process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", code, stdin=pipe, stdout=pipe)
+        member = Member(process, tmp_path / "errors")
+        assert await member.lead_to("point", 1, "stop", SOON)
+        assert await member.wait() == 3
 
 
 async def test_a_point_that_is_not_reached_in_time_is_left(calendar: Calendar, crew: Crew, tmp_path: Path) -> None:
