@@ -16,7 +16,7 @@ if is_command(sys.orig_argv):  # before the imports below, which take most of a 
 from msgspec import UNSET
 
 from ._api.request import JsonValue
-from ._api.slot_offers import SlotOffer, SlotOwner
+from ._calendar import SlotOffer, SlotOwner
 from ._client.booking import Booking, BookingConflict, BookingDetails
 from ._limiter.headers import LocationQuota, Quota
 from ._version import __version__

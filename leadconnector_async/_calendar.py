@@ -1,8 +1,11 @@
-"""A calendar and its parts, as the server shows them. Public as those of `models`."""
+"""A calendar with its parts, public as those of `models`, and its free slots."""
 
 from __future__ import annotations
 
-from msgspec import field
+from datetime import date, datetime
+from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from ._model import Model
 
@@ -113,3 +116,40 @@ class Calendar(Model, frozen=True, kw_only=True, rename="camel", gc=False):
     """The users who can be assigned."""
     location_configurations: tuple[LocationConfiguration, ...] | None = None
     """The meeting locations that it offers."""
+
+
+FreeSlots: TypeAlias = dict[date, tuple[datetime, ...]]
+"""The free slots of each day, in order."""
+
+UserIdsForm: TypeAlias = Literal["repeated", "brackets", "commas"]
+"""How a query lists several users: `userIds=a&userIds=b`, `userIds[]=a&userIds[]=b`, or `userIds=a,b`."""
+
+
+class SlotOwner(Struct, frozen=True):
+    """A calendar that offers a slot, alone or for one of its users."""
+
+    calendar_id: str
+    """The calendar."""
+    user_id: str | None
+    """The user who is free; `None` if the slots were requested without `user_ids`, so that the calendar chooses."""
+    start_time: datetime
+    """The slot in the offset in which this calendar offered it; book it with exactly this."""
+
+
+class SlotOffer(Struct, frozen=True):
+    """A free slot, and whose it is."""
+
+    start_time: datetime
+    """When it begins, in the offset of its first owner."""
+    owners: tuple[SlotOwner, ...]
+    """Everybody who offers it, in the order in which calendars and users were passed; at least one."""
+
+    @property
+    def calendar_ids(self) -> tuple[str, ...]:
+        """The calendars that offer it, each once."""
+        return tuple(dict.fromkeys(owner.calendar_id for owner in self.owners))
+
+    @property
+    def user_ids(self) -> tuple[str, ...]:
+        """The users who are free, each once; empty if the slots were requested without `user_ids`."""
+        return tuple(dict.fromkeys(owner.user_id for owner in self.owners if owner.user_id is not None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, TypedDict
 
 from msgspec import Struct, structs
@@ -17,8 +16,6 @@ from .policy import Priority, RetryPolicy, Timeouts, check_priority
 
 VERSION: Final = "2021-04-15"
 """The `Version` header that HighLevel's API reference names [doc]."""
-
-_PLAIN: Final = re.compile(r"[\x20-\x7e]+")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -84,7 +81,7 @@ def check_narrower(settings: Settings, options: Options) -> None:
 
 def _check_header(name: str, value: object) -> str:
     text = to_text(value)
-    if text is None or not _PLAIN.fullmatch(text) or text != text.strip():
+    if not text or not (text.isascii() and text.isprintable()) or text != text.strip():
         raise ConfigurationError(f"{name} is {show(value)}; it must be a single line of ASCII text")
     return text
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 
@@ -60,7 +59,6 @@ class AppProvider(Protocol):
         ...
 
 
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 _MOMENT: Final = 0.1
 """Seconds for which a token that the provider returned is used without asking it again."""
 
@@ -72,7 +70,7 @@ def check_token(token: object) -> Secret:
         raise ConfigurationError(f"the token is a {token.kind}; it must be a string")
     if not token:
         raise ConfigurationError("the token is empty; pass a Private Integration Token or an access token")
-    if not _TOKEN.fullmatch(token):
+    if not (token.isascii() and token.isprintable()) or " " in token:
         raise ConfigurationError(
             "the token contains a line break, a space or another character that is not allowed in a header; "
             "copy the token alone"

@@ -8,33 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from copy import copy
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, overload
 
 import aiohttp
 from msgspec import UNSET, UnsetType, structs
-from yarl import URL
 
 from ._api.request import JsonValue, Query, build_request
-from ._call.attempt import Attempts
-from ._call.attempt import Shared as Parts
 from ._call.base_url import BASE_URL, check_base_url
-from ._call.creations import Creations
-from ._call.emit import EventEmitter
-from ._call.fence import FencedTransport
-from ._call.gate import GatedPipeline
-from ._call.pipeline import Pipeline
-from ._call.proxy import find_proxy
-from ._call.timeouts import AttemptTimer
-from ._call.transport import Transport
 from ._client.booking import BookingMethods
 from ._client.environment import ClientOptions, add_environment, read_token
 from ._limiter.headers import LocationQuota
-from ._limiter.lane import CLOCK_LAG
-from ._limiter.limiter import Limiter
 from ._secret import conceal
-from ._settings import VERSION, Options, Settings, build_headers, check_narrower, check_settings
+from ._settings import VERSION, Options, Settings, check_narrower, check_settings
 from ._validation.settings import check_kind, check_line
 from .access import Access, Approve
 from .auth import LocationProvider, TokenProvider, TokenSource, conceal_token, explain_root
@@ -42,6 +28,8 @@ from .events import EventHandler
 from .policy import Priority, RateLimit, RetryPolicy, Timeouts
 
 if TYPE_CHECKING:
+    from ._call.attempt import Shared as Parts
+    from ._call.pipeline import Pipeline
     from ._client.once import KeyedCalls
     from .shared import Shared
 
@@ -95,7 +83,7 @@ class LeadConnector(BookingMethods):
         self._base_url = check_base_url(address)
         limit = check_kind("rate_limit", RateLimit() if rate_limit is None else rate_limit, RateLimit)
         self._sharing = _check_shared(shared)
-        self._shared = _make_parts(TokenSource(given), self._base_url, session, limit, self._sharing)
+        self._shared = self._make_parts(TokenSource(given), session, limit)
         self._owner, self._closes_sharing = True, False
         self._keyed: dict[str | None, KeyedCalls] = {}
         self._apply(
@@ -280,8 +268,8 @@ class LeadConnector(BookingMethods):
         return {location_id: lane.describe() for location_id, lane in self._shared.limiter.lanes.items()}
 
     def _find_keyed_calls(self) -> KeyedCalls:
-        """One for each app. Most programs use no keys."""
-        from ._client.once import open_keyed_calls  # noqa: PLC0415 - as above
+        """One for each app."""
+        from ._client.once import open_keyed_calls  # noqa: PLC0415 - most programs use no keys
 
         sharing, app = self._sharing, self._shared.tokens.client_id
         if app not in self._keyed:
@@ -290,32 +278,15 @@ class LeadConnector(BookingMethods):
             self._keyed[app] = open_keyed_calls(keys, clock, (None if sharing is None else sharing.app) or app)
         return self._keyed[app]
 
+    def _make_parts(self, tokens: TokenSource, session: aiohttp.ClientSession | None, limit: RateLimit) -> Parts:
+        from ._client.assembly import make_parts  # noqa: PLC0415 - it imports what only clients need
+
+        return make_parts(tokens, self._base_url, session, limit, self._sharing)
+
     def _build_pipeline(self) -> Pipeline:
-        settings = self._settings
-        emitter = EventEmitter(settings.on_event, self._location_id)
-        attempts = Attempts(
-            self._shared,
-            location_id=self._location_id,
-            headers=build_headers(settings.version, settings.app_info),
-            timeouts=settings.timeouts,
-            emitter=emitter,
-            bulk=settings.priority == "bulk",
-        )
-        if settings.access == "write" and settings.approve is None:
-            return Pipeline(
-                attempts,
-                self._shared.creations,
-                policy=settings.retry,
-                emitter=emitter,
-            )
-        return GatedPipeline(
-            attempts,
-            self._shared.creations,
-            policy=settings.retry,
-            emitter=emitter,
-            access=settings.access,
-            approve=settings.approve,
-        )
+        from ._client.assembly import build_pipeline  # noqa: PLC0415 - as above
+
+        return build_pipeline(self._shared, self._settings, self._location_id)
 
 
 C = TypeVar("C", bound=LeadConnector)
@@ -338,19 +309,3 @@ def _check_shared(shared: Shared | None) -> Shared | None:
     from .shared import Shared  # noqa: PLC0415 - most programs share nothing
 
     return check_kind("shared", shared, Shared)
-
-
-def _make_parts(
-    tokens: TokenSource,
-    base_url: URL,
-    session: aiohttp.ClientSession | None,
-    limit: RateLimit,
-    shared: Shared | None,
-) -> Parts:
-    route = find_proxy(base_url, session)
-    if shared is None:
-        transport, limiter = Transport(base_url, session, route), Limiter(limit, CLOCK_LAG)
-        return Parts(transport, limiter, tokens, AttemptTimer(), Creations())
-    transport = FencedTransport(base_url, session, route, shared.membership.clock)
-    open_lane = partial(shared.membership.open_lane, shared.app or tokens.client_id)
-    return Parts(transport, Limiter(limit, CLOCK_LAG, open_lane), tokens, AttemptTimer(), Creations())

@@ -1,9 +1,11 @@
 """The reference shows and explains every public name, its types included."""
 
 import ast
+import inspect
 import re
 import textwrap
 import tomllib
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import griffe
 import yaml
+
+from leadconnector_async import LeadConnector
 
 from .test_architecture import PACKAGE
 
@@ -309,3 +313,11 @@ def test_notes_for_maintainers_are_left_out() -> None:
         "(unconfirmed)" in find("leadconnector_async._calendar.OpenHours.days_of_the_week", package).docstring.value
     )
     assert "membership" not in find("leadconnector_async.Shared", package).all_members
+
+
+def test_types_of_operations_can_be_read_at_run_time() -> None:
+    """As a framework does that offers them to its users; what is imported late must not hide them."""
+    operations = [one for name, one in inspect.getmembers(LeadConnector, inspect.isroutine) if name[0] != "_"]
+    assert len(operations) > 25
+    for one in operations:
+        assert typing.get_type_hints(one), one

@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from ..inputs import Payload
 from ..models import Appointment, AppointmentUpdate
-from .decode import Read, begins
+from .decode import Read, begins, make_later
 from .errors import UNREADABLE
 from .operations import EVENTS, creates, reads, updates
 from .payloads import MisspeltStatus, WireUpdate
@@ -19,10 +19,9 @@ from .request import (
     Guard,
     Proof,
     Request,
-    appointment_reader,
-    decode_appointment,
     encode,
     encode_id,
+    get_appointment_reader,
 )
 from .validate import check_update
 
@@ -39,8 +38,8 @@ class _Envelope(Struct, frozen=True):
     appointment: Raw = Raw()
 
 
-_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
-_decode_misspelt: Final = msgspec.json.Decoder(MisspeltStatus).decode
+_get_envelope_decoder: Final = make_later(_Envelope)
+_get_misspelt_decoder: Final = make_later(MisspeltStatus)
 _APPOINTMENT_PATH: Final = GET_APPOINTMENT.path.format("")
 """The update uses the same path."""
 
@@ -78,12 +77,12 @@ def read_appointment(event_id: str, body: bytes | Raw) -> Read[Appointment]:
     """Read an appointment out of any response; `event_id` is the fallback for a missing id."""
     content: bytes | Raw = body or b"{}"
     try:
-        read = Read(decode_appointment(content))
+        read = Read(get_appointment_reader().decode(content))
     except UNREADABLE:
-        read = appointment_reader.read(content)
+        read = get_appointment_reader().read(content)
     if read.value.id is None and (inner := _unwrap(content)) is not None:
         content = inner
-        read = appointment_reader.read(content)
+        read = get_appointment_reader().read(content)
     value = read.value
     if value.id and value.appointment_status:
         return read
@@ -97,7 +96,7 @@ def _prove_update(event_id: str, sent: WireUpdate) -> Proof[Appointment]:
 
 
 def _unwrap(content: bytes | Raw) -> Raw | None:
-    envelope = _decode_envelope(content)
+    envelope = _get_envelope_decoder().decode(content)
     for inner in (envelope.event, envelope.appointment):
         if begins(inner, b"{"):
             return inner
@@ -106,7 +105,7 @@ def _unwrap(content: bytes | Raw) -> Raw | None:
 
 def _read_misspelt(content: bytes | Raw) -> str | None:
     try:
-        return _decode_misspelt(content).appointment_status
+        return _get_misspelt_decoder().decode(content).appointment_status
     except UNREADABLE:
         return None
 

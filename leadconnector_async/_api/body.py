@@ -17,7 +17,7 @@ from msgspec import Raw, Struct, field
 
 from .._validation.text import clean_line, clean_trace_id
 from ..exceptions import ApiError, DecodeError
-from .decode import Read
+from .decode import Read, make_later
 from .errors import UNREADABLE, read_error
 from .request import Request
 from .statuses import is_error
@@ -33,7 +33,7 @@ def read_success(request: Request[T], status: int, body: bytes) -> Read[T] | Dec
     """Read a 2xx. The `outcome` of an error says what is known of a write."""
     if request.known and body[:1] == b"{" and len(body) <= LARGE:
         try:
-            if decode_words(body) == NO_WORDS and not (read := request.read(body)).unread:
+            if _get_words_decoder().decode(body) == NO_WORDS and not (read := request.read(body)).unread:
                 return read
         except UNREADABLE:
             pass
@@ -98,7 +98,7 @@ def read_trace_id(body: bytes) -> str | None:
 _BOM: Final = b"\xef\xbb\xbf"
 LARGE: Final = 64 * 1024
 """Bytes above which a body is checked before it is decoded: a failed attempt would cost too much."""
-_BLANKS: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,65536}")
+_BLANKS: Final = partial(re.compile, rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,65536}")
 """No response of the API begins with more whitespace than that."""
 _SCALARS: Final = frozenset(b'"-0123456789tfn')
 _CONTROLS: Final = bytes(max(byte, 0x20) for byte in range(256))
@@ -152,8 +152,8 @@ class Signs(Words, frozen=True, rename="camel"):
     dates: Raw = field(name="_dates_", default=Raw())
 
 
-_decode_signs: Final = msgspec.json.Decoder(Signs).decode
-decode_words: Final = msgspec.json.Decoder(Words).decode
+_get_signs_decoder: Final = make_later(Signs)
+_get_words_decoder: Final = make_later(Words)
 NO_WORDS: Final = Words()
 _decode_any: Final = msgspec.json.Decoder(object).decode
 _get_words: Final = attrgetter("status_code", "error", "errors", "status", "message", "msg", "success", "succeeded")
@@ -214,7 +214,7 @@ def find_refusal(status: int, body: bytes, *, known: bool, deletes: bool, signs:
     if not known and len(body) <= LARGE and not any(sign in body for sign in _SIGNS):
         return None
     try:
-        signs = signs or _decode_signs(body)
+        signs = signs or _get_signs_decoder().decode(body)
     except UNREADABLE:
         return None
     if _get_words(signs) == _get_words(NO_WORDS):
@@ -238,7 +238,7 @@ def prepare(body: bytes) -> tuple[bytes, Signs | None]:
     Also returns its signs if it was intact: see `find_refusal`.
     """
     try:
-        signs = _decode_signs(body)
+        signs = _get_signs_decoder().decode(body)
     except UNREADABLE:
         return repair(body), None
     return (body if body.isascii() else _repair_encoding(body)), signs
@@ -291,7 +291,7 @@ def describe_foreign(status: int, body: bytes, headers: Mapping[str, str]) -> st
 
 
 def _find_start(body: bytes) -> int:
-    blanks = _BLANKS.match(body)
+    blanks = _BLANKS().match(body)
     return blanks.end() if blanks is not None else 0
 
 

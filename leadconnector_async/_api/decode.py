@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Final, Generic, TypeVar, cast, get_args, get_origin
@@ -53,6 +53,11 @@ class _Seconds(Struct, frozen=True, gc=False):
 
 
 ReadField = Callable[[Raw], Read[object]]
+
+
+def make_later(kind: type[T]) -> Callable[[], msgspec.json.Decoder[T]]:
+    """Return what returns a decoder, made at its first use: it takes up to half a millisecond of an import."""
+    return cache(lambda: msgspec.json.Decoder(kind))
 
 
 class Reader(Generic[S]):

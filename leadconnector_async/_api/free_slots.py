@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import lt
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, get_args
 
 import msgspec
 from msgspec import Raw, Struct
 
+from .._calendar import FreeSlots, UserIdsForm
 from .._validation.arguments import (
     check_choice,
     check_ids,
@@ -35,8 +36,6 @@ from .operations import reads
 from .request import Request, encode_flag, encode_id
 
 GET_FREE_SLOTS: Final = reads("get_free_slots", "/calendars/{}/free-slots")
-FreeSlots: TypeAlias = dict[date, tuple[datetime, ...]]
-"""The free slots of each day, in order."""
 _DATES: Final = "_dates_"
 _MOST_DAYS: Final = 1000
 _MOST_SLOTS: Final = 100_000
@@ -132,9 +131,6 @@ def _read_slot(entry: Raw) -> Read[datetime]:
     except UNREADABLE:
         return Read(read_moment(_decode_any(moment)))
 
-
-UserIdsForm: TypeAlias = Literal["repeated", "brackets", "commas"]
-"""How a query lists several users: `userIds=a&userIds=b`, `userIds[]=a&userIds[]=b`, or `userIds=a,b`."""
 
 LONGEST_FREE_SLOTS: Final = timedelta(days=31)
 """The longest range that one request can cover [doc]."""

@@ -58,33 +58,3 @@ class WireEvent(Struct, frozen=True, rename="camel"):
     """Where the pages of the appointment events have it [doc]."""
     data: Raw = Raw()
     """Where the examples of the webhook guide have the content of any event [doc]."""
-
-
-class TokenResponse(Struct, frozen=True, rename="camel"):
-    """A response of either token endpoint [doc]. Its repr shows no secrets.
-
-    Only the tokens are decoded: nothing else may cause their loss, because they are sent only once.
-    """
-
-    access_token: str = field(name="access_token", default="")
-    refresh_token: str | None = field(name="refresh_token", default=None)
-    expires_in: Raw = field(name="expires_in", default_factory=Raw)
-    scope: Raw = Raw()
-    user_type: Raw = Raw()
-    location_id: Raw = Raw()
-    company_id: Raw = Raw()
-    user_id: Raw = Raw()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
-
-    def __rich_repr__(self) -> list[tuple[str, object]]:
-        return []
-
-
-class CamelTokenResponse(TokenResponse, frozen=True, rename="camel"):
-    """The same in version v3 [doc]; accepted in every version, because tokens that are not read are lost."""
-
-    access_token: str = ""
-    refresh_token: str | None = None
-    expires_in: Raw = Raw()

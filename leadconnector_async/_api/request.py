@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from functools import partial
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar, Union
+from functools import cache, partial
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar, Union
 from urllib.parse import quote
 
 import msgspec
@@ -14,9 +14,11 @@ from .._validation.arguments import check_flag, check_id, check_method, check_pa
 from .._validation.text import show_error
 from ..exceptions import LeadConnectorError
 from ..models import Appointment
-from .created import Candidate
 from .decode import Read, Reader
 from .operations import Operation, build_operation
+
+if TYPE_CHECKING:
+    from .created import Candidate
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -104,8 +106,8 @@ class Search(Struct, Generic[T], frozen=True):
 
 
 encode: Final = msgspec.json.Encoder().encode
-appointment_reader: Final = Reader(Appointment)
-decode_appointment: Final = appointment_reader.decode
+get_appointment_reader: Final[Callable[[], Reader[Appointment]]] = cache(lambda: Reader(Appointment))
+"""As `make_later`."""
 _SAFE_IN_PATH: Final = "/%:@!$&'()*+,;=-._~"
 _QUICK_ID: Final = 100
 

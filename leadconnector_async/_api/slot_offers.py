@@ -9,40 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from .._calendar import FreeSlots, SlotOffer, SlotOwner
 from .._validation.arguments import check_ids, refuse
-from .free_slots import FreeSlots
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class SlotOwner(Struct, frozen=True):
-    """A calendar that offers a slot, alone or for one of its users."""
-
-    calendar_id: str
-    """The calendar."""
-    user_id: str | None
-    """The user who is free; `None` if the slots were requested without `user_ids`, so that the calendar chooses."""
-    start_time: datetime
-    """The slot in the offset in which this calendar offered it; book it with exactly this."""
-
-
-class SlotOffer(Struct, frozen=True):
-    """A free slot, and whose it is."""
-
-    start_time: datetime
-    """When it begins, in the offset of its first owner."""
-    owners: tuple[SlotOwner, ...]
-    """Everybody who offers it, in the order in which calendars and users were passed; at least one."""
-
-    @property
-    def calendar_ids(self) -> tuple[str, ...]:
-        """The calendars that offer it, each once."""
-        return tuple(dict.fromkeys(owner.calendar_id for owner in self.owners))
-
-    @property
-    def user_ids(self) -> tuple[str, ...]:
-        """The users who are free, each once; empty if the slots were requested without `user_ids`."""
-        return tuple(dict.fromkeys(owner.user_id for owner in self.owners if owner.user_id is not None))
 
 
 class SlotSource(Struct, frozen=True):

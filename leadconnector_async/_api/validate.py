@@ -10,7 +10,7 @@ import re
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from typing import Final, NoReturn, TypeVar
 from uuid import UUID
 
@@ -39,9 +39,9 @@ P = TypeVar("P", WireCreate, WireBlockSlot)
 
 _NAMES: Final = tuple(
     {
-        field.name: field.encode_name
+        snake: camel
         for wire_type in (WireUpdate, WireCreate, WireBlockSlot)
-        for field in msgspec.structs.fields(wire_type)
+        for snake, camel in zip(wire_type.__struct_fields__, wire_type.__struct_encode_fields__, strict=True)
     }.items()
 )
 _SNAKE: Final = {camel: snake for snake, camel in _NAMES}
@@ -51,9 +51,12 @@ _KEPT: Final = (bytes, bytearray, memoryview, datetime, date, time, timedelta, D
 _FAULT: Final = partial(re.compile, r"(?P<reason>.*) - at `\$\.(?P<field>\w+)", re.DOTALL)
 _REASON_LENGTH: Final = 200
 _QUARTER: Final = 15 * 60
-_AS_SENT: Final = re.compile(
-    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:Z|\+\d\d:(?:00|15|30|45)|-(?!00:00)\d\d:(?:00|15|30|45))",
-    re.ASCII,
+_AS_SENT: Final = cache(
+    partial(
+        re.compile,
+        r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:Z|\+\d\d:(?:00|15|30|45)|-(?!00:00)\d\d:(?:00|15|30|45))",
+        re.ASCII,
+    )
 )
 """A time in the server's format: it is sent unchanged if it is a valid time."""
 _MULTILINE: Final = frozenset(row.name for row in FIELDS if row.multiline)
@@ -251,7 +254,7 @@ def _render_time(fields: dict[str, object], camel: str) -> datetime | None:
 
 def _read_time(fields: dict[str, object], camel: str, value: object) -> datetime:
     """Like `_render_time`, for anything but a plain datetime with a fixed offset."""
-    if type(value) is str and _AS_SENT.fullmatch(value) is not None:
+    if type(value) is str and _AS_SENT().fullmatch(value) is not None:
         return parse_time(_SNAKE[camel], value)
     try:
         instant = parse_time(_SNAKE[camel], value)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import secrets
 from collections.abc import Callable
 from functools import partial
+from os import urandom
 from typing import Final, Protocol, TypeAlias, TypeVar, cast
 
 from ..events import CallStarted, Event, EventHandler, Stamped
@@ -89,7 +89,7 @@ class EventEmitter:
     def mark(self, call: Subject) -> Mark:
         """The first fields of its next event. The call gets its id with the first one."""
         if not call.call_id:
-            call.call_id = secrets.token_hex(8)
+            call.call_id = urandom(8).hex()
         return self.location_id, call.name, call.attempts, call.call_id
 
     def begin(self, call: Subject) -> None:

@@ -26,11 +26,10 @@ from .._api.created import (
 )
 from .._api.request import Page, Request, Search
 from .._retry.decide import Failure
-from ..exceptions import TransportError
 from ..response import Response
 from .creations import Turn
 from .state import CallState
-from .steps import NotApplied, Unread
+from .steps import NotApplied, Unread, fail_reading
 
 T = TypeVar("T")
 
@@ -105,12 +104,6 @@ def _conclude(call: CallState[T], found: Response[T] | Ambiguous, turn: Turn) ->
         call.resolve(applied=True)
         return structs.replace(found, attempts=call.attempts)
     return fail_reading(call, _explain(len(call.candidates)))
-
-
-def fail_reading(call: CallState[T], reason: str) -> Unread:
-    """What was read, or could not be read, does not show whether a write was applied."""
-    call.unread = reason
-    return Unread(Failure(TransportError(reason), "final"))
 
 
 def _explain(candidates: int) -> str:

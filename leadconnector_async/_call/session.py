@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from copy import copy
-from typing import Final, NamedTuple
+from typing import Final
 
 import aiohttp
+from msgspec import Struct
 
 _MOST_CONNECTIONS: Final = 1000
 """Far more than a location's limit allows in flight, far fewer than a process may open."""
@@ -28,7 +29,7 @@ _RESPECTED: Final = (
 used: ours bound each attempt."""
 
 
-class Home(NamedTuple):
+class Home(Struct, frozen=True):
     """Where a session was opened."""
 
     loop: asyncio.AbstractEventLoop

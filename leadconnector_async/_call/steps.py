@@ -44,6 +44,7 @@ from msgspec import Struct
 
 from .._api.errors import TokenRefusal
 from .._retry.decide import Failure, costs_budget, is_ambiguous, is_inconclusive, is_moved, is_transient, reconciles
+from ..exceptions import TransportError
 from ..policy import RetryPolicy
 from .state import CallState, Recovery, explain_budget
 
@@ -102,6 +103,12 @@ class Unread(Struct, frozen=True):
     """It is still unknown whether the write was applied."""
 
     failure: Failure
+
+
+def fail_reading(call: CallState[T], reason: str) -> Unread:
+    """What was read, or could not be read, does not show whether a write was applied."""
+    call.unread = reason
+    return Unread(Failure(TransportError(reason), "final"))
 
 
 class NotApplied(Struct, frozen=True):

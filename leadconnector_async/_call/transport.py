@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import html  # noqa: F401 # pyright: ignore[reportUnusedImport] - no import may follow a request; pages need it
 import inspect
 import select
 import sys
 import warnings
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Final, TypeVar
 from weakref import ref
@@ -286,19 +287,13 @@ _WRITES_AT_ONCE: Final = sys.version_info >= (3, 12)
 _LARGEST_AT_ONCE: Final = 16 * 1024
 """Bytes. From 64 KiB on, aiohttp's writer waits until the connection has taken what was written."""
 _NO_TIMER: Final = TimerNoop()
-_MAKES_RESPONSES_AS_KNOWN: Final = (*inspect.signature(aiohttp.ClientResponse).parameters,) == (
-    "method",
-    "url",
-    "writer",
-    "continue100",
-    "timer",
-    "request_info",
-    "traces",
-    "loop",
-    "session",
-    "stream_writer",
-)
-"""If not, a newer aiohttp sends every request by itself."""
+
+
+@cache
+def _makes_responses_as_known() -> bool:
+    """Whether aiohttp makes its responses in the way known here; if not, it sends every request by itself."""
+    known = "method url writer continue100 timer request_info traces loop session stream_writer"
+    return " ".join(inspect.signature(aiohttp.ClientResponse).parameters) == known
 
 
 class PromptRequest(aiohttp.ClientRequest):
@@ -313,7 +308,7 @@ class PromptRequest(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Send it."""
         body, protocol = self.body, conn.protocol
-        if not (_MAKES_RESPONSES_AS_KNOWN and isinstance(body, BytesPayload) and protocol is not None):
+        if not (_makes_responses_as_known() and isinstance(body, BytesPayload) and protocol is not None):
             return await super().send(conn)
         if protocol.writing_paused or (body.size or 0) > _LARGEST_AT_ONCE:
             return await super().send(conn)

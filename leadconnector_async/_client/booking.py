@@ -8,10 +8,10 @@ from typing import Final, TypedDict, Unpack
 
 from msgspec import UNSET, Struct
 
+from .. import _api
 from .._api.convert import Item, is_convertible, list_items, list_spellings, name_fields
-from .._api.created import compare_appointment
-from .._api.slot_offers import SlotOffer, SlotOwner, list_sources
 from .._api.validate import check_create
+from .._calendar import SlotOffer, SlotOwner
 from .._validation.arguments import check_ids, check_instant, check_long_range, check_once, refuse
 from ..access import check_may_write
 from ..exceptions import KeyReusedError, LeadConnectorError, SlotUnavailableError, VerificationError
@@ -178,7 +178,9 @@ class BookingMethods(FindingMethods):
             shown = await self.get_appointment(created.id)
         except LeadConnectorError:  # it was booked, and its id must not be lost
             return Booking(created, verified=False)
-        verdict = compare_appointment(check_create(booking, self._version, location_id=self._location_id), shown)
+        verdict = _api.created.compare_appointment(
+            check_create(booking, self._version, location_id=self._location_id), shown
+        )
         if verdict is False or shown.deleted or shown.appointment_status in _GONE:
             raise VerificationError(
                 f"The appointment {created.id} was booked, but reading it shows something else: it has been moved, "
@@ -231,7 +233,10 @@ def _list_owners(
             raise refuse("user_ids", user_ids, "the offer names no users", hint)
         return owners
     start = check_instant("when", when)
-    return tuple(SlotOwner(one.calendar_id, one.user_id, start) for one in list_sources(calendar_ids, user_ids))
+    return tuple(
+        SlotOwner(one.calendar_id, one.user_id, start)
+        for one in _api.slot_offers.list_sources(calendar_ids, user_ids)
+    )
 
 
 def _merge_details(details: Mapping[str, object] | ModelLike | None, others: BookingDetails) -> dict[str, object]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypedDict
 
 import aiohttp
 
-from .._call.emit import LOGGER
 from .._secret import Secret
 from ..access import Access, Approve, check_access
 from ..events import EventHandler
@@ -82,6 +81,8 @@ def add_environment(options: ClientOptions) -> bool:
 def _set_log_level(name: str | None) -> None:
     if not name:
         return
+    from .._call.emit import LOGGER  # noqa: PLC0415 - the client that follows needs it, the package does not
+
     level = logging.getLevelNamesMapping().get(name.upper())
     if level is None:
         raise ConfigurationError(f"LEADCONNECTOR_LOG is {name!r}; use debug, info, warning or error")

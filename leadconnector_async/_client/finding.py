@@ -14,26 +14,10 @@ from functools import partial
 from itertools import chain
 from typing import Final, TypeVar, overload
 
-from .._api.calendars import LIST_CALENDARS, build_list_calendars
-from .._api.contacts import (
-    FIND_CONTACTS,
-    Sought,
-    build_find_contacts,
-    build_get_contact,
-    build_list_contact_appointments,
-    conceal_sought,
-    explain_no_match,
-    group_by_calendar,
-    is_of_contact,
-    refuse_selectors,
-)
-from .._api.events import LIST_EVENTS, build_list_events, is_between, merge_events, split_range
-from .._api.free_slots import GET_FREE_SLOTS, FreeSlots, UserIdsForm, build_get_free_slots, join_free_slots
-from .._api.lists import list_lost
+from .. import _api
 from .._api.operations import Operation
 from .._api.request import Request
-from .._api.slot_offers import SlotOffer, check_slot_length, list_sources, merge_free_slots
-from .._call.pipeline import find_pipeline
+from .._calendar import FreeSlots, SlotOffer, UserIdsForm
 from .._validation.arguments import check_location, check_long_range
 from ..exceptions import (
     BadRequestError,
@@ -113,9 +97,9 @@ class FindingMethods(CalendarMethods):
 
         Raises `DecodeError` if a day cannot be read. With a list of calendars, an error names the calendar.
         """
-        check_slot_length(slot_length, merged=isinstance(calendar_id, list | tuple))
+        _api.slot_offers.check_slot_length(slot_length, merged=isinstance(calendar_id, list | tuple))
         build = partial(
-            build_get_free_slots,
+            _api.free_slots.build_get_free_slots,
             start=start,
             end=end,
             timezone=timezone,
@@ -124,11 +108,11 @@ class FindingMethods(CalendarMethods):
         )
         if not isinstance(calendar_id, list | tuple):
             return await self._read_free_slots(list(build(calendar_id, user_ids=user_ids)))
-        sources = list_sources(calendar_id, user_ids)
+        sources = _api.slot_offers.list_sources(calendar_id, user_ids)
         parts = [list(build(one.calendar_id, user_ids=[one.user_id] if one.user_id else [])) for one in sources]
         calls = [partial(self._read_free_slots, one) for one in parts]
         found = await _run_bounded(list(map(str, sources)), calls)
-        return merge_free_slots(zip(sources, found, strict=True), slot_length)
+        return _api.slot_offers.merge_free_slots(zip(sources, found, strict=True), slot_length)
 
     async def get_contact(self, contact_id: str) -> Contact:
         """Read the contact `contact_id`: name, phone number, email address, time zone [doc: Get Contact].
@@ -136,7 +120,7 @@ class FindingMethods(CalendarMethods):
         This is personal data: read it only if you need it. Needs the scope `contacts.readonly`. `Version`
         2021-07-28 is sent, whatever the client's own is; likewise for the other operations on contacts.
         """
-        return (await self._call_in_version(build_get_contact(contact_id))).value
+        return (await self._call_in_version(_api.contacts.build_get_contact(contact_id))).value
 
     async def find_contacts(
         self, *, phone: str | None = None, email: str | None = None, location_id: str | None = None
@@ -148,10 +132,10 @@ class FindingMethods(CalendarMethods):
         duplicates [doc]; if a response ever shows several, all of them are returned. `location_id` defaults to the
         client's own. What is searched for appears in no error, log record or event.
         """
-        sought = conceal_sought(phone, email)
+        sought = _api.contacts.conceal_sought(phone, email)
         del phone, email  # an error shows the parameters of each function that it went through
         if len(sought) != 1:
-            raise refuse_selectors("phone", sought, "phone and email")
+            raise _api.contacts.refuse_selectors("phone", sought, "phone and email")
         return await self._find_contacts(sought, self._choose_location(location_id))
 
     async def list_contact_appointments(self, contact_id: str) -> list[ContactAppointment]:
@@ -160,7 +144,7 @@ class FindingMethods(CalendarMethods):
         Their times have no offset and are in an unknown zone: see `ContactAppointment`. Where the instant matters,
         use `find_appointments`, or read the event itself with `get_appointment`.
         """
-        return (await self._call_in_version(build_list_contact_appointments(contact_id))).value
+        return (await self._call_in_version(_api.contacts.build_list_contact_appointments(contact_id))).value
 
     async def list_location_events(
         self, start: datetime, end: datetime, *, location_id: str | None = None
@@ -177,13 +161,13 @@ class FindingMethods(CalendarMethods):
         """
         location = self._choose_location(location_id)
         check_long_range(start, end)
-        calendars = await self._call_whole(build_list_calendars(location))
+        calendars = await self._call_whole(_api.calendars.build_list_calendars(location))
         if not all(calendar.id for calendar in calendars):
             text = "A calendar of the location has no id, so its events cannot be listed."
-            raise DecodeError(text, operation=LIST_CALENDARS.name, outcome="not_applied")
+            raise DecodeError(text, operation=_api.calendars.LIST_CALENDARS.name, outcome="not_applied")
         ids = [calendar.id or "" for calendar in calendars]
         calls = [partial(self._list_calendar, location, one, start, end) for one in ids]
-        return merge_events(await _run_bounded([f"calendar {one}" for one in ids], calls))
+        return _api.events.merge_events(await _run_bounded([f"calendar {one}" for one in ids], calls))
 
     async def find_appointments(
         self,
@@ -208,30 +192,32 @@ class FindingMethods(CalendarMethods):
         number or the email address. If several have it, the appointments of all are returned; see their
         `contact_id`. Another error names the calendar, and then nothing is returned.
         """
-        sought = conceal_sought(phone, email)
+        sought = _api.contacts.conceal_sought(phone, email)
         del phone, email  # as above
         if len(sought) + (contact_id is not None) != 1:
             given = [*sought, *["contact_id"] * (contact_id is not None)]
-            raise refuse_selectors("contact_id", given, "contact_id, phone and email")
+            raise _api.contacts.refuse_selectors("contact_id", given, "contact_id, phone and email")
         location = check_location(self._choose_location(location_id))
         check_long_range(start, end)
         contacts = [contact_id] if contact_id is not None else await self._find_contact_ids(sought, location)
-        lists = [await self._call_whole(build_list_contact_appointments(one)) for one in contacts]
-        known = group_by_calendar(chain.from_iterable(lists))
+        lists = [await self._call_whole(_api.contacts.build_list_contact_appointments(one)) for one in contacts]
+        known = _api.contacts.group_by_calendar(chain.from_iterable(lists))
         names = [f"calendar {one}" if one else "appointments without a calendar" for one in known]
         calls = [partial(self._list_or_read, location, one, start, end, ids) for one, ids in known.items()]
-        events = merge_events(await _run_bounded(names, calls))
-        return [event for event in events if is_of_contact(event, contacts, known)]
+        events = _api.events.merge_events(await _run_bounded(names, calls))
+        return [event for event in events if _api.contacts.is_of_contact(event, contacts, known)]
 
-    async def _find_contact_ids(self, sought: Sought, location_id: str) -> list[str]:
+    async def _find_contact_ids(self, sought: _api.contacts.Sought, location_id: str) -> list[str]:
         found = await self._find_contacts(sought, location_id)
         if not found:
-            raise ContactNotFoundError(explain_no_match(sought), operation=FIND_CONTACTS.name)
+            raise ContactNotFoundError(
+                _api.contacts.explain_no_match(sought), operation=_api.contacts.FIND_CONTACTS.name
+            )
         return [contact.id for contact in found if contact.id]
 
-    async def _find_contacts(self, sought: Sought, location_id: str | None) -> list[Contact]:
+    async def _find_contacts(self, sought: _api.contacts.Sought, location_id: str | None) -> list[Contact]:
         ((selector, value),) = sought.items()
-        return await self._call_whole(build_find_contacts(location_id, selector, value))
+        return await self._call_whole(_api.contacts.build_find_contacts(location_id, selector, value))
 
     async def _list_or_read(
         self, location_id: str, calendar_id: str, start: datetime, end: datetime, event_ids: Sequence[str]
@@ -246,30 +232,34 @@ class FindingMethods(CalendarMethods):
         for event_id in event_ids:
             with suppress(InvalidEventError, NotFoundError):  # deleted in the meantime
                 events.append(await self.get_appointment(event_id))
-        return [event for event in events if not event.deleted and is_between(event, start, end)]
+        return [event for event in events if not event.deleted and _api.events.is_between(event, start, end)]
 
     async def _list_calendar(
         self, location_id: str | None, calendar_id: str, start: datetime, end: datetime
     ) -> list[Appointment]:
         """As `list_events`, of a range of any length; raises `DecodeError` if an event cannot be read at all."""
-        build = partial(build_list_events, LIST_EVENTS, location_id, user_id=None, group_id=None)
-        requests = [build(first, last, calendar_id=calendar_id) for first, last in split_range(start, end)]
-        return merge_events([await self._call_whole(request) for request in requests])
+        build = partial(
+            _api.events.build_list_events, _api.events.LIST_EVENTS, location_id, user_id=None, group_id=None
+        )
+        requests = [
+            build(first, last, calendar_id=calendar_id) for first, last in _api.events.split_range(start, end)
+        ]
+        return _api.events.merge_events([await self._call_whole(request) for request in requests])
 
     async def _call_whole(self, request: Request[list[T]]) -> list[T]:
         """Read a list. Raises `DecodeError` if an entry cannot be read: without it, the list looks complete."""
         response = await self._call_in_version(request)
-        lost = [one for name in _LISTS for one in list_lost(name, response.unread)]
+        lost = [one for name in _LISTS for one in _api.lists.list_lost(name, response.unread)]
         if lost:
             text = f"{', '.join(lost)[:200]} of the response cannot be read."
             raise _build_error(text, request.operation, response)
         return response.value
 
     async def _call_in_version(self, request: Request[T]) -> Response[T]:
-        return await find_pipeline(self._pipeline, request.operation.version).call(request)
+        return await self._pipeline.in_version(request.operation.version).call(request)
 
     async def _read_free_slots(self, parts: list[Request[FreeSlots]]) -> FreeSlots:
-        return join_free_slots([_check_free_slots(await self._pipeline.call(one)) for one in parts])
+        return _api.free_slots.join_free_slots([_check_free_slots(await self._pipeline.call(one)) for one in parts])
 
 
 async def _run_bounded(names: Sequence[str], calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
@@ -301,7 +291,9 @@ def _check_free_slots(response: Response[FreeSlots]) -> FreeSlots:
     """Return the days. Raises `DecodeError` if one cannot be read: it would look like a fully booked day."""
     days = [name for name in response.unread if "[" not in name]
     if days:
-        raise _build_error(f"The free slots of {', '.join(days)[:200]} cannot be read.", GET_FREE_SLOTS, response)
+        raise _build_error(
+            f"The free slots of {', '.join(days)[:200]} cannot be read.", _api.free_slots.GET_FREE_SLOTS, response
+        )
     return response.value
 
 

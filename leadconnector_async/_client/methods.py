@@ -13,17 +13,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
+from .. import _api
 from .._api.appointments import build_get_appointment, build_update_appointment
-from .._api.block_slots import build_update_block_slot
-from .._api.calendars import build_get_calendar, build_list_calendars
 from .._api.convert import to_payload
-from .._api.creations import build_create_appointment, build_create_block_slot, build_create_note
-from .._api.events import LIST_BLOCKED_SLOTS, LIST_EVENTS, build_delete_event, build_list_events
-from .._api.notes import build_delete_note, build_list_notes, build_update_note
-from .._api.precondition import Granted, ReadingClock, UpdateGuard
 from .._api.readback import name_other_location
 from .._api.request import Request
-from .._call.pipeline import Pipeline
 from .._validation.arguments import check_flag
 from ..access import Access, check_may_write
 from ..inputs import Payload
@@ -37,11 +31,12 @@ from ..models import (
     Calendar,
     Note,
 )
-from ..reschedule.apply import Update, carry_out, list_expected, prepare, retry_stale
 from ..reschedule.plan import Change, Changes, Scope
-from ..reschedule.requested import collect_requested
 
 if TYPE_CHECKING:
+    from .._api.precondition import Granted, UpdateGuard
+    from .._call.pipeline import Pipeline
+    from ..reschedule.apply import Update
     from .once import KeyedCalls
 
 _LOGGER: Final = logging.getLogger("leadconnector_async")
@@ -109,6 +104,8 @@ class CalendarMethods:
         Raises what `update_appointment` raises, `VerificationError`, and `PreconditionFailedError` if somebody else
         has changed the appointment in the meantime.
         """
+        from ..reschedule.apply import carry_out, retry_stale  # noqa: PLC0415 - many programs only update
+
         check_flag("verify", verify)
         check_may_write(self._access, "reschedule_appointment")
 
@@ -137,6 +134,9 @@ class CalendarMethods:
         `event_id`, `update`, `start_time`, `end_time`, `shift`, `scope` and `changes` are those of
         `reschedule_appointment`. Raises what it raises before it sends anything.
         """
+        from ..reschedule.apply import prepare  # noqa: PLC0415 - many programs only update
+        from ..reschedule.requested import collect_requested  # noqa: PLC0415
+
         requested = collect_requested(update, start_time, end_time, shift, changes)
         return await prepare(
             self, event_id, requested, scope=scope, version=self._version, location_id=self._location_id
@@ -173,7 +173,7 @@ class CalendarMethods:
         another request, and `StoreUnavailableError` if the store cannot be reached: then nothing was sent.
         """
         payload = to_payload(appointment, AppointmentCreate)
-        request = build_create_appointment(payload, self._version, self._location_id)
+        request = _api.creations.build_create_appointment(payload, self._version, self._location_id)
         return await self._create(request, once, payload.location_id, build_get_appointment)
 
     async def delete_event(self, event_id: str) -> bool:
@@ -182,7 +182,7 @@ class CalendarMethods:
         `event_id` is the id of the event. A deleted appointment may still be readable for a while [field]. Raises
         `InvalidEventError` if the event is already deleted.
         """
-        return await self._call(build_delete_event(event_id))
+        return await self._call(_api.events.build_delete_event(event_id))
 
     async def list_events(
         self,
@@ -200,8 +200,8 @@ class CalendarMethods:
         and `group_id`. `location_id` defaults to the client's own.
         """
         return await self._call(
-            build_list_events(
-                LIST_EVENTS,
+            _api.events.build_list_events(
+                _api.events.LIST_EVENTS,
                 self._choose_location(location_id),
                 start,
                 end,
@@ -226,8 +226,8 @@ class CalendarMethods:
         `start`, `end`, `calendar_id`, `user_id`, `group_id` and `location_id` are those of `list_events`.
         """
         return await self._call(
-            build_list_events(
-                LIST_BLOCKED_SLOTS,
+            _api.events.build_list_events(
+                _api.events.LIST_BLOCKED_SLOTS,
                 self._choose_location(location_id),
                 start,
                 end,
@@ -247,7 +247,9 @@ class CalendarMethods:
         see `Payload`. Its `location_id` defaults to the client's own.
         """
         payload = to_payload(block_slot, BlockSlotCreate)
-        return await self._create(build_create_block_slot(payload, self._location_id), once, payload.location_id)
+        return await self._create(
+            _api.creations.build_create_block_slot(payload, self._location_id), once, payload.location_id
+        )
 
     async def update_block_slot(self, event_id: str, block_slot: Payload[BlockSlotUpdate]) -> BlockSlot:
         """Change a block slot [doc: Update Block Slot]. The server requires its `calendar_id` with every change.
@@ -256,7 +258,7 @@ class CalendarMethods:
         pydantic model: see `Payload`. Its `location_id` defaults to the client's own. Retried after a lost
         response, because it triggers no notifications.
         """
-        return await self._call(build_update_block_slot(event_id, block_slot, self._location_id))
+        return await self._call(_api.block_slots.build_update_block_slot(event_id, block_slot, self._location_id))
 
     async def list_notes(self, event_id: str) -> AsyncIterator[Note]:
         """Iterate over the notes of an appointment; pages are requested as needed [doc: Get Notes].
@@ -265,7 +267,7 @@ class CalendarMethods:
         """
         offset = 0
         while True:
-            page = await self._call(build_list_notes(event_id, offset))
+            page = await self._call(_api.notes.build_list_notes(event_id, offset))
             for note in page.notes:
                 yield note
             if not (page.has_more and page.count):
@@ -280,7 +282,7 @@ class CalendarMethods:
         `body` is its text, at most 5,000 characters; `user_id` is who wrote it. A lost response and `once` are as
         for `create_appointment`; a note that was deleted since raises `InvalidEventError`.
         """
-        return await self._create(build_create_note(event_id, body, user_id), once)
+        return await self._create(_api.creations.build_create_note(event_id, body, user_id), once)
 
     async def update_note(self, event_id: str, note_id: str, body: str, *, user_id: str | None = None) -> Note:
         """Change the note `note_id` of the appointment `event_id` [doc: Update Note].
@@ -288,21 +290,21 @@ class CalendarMethods:
         `body` is its new text, at most 5,000 characters; `user_id` is who wrote it. Retried after a lost response,
         because it triggers no notifications.
         """
-        return await self._call(build_update_note(event_id, note_id, body, user_id))
+        return await self._call(_api.notes.build_update_note(event_id, note_id, body, user_id))
 
     async def delete_note(self, event_id: str, note_id: str) -> bool:
         """Delete the note `note_id` of the appointment `event_id`; `True` if the server reports success.
 
         Source: Delete Note [doc].
         """
-        return await self._call(build_delete_note(event_id, note_id))
+        return await self._call(_api.notes.build_delete_note(event_id, note_id))
 
     async def get_calendar(self, calendar_id: str) -> Calendar:
         """Read the calendar `calendar_id` with its team and settings [doc: Get Calendar].
 
         Needs the scope `calendars.readonly`.
         """
-        return await self._call(build_get_calendar(calendar_id))
+        return await self._call(_api.calendars.build_get_calendar(calendar_id))
 
     async def list_calendars(
         self, *, group_id: str | None = None, show_drafted: bool | None = None, location_id: str | None = None
@@ -313,7 +315,9 @@ class CalendarMethods:
         server includes by default.
         """
         location = self._choose_location(location_id)
-        return await self._call(build_list_calendars(location, group_id=group_id, show_drafted=show_drafted))
+        return await self._call(
+            _api.calendars.build_list_calendars(location, group_id=group_id, show_drafted=show_drafted)
+        )
 
     def _choose_location(self, location_id: str | None) -> str | None:
         return self._location_id if location_id is None else location_id
@@ -351,6 +355,9 @@ def begin_reading(client: CalendarMethods, granted: Granted) -> Callable[[Change
 
     `granted`: what was approved for this call so far.
     """
+    from .._api.precondition import ReadingClock, UpdateGuard  # noqa: PLC0415 - many programs only update
+    from ..reschedule.apply import list_expected  # noqa: PLC0415
+
     clock = ReadingClock(asyncio.get_running_loop())
     read_at = clock.now()
 

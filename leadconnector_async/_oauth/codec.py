@@ -13,13 +13,12 @@ from typing import Final
 from urllib.parse import quote_plus, urlencode
 
 import msgspec
-from msgspec import structs
+from msgspec import Raw, Struct, field, structs
 
 from .._api.body import find_refusal, is_foreign, repair, trim
 from .._api.decode import Read
 from .._api.errors import LARGEST_READ, UNREADABLE, classify_token_refusal, read_error, redact
 from .._api.operations import Operation
-from .._api.payloads import CamelTokenResponse, TokenResponse
 from .._api.request import Request
 from .._api.statuses import find_traits
 from ..exceptions import ApiError, AuthenticationError, DecodeError, LeadConnectorError, ReconnectRequiredError
@@ -37,6 +36,38 @@ _GRANT: Final = re.compile(
     rb"invalid[_ ]grant|invalid (?:refresh token|authorization code)|refresh token is invalid", re.I
 )
 _CLIENT: Final = re.compile(rb"invalid[_ ]client|unauthorized_client", re.I)
+
+
+class TokenResponse(Struct, frozen=True, rename="camel"):
+    """A response of either token endpoint [doc]. Its repr shows no secrets.
+
+    Only the tokens are decoded: nothing else may cause their loss, because they are sent only once.
+    """
+
+    access_token: str = field(name="access_token", default="")
+    refresh_token: str | None = field(name="refresh_token", default=None)
+    expires_in: Raw = field(name="expires_in", default_factory=Raw)
+    scope: Raw = Raw()
+    user_type: Raw = Raw()
+    location_id: Raw = Raw()
+    company_id: Raw = Raw()
+    user_id: Raw = Raw()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return []
+
+
+class CamelTokenResponse(TokenResponse, frozen=True, rename="camel"):
+    """The same in version v3 [doc]; accepted in every version, because tokens that are not read are lost."""
+
+    access_token: str = ""
+    refresh_token: str | None = None
+    expires_in: Raw = Raw()
+
+
 _decode: Final = msgspec.json.Decoder(TokenResponse).decode
 _decode_camel: Final = msgspec.json.Decoder(CamelTokenResponse).decode
 _decode_text: Final = msgspec.json.Decoder(str).decode

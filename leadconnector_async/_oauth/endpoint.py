@@ -17,7 +17,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .._api.operations import Operation
-from .._api.payloads import TokenResponse
 from .._api.request import Request
 from .._call.proxy import find_proxy
 from .._call.reply import NoResponse, Progress, RawResponse, describe_cut
@@ -29,6 +28,7 @@ from ..policy import Timeouts
 from .codec import (
     OAUTH_LOCATION_TOKEN,
     OAUTH_TOKEN,
+    TokenResponse,
     build_token_request,
     find_token_refusal,
     hide,

@@ -9,14 +9,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import Final, TypeVar, cast
+
+import tenacity
+from tenacity import RetryCallState, Retrying, wait_random_exponential
 
 from .._api.request import Request
 from ..policy import RetryPolicy
 from .decide import Failure, decide
 
-if TYPE_CHECKING:
-    from tenacity import RetryCallState, Retrying, wait_random_exponential
 _STRAY_SECONDS: Final = (1.0, 1.5)
 """Seconds before a refusal that may be stray is retried, at random, so that calls do not retry in lockstep."""
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 
 class Backoff:
-    """Whether and when one call is tried again. tenacity is loaded by the first transient failure."""
+    """Whether and when one call is tried again."""
 
     __slots__ = ("_clock", "_deadline", "_policy", "_request", "_state")
 
@@ -59,8 +60,6 @@ class Backoff:
         return None if _passes(self._deadline, self._clock, seconds) else seconds
 
     def _build_state(self) -> RetryCallState:
-        import tenacity  # noqa: PLC0415 - only failures need it
-
         policy = self._policy
         retrying = tenacity.Retrying(
             retry=tenacity.retry_always,

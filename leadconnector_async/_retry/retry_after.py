@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
-_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_NUMBER: Final = partial(re.compile, r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _LONGEST_SECONDS: Final = 86_400.0
 """No header makes a location or a call wait longer than this before the next try."""
-_DATE: Final = re.compile(r"[A-Za-z]{3,9},? [0-9A-Za-z: +-]{15,40}", re.ASCII)
+_DATE: Final = partial(re.compile, r"[A-Za-z]{3,9},? [0-9A-Za-z: +-]{15,40}", re.ASCII)
 """A day of the week, a date and a time, in any of the three forms of HTTP."""
 _UNREADABLE: Final = (ValueError, OverflowError, TypeError, IndexError, KeyError, AttributeError)
 """What `email.utils` raises for one invalid date or another."""
@@ -30,10 +31,10 @@ def read_retry_after(headers: Mapping[str, str], now: datetime | None = None) ->
 
 def _read_header(headers: Mapping[str, str], now: datetime | None) -> float | None:
     milliseconds = headers.get("retry-after-ms", "").strip()
-    if _NUMBER.fullmatch(milliseconds):
+    if _NUMBER().fullmatch(milliseconds):
         return float(milliseconds) / 1000
     text = headers.get("retry-after", "").strip()
-    if _NUMBER.fullmatch(text):
+    if _NUMBER().fullmatch(text):
         return float(text)
     until = _parse_date(text)
     if until is None:
@@ -43,7 +44,7 @@ def _read_header(headers: Mapping[str, str], now: datetime | None) -> float | No
 
 
 def _parse_date(text: str) -> datetime | None:
-    if not _DATE.fullmatch(text):
+    if not _DATE().fullmatch(text):
         return None
     try:
         moment = parsedate_to_datetime(text)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Final, Literal, TypeAlias, TypedDict, get_args
 
 from msgspec import UNSET, Struct, UnsetType, structs
@@ -31,8 +32,8 @@ _KEPT_STATUSES: Final = frozenset(get_args(AppointmentStatus)) - {"active"}
 """`active` can be sent in version v3 only, and updates do not reset it."""
 _PLACES: Final = frozenset(get_args(MeetingLocationType)) - {"default"}
 """`default` says nothing about the location, so nothing is lost."""
-_FIXED_TO_TIMES: Final = re.compile(r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
-_FIXED_TO_DAYS: Final = re.compile(r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
+_FIXED_TO_TIMES: Final = partial(re.compile, r"UNTIL=|EXDATE|BYHOUR=|BYMINUTE=|BYSECOND=")
+_FIXED_TO_DAYS: Final = partial(re.compile, r"BY[A-Z]+DAY=|BYDAY=|BYMONTH=|BYWEEKNO=|BYSETPOS=")
 
 
 _COMPARED: Final = frozenset(SHOWN) - {"rrule"}
@@ -168,7 +169,7 @@ def check_series_move(master: Appointment, times: tuple[datetime, datetime] | No
     days_change = master.start_time is None or times[0].astimezone(master.start_time.tzinfo).date() != (
         master.start_time.date()
     )
-    if not rule or _FIXED_TO_TIMES.search(rule) or (days_change and _FIXED_TO_DAYS.search(rule)):
+    if not rule or _FIXED_TO_TIMES().search(rule) or (days_change and _FIXED_TO_DAYS().search(rule)):
         hint = "send start_time, end_time and the new rrule together by update_appointment"
         raise refuse_change("rrule", master.rrule, "the rule would not follow the new times", hint)
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 OURS, DEPENDENCIES = "leadconnector_async", "aiohttp, tenacity, msgspec, dateutil"
 STATEMENTS = {
     OURS: "import leadconnector_async",
+    f"{OURS}, and a first client": "import leadconnector_async; leadconnector_async.LeadConnector('token')",
     "aiohttp": "import aiohttp",
     DEPENDENCIES: "import aiohttp, tenacity, msgspec, dateutil.rrule",
     "vendor's SDK": "import highlevel",

@@ -187,7 +187,7 @@ async def test_nothing_is_created_that_nobody_wants(
 ) -> None:
     """Without a handler and without DEBUG, a call that succeeds at once makes no event and no id."""
     made: list[object] = []
-    monkeypatch.setattr("leadconnector_async._call.emit.secrets.token_hex", lambda size: made.append(size) or "id")
+    monkeypatch.setattr("leadconnector_async._call.emit.urandom", lambda size: made.append(size) or bytes(size))
     monkeypatch.setattr(EventEmitter, "emit", lambda self, event: made.append(event))
     client = make_client()
     await client.get_appointment(sandbox.appointment_ids[0])

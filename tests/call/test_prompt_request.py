@@ -42,7 +42,7 @@ async def test_the_request_is_what_aiohttp_would_send(update: AppointmentUpdate)
 
 async def test_a_newer_aiohttp_sends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """If it makes its responses in another way than is known, nothing is lost but time."""
-    monkeypatch.setattr(transport, "_MAKES_RESPONSES_AS_KNOWN", False)
+    monkeypatch.setattr(transport, "_makes_responses_as_known", lambda: False)
     monkeypatch.setattr(transport, "_write", None)
     async with raw_server(OK, OK) as server:
         await send_with_both(server, SMALL)
@@ -51,7 +51,7 @@ async def test_a_newer_aiohttp_sends_by_itself(monkeypatch: pytest.MonkeyPatch) 
 
 def test_this_aiohttp_is_known() -> None:
     """If a new version makes its responses in another way, this fails, and no user's call."""
-    assert transport._MAKES_RESPONSES_AS_KNOWN
+    assert transport._makes_responses_as_known()
 
 
 @pytest.mark.skipif(transport._WRITES_AT_ONCE, reason="aiohttp writes by itself")

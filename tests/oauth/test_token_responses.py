@@ -13,8 +13,13 @@ from leadconnector_async import (
     StoredToken,
     UnprocessableError,
 )
-from leadconnector_async._api.payloads import TokenResponse
-from leadconnector_async._oauth.codec import OAUTH_TOKEN, build_stored_token, build_token_request, read_token
+from leadconnector_async._oauth.codec import (
+    OAUTH_TOKEN,
+    TokenResponse,
+    build_stored_token,
+    build_token_request,
+    read_token,
+)
 from leadconnector_async.sandbox import Sandbox
 
 from ..raw_server import answer, raw_server
