@@ -46,7 +46,8 @@ T = TypeVar("T")
 class CalendarMethods:
     """The operations. Each raises what `update_appointment` raises."""
 
-    _pipeline: Pipeline
+    if TYPE_CHECKING:  # the types of the class can be read at run time, too
+        _pipeline: Pipeline
     _location_id: str | None
     _version: str
     _access: Access

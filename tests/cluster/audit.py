@@ -19,6 +19,7 @@ EVENTS = (
     "compile",
 )
 LATER = (
+    "leadconnector_async._client.assembly",
     "leadconnector_async.integrations.postgres",
     "leadconnector_async.integrations.postgres_journal",
     "leadconnector_async.integrations.procrastinate",
