@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NO_DETOUR: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if sys.platform == "win32":
@@ -37,6 +38,11 @@ else:
     def _release(descriptor: int) -> None:
         # Explicitly, because a process that was forked in the meantime has the file open as well.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def is_exhausted(error: OSError) -> bool:
+    """Whether file descriptors or memory have run out: that passes, and says nothing about the file."""
+    return error.errno in _EXHAUSTED
 
 
 def open_lock(path: str) -> int:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 
-from .._files import close_lock, make_own_folder, open_lock, open_own, try_lock
+from .._files import close_lock, is_exhausted, make_own_folder, open_lock, open_own, try_lock
 
 
 class Presence:
@@ -26,13 +26,15 @@ class Presence:
         """The lock is held, or cannot be had."""
 
     def show(self) -> None:
-        """Hold the lock from now on."""
+        """Hold the lock from now on; try again later if no file can be opened just now."""
         self.is_shown = True
-        with suppress(OSError):
+        try:
             folder = find_folder()
             make_own_folder(folder)
             self._descriptor = open_lock(os.path.join(folder, self._member))
             try_lock(self._descriptor)  # nobody else knows the name yet
+        except OSError as error:
+            self.is_shown = not is_exhausted(error)
 
     def hide(self, *, ended: bool = False) -> None:
         """The member has said goodbye; or has `ended` without one, as others shall see."""

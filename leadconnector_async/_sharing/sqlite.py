@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from .._files import sync_folder
+from .._files import is_exhausted, sync_folder
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
 from .mounts import find_network
@@ -307,11 +307,13 @@ def find_boot(connection: sqlite3.Connection) -> str:
 
 @cache
 def _read_boot_id() -> str | None:
-    """Linux has one."""
+    """Linux has one. Raises `OSError` if it cannot be read just now: what this returns is remembered."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return None
 
 

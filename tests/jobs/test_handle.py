@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async import LeadConnector
+from leadconnector_async import JournalError, LeadConnector
 from leadconnector_async.jobs import BulkJob, JobOptions, JobProgress
 from leadconnector_async.sandbox import Sandbox
 
+from ..shortage import no_descriptors
 from .jobbing import at, rows, run, week_later
 
 Phases = list[str]
@@ -84,3 +85,16 @@ async def test_many_can_follow_without_being_in_the_way(
     await asyncio.gather(*following)
     for handle in handles:
         await handle.aclose()
+
+
+async def test_without_a_file_descriptor_nobody_is_told_that_a_job_has_ended(
+    sandbox: Sandbox, client: LeadConnector, tmp_path: Path
+) -> None:
+    """Whether a process runs it cannot be seen then, and says nothing about the job."""
+    async with await BulkJob.create(tmp_path / "day.job", client, rows(*week_later(sandbox, 3))) as job:
+        async with await BulkJob.open(tmp_path / "day.job") as other:
+            with no_descriptors(), pytest.raises(JournalError, match=r"cannot be used \(Too many open files\)"):
+                await other.wait()
+            with no_descriptors(), pytest.raises(JournalError, match=r"cannot be used \(Too many open files\)"):
+                await other.pause()
+        assert (await job.run()).counts == {"applied": 3}

@@ -11,6 +11,7 @@ import pytest
 from leadconnector_async._sharing.presence import Presence, find_dead, find_folder
 from leadconnector_async.sandbox import Limits, Sandbox
 
+from ..shortage import no_descriptors
 from .bulk_worker import LIMIT
 
 TIMES = 25
@@ -94,4 +95,18 @@ def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path, monkeypat
     presence = Presence("mine")
     presence.show()
     assert list(folder.iterdir()) == []
+    presence.hide()
+
+
+def test_a_lock_that_cannot_be_had_for_a_moment_is_had_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the others would never learn that this process has ended."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    presence = Presence("mine")
+    with no_descriptors():
+        presence.show()
+    assert not presence.is_shown
+    presence.show()
+    assert [one.name for one in Path(find_folder()).iterdir()] == ["mine"]
     presence.hide()

@@ -15,6 +15,7 @@ from leadconnector_async._sharing import sqlite as module
 from leadconnector_async._sharing.mounts import choose_network, find_network, parse_mount_command, parse_mountinfo
 from leadconnector_async._sharing.sqlite import estimate_boot
 
+from ..shortage import no_descriptors
 from .counting import add, get
 
 
@@ -238,3 +239,14 @@ def test_a_child_does_not_wait_for_a_file_that_its_parent_is_creating() -> None:
     ended.set()
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/sys/kernel/random/boot_id").exists(), reason="only Linux names its starts")
+async def test_a_machine_keeps_its_name_without_a_file_descriptor(tmp_path: Path) -> None:
+    """Under another name, what the other processes have written would pass for that of an earlier start."""
+    async with Shared(f"sqlite:///{tmp_path}/shared.db") as shared:
+        name = (await shared.store.read("key")).server
+        module._read_boot_id.cache_clear()  # the first reading of a process
+        with no_descriptors(), pytest.raises(StoreUnavailableError, match="Too many open files"):
+            await shared.store.read("key")
+        assert (await shared.store.read("key")).server == name

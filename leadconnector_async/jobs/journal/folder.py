@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from ..._files import close_lock, is_locked, open_lock, open_own, sync_folder, try_lock
+from ..._files import close_lock, is_exhausted, is_locked, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError, JournalError
 from ..plan.sources import AnyRow
@@ -98,10 +98,12 @@ def _find_size(path: str) -> int:
 
 
 def is_in_use(path: str) -> bool:
-    """Whether a process works on the job, perhaps this one."""
+    """Whether a process works on the job, perhaps this one. Raises `JournalError` if that cannot be told now."""
     try:
         lock = open_own(os.path.join(path, _LOCK), os.O_RDWR)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise _refuse_folder(path, error) from error
         return False
     try:
         return is_locked(lock)
@@ -116,7 +118,7 @@ def _take_lock(path: str) -> int:
             os.makedirs(path, mode=0o700, exist_ok=True)
             lock = open_lock(os.path.join(path, _LOCK))
         except OSError as error:
-            raise JournalError(f"The folder {escape(path)} cannot be used ({error.strerror}).") from error
+            raise _refuse_folder(path, error) from error
         if not try_lock(lock):
             close_lock(lock)
             tries -= 1
@@ -127,6 +129,10 @@ def _take_lock(path: str) -> int:
         if is_still_there(path, lock):
             return lock
         close_lock(lock)  # its former owner has just removed the folder
+
+
+def _refuse_folder(path: str, error: OSError) -> JournalError:
+    return JournalError(f"The folder {escape(path)} cannot be used ({error.strerror}).")
 
 
 def is_still_there(path: str, lock: int) -> bool:
