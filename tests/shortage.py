@@ -1,5 +1,6 @@
 """A process that runs out of something."""
 
+import os
 import resource
 import threading
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from unittest.mock import patch
 
 
 @contextmanager
-def no_descriptors() -> Iterator[None]:
-    """Nothing can be opened any more: what is open stays usable."""
+def no_descriptors(but: int = 0) -> Iterator[None]:
+    """Nothing can be opened any more, `but` so many at a time: what is open stays usable."""
+    lowest = os.dup(0)
+    os.close(lowest)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + but, hard))
     try:
         yield
     finally:

@@ -36,6 +36,8 @@ class FolderJobs:
         """Jobs that this process could not run, where that could not be written down."""
         self._seen: dict[str, tuple[_Stamp, float | None]] = {}
         """What the journals of idle jobs looked like, and when each is due: only those that change are opened."""
+        self._unread: dict[str, str] = {}
+        """Jobs whose journals could not be read at the last look, and why."""
 
     def find(self, name: str) -> str:
         """Return the folder of a job. Raises `ConfigurationError` for a name that could be a path."""
@@ -87,15 +89,16 @@ class FolderJobs:
         stamp = _read_stamp(self.find(name))
         known = self._seen.get(name)
         if known is None or known[0] != stamp:
-            known = self._seen[name] = (stamp, self._find_due(name))
+            try:
+                due = self.read(name, read_due)
+            except JournalError as error:  # perhaps only now: it is tried again
+                if self._unread.get(name) != str(error):
+                    self._unread[name] = str(error)
+                    LOGGER.warning("the job %s is left alone for now: %s", escape(name), error)
+                return False
+            self._unread.pop(name, None)
+            known = self._seen[name] = (stamp, due)
         return known[1] is not None and known[1] <= time.time()
-
-    def _find_due(self, name: str) -> float | None:
-        try:
-            return self.read(name, read_due)
-        except JournalError as error:
-            LOGGER.warning("the job %s is left alone: %s", escape(name), error)
-            return None
 
     def _read_entry(self, name: str) -> JobEntry:
         polled = self.poll(name)

@@ -29,6 +29,7 @@ from leadconnector_async.jobs import (
     read_status,
 )
 from leadconnector_async.jobs.database_runs import DatabaseRuns
+from leadconnector_async.jobs.folder_jobs import FolderJobs
 from leadconnector_async.jobs.folder_runs import FolderRuns
 from leadconnector_async.jobs.journal import database
 from leadconnector_async.jobs.journal.folder import is_in_use
@@ -37,6 +38,7 @@ from leadconnector_async.jobs.run.lease import begin_lease
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
+from ..shortage import no_descriptors
 from .jobbing import FAST, follow, wait_for, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
@@ -117,6 +119,24 @@ async def test_a_restart_continues_a_job(sandbox: Sandbox, folder: Path, client:
     async with JobService(folder, client, take_over_every=OFTEN) as service:
         assert (await follow(service, "day"))[-1].phase == "done"
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:40])
+
+
+async def test_a_job_that_cannot_be_read_just_now_is_taken_over_later(
+    sandbox: Sandbox, folder: Path, client: LeadConnector, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its process was killed, and this one has a single file descriptor left: that is said once, not forever."""
+    async with JobService(folder, client, take_over_every=OFTEN) as service:
+        await service.submit("day", plan(sandbox), options=JobOptions(rate=20))
+    journal = folder / "day.job" / database.JOURNAL
+    with closing(database.open_beside(str(journal))) as running:
+        running.write("UPDATE jobs SET phase = 'running'")
+        kept = journal.with_name(f"{journal.name}-wal").read_bytes()
+    journal.with_name(f"{journal.name}-wal").write_bytes(kept)  # as a killed process leaves it
+    jobs = FolderJobs(str(folder))
+    with no_descriptors(but=1):
+        assert [jobs.list_due(frozenset()) for _ in range(2)] == [[], []]
+    assert caplog.text.count("the job day is left alone for now: ") == 1
+    assert jobs.list_due(frozenset()) == ["day"]
 
 
 async def test_another_service_takes_over_at_once(
