@@ -9,12 +9,12 @@ behind is removed by the next save, because a header names it.
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 import os
 import secrets
 from base64 import b64decode, b64encode
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote
@@ -23,10 +23,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ._secret import Masked, Secret, SecretBytes
+from ._threads import run_in_thread
 from ._validation.settings import check_kind, check_line, check_path, check_seconds
 from ._validation.text import escape, shorten
 from .exceptions import ConfigurationError, TokenStoreError
-from .token_stores import TokenLocks, decode_tokens, encode_tokens, hash_name
+from .token_stores import TokenLocks, decode_tokens, encode_tokens, explain_failure, hash_name
 from .tokens import StoredToken
 
 if TYPE_CHECKING:
@@ -86,12 +87,14 @@ class KeyringTokenStore:
 
     async def load(self, key: str) -> StoredToken | None:
         """The newest token that any process saved."""
-        return await asyncio.to_thread(self._load, check_line("key", key))
+        with explain_failure(self._shown, "read"):
+            return await run_in_thread(partial(self._load, check_line("key", key)))
 
     async def save(self, key: str, token: StoredToken) -> None:
         """Save a token: the keyring has it when this returns, and no longer has the one before."""
         check_kind("token", token, StoredToken)
-        await asyncio.to_thread(self._save, check_line("key", key), token)
+        with explain_failure(self._shown, "written"):
+            await run_in_thread(partial(self._save, check_line("key", key), token))
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Excludes all other tasks and processes. Waiting does not block the event loop."""

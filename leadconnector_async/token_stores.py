@@ -12,12 +12,14 @@ import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
 
 from ._files import close_lock, make_own_folder, open_lock, open_own, replace_file, try_lock
 from ._secret import SecretBytes
+from ._threads import run_in_thread
 from ._validation.settings import check_kind, check_line, check_path, check_seconds
 from ._validation.text import escape
 from .exceptions import TokenStoreError
@@ -103,23 +105,25 @@ class FileTokenStore:
     async def load(self, key: str) -> StoredToken | None:
         """The newest token that any process saved."""
         key = check_line("key", key)
-        return (await asyncio.to_thread(self._read)).get(key)
+        with explain_failure(self._shown, "read"):
+            return (await run_in_thread(self._read)).get(key)
 
     async def save(self, key: str, token: StoredToken) -> None:
         """Save a token: it is on disk when this returns. The tokens of other keys are unchanged."""
         check_kind("token", token, StoredToken)
-        await asyncio.to_thread(self._add, check_line("key", key), token)
+        with explain_failure(self._shown, "written"):
+            await run_in_thread(partial(self._add, check_line("key", key), token))
 
     def lock(self, key: str) -> AbstractAsyncContextManager[None]:
         """Excludes all other tasks and processes. Waiting does not block the event loop."""
         return self._locks.hold(hash_name(check_line("key", key)))
 
     def _add(self, key: str, token: StoredToken) -> None:
-        with self._locks.hold_in_thread("file"), _explain(self._shown, "written"):
+        with self._locks.hold_in_thread("file"), explain_failure(self._shown, "written"):
             replace_file(self._path, [encode_tokens({**self._read(), key: token}, self._shown)])
 
     def _read(self) -> dict[str, StoredToken]:
-        with _explain(self._shown, "read"):
+        with explain_failure(self._shown, "read"):
             try:
                 with open(self._path, "rb", opener=open_own) as file:
                     content = SecretBytes(file.read())
@@ -172,12 +176,12 @@ class TokenLocks:
             close_lock(descriptor)
 
     def _open(self, name: str) -> int:
-        with _explain(self._shown, "locked"):
+        with explain_failure(self._shown, "locked"):
             make_own_folder(self._folder)
             return open_lock(os.path.join(self._folder, name))
 
     def _try(self, descriptor: int) -> bool:
-        with _explain(self._shown, "locked"):
+        with explain_failure(self._shown, "locked"):
             return try_lock(descriptor)
 
     def _poll(self) -> Iterator[float]:
@@ -207,7 +211,8 @@ def encode_tokens(tokens: dict[str, StoredToken], shown: str) -> SecretBytes:
 
 
 @contextmanager
-def _explain(shown: str, what: str) -> Generator[None]:
+def explain_failure(shown: str, what: str) -> Generator[None]:
+    """What the system refuses becomes a `TokenStoreError`. For this library."""
     try:
         yield
     except OSError as error:

@@ -11,11 +11,13 @@ import pytest
 from leadconnector_async import (
     AppointmentCreate,
     BlockSlotCreate,
+    ConfigurationError,
     DeadlineExceededError,
     InvalidEventError,
     InvalidRequestError,
     KeyReusedError,
     LeadConnector,
+    LeadConnectorError,
     NotApprovedError,
     OutcomeUnknownError,
     PendingWrite,
@@ -354,11 +356,12 @@ def run_at_once(work: Coroutine[object, object, T]) -> T:
     raise AssertionError("it waits")
 
 
+@pytest.mark.parametrize("kind", [StoreUnavailableError, ConfigurationError])
 async def test_a_store_that_is_lost_while_a_found_booking_is_checked_gives_no_key_back(
-    client: LeadConnector, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    kind: type[LeadConnectorError], client: LeadConnector, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The booking was sent and its response lost: the next call with the key finds it, and books nothing."""
-    list_rivals, failures = KeyLedger.list_rivals, [StoreUnavailableError("nobody listens")]
+    list_rivals, failures = KeyLedger.list_rivals, [kind("nobody listens")]
 
     async def fail_once(self: KeyLedger, names: KeyNames) -> Rivals:
         if failures:
@@ -368,9 +371,24 @@ async def test_a_store_that_is_lost_while_a_found_booking_is_checked_gives_no_ke
     monkeypatch.setattr(KeyLedger, "list_rivals", fail_once)
     sandbox.faults.plan("create_appointment", ["lose-response"])
     booking = make_booking(sandbox)
-    with pytest.raises(StoreUnavailableError) as caught:
+    with pytest.raises(kind) as caught:
         await client.create_appointment(booking, once="order")
     assert caught.value.outcome == "unknown"
     again = await client.create_appointment(booking, once="order")
     assert [again.id] == list_booked(sandbox)
     assert count(sandbox) == 1
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailableError("away"), RuntimeError("no thread"), MemoryError()])
+async def test_what_was_created_is_returned_whatever_becomes_of_its_key(
+    failure: Exception, client: LeadConnector, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot be recorded; the next call with the key finds it."""
+
+    async def fail(self: HeldKey, result: str) -> bool:
+        raise failure
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HeldKey, "record", fail)
+        created = await client.create_appointment(make_booking(sandbox), once="order")
+    assert [created.id] == list_booked(sandbox)

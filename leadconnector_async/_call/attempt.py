@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from copy import copy
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ from .._limiter.slots import Ticket
 from .._retry.decide import Failure
 from .._retry.retry_after import read_retry_after
 from .._secret import Secret
+from .._threads import NoThreadError, run_in_thread
 from ..auth import TokenSource
 from ..events import (
     Paused,
@@ -195,7 +197,12 @@ class Attempts:
 
     async def _read_large(self, call: CallState[T], reply: RawResponse) -> Response[T] | Failure:
         """In a worker thread. Never of a write: a cancellation would lose what became of it."""
-        read = await asyncio.to_thread(read_success, call.request, reply.status, reply.body)
+        work = partial(read_success, call.request, reply.status, reply.body)
+        try:
+            reading = run_in_thread(work)
+        except NoThreadError:  # the event loop waits for it then
+            return self._build_response(call, reply, work())
+        read = await reading
         return self._build_response(call, reply, read)
 
     def _build_response(

@@ -293,7 +293,7 @@ class _KeyedCall(Generic[T]):
     async def _may_be_of_another(self, response: Response[T]) -> bool:
         try:
             rivals = await self._ledger.list_rivals(self._names)
-        except StoreUnavailableError as error:
+        except LeadConnectorError as error:
             error.outcome = "unknown"  # it was sent, so the key must not be given back
             raise
         return rivals.is_open or get_id(response) in rivals.results
@@ -358,7 +358,7 @@ class _KeyedCall(Generic[T]):
                 await held.release()
             elif not await held.record(created):
                 _LOGGER.warning("%s created %s, although it had created another one before", self._shown, created)
-        except LeadConnectorError as error:
+        except Exception as error:  # whatever it is, the caller must learn what was created
             _LOGGER.warning("%s created %s, which could not be recorded: %s", self._shown, created, error)
 
 

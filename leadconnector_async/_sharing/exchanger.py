@@ -13,12 +13,14 @@ import random
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 from weakref import WeakSet
 
 from msgspec import Struct, structs
 
 from .._limiter.lane import Lane
+from .._threads import NoThreadError, run_in_thread
 from .._validation.text import show_error
 from ..exceptions import LeadConnectorError, StoreUnavailableError
 from .budget import Clock, SharedBudget
@@ -185,7 +187,8 @@ class Exchanger:
     async def _make(self, *, leaving: bool) -> tuple[Report, Grant, float, float]:
         """Report and ask until a swap succeeds. Returns report, grant, and when the reading began and ended."""
         if (presence := self._link.presence) is not None and not presence.is_shown:
-            await asyncio.to_thread(presence.show)
+            with suppress(NoThreadError):  # the next exchange tries again
+                await run_in_thread(presence.show)
         for tries in range(_MOST_TRIES):
             if tries > 1:
                 longest = min(_LONGEST_BREAK, _FIRST_BREAK * 2**tries)
@@ -211,7 +214,9 @@ async def _find_dead(state: BudgetState, member: str) -> list[str]:
         for name, other in state.members.items()
         if name != member and state.now - other.seen > _SILENT * state.hold
     ]
-    return await asyncio.to_thread(find_dead, silent) if silent else []
+    with suppress(NoThreadError):
+        return await run_in_thread(partial(find_dead, silent)) if silent else []
+    return []
 
 
 def _retrieve_error(task: asyncio.Task[object]) -> None:

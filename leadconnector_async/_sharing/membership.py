@@ -13,6 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from .._limiter.lane import Lane
+from .._threads import NoThreadError, run_in_thread
 from ..policy import RateLimit
 from .budget import Clock, SharedBudget
 from .exchanger import Exchanger, Link, StoreHealth
@@ -79,8 +80,13 @@ class Member:
     async def close(self) -> None:
         """Say goodbye for good."""
         await self.leave()
-        if self._link.presence is not None:
-            await asyncio.to_thread(self._link.presence.hide)
+        if (presence := self._link.presence) is not None:
+            try:
+                hiding = run_in_thread(presence.hide)
+            except NoThreadError:
+                presence.hide()
+            else:
+                await hiding
 
 
 class Membership:

@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from .._files import is_exhausted, sync_folder
+from .._threads import NoThreadError, submit
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
 from .mounts import find_network
@@ -107,7 +108,11 @@ class SQLiteFile:
         with self._change:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, "leadconnector-sqlite")
-            working = self._thread.submit(self._work, work)
+            try:
+                working = submit(self._thread, partial(self._work, work))
+            except NoThreadError as error:
+                self._thread = None  # it has none, and `aclose` would wait for it
+                raise self._explain(error) from None
         try:
             async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(working)

@@ -137,7 +137,7 @@ class PostgresConnection:
                 given, autocommit=True, prepare_threshold=None, cursor_factory=psycopg.AsyncClientCursor
             )
             return cls(address, connection)
-        except (psycopg.Error, OSError, UnicodeError) as error:
+        except (psycopg.Error, OSError, UnicodeError, RuntimeError) as error:  # also without a thread for names
             fault = _explain_failure(address, error)
         raise fault
 

@@ -19,7 +19,7 @@ from .job import BulkJob
 from .journal.folder import is_still_there
 from .journal.protocol import Journal
 from .journal.serving import count_death, find_first_location, read_due, record_stop
-from .journal.writer import make_thread
+from .journal.writer import make_thread, open_aside
 from .opening import OpenedJob, close_opened, take_folder
 from .places import FolderPlace
 from .service_clients import Borrowed
@@ -80,9 +80,11 @@ class FolderRun:
             client = await borrowed.find(location)
             job = self._job = BulkJob(self._opened, client, self._thread, borrowed.find)
         except BaseException as error:
-            if isinstance(error, Exception):
-                await self._record(error)
-            await self.close()
+            try:
+                if isinstance(error, Exception):
+                    await self._record(error)
+            finally:
+                await self.close()
             raise
         return job
 
@@ -108,7 +110,7 @@ class FolderRun:
             return
         with suppress(LeadConnectorError):  # the disk is full, for example: only this process knows then
             record = partial(record_stop, stopped.kind, stopped.reason)
-            await asyncio.to_thread(write_beside, self._path, record)
+            await open_aside(partial(write_beside, self._path, record))
             self._is_told = True
 
 

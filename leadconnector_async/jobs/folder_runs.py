@@ -24,7 +24,7 @@ from .journal.instructions import Wanted, set_rate
 from .journal.load import NewJob
 from .journal.protocol import Journal
 from .journal.serving import change_instruction
-from .journal.writer import make_thread
+from .journal.writer import make_thread, open_aside
 from .listing import JobEntry
 from .opening import create_job
 from .places import FolderPlace
@@ -56,7 +56,7 @@ class FolderRuns:
         """Begin to look for jobs. Raises `JournalError` if the folder cannot be used."""
         folder = self._jobs.folder
         try:
-            await asyncio.to_thread(os.makedirs, folder, 0o700, exist_ok=True)
+            await open_aside(partial(os.makedirs, folder, 0o700, exist_ok=True))
         except OSError as error:
             raise JournalError(f"The folder {escape(folder)} cannot be used ({error.strerror}).") from error
         self._looking = asyncio.create_task(self._look())
@@ -80,27 +80,27 @@ class FolderRuns:
 
     async def poll(self, name: str) -> Polled:
         """Read the progress of a job. Raises `JournalError`."""
-        return await asyncio.to_thread(self._jobs.poll, name)
+        return await open_aside(partial(self._jobs.poll, name))
 
     async def read(self, name: str, work: Callable[[Journal], T]) -> T:
         """Read the journal of a job, also while it runs. Raises `JournalError`."""
-        return await asyncio.to_thread(self._jobs.read, name, work)
+        return await open_aside(partial(self._jobs.read, name, work))
 
     async def instruct(self, name: str, wanted: Wanted, *, skip_refused: bool) -> bool:
         """Change what a job should do; returns whether that is new. Raises `JobConflictError`, `JournalError`."""
         work = partial(change_instruction, name, wanted, skip_refused)
-        changed = await asyncio.to_thread(write_beside, self._jobs.find(name), work)
+        changed = await open_aside(partial(write_beside, self._jobs.find(name), work))
         has_failed = self._jobs.failures.pop(name, None) is not None
         self._wake.set()
         return changed or has_failed
 
     async def set_rate(self, name: str, rate: float | None) -> None:
         """Change the maximum rate of a job."""
-        await asyncio.to_thread(write_beside, self._jobs.find(name), partial(set_rate, rate))
+        await open_aside(partial(write_beside, self._jobs.find(name), partial(set_rate, rate)))
 
     async def list_jobs(self, prefix: str = "") -> list[JobEntry]:
         """List the jobs whose names begin with `prefix`, by name. Raises `JournalError`."""
-        return await asyncio.to_thread(self._jobs.list_jobs, prefix)
+        return await open_aside(partial(self._jobs.list_jobs, prefix))
 
     def stop(self) -> None:
         """Begin to stop: no job is taken, and no more rows are sent."""
@@ -127,7 +127,7 @@ class FolderRuns:
         while not self._is_stopped:
             self._wake.clear()
             try:
-                for name in await asyncio.to_thread(self._jobs.list_due, frozenset(self._runs)):
+                for name in await open_aside(partial(self._jobs.list_due, frozenset(self._runs))):
                     await self._take(name)
                 await self._stop_removed()
                 self._complaint = ""
@@ -172,7 +172,7 @@ class FolderRuns:
 
     async def _stop_removed(self) -> None:
         runs = tuple(self._runs.values())
-        there = await asyncio.to_thread(lambda: [run.is_there() for run in runs])
+        there = await open_aside(lambda: [run.is_there() for run in runs])
         for run, is_there in zip(runs, there, strict=True):
             if not is_there:
                 run.stop("its folder was removed")

@@ -26,7 +26,7 @@ from .journal.load import MOST_NAMED
 from .journal.phases import submit
 from .journal.progress import Standing, find_folder_phase, read_standing, summarize_end
 from .journal.tables import UNDER_WAY
-from .journal.writer import JournalWriter
+from .journal.writer import JournalWriter, open_aside
 from .opening import OpenedJob, connect_journal
 from .places import DatabasePlace, FolderPlace
 from .plan.files import build_plan_error
@@ -156,7 +156,7 @@ class JobHandle:
         """Change the maximum `rate`, in rows per second and location; `None`: as fast as the rate limit allows."""
         checked = JobOptions(rate=rate).rate
         if isinstance(self._place, FolderPlace):
-            await asyncio.to_thread(write_rate, self._place.folder, checked)
+            await open_aside(partial(write_rate, self._place.folder, checked))
         else:
             await self._journal.run(partial(set_rate, checked))
 
@@ -183,7 +183,7 @@ class JobHandle:
         """Write what the job should do, for the processes that run it; returns whether that is new."""
         await self._check_is_open(wanted)
         if isinstance(self._place, FolderPlace):
-            return await asyncio.to_thread(write_wanted, self._place.folder, wanted)
+            return await open_aside(partial(write_wanted, self._place.folder, wanted))
         return await self._journal.run(partial(change_wanted, wanted, self.name))
 
     async def _check_is_open(self, wanted: Wanted) -> None:

@@ -257,8 +257,9 @@ class BulkJob(JobHandle):
         await self._journal.flush()
         summary = msgspec.structs.replace(await self.summarize(), stopped=stopped, seconds=loop.time() - began)
         await self._journal.run(partial(end_run, stopped, summary.remaining, time.time()))
-        if self.folder is not None and await asyncio.to_thread(os.path.exists, self.folder):  # or it was removed
-            await self._journal.run(partial(write_files, self.folder, self._place.title, summary))
+        folder = self.folder or ""
+        if await self._journal.run(lambda _: os.path.exists(folder)):  # or it was removed, or is a database
+            await self._journal.run(partial(write_files, folder, self._place.title, summary))
         return summary
 
     async def preview(

@@ -35,6 +35,7 @@ from leadconnector_async.jobs.journal import database
 from leadconnector_async.jobs.journal.folder import is_in_use
 from leadconnector_async.jobs.journal.serving import DueJob, LocationStop, count_death, find_due
 from leadconnector_async.jobs.run.lease import begin_lease
+from leadconnector_async.jobs.service_clients import Borrowed
 from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
@@ -618,6 +619,25 @@ async def test_an_error_of_the_users_function_stops_the_job_and_shows_nothing(
             progress = (await follow(service, name))[-1]
             [stopped] = progress.stopped
             assert (progress.phase, stopped.kind, stopped.reason) == ("stopped", "authentication", reason)
+
+
+async def test_a_job_whose_failure_cannot_be_written_down_is_let_go(
+    sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was missing for that: another process may have it."""
+
+    def fail(*_: object) -> LeadConnector:
+        raise MemoryError
+
+    def find(self: Borrowed, location: str) -> None:
+        raise ConfigurationError("no client")
+
+    monkeypatch.setattr(folder_run, "write_beside", fail)
+    monkeypatch.setattr(Borrowed, "find", find)
+    async with JobService(folder, fail, take_over_every=OFTEN) as service:
+        await service.submit("day", plan(sandbox, 2), location_id=sandbox.location_id)
+        assert (await follow(service, "day"))[-1].phase == "stopped"
+        assert not is_in_use(str(folder / "day.job"))
 
 
 async def test_pages_of_rows(sandbox: Sandbox, service: JobService) -> None:

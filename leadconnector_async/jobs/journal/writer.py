@@ -13,6 +13,7 @@ from copy import copy
 from functools import partial
 from typing import Final, Self, TypeVar
 
+from ..._threads import NoThreadError, run_in_thread, submit
 from ...exceptions import ConfigurationError, JournalError
 from .groups import Entry, Hold
 from .protocol import EntryError, Journal
@@ -32,7 +33,10 @@ def make_thread() -> Executor:
 
 async def open_in(thread: Executor, open_one: Callable[[], T], close: Callable[[T], object]) -> T:
     """Open something in a thread; if this is cancelled meanwhile, it is closed there as soon as it is open."""
-    opening = thread.submit(open_one)
+    try:
+        opening = submit(thread, open_one)
+    except NoThreadError as error:
+        raise _explain_no_thread(error) from None
 
     def close_unused(opened: Future[T]) -> None:
         if not opened.cancelled() and opened.exception() is None:
@@ -43,6 +47,19 @@ async def open_in(thread: Executor, open_one: Callable[[], T], close: Callable[[
     except asyncio.CancelledError:
         opening.add_done_callback(close_unused)
         raise
+
+
+async def open_aside(work: Callable[[], T]) -> T:
+    """Open a journal and do something with it, in a thread of the event loop."""
+    try:
+        working = run_in_thread(work)
+    except NoThreadError as error:
+        raise _explain_no_thread(error) from None
+    return await working
+
+
+def _explain_no_thread(error: NoThreadError) -> JournalError:
+    return JournalError(f"The journal was not opened: it needs a thread ({error.strerror}); try again later.")
 
 
 class _Queue:

@@ -7,12 +7,14 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Final, TypeAlias, TypeVar, cast
 
 from ..._api.convert import is_convertible, list_items
+from ..._threads import NoThreadError, run_in_thread
 from ..._validation.text import shorten, show
-from ...exceptions import ConfigurationError, InvalidRequestError, RowFault
+from ...exceptions import ConfigurationError, InvalidRequestError, JournalError, RowFault
 from ...inputs import ModelLike, Payload
 from ...models import AppointmentUpdate
 from .rows import COLUMNS, BadRow, PlanRow, build_fault, check_row_of_code, is_blank, name_cells, read_row
@@ -190,7 +192,11 @@ async def hand_over(
     """
     loop = asyncio.get_running_loop()
     stream = _make_stoppable(rows)
-    working = loop.run_in_executor(thread, work, stream)
+    try:
+        working = run_in_thread(partial(work, stream), thread)
+    except NoThreadError as error:
+        text = f"The plan was not read: it needs a thread ({error.strerror}); try again later."
+        raise JournalError(text) from None
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
