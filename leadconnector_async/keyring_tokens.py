@@ -114,7 +114,7 @@ class KeyringTokenStore:
 
     def _save(self, key: str, token: StoredToken) -> None:
         content = encode_tokens({key: token}, self._shown)
-        with self._hold(key):
+        with self._locks.spend(hash_name(self._name(key))), self._hold(key):
             found = self._find(key)
             slot, number = (1 - found.slot, found.number + 1) if found else (0, 0)
             self._remove(key, slot)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Final, Protocol
 
@@ -25,6 +25,8 @@ from ._validation.text import escape
 from .exceptions import TokenStoreError
 from .tokens import StoredToken
 
+_SAVE_NEEDS: Final = 2
+"""Descriptors: the lock of the file, and the file."""
 _FIRST_DELAY: Final = 0.005
 _LONGEST_DELAY: Final = 0.1
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
@@ -119,7 +121,8 @@ class FileTokenStore:
         return self._locks.hold(hash_name(check_line("key", key)))
 
     def _add(self, key: str, token: StoredToken) -> None:
-        with self._locks.hold_in_thread("file"), explain_failure(self._shown, "written"):
+        spent, locked = self._locks.spend(hash_name(key)), self._locks.hold_in_thread("file")
+        with spent, locked, explain_failure(self._shown, "written"):
             replace_file(self._path, [encode_tokens({**self._read(), key: token}, self._shown)])
 
     def _read(self) -> dict[str, StoredToken]:
@@ -142,25 +145,49 @@ class TokenLocks:
 
     `shown` is what errors call the store, and `seconds` bounds the wait for another process. Raises
     `TokenStoreError`. For this library.
+
+    A lock comes with the file descriptors that a save needs: once a token was refreshed, the one that is stored is
+    spent, and others may have taken the last descriptors.
     """
 
     def __init__(self, folder: str, shown: str, seconds: float) -> None:
         self._folder = folder
         self._shown = shown
         self._seconds = seconds
+        self._spare: dict[str, list[int]] = {}
+        """Descriptors by the locks that are held."""
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncGenerator[None]:
         """Hold a lock. Waiting does not block the event loop."""
-        descriptor = self._open(name)
+        descriptor, spare = self._open(name), list[int]()
         try:
             for seconds in self._poll():
                 if self._try(descriptor):
                     break
                 await asyncio.sleep(seconds)
+            self._spare[name] = spare
+            self._fill(name, spare)
             yield
         finally:
+            if self._spare.get(name) is spare:
+                del self._spare[name]
+            _free(spare)
             close_lock(descriptor)
+
+    @contextmanager
+    def spend(self, name: str) -> Generator[None]:
+        """Use the descriptors that came with a lock, if it is held; afterwards it has others, if there are any."""
+        spare = self._spare.get(name, [])
+        _free(spare)
+        try:
+            yield
+        finally:
+            if self._spare.get(name) is spare:
+                with suppress(TokenStoreError):
+                    self._fill(name, spare)
+            if self._spare.get(name) is not spare:  # it was released meanwhile, by another thread
+                _free(spare)
 
     @contextmanager
     def hold_in_thread(self, name: str) -> Generator[None]:
@@ -174,6 +201,10 @@ class TokenLocks:
             yield
         finally:
             close_lock(descriptor)
+
+    def _fill(self, name: str, spare: list[int]) -> None:
+        while len(spare) < _SAVE_NEEDS:
+            spare.append(self._open(name))
 
     def _open(self, name: str) -> int:
         with explain_failure(self._shown, "locked"):
@@ -192,6 +223,12 @@ class TokenLocks:
             yield seconds
             seconds = min(seconds * 1.5, _LONGEST_DELAY)
         raise TokenStoreError(f"{self._shown} is still locked by another process after {self._seconds:g} s")
+
+
+def _free(spare: list[int]) -> None:
+    with suppress(IndexError):  # it is empty: two threads may free what they both know
+        while True:
+            os.close(spare.pop())
 
 
 def hash_name(text: str) -> str:

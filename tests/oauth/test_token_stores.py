@@ -26,6 +26,7 @@ from leadconnector_async import (
     token_stores,
 )
 
+from ..shortage import no_descriptors
 from ..test_secrets import show
 from .keyrings import use_keyring
 
@@ -191,6 +192,38 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def take_all() -> list[int]:
+    """Every file descriptor that is left."""
+    taken: list[int] = []
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(os.dup(0))
+    return taken
+
+
+@pytest.mark.parametrize("left", range(6))
+async def test_what_could_be_locked_and_loaded_can_be_saved(store: TokenStore, left: int) -> None:
+    """Even if others take the last file descriptors meanwhile: the old refresh token is spent by then."""
+    await store.save("a", OTHER)
+    taken: list[int] = []
+    error: TokenStoreError | None = None
+    with no_descriptors(but=left):
+        try:
+            async with store.lock("a"):
+                assert await store.load("a") == OTHER
+                taken = take_all()
+                for token in (OTHER, TOKEN):
+                    await store.save("a", token)
+        except TokenStoreError as caught:
+            error = caught
+    for one in taken:
+        os.close(one)
+    assert not (error and taken), error
+    assert await store.load("a") == (TOKEN if error is None else OTHER)
+    async with store.lock("a"):
+        pass
 
 
 async def test_a_crashed_holder_does_not_lock_for_ever(path: Path) -> None:
