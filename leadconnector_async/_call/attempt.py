@@ -52,6 +52,7 @@ from .state import (
     CallState,
     fail_broken_token,
     fail_token,
+    fail_without_memory,
     read_broken_success,
     read_foreign_success,
     read_no_response,
@@ -157,7 +158,12 @@ class Attempts:
         except BaseException:
             lane.free(ticket, sent=call.sent)
             raise
-        read = self._read_reply(call, lane, reply, ticket)
+        try:
+            read = self._read_reply(call, lane, reply, ticket)
+        except MemoryError:
+            if not (call.sent and call.request.operation.writes):
+                raise
+            return fail_without_memory()
         return await self._read_large(call, read) if isinstance(read, RawResponse) else read
 
     async def refresh_token(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:

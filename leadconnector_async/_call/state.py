@@ -159,6 +159,11 @@ def read_unlike_success(call: CallState[T], error: DecodeError | ApiError) -> Fa
     return Failure(error, "foreign")
 
 
+def fail_without_memory() -> Failure:
+    """A write whose response could not be read: whatever it says, the write may have been applied."""
+    return Failure(TransportError("The request was sent, but no memory was left to read its response."), "no_response")
+
+
 def refuse_wait(reason: str, seconds: float) -> Failure:
     """The wait for a slot was refused before it began, or ended early."""
     if reason != "deadline":

@@ -16,6 +16,7 @@ from leadconnector_async import (
     ServerError,
     with_response,
 )
+from leadconnector_async._call import attempt
 from leadconnector_async.events import Reconciled, ResponseReceived, Retrying
 from leadconnector_async.sandbox import Limits, Sandbox
 
@@ -187,3 +188,30 @@ async def test_a_creation_is_never_sent_twice(sandbox: Sandbox, client: LeadConn
     assert caught.value.sent == "POST /calendars/events/appointments"
     assert caught.value.sent_body == b'{"contactId":"c"}'
     assert caught.value.outcome == "unknown"
+
+
+@pytest.mark.parametrize("reader", ["read_success", "read_error", "read_no_response"])
+async def test_a_response_for_which_there_is_no_memory_is_a_lost_one(
+    reader: str, sandbox: Sandbox, client: LeadConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is read back; a read, which changes nothing, fails like any code of the program."""
+    real, shortages = getattr(attempt, reader), [MemoryError(), MemoryError()]
+
+    def read(*given: object, **options: object) -> object:
+        if shortages:
+            raise shortages.pop()
+        return real(*given, **options)
+
+    fault = {"read_error": ["503"], "read_no_response": ["lose-response"]}.get(reader, [])
+    event_id = sandbox.appointment_ids[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt, reader, read)
+        sandbox.faults.plan(GET, [*fault])
+        with pytest.raises(MemoryError):
+            await client.get_appointment(event_id)
+        sandbox.faults.plan(UPDATE, [*fault])
+        answer = await with_response(client.update_appointment(event_id, {"title": reader}))
+    assert not shortages
+    assert answer.reconciled is (reader != "read_error")
+    assert (sandbox.appointment(event_id).title, client.quota.in_flight) == (reader, 0)
+    assert len([one for one in sandbox.requests.of(UPDATE) if one.applied]) == 1
