@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 import pytest
+from msgspec import structs
 
 from leadconnector_async import (
     AppointmentCreate,
@@ -374,6 +375,41 @@ async def test_a_store_that_is_lost_while_a_found_booking_is_checked_gives_no_ke
     with pytest.raises(kind) as caught:
         await client.create_appointment(booking, once="order")
     assert caught.value.outcome == "unknown"
+    again = await client.create_appointment(booking, once="order")
+    assert [again.id] == list_booked(sandbox)
+    assert count(sandbox) == 1
+
+
+@pytest.mark.parametrize("refusal", [StoreUnavailableError("nobody listens"), Busy()])
+async def test_what_was_sent_is_not_forgotten_while_its_key_is_taken_again(
+    refusal: StoreUnavailableError | Busy,
+    make_client: MakeClient,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was found may be of another key; then the store is lost, or the key is in use until the deadline."""
+    claim, claims = KeyLedger.claim, list[KeyNames]()
+
+    async def find_another(self: KeyLedger, names: KeyNames) -> Rivals:
+        return Rivals(is_open=True)
+
+    async def claim_once(self: KeyLedger, names: KeyNames) -> HeldKey | Known | Busy | Reused:
+        claims.append(names)
+        if len(claims) == 1:
+            return await claim(self, names)
+        if isinstance(refusal, Busy):
+            return refusal
+        raise refusal
+
+    client, booking = make_client(retry=structs.replace(QUICK, deadline=0.5)), make_booking(sandbox)
+    with monkeypatch.context() as patch:
+        patch.setattr(KeyLedger, "claim", claim_once)
+        patch.setattr(KeyLedger, "list_rivals", find_another)
+        sandbox.faults.plan("create_appointment", ["lose-response"])
+        with pytest.raises(OutcomeUnknownError, match="call again with the same key") as caught:
+            await client.create_appointment(booking, once="order")
+    assert (caught.value.outcome, caught.value.operation) == ("unknown", "create_appointment")
+    assert "Nothing was sent" not in str(caught.value)
     again = await client.create_appointment(booking, once="order")
     assert [again.id] == list_booked(sandbox)
     assert count(sandbox) == 1

@@ -158,12 +158,7 @@ class Attempts:
         except BaseException:
             lane.free(ticket, sent=call.sent)
             raise
-        try:
-            read = self._read_reply(call, lane, reply, ticket)
-        except MemoryError:
-            if not (call.sent and call.request.operation.writes):
-                raise
-            return fail_without_memory()
+        read = _read_reply(self, call, lane, reply, ticket)
         return await self._read_large(call, read) if isinstance(read, RawResponse) else read
 
     async def refresh_token(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
@@ -351,6 +346,18 @@ class Attempts:
         if fault:
             error = "timeout" if timed_out else name_fault(call, reply)
             self._emitter.emit(RequestFailed(*mark, call.hide(fault), call.sent, error))
+
+
+def _read_reply(
+    attempts: Attempts, call: CallState[T], lane: Lane, reply: RawResponse | NoResponse, ticket: Ticket
+) -> Response[T] | Failure | RawResponse:
+    """Of a write, a response for which no memory is left is like one that was lost."""
+    try:
+        return attempts._read_reply(call, lane, reply, ticket)  # pyright: ignore[reportPrivateUsage] - as below
+    except MemoryError:
+        if call.sent and call.request.operation.writes:
+            return fail_without_memory()
+        raise
 
 
 def with_version(attempts: Attempts, version: str) -> Attempts:

@@ -161,7 +161,8 @@ def read_unlike_success(call: CallState[T], error: DecodeError | ApiError) -> Fa
 
 def fail_without_memory() -> Failure:
     """A write whose response could not be read: whatever it says, the write may have been applied."""
-    return Failure(TransportError("The request was sent, but no memory was left to read its response."), "no_response")
+    text = "The request was sent, but no memory was left to read its response."
+    return Failure(TransportError(text), "no_response")
 
 
 def refuse_wait(reason: str, seconds: float) -> Failure:

@@ -216,16 +216,17 @@ class _KeyedCall(Generic[T]):
 
     async def run(self, recall: Callable[[str], Awaitable[Response[T]]]) -> Response[T]:
         """Until it was created, is known to have been created, or fails."""
+        was_sent = False
         while True:
-            async with self.bounded():
-                claimed = await self._claim()
-            if isinstance(claimed, Known):
-                return await recall(claimed.result)
+            claimed = await self._claim_or_recall(recall, was_sent=was_sent)
+            if isinstance(claimed, Response):
+                return claimed
             guard = KeyGuard(claimed)
             try:
                 with Renewal(claimed, self._tasks):
                     response = await self._find(claimed) or await self._send(guard)
-            except KeyLostError:
+            except KeyLostError as lost:
+                was_sent = was_sent or lost.outcome != "not_applied"
                 await _try(claimed.release())
             except LeadConnectorError as error:
                 await _try(claimed.give_back() if error.outcome == "not_applied" else claimed.release())
@@ -237,6 +238,19 @@ class _KeyedCall(Generic[T]):
             else:
                 await self._record(claimed, response)
                 return response
+
+    async def _claim_or_recall(
+        self, recall: Callable[[str], Awaitable[Response[T]]], *, was_sent: bool
+    ) -> HeldKey | Response[T]:
+        """The key, or what was created under it. `was_sent`: by this call, which has lost the key."""
+        try:
+            async with self.bounded():
+                claimed = await self._claim()
+            return await recall(claimed.result) if isinstance(claimed, Known) else claimed
+        except LeadConnectorError as error:
+            if was_sent:
+                raise self._doubt_own(error) from error
+            raise
 
     async def read(self, build: Callable[[str], Request[T]], created: str) -> Response[T]:
         """What was created, as it is now."""
@@ -338,6 +352,17 @@ class _KeyedCall(Generic[T]):
         if (responses := collected.get()) is not None:
             responses.append(cast("Response[object]", found))
         return found
+
+    def _doubt_own(self, cause: LeadConnectorError) -> OutcomeUnknownError:
+        """Of a call that has sent its request and lost its key, before it could take it again."""
+        request = self._request
+        error = OutcomeUnknownError(
+            f"It is unknown what this call with {self._shown} created: the request was sent, and "
+            f"{type(cause).__name__} came before its key could be taken again; call again with the same key.",
+            operation=request.operation.name,
+        )
+        error.sent, error.sent_body = f"{request.operation.method} {request.path}", request.body
+        return error
 
     def _doubt(self, verdict: Response[T] | Ambiguous) -> OutcomeUnknownError:
         request = self._request
