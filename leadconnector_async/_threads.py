@@ -21,7 +21,7 @@ class NoThreadError(OSError):
     """No thread could be started; what it should have done is not done later either."""
 
 
-class _Errand(Generic[T]):
+class _Task(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._is_refused = False
@@ -38,17 +38,17 @@ class _Errand(Generic[T]):
 
 def submit(executor: Executor, work: Callable[[], T]) -> Future[T]:
     """Have it done by a thread of an executor. Raises `NoThreadError`."""
-    errand = _Errand(work)
+    task = _Task(work)
     try:
-        return executor.submit(errand)
+        return executor.submit(task)
     except RuntimeError as error:
-        raise errand.refuse(error) from None
+        raise task.refuse(error) from None
 
 
 def run_in_thread(work: Callable[[], T], executor: Executor | None = None) -> asyncio.Future[T]:
     """The same, to be awaited, by default in a thread of the event loop. Raises `NoThreadError` at once."""
-    errand = _Errand(partial(copy_context().run, work))
+    task = _Task(partial(copy_context().run, work))
     try:
-        return asyncio.get_running_loop().run_in_executor(executor, errand)
+        return asyncio.get_running_loop().run_in_executor(executor, task)
     except RuntimeError as error:
-        raise errand.refuse(error) from None
+        raise task.refuse(error) from None

@@ -7,11 +7,12 @@ import once a request has left. The package alone is imported without it.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
 
+from .. import _api
 from .._call.attempt import Attempts
 from .._call.attempt import Shared as Parts
 from .._call.creations import Creations
@@ -27,9 +28,13 @@ from .._limiter.limiter import Limiter
 from .._settings import Settings, build_headers
 from ..auth import TokenSource
 from ..policy import RateLimit
+from ..reschedule import apply, requested
 
 if TYPE_CHECKING:
     from ..shared import Shared
+
+_NEEDED: Final = (apply, requested, *(getattr(_api, name) for name in _api.__all__))
+"""By operations, at their first use; without a file descriptor, they could not be imported then."""
 
 
 def make_parts(
