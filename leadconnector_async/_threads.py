@@ -22,6 +22,8 @@ class NoThreadError(OSError):
 
 
 class _Task(Generic[T]):
+    """Work that does nothing once it was refused, whenever a thread takes it."""
+
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._is_refused = False
