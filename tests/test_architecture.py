@@ -34,7 +34,7 @@ LAYERS = {
         _settings
         access auth policy token_stores
         _validation
-        _files _secret _start _threads _version events exceptions inputs models tokens
+        _files _secret _sqlite _start _threads _version events exceptions inputs models tokens
         _calendar
         _model
     """,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from .._files import is_exhausted, sync_folder
+from .._sqlite import find_kind, use_log
 from .._threads import NoThreadError, submit
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
@@ -61,8 +62,6 @@ _BUSY_SECONDS: Final = 0.8
 _SAME_BOOT: Final = 5.0
 """Seconds by which estimates of the same start may differ; no machine starts twice within them."""
 _NOT_OURS: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-_PRIMARY: Final = 0xFF
-"""The part of an extended code of SQLite that names the kind of error."""
 
 
 class SQLiteFile:
@@ -205,7 +204,7 @@ class SQLiteFile:
 
     def _explain(self, error: sqlite3.Error | OSError) -> LeadConnectorError:
         name = escape(self._path)
-        if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _NOT_OURS:
+        if find_kind(error) in _NOT_OURS:
             return ConfigurationError(f"{name} is not an SQLite database, or is damaged: move it away ({error})")
         return StoreUnavailableError(f"{name} could not be used ({show_error(error)})")
 
@@ -337,8 +336,7 @@ def _connect(path: str, synchronous: str, busy_seconds: float) -> sqlite3.Connec
     uri = f"{Path(path).as_uri()}?mode=rw"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=busy_seconds)
     try:
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            connection.execute("PRAGMA journal_mode=WAL")
+        use_log(connection, busy_seconds)
         connection.execute(f"PRAGMA synchronous={synchronous}")
     except BaseException:
         connection.close()

@@ -174,6 +174,20 @@ async def test_a_file_that_is_locked_by_another_program(tmp_path: Path) -> None:
         await add(shared.store, 1)
 
 
+async def test_a_new_file_that_another_process_is_setting_up(tmp_path: Path) -> None:
+    """Whoever comes second waits, as it does in a file that is set up already."""
+    path = tmp_path / "shared.db"
+    path.touch(mode=0o600)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with Shared(f"sqlite:///{path}") as shared:
+        reading = asyncio.create_task(get(shared.store))
+        await asyncio.sleep(0.2)
+        other.execute("COMMIT")
+        other.close()
+        assert await reading == 0
+
+
 async def test_a_disk_that_is_full_is_an_outage(tmp_path: Path) -> None:
     """Nothing of sqlite3 reaches the caller; afterwards it works again."""
     async with Shared(f"sqlite:///{tmp_path}/shared.db") as shared:

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, cast, get_args
 
 import msgspec
 
+from ..._sqlite import use_log
 from ..._validation.settings import check_kind
 from ...exceptions import JournalError
 from .groups import Record, Value
@@ -20,6 +21,8 @@ from .protocol import DamagedError, RowT, ValueRefusedError
 Connect: TypeAlias = Callable[[str], sqlite3.Connection]
 """Opens the journal at a path, with SQLite functions of your own for example."""
 
+_BUSY_SECONDS: Final = 10.0
+"""How long a statement waits for another process."""
 _CACHE_KIB: Final = 8192
 _FETCHED: Final = 256
 """How many records are converted at a time."""
@@ -75,6 +78,11 @@ class SQLiteConnection:
         with self.explain("written"):
             self._check_streams()
             self.raw.executescript(statements)
+
+    def use_log(self) -> None:
+        """Let others read while this writes. Waits for another process, as a statement does."""
+        with self.explain("written"):
+            use_log(self.raw, _BUSY_SECONDS)
 
     def read(self, row: type[RowT], query: str, values: Iterable[Value]) -> Iterator[RowT]:
         """Return the rows of a query; each column is checked against the fields of `row`."""
@@ -154,7 +162,7 @@ def _gather(row: type[RowT], query: str) -> tuple[str, Callable[[str], Iterator[
 def connect_to_read(path: str) -> sqlite3.Connection:
     """Open it read-only. In a read-only folder, that works only if no process has it open."""
     uri = Path(os.path.abspath(path)).as_uri()
-    connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=10.0, uri=True)
+    connection = sqlite3.connect(f"{uri}?mode=ro", isolation_level=None, timeout=_BUSY_SECONDS, uri=True)
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except BaseException as error:
@@ -167,7 +175,7 @@ def connect_to_read(path: str) -> sqlite3.Connection:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0))
+    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS))
 
 
 def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:

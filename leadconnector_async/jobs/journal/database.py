@@ -73,7 +73,8 @@ class SQLiteJournal:
         journal = cls(_check_exists(path), connect)
         try:
             found = _check_format(path, journal)
-            journal.sqlite.script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
+            journal.sqlite.use_log()
+            journal.sqlite.script("PRAGMA synchronous=FULL")
             if found != FORMAT:
                 _migrate(journal.sqlite, found)
         except BaseException:

@@ -2,6 +2,7 @@
 goes on when the disk does.
 """
 
+import asyncio
 import os
 import random
 import sqlite3
@@ -167,3 +168,18 @@ async def test_a_torn_end_of_the_log_costs_at_most_a_second_look(
         summary = await job.run()
     assert sum(summary.counts.values()) == summary.counts["applied"] + summary.counts.get("unchanged", 0) == ROWS
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids)
+
+
+async def test_a_restored_journal_that_another_program_is_writing_to(
+    tmp_path: Path, client: LeadConnector, sandbox: Sandbox
+) -> None:
+    """A copy that was restored has no write-ahead log; the job waits until it can have one."""
+    await begin(tmp_path / "job", sandbox, client)
+    other = sqlite3.connect(tmp_path / "job/journal.sqlite", isolation_level=None)
+    assert other.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    other.execute("BEGIN IMMEDIATE")
+    job = asyncio.create_task(go_on(tmp_path / "job", sandbox, client))
+    await asyncio.sleep(0.2)
+    other.execute("COMMIT")
+    other.close()
+    await job

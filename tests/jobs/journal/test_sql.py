@@ -42,6 +42,7 @@ SQLITES_OWN = ("tables.py", "connection.py", "database.py", "migrate.py")
 OF_ALL_JOBS = ("leases.py", "phases.py", "progress.py", "purge.py")
 """What workers do and lists show for every job of a database."""
 STORES = {
+    "_sqlite.py",
     "_sharing/sqlite.py",
     "_sharing/sqlite_keys.py",
     "_sharing/sqlite_tokens.py",
@@ -53,7 +54,9 @@ STORES = {
     "integrations/postgres_schema.py",
     "integrations/procrastinate.py",
 }
-"""Limits, tokens and keys that processes share, each store with its own SQL; and the engine's tables."""
+"""Limits, tokens and keys that processes share, each store with its own SQL; the engine's tables; and a setting of
+every SQLite file.
+"""
 
 
 def list_texts(path: Path) -> Iterator[tuple[str, str]]:
