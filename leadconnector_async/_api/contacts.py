@@ -36,6 +36,7 @@ _SHAPES: Final[dict[Selector, Callable[[], re.Pattern[str]]]] = {
     "phone": partial(re.compile, r"\+?[0-9]{5,20}"),
     "email": partial(re.compile, r"[^\s@]{1,100}@[^\s@]{1,200}"),
 }
+_KEYS: Final = ("contact", "contacts")
 _WORDS: Final[dict[Selector, str]] = {"phone": "phone number", "email": "email address"}
 _HINTS: Final[dict[Selector, str]] = {
     "phone": "pass it with its country code, such as '+442079460123'",
@@ -74,12 +75,15 @@ def read_contacts(body: bytes) -> Read[list[Contact]]:
     """The contacts that match: none, one, or more, whichever way the response says so [guess].
 
     The reference has no schema for this response. A contact that cannot be read is an error: it may be the one.
+    A response that names no contact at all, such as `{}`, is an error too: if nobody matches, it is `null` [field].
     """
     fields = decode_fields(body or EMPTY)
-    inner = fields.get("contact", fields.get("contacts", body if "id" in fields else Raw(b"null")))
-    if begins(inner, b"n"):
-        if unknown := fields.keys() - {"contact", "contacts", TRACE}:
-            raise ValueError(f"it has no 'contact', but {', '.join(map(show, sorted(unknown)[:3]))}")
+    named = [fields[key] for key in _KEYS if key in fields] or ([Raw(body)] if "id" in fields else [])
+    inner = next((one for one in named if not begins(one, b"n")), None)
+    if inner is None:
+        unknown = ", ".join(map(show, sorted(fields.keys() - {*_KEYS, TRACE})[:3]))
+        if unknown or not named:
+            raise ValueError(f"it has no 'contact'{unknown and f', but {unknown}'}")
         return Read([])
     entries = decode_entries(inner) if begins(inner, b"[") else [Raw(inner)]
     read = read_each([one for one in entries if bytes(one).strip() not in (b"{}", b"null")], "contacts", _read_flat)
