@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from copy import copy
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, ForwardRef, Self, TypeVar, Unpack, overload
 
 import aiohttp
 from msgspec import UNSET, UnsetType, structs
@@ -19,7 +18,7 @@ from ._call.base_url import BASE_URL, check_base_url
 from ._client.booking import BookingMethods
 from ._client.environment import ClientOptions, add_environment, read_token
 from ._limiter.headers import LocationQuota
-from ._secret import conceal
+from ._secret import InOneProcess, conceal
 from ._settings import VERSION, Options, Settings, check_narrower, check_settings
 from ._validation.settings import check_kind, check_line
 from .access import Access, Approve
@@ -32,11 +31,13 @@ if TYPE_CHECKING:
     from ._call.pipeline import Pipeline
     from ._client.once import KeyedCalls
     from .shared import Shared
+else:  # `typing.get_type_hints` imports it, and no program that does not ask for it
+    Shared = ForwardRef("__import__('leadconnector_async.shared').shared.Shared")
 
 T = TypeVar("T")
 
 
-class LeadConnector(BookingMethods):
+class LeadConnector(BookingMethods, InOneProcess):
     """An async client for one location (Sub-Account) of HighLevel.
 
         async with LeadConnector(token, location_id="C2QujeCh8ZnC7al2InWR") as client:
@@ -162,8 +163,7 @@ class LeadConnector(BookingMethods):
         `ConfigurationError` for a copy that could write more than this one.
         """
         check_narrower(self._settings, options)
-        other = copy(self)
-        other._owner = False
+        other = _copy(self)
         other._apply(structs.replace(self._settings, **options))
         return other
 
@@ -177,8 +177,7 @@ class LeadConnector(BookingMethods):
         given = token if token is None or callable(token) else conceal(token)
         del token
         tokens = self._shared.tokens.for_location(location_id) if given is None else TokenSource(given)
-        other = copy(self)
-        other._owner = False
+        other = _copy(self)
         other._location_id = location_id
         other._shared = structs.replace(self._shared, tokens=tokens)
         other._pipeline = other._build_pipeline()
@@ -295,6 +294,13 @@ C = TypeVar("C", bound=LeadConnector)
 def needs_location(client: LeadConnector) -> bool:
     """Whether it has tokens of locations only, and so is there for its `for_location`."""
     return client._shared.tokens.is_root  # pyright: ignore[reportPrivateUsage] - of this module
+
+
+def _copy(client: C) -> C:
+    """A copy that closes nothing."""
+    other = object.__new__(type(client))
+    vars(other).update(vars(client), _owner=False)
+    return other
 
 
 def own_shared(client: C) -> C:

@@ -20,7 +20,7 @@ from ._oauth.agency import AgencyCalls, list_installed
 from ._oauth.codec import build_stored_token
 from ._oauth.endpoint import AppKeys, TokenEndpoint
 from ._oauth.refresh import TokenRefresher
-from ._secret import Held, Secret, conceal
+from ._secret import Held, InOneProcess, Secret, conceal
 from ._validation.arguments import refuse
 from ._validation.settings import check_choice, check_clock, check_kind, check_line, check_seconds, find_text_fault
 from ._validation.text import show, show_error
@@ -41,7 +41,7 @@ _TIMEOUTS: Final = Timeouts(connect=5.0, total=8.0)
 _LONGEST_READ: Final = 9.0
 
 
-class AppTokens:
+class AppTokens(InOneProcess):
     """The tokens of one location (or agency) of an app; returned by `OAuthApp.provider`. A `TokenProvider`."""
 
     __slots__ = ("_key", "_refresher")
@@ -76,7 +76,7 @@ class AppTokens:
         return AppTokens(self._refresher, check_line("location_id", location_id))
 
 
-class OAuthApp:
+class OAuthApp(InOneProcess):
     """An app of the vendor's marketplace, with the tokens of all locations and agencies that connected it.
 
         app = OAuthApp(client_id, client_secret, store=FileTokenStore("tokens.json"))

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 import msgspec
 
 from ._files import close_lock, make_own_folder, open_lock, open_own, replace_file, try_lock
-from ._secret import SecretBytes
+from ._secret import InOneProcess, SecretBytes
 from ._threads import run_in_thread
 from ._validation.settings import check_kind, check_line, check_path, check_seconds
 from ._validation.text import escape
@@ -64,7 +64,7 @@ class TokenStore(Protocol):
         ...
 
 
-class MemoryTokenStore:
+class MemoryTokenStore(InOneProcess):
     """Tokens in memory, lost when the process ends: for tests, and for tokens that are stored elsewhere."""
 
     def __init__(self) -> None:

@@ -1,8 +1,10 @@
 """Nothing secret in any log line, repr, error or event."""
 
 import contextlib
+import copy
 import gc
 import logging
+import pickle
 import traceback
 from contextlib import AbstractAsyncContextManager
 
@@ -144,3 +146,13 @@ def test_no_object_of_ours_shows_a_token_in_its_repr() -> None:
     for thing in [client, TokenSource(TOKEN), *gc.get_referents(client), client._pipeline, client._shared]:
         if not isinstance(thing, dict):
             assert TOKEN not in repr(thing)
+
+
+async def test_what_holds_a_secret_and_connections_is_not_pickled() -> None:
+    """Nor copied: two copies of a client would count one limit twice, and two of a store refresh one token."""
+    app = OAuthApp("client", TOKEN)
+    client = LeadConnector(TOKEN)
+    for one in (client, client.with_options(priority="bulk"), app, app.provider("loc"), MemoryTokenStore()):
+        for spread in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=f"a {type(one).__name__} cannot be pickled or copied"):
+                spread(one)

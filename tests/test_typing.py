@@ -1,12 +1,15 @@
 """The public surface holds no `Any`."""
 
 import inspect
+from collections.abc import AsyncGenerator
 from typing import Any, get_type_hints
 
 import pytest
 
 import leadconnector_async
-from leadconnector_async import jobs, sandbox
+from leadconnector_async import LeadConnector, Shared, jobs, sandbox
+from leadconnector_async.integrations.starlette import Backend
+from leadconnector_async.webhooks import WebhookEvent, WebhookVerifier
 
 
 def list_signatures() -> list[tuple[str, object]]:
@@ -30,3 +33,11 @@ def test_no_any_in_the_public_surface(name: str, thing: object) -> None:
     module = inspect.getmodule(thing)
     hints = get_type_hints(thing, vars(module) if module else None, include_extras=True)
     assert not [key for key, hint in hints.items() if hint is Any or "typing.Any" in str(hint)]
+
+
+def test_the_types_of_a_constructor_can_be_read_at_run_time() -> None:
+    """As frameworks that inject dependencies do; the type of an argument that few pass is imported only then."""
+    assert get_type_hints(LeadConnector.__init__)["shared"] == Shared | None
+    assert get_type_hints(vars(LeadConnector)["shared"].fget)["return"] == Shared | None
+    assert get_type_hints(Backend.__init__)["webhook_key"] == str | bytes | WebhookVerifier | None
+    assert get_type_hints(Backend.receive_webhook)["return"] == AsyncGenerator[WebhookEvent]

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, Unpack, cast
+from typing import TYPE_CHECKING, Final, ForwardRef, Literal, TypeAlias, Unpack, cast
 
 import msgspec
 from msgspec import Struct
@@ -43,6 +43,9 @@ from .refusals import Refusal, install_error_handlers, read_body, refuse_webhook
 if TYPE_CHECKING:
     from ..webhooks import WebhookEvent, WebhookVerifier
     from .inbox import WebhookInbox
+else:  # `typing.get_type_hints` imports them, and so needs cryptography
+    WebhookEvent = ForwardRef("__import__('leadconnector_async.webhooks').webhooks.WebhookEvent")
+    WebhookVerifier = ForwardRef("__import__('leadconnector_async.webhooks').webhooks.WebhookVerifier")
 
 __all__ = [
     "LOCATION_HEADER",
