@@ -92,7 +92,7 @@ class Masked:
 
 
 class InOneProcess:
-    """Base class of what holds secrets and connections or locks: a copy would show the ones, and lack the others."""
+    """Base class of what holds secrets, and connections or locks: a copy would show those, and lack these."""
 
     __slots__ = ()
 
