@@ -126,8 +126,9 @@ async def find_offers(client: LeadConnector, sandbox: Sandbox) -> list[SlotOffer
     return [one for one in found if len(one.owners) > 1]
 
 
-async def test_sixteen_calls_with_one_key_make_one_appointment(sandbox: Sandbox, client: LeadConnector) -> None:
+async def test_sixteen_calls_with_one_key_make_one_appointment(sandbox: Sandbox, make_client: MakeClient) -> None:
     """Beside somebody who takes the first choice away, and with responses that are lost."""
+    client = make_client(retry=structs.replace(QUICK, apply_timeout=1))
     for number in range(5):
         offers = await find_offers(client, sandbox)
         offer = offers[number]
