@@ -111,11 +111,12 @@ class CalendarMethods:
         check_may_write(self._access, "reschedule_appointment")
 
         async def attempt(granted: Granted) -> Appointment:
-            guard = begin_reading(self, granted)
+            begin = partial(begin_reading, self, granted)
+            guard = begin()
             change = await self.plan_reschedule(
                 event_id, update, start_time=start_time, end_time=end_time, shift=shift, scope=scope, **changes
             )
-            return await carry_out(self, change, verify=verify, send=guard(change))
+            return await carry_out(self, change, verify=verify, send=guard(change), begin=begin)
 
         return await retry_stale(attempt)
 

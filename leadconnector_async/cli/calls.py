@@ -235,11 +235,12 @@ async def change_safely(client: LeadConnector, row: PlanRow) -> Appointment:
 
 
 async def _read_and_change(client: LeadConnector, row: PlanRow, granted: Granted) -> Appointment:
-    guard = begin_reading(client, granted)
+    begin = partial(begin_reading, client, granted)
+    guard = begin()
     found = await client.get_appointment(row.event_id)
     rules = Rules(datetime.now(UTC), allow_past=True, version=client.version, location_id=client.location_id)
     finding = check_row(row.event_id, WantedChange(row.update, row.shift, row.timezone, row.before), found, rules)
     if finding.state == "refused":
         raise InvalidRequestError(explain(finding.reason, finding.hint), field=finding.column)
     change = Change(found, row.event_id, finding.updates, finding.differences)
-    return await carry_out(client, change, verify=False, send=guard(change))
+    return await carry_out(client, change, verify=False, send=guard(change), begin=begin)

@@ -201,7 +201,8 @@ class _Changer:
     async def _read_and_send(
         self, client: LeadConnector, row: PlanRow, granted: Granted
     ) -> tuple[RowState, str, str | None]:
-        guard = begin_reading(client, granted)
+        begin = partial(begin_reading, client, granted)
+        guard = begin()
         found = await client.get_appointment(row.event_id)
         wanted = WantedChange(row.update, row.shift, row.timezone, row.before)
         rules = structs.replace(self._rules, now=datetime.now(UTC), location_id=client.location_id)
@@ -209,7 +210,7 @@ class _Changer:
         if result.state != "pending":
             return result.state, result.reason, None
         change = Change(found, row.event_id, result.updates, result.differences)
-        return "applied", "", (await carry_out(client, change, verify=False, send=guard(change))).id
+        return "applied", "", (await carry_out(client, change, verify=False, send=guard(change), begin=begin)).id
 
     def _find_client(self, location_id: str | None) -> LeadConnector:
         client = self._clients.get(location_id)

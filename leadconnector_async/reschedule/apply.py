@@ -16,13 +16,15 @@ from .._api.precondition import MOST_READINGS, Granted, StaleReadingError
 from .._api.readback import compare_update, list_changes, name_other_location
 from .._api.validate import check_changes, check_update
 from .._validation.arguments import check_choice, refuse
-from ..exceptions import InvalidEventError, LeadConnectorError, VerificationError
+from ..exceptions import InvalidEventError, LeadConnectorError, PreconditionFailedError, VerificationError
 from ..models import Appointment, AppointmentUpdate
 from .plan import NOTHING_CHANGED, Change, Changes, Scope, check_series_move, check_times, decide_times, plan_change
 from .requested import RequestedChange
 
 T = TypeVar("T")
 Update: TypeAlias = Callable[[str, AppointmentUpdate], Awaitable[Appointment]]
+BeginReading: TypeAlias = Callable[[], Callable[[Change], Update]]
+"""Called right before a reading. The result turns a change into updates that check against that reading."""
 
 
 class Operations(Protocol):
@@ -87,16 +89,24 @@ async def prepare(
 
 
 async def carry_out(
-    client: Operations, planned: Planned, *, verify: bool, send: Update | None = None
+    client: Operations,
+    planned: Planned,
+    *,
+    verify: bool,
+    send: Update | None = None,
+    begin: BeginReading | None = None,
 ) -> Appointment:
-    """Send the planned updates, with `send` if given. Raises what that raises, and `VerificationError`."""
+    """Send the planned updates, with `send` if given. Raises what that raises, and `VerificationError`.
+
+    `begin` is for another reading, if the first of two updates has to be reverted.
+    """
     shown, event_id, send = None, planned.event_id, send or client.update_appointment
     for number, update in enumerate(planned.updates):
         try:
             shown = await send(event_id, update)
         except BaseException as error:
             if number:
-                await _undo(client, event_id, planned, error)
+                await _undo(client, event_id, planned, error, begin)
             raise
         event_id = shown.id or event_id
     if shown is None:
@@ -175,7 +185,9 @@ async def _turn_to_master(
     return master, master_id or event_id, times
 
 
-async def _undo(client: Operations, event_id: str, planned: Planned, error: BaseException) -> None:
+async def _undo(
+    client: Operations, event_id: str, planned: Planned, error: BaseException, begin: BeginReading | None
+) -> None:
     """Restore the assignee that the first step changed, without notifications, if a later step was rejected.
 
     Changes that somebody else made meanwhile are kept.
@@ -185,18 +197,34 @@ async def _undo(client: Operations, event_id: str, planned: Planned, error: Base
         return
     kept = planned.before.assigned_user_id
     try:
-        now = await client.get_appointment(event_id)
-        if now.deleted or now.assigned_user_id != planned.updates[0].assigned_user_id:
-            error.add_note("Somebody else has changed the assignee since.")
-            return
-        changes = cast("Changes", {"assigned_user_id": kept, "to_notify": False})
-        for back in plan_change(now, event_id=event_id, changes=changes).updates:
-            await client.update_appointment(event_id, back)
+        is_restored = await _restore(client, event_id, planned, begin)
     except LeadConnectorError as second:
         error.outcome = "unknown"
         error.add_note(f"It could not be restored to {kept}: {second.args[0]}")
     else:
-        error.add_note(f"It was restored to {kept}.")
+        text = f"It was restored to {kept}." if is_restored else "Somebody else has changed the assignee since."
+        error.add_note(text)
+
+
+async def _restore(client: Operations, event_id: str, planned: Planned, begin: BeginReading | None) -> bool:
+    """Returns `False` if the assignee is not that of the first step any more. Reads again if anything changed."""
+    changes = cast("Changes", {"assigned_user_id": planned.before.assigned_user_id, "to_notify": False})
+    for remaining in reversed(range(MOST_READINGS)):
+        guard = None if begin is None else begin()
+        now = await client.get_appointment(event_id)
+        if now.deleted or now.assigned_user_id != planned.updates[0].assigned_user_id:
+            return False
+        back = plan_change(now, event_id=event_id, changes=changes)
+        send = client.update_appointment if guard is None else guard(back)
+        try:
+            for update in back.updates:
+                await send(event_id, update)
+        except PreconditionFailedError as changed:
+            if not remaining or changed.outcome != "not_applied":
+                raise
+        else:
+            return True
+    raise AssertionError("the last attempt returns or raises")
 
 
 async def _verify(client: Operations, event_id: str, planned: Planned) -> Appointment:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from leadconnector_async import Event, LeadConnector
+from leadconnector_async import Event, LeadConnector, UnprocessableError
 from leadconnector_async.cli.exit_codes import code_of
 from leadconnector_async.events import RequestFailed, ResponseReceived
 from leadconnector_async.jobs import BulkJob, JobOptions, PlanRow, RowFault, iterate_plan
@@ -113,6 +113,34 @@ async def test_an_assignee_is_put_back_without_what_somebody_has_changed_since(
     reason = read_failed(tmp_path / "report")[event.id]
     assert reason.startswith("changed by somebody else: appointment_status was 'confirmed', is 'cancelled'")
     assert "assigned_user_id was" not in reason
+
+
+@pytest.mark.parametrize("by", ["client", "job"])
+async def test_an_assignee_is_put_back_without_what_somebody_changes_meanwhile(
+    sandbox: Sandbox, make_client: MakeClient, place: str, by: str
+) -> None:
+    """Putting it back fails at first, and is read back; by then the appointment is cancelled, and stays so."""
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    team = sandbox.store.calendars[event.calendar_id].team
+    other = next(one for one in team if one != event.assigned_user_id)
+
+    def cancel(happened: Event) -> None:
+        if isinstance(happened, ResponseReceived) and happened.operation == UPDATE and happened.status == 503:
+            sandbox.edit_appointment(event.id, appointment_status="cancelled")
+
+    client = make_client(on_event=cancel)
+    sandbox.faults.plan(UPDATE, ["ok", "422", "503"])
+    if by == "client":
+        with pytest.raises(UnprocessableError) as caught:
+            await client.reschedule_appointment(event.id, shift=5 * WEEK, assigned_user_id=other)
+        assert caught.value.outcome == "not_applied"
+        assert f"It was restored to {event.assigned_user_id}." in caught.value.__notes__
+    else:
+        cells = at(event, start=(event.start_time + 5 * WEEK).isoformat(), assigned_user_id=other)
+        async with await BulkJob.create(place, client, rows(cells)) as job:
+            assert (await job.run()).counts == {"failed": 1}
+    after = sandbox.appointment(event.id)
+    assert (after.appointment_status, after.assigned_user_id) == ("cancelled", event.assigned_user_id)
 
 
 async def test_an_assignee_that_somebody_has_changed_since_is_not_put_back(

@@ -36,7 +36,7 @@ from ..._api.precondition import BACK_TO_BACK, MOST_READINGS, ReadingClock, Stal
 from ..._api.readback import compare_field, compare_update, list_changes
 from ..._api.validate import check_update
 from ..._call.fence import HELD, Held
-from ..._client.methods import guard_updates
+from ..._client.methods import begin_reading, guard_updates
 from ...client import LeadConnector
 from ...exceptions import (
     InvalidEventError,
@@ -317,7 +317,9 @@ class RowExecutor:
             if one.step in ("send", "force"):
                 row = one.row if one.step == "send" else _force(one.row)
                 send = guard_updates(self._client, one.guard)
-                return await carry_out(self._client, row, verify=self._options.verify, send=send)
+                begin = partial(begin_reading, self._client, {})
+                verify = self._options.verify
+                return await carry_out(self._client, row, verify=verify, send=send, begin=begin)
             read_at = self._clock.now()
             return Reading(await self._client.get_appointment(one.row.event_id), read_at, time.time())
         except LeadConnectorError as error:

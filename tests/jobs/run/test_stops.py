@@ -24,7 +24,7 @@ from leadconnector_async.jobs.journal.database import SQLiteJournal
 from leadconnector_async.jobs.journal.groups import Entry, Hold
 from leadconnector_async.jobs.journal.protocol import FenceLostError
 from leadconnector_async.jobs.run import execute
-from leadconnector_async.reschedule.apply import Operations, Planned, Update
+from leadconnector_async.reschedule.apply import BeginReading, Operations, Planned, Update
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..jobbing import FAST, at, exchange, of_one_doctor, rows, run, select, week_later, writes
@@ -124,10 +124,12 @@ async def test_the_way_back_of_an_appointment_takes_a_place_as_well(
         if isinstance(event, RequestSent | ResponseReceived):
             at_server.append(at_server[-1] + (1 if isinstance(event, RequestSent) else -1))
 
-    async def fail_last(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
+    async def fail_last(
+        client: Operations, planned: Planned, *, verify: bool, send: Update, begin: BeginReading | None = None
+    ) -> Appointment:
         if planned.event_id == ring[2].id:
             raise BadRequestError("No.", operation="update_appointment", outcome="not_applied")
-        return await carry_out(client, planned, verify=verify, send=send)
+        return await carry_out(client, planned, verify=verify, send=send, begin=begin)
 
     monkeypatch.setattr(execute, "carry_out", fail_last)
     options = JobOptions(concurrency=32)
@@ -228,9 +230,11 @@ async def test_a_row_that_is_put_off_behind_another_one_is_tried_again(
     carry_out = execute.carry_out
     refused: set[str] = set()
 
-    async def refuse_once(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
+    async def refuse_once(
+        client: Operations, planned: Planned, *, verify: bool, send: Update, begin: BeginReading | None = None
+    ) -> Appointment:
         if planned.event_id in refused:
-            return await carry_out(client, planned, verify=verify, send=send)
+            return await carry_out(client, planned, verify=verify, send=send, begin=begin)
         refused.add(planned.event_id)
         await asyncio.sleep(0.2 if planned.event_id == sandbox.appointment_ids[0] else 0.0)
         raise SlotUnavailableError("The slot is taken.", operation="update_appointment", outcome="not_applied")
@@ -249,11 +253,13 @@ async def test_a_chain_whose_first_row_meets_a_dead_network_twice_goes_on(
     events = of_one_doctor(sandbox, 60)
     tries: list[str] = []
 
-    async def fail_twice(client: Operations, planned: Planned, *, verify: bool, send: Update) -> Appointment:
+    async def fail_twice(
+        client: Operations, planned: Planned, *, verify: bool, send: Update, begin: BeginReading | None = None
+    ) -> Appointment:
         if planned.event_id == events[-1].id and len(tries) < 2:
             tries.append(planned.event_id)
             raise TransportError("No connection.", operation="update_appointment", outcome="not_applied")
-        return await carry_out(client, planned, verify=verify, send=send)
+        return await carry_out(client, planned, verify=verify, send=send, begin=begin)
 
     monkeypatch.setattr(execute, "carry_out", fail_twice)
     plan = rows(*(at(one, start=(one.start_time + timedelta(minutes=15)).isoformat()) for one in reversed(events)))
