@@ -158,7 +158,7 @@ class Attempts:
         except BaseException:
             lane.free(ticket, sent=call.sent)
             raise
-        read = _read_reply(self, call, lane, reply, ticket)
+        read = _read_or_fail(self, call, lane, reply, ticket)
         return await self._read_large(call, read) if isinstance(read, RawResponse) else read
 
     async def refresh_token(self, call: CallState[T], loop: asyncio.AbstractEventLoop) -> bool | Failure:
@@ -348,7 +348,7 @@ class Attempts:
             self._emitter.emit(RequestFailed(*mark, call.hide(fault), call.sent, error))
 
 
-def _read_reply(
+def _read_or_fail(
     attempts: Attempts, call: CallState[T], lane: Lane, reply: RawResponse | NoResponse, ticket: Ticket
 ) -> Response[T] | Failure | RawResponse:
     """Of a write, a response for which no memory is left is like one that was lost."""
