@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from ._start import end_quietly, is_command
+from ._system.start import end_quietly, is_command
 
 if is_command(sys.orig_argv):  # before the imports below, which take most of a command's start-up
     end_quietly()
@@ -84,10 +84,10 @@ from .reschedule.plan import Change, Difference
 from .response import Response, with_response
 
 if TYPE_CHECKING:
-    from .keyring_tokens import KeyringTokenStore
+    from ._tokens.keyring import KeyringTokenStore
+    from ._tokens.shared import RedisTokenStore, SQLTokenStore
     from .oauth import AppTokens, OAuthApp
     from .shared import Shared
-    from .shared_tokens import RedisTokenStore, SQLTokenStore
     from .token_stores import FileTokenStore, MemoryTokenStore, TokenStore
     from .tokens import StoredToken
 
@@ -182,11 +182,11 @@ __all__ = [
 _HOMES: Final = {
     "AppTokens": "oauth",
     "FileTokenStore": "token_stores",
-    "KeyringTokenStore": "keyring_tokens",
+    "KeyringTokenStore": "_tokens.keyring",
     "MemoryTokenStore": "token_stores",
     "OAuthApp": "oauth",
-    "RedisTokenStore": "shared_tokens",
-    "SQLTokenStore": "shared_tokens",
+    "RedisTokenStore": "_tokens.shared",
+    "SQLTokenStore": "_tokens.shared",
     "Shared": "shared",
     "StoredToken": "tokens",
     "TokenStore": "token_stores",

@@ -12,9 +12,9 @@ from ._sharing.membership import Membership
 from ._sharing.sqlite import SQLiteStore
 from ._sharing.store import Store
 from ._sharing.url import DRIVERS, StoreAddress, explain_missing_driver, parse_address
+from ._tokens.shared import RedisTokenStore, SQLTokenStore, open_token_store
 from ._validation.settings import check_line
 from .exceptions import StoreUnavailableError
-from .shared_tokens import RedisTokenStore, SQLTokenStore, open_token_store
 
 
 class Shared(InOneProcess):

@@ -17,9 +17,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from ._files import close_lock, make_own_folder, open_lock, open_own, replace_file, try_lock
 from ._secret import InOneProcess, SecretBytes
-from ._threads import run_in_thread
+from ._system.files import close_lock, make_own_folder, open_lock, open_own, replace_file, try_lock
+from ._system.threads import run_in_thread
 from ._validation.settings import check_kind, check_line, check_path, check_seconds
 from ._validation.text import escape
 from .exceptions import TokenStoreError

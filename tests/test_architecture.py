@@ -26,7 +26,7 @@ LAYERS = {
         _call
         response webhooks
         shared
-        keyring_tokens shared_tokens
+        _tokens
         _sharing
         _limiter
         _retry
@@ -34,7 +34,7 @@ LAYERS = {
         _settings
         access auth policy token_stores
         _validation
-        _files _secret _sqlite _start _threads _version events exceptions inputs models tokens
+        _secret _system _version events exceptions inputs models tokens
         _calendar
         _model
     """,
@@ -95,6 +95,12 @@ LAYERS = {
         clock keys lock_files members sqlite statements
         connection crypto fair mounts slots together url weighted
         state store
+    """,
+    "_system": """
+        files sqlite start threads
+    """,
+    "_tokens": """
+        keyring shared
     """,
     "_validation": """
         arguments rrule
@@ -231,10 +237,10 @@ OPENED_LAZILY = {
     ("shared", "integrations.redis"),
     ("shared", "integrations.postgres_keys"),
     ("shared", "integrations.redis_keys"),
-    ("shared_tokens", "integrations.postgres_tokens"),
+    ("_tokens.shared", "integrations.postgres_tokens"),
     ("jobs.opening", "integrations.postgres_journal"),
-    ("shared_tokens", "integrations.redis_tokens"),
-    ("keyring_tokens", "integrations.keyring_entries"),
+    ("_tokens.shared", "integrations.redis_tokens"),
+    ("_tokens.keyring", "integrations.keyring_entries"),
     ("jobs.worker", "integrations.procrastinate"),
     ("_model", "integrations.pydantic"),
 }
@@ -283,13 +289,13 @@ AWAITING = {
     "_sharing.store",
     "_sharing.together",
     "_sharing.token_store",
+    "_tokens.keyring",
+    "_tokens.shared",
     "auth",
     "integrations",
-    "keyring_tokens",
     "sandbox",
     "response",
     "shared",
-    "shared_tokens",
     "testing",
 }
 """Modules and packages in which something waits; everything else is pure."""

@@ -17,7 +17,7 @@ from leadconnector_async import (
     StoreUnavailableError,
     TokenStoreError,
 )
-from leadconnector_async._threads import NoThreadError, submit
+from leadconnector_async._system.threads import NoThreadError, submit
 from leadconnector_async.jobs import BulkJob
 from leadconnector_async.sandbox import Sandbox
 

@@ -28,7 +28,7 @@ from .._limiter.slots import Ticket
 from .._retry.decide import Failure
 from .._retry.retry_after import read_retry_after
 from .._secret import Secret
-from .._threads import NoThreadError, run_in_thread
+from .._system.threads import NoThreadError, run_in_thread
 from ..auth import TokenSource
 from ..events import (
     Paused,

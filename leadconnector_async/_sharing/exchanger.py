@@ -20,7 +20,7 @@ from weakref import WeakSet
 from msgspec import Struct, structs
 
 from .._limiter.lane import Lane
-from .._threads import NoThreadError, run_in_thread
+from .._system.threads import NoThreadError, run_in_thread
 from .._validation.text import show_error
 from ..exceptions import LeadConnectorError, StoreUnavailableError
 from .budget import Clock, SharedBudget

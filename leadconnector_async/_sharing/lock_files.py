@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from .._files import close_lock, make_own_folder, open_lock, try_lock
+from .._system.files import close_lock, make_own_folder, open_lock, try_lock
 
 _GUARD: Final = "guard"
 """The lock under which files are removed."""

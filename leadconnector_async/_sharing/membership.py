@@ -13,7 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from .._limiter.lane import Lane
-from .._threads import NoThreadError, run_in_thread
+from .._system.threads import NoThreadError, run_in_thread
 from ..policy import RateLimit
 from .budget import Clock, SharedBudget
 from .exchanger import Exchanger, Link, StoreHealth

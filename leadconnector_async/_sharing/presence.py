@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 
-from .._files import close_lock, is_exhausted, make_own_folder, open_lock, open_own, try_lock
+from .._system.files import close_lock, is_exhausted, make_own_folder, open_lock, open_own, try_lock
 
 
 class Presence:

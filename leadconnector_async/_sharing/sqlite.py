@@ -20,9 +20,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from .._files import is_exhausted, sync_folder
-from .._sqlite import find_kind, use_log
-from .._threads import NoThreadError, submit
+from .._system.files import is_exhausted, sync_folder
+from .._system.sqlite import find_kind, use_log
+from .._system.threads import NoThreadError, submit
 from .._validation.text import escape, show_error
 from ..exceptions import ConfigurationError, LeadConnectorError, StoreUnavailableError
 from .mounts import find_network

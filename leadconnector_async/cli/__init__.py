@@ -5,7 +5,7 @@ A command reads its flags, calls the layers below, and turns the result into out
 
 import sys
 
-from .._start import end_quietly, ignore_interrupts
+from .._system.start import end_quietly, ignore_interrupts
 
 
 def main() -> None:

@@ -11,16 +11,16 @@ from urllib.parse import unquote
 from .._call.base_url import BASE_URL
 from .._secret import Secret
 from .._sharing.url import has_password, parse_address
+from .._tokens.keyring import KeyringTokenStore
+from .._tokens.shared import open_token_store
 from ..access import Access, check_access, check_may_write
 from ..auth import TokenProvider
 from ..client import LeadConnector, own_shared
 from ..exceptions import ConfigurationError
 from ..jobs.places import is_url
-from ..keyring_tokens import KeyringTokenStore
 from ..oauth import OAuthApp
 from ..policy import RateLimit
 from ..shared import Shared
-from ..shared_tokens import open_token_store
 from ..token_stores import FileTokenStore, TokenStore
 from .arguments import ACCOUNT, Account
 from .tokens import CommandToken, LocationToken, read_secret, run_for_secret

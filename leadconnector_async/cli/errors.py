@@ -15,7 +15,7 @@ import msgspec
 from cyclopts import App, CycloptsError
 from msgspec import Struct
 
-from .._start import wants_json
+from .._system.start import wants_json
 from .._validation.text import shorten
 from ..exceptions import LeadConnectorError, PlanError
 from .exit_codes import AT_ONCE, CAN_RESUME, DONE, FAILED, USAGE, code_for

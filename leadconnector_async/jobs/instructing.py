@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .._files import close_lock
+from .._system.files import close_lock
 from .._validation.text import escape
 from ..exceptions import ConfigurationError, JobNotFoundError
 from .claim import Held

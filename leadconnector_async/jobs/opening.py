@@ -9,8 +9,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from .._files import close_lock
 from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver
+from .._system.files import close_lock
 from .journal.connection import Connect
 from .journal.database import JOURNAL, SQLiteJournal
 from .journal.facts import check_location

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from leadconnector_async._start import is_command
+from leadconnector_async._system.start import is_command
 from leadconnector_async.cli.calls import read_update
 from leadconnector_async.cli.errors import describe_error
 from leadconnector_async.cli.interrupt import Interrupted
@@ -236,8 +236,8 @@ def test_interrupts_are_caught_before_anything_heavy_is_imported() -> None:
     """
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout  # noqa: S603
     assert set(printed.splitlines()) == {
-        "aiohttp leadconnector_async._start",
-        "msgspec leadconnector_async._start",
+        "aiohttp leadconnector_async._system.start",
+        "msgspec leadconnector_async._system.start",
     }
 
 

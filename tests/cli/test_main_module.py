@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from leadconnector_async import __version__
-from leadconnector_async._start import is_command
+from leadconnector_async._system.start import is_command
 
 
 def run(*words: str) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from leadconnector_async._files import try_lock
 from leadconnector_async._sharing import lock_files
 from leadconnector_async._sharing.lock_files import LockFiles
+from leadconnector_async._system.files import try_lock
 
 
 def test_an_old_file_that_is_removed_while_it_is_locked_is_no_lock(

@@ -12,8 +12,8 @@ import redis.asyncio
 from msgspec import Struct
 
 from leadconnector_async import RedisTokenStore, SQLTokenStore, StoredToken
-from leadconnector_async._files import close_lock, open_lock, try_lock
 from leadconnector_async._sharing.crypto import make_key
+from leadconnector_async._system.files import close_lock, open_lock, try_lock
 
 TOKEN = StoredToken(access_token="access-0123456789", refresh_token="refresh-0123456789", expires_at=5.0)
 OTHER = StoredToken(access_token="access-9876543210", expires_at=6.0, location_id="other")

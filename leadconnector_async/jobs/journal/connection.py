@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, cast, get_args
 
 import msgspec
 
-from ..._sqlite import use_log
+from ..._system.sqlite import use_log
 from ..._validation.settings import check_kind
 from ...exceptions import JournalError
 from .groups import Record, Value

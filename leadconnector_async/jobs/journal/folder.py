@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from ..._files import close_lock, is_exhausted, is_locked, open_lock, open_own, sync_folder, try_lock
+from ..._system.files import close_lock, is_exhausted, is_locked, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError, JournalError
 from ..plan.sources import AnyRow

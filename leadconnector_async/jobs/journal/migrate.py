@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Final
 
-from ..._files import sync_folder
+from ..._system.files import sync_folder
 from .tables import DEFINITIONS, FORMAT, INDEXES, NOT_CHANGED
 
 OLD_FORMATS: Final = ("1", "2")

@@ -13,7 +13,7 @@ from copy import copy
 from functools import partial
 from typing import Final, Self, TypeVar
 
-from ..._threads import NoThreadError, run_in_thread, submit
+from ..._system.threads import NoThreadError, run_in_thread, submit
 from ...exceptions import ConfigurationError, JournalError
 from .groups import Entry, Hold
 from .protocol import EntryError, Journal

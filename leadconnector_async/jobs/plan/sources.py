@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Final, TypeAlias, TypeVar, cast
 
 from ..._api.convert import is_convertible, list_items
-from ..._threads import NoThreadError, run_in_thread
+from ..._system.threads import NoThreadError, run_in_thread
 from ..._validation.text import shorten, show
 from ...exceptions import ConfigurationError, InvalidRequestError, JournalError, RowFault
 from ...inputs import ModelLike, Payload

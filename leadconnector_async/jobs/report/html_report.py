@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..._api.fields import PERSONAL
-from ..._files import replace_file
+from ..._system.files import replace_file
 from ..journal.counts import Listing, list_rows, read_totals
 from ..journal.facts import get_fact
 from ..journal.protocol import Journal

@@ -37,7 +37,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from ..._files import remove_file, replace_file
+from ..._system.files import remove_file, replace_file
 from ..._validation.text import shorten
 from ..journal.counts import ListedRow, Listing, count_by_location, list_rows, read_totals
 from ..journal.facts import get_fact

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from ..._files import replace_file
+from ..._system.files import replace_file
 from ..._validation.settings import check_path
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JournalError

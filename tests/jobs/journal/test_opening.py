@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leadconnector_async import ConfigurationError
-from leadconnector_async._files import close_lock
+from leadconnector_async._system.files import close_lock
 from leadconnector_async.jobs.journal import folder
 from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.jobs.journal.facts import Count

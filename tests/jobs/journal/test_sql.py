@@ -42,10 +42,10 @@ SQLITES_OWN = ("tables.py", "connection.py", "database.py", "migrate.py")
 OF_ALL_JOBS = ("leases.py", "phases.py", "progress.py", "purge.py")
 """What workers do and lists show for every job of a database."""
 STORES = {
-    "_sqlite.py",
     "_sharing/sqlite.py",
     "_sharing/sqlite_keys.py",
     "_sharing/sqlite_tokens.py",
+    "_system/sqlite.py",
     "integrations/postgres.py",
     "integrations/postgres_keys.py",
     "integrations/postgres_tokens.py",

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector, PlanError
-from leadconnector_async._files import replace_file
+from leadconnector_async._system.files import replace_file
 from leadconnector_async.jobs import BulkJob, JobSummary, PlanRow, Shift, iterate_plan, parse_shift, read_plan
 from leadconnector_async.jobs.journal.database import JOURNAL, SQLiteJournal, load_rows
 from leadconnector_async.jobs.journal.facts import set_fact

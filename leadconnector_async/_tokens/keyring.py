@@ -22,16 +22,16 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Struct
 
-from ._secret import Masked, Secret, SecretBytes
-from ._threads import run_in_thread
-from ._validation.settings import check_kind, check_line, check_path, check_seconds
-from ._validation.text import escape, shorten
-from .exceptions import ConfigurationError, TokenStoreError
-from .token_stores import TokenLocks, decode_tokens, encode_tokens, explain_failure, hash_name
-from .tokens import StoredToken
+from .._secret import Masked, Secret, SecretBytes
+from .._system.threads import run_in_thread
+from .._validation.settings import check_kind, check_line, check_path, check_seconds
+from .._validation.text import escape, shorten
+from ..exceptions import ConfigurationError, TokenStoreError
+from ..token_stores import TokenLocks, decode_tokens, encode_tokens, explain_failure, hash_name
+from ..tokens import StoredToken
 
 if TYPE_CHECKING:
-    from .integrations.keyring_entries import KeyringEntries
+    from ..integrations.keyring_entries import KeyringEntries
 
 _PART: Final = 1200
 """Characters of a part; they are ASCII, of two bytes each on Windows, which allows 2,560 bytes."""
@@ -187,7 +187,7 @@ class KeyringTokenStore:
 def _open_entries(shown: str) -> KeyringEntries:
     """Reads nothing yet."""
     try:
-        from .integrations.keyring_entries import KeyringEntries  # noqa: PLC0415 - imported only when it is used
+        from ..integrations.keyring_entries import KeyringEntries  # noqa: PLC0415 - imported only when it is used
     except ModuleNotFoundError as error:
         if error.name != "keyring":
             raise

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from ._secret import conceal
-from ._sharing.crypto import find_cipher
-from ._sharing.sqlite_tokens import SQLiteTokenRows
-from ._sharing.token_store import SharedTokenStore, TokenRows
-from ._sharing.url import DRIVERS, StoreAddress, explain_missing_driver, parse_address
-from .exceptions import ConfigurationError
+from .._secret import conceal
+from .._sharing.crypto import find_cipher
+from .._sharing.sqlite_tokens import SQLiteTokenRows
+from .._sharing.token_store import SharedTokenStore, TokenRows
+from .._sharing.url import DRIVERS, StoreAddress, explain_missing_driver, parse_address
+from ..exceptions import ConfigurationError
 
 
 class SQLTokenStore(SharedTokenStore):
@@ -97,11 +97,11 @@ def _open_rows(address: StoreAddress) -> TokenRows:
             case "sqlite":
                 return SQLiteTokenRows(address.path)
             case "postgresql":
-                from .integrations.postgres_tokens import PostgresTokenRows  # noqa: PLC0415 - see above
+                from ..integrations.postgres_tokens import PostgresTokenRows  # noqa: PLC0415 - see above
 
                 return PostgresTokenRows(address)
             case "redis":
-                from .integrations.redis_tokens import RedisTokenRows  # noqa: PLC0415 - see above
+                from ..integrations.redis_tokens import RedisTokenRows  # noqa: PLC0415 - see above
 
                 return RedisTokenRows(address)
     except ModuleNotFoundError as error:

@@ -1,0 +1,1 @@
+"""What the operating system gives: files and their locks, threads, and interrupts."""
