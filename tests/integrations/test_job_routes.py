@@ -20,7 +20,6 @@ from leadconnector_async.integrations import fastapi, job_routes, starlette
 from leadconnector_async.integrations.signals import noticing_end
 from leadconnector_async.jobs import (
     JobEntry,
-    JobOptions,
     JobProgress,
     JobResult,
     JobService,
@@ -32,7 +31,7 @@ from leadconnector_async.jobs import (
 from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.sandbox import Sandbox
 
-from ..jobs.jobbing import FAST, week_later, writes
+from ..jobs.jobbing import FAST, SLOW, week_later, writes
 from .backends import allow, serve, sign_in
 
 pytestmark = pytest.mark.sandbox(appointments=60, limits=FAST)
@@ -120,8 +119,7 @@ async def test_a_paused_job_is_resumed_and_cancelled(
     sandbox: Sandbox, framework: str, client: LeadConnector, tmp_path: Path
 ) -> None:
     """By requests, whatever it is doing."""
-    options = JobOptions(rate=20)
-    app, routes = make_app(framework, {"client": client, "authorize": allow}, tmp_path, options=options)
+    app, routes = make_app(framework, {"client": client, "authorize": allow}, tmp_path, options=SLOW)
     async with serve(app) as browser:
         browser.headers.update(sign_in(sandbox.location_id))
         await browser.post("/jobs/day", json=week_later(sandbox, 60))
@@ -440,8 +438,7 @@ async def test_event_streams_end_when_the_process_is_told_to_end(
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     own = signal.getsignal(signal.SIGTERM)
     try:
-        options = JobOptions(rate=5)
-        app, routes = make_app("starlette", {"client": client, "authorize": allow}, tmp_path, options=options)
+        app, routes = make_app("starlette", {"client": client, "authorize": allow}, tmp_path, options=SLOW)
         async with serve(app) as browser:
             browser.headers.update(sign_in(sandbox.location_id))
             await browser.post("/jobs/day", json=week_later(sandbox, 40))

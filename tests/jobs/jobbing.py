@@ -26,6 +26,8 @@ FAST = Limits(max_requests=100_000, interval=1.0)
 """The limit is out of the way."""
 QUICK_START = RateLimit(interval=FAST.interval)
 """What a client assumes at first. A shared store that was just started gives out nothing for longer than that."""
+SLOW = JobOptions(rate=4)
+"""Forty rows take ten seconds: however busy the machine is, whoever has seen the first ones is in the middle."""
 WEEK = timedelta(weeks=1)
 
 

@@ -40,7 +40,7 @@ from leadconnector_async.sandbox import Sandbox
 
 from ..conftest import MakeClient
 from ..shortage import no_descriptors
-from .jobbing import FAST, follow, wait_for, week_later, writes
+from .jobbing import FAST, SLOW, follow, wait_for, week_later, writes
 
 pytestmark = pytest.mark.sandbox(limits=FAST)
 
@@ -112,12 +112,13 @@ async def test_a_job_is_run_and_seen_by_every_service(
 async def test_a_restart_continues_a_job(sandbox: Sandbox, folder: Path, client: LeadConnector) -> None:
     """The service ends in the middle, the next one goes on; every row is written once."""
     async with JobService(folder, client, take_over_every=OFTEN) as service:
-        await service.submit("day", plan(sandbox), options=JobOptions(rate=80))
+        await service.submit("day", plan(sandbox), options=SLOW)
         await wait_for(service, "day", lambda progress: progress.done >= 5)
     status = read_status(folder / "day.job")
     assert 0 < status.summary.remaining < 40
     assert "sent" not in status.summary.counts
     async with JobService(folder, client, take_over_every=OFTEN) as service:
+        await service.set_rate("day", None)
         assert (await follow(service, "day"))[-1].phase == "done"
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:40])
 
@@ -127,7 +128,7 @@ async def test_a_job_that_cannot_be_read_just_now_is_taken_over_later(
 ) -> None:
     """Its process was killed, and this one has a single file descriptor left: that is said once, not forever."""
     async with JobService(folder, client, take_over_every=OFTEN) as service:
-        await service.submit("day", plan(sandbox), options=JobOptions(rate=20))
+        await service.submit("day", plan(sandbox), options=SLOW)
     journal = folder / "day.job" / database.JOURNAL
     with closing(database.open_beside(str(journal))) as running:
         running.write("UPDATE jobs SET phase = 'running'")
@@ -146,9 +147,10 @@ async def test_another_service_takes_over_at_once(
     """A listener of the other one sees the whole job through."""
     async with JobService(folder, make_client(), take_over_every=OFTEN) as other:
         async with JobService(folder, client, take_over_every=OFTEN) as service:
-            await service.submit("day", plan(sandbox), options=JobOptions(rate=80))
+            await service.submit("day", plan(sandbox), options=SLOW)
             following = asyncio.create_task(follow(other, "day"))
             await wait_for(service, "day", lambda progress: progress.done >= 5)
+        await other.set_rate("day", None)
         assert (await following)[-1].phase == "done"
     assert sorted(writes(sandbox)) == sorted(sandbox.appointment_ids[:40])
 
@@ -217,7 +219,7 @@ async def test_a_paused_job_stays_paused_after_a_restart(
 ) -> None:
     """Until it is resumed; a pause while no process runs the job counts as well."""
     async with JobService(folder, client, take_over_every=OFTEN) as service:
-        await service.submit("day", plan(sandbox), options=JobOptions(rate=80))
+        await service.submit("day", plan(sandbox), options=SLOW)
         await wait_for(service, "day", lambda progress: progress.done >= 5)
         assert await service.pause("day")
         assert not await service.pause("day")
@@ -228,6 +230,7 @@ async def test_a_paused_job_stays_paused_after_a_restart(
         assert (await service.read_progress("day")).phase == "paused"
         assert [one.phase for one in await service.list_jobs()] == ["paused"]
         assert len(writes(sandbox)) == written < 40
+        await service.set_rate("day", None)
         assert await service.resume("day")
         assert not await service.resume("day")
         assert (await follow(service, "day"))[-1].applied == 40
@@ -243,7 +246,7 @@ async def test_a_job_is_cancelled_whatever_it_is_doing(
     if when == "refused":
         rows.append({"event_id": "nowhere", "title": "x"})
     async with JobService(folder, client, take_over_every=OFTEN) as service:
-        await service.submit("day", rows, options=JobOptions(rate=80))
+        await service.submit("day", rows, options=SLOW)
         if when != "refused":
             await wait_for(service, "day", lambda progress: progress.done >= 5)
         if when == "paused":
@@ -414,7 +417,7 @@ async def test_a_job_whose_folder_is_removed_is_stopped(
     sandbox: Sandbox, service: JobService, other: JobService, folder: Path
 ) -> None:
     """Its listeners are told, and a new job of the same name runs."""
-    await service.submit("day", plan(sandbox), options=JobOptions(rate=20))
+    await service.submit("day", plan(sandbox), options=SLOW)
     await wait_for(service, "day", lambda progress: progress.done >= 3)
     await asyncio.to_thread(shutil.rmtree, folder / "day.job")
     await look_some_more()
@@ -466,7 +469,7 @@ async def test_a_job_that_ends_its_processes_is_given_up(
 ) -> None:
     """After ten of them without progress."""
     async with JobService(folder, client, take_over_every=OFTEN) as service:
-        await service.submit("day", plan(sandbox, 30), options=JobOptions(rate=10))
+        await service.submit("day", plan(sandbox, 30), options=SLOW)
         await wait_for(service, "day", lambda progress: progress.done >= 1)
         await service.pause("day")
     with closing(database.open_beside(str(folder / "day.job" / "journal.sqlite"))) as journal:
@@ -542,7 +545,7 @@ async def test_a_thousand_listeners_cost_one_reader(
 
 async def test_a_service_that_is_closed_ends_its_listeners(sandbox: Sandbox, service: JobService) -> None:
     """Without an error: the stream of a web server ends, and its client connects again elsewhere."""
-    await service.submit("day", plan(sandbox), options=JobOptions(rate=20))
+    await service.submit("day", plan(sandbox), options=SLOW)
     listening = asyncio.create_task(follow(service, "day"))
     await wait_for(service, "day", lambda progress: progress.done >= 1)
     service.stop()

@@ -19,13 +19,13 @@ from leadconnector_async import (
     PlanError,
     Shared,
 )
-from leadconnector_async.jobs import BulkJob, JobOptions, JobService, database_runs
+from leadconnector_async.jobs import BulkJob, JobService, database_runs
 from leadconnector_async.sandbox import Sandbox
 
 from ..cli.shell import build_environment
 from ..conftest import MakeClient
 from ..sharing.relay import relay
-from .jobbing import FAST, QUICK_START, follow, wait_for, week_later, writes
+from .jobbing import FAST, QUICK_START, SLOW, follow, wait_for, week_later, writes
 
 pytestmark = pytest.mark.sandbox(appointments=40, limits=FAST)
 OFTEN = 0.7
@@ -55,7 +55,7 @@ async def test_a_job_is_paused_resumed_and_finished_by_any_service(
 ) -> None:
     """The one that got the job ends in the middle; it stays paused meanwhile, and each row is written once."""
     async with JobService(jobs_database, client, take_over_every=OFTEN) as first:
-        await first.submit(name, week_later(sandbox, 30), options=JobOptions(rate=40))
+        await first.submit(name, week_later(sandbox, 30), options=SLOW)
         with pytest.raises(JobConflictError, match=f"There is already a job {name}"):
             await service.submit(name, week_later(sandbox, 1))
         await wait_for(service, name, lambda progress: progress.done >= 3)
@@ -94,7 +94,7 @@ async def test_a_job_is_cancelled(when: str, sandbox: Sandbox, service: JobServi
     rows = week_later(sandbox, 30)
     if when == "refused":
         rows.append({"event_id": "nowhere", "title": "x"})
-    await service.submit(name, rows, options=JobOptions(rate=20))
+    await service.submit(name, rows, options=SLOW)
     await wait_for(service, name, lambda progress: progress.phase == when)
     await service.cancel(name)
     done = await wait_for(service, name, lambda progress: progress.phase == "done")
@@ -143,7 +143,7 @@ async def test_a_job_survives_the_kill_of_its_process(
     """`kill -9`, with requests under way: another one takes over, every row is written, and each once."""
     rows, place = week_later(sandbox, 40), f"{jobs_database}#{name}"
     async with serve_elsewhere(2, jobs_database, sandbox) as processes:
-        async with await BulkJob.create(place, client, rows, options=JobOptions(rate=20)) as job:
+        async with await BulkJob.create(place, client, rows, options=SLOW) as job:
             await job.submit()
             async with asyncio.timeout(60):
                 while len(writes(sandbox)) < 5:
