@@ -16,7 +16,8 @@ it was added. Nothing is claimed that could be somebody else's, and nothing is c
 used to count the seconds since the call began, which are taken off the `Date` of the response that lists the
 calendar. With a `Date` of 10:00:05 and a call that began 3.2 s before that response came, it began at 10:00:01.8 or
 up to a second later, because a `Date` has no fractions: what was added at 10:00:01.8 or later is ours. Without a
-`Date` nothing is claimed.
+`Date` nothing is claimed. Seconds for which the machine slept are not counted, so by how much the wall clock has
+advanced beyond them is time of which nothing can be told.
 
 What cannot be told ends the call with `OutcomeUnknownError`. Only if there is nothing of that kind either, the
 creation may be sent again.
@@ -68,7 +69,8 @@ class Began(Struct, frozen=True):
     exact: bool = True
     """The server said what time it was; otherwise it is the client's clock."""
     earlier: datetime | None = None
-    """When it began by the client's clock, if that is earlier, but not by so much that it must be wrong."""
+    """When it began by the client's clock, if that is earlier, but not by so much that it must be wrong; or if the
+    machine has slept since."""
 
 
 class Found(Struct, Generic[T], frozen=True):
@@ -91,18 +93,20 @@ class Ambiguous(Struct, frozen=True):
 Verdict: TypeAlias = Found[T] | NotFound | Ambiguous
 
 
-def estimate_began(date: str | None, clock: datetime, seconds: float) -> Began:
+def estimate_began(date: str | None, clock: datetime, seconds: float, slept: float = 0.0) -> Began:
     """When a call began by the server's clock, `seconds` before a response with this `Date` came.
 
-    `clock` is the client's own time, for a response without a `Date` that can be read.
+    `clock` is the client's own time, for a response without a `Date` that can be read. `slept` are seconds for
+    which the machine may have slept in addition: if it was the clock that was set instead, the call began later.
     """
-    elapsed = timedelta(seconds=seconds)
+    elapsed, asleep = timedelta(seconds=seconds), timedelta(seconds=slept)
     try:
         now = parsedate_to_datetime(date or "")
     except (ValueError, OverflowError):
-        return Began(clock - elapsed, clock, exact=False)
+        return Began(clock - elapsed, clock, exact=False, earlier=clock - elapsed - asleep if slept else None)
     now = now.replace(tzinfo=now.tzinfo or UTC)
-    earlier = clock - elapsed if timedelta(0) < now - clock <= _DOUBT_WITHOUT_DATE else None
+    is_behind = timedelta(0) < now - clock <= _DOUBT_WITHOUT_DATE
+    earlier = (clock if is_behind else now) - elapsed - asleep if is_behind or slept else None
     return Began(now - elapsed, now, earlier=earlier)
 
 

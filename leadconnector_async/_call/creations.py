@@ -10,12 +10,16 @@ Times are seconds of the loop's clock.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
 _REMEMBERED: Final = 120.0
 """Seconds for which ids are remembered: longer than `_api.created` doubts what was added before a call."""
+
+_LEAST_SLEEP: Final = 1.0
+"""Seconds: less can be a correction of the wall clock."""
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -31,6 +35,17 @@ class Turn(Struct):
     late_until: float = float("-inf")
     """Until then, something can be added by one that has ended, or was added just now, and its id is not known."""
     ended_at: float = 0.0
+    lead: float = 0.0
+    """By how much the wall clock was ahead of the loop's when the last one began."""
+
+    def begin(self, now: float) -> None:
+        """One begins now."""
+        self.lead = time.time() - now
+
+    def measure_sleep(self, now: float) -> float:
+        """For how long the machine has slept since then, as the loop's clock does not count that."""
+        slept = time.time() - now - self.lead
+        return slept if slept > _LEAST_SLEEP else 0.0
 
     def record(self, made: str | None, late_until: float) -> None:
         """Remember what a creation has made; without an id, that it may have made something until then."""

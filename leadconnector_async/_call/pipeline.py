@@ -97,6 +97,7 @@ class Pipeline:
         turn = self._creations.enter(search.key)
         try:
             await _take_turn(turn, deadline, request)
+            turn.begin(clock())
             try:
                 created = await Pipeline.call(self, request, deadline)  # a gate is behind it already
             except BaseException as error:

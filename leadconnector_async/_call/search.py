@@ -40,11 +40,12 @@ ReadPage: TypeAlias = Callable[[Request[Page[T]]], Awaitable[Response[Page[T]] |
 
 
 async def find_created(
-    search: Search[T], read: ReadPage[T], began: float, known: Container[str] = ()
+    search: Search[T], read: ReadPage[T], began: float, known: Container[str] = (), slept: float = 0.0
 ) -> Response[T] | NotFound | Ambiguous | Failure:
     """List the calendar once, and identify what a call has made that began at this moment of the loop's clock.
 
-    `known` are ids of what it cannot have made. The response is that of the list, with what was found as its value.
+    `known` are ids of what it cannot have made; `slept` is how long the machine may have slept since it began. The
+    response is that of the list, with what was found as its value.
     """
     loop = asyncio.get_running_loop()
     candidates: list[Candidate[T]] = []
@@ -60,9 +61,8 @@ async def find_created(
             break
         offset = page.following
     date = listed.headers.get("Date")
-    verdict = identify(
-        candidates, estimate_began(date, datetime.fromtimestamp(time.time(), UTC), loop.time() - began), known
-    )
+    clock = datetime.fromtimestamp(time.time(), UTC)
+    verdict = identify(candidates, estimate_began(date, clock, loop.time() - began, slept), known)
     if isinstance(verdict, NotFound) and not complete:
         return Ambiguous(())
     if not isinstance(verdict, Found):
@@ -78,7 +78,7 @@ async def search_calendar(
     clock = asyncio.get_running_loop().time
     since, within = clock(), apply_timeout if call.lost else min(READ_LAG, apply_timeout)
     while True:
-        found = await find_created(search, read, call.began or since, turn.ids)
+        found = await find_created(search, read, call.began or since, turn.ids, turn.measure_sleep(clock()))
         if isinstance(found, Failure):
             call.unread = f"Reading the calendar failed: {found.error.args[0]}"
             return Unread(found)

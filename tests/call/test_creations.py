@@ -2,17 +2,24 @@
 
 import asyncio
 import os
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from leadconnector_async import (
     AppointmentCreate,
     BlockSlotCreate,
+    Event,
     LeadConnector,
+    OutcomeUnknownError,
     RetryPolicy,
     with_response,
 )
+from leadconnector_async._api.created import estimate_began
+from leadconnector_async._call import search
+from leadconnector_async.events import RequestFailed
 from leadconnector_async.sandbox import Limits, Sandbox
 
 from ..conftest import WIDE, MakeClient
@@ -94,3 +101,29 @@ async def test_identical_creations_at_once_are_as_many(sandbox: Sandbox, make_cl
     ids = [str(getattr(one, "id", None)) for one in made if not isinstance(one, BaseException)]
     assert len(set(ids)) == len(ids)
     assert set(ids) < set(booked)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("has_date", [True, False])
+async def test_what_was_created_before_the_machine_slept_is_not_created_again(
+    sandbox: Sandbox, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, checked: bool, has_date: bool
+) -> None:
+    """The loop's clock stood still meanwhile, so the call seems to have begun after what it has made."""
+    ahead, real = [0.0], time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+    if not has_date:
+        monkeypatch.setattr(search, "estimate_began", lambda date, *rest: estimate_began(None, *rest))
+
+    def sleep(event: Event) -> None:
+        if isinstance(event, RequestFailed) and not ahead[0]:
+            sandbox.advance(100_000)
+            ahead[0] = 100_000.0
+
+    sandbox.faults.plan("create_appointment", ["lose-response"])
+    booking = structs.replace(make_booking(sandbox, 0), ignore_free_slot_validation=not checked)
+    event = sandbox.appointment(sandbox.appointment_ids[0])
+    booking = structs.replace(booking, assigned_user_id=event.assigned_user_id)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await make_client(retry=POLICY, on_event=sleep).create_appointment(booking)
+    (made,) = [one.id for one in sandbox.store if one.start_time == START]
+    assert caught.value.candidates == (made,)
