@@ -261,11 +261,25 @@ class TokenRefresher:
             except ReconnectRequiredError as error:
                 return Refused(error)
         if isinstance(action, Save):
-            await self._store.save(key, action.unsaved.token)
+            await _save(self._store, key, action.unsaved)
             return Saved(action.unsaved)
         if isinstance(action, Load):
             await asyncio.sleep(action.delay)
         return Loaded(await self._store.load(key))
+
+
+async def _save(store: OwnTokens, key: str, unsaved: Unsaved) -> None:
+    """Save a token. A failure is logged once: whoever sees it could restart the program, and lose the token."""
+    try:
+        await store.save(key, unsaved.token)
+    except LeadConnectorError as error:
+        if not unsaved.is_told:
+            text = "the new token of %s is lost if this process ends before a later call can save it (%s)"
+            _LOGGER.warning(text, clean_line(key), error)
+        unsaved.is_told = True
+        raise
+    if unsaved.is_told:
+        _LOGGER.warning("the new token of %s is saved now", clean_line(key))
 
 
 def _log_failure(task: asyncio.Task[StoredToken]) -> None:

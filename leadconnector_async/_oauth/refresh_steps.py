@@ -60,6 +60,8 @@ class Unsaved(Masked, Struct, eq=False):
     spent: str | None = None
     """The refresh token that brought it; `None` if it came from a code or an agency's token."""
     late: bool = False
+    is_told: bool = False
+    """It was logged that it could not be saved."""
 
     def supersedes(self, stored: StoredToken | None) -> bool:
         """Whether nobody has stored a newer one in the meantime."""

@@ -697,6 +697,33 @@ async def test_a_pair_that_cannot_be_stored_is_neither_used_nor_lost(
     assert count_renewals(sandbox) == 2
 
 
+@pytest.mark.parametrize("way", ["refresh", "code"])
+async def test_a_token_that_only_this_process_has_is_logged_once(
+    sandbox: Sandbox, make_app: MakeApp, clock: Clock, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    """Whoever reads that the store has failed could restart the program, and the token would be gone."""
+    store = StubbornStore()
+    app = make_app(store=store)
+    provide = app.provider(sandbox.location_id)
+    if way == "refresh":
+        await app.exchange_code(sandbox.issue_code())
+        pass_time(sandbox, clock, DAY)
+    store.failures = 3
+    if way == "code":
+        with pytest.raises(TokenStoreError):
+            await app.exchange_code(sandbox.issue_code())
+    while store.failures:
+        with pytest.raises(TokenStoreError):
+            await provide()
+    renewed = await provide()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 2
+    lost = f"the new token of {sandbox.location_id} is lost if this process ends before a later call can save it ("
+    assert told[0].startswith(lost)
+    assert told[1] == f"the new token of {sandbox.location_id} is saved now"
+    assert renewed not in caplog.text
+
+
 async def test_a_token_is_stored_before_it_is_used(sandbox: Sandbox, app: OAuthApp, clock: Clock) -> None:
     """At the moment that anybody gets it, it is in the store."""
     saved: list[str] = []
