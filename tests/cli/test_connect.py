@@ -132,7 +132,7 @@ async def test_a_command_needs_no_shell(tmp_path: Path) -> None:
         ("print(); print('{secret}')", "first line of its output is empty"),
         ("import time; print('{secret}', flush=True); time.sleep(60)", "did not finish within"),
         (
-            "import os, time; print('{secret}', flush=True); time.sleep(60 if os.fork() else 3)",
+            "import os, time; print('{secret}', flush=True); os.fork(); time.sleep(60)",
             "did not finish within",
         ),
         ("print('two words {secret}')", "a space"),
@@ -150,7 +150,7 @@ async def test_a_command_that_gives_no_token_is_named_and_not_shown(
     async with LeadConnector(CommandToken("X_TOKEN_COMMAND", command, "loc1"), location_id="loc1") as client:
         with pytest.raises(ConfigurationError, match=reason) as caught:
             await client.get_appointment("ev1")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     out, err = capfd.readouterr()
     assert SECRET not in show(caught.value).replace(code.format(secret=SECRET), "") + out + err
     assert "said" in err
