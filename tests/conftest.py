@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 
 from leadconnector_async import LeadConnector, RetryPolicy
@@ -24,8 +25,11 @@ MakeClient = Callable[..., LeadConnector]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests run on asyncio's own loop, or on the one that `TEST_LOOP` names."""
+    """Tests run on asyncio's own loop, or on the one that `TEST_LOOP` names; no example has a time limit."""
     loops.install()
+    too_slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=too_slow)
+    hypothesis.settings.load_profile("unhurried")
     if loops.NAME != "asyncio":
         config.pluginmanager.register(loops.VirtualTime())
 

@@ -322,7 +322,7 @@ def has_steady_clocks(start: datetime, end: datetime, zone: ZoneInfo) -> bool:
     return (start - timedelta(hours=1)).astimezone(zone).utcoffset() == end.astimezone(zone).utcoffset()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(series())
 def test_generated_rules_agree_with_an_independent_library(one: tuple[str, datetime, timedelta]) -> None:
     """200 rules in five zones: the same starts as recurring-ical-events gives, gaps and overlaps included.
@@ -340,7 +340,6 @@ def test_generated_rules_agree_with_an_independent_library(one: tuple[str, datet
         assert mine == other or not has_steady_clocks(*mine, zone)
 
 
-@settings(deadline=None)
 @given(series())
 def test_every_instance_is_named_by_its_id(one: tuple[str, datetime, timedelta]) -> None:
     """The id of an instance gives its master, start and length back, and starts only ever rise."""
@@ -353,7 +352,6 @@ def test_every_instance_is_named_by_its_id(one: tuple[str, datetime, timedelta])
     assert all(a.start < b.start for a, b in pairwise(instances))
 
 
-@settings(deadline=None)
 @given(series(), st.data())
 def test_windows_cut_a_series_without_loss(one: tuple[str, datetime, timedelta], data: st.DataObject) -> None:
     """What starts before a moment, at it and after it is the whole series; the next one is the first after it."""

@@ -133,7 +133,8 @@ async def test_what_is_reported_is_what_was_seen(sandbox: Sandbox, make_client: 
         apply_timeout=0.2,  # a busy machine pauses for less
         on_ambiguous=row["on_ambiguous"],  # type: ignore[arg-type]
     )
-    client = make_client(retry=policy, timeouts=Timeouts(connect=0.15, total=0.15))
+    stalls = "stall 1" in row["faults"] + row["get_faults"]
+    client = make_client(retry=policy, timeouts=Timeouts(connect=5, total=0.5 if stalls else 5))
     result, attempts, error = await deliver(client, sandbox, row)
     sends, reads = len(sandbox.requests.of(row["operation"])), len(sandbox.requests.of(reading))
     reads = reads if row["operation"] != reading else 0

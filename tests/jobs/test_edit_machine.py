@@ -232,6 +232,5 @@ TestCalendar = pytest.mark.campaign(pytest.mark.timeout(180)(Calendar.TestCase))
 TestCalendar.settings = settings(
     max_examples=60,
     stateful_step_count=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

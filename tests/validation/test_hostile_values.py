@@ -531,7 +531,7 @@ def test_only_our_errors_leave_an_entry_point(
         asyncio.SelectorEventLoop if entry.owner == "Clock" else None
     )  # it moves asyncio's own loops only
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, suppress_health_check=list(HealthCheck))
     @given(wrong_arguments(entry))
     def run(wrong: dict[str, Callable[[], object]]) -> None:
         wire = Wire()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leadconnector_async import AppointmentUpdate, JournalError, LeadConnector, PlanError
@@ -55,7 +55,6 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@settings(deadline=None)
 @example([{"event_id": "a", "title": "=HYPERLINK(1)\r2"}, {"event_id": "b", "shift": "-99999h999999m"}])
 @given(st.lists(CELLS, min_size=1, max_size=5, unique_by=lambda cells: str(cells["event_id"]).strip()))
 def test_what_failed_comes_back_as_it_was(
