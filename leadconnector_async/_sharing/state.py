@@ -9,6 +9,8 @@ A *lease* is the right to send one request. Its number is never given out twice,
 
 from __future__ import annotations
 
+import math
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -259,6 +261,11 @@ class BudgetState(Struct, kw_only=True):
         return self.weighed_at > float("-inf")
 
 
+_get_at: Final = attrgetter("at")
+_get_seen: Final = attrgetter("seen")
+_get_wanted: Final = attrgetter("wanted_until")
+_LONGEST_AHEAD: Final = 2 * 86_400.0
+"""Seconds: no pause and no reset of a day is as far ahead."""
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(BudgetState)
 
@@ -276,4 +283,33 @@ def decode(content: bytes | None) -> BudgetState | None:
         state = _decoder.decode(content)
     except (msgspec.MsgspecError, ValueError, TypeError):
         return None
-    return state if state.format == FORMAT else None
+    return state if state.format == FORMAT and _is_plausible(state) else None
+
+
+def _is_plausible(state: BudgetState) -> bool:
+    """Whether `exchange` can have left it. A location would wait for a moment of the next century, too."""
+    now, interval, hold, day = state.now, state.interval, state.hold, state.day
+    finite = (now, state.clock, state.raw, state.wall, interval, hold, state.began, state.demand_at, state.foreign)
+    if not all(map(math.isfinite, finite)) or min(interval, hold) <= 0 or state.max_requests < 1:
+        return False
+    if min(state.promised, state.returned) < 0:
+        return False
+    moments = (
+        state.closed_until,
+        state.pause_until,
+        state.promised_until,
+        state.limit_stated_at,
+        state.foreign_at,
+        state.weighed_at,
+        state.remaining_at,
+        state.remaining_since,
+        day.stated_at,
+        day.reset_at or now,
+        day.probe_at or now,
+        *map(_get_at, state.leases.values()),
+        *map(_get_at, state.used.values()),
+        *map(_get_seen, state.members.values()),
+        *map(_get_wanted, state.members.values()),
+    )
+    latest = now + _LONGEST_AHEAD + 2 * (interval + hold)
+    return all(map(latest.__ge__, moments))  # of a moment that is not a number, that is not true

@@ -1,5 +1,8 @@
 """States that are older than what was granted: from a replica that lagged behind, or a copy that was put back."""
 
+import math
+from collections.abc import Callable
+
 import pytest
 
 from leadconnector_async._sharing.exchange import exchange
@@ -105,3 +108,47 @@ def test_a_state_that_something_else_has_changed_is_begun_anew(found: str) -> No
     content = encode(state)
     assert decode(content) is not None
     assert decode(content.replace(value, b"\xff" * len(value))) is None
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, 1e18])
+@pytest.mark.parametrize(
+    "field",
+    [
+        "now",
+        "clock",
+        "raw",
+        "wall",
+        "closed_until",
+        "pause_until",
+        "promised_until",
+        "limit_stated_at",
+        "remaining_at",
+    ],
+)
+def test_a_moment_that_never_comes_does_not_stop_a_location(field: str, moment: float) -> None:
+    """Something else has written it: the state is begun anew, and no process waits for that moment."""
+    state, _ = ask(None, 0.0, "A", 0)
+    assert decode(encode(state)) is not None
+    setattr(state, field, moment)
+    is_possible = field in ("now", "clock", "raw", "wall") and moment == 1e18
+    assert (decode(encode(state)) is not None) == is_possible
+
+
+def test_no_lease_no_member_and_no_limit_is_impossible() -> None:
+    """As above, for what a state holds of each."""
+    ways: list[Callable[[BudgetState], object]] = [
+        lambda state: setattr(state.leases[min(state.leases)], "at", math.nan),
+        lambda state: setattr(state.members["A"], "seen", math.inf),
+        lambda state: setattr(state.members["A"], "wanted_until", 1e18),
+        lambda state: setattr(state.day, "reset_at", 1e18),
+        lambda state: setattr(state.day, "probe_at", math.nan),
+        lambda state: setattr(state, "max_requests", 0),
+        lambda state: setattr(state, "interval", 0.0),
+        lambda state: setattr(state, "hold", math.nan),
+        lambda state: setattr(state, "returned", -1),
+    ]
+    for change in ways:
+        state, _ = ask(None, 0.0, "A", 5)
+        assert decode(encode(state)) is not None
+        change(state)
+        assert decode(encode(state)) is None
