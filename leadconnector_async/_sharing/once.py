@@ -23,10 +23,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ..exceptions import LeadConnectorError, StoreUnavailableError
 from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyRow, KeyStore
@@ -34,6 +34,8 @@ from .keys import GIVEN_BACK_SECONDS, MOST_TRIES, KeyRow, KeyStore
 T = TypeVar("T")
 
 Clock: TypeAlias = Callable[[], float]
+Moment: TypeAlias = Annotated[float, Meta(ge=-1e10, le=1e10)]
+"""Seconds. No clock is further away than three centuries from its origin."""
 
 LEASE_SECONDS: Final = 2.5
 """How long a holder that does not renew its lease keeps the others waiting."""
@@ -48,9 +50,9 @@ class Entry(Struct, frozen=True, array_like=True):
 
     payload: str
     """Hash of the request."""
-    began: float
+    began: Moment
     """By the store's clock: nothing of it can have been sent before."""
-    began_at: float
+    began_at: Moment
     """The same by the wall clock of its first holder."""
     clock: str
     """Names the clock of `began`: that of `until` is another one if the machine was restarted in between."""

@@ -1,7 +1,9 @@
 """Keys of callers: who may create, who waits, and what is known of a holder that is gone. By clocks of the test."""
 
 import asyncio
+import math
 
+import msgspec
 import pytest
 
 from leadconnector_async import StoreUnavailableError
@@ -298,12 +300,22 @@ async def test_a_store_that_is_down_lets_nobody_claim(world: World) -> None:
     assert await held.renew()
 
 
+encode = msgspec.msgpack.encode
+ODD_TIMES: list[tuple[float, float, str, str, float]] = [
+    (math.nan, 0.0, "clock", "", 0.0),
+    (-1e300, 0.0, "clock", "", 0.0),
+    (0.0, math.nan, "another clock", "", 0.0),
+    (0.0, -1e12, "another clock", "", 0.0),
+]
+
+
 @pytest.mark.parametrize(
     ("row", "content"),
     [
         ("key", b"\x90"),
         ("key", b"garbage"),
         ("key", b"\x97\xa1\xff\x01\x01\xa1a\xa1b\x01\xa1c"),
+        *[("key", encode(["payload", *times])) for times in ODD_TIMES],
         ("rivals", b"garbage"),
         ("rivals", b"\x91\xa1\xff"),
     ],
