@@ -97,7 +97,7 @@ LAYERS = {
         state store
     """,
     "_system": """
-        files sqlite start threads
+        files forks sqlite start threads
     """,
     "_tokens": """
         keyring shared

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from .._system.files import is_exhausted, sync_folder
+from .._system.forks import close_at_forks, make_lock
 from .._system.sqlite import find_kind, use_log
 from .._system.threads import NoThreadError, submit
 from .._validation.text import escape, show_error
@@ -61,6 +62,8 @@ _BUSY_SECONDS: Final = 0.8
 """How long a statement waits for another process, less than the caller does."""
 _SAME_BOOT: Final = 5.0
 """Seconds by which estimates of the same start may differ; no machine starts twice within them."""
+_FORK_SECONDS: Final = 5.0
+"""How long a fork waits for what uses a file: longer than any statement takes."""
 _NOT_OURS: Final = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
@@ -86,6 +89,7 @@ class SQLiteFile:
         """Held by whoever uses the connection: closing it meanwhile would crash the program."""
         self._change = threading.Lock()
         """Held while the thread is given work, or is ended: event loops of other threads do so, too."""
+        close_at_forks(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._path!r}>"
@@ -136,6 +140,14 @@ class SQLiteFile:
             async with asyncio.timeout(STORE_SECONDS):
                 await asyncio.wrap_future(closing)
 
+    def pause(self) -> threading.Lock | None:
+        """Close the connection until the lock that this returns is released; `None` if it is in use too long."""
+        use = self._use
+        if not use.acquire(timeout=_FORK_SECONDS):
+            return None
+        self._close()
+        return use
+
     def _leave_parent(self) -> None:
         """After a fork, a connection must not be used, nor closed; a lock may be held by a thread that is gone."""
         if self._process == os.getpid():
@@ -163,10 +175,10 @@ class SQLiteFile:
             self._close()
         if self._connection is None:
             check_file(self._path)
+            self._inode = _find_inode(self._path)  # of what is there now: it may be replaced while it is opened
             connection = _connect(self._path, self._synchronous, self._busy_seconds)
             try:
                 self._check_tables(connection)
-                self._inode = _find_inode(self._path)
             except BaseException:
                 connection.close()
                 raise
@@ -178,20 +190,16 @@ class SQLiteFile:
         found = _get_number(connection, "user_version")
         if found == 0 and _get_number(connection, "schema_version") == 0:
             _create_tables(connection)
-        self._check_application(connection)
+        _check_application(self._path, connection)
         if fault := find_version_fault(escape(self._path), _get_number(connection, "user_version"), SCHEMA_VERSION):
             raise ConfigurationError(fault)
-
-    def _check_application(self, connection: sqlite3.Connection) -> None:
-        if _get_number(connection, "application_id") != _APPLICATION:
-            raise ConfigurationError(f"{escape(self._path)} is a database of another program; choose another file")
 
     def _migrate(self) -> None:
         check_file(self._path)
         connection = _connect(self._path, self._synchronous, self._busy_seconds)
         try:
             if _get_number(connection, "schema_version"):
-                self._check_application(connection)
+                _check_application(self._path, connection)
             _create_tables(connection)
         finally:
             connection.close()
@@ -209,11 +217,8 @@ class SQLiteFile:
         return StoreUnavailableError(f"{name} could not be used ({show_error(error)})")
 
 
-_CREATING: Final = threading.Lock()
-_LEAVING: Final = threading.Lock()
-for _lock in (_CREATING, _LEAVING):
-    if hasattr(os, "register_at_fork"):  # a child would find it held forever by a thread that it does not have
-        os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_CREATING: Final = make_lock()
+_LEAVING: Final = make_lock()
 _INHERITED: Final[list[object]] = []
 
 
@@ -325,10 +330,13 @@ def estimate_boot(connection: sqlite3.Connection, began: float) -> str:
     """The name of the start at about this time, as the first process that needed it wrote it down."""
     find = "SELECT name FROM leadconnector_boots WHERE abs(began - ?) < ? ORDER BY abs(began - ?) LIMIT 1"
     found = connection.execute(find, (began, _SAME_BOOT, began)).fetchone()
-    if found is None:
-        name = f"{began:.0f}"
-        connection.execute("INSERT OR IGNORE INTO leadconnector_boots VALUES (?, ?)", (name, began))
-        return name
+    if found is None:  # in one statement, before which another process may have named it
+        connection.execute(
+            "INSERT INTO leadconnector_boots SELECT ?, ? WHERE NOT EXISTS"
+            " (SELECT 1 FROM leadconnector_boots WHERE abs(began - ?) < ?)",
+            (f"{began:.0f}", began, began, _SAME_BOOT),
+        )
+        found = connection.execute(find, (began, _SAME_BOOT, began)).fetchone()
     return str(found[0])
 
 
@@ -342,6 +350,11 @@ def _connect(path: str, synchronous: str, busy_seconds: float) -> sqlite3.Connec
         connection.close()
         raise
     return connection
+
+
+def _check_application(path: str, connection: sqlite3.Connection) -> None:
+    if _get_number(connection, "application_id") != _APPLICATION:
+        raise ConfigurationError(f"{escape(path)} is a database of another program; choose another file")
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:

@@ -23,3 +23,17 @@ async def test_a_child_may_close_its_own_client_and_an_inherited_one(store_url: 
     )
     printed, _ = await script.communicate()
     assert printed.decode().split("\n") == ["ended 0", "ended 0", "ended 0", "True", "True", ""]
+
+
+async def test_what_a_child_writes_is_not_lost(store_url: str) -> None:
+    """Also after the parent, and another process after it, have closed the store, which then seems to be unused."""
+    shared = Shared(store_url)
+    await shared.migrate()
+    await shared.aclose()
+    script = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.sharing.forked_file", store_url),
+        cwd=Path(__file__).parents[2],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await script.communicate()
+    assert printed == b"4\n"

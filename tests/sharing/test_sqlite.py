@@ -13,7 +13,7 @@ import pytest
 from leadconnector_async import ConfigurationError, Shared, StoreUnavailableError
 from leadconnector_async._sharing import sqlite as module
 from leadconnector_async._sharing.mounts import choose_network, find_network, parse_mount_command, parse_mountinfo
-from leadconnector_async._sharing.sqlite import estimate_boot
+from leadconnector_async._sharing.sqlite import SQLiteFile, estimate_boot
 
 from ..shortage import no_descriptors
 from .counting import add, get
@@ -159,6 +159,41 @@ def test_processes_agree_on_an_estimated_start(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_processes_that_estimate_a_start_at_the_same_moment(tmp_path: Path) -> None:
+    """One of them names it, and the other one takes that name."""
+    path = tmp_path / "boots.db"
+    one, other = (sqlite3.connect(path, isolation_level=None) for _ in range(2))
+    one.execute("CREATE TABLE leadconnector_boots (name TEXT PRIMARY KEY, began REAL NOT NULL)")
+    names: list[str] = []
+
+    def overtake(statement: str) -> None:
+        if statement.startswith("INSERT") and not names:
+            names.append(estimate_boot(other, 1000.7))
+
+    one.set_trace_callback(overtake)
+    assert estimate_boot(one, 1000.4) == estimate_boot(other, 1000.7) == names[0]
+    one.close()
+    other.close()
+
+
+async def test_a_file_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next use opens the file that the other processes use."""
+    path, connect = tmp_path / "shared.db", module._connect
+
+    def open_and_lose(*given: object) -> sqlite3.Connection:
+        monkeypatch.setattr(module, "_connect", connect)
+        connection = connect(*given)  # type: ignore[arg-type]
+        for each in tmp_path.iterdir():
+            each.unlink()
+        path.touch(mode=0o600)
+        return connection
+
+    monkeypatch.setattr(module, "_connect", open_and_lose)
+    async with Shared(f"sqlite:///{path}") as shared, Shared(f"sqlite:///{path}") as other:
+        await add(shared.store, 1)
+        assert await get(other.store) == 1
+
+
 async def test_a_file_that_is_locked_by_another_program(tmp_path: Path) -> None:
     """It ends as an outage within the second, and is over as soon as the other one is done."""
     async with Shared(f"sqlite:///{tmp_path}/shared.db") as shared:
@@ -174,15 +209,24 @@ async def test_a_file_that_is_locked_by_another_program(tmp_path: Path) -> None:
         await add(shared.store, 1)
 
 
-async def test_a_new_file_that_another_process_is_setting_up(tmp_path: Path) -> None:
+async def test_a_new_file_that_another_process_is_setting_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever comes second waits, as it does in a file that is set up already."""
-    path = tmp_path / "shared.db"
+    path, waits = tmp_path / "shared.db", threading.Event()
+
+    def wait(seconds: float) -> None:
+        waits.set()
+        sleep(seconds)
+
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", wait)
     path.touch(mode=0o600)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     async with Shared(f"sqlite:///{path}") as shared:
         reading = asyncio.create_task(get(shared.store))
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(waits.wait)
         other.execute("COMMIT")
         other.close()
         assert await reading == 0
@@ -253,6 +297,37 @@ def test_a_child_does_not_wait_for_a_file_that_its_parent_is_creating() -> None:
     ended.set()
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_is_forked_while_its_parent_writes(tmp_path: Path) -> None:
+    """It can write, too: no lock of SQLite stays with it that only a thread of its parent would release."""
+    begun = threading.Event()
+
+    def write(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        begun.set()
+        time.sleep(0.2)
+        connection.execute("COMMIT")
+
+    shared = Shared(f"sqlite:///{tmp_path}/shared.db")
+    file: SQLiteFile = shared.store._file  # type: ignore[attr-defined]
+    asyncio.run(add(shared.store, 1))
+    thread = threading.Thread(target=lambda: asyncio.run(file.run(write)))
+    thread.start()
+    begun.wait()
+    child, code = os.fork(), 1
+    if child == 0:
+        try:
+            asyncio.run(add(shared.store, 1))
+            code = 0
+        finally:
+            os._exit(code)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert asyncio.run(get(shared.store)) == 2
+    asyncio.run(shared.aclose())
 
 
 @pytest.mark.skipif(not Path("/proc/sys/kernel/random/boot_id").exists(), reason="only Linux names its starts")
