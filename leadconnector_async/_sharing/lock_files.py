@@ -12,10 +12,10 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from .._system.files import close_lock, make_own_folder, open_lock, try_lock
+from .._system.files import close_lock, is_at, is_locked, make_own_folder, open_lock, try_lock
 
 _GUARD: Final = "guard"
-"""The lock under which files are removed."""
+"""The lock under which files are removed; nobody takes one meanwhile."""
 
 
 class LockFiles:
@@ -39,10 +39,11 @@ class LockFiles:
         path = os.path.join(self._folder, hashlib.sha256(name.encode()).hexdigest()[:32])
         descriptor = open_lock(path)
         try:
-            if try_lock(descriptor) and _touch(path, descriptor):
+            if not try_lock(descriptor):
+                self._remove_stale(path)
+            elif self._begin(path, descriptor):
                 self._held[holder] = path, descriptor
                 return True
-            self._remove_stale(path)
         finally:
             if holder not in self._held:
                 os.close(descriptor)
@@ -53,6 +54,14 @@ class LockFiles:
         _, descriptor = self._held.pop(holder, ("", -1))
         if descriptor >= 0:
             close_lock(descriptor)
+
+    def _begin(self, path: str, descriptor: int) -> bool:
+        """Touch a lock that was just taken; `False` while somebody removes files: an old one may be the next."""
+        guard = open_lock(os.path.join(self._folder, _GUARD))
+        try:
+            return not is_locked(guard) and _touch(path, descriptor)
+        finally:
+            close_lock(guard)
 
     def _remove_stale(self, path: str) -> None:
         """Only one process at a time looks and removes, or a second one would remove the file of the first."""
@@ -78,12 +87,4 @@ class LockFiles:
 def _touch(path: str, descriptor: int) -> bool:
     """Whether the lock is still in force, now that it is too new to be removed: it may have been before."""
     os.utime(descriptor)
-    return _is_at(path, descriptor)
-
-
-def _is_at(path: str, descriptor: int) -> bool:
-    """Whether this file still has its place, or another one has taken it."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+    return is_at(path, descriptor)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
 import stat
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from typing import Final
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_BESIDE: Final = re.compile(r"\.([0-9a-f]{8}\.)?new")
+"""How the name of a file goes on that is written beside another one, now and in version 0.1."""
 _NO_DETOUR: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 if sys.platform == "win32":
@@ -129,35 +133,87 @@ def close_lock(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: str, parts: Iterable[str] | Iterable[bytes]) -> None:
-    """Replace a file atomically, for its owner only; on failure, the old one is unchanged. Texts become UTF-8."""
-    beside = f"{path}.new"
-    with suppress(FileNotFoundError):
-        os.unlink(beside)
+def is_at(path: str, descriptor: int) -> bool:
+    """Whether an open file has its place, or it was removed and another one may have taken it."""
     try:
-        _write(beside, parts)
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
+
+
+def replace_file(path: str, parts: Iterable[str] | Iterable[bytes]) -> None:
+    """Replace a file atomically, for its owner only; on failure, the old one is unchanged. Texts become UTF-8.
+
+    Of several processes that do so at once, the last one remains.
+    """
+    with write_beside(path, parts) as beside:
         os.replace(beside, path)
-    except BaseException:
+    sync_folder(path)
+
+
+@contextmanager
+def write_beside(path: str, parts: Iterable[str] | Iterable[bytes]) -> Generator[str]:
+    """Write a file beside another one, for its owner only; yields its path. It is removed, unless it is renamed.
+
+    It is locked meanwhile: one that is not was left by a process that was killed, and is removed by the next one.
+    """
+    _remove_left(path)
+    beside, descriptor = _open_beside(path)
+    try:
+        with open(descriptor, "wb") as file:
+            file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
+            file.flush()
+            os.fsync(descriptor)
+            if os.name == "posix":
+                yield beside
+        if os.name != "posix":  # a file that is open cannot be renamed
+            yield beside
+    finally:
         with suppress(OSError):
             os.unlink(beside)
-        raise
-    sync_folder(path)
 
 
 def remove_file(path: str) -> None:
     """Remove a file, if it exists, and what a crash may have left beside it."""
-    for each in (f"{path}.new", path):
-        with suppress(FileNotFoundError):
-            os.unlink(each)
-            sync_folder(path)
+    _remove_left(path)
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+        sync_folder(path)
 
 
-def _write(path: str, parts: Iterable[str] | Iterable[bytes]) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.writelines(part.encode() if isinstance(part, str) else part for part in parts)
-        file.flush()
-        os.fsync(descriptor)
+def _open_beside(path: str) -> tuple[str, int]:
+    while True:
+        beside = f"{path}.{secrets.token_hex(4)}.new"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if _try_lock_if_possible(descriptor) and is_at(beside, descriptor):
+            return beside, descriptor
+        os.close(descriptor)  # another process took it for one that was left
+
+
+def _try_lock_if_possible(descriptor: int) -> bool:
+    try:
+        return try_lock(descriptor)
+    except OSError:  # not every file system has locks
+        return True
+
+
+def _remove_left(path: str) -> None:
+    """Remove what crashes have left beside a file. What cannot be removed stays."""
+    folder, name = os.path.split(path)
+    with suppress(OSError):
+        for each in os.listdir(folder or os.curdir):
+            if each.startswith(name) and _BESIDE.fullmatch(each, len(name)):
+                _remove_unlocked(os.path.join(folder, each))
+
+
+def _remove_unlocked(path: str) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | _NO_DETOUR)
+        try:
+            if try_lock(descriptor):
+                os.unlink(path)
+        finally:
+            os.close(descriptor)
 
 
 def sync_folder(path: str) -> None:

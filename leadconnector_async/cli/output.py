@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import date, datetime, tzinfo
 from itertools import groupby
 from typing import Final
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .._system.files import write_beside
 from ..exceptions import ConfigurationError
 from ..models import Appointment
 from .terminal import DOCUMENT, drop_output, make_consoles
@@ -50,17 +50,9 @@ def check_target(path: str | None, *, force: bool) -> None:
 
 def write_file(path: str, lines: Iterable[str], *, force: bool) -> None:
     """To a file that only its owner can read, atomically. Raises `ConfigurationError`."""
-    temporary = f"{path}.{os.getpid()}.new"
     try:
-        with open(temporary, "x", encoding="utf-8", newline="", opener=_open_for_owner) as file:
-            try:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-                _rename(temporary, path, force=force)
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
+        with write_beside(path, lines) as temporary:
+            _rename(temporary, path, force=force)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror or error}") from None
 
@@ -68,10 +60,6 @@ def write_file(path: str, lines: Iterable[str], *, force: bool) -> None:
 def clean(text: str) -> str:
     """Without line ends and control characters."""
     return "".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in text)
-
-
-def _open_for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _rename(temporary: str, path: str, *, force: bool) -> None:
