@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ..._validation.text import escape
-from ...exceptions import ConfigurationError
+from ...exceptions import ConfigurationError, JobNotFoundError
 from .protocol import Journal
 
 
@@ -42,6 +42,11 @@ def get_fact(name: str, journal: Journal) -> str | None:
     query = "SELECT value FROM facts WHERE job = ? AND name = ?"
     found = journal.read_one(Text, query, (journal.hold.job, name))
     return None if found is None else found.text
+
+
+def describe_removed() -> JobNotFoundError:
+    """Explain why the journal, which was open already, holds nothing of the job any more."""
+    return JobNotFoundError("The job was purged or discarded by another process in the meantime.")
 
 
 def check_location(name: str, location: str, journal: Journal) -> None:

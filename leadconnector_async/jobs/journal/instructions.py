@@ -15,8 +15,8 @@ from ..._validation.text import escape
 from ...exceptions import JobConflictError
 from ..states import OPEN, JobOptions, Stopped
 from .columns import clean
-from .facts import Count, Text, set_fact
-from .phases import read_options
+from .facts import Count, Text, describe_removed, get_fact, set_fact
+from .phases import decode_options, read_options
 from .protocol import Journal
 from .rows import recount
 from .tables import SENT, TO_READ, TO_SEND, render_states
@@ -29,6 +29,8 @@ CANCELLED: Final = "cancelled"
 STRANDED: Final = "its appointment was moved out of the way first, and was not moved back"
 _READ: Final = "SELECT wanted FROM jobs WHERE id = ?"
 _WANT: Final = "UPDATE jobs SET wanted = ? WHERE id = ?"
+_CHANGE: Final = "UPDATE jobs SET wanted = ? WHERE id = ? AND wanted <> ? AND wanted <> 'cancel'"
+_SWAP_OPTIONS: Final = "UPDATE facts SET value = ? WHERE job = ? AND name = 'options' AND value = ?"
 _SET_RATE: Final = "UPDATE jobs SET rate = ? WHERE id = ?"
 _BEGIN: Final = """
     UPDATE jobs SET phase = 'preparing', stop_kind = NULL, stop_reason = NULL, ended_at = NULL WHERE id = ?
@@ -90,26 +92,56 @@ def want(wanted: Wanted, journal: Journal) -> None:
 
 
 def change_wanted(wanted: Wanted, name: str, journal: Journal) -> bool:
-    """Like `want`, but raises `JobConflictError` if the job is being cancelled; returns whether it changed."""
-    with journal.commit():
-        now = read_instructions(journal).wanted
-        if now == "cancel" != wanted:
+    """Like `want`, but raises `JobConflictError` if the job is being cancelled; returns whether it changed.
+
+    One statement, so that no other process can cancel the job in the meantime; no lock is held before or after it.
+    Raises `JobNotFoundError` if the job was purged.
+    """
+    while not journal.write(_CHANGE, (wanted, journal.hold.job, wanted)):
+        found = journal.read_one(_Wanted, _READ, (journal.hold.job,))
+        if found is None:
+            raise describe_removed()
+        if found.wanted == wanted:
+            return False
+        if found.wanted == "cancel":
             raise JobConflictError(f"{escape(name)} is being cancelled")
-        want(wanted, journal)
-    return wanted != now
+    return True
 
 
 def set_rate(rate: float | None, journal: Journal) -> None:
     """Set the maximum rate, or none. It is kept when another process resumes the job."""
-    with journal.commit():
-        _write_options(structs.replace(read_options(journal), rate=rate), journal)
-        journal.write(_SET_RATE, (rate, journal.hold.job))
+    while True:
+        known = _read_known(journal)
+        with journal.commit():
+            if _swap_options(known, structs.replace(decode_options(known), rate=rate), journal):
+                journal.write(_SET_RATE, (rate, journal.hold.job))
+                return
 
 
 def leave_out_refused(journal: Journal) -> None:
     """Let the job run without its refused rows."""
-    with journal.commit():
-        _write_options(structs.replace(read_options(journal), skip_refused=True), journal)
+    is_written = False
+    while not is_written:
+        known = _read_known(journal)
+        options = structs.replace(decode_options(known), skip_refused=True)
+        is_written = _swap_options(known, options, journal)
+
+
+def _read_known(journal: Journal) -> str | None:
+    """Read the options, as they are stored. Raises `JobNotFoundError` if the job was purged."""
+    known = get_fact("options", journal)
+    if known is None and journal.read_one(_Wanted, _READ, (journal.hold.job,)) is None:
+        raise describe_removed()
+    return known
+
+
+def _swap_options(known: str | None, options: JobOptions, journal: Journal) -> bool:
+    """Write the options, unless another process has changed the known ones; returns whether they were written."""
+    text = msgspec.json.encode(options).decode()
+    if known is None:
+        set_fact("options", text, journal)
+        return True
+    return journal.write(_SWAP_OPTIONS, (text, journal.hold.job, known)) == 1
 
 
 def forget_pause(journal: Journal) -> None:
@@ -181,7 +213,3 @@ def skip_open(now: float, journal: Journal) -> None:
 
 def _name_location(journal: Journal) -> tuple[int, str]:
     return journal.hold.job, journal.hold.location
-
-
-def _write_options(options: JobOptions, journal: Journal) -> None:
-    set_fact("options", msgspec.json.encode(options).decode(), journal)

@@ -15,7 +15,7 @@ from ...exceptions import ConfigurationError
 from ..hours import Hours
 from ..states import JobPhase, JobSummary, StopKind, Stopped
 from .counts import summarize
-from .facts import get_fact
+from .facts import describe_removed, get_fact
 from .instructions import Wanted
 from .leases import HOURS, Beat, list_beats
 from .phases import decode_options
@@ -158,9 +158,11 @@ class _Pause(Struct, frozen=True, array_like=True):
 
 
 def read_standing(now: float, journal: Journal) -> Standing:
-    """Read the progress of the job. `now`: seconds since the epoch."""
+    """Read the progress of the job. `now`: seconds since the epoch. Raises `JobNotFoundError` if it was purged."""
     key = journal.hold.job
-    [job] = journal.read(JobRow, _JOB, (key,))
+    job = journal.read_one(JobRow, _JOB, (key,))
+    if job is None:
+        raise describe_removed()
     return Standing(
         job,
         list(journal.read(LocationRow, _LOCATIONS, (key,))),
@@ -210,8 +212,13 @@ def summarize_stops(now: float, journal: Journal) -> tuple[Stopped, ...]:
 
 
 def summarize_end(now: float, journal: Journal) -> JobSummary:
-    """Summarize the job, and why it or its locations stopped. `now`: seconds since the epoch."""
-    [taken] = journal.read(_Seconds, _SECONDS, (journal.hold.job,))
+    """Summarize the job, and why it or its locations stopped. `now`: seconds since the epoch.
+
+    Raises `JobNotFoundError` if it was purged.
+    """
+    taken = journal.read_one(_Seconds, _SECONDS, (journal.hold.job,))
+    if taken is None:
+        raise describe_removed()
     stopped = summarize_stops(now, journal)
     return structs.replace(summarize(journal), stopped=stopped, seconds=taken.seconds or 0.0)
 

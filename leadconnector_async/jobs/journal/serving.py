@@ -143,22 +143,22 @@ def check_instruction(name: str, wanted: Wanted, reading: Reading, *, skip_refus
 
 def change_instruction(name: str, wanted: Wanted, skip_refused: bool, journal: Journal) -> bool:
     """Change what the job of a folder should do; returns whether that is new. Raises `JobConflictError`."""
-    reading = read_progress(time.time(), journal)
-    check_instruction(name, wanted, reading, skip_refused=skip_refused)
-    if skip_refused:
-        leave_out_refused(journal)
-    if wanted == "pause" or reading.due == _AT_ONCE:
-        return change_wanted(wanted, name, journal)
-    resume_stopped(journal)  # the job stopped, or was never submitted
-    return wanted == "run" or change_wanted(wanted, name, journal)
-
-
-def resume_stopped(journal: Journal) -> None:
-    """Have a job that stopped or was refused run again: its rows are checked anew."""
     with journal.commit():
-        journal.write(_RESUME, (journal.hold.job,))
-        forget_stops(journal)
-        set_fact(_DEATHS, _encode(_Deaths()), journal)
+        reading = read_progress(time.time(), journal)
+        check_instruction(name, wanted, reading, skip_refused=skip_refused)
+        if skip_refused:
+            leave_out_refused(journal)
+        if wanted == "pause" or reading.due == _AT_ONCE:
+            return change_wanted(wanted, name, journal)
+        _resume_stopped(journal)  # the job stopped, or was never submitted
+        return wanted == "run" or change_wanted(wanted, name, journal)
+
+
+def _resume_stopped(journal: Journal) -> None:
+    """Have a job that stopped or was refused run again: its rows are checked anew."""
+    journal.write(_RESUME, (journal.hold.job,))
+    forget_stops(journal)
+    set_fact(_DEATHS, _encode(_Deaths()), journal)
 
 
 def record_stop(kind: StopKind, reason: str, journal: Journal) -> None:

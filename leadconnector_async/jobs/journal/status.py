@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ..states import JobPhase, JobSummary, RowState
 from .counts import count_by_location, find_last_change
+from .facts import describe_removed
 from .progress import ListedJob, list_jobs, summarize_end
 from .protocol import Journal
 
@@ -45,5 +46,8 @@ def build_status(phase: JobPhase, workers: int, resume_at: float | None, now: fl
 
 
 def find_listed(journal: Journal) -> ListedJob:
-    """Return the entry of a journal's job in a list."""
-    return next(one for one in list_jobs(journal) if one.key == journal.hold.job)
+    """Return the entry of a journal's job in a list. Raises `JobNotFoundError` if it was purged."""
+    for one in list_jobs(journal):
+        if one.key == journal.hold.job:
+            return one
+    raise describe_removed()
