@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from .._system.files import close_lock
 from .._validation.text import escape
-from ..exceptions import ConfigurationError, JobNotFoundError
+from ..exceptions import ConfigurationError
 from .claim import Held
 from .journal import leases
-from .journal.database import JOURNAL, SQLiteJournal, open_beside
-from .journal.folder import enter, is_in_use
+from .journal.database import JOURNAL, SQLiteJournal
+from .journal.folder import enter, is_in_use, open_to_write
 from .journal.groups import Hold
 from .journal.instructions import Wanted, change_wanted, doubt_sent, list_open, set_rate, skip_open, want
 from .journal.phases import end_cancelled
@@ -33,7 +33,7 @@ def write_wanted(folder: str, wanted: Wanted) -> bool:
     `ConfigurationError` for anything else, and `JournalError` if there is no job.
     """
     if is_in_use(folder):
-        return _write(open_beside, folder, lambda journal: change_wanted(wanted, folder, journal))
+        return _write(open_to_write, folder, lambda journal: change_wanted(wanted, folder, journal))
     if wanted == "cancel":
         return _write_alone(folder, _cancel)
     raise describe_idle(folder)
@@ -42,16 +42,14 @@ def write_wanted(folder: str, wanted: Wanted) -> bool:
 def write_rate(folder: str, rate: float | None) -> None:
     """Change the rate of the job of a folder, for this run and later ones. Blocks."""
     if is_in_use(folder):
-        _write(open_beside, folder, lambda journal: set_rate(rate, journal))
+        _write(open_to_write, folder, lambda journal: set_rate(rate, journal))
     else:
         _write_alone(folder, lambda journal: set_rate(rate, journal))
 
 
 def write_beside(folder: str, work: Callable[[Journal], T]) -> T:
     """Write to the row of a folder's job, whether or not a process runs it: whoever runs it next obeys."""
-    if not os.path.exists(os.path.join(folder, JOURNAL)):
-        raise JobNotFoundError(f"There is no job in {escape(folder)}.")
-    return _write(open_beside, folder, work)
+    return _write(open_to_write, folder, work)
 
 
 def describe_idle(name: str) -> ConfigurationError:
@@ -72,7 +70,7 @@ def cancel_held(held: Held, now: float, journal: Journal) -> None:
 
 
 def _write(open_journal: Callable[[str], Journal], folder: str, work: Callable[[Journal], T]) -> T:
-    journal = open_journal(os.path.join(folder, JOURNAL))
+    journal = open_journal(folder)
     try:
         return work(journal)
     finally:
@@ -82,7 +80,7 @@ def _write(open_journal: Callable[[str], Journal], folder: str, work: Callable[[
 def _write_alone(folder: str, work: Callable[[Journal], T]) -> T:
     lock = enter(folder, new=False)
     try:
-        return _write(SQLiteJournal.open, folder, work)
+        return _write(lambda path: SQLiteJournal.open(os.path.join(path, JOURNAL)), folder, work)
     finally:
         close_lock(lock)
 

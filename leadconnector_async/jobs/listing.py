@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from .._model import Model
@@ -11,7 +12,7 @@ from .._secret import Secret, conceal
 from .._sharing.url import StoreAddress
 from .._validation.settings import check_kind, check_path
 from .._validation.text import escape
-from ..exceptions import JournalError
+from ..exceptions import JobNotFoundError, JournalError
 from .journal import progress, purge
 from .journal.database import JOURNAL
 from .journal.folder import is_in_use, open_to_read
@@ -68,7 +69,11 @@ def list_jobs(place: str | os.PathLike[str] = ".", *, allow_plaintext: bool = Fa
     above = "" if path == os.curdir else path
     inside = [os.path.join(above, name) for name in names]
     folders = [folder for one in inside for folder in (one, os.path.join(one, UNDO))]
-    return [_read_entry(folder) for folder in folders if os.path.exists(os.path.join(folder, JOURNAL))]
+    entries: list[JobEntry] = []
+    for folder in folders:
+        with suppress(JobNotFoundError):  # or it was removed meanwhile
+            entries.append(_read_entry(folder))
+    return entries
 
 
 def read_status(place: str | os.PathLike[str], *, allow_plaintext: bool = False) -> JobStatus:

@@ -175,7 +175,10 @@ def connect_to_read(path: str) -> sqlite3.Connection:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    return _set_up(sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS))
+    """Open a file that exists: SQLite would create an empty one in place of one that was just removed."""
+    uri = "file::memory:" if path == ":memory:" else f"{Path(os.path.abspath(path)).as_uri()}?mode=rw"
+    given = sqlite3.connect(uri, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, uri=True)
+    return _set_up(given)
 
 
 def _set_up(connection: sqlite3.Connection) -> sqlite3.Connection:

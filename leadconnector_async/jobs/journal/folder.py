@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from ..._system.files import close_lock, is_exhausted, is_locked, open_lock, open_own, sync_folder, try_lock
+from ..._system.files import close_lock, is_at, is_exhausted, is_locked, open_lock, open_own, sync_folder, try_lock
 from ..._validation.text import escape
 from ...exceptions import ConfigurationError, JobConflictError, JobNotFoundError, JournalError
 from ..plan.sources import AnyRow
 from .connection import Connect
-from .database import JOURNAL, SQLiteJournal, complete, load_rows, open_file_to_read
+from .database import JOURNAL, SQLiteJournal, complete, load_rows, open_beside, open_file_to_read
 from .facts import check_location
 from .load import NewJob, load_job
 from .phases import submit_new
@@ -28,7 +28,14 @@ _CHANGES: Final = (f"{JOURNAL}-wal", f"{JOURNAL}-journal")
 """What SQLite would apply to a new journal when it is opened, although it belongs to another one."""
 _FILES: Final = (JOURNAL, *_CHANGES, f"{JOURNAL}-shm", _FILLING)
 _LOCK: Final = "lock"
-_TRIES: Final = 4
+_PATIENCE: Final = 400
+"""What the tries to lock a folder may cost in all."""
+_OWNED: Final = 100
+"""The cost of a try while another process owns the folder."""
+_LOOKED_AT: Final = 1
+"""The cost of a try while others look whether it is in use: they have the lock for a moment, or until they are
+scheduled again.
+"""
 _PAUSE: Final = 0.01
 SUMMARY: Final = "summary.json"
 REPORT: Final = "report.html"
@@ -51,20 +58,30 @@ def remove_files(path: str) -> None:
 
 def enter(path: str, *, new: bool) -> int:
     """Create or open the folder, and lock it against other processes."""
-    if new:
-        _check_is_vacant(path)
-    elif not os.path.exists(os.path.join(path, JOURNAL)):
-        raise JobNotFoundError(f"There is no job in {escape(path)}.")
+    check = _check_is_vacant if new else check_is_there
+    check(path)
     lock = _take_lock(path)
     try:
+        check(path)
         if new:
-            _check_is_vacant(path)
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(path, _FILLING))
+    except JobNotFoundError:  # it was removed in the meantime, and its folder has just been created again
+        with suppress(OSError):
+            os.unlink(os.path.join(path, _LOCK))
+            os.rmdir(path)
+        close_lock(lock)
+        raise
     except BaseException:
         close_lock(lock)
         raise
     return lock
+
+
+def check_is_there(path: str) -> None:
+    """Raise `JobNotFoundError` if the folder has no journal."""
+    if not os.path.exists(os.path.join(path, JOURNAL)):
+        raise JobNotFoundError(f"There is no job in {escape(path)}.")
 
 
 def _check_is_vacant(path: str) -> None:
@@ -112,23 +129,27 @@ def is_in_use(path: str) -> bool:
 
 
 def _take_lock(path: str) -> int:
-    tries = _TRIES
-    while True:
+    patience = _PATIENCE
+    while patience > 0:
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
             lock = open_lock(os.path.join(path, _LOCK))
+        except FileNotFoundError as error:  # its former owner removes it just now
+            patience -= _OWNED
+            if patience <= 0:
+                raise _refuse_folder(path, error) from error
+            continue
         except OSError as error:
             raise _refuse_folder(path, error) from error
-        if not try_lock(lock):
-            close_lock(lock)
-            tries -= 1
-            if not tries:
-                raise FolderInUseError(f"Another process is working on {escape(path)}.")
-            time.sleep(_PAUSE)  # somebody may just be looking: `is_in_use` has the lock for a moment
+        if try_lock(lock):
+            if is_still_there(path, lock):
+                return lock
+            close_lock(lock)  # its former owner has just removed the folder
             continue
-        if is_still_there(path, lock):
-            return lock
-        close_lock(lock)  # its former owner has just removed the folder
+        patience -= _OWNED if is_locked(lock) else _LOOKED_AT
+        close_lock(lock)
+        time.sleep(_PAUSE)
+    raise FolderInUseError(f"Another process is working on {escape(path)}.")
 
 
 def _refuse_folder(path: str, error: OSError) -> JournalError:
@@ -137,10 +158,7 @@ def _refuse_folder(path: str, error: OSError) -> JournalError:
 
 def is_still_there(path: str, lock: int) -> bool:
     """Whether a lock is still that of the folder: it is not once the folder was removed."""
-    try:
-        return os.path.samestat(os.fstat(lock), os.stat(os.path.join(path, _LOCK)))
-    except OSError:
-        return False
+    return is_at(os.path.join(path, _LOCK), lock)
 
 
 def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJournal:
@@ -156,9 +174,21 @@ def reopen_journal(path: str, location: str, connect: Connect | None) -> SQLiteJ
 
 def open_to_read(path: str) -> SQLiteJournal:
     """Open the journal of a job, and write nothing, also while another process runs it."""
-    if not os.path.exists(os.path.join(path, JOURNAL)):
-        raise JobNotFoundError(f"There is no job in {escape(path)}.")
-    return open_file_to_read(os.path.join(path, JOURNAL))
+    return _open_existing(path, open_file_to_read)
+
+
+def open_to_write(path: str) -> SQLiteJournal:
+    """Open the journal of a job that another process may run, to write a little."""
+    return _open_existing(path, open_beside)
+
+
+def _open_existing(path: str, open_file: Callable[[str], SQLiteJournal]) -> SQLiteJournal:
+    check_is_there(path)
+    try:
+        return open_file(os.path.join(path, JOURNAL))
+    except JournalError:
+        check_is_there(path)  # it may have been removed in the meantime
+        raise
 
 
 def fill_journal(path: str, new: NewJob, connect: Connect | None, rows: Iterable[AnyRow]) -> SQLiteJournal:

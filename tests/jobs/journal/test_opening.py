@@ -4,17 +4,22 @@ import asyncio
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from leadconnector_async import ConfigurationError
-from leadconnector_async._system.files import close_lock
+from leadconnector_async import ConfigurationError, JobNotFoundError
+from leadconnector_async._system.files import close_lock, is_locked
+from leadconnector_async.jobs import list_jobs, listing
+from leadconnector_async.jobs.instructing import write_beside
 from leadconnector_async.jobs.journal import folder
 from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.jobs.journal.facts import Count
-from leadconnector_async.jobs.journal.folder import enter, fill_journal, is_in_use
+from leadconnector_async.jobs.journal.folder import enter, fill_journal, is_in_use, open_to_read
+from leadconnector_async.jobs.journal.instructions import change_wanted
 from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.writer import make_thread, open_in
 
@@ -87,3 +92,85 @@ def test_what_is_left_of_another_journal_does_not_get_into_a_new_one(tmp_path: P
     with closing(fill_journal(str(new), NewJob(location="home"), None, make_plan(20))) as journal:
         assert journal.read_one(Count, "SELECT COUNT(*) FROM rows WHERE reason = ''") == Count(20)
     close_lock(lock)
+
+
+def test_a_folder_that_others_look_at_for_long_can_be_used(tmp_path: Path) -> None:
+    """On a busy machine, whoever looks whether it is in use may not be scheduled again for a while."""
+    job = str(tmp_path / "day.job")
+    close_lock(enter(job, new=True))
+    looking = os.open(f"{job}/lock", os.O_RDWR)
+    assert not is_locked(looking)
+    ending = threading.Timer(0.3, close_lock, [looking])
+    ending.start()
+    close_lock(enter(job, new=True))
+    ending.join()
+
+
+def test_a_folder_that_is_removed_while_it_is_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another process, whose plan for the same folder was refused."""
+    job, make = tmp_path / "day.job", os.makedirs
+
+    def make_and_lose(path: str, *given: object, **named: object) -> None:
+        monkeypatch.undo()
+        make(path)
+        os.rmdir(path)
+
+    monkeypatch.setattr(os, "makedirs", make_and_lose)
+    lock = enter(str(job), new=True)
+    assert is_in_use(str(job))
+    close_lock(lock)
+
+
+def fill(job: Path) -> None:
+    """A job, which no process has open."""
+    lock = enter(str(job), new=True)
+    fill_journal(str(job), NewJob(location="home"), None, make_plan()).close()
+    close_lock(lock)
+
+
+def read_job(job: str) -> None:
+    open_to_read(job).close()
+
+
+def pause(job: str) -> None:
+    write_beside(job, partial(change_wanted, "pause", job))
+
+
+def open_again(job: str) -> None:
+    close_lock(enter(job, new=False))
+
+
+@pytest.mark.parametrize(("use", "checks"), [(read_job, 1), (read_job, 2), (pause, 1), (pause, 2), (open_again, 1)])
+def test_a_job_that_is_removed_while_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[str], None], checks: int
+) -> None:
+    """It is not found, and nothing is left in its place."""
+    job, left, exists = tmp_path / "day.job", [checks], os.path.exists
+    fill(job)
+
+    def find_and_lose(path: str) -> bool:
+        """It is there for so many checks."""
+        found = exists(path)
+        left[0] -= path.endswith(JOURNAL)
+        if not left[0]:
+            folder.remove_files(str(job))
+        return found
+
+    monkeypatch.setattr(os.path, "exists", find_and_lose)
+    with pytest.raises(JobNotFoundError, match=r"There is no job in .*day\.job"):
+        use(str(job))
+    assert not exists(job)
+
+
+def test_a_job_that_is_removed_while_jobs_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are listed."""
+    for name in ("a.job", "b.job", "c.job"):
+        fill(tmp_path / name)
+
+    def look_and_lose(path: str) -> bool:
+        if path.endswith("b.job"):
+            folder.remove_files(path)
+        return is_in_use(path)
+
+    monkeypatch.setattr(listing, "is_in_use", look_and_lose)
+    assert [Path(job.name).name for job in list_jobs(tmp_path)] == ["a.job", "c.job"]
