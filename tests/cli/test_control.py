@@ -70,13 +70,15 @@ async def test_report_overwrites_nothing_by_mistake(clinic: Sandbox, client: Lea
 
 
 @asynccontextmanager
-async def running(client: LeadConnector, plan: list[PlanRow | RowFault]) -> AsyncIterator[asyncio.Task[JobSummary]]:
+async def running(
+    client: LeadConnector, plan: list[PlanRow | RowFault]
+) -> AsyncIterator[tuple[BulkJob, asyncio.Task[JobSummary]]]:
     """A job in `day.job` that runs, at two rows per second, until it has ended."""
     async with await BulkJob.create("day.job", client, plan, options=JobOptions(rate=2)) as job:
         begun = asyncio.Event()
         task = asyncio.create_task(job.run(on_outcome=lambda outcome: begun.set()))
         await begun.wait()
-        yield task
+        yield job, task
         await task
 
 
@@ -84,7 +86,7 @@ async def test_a_running_job_is_paused_sped_up_and_continued(
     clinic: Sandbox, client: LeadConnector, capsys: Output
 ) -> None:
     """Each command says what follows, also when there is nothing to do; the run then ends as any other."""
-    async with running(client, rows(*week_later(clinic, 12))) as task:
+    async with running(client, rows(*week_later(clinic, 12))) as (job, task):
         assert await resume("day.job") == 0
         assert capsys.readouterr().out == "day.job is running.\n"
         assert await pause("day.job") == 0
@@ -95,7 +97,10 @@ async def test_a_running_job_is_paused_sped_up_and_continued(
         assert capsys.readouterr().out == "day.job has no maximum rate.\n"
         [entry] = await asyncio.to_thread(list_jobs, "day.job")
         assert (entry.phase, entry.rate, entry.workers) == ("paused", None, 1)
-        done = entry.done
+        while job._control.wanted != "pause":  # within half a second: a row may have been sent until then
+            await asyncio.sleep(0.01)
+        while (done := list_jobs("day.job")[0].done) < len(writes(clinic)):  # the rows in flight end
+            await asyncio.sleep(0.01)
         await asyncio.sleep(1.2)
         assert len(writes(clinic)) == done < 12
         assert await resume("day.job", json_output=True) == 0
@@ -105,7 +110,7 @@ async def test_a_running_job_is_paused_sped_up_and_continued(
 
 async def test_a_running_job_is_cancelled(clinic: Sandbox, client: LeadConnector, capsys: Output) -> None:
     """The rows in flight end, the others are skipped; the run ends as one with rows that were left out."""
-    async with running(client, rows(*week_later(clinic, 12))) as task:
+    async with running(client, rows(*week_later(clinic, 12))) as (_, task):
         assert await cancel("day.job", json_output=True) == 0
         assert json.loads(capsys.readouterr().out) == {"job": "day.job", "exit_code": 0, "changed": True}
     counts = task.result().counts

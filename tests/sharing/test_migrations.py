@@ -66,13 +66,22 @@ async def test_a_migration_waits_for_another_one(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         task = asyncio.create_task(migrate(postgres_url))
+        await until_one_waits(postgres_url)
         with psycopg.connect(postgres_url, autocommit=True) as watching:
-            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            while watching.execute(query).fetchone() != (1,):
-                await asyncio.sleep(0.01)
             assert watching.execute("SELECT to_regclass('leadconnector_states')").fetchone() == (None,)
         assert not task.done()
     await task
+
+
+async def until_one_waits(url: str) -> None:
+    """Until a migration waits for the lock."""
+    query = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+    )
+    with psycopg.connect(url, autocommit=True) as watching:
+        while watching.execute(query).fetchone() != (1,):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_migration_that_is_cancelled_leaves_nothing_half_done(postgres_url: str) -> None:
@@ -83,7 +92,7 @@ async def test_a_migration_that_is_cancelled_leaves_nothing_half_done(postgres_u
         other.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         shared = Shared(postgres_url)
         task = asyncio.create_task(shared.migrate())
-        await asyncio.sleep(0.3)
+        await until_one_waits(postgres_url)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
