@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from .._system.files import close_lock
@@ -17,7 +19,7 @@ from ..exceptions import ConfigurationError
 from .claim import Held
 from .journal import leases
 from .journal.database import JOURNAL, SQLiteJournal
-from .journal.folder import enter, is_in_use, open_to_write
+from .journal.folder import FolderInUseError, enter, is_in_use, open_to_write
 from .journal.groups import Hold
 from .journal.instructions import Wanted, change_wanted, doubt_sent, list_open, set_rate, skip_open, want
 from .journal.phases import end_cancelled
@@ -32,19 +34,17 @@ def write_wanted(folder: str, wanted: Wanted) -> bool:
     A job that no process runs can only be cancelled; rows that may have been sent then become `unknown`. Raises
     `ConfigurationError` for anything else, and `JournalError` if there is no job.
     """
-    if is_in_use(folder):
-        return _write(open_to_write, folder, lambda journal: change_wanted(wanted, folder, journal))
+    tell = partial(change_wanted, wanted, folder)
     if wanted == "cancel":
-        return _write_alone(folder, _cancel)
+        return _write_anyhow(folder, tell, _cancel)
+    if is_in_use(folder):
+        return write_beside(folder, tell)
     raise describe_idle(folder)
 
 
 def write_rate(folder: str, rate: float | None) -> None:
     """Change the rate of the job of a folder, for this run and later ones. Blocks."""
-    if is_in_use(folder):
-        _write(open_to_write, folder, lambda journal: set_rate(rate, journal))
-    else:
-        _write_alone(folder, lambda journal: set_rate(rate, journal))
+    _write_anyhow(folder, partial(set_rate, rate), partial(set_rate, rate))
 
 
 def write_beside(folder: str, work: Callable[[Journal], T]) -> T:
@@ -75,6 +75,14 @@ def _write(open_journal: Callable[[str], Journal], folder: str, work: Callable[[
         return work(journal)
     finally:
         journal.close()
+
+
+def _write_anyhow(folder: str, beside: Callable[[Journal], T], alone: Callable[[Journal], T]) -> T:
+    """Write `beside` a process that works on the job, or `alone`, with its lock."""
+    while not is_in_use(folder):
+        with suppress(FolderInUseError):  # it was taken in the meantime
+            return _write_alone(folder, alone)
+    return write_beside(folder, beside)
 
 
 def _write_alone(folder: str, work: Callable[[Journal], T]) -> T:

@@ -13,13 +13,13 @@ import pytest
 
 from leadconnector_async import ConfigurationError, JobNotFoundError
 from leadconnector_async._system.files import close_lock, is_locked
-from leadconnector_async.jobs import list_jobs, listing
-from leadconnector_async.jobs.instructing import write_beside
+from leadconnector_async.jobs import instructing, list_jobs, listing
+from leadconnector_async.jobs.instructing import write_beside, write_rate, write_wanted
 from leadconnector_async.jobs.journal import folder
 from leadconnector_async.jobs.journal.database import JOURNAL
 from leadconnector_async.jobs.journal.facts import Count
 from leadconnector_async.jobs.journal.folder import enter, fill_journal, is_in_use, open_to_read
-from leadconnector_async.jobs.journal.instructions import change_wanted
+from leadconnector_async.jobs.journal.instructions import Instructions, change_wanted, read_instructions
 from leadconnector_async.jobs.journal.load import NewJob
 from leadconnector_async.jobs.journal.writer import make_thread, open_in
 
@@ -174,3 +174,24 @@ def test_a_job_that_is_removed_while_jobs_are_listed(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(listing, "is_in_use", look_and_lose)
     assert [Path(job.name).name for job in list_jobs(tmp_path)] == ["a.job", "c.job"]
+
+
+@pytest.mark.parametrize("give", [partial(write_rate, rate=2.0), partial(write_wanted, wanted="cancel")])
+def test_an_instruction_for_a_job_that_a_process_has_just_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, give: Callable[[str], object]
+) -> None:
+    """It is written for that process, which was not there when somebody looked."""
+    job, locks = str(tmp_path / "day.job"), list[int]()
+    fill(tmp_path / "day.job")
+
+    def look_and_be_overtaken(path: str) -> bool:
+        monkeypatch.undo()
+        found = is_in_use(path)
+        locks.append(enter(path, new=False))
+        return found
+
+    monkeypatch.setattr(instructing, "is_in_use", look_and_be_overtaken)
+    give(job)
+    with closing(open_to_read(job)) as journal:
+        assert read_instructions(journal) in (Instructions("run", 2.0), Instructions("cancel", None))
+    close_lock(locks[0])
