@@ -51,7 +51,7 @@ class Campaign:
 
     async def run(self) -> Ended:
         policy = RetryPolicy(backoff_base=0.01, max_attempts=self.dice.randint(1, 6))
-        bounds = Timeouts(connect=0.5, total=0.5)
+        bounds = Timeouts(connect=10, total=10)
         async with Sandbox(appointments=20, limits=self.limits, strict=False) as sandbox:
             async with LeadConnector(sandbox.token, base_url=sandbox.url, retry=policy, timeouts=bounds) as client:
                 await self._learn_limits(client, sandbox)
