@@ -19,6 +19,7 @@ _UNPRIVILEGED: Final = "nobody"
 """Postgres refuses to run as root."""
 _STARTS_WITHIN: Final = 30.0
 _STOPS_WITHIN: Final = 5.0
+_TRIES: Final = 3
 _GUARD: Final = 'cat >/dev/null; kill -9 "$0" 2>/dev/null; rm -rf "$1"'
 """Waits for the end of its input, which only the demo has open: the server ends when the demo does, in any way."""
 _INIT: Final = ("--auth=trust", "--encoding=utf8", "--no-sync", "--locale=C", "-U", "postgres")
@@ -31,7 +32,7 @@ class DemoPostgres:
         self._programs = _find_programs()
         self._folder = _make_folder()
         self._user = _UNPRIVILEGED if hasattr(os, "geteuid") and os.geteuid() == 0 else None
-        self._port = _take_port()
+        self._port = 0
         self._process: asyncio.subprocess.Process | None = None
         self._guard: asyncio.subprocess.Process | None = None
 
@@ -64,20 +65,34 @@ class DemoPostgres:
                 shutil.chown(folder, self._user)
             self._programs = _copy_programs(self._programs, self._folder)
         await self._check(await self._run("initdb", *_INIT, "-D", str(data)))
+        async with asyncio.timeout(_STARTS_WITHIN):
+            for _ in range(_TRIES - 1):
+                if (await self._serve(data)).returncode is None:
+                    return
+            process = await self._serve(data)
+            if process.returncode is not None:
+                await self._check(process)
+
+    async def _serve(self, data: Path) -> asyncio.subprocess.Process:
+        """Start it, until it responds or has ended: another program may take the port first."""
+        self._port = _take_port()
         options = ("-h", "127.0.0.1", "-p", str(self._port), "-k", str(self._folder), "-c", "fsync=off")
-        self._process = await self._run("postgres", "-D", str(data), *options)
-        guard = ("/bin/sh", "-c", _GUARD, str(self._process.pid), str(self._folder))
+        process = self._process = await self._run("postgres", "-D", str(data), *options)
+        guard = ("/bin/sh", "-c", _GUARD, str(process.pid), str(self._folder))
         self._guard = await asyncio.create_subprocess_exec(
             *guard, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
-        async with asyncio.timeout(_STARTS_WITHIN):
-            while await self._ask() != 0:
-                if self._process.returncode is not None:
-                    await self._check(self._process)
-                await asyncio.sleep(0.05)
+        while await self._ask() != 0:
+            if process.returncode is not None:
+                self._guard.kill()
+                await self._guard.wait()
+                break
+            await asyncio.sleep(0.05)
+        return process
 
     async def _ask(self) -> int:
-        return await (await self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port))).wait()
+        """By its socket: the server at the port may be that of another demo."""
+        return await (await self._run("pg_isready", "-q", "-h", str(self._folder), "-p", str(self._port))).wait()
 
     async def _run(self, program: str, *arguments: str) -> asyncio.subprocess.Process:
         with (self._folder / "log").open("ab") as log:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -79,3 +80,14 @@ async def test_a_server_that_does_not_start_is_explained(monkeypatch: pytest.Mon
     with pytest.raises(ConfigurationError, match=r"could not be started: .*no-such-option"):
         await server.__aenter__()
     assert not server._folder.exists()
+
+
+async def test_a_port_that_another_program_has_taken_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when two demos begin at the same moment: it takes another one."""
+    take = demo_postgres._take_port
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ports = [int(other.getsockname()[1])]
+        monkeypatch.setattr(demo_postgres, "_take_port", lambda: ports.pop() if ports else take())
+        async with DemoPostgres() as server:
+            with psycopg.connect(server.url) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
