@@ -123,6 +123,14 @@ def list_entries(body: bytes, name: str) -> Read[list[Raw]]:
     return Read(entries, missing)
 
 
+def is_repeated(ids: Iterable[str | None], seen: set[str]) -> bool:
+    """Whether a page lists nothing but what earlier ones did: the list would never end. Adds its ids to `seen`."""
+    listed = {one for one in ids if one}
+    repeats = bool(listed) and listed <= seen
+    seen |= listed
+    return repeats
+
+
 def list_lost(name: str, unread: Iterable[str]) -> list[str]:
     """Entries that could not be decoded, or the list itself if it is missing: without them, it looks complete."""
     return [one for one in unread if one == name or (one.startswith(f"{name}[") and one.endswith("]"))]

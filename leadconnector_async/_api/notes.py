@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from .._validation.arguments import check_id, check_text, refuse
+from ..exceptions import DecodeError
 from ..models import Note
 from .decode import Read
 from .errors import UNREADABLE
@@ -66,6 +67,12 @@ def build_list_notes(event_id: str, offset: int) -> Request[NotePage]:
     path = LIST_NOTES.path.format(encode_id(event_id))
     query: Query = {"limit": NOTES_ON_A_PAGE, "offset": offset}
     return Request(LIST_NOTES, path, None, read_notes, query)
+
+
+def explain_repeated(offset: int) -> DecodeError:
+    """The error of a page that lists what earlier ones did."""
+    text = f"The notes from number {offset} on are those of earlier pages again, so the list has no end."
+    return DecodeError(text, operation=LIST_NOTES.name, outcome="not_applied")
 
 
 def build_update_note(event_id: str, note_id: str, body: str, user_id: str | None) -> Request[Note]:

@@ -24,6 +24,7 @@ from .._api.created import (
     estimate_began,
     identify,
 )
+from .._api.lists import is_repeated
 from .._api.request import Page, Request, Search
 from .._retry.decide import Failure
 from ..response import Response
@@ -49,7 +50,7 @@ async def find_created(
     """
     loop = asyncio.get_running_loop()
     candidates: list[Candidate[T]] = []
-    offset, complete = 0, True
+    offset, complete, seen = 0, True, set[str]()
     while True:
         listed = await read(search.build_page(offset))
         if isinstance(listed, Failure):
@@ -58,6 +59,9 @@ async def find_created(
         candidates += page.candidates
         complete = complete and page.complete
         if page.following is None:
+            break
+        if is_repeated([one.id for one in page.candidates], seen):
+            complete = False
             break
         offset = page.following
     date = listed.headers.get("Date")

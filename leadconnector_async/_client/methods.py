@@ -267,9 +267,11 @@ class CalendarMethods:
 
         `event_id` is the id of the appointment. Use it as `async for note in client.list_notes(event_id): …`.
         """
-        offset = 0
+        offset, seen = 0, set[str]()
         while True:
             page = await self._call(_api.notes.build_list_notes(event_id, offset))
+            if _api.lists.is_repeated([note.id for note in page.notes], seen):
+                raise _api.notes.explain_repeated(offset)
             for note in page.notes:
                 yield note
             if not (page.has_more and page.count):

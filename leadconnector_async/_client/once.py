@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 from msgspec import Struct, structs
 
 from .._api.created import Ambiguous, NotFound, choose_wait
+from .._api.lists import is_repeated
 from .._api.request import Request, Search
 from .._call.pipeline import Pipeline, find_deadline
 from .._sharing.keys import KeyStore, MemoryKeys
@@ -258,15 +259,14 @@ class _KeyedCall(Generic[T]):
 
     async def look_up(self, search: Search[T], created: str) -> Response[T]:
         """The same for what can only be listed."""
-        offset: int | None = 0
+        seen, offset = set[str](), cast("int | None", 0)
         while offset is not None:
-            listed = await self._pipeline.call(search.build_page(offset), self._deadline)
-            for one in listed.value.candidates:
+            page = await self._pipeline.call(search.build_page(offset), self._deadline)
+            for one in page.value.candidates:
                 if one.id == created:
-                    return self._show(
-                        Response(one.value, listed.status, listed.headers, listed.attempts, listed.body)
-                    )
-            offset = listed.value.following
+                    found = Response(one.value, page.status, page.headers, page.attempts, page.body)
+                    return self._show(found)
+            offset = None if is_repeated([one.id for one in page.value.candidates], seen) else page.value.following
         text = f"{self._shown} created {created}, which is no longer listed: it was deleted or moved."
         raise InvalidEventError(text, operation=self._request.operation.name, outcome="applied")
 
