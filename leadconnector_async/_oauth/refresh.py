@@ -175,6 +175,7 @@ class TokenRefresher:
         await self._store.save(key, structs.replace(found[0], access_token="", refresh_token=None, expires_at=0.0))
         if known is not None:
             known.saved = known.unsaved = None
+            self._states.pop(key, None)  # or what is still being loaded would be remembered
         return True
 
     def _find_state(self, key: str) -> _KeyState:
@@ -221,13 +222,14 @@ class TokenRefresher:
         raise copy(outcome)  # one for each waiter: what a call adds to its own must not show in the others'
 
     async def _run(self, key: str, rejected: str | None) -> StoredToken | LeadConnectorError:
+        state = self._find_state(key)  # before it is forgotten, if it is
         try:
             token = await self._run_steps(key, rejected)
         except LeadConnectorError as error:
             return error.with_traceback(None)
         except Exception as error:
             return _blame_store(error)
-        self._find_state(key).saved = token
+        state.saved = token
         return token
 
     async def _run_steps(self, key: str, rejected: str | None) -> StoredToken:

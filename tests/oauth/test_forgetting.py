@@ -1,5 +1,6 @@
 """Tokens that are removed, because the app was uninstalled."""
 
+import asyncio
 import os
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from leadconnector_async import (
     OAuthApp,
     ReconnectRequiredError,
     SQLTokenStore,
+    StoredToken,
     TokenStore,
     TokenStoreError,
 )
@@ -97,3 +99,39 @@ async def test_a_store_that_fails_is_an_error_of_ours(sandbox: Sandbox) -> None:
             await act("here")
         assert "very-secret" not in str(caught.value)
         assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+class SlowStore(MemoryTokenStore):
+    """What it loads arrives late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrives = asyncio.Event()
+        self.arrives.set()
+
+    async def load(self, key: str) -> StoredToken | None:
+        """As it was when it was asked for."""
+        token = await super().load(key)
+        arrives = self.arrives
+        await arrives.wait()
+        return token
+
+
+async def test_a_token_that_was_being_loaded_is_forgotten_as_well(sandbox: Sandbox) -> None:
+    """The call that was waiting for it may still use it, and no later one."""
+    store = SlowStore()
+    app = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url, store=store)
+    token = await app.exchange_code(sandbox.issue_code())
+    other = OAuthApp(sandbox.client_id, sandbox.client_secret, base_url=sandbox.url, store=store)
+    provide = other.provider(sandbox.location_id)
+    store.arrives.clear()
+    loading = asyncio.create_task(provide())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    arrives, store.arrives = store.arrives, asyncio.Event()
+    store.arrives.set()
+    assert await other.forget(sandbox.location_id)
+    arrives.set()
+    assert await loading == token.access_token
+    with pytest.raises(ReconnectRequiredError):
+        await provide()
