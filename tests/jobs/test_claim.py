@@ -22,7 +22,7 @@ from leadconnector_async.jobs.journal.writer import JournalWriter, make_thread
 
 from .jobbing import rows
 
-LEASE = 0.4
+LEASE = 1.0
 NAME = "postgresql://db.example.com/leads#march"
 
 

@@ -76,7 +76,7 @@ def write_long_update(mine: PostgresJournal) -> None:
 def test_nobody_waits_for_a_frozen_commit(jobs_database: str, work: Callable[[PostgresJournal], None]) -> None:
     """Wherever its bytes end, the location can soon be taken, and nothing of the commit is there."""
     name = uuid.uuid4().hex
-    filled = fill_journal(parse_address(jobs_database), name, NewJob(location="home"), LEASE, make_plan(ROWS, 1))
+    filled = fill_journal(parse_address(jobs_database), name, NewJob(location="home"), LONGEST, make_plan(ROWS, 1))
     prepare(filled)
     job, epoch = filled.hold.job, take(filled, "loc0").hold.epoch
     mine = Hold(job, "loc0", epoch)
