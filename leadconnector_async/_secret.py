@@ -92,7 +92,7 @@ class Masked:
 
 
 class InOneProcess:
-    """Base class of what holds secrets, and connections or locks: a copy would show those, and lack these."""
+    """Base class of what cannot be pickled or copied: a copy would reveal secrets, and lack connections or locks."""
 
     __slots__ = ()
 

@@ -11,16 +11,22 @@ from leadconnector_async._sharing.lock_files import LockFiles
 from leadconnector_async._system.files import try_lock
 
 
-def test_an_old_file_that_is_removed_while_it_is_locked_is_no_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another process may take it for that of a frozen holder, until the new holder has touched it."""
+def leave_old_lock(tmp_path: Path) -> tuple[LockFiles, LockFiles]:
+    """For two processes: the file of a lock that was released long ago."""
     folder = str(tmp_path / "locks")
     one, other = LockFiles(folder, 5.0), LockFiles(folder, 5.0)
     assert one.take("token", "first")
     one.release("first")
     [path] = [entry.path for entry in os.scandir(folder) if entry.name != "guard"]
     os.utime(path, (1.0, 1.0))
+    return one, other
+
+
+def test_an_old_file_that_is_removed_while_it_is_locked_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may take it for that of a frozen holder, until the new holder has touched it."""
+    one, other = leave_old_lock(tmp_path)
 
     def try_and_be_overtaken(descriptor: int) -> bool:
         taken = try_lock(descriptor)
@@ -39,12 +45,7 @@ def test_an_old_file_that_is_locked_while_another_process_removes_it_is_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the tokens that were refreshed yesterday are used by two processes at the same moment."""
-    folder = str(tmp_path / "locks")
-    one, other = LockFiles(folder, 5.0), LockFiles(folder, 5.0)
-    assert one.take("token", "first")
-    one.release("first")
-    [path] = [entry.path for entry in os.scandir(folder) if entry.name != "guard"]
-    os.utime(path, (1.0, 1.0))
+    one, other = leave_old_lock(tmp_path)
     found, taken = threading.Event(), threading.Event()
     touch, unlink = os.utime, os.unlink
 
