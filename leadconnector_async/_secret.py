@@ -92,7 +92,7 @@ class Masked:
 
 
 class InOneProcess:
-    """Base class of what cannot be pickled or copied: a copy would reveal secrets, and lack connections or locks."""
+    """Base class of what cannot be pickled or copied: copies would reveal secrets and lack connections or locks."""
 
     __slots__ = ()
 
